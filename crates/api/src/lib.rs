@@ -1,0 +1,1 @@
+//! HTTP: AuthZEN, outcomes, administration, health and metrics.

@@ -1,0 +1,2 @@
+//! The binary `safeconduct`.
+fn main() {}

@@ -1,0 +1,1 @@
+//! The decision: five pure stages from a request and its facts to an outcome.

@@ -1,0 +1,1 @@
+//! The MCP gateway: no call goes upstream without a Permit.

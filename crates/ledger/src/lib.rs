@@ -1,0 +1,1 @@
+//! Records, canonical bytes, the Merkle tree over them, checkpoints and proofs.

@@ -1,0 +1,264 @@
+//! The answer, and why.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::{ActionName, Digest, EntityRef, IdentityId, IdentityStatus, PolicyId};
+
+/// Two values, and no third.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Decision {
+    /// It may happen.
+    Permit,
+    /// It may not.
+    Deny,
+}
+
+impl Decision {
+    /// The word for it on every wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Permit => "permit",
+            Self::Deny => "deny",
+        }
+    }
+}
+
+impl fmt::Display for Decision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What a policy says where it applies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum PolicyEffect {
+    /// `permit`.
+    Permit,
+    /// `forbid`.
+    Forbid,
+}
+
+impl PolicyEffect {
+    /// The word for it in policies and records.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Permit => "permit",
+            Self::Forbid => "forbid",
+        }
+    }
+}
+
+/// Where a policy stands in its file.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Span {
+    /// The file, relative to the policy folder.
+    pub file: Arc<str>,
+    /// Line of its first character, from 1.
+    pub line: u32,
+    /// Column of its first character, from 1, in characters.
+    pub column: u32,
+    /// Line of its last character.
+    pub end_line: u32,
+}
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}", self.file, self.line, self.column)
+    }
+}
+
+/// What may be asked for where only requestable forbids stand in the way:
+/// `@requestable("approvers=resource.owner; quorum=1; ttl=15m")`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Requestable {
+    /// Who may approve, as the policy names them.
+    pub approvers: Arc<str>,
+    /// How many of them must.
+    pub quorum: u32,
+    /// How long an approval lasts, in seconds.
+    pub ttl_s: u32,
+}
+
+/// What an enforcement point must do for a permit to hold: `redact:$.ssn`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Obligation {
+    /// What to do.
+    pub kind: Arc<str>,
+    /// To what.
+    pub parameter: Arc<str>,
+}
+
+impl Obligation {
+    /// Reads `kind:parameter`; a text without a colon is a kind without parameter.
+    pub fn parse(text: &str) -> Self {
+        let (kind, parameter) = text.split_once(':').unwrap_or((text, ""));
+        Self { kind: kind.trim().into(), parameter: parameter.trim().into() }
+    }
+}
+
+impl fmt::Display for Obligation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.parameter.is_empty() {
+            f.write_str(&self.kind)
+        } else {
+            write!(f, "{}:{}", self.kind, self.parameter)
+        }
+    }
+}
+
+/// A policy that took part in a decision, as shared text: cheap to hand on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PolicyRef {
+    /// Its stable name.
+    pub id: PolicyId,
+    /// What it says.
+    pub effect: PolicyEffect,
+    /// Where it stands.
+    pub span: Span,
+    /// Its `@message`: the only text of an author that an agent ever sees.
+    pub message: Option<Arc<str>>,
+}
+
+/// One reason of a decision. A Permit has the policies that permit; a Deny has everything that
+/// stands in the way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reason {
+    /// A policy applied.
+    Policy(Arc<PolicyRef>),
+    /// A policy in scope could not be evaluated: a Deny, whatever the others say.
+    PolicyError {
+        /// Which policy.
+        policy: Arc<PolicyRef>,
+        /// What went wrong, in the evaluator's words; for operators, never for agents.
+        error: Arc<str>,
+    },
+    /// No policy permits it.
+    NoPermit {
+        /// The resource that nothing permits, where the request touches several.
+        resource: Option<EntityRef>,
+    },
+    /// Nobody is registered under that name.
+    UnknownIdentity(IdentityId),
+    /// The identity may not act at all.
+    IdentityNotActive(IdentityId, IdentityStatus),
+    /// The enforcement point may not say this.
+    AssertionNotAllowed(Arc<str>),
+    /// The session belongs to another identity or credential.
+    ForeignSession,
+    /// The action is not in the catalogue, or no schema declares it.
+    UnknownAction(ActionName),
+    /// The action's live definition is not the one that was approved.
+    Quarantined {
+        /// Which action.
+        action: ActionName,
+        /// The definition that was seen.
+        seen: Digest,
+    },
+    /// An argument cannot be what the definition says, or Cedar cannot hold it exactly.
+    InputNotRepresentable {
+        /// JSON Pointer to it.
+        pointer: Arc<str>,
+        /// What is wrong with it.
+        problem: Arc<str>,
+    },
+    /// The arguments do not name the resource as the catalogue says.
+    ResourceNotMapped {
+        /// JSON Pointer to the argument.
+        pointer: Arc<str>,
+        /// What is wrong with it.
+        problem: Arc<str>,
+    },
+    /// The request is over a limit.
+    OverLimit {
+        /// Which limit.
+        what: &'static str,
+        /// The limit.
+        limit: u64,
+    },
+    /// The session has used up its calls.
+    BudgetSpent {
+        /// How many it had.
+        calls: u64,
+    },
+    /// The enforcement point does not know an obligation of the permit.
+    UnknownObligation(Obligation),
+    /// Others changed the same state three times while this was decided.
+    Contended,
+    /// The record could not be made durable.
+    NotRecorded(Arc<str>),
+}
+
+impl Reason {
+    /// The stable code of this kind of reason, in records, APIs and metrics.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Policy(_) => "policy",
+            Self::PolicyError { .. } => "policy_error",
+            Self::NoPermit { .. } => "no_permit",
+            Self::UnknownIdentity(_) => "unknown_identity",
+            Self::IdentityNotActive(..) => "identity_not_active",
+            Self::AssertionNotAllowed(_) => "assertion_not_allowed",
+            Self::ForeignSession => "foreign_session",
+            Self::UnknownAction(_) => "unknown_action",
+            Self::Quarantined { .. } => "quarantined",
+            Self::InputNotRepresentable { .. } => "input_not_representable",
+            Self::ResourceNotMapped { .. } => "resource_not_mapped",
+            Self::OverLimit { .. } => "over_limit",
+            Self::BudgetSpent { .. } => "budget_spent",
+            Self::UnknownObligation(_) => "unknown_obligation",
+            Self::Contended => "contended",
+            Self::NotRecorded(_) => "not_recorded",
+        }
+    }
+
+    /// The policy it speaks of.
+    pub const fn policy(&self) -> Option<&Arc<PolicyRef>> {
+        match self {
+            Self::Policy(policy) | Self::PolicyError { policy, .. } => Some(policy),
+            _ => None,
+        }
+    }
+
+    /// One sentence that an agent may see: never policy text, never what other people's data is.
+    pub fn message(&self) -> String {
+        match self {
+            Self::Policy(policy) => match &policy.message {
+                Some(message) => message.to_string(),
+                None => format!("rule `{}` applies", policy.id),
+            },
+            Self::PolicyError { policy, .. } => {
+                format!("rule `{}` could not be evaluated, so nothing is permitted", policy.id)
+            }
+            Self::NoPermit { resource: None } => "no rule permits this".into(),
+            Self::NoPermit { resource: Some(resource) } => {
+                format!("no rule permits this on {resource}")
+            }
+            Self::UnknownIdentity(id) => format!("nobody is registered as `{id}`"),
+            Self::IdentityNotActive(id, status) => {
+                format!("identity `{id}` is {}", status.as_str())
+            }
+            Self::AssertionNotAllowed(what) => {
+                format!("the enforcement point is not registered to say this: {what}")
+            }
+            Self::ForeignSession => "the session belongs to another identity".into(),
+            Self::UnknownAction(action) => format!("action `{action}` is not in the catalogue"),
+            Self::Quarantined { action, .. } => format!(
+                "the definition of `{action}` has changed since it was approved; it is quarantined"
+            ),
+            Self::InputNotRepresentable { pointer, problem } => {
+                format!("argument `{pointer}` {problem}")
+            }
+            Self::ResourceNotMapped { pointer, problem } => {
+                format!("argument `{pointer}` does not name a resource: {problem}")
+            }
+            Self::OverLimit { what, limit } => format!("{what} exceeds the limit of {limit}"),
+            Self::BudgetSpent { calls } => format!("the session's budget of {calls} calls is spent"),
+            Self::UnknownObligation(obligation) => {
+                format!("the enforcement point does not know the obligation `{}`", obligation.kind)
+            }
+            Self::Contended => "too many changes at the same moment; try again".into(),
+            Self::NotRecorded(_) => "the decision could not be recorded".into(),
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! Identities, and how sure we are of one.
+
+use std::collections::BTreeSet;
+
+use crate::{Digest, EntityType, IdentityId, Timestamp, TokenId};
+
+/// What kind of thing acts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum IdentityKind {
+    /// A program that chooses its actions by a model.
+    Agent,
+    /// A program that does not.
+    Workload,
+    /// An account that programs share.
+    ServiceAccount,
+    /// A person.
+    User,
+}
+
+impl IdentityKind {
+    /// Every kind.
+    pub const ALL: [Self; 4] = [Self::Agent, Self::Workload, Self::ServiceAccount, Self::User];
+
+    /// The word for it on every wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Agent => "agent",
+            Self::Workload => "workload",
+            Self::ServiceAccount => "service_account",
+            Self::User => "user",
+        }
+    }
+
+    /// The kind of that word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == word)
+    }
+
+    /// The name of its entity type, without namespace.
+    pub const fn entity_type(self) -> &'static str {
+        match self {
+            Self::Agent => "Agent",
+            Self::Workload => "Workload",
+            Self::ServiceAccount => "ServiceAccount",
+            Self::User => "User",
+        }
+    }
+}
+
+/// Whether an identity may act at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum IdentityStatus {
+    /// It may.
+    Active,
+    /// Stopped for now by a person.
+    Suspended,
+    /// Stopped for now by a finding.
+    Quarantined,
+    /// Stopped for good.
+    Retired,
+}
+
+impl IdentityStatus {
+    /// Every status.
+    pub const ALL: [Self; 4] = [Self::Active, Self::Suspended, Self::Quarantined, Self::Retired];
+
+    /// The word for it on every wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Suspended => "suspended",
+            Self::Quarantined => "quarantined",
+            Self::Retired => "retired",
+        }
+    }
+
+    /// The status of that word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.as_str() == word)
+    }
+}
+
+/// Who: one agent, workload, service account or person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// Its name.
+    pub id: IdentityId,
+    /// Its kind.
+    pub kind: IdentityKind,
+    /// Whether it may act.
+    pub status: IdentityStatus,
+    /// The person accountable for it.
+    pub owner: Option<IdentityId>,
+    /// The one accountable where the owner is gone.
+    pub fallback_owner: Option<IdentityId>,
+    /// Where it runs: `production`, `test`, or what the deployment calls it.
+    pub environment: Option<String>,
+    /// Groups that it belongs to, as policies name them: `Safeconduct::Group::"clerks"`.
+    pub groups: BTreeSet<String>,
+    /// What it may do as an enforcement point, where it is one.
+    pub pep: Option<PepRegistration>,
+    /// What it may do in the administration of Safeconduct.
+    pub roles: BTreeSet<Role>,
+}
+
+/// What an enforcement point may say of others when it asks for a decision.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PepRegistration {
+    /// The types of subject that it may speak for.
+    pub subjects: BTreeSet<EntityType>,
+    /// The types of resource that it may ask about; empty means every type.
+    pub resources: BTreeSet<EntityType>,
+    /// Whether properties that it sends of subjects, resources and actions count as facts.
+    pub properties: bool,
+}
+
+/// What a person or program may do in the administration of Safeconduct itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Role {
+    /// Everything below.
+    Administrator,
+    /// Change policies, catalogue, identities and tokens.
+    Operator,
+    /// Read all of it, and the ledger.
+    Auditor,
+}
+
+impl Role {
+    /// Every role.
+    pub const ALL: [Self; 3] = [Self::Administrator, Self::Operator, Self::Auditor];
+
+    /// The word for it on every wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Administrator => "administrator",
+            Self::Operator => "operator",
+            Self::Auditor => "auditor",
+        }
+    }
+
+    /// The role of that word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|role| role.as_str() == word)
+    }
+}
+
+/// A registered bearer token: never the token, only what recognises it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Token {
+    /// Its public id, shown in lists and records.
+    pub id: TokenId,
+    /// Whose it is.
+    pub identity: IdentityId,
+    /// SHA-256 of the token; the token holds 256 random bits, so a plain digest suffices.
+    pub digest: Digest,
+    /// When it was issued.
+    pub issued_at: Timestamp,
+    /// When it ends.
+    pub expires_at: Timestamp,
+    /// Whether it was taken back.
+    pub revoked: bool,
+}
+
+/// How an identity proved itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Method {
+    /// A registered bearer token.
+    ApiKey,
+    /// The operating system's word for the peer of a Unix socket.
+    LocalPeer,
+    /// The word of a registered enforcement point.
+    PepAssertion,
+}
+
+impl Method {
+    /// The word for it in policies and records.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ApiKey => "api_key",
+            Self::LocalPeer => "local_peer",
+            Self::PepAssertion => "pep_assertion",
+        }
+    }
+}
+
+/// How much a proof is worth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Assurance {
+    /// A secret that can be copied.
+    Low,
+    /// Bound to a machine or a channel.
+    Substantial,
+    /// Bound to hardware or an attested workload.
+    High,
+}
+
+impl Assurance {
+    /// The word for it in policies and records.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Substantial => "substantial",
+            Self::High => "high",
+        }
+    }
+}
+
+/// A proof of identity that was checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Authentication {
+    /// Who.
+    pub identity: IdentityId,
+    /// By which credential.
+    pub token: TokenId,
+    /// How.
+    pub method: Method,
+    /// How sure.
+    pub assurance: Assurance,
+    /// When the credential was issued or the peer connected.
+    pub at: Timestamp,
+}

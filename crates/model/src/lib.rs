@@ -1,0 +1,43 @@
+//! The nouns of Safeconduct: identities, actions, resources, values, requests, decisions, records.
+//!
+//! Every other crate speaks in these types. They check their own invariants when they are made,
+//! so that code further in never has to ask again.
+//!
+//! What this crate deliberately does not do: it reads no clock, does no IO, draws no randomness,
+//! and derives no serde. A serialized form is a promise to others; crate `wire` and crate
+//! `ledger` make those promises, from these types.
+//!
+//! ```
+//! use safeconduct_model::{ActionName, Value};
+//!
+//! let action = ActionName::new("files.read_text_file")?;
+//! assert_eq!(action.as_str(), "files.read_text_file");
+//!
+//! let input = Value::object([("path", Value::from("/cases/4711/notes.md"))]);
+//! assert_eq!(input.depth(), 2);
+//! # Ok::<(), safeconduct_model::NameError>(())
+//! ```
+
+mod catalogue;
+mod decision;
+mod digest;
+mod entity;
+mod identity;
+mod name;
+mod record;
+mod request;
+mod session_key;
+mod time;
+mod value;
+
+pub use catalogue::*;
+pub use decision::*;
+pub use digest::*;
+pub use entity::*;
+pub use identity::*;
+pub use name::*;
+pub use record::*;
+pub use request::*;
+pub use session_key::*;
+pub use time::*;
+pub use value::*;

@@ -1,0 +1,257 @@
+//! Values: what arguments and attributes are made of. The JSON data model, with numbers kept
+//! exact: an integer is an `i64`, any other number keeps the text it was written as.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+/// A JSON value whose numbers are exact and whose members are unique and sorted.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub enum Value {
+    /// `null`.
+    #[default]
+    Null,
+    /// `true` or `false`.
+    Bool(bool),
+    /// An integer that fits 64 bits with sign.
+    Integer(i64),
+    /// Any other number.
+    Number(Number),
+    /// A text.
+    String(Arc<str>),
+    /// A list.
+    Array(Vec<Value>),
+    /// Members by name.
+    Object(BTreeMap<Arc<str>, Value>),
+}
+
+/// A number that is no `i64`, as it was written: `1.50`, `1e9`, `18446744073709551615`.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Number(Arc<str>);
+
+impl Number {
+    /// From a JSON number's text; `None` where the text is not one (RFC 8259 section 6) or has
+    /// more than 64 bytes.
+    pub fn parse(text: &str) -> Option<Self> {
+        (text.len() <= 64 && is_json_number(text)).then(|| Self(text.into()))
+    }
+
+    /// The text it was written as.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Number {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Value {
+    /// An object of the given members; a name that comes twice keeps the last value.
+    pub fn object<K: Into<Arc<str>>>(members: impl IntoIterator<Item = (K, Self)>) -> Self {
+        Self::Object(members.into_iter().map(|(k, v)| (k.into(), v)).collect())
+    }
+
+    /// The member of that name, where this is an object that has it.
+    pub fn member(&self, name: &str) -> Option<&Self> {
+        match self {
+            Self::Object(members) => members.get(name),
+            _ => None,
+        }
+    }
+
+    /// The text, where this is one.
+    pub fn as_str(&self) -> Option<&str> {
+        match self {
+            Self::String(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The truth value, where this is one.
+    pub const fn as_bool(&self) -> Option<bool> {
+        match self {
+            Self::Bool(b) => Some(*b),
+            _ => None,
+        }
+    }
+
+    /// The integer, where this is one.
+    pub const fn as_integer(&self) -> Option<i64> {
+        match self {
+            Self::Integer(n) => Some(*n),
+            _ => None,
+        }
+    }
+
+    /// The elements, where this is a list.
+    pub fn as_array(&self) -> Option<&[Self]> {
+        match self {
+            Self::Array(items) => Some(items),
+            _ => None,
+        }
+    }
+
+    /// The members, where this is an object.
+    pub const fn as_object(&self) -> Option<&BTreeMap<Arc<str>, Self>> {
+        match self {
+            Self::Object(members) => Some(members),
+            _ => None,
+        }
+    }
+
+    /// What this is, in JSON's words: for messages.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Null => "null",
+            Self::Bool(_) => "a boolean",
+            Self::Integer(_) => "an integer",
+            Self::Number(_) => "a number",
+            Self::String(_) => "a string",
+            Self::Array(_) => "an array",
+            Self::Object(_) => "an object",
+        }
+    }
+
+    /// How many levels deep: 1 for a scalar or an empty container.
+    pub fn depth(&self) -> usize {
+        let deepest = match self {
+            Self::Array(items) => items.iter().map(Self::depth).max(),
+            Self::Object(members) => members.values().map(Self::depth).max(),
+            _ => None,
+        };
+        1 + deepest.unwrap_or(0)
+    }
+
+    /// Follows a JSON Pointer (RFC 6901); the empty pointer is this value.
+    pub fn pointer(&self, pointer: &str) -> Option<&Self> {
+        if pointer.is_empty() {
+            return Some(self);
+        }
+        pointer.strip_prefix('/')?.split('/').try_fold(self, |value, token| match value {
+            Self::Object(members) => {
+                members.get(token.replace("~1", "/").replace("~0", "~").as_str())
+            }
+            // RFC 6901 section 4: no leading zero.
+            Self::Array(items) if token == "0" || !token.starts_with('0') => {
+                items.get(token.parse::<usize>().ok()?)
+            }
+            _ => None,
+        })
+    }
+
+    /// Follows a JSON Pointer in which the token `*` stands for each element of a list, and
+    /// gives what it finds in order.
+    pub fn pointer_all<'a>(&'a self, pattern: &str) -> Vec<&'a Self> {
+        match pattern.split_once("/*") {
+            Some((head, tail)) if tail.is_empty() || tail.starts_with('/') => self
+                .pointer(head)
+                .and_then(Self::as_array)
+                .unwrap_or_default()
+                .iter()
+                .flat_map(|item| item.pointer_all(tail))
+                .collect(),
+            _ => self.pointer(pattern).into_iter().collect(),
+        }
+    }
+}
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Self {
+        Self::String(text.into())
+    }
+}
+
+impl From<String> for Value {
+    fn from(text: String) -> Self {
+        Self::String(text.into())
+    }
+}
+
+impl From<Arc<str>> for Value {
+    fn from(text: Arc<str>) -> Self {
+        Self::String(text)
+    }
+}
+
+impl From<i64> for Value {
+    fn from(n: i64) -> Self {
+        Self::Integer(n)
+    }
+}
+
+impl From<bool> for Value {
+    fn from(b: bool) -> Self {
+        Self::Bool(b)
+    }
+}
+
+impl From<Vec<Self>> for Value {
+    fn from(items: Vec<Self>) -> Self {
+        Self::Array(items)
+    }
+}
+
+/// JSON, for people and tests; what goes over a wire is written by crate `wire`.
+impl fmt::Debug for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Null => f.write_str("null"),
+            Self::Bool(b) => write!(f, "{b}"),
+            Self::Integer(n) => write!(f, "{n}"),
+            Self::Number(n) => write!(f, "{n:?}"),
+            Self::String(text) => write!(f, "{text:?}"),
+            Self::Array(items) => f.debug_list().entries(items).finish(),
+            Self::Object(members) => f.debug_map().entries(members).finish(),
+        }
+    }
+}
+
+fn is_json_number(text: &str) -> bool {
+    let unsigned = text.strip_prefix('-').unwrap_or(text);
+    let (mantissa, exponent) = match unsigned.split_once(['e', 'E']) {
+        Some((mantissa, exponent)) => (mantissa, Some(exponent)),
+        None => (unsigned, None),
+    };
+    let (whole, fraction) = match mantissa.split_once('.') {
+        Some((whole, fraction)) => (whole, Some(fraction)),
+        None => (mantissa, None),
+    };
+    let all_digits = |t: &str| !t.is_empty() && t.bytes().all(|b| b.is_ascii_digit());
+    all_digits(whole)
+        && (whole == "0" || !whole.starts_with('0'))
+        && fraction.is_none_or(all_digits)
+        && exponent.is_none_or(|e| all_digits(e.strip_prefix(['+', '-']).unwrap_or(e)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_is_what_rfc_8259_says() {
+        for text in ["1.5", "-0", "1e9", "1E-9", "0.10", "18446744073709551615"] {
+            assert!(Number::parse(text).is_some(), "{text}");
+        }
+        for text in ["", "01", "1.", ".5", "+1", "1e", "NaN", "0x1", "1 "] {
+            assert!(Number::parse(text).is_none(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_pointer_finds_members_and_elements() {
+        let value = Value::object([
+            ("a/b", Value::from(1)),
+            ("list", Value::Array(vec![Value::object([("p", Value::from("x"))]), Value::Null])),
+        ]);
+        assert_eq!(value.pointer("/a~1b"), Some(&Value::from(1)));
+        assert_eq!(value.pointer("/list/0/p"), Some(&Value::from("x")));
+        assert_eq!(value.pointer("/list/00/p"), None);
+        assert_eq!(value.pointer("list"), None);
+        assert_eq!(value.pointer_all("/list/*/p"), vec![&Value::from("x")]);
+        assert_eq!(value.pointer_all("/list/*").len(), 2);
+        assert_eq!(value.depth(), 4);
+    }
+}

@@ -1,0 +1,1 @@
+//! Where a permit is made: the trait Decide and the type Permit.

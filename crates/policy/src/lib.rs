@@ -1,0 +1,1 @@
+//! Cedar policies: load, validate, index by scope, evaluate with reasons.

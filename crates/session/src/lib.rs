@@ -1,0 +1,1 @@
+//! The run-time state that decisions look at.

@@ -1,0 +1,1 @@
+//! The ledger on local segment files, and the read model in SQLite.

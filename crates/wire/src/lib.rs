@@ -1,0 +1,1 @@
+//! The public forms: strict JSON, AuthZEN, catalogue; parsing into the model.
