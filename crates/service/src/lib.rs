@@ -1,1 +1,3 @@
-//! The use-cases, one file each, and the ports that they need.
+//! The use-cases of Safeconduct, one file each, and the ports that they need.
+mod ports;
+pub use ports::*;

@@ -1,1 +1,175 @@
-//! The run-time state that decisions look at.
+//! The run-time state of one session: what decisions look at, and how records change it.
+//!
+//! A session is a fold: [`Session::apply`] over its records in order gives the same state on
+//! every machine and after every crash.
+//!
+//! What this crate deliberately does not do: it decides nothing, reads no clock, and keeps no
+//! argument or result values.
+//!
+//! ```
+//! use safeconduct_model::{ActionName, Decision, Timestamp};
+//! use safeconduct_session::{Session, Step};
+//!
+//! let mut session = Session::default();
+//! session.apply(&Step {
+//!     decision: Decision::Permit,
+//!     action: ActionName::new("files.read_text_file")?,
+//!     resources: vec![7],
+//!     at: Timestamp::from_millis(0),
+//! });
+//! assert_eq!((session.sequence(), session.steps(), session.denials()), (1, 1, 0));
+//! # Ok::<(), safeconduct_model::NameError>(())
+//! ```
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use safeconduct_model::{ActionName, Decision, EntityRef, Timestamp};
+
+/// Most different actions that a session remembers; later new ones are no longer listed.
+pub const ACTIONS_REMEMBERED_MAX: usize = 1024;
+
+/// Most different resources that a session counts; the count then stays there: "at least".
+pub const RESOURCES_COUNTED_MAX: usize = 4096;
+
+/// What one decision changes in its session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    /// What was decided.
+    pub decision: Decision,
+    /// What was asked for.
+    pub action: ActionName,
+    /// Fingerprints ([`fingerprint`]) of the resources that it touches.
+    pub resources: Vec<u64>,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// The state of a session.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Session {
+    sequence: u64,
+    steps: u64,
+    denials: u64,
+    /// Permitted actions and how often.
+    actions: BTreeMap<ActionName, u64>,
+    resources: BTreeSet<u64>,
+    began_at: Option<Timestamp>,
+}
+
+impl Session {
+    /// Decisions so far, and the version of this state.
+    pub const fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    /// Permitted decisions so far.
+    pub const fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    /// Denied decisions so far.
+    pub const fn denials(&self) -> u64 {
+        self.denials
+    }
+
+    /// Different actions that were permitted, at most [`ACTIONS_REMEMBERED_MAX`], by name.
+    pub fn actions(&self) -> impl Iterator<Item = (&ActionName, u64)> {
+        self.actions.iter().map(|(action, count)| (action, *count))
+    }
+
+    /// How many different resources were touched, at most [`RESOURCES_COUNTED_MAX`].
+    pub fn distinct_resources(&self) -> u64 {
+        self.resources.len() as u64
+    }
+
+    /// When the first decision fell.
+    pub const fn began_at(&self) -> Option<Timestamp> {
+        self.began_at
+    }
+
+    /// Takes one decision in.
+    pub fn apply(&mut self, step: &Step) {
+        self.sequence += 1;
+        self.began_at.get_or_insert(step.at);
+        if step.decision == Decision::Deny {
+            self.denials += 1;
+            return;
+        }
+        self.steps += 1;
+        if let Some(count) = self.actions.get_mut(&step.action) {
+            *count += 1;
+        } else if self.actions.len() < ACTIONS_REMEMBERED_MAX {
+            self.actions.insert(step.action.clone(), 1);
+        }
+        for resource in &step.resources {
+            if self.resources.len() < RESOURCES_COUNTED_MAX {
+                self.resources.insert(*resource);
+            }
+        }
+    }
+}
+
+/// A 64-bit fingerprint of a resource's name (FNV-1a), for counting different ones: equal on
+/// every machine, and no defence against someone who wants two names to collide, which would
+/// only make the count too low by one.
+pub fn fingerprint(resource: &EntityRef) -> u64 {
+    let bytes = resource.ty.as_str().bytes().chain([0]).chain(resource.id.as_str().bytes());
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn step(permit: bool, action: u8, resource: u64) -> Step {
+        Step {
+            decision: if permit { Decision::Permit } else { Decision::Deny },
+            action: ActionName::new(format!("a{action}")).unwrap(),
+            resources: vec![resource],
+            at: Timestamp::from_millis(1),
+        }
+    }
+
+    #[test]
+    fn a_denied_step_touches_nothing() {
+        let mut session = Session::default();
+        session.apply(&step(false, 1, 1));
+        assert_eq!((session.sequence(), session.steps(), session.denials()), (1, 0, 1));
+        assert_eq!(session.distinct_resources(), 0);
+        assert_eq!(session.actions().count(), 0);
+    }
+
+    #[test]
+    fn counters_stay_at_their_limits() {
+        let mut session = Session::default();
+        for n in 0..=RESOURCES_COUNTED_MAX as u64 {
+            session.apply(&step(true, 0, n));
+        }
+        assert_eq!(session.distinct_resources(), RESOURCES_COUNTED_MAX as u64);
+        assert_eq!(session.steps(), RESOURCES_COUNTED_MAX as u64 + 1);
+    }
+
+    #[test]
+    fn type_and_id_do_not_run_into_each_other() {
+        let a = EntityRef::new("ab", "c").unwrap();
+        let b = EntityRef::new("a", "bc").unwrap();
+        assert_ne!(fingerprint(&a), fingerprint(&b));
+    }
+
+    proptest! {
+        #[test]
+        fn every_decision_counts_once(steps in prop::collection::vec((any::<bool>(), 0..5_u8, 0..9_u64), 0..60)) {
+            let mut session = Session::default();
+            for (permit, action, resource) in &steps {
+                session.apply(&step(*permit, *action, *resource));
+            }
+            prop_assert_eq!(session.sequence(), steps.len() as u64);
+            prop_assert_eq!(session.steps() + session.denials(), session.sequence());
+            let permitted = steps.iter().filter(|(permit, ..)| *permit).count() as u64;
+            prop_assert_eq!(session.actions().map(|(_, n)| n).sum::<u64>(), permitted);
+        }
+    }
+}
