@@ -2,7 +2,9 @@
 //! one machine; another implementation must pass the same conformance tests.
 
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use safeconduct_model::{KeyedDigest, RecordId, SessionKey, Timestamp};
 use thiserror::Error;
@@ -84,6 +86,17 @@ pub enum LedgerHealth {
     Failed(Arc<str>),
 }
 
+/// The wait for a ticket's entries; resolves once they are on the disk, or failed.
+pub struct Durable<'a>(pub Pin<Box<dyn Future<Output = Result<(), AppendError>> + Send + 'a>>);
+
+impl Future for Durable<'_> {
+    type Output = Result<(), AppendError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        self.0.as_mut().poll(context)
+    }
+}
+
 /// The append-only log: the one source of truth.
 pub trait Ledger: Send + Sync + 'static {
     /// Queues a proposal: checks the versions that it read, assigns sequence numbers and raises
@@ -94,7 +107,7 @@ pub trait Ledger: Send + Sync + 'static {
     fn submit(&self, proposal: Proposal) -> Result<Ticket, SubmitError>;
 
     /// Waits until the ticket's entries are durable.
-    fn durable(&self, ticket: Ticket) -> impl Future<Output = Result<(), AppendError>> + Send;
+    fn durable(&self, ticket: Ticket) -> Durable<'_>;
 
     /// Whether it takes records.
     fn health(&self) -> LedgerHealth;
