@@ -1,1 +1,4 @@
-//! The public forms: strict JSON, AuthZEN, catalogue; parsing into the model.
+//! The public forms of Safeconduct: how its nouns look as JSON and YAML, and how what others
+//! write is read into the model.
+
+pub mod json;
