@@ -1,0 +1,148 @@
+//! Answers: `decision`, and in `context` why, what must be done, and whether it may be requested.
+//!
+//! Written straight into bytes: this is the end of the hot path.
+
+use safeconduct_model::{Decision, Obligation, Reason, RecordId, Requestable};
+
+use crate::field::FieldError;
+use crate::json::{write_integer, write_string};
+
+/// Most reasons that one answer shows; it says how many it leaves out. The record has them all.
+pub const REASONS_SHOWN_MAX: usize = 64;
+
+/// The answer to one question, borrowed from what was decided.
+#[derive(Debug, Clone, Copy)]
+pub struct Answer<'a> {
+    /// Permit or Deny.
+    pub decision: Decision,
+    /// The id of its record, by which the outcome is reported and the ledger asked. Absent only
+    /// where nothing could be recorded.
+    pub id: Option<&'a RecordId>,
+    /// Why.
+    pub reasons: &'a [Reason],
+    /// What the enforcement point must do for a permit to hold.
+    pub obligations: &'a [Obligation],
+    /// Whether and how a Deny may be requested.
+    pub requestable: Option<&'a Requestable>,
+}
+
+/// The answer to one question of a batch.
+#[derive(Debug, Clone, Copy)]
+pub enum ItemAnswer<'a> {
+    /// It was decided.
+    Decided(Answer<'a>),
+    /// It was no question: a Deny that carries the error.
+    Refused(&'a FieldError),
+}
+
+impl ItemAnswer<'_> {
+    /// Permit or Deny; what was refused is denied.
+    pub const fn decision(&self) -> Decision {
+        match self {
+            Self::Decided(answer) => answer.decision,
+            Self::Refused(_) => Decision::Deny,
+        }
+    }
+}
+
+/// Appends the body of an evaluation response (section 6.2).
+///
+/// `context` has `decision_id`; `reasons`, each with its stable `code`, the `policy` and its
+/// `effect` where there is one, and the `message` that an agent may see; `obligations`, each with
+/// `id`, `type` and `properties` as in the obligations profile; and `requestable`.
+pub fn write_evaluation(answer: &Answer<'_>, out: &mut Vec<u8>) {
+    write_decision(answer.decision, out);
+    out.extend_from_slice(b",\"context\":{\"reasons\":[");
+    separated(
+        answer.reasons.iter().take(REASONS_SHOWN_MAX),
+        out,
+        write_reason,
+    );
+    out.push(b']');
+    if let Some(left_out) = answer.reasons.len().checked_sub(REASONS_SHOWN_MAX + 1) {
+        out.extend_from_slice(b",\"reasons_left_out\":");
+        write_integer(i64::try_from(left_out + 1).unwrap_or(i64::MAX), out);
+    }
+    if let Some(id) = answer.id {
+        out.extend_from_slice(b",\"decision_id\":");
+        write_string(id.as_str(), out);
+    }
+    if !answer.obligations.is_empty() {
+        out.extend_from_slice(b",\"obligations\":[");
+        separated(answer.obligations.iter(), out, write_obligation);
+        out.push(b']');
+    }
+    if let Some(requestable) = answer.requestable {
+        out.extend_from_slice(b",\"requestable\":{\"approvers\":");
+        write_string(&requestable.approvers, out);
+        out.extend_from_slice(b",\"quorum\":");
+        write_integer(requestable.quorum.into(), out);
+        out.extend_from_slice(b",\"ttl_s\":");
+        write_integer(requestable.ttl_s.into(), out);
+        out.push(b'}');
+    }
+    out.extend_from_slice(b"}}");
+}
+
+/// Appends the body of an evaluations response (section 7.2): as many answers as were reached.
+pub fn write_evaluations<'a>(answers: impl IntoIterator<Item = ItemAnswer<'a>>, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{\"evaluations\":[");
+    separated(answers, out, |answer, out| match answer {
+        ItemAnswer::Decided(answer) => write_evaluation(&answer, out),
+        ItemAnswer::Refused(error) => {
+            write_decision(Decision::Deny, out);
+            out.extend_from_slice(b",\"context\":{\"error\":{\"status\":400,\"message\":");
+            write_string(&error.to_string(), out);
+            out.extend_from_slice(b"}}}");
+        }
+    });
+    out.extend_from_slice(b"]}");
+}
+
+fn write_decision(decision: Decision, out: &mut Vec<u8>) {
+    out.extend_from_slice(match decision {
+        Decision::Permit => b"{\"decision\":true",
+        Decision::Deny => b"{\"decision\":false",
+    });
+}
+
+fn write_reason(reason: &Reason, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{\"code\":");
+    write_string(reason.code(), out);
+    if let Some(policy) = reason.policy() {
+        out.extend_from_slice(b",\"policy\":");
+        write_string(policy.id.as_str(), out);
+        out.extend_from_slice(b",\"effect\":");
+        write_string(policy.effect.as_str(), out);
+    }
+    out.extend_from_slice(b",\"message\":");
+    write_string(&reason.message(), out);
+    out.push(b'}');
+}
+
+fn write_obligation(obligation: &Obligation, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{\"id\":");
+    write_string(&obligation.to_string(), out);
+    out.extend_from_slice(b",\"type\":");
+    write_string(&obligation.kind, out);
+    if !obligation.parameter.is_empty() {
+        out.extend_from_slice(b",\"properties\":{\"parameter\":");
+        write_string(&obligation.parameter, out);
+        out.push(b'}');
+    }
+    out.push(b'}');
+}
+
+/// Appends each item, with commas between.
+fn separated<T>(
+    items: impl IntoIterator<Item = T>,
+    out: &mut Vec<u8>,
+    write: impl Fn(T, &mut Vec<u8>),
+) {
+    for (index, item) in items.into_iter().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        write(item, out);
+    }
+}

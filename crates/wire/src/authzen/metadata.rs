@@ -1,0 +1,31 @@
+//! What this decision point offers: `GET /.well-known/authzen-configuration` (section 9).
+
+use serde::Serialize;
+
+/// The metadata document. An endpoint that is absent is not supported.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Metadata {
+    /// The decision point's identifier: the URL by which it was asked.
+    pub policy_decision_point: String,
+    /// Where one question is asked.
+    pub access_evaluation_endpoint: String,
+    /// Where many are.
+    pub access_evaluations_endpoint: String,
+    /// What else it can do, as URNs. Left out while there is nothing.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub capabilities: Vec<String>,
+}
+
+impl Metadata {
+    /// The document of the decision point at that base URL; a `/` at its end is dropped.
+    pub fn at(base: &str) -> Self {
+        let base = base.trim_end_matches('/');
+        Self {
+            policy_decision_point: base.to_owned(),
+            access_evaluation_endpoint: format!("{base}/access/v1/evaluation"),
+            access_evaluations_endpoint: format!("{base}/access/v1/evaluations"),
+            capabilities: Vec::new(),
+        }
+    }
+}
