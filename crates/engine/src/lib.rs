@@ -1,1 +1,65 @@
 //! The decision: five pure stages from a request and its facts to an outcome.
+//!
+//! The same input gives the same outcome on every machine, so that every recorded decision can
+//! be replayed. A stage that finds an obstacle ends the way with a Deny and its reasons.
+//!
+//! What this crate deliberately does not do: it gathers no facts, reads no clock, keeps no state
+//! and writes no record; crate `service` does all that around it.
+
+mod conclude;
+mod evaluate;
+mod facts;
+mod identify;
+mod oblige;
+mod resource;
+mod situate;
+
+use safeconduct_model::{Now, Reason, Request};
+use safeconduct_policy::Policies;
+
+pub use conclude::Outcome;
+pub use facts::{Facts, Known, Understood, Vocabulary};
+
+/// Decides one request.
+///
+/// `facts` must hold what is true at `now.at`; a stale fact is the caller's fault and is caught
+/// where the record is appended.
+pub fn decide(request: &Request, facts: &Facts<'_>, policies: &Policies, now: &Now) -> Outcome {
+    let mut way = Way::default();
+    let concluded = stages(request, facts, policies, now, &mut way);
+    conclude::conclude(request, facts, policies, now, way, concluded)
+}
+
+/// The outcome of a request that the service refuses before it can be decided.
+pub fn refuse(
+    request: &Request,
+    facts: &Facts<'_>,
+    policies: &Policies,
+    now: &Now,
+    reasons: Vec<Reason>,
+) -> Outcome {
+    conclude::conclude(request, facts, policies, now, Way::default(), Err(reasons))
+}
+
+fn stages(
+    request: &Request,
+    facts: &Facts<'_>,
+    policies: &Policies,
+    now: &Now,
+    way: &mut Way,
+) -> Result<(), Vec<Reason>> {
+    let principal = identify::identify(request, facts)?;
+    way.principal = Some(principal.uid.clone());
+    let situated = situate::situate(request, facts, now)?;
+    way.resources = situated.resources.iter().map(|entity| entity.uid.clone()).collect();
+    way.evaluated = evaluate::evaluate(request, policies, &principal, &situated)?;
+    oblige::oblige(&way.evaluated, facts)
+}
+
+/// What the stages found out, as far as they came.
+#[derive(Debug, Default)]
+struct Way {
+    principal: Option<safeconduct_model::EntityRef>,
+    resources: Vec<safeconduct_model::EntityRef>,
+    evaluated: evaluate::Evaluated,
+}

@@ -80,6 +80,18 @@ pub struct Requestable {
     pub ttl_s: u32,
 }
 
+impl Requestable {
+    /// The terms that satisfy both: more approvals, the shorter life. `None` where different
+    /// people would have to approve, since one request cannot name them both.
+    pub fn strictest(self, other: Self) -> Option<Self> {
+        (self.approvers == other.approvers).then(|| Self {
+            approvers: self.approvers,
+            quorum: self.quorum.max(other.quorum),
+            ttl_s: self.ttl_s.min(other.ttl_s),
+        })
+    }
+}
+
 /// What an enforcement point must do for a permit to hold: `redact:$.ssn`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Obligation {

@@ -1,3 +1,35 @@
 //! The use-cases of Safeconduct, one file each, and the ports that they need.
+//!
+//! A use-case gathers facts, asks the pure core, appends what came of it, and answers once the
+//! record is durable. Only this crate makes a [`Recorded`] value, so nothing further out can act
+//! on a decision that is not on the disk.
+//!
+//! What this crate deliberately does not do: it names no runtime, no disk, no network and no
+//! clock; those are the [`Ledger`], [`Vault`], [`Clock`] and [`Ids`] that it is given.
+
+mod authenticate;
+mod change;
+mod check;
+mod erase;
+mod observe;
+mod pending;
 mod ports;
+mod recorded;
+mod restore;
+mod service;
+mod sessions;
+mod world;
+
+pub use authenticate::*;
+pub use change::*;
+pub use check::Check;
+pub use erase::*;
+pub use observe::*;
+pub use pending::PENDING_MAX;
 pub use ports::*;
+pub use recorded::*;
+pub use restore::*;
+pub use safeconduct_engine::{Outcome, Understood, Vocabulary};
+pub use service::*;
+pub use sessions::{SESSIONS_MAX, SessionView};
+pub use world::*;

@@ -1,0 +1,134 @@
+//! Stage 3: the policies in scope, over every resource that the action touches.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use safeconduct_model::{Decision, Entity, Obligation, Reason, Request, Requestable};
+use safeconduct_policy::{Applied, Evaluation, Policies, Question, QuestionError};
+
+use crate::situate::Situated;
+
+/// What the policies say, taken over all resources.
+#[derive(Debug, Default)]
+pub(crate) struct Evaluated {
+    /// Permit only where every resource is permitted.
+    pub(crate) permitted: bool,
+    /// The policies that permit, or all that stands in the way.
+    pub(crate) reasons: Vec<Reason>,
+    /// The same of shadow policies; without effect.
+    pub(crate) shadow: Vec<Reason>,
+    /// What the permits ask of the enforcement point.
+    pub(crate) obligations: Vec<Obligation>,
+    /// How it may be asked for, where only requestable forbids stand in the way.
+    pub(crate) requestable: Option<Requestable>,
+}
+
+/// Asks the policies about each resource.
+///
+/// # Errors
+/// The arguments cannot be put to the policies as the definition says, or the action has no
+/// declaration in the schema.
+pub(crate) fn evaluate(
+    request: &Request,
+    policies: &Policies,
+    principal: &Entity,
+    situated: &Situated<'_>,
+) -> Result<Evaluated, Vec<Reason>> {
+    let mut answers = Vec::with_capacity(situated.resources.len());
+    for resource in &situated.resources {
+        let question = Question {
+            principal,
+            action: &request.action,
+            resource,
+            input: &request.input,
+            additional: situated.additional,
+            situation: &situated.situation,
+        };
+        let answer = policies.evaluate(&question).map_err(|error| vec![refused(request, error)])?;
+        answers.push((resource, answer));
+    }
+    Ok(combine(&answers))
+}
+
+fn refused(request: &Request, error: QuestionError) -> Reason {
+    match error {
+        QuestionError::UnknownAction => Reason::UnknownAction(request.action.clone()),
+        QuestionError::NotRepresentable { pointer, problem } => {
+            Reason::InputNotRepresentable { pointer, problem }
+        }
+        QuestionError::UndeclaredArgument { pointer } => Reason::InputNotRepresentable {
+            pointer,
+            problem: "is not in the approved definition of the tool".into(),
+        },
+    }
+}
+
+fn combine(answers: &[(&Entity, Evaluation)]) -> Evaluated {
+    let decision = |answer: &Evaluation| answer.enforced.decision();
+    let permitted = answers.iter().all(|(_, answer)| decision(answer) == Decision::Permit);
+    let several = answers.len() > 1;
+    let mut evaluated = Evaluated { permitted, ..Evaluated::default() };
+    let mut seen = BTreeSet::new();
+    let mut seen_shadow = BTreeSet::new();
+    let mut requestable: Option<Option<Requestable>> = None;
+    for (resource, answer) in answers {
+        for reason in reasons(&answer.shadow) {
+            if seen_shadow.insert(key(&reason)) {
+                evaluated.shadow.push(reason);
+            }
+        }
+        if permitted {
+            for obligation in &answer.obligations {
+                if !evaluated.obligations.contains(obligation) {
+                    evaluated.obligations.push(obligation.clone());
+                }
+            }
+        } else if decision(answer) == Decision::Permit {
+            continue;
+        } else {
+            requestable = Some(strictest(requestable, answer.requestable.clone()));
+        }
+        let mut found = reasons(&answer.enforced);
+        if found.is_empty() {
+            let resource = several.then(|| resource.uid.clone());
+            found.push(Reason::NoPermit { resource });
+        }
+        evaluated.reasons.extend(found.into_iter().filter(|reason| seen.insert(key(reason))));
+    }
+    evaluated.requestable = requestable.flatten();
+    evaluated
+}
+
+/// Several resources can be asked for only where each of them can; the strictest terms hold.
+fn strictest(
+    so_far: Option<Option<Requestable>>,
+    next: Option<Requestable>,
+) -> Option<Requestable> {
+    match so_far {
+        None => next,
+        Some(so_far) => Requestable::strictest(so_far?, next?),
+    }
+}
+
+/// What determines an answer: errors before forbids before permits.
+fn reasons(applied: &Applied) -> Vec<Reason> {
+    let errors = applied.errors.iter().map(|(policy, error)| Reason::PolicyError {
+        policy: Arc::clone(policy),
+        error: Arc::clone(error),
+    });
+    let forbids = applied.forbids.iter().cloned().map(Reason::Policy);
+    let mut reasons: Vec<_> = errors.chain(forbids).collect();
+    if reasons.is_empty() {
+        reasons.extend(applied.permits.iter().cloned().map(Reason::Policy));
+    }
+    reasons
+}
+
+fn key(reason: &Reason) -> (&'static str, String) {
+    let of = match reason {
+        Reason::Policy(policy) | Reason::PolicyError { policy, .. } => policy.id.to_string(),
+        Reason::NoPermit { resource } => resource.as_ref().map(ToString::to_string).unwrap_or_default(),
+        other => other.message(),
+    };
+    (reason.code(), of)
+}

@@ -1,0 +1,128 @@
+//! What a decision rests on, beside the request: gathered by the service, borrowed here.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use safeconduct_model::{
+    ActionEntry, Digest, Entity, EntityId, EntityRef, EntityType, Identity, IdentityId, NameError,
+    Obligation, ServerName,
+};
+use safeconduct_session::Session;
+
+/// A registered identity, with the entity that policies see of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Known {
+    /// The identity.
+    pub identity: Identity,
+    /// What policies see.
+    pub entity: Entity,
+}
+
+/// The names of the shipped entity types in the namespace of the policy set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Vocabulary {
+    namespace: Arc<str>,
+    server: EntityType,
+    host: EntityType,
+    group: EntityType,
+    unidentified: EntityType,
+    unnamed: EntityId,
+}
+
+impl Vocabulary {
+    /// The names in that namespace.
+    ///
+    /// # Errors
+    /// [`NameError`] where the namespace is no name.
+    pub fn new(namespace: &str) -> Result<Self, NameError> {
+        let name = |ty: &str| EntityType::new(format!("{namespace}::{ty}"));
+        Ok(Self {
+            namespace: namespace.into(),
+            server: name("Server")?,
+            host: name("Host")?,
+            group: name("Group")?,
+            unidentified: name("Unidentified")?,
+            unnamed: EntityId::new("unnamed")?,
+        })
+    }
+
+    /// The namespace.
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// The name under which a caller is recorded that nobody has registered.
+    pub(crate) fn unidentified(&self, identity: &IdentityId) -> EntityRef {
+        // INVARIANT: an identity id is shorter than the limit of an entity id and as printable.
+        let id = EntityId::new(identity.shared()).unwrap_or_else(|_| self.unnamed.clone());
+        EntityRef { ty: self.unidentified.clone(), id }
+    }
+
+    /// The type of upstream servers.
+    pub const fn server(&self) -> &EntityType {
+        &self.server
+    }
+
+    /// The type of host names.
+    pub const fn host(&self) -> &EntityType {
+        &self.host
+    }
+
+    /// The type of groups of identities.
+    pub const fn group(&self) -> &EntityType {
+        &self.group
+    }
+}
+
+/// Which obligations the enforcement point can carry out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Understood {
+    /// It says so itself for each answer: an AuthZEN caller, which must refuse what it does not
+    /// know.
+    LeftToCaller,
+    /// Only these kinds; a permit with another one is a Deny.
+    Only(BTreeSet<Arc<str>>),
+}
+
+impl Understood {
+    /// Whether it can carry this one out.
+    pub fn covers(&self, obligation: &Obligation) -> bool {
+        match self {
+            Self::LeftToCaller => true,
+            Self::Only(kinds) => kinds.contains(&obligation.kind),
+        }
+    }
+}
+
+/// Everything that a decision reads beside the request and the policies.
+#[derive(Debug, Clone)]
+pub struct Facts<'a> {
+    /// The caller, as it is registered.
+    pub caller: Option<&'a Known>,
+    /// The asserted subject, where someone of that name is registered.
+    pub subject: Option<&'a Known>,
+    /// What the catalogue knows of the action.
+    pub entry: Option<&'a ActionEntry>,
+    /// The live definition of the action, where it is not the approved one.
+    pub quarantined: Option<Digest>,
+    /// The session as it stands.
+    pub session: &'a Session,
+    /// How many permitted calls a session may have.
+    pub calls_max: u64,
+    /// What the enforcement point can carry out.
+    pub understood: &'a Understood,
+    /// The names of the shipped types.
+    pub vocabulary: &'a Vocabulary,
+    /// The catalogue that `entry` comes from.
+    pub catalogue: Digest,
+}
+
+impl Facts<'_> {
+    /// The entity of an upstream server; `None` where its name does not fit, which a checked
+    /// [`ServerName`] always does.
+    pub(crate) fn server_entity(&self, server: &ServerName) -> Option<Entity> {
+        let id = EntityId::new(server.as_str()).ok()?;
+        let uid = EntityRef { ty: self.vocabulary.server.clone(), id };
+        Some(Entity::bare(uid))
+    }
+}

@@ -1,0 +1,86 @@
+//! Stage 1: who wants to act, and may they act at all.
+
+use std::borrow::Cow;
+
+use safeconduct_model::{
+    Authentication, Entity, Identity, IdentityStatus, PepRegistration, Reason, Request, Subject,
+};
+
+use crate::{Facts, Known};
+
+/// Finds the principal.
+///
+/// # Errors
+/// The caller is not registered or not active, the session is another's, or an enforcement point
+/// says what its registration does not allow.
+pub(crate) fn identify<'a>(
+    request: &'a Request,
+    facts: &Facts<'a>,
+) -> Result<Cow<'a, Entity>, Vec<Reason>> {
+    let proof = request.subject.authentication();
+    let caller = registered(proof, facts)?;
+    if request.session.key.identity != proof.identity || request.session.key.token != proof.token {
+        return Err(vec![Reason::ForeignSession]);
+    }
+    match &request.subject {
+        Subject::Caller(_) => Ok(Cow::Borrowed(&caller.entity)),
+        Subject::Asserted { entity, .. } => {
+            let registration = caller.identity.pep.as_ref().ok_or_else(|| {
+                vec![Reason::AssertionNotAllowed("it is no enforcement point".into())]
+            })?;
+            asserted(entity, registration, request, facts)
+        }
+    }
+}
+
+fn registered<'a>(proof: &Authentication, facts: &Facts<'a>) -> Result<&'a Known, Vec<Reason>> {
+    let known = facts
+        .caller
+        .filter(|known| known.identity.id == proof.identity)
+        .ok_or_else(|| vec![Reason::UnknownIdentity(proof.identity.clone())])?;
+    active(&known.identity)?;
+    Ok(known)
+}
+
+fn active(identity: &Identity) -> Result<(), Vec<Reason>> {
+    match identity.status {
+        IdentityStatus::Active => Ok(()),
+        status => Err(vec![Reason::IdentityNotActive(identity.id.clone(), status)]),
+    }
+}
+
+/// The subject that an enforcement point speaks of: what is registered of it wins over what is
+/// said of it, and what is said counts only where the registration lets it.
+fn asserted<'a>(
+    entity: &'a Entity,
+    registration: &PepRegistration,
+    request: &Request,
+    facts: &Facts<'a>,
+) -> Result<Cow<'a, Entity>, Vec<Reason>> {
+    if !registration.subjects.contains(&entity.uid.ty) {
+        let said = format!("a subject of type `{}`", entity.uid.ty);
+        return Err(vec![Reason::AssertionNotAllowed(said.into())]);
+    }
+    if let Some(resource) = &request.resource {
+        let types = &registration.resources;
+        if !types.is_empty() && !types.contains(&resource.uid.ty) {
+            let said = format!("a resource of type `{}`", resource.uid.ty);
+            return Err(vec![Reason::AssertionNotAllowed(said.into())]);
+        }
+    }
+    if let Some(known) = facts.subject.filter(|known| known.entity.uid == entity.uid) {
+        active(&known.identity)?;
+        let mut merged = known.entity.clone();
+        if registration.properties {
+            for (name, value) in &entity.attributes {
+                merged.attributes.entry(name.clone()).or_insert_with(|| value.clone());
+            }
+        }
+        return Ok(Cow::Owned(merged));
+    }
+    if registration.properties || entity.attributes.is_empty() {
+        Ok(Cow::Borrowed(entity))
+    } else {
+        Ok(Cow::Owned(Entity::bare(entity.uid.clone())))
+    }
+}

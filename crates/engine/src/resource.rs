@@ -1,0 +1,127 @@
+//! From arguments to resources, as the catalogue maps them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use safeconduct_model::{
+    ANCESTORS_MAX, ActionEntry, Entity, EntityId, EntityRef, EntityType, Reason, ResourceForm,
+    ResourceMapping, Value,
+};
+use url::Url;
+
+use crate::Vocabulary;
+
+/// The resources that the arguments name, in the order of the mappings.
+///
+/// # Errors
+/// An argument is missing, is no text, or cannot be read in its form.
+pub(crate) fn mapped(
+    entry: &ActionEntry,
+    input: &Value,
+    vocabulary: &Vocabulary,
+) -> Result<Vec<Entity>, Vec<Reason>> {
+    let mut resources = Vec::with_capacity(entry.resources.len().max(1));
+    for mapping in &entry.resources {
+        let found = input.pointer_all(&mapping.argument);
+        if found.is_empty() && !mapping.optional {
+            return Err(vec![not_mapped(mapping, "is missing")]);
+        }
+        for value in found {
+            let text = value.as_str().ok_or_else(|| {
+                vec![not_mapped(mapping, &format!("is {}, not a string", value.kind()))]
+            })?;
+            let resource = read(mapping, text, vocabulary)
+                .map_err(|problem| vec![not_mapped(mapping, &problem)])?;
+            resources.push(resource);
+        }
+    }
+    Ok(resources)
+}
+
+fn not_mapped(mapping: &ResourceMapping, problem: &str) -> Reason {
+    Reason::ResourceNotMapped { pointer: mapping.argument.as_str().into(), problem: problem.into() }
+}
+
+fn read(mapping: &ResourceMapping, text: &str, vocabulary: &Vocabulary) -> Result<Entity, String> {
+    match &mapping.form {
+        ResourceForm::Text => Ok(Entity::bare(reference(&mapping.ty, text)?)),
+        ResourceForm::Path { root } => path(&mapping.ty, text, root.as_deref()),
+        ResourceForm::Url => url(&mapping.ty, text, vocabulary),
+    }
+}
+
+fn reference(ty: &EntityType, id: &str) -> Result<EntityRef, String> {
+    let id = EntityId::new(id).map_err(|error| error.to_string())?;
+    Ok(EntityRef { ty: ty.clone(), id })
+}
+
+/// A file path: lexically normal, with every folder above it as an ancestor, so that
+/// `resource in Path::"/cases/4711"` ends at a folder's border and nowhere else.
+fn path(ty: &EntityType, text: &str, root: Option<&str>) -> Result<Entity, String> {
+    let absolute = match (text.starts_with('/'), root) {
+        (true, _) => text.to_owned(),
+        (false, Some(root)) => format!("{root}/{text}"),
+        (false, None) => return Err("is a relative path, and the catalogue gives no root".into()),
+    };
+    if text.contains('\\') {
+        return Err("holds a backslash".into());
+    }
+    let mut segments = Vec::new();
+    for segment in absolute.split('/') {
+        match segment {
+            "" | "." => {}
+            ".." => return Err("holds `..`".into()),
+            "~" if segments.is_empty() => return Err("starts with `~`".into()),
+            _ => segments.push(segment),
+        }
+    }
+    if segments.len() > ANCESTORS_MAX {
+        return Err(format!("is more than {ANCESTORS_MAX} folders deep"));
+    }
+    let mut ancestors = vec![reference(ty, "/")?];
+    let mut normal = String::with_capacity(absolute.len());
+    for (index, segment) in segments.iter().enumerate() {
+        normal.push('/');
+        normal.push_str(segment);
+        if index + 1 < segments.len() {
+            ancestors.push(reference(ty, &normal)?);
+        }
+    }
+    if segments.is_empty() {
+        ancestors.clear();
+        normal.push('/');
+    }
+    let attributes = BTreeMap::from([(Arc::from("path"), Value::from(normal.as_str()))]);
+    Ok(Entity { uid: reference(ty, &normal)?, attributes, ancestors })
+}
+
+/// A URL as the WHATWG standard reads it, so that what is decided is what will be fetched.
+fn url(ty: &EntityType, text: &str, vocabulary: &Vocabulary) -> Result<Entity, String> {
+    let url = Url::parse(text).map_err(|error| format!("is no URL: {error}"))?;
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("holds a user name or password".into());
+    }
+    let host = url.host_str().filter(|host| !host.is_empty()).ok_or("is a URL without a host")?;
+    let host = host.trim_end_matches('.').to_ascii_lowercase();
+    let mut attributes = BTreeMap::from([
+        (Arc::from("scheme"), Value::from(url.scheme())),
+        (Arc::from("host"), Value::from(host.as_str())),
+        (Arc::from("path"), Value::from(url.path())),
+    ]);
+    if let Some(port) = url.port_or_known_default() {
+        attributes.insert(Arc::from("port"), Value::from(i64::from(port)));
+    }
+    let mut ancestors = vec![reference(vocabulary.host(), &host)?];
+    // A numeric address has no domains above it.
+    if matches!(url.host(), Some(url::Host::Domain(_))) {
+        let mut rest = host.as_str();
+        while let Some((_, parent)) = rest.split_once('.') {
+            ancestors.push(reference(vocabulary.host(), parent)?);
+            rest = parent;
+        }
+    }
+    Ok(Entity { uid: reference(ty, url.as_str())?, attributes, ancestors })
+}
+
+#[cfg(test)]
+mod tests;

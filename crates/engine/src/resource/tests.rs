@@ -1,0 +1,63 @@
+use proptest::prelude::*;
+
+use super::*;
+
+fn ty() -> EntityType {
+    EntityType::new("Safeconduct::Path").unwrap()
+}
+
+fn vocabulary() -> Vocabulary {
+    Vocabulary::new("Safeconduct").unwrap()
+}
+
+fn ids(entity: &Entity) -> Vec<&str> {
+    entity.ancestors.iter().map(|ancestor| ancestor.id.as_str()).collect()
+}
+
+#[test]
+fn a_path_is_normal_and_knows_its_folders() {
+    let entity = path(&ty(), "/cases//4711/./notes.md", None).unwrap();
+    assert_eq!(entity.uid.id.as_str(), "/cases/4711/notes.md");
+    assert_eq!(ids(&entity), ["/", "/cases", "/cases/4711"]);
+    assert_eq!(path(&ty(), "/", None).unwrap().ancestors, []);
+    let relative = path(&ty(), "notes.md", Some("/srv/cases/")).unwrap();
+    assert_eq!(relative.uid.id.as_str(), "/srv/cases/notes.md");
+}
+
+#[test]
+fn a_path_that_could_mean_another_is_refused() {
+    for text in ["/cases/../secret", "..", "/a/..", "a\\..\\b", "~/x", "notes.md", "", "/a\0b"] {
+        assert!(path(&ty(), text, None).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn a_url_knows_its_host_and_the_domains_above_it() {
+    let ty = EntityType::new("Safeconduct::Url").unwrap();
+    let entity = url(&ty, "HTTPS://Api.Example.COM.:443/a/../b?q", &vocabulary()).unwrap();
+    assert_eq!(entity.attributes.get("host"), Some(&Value::from("api.example.com")));
+    assert_eq!(entity.attributes.get("port"), Some(&Value::from(443)));
+    assert_eq!(entity.attributes.get("path"), Some(&Value::from("/b")));
+    assert_eq!(ids(&entity), ["api.example.com", "example.com", "com"]);
+    let numeric = url(&ty, "http://127.0.0.1:8080/", &vocabulary()).unwrap();
+    assert_eq!(ids(&numeric), ["127.0.0.1"]);
+    for text in ["file:///etc/passwd", "https://user:pw@host/", "//host/x", "mailto:a@b"] {
+        assert!(url(&ty, text, &vocabulary()).is_err(), "{text}");
+    }
+}
+
+proptest! {
+    /// A path lies below a folder exactly where its normal form does, at a folder's border.
+    #[test]
+    fn ancestors_are_the_folders_above(text in "/[a-c/.]{0,24}") {
+        if let Ok(entity) = path(&ty(), &text, None) {
+            let normal = entity.uid.id.as_str();
+            for ancestor in &entity.ancestors {
+                let folder = ancestor.id.as_str().trim_end_matches('/');
+                prop_assert!(normal.starts_with(&format!("{folder}/")));
+            }
+            let depth = normal.split('/').filter(|segment| !segment.is_empty()).count();
+            prop_assert_eq!(entity.ancestors.len(), depth);
+        }
+    }
+}

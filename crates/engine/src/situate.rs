@@ -1,0 +1,132 @@
+//! Stage 2: what the action is, what it touches, and where the session stands.
+
+use safeconduct_model::{
+    ActionEntry, Entity, INPUT_DEPTH_MAX, Method, Now, RESOURCES_MAX, Reason, Request,
+    Subject, Assurance,
+};
+use safeconduct_policy::{
+    ActionSituation, AdditionalArguments, IdentitySituation, SessionSituation, Situation,
+};
+
+use crate::{Facts, resource};
+
+/// What the policies are asked about.
+pub(crate) struct Situated<'a> {
+    /// Everything that the action touches; at least one.
+    pub(crate) resources: Vec<Entity>,
+    /// The context.
+    pub(crate) situation: Situation<'a>,
+    /// Whether arguments that the definition does not name may pass unseen.
+    pub(crate) additional: AdditionalArguments,
+}
+
+/// Finds the catalogue's entry, maps the arguments to resources and lays out the context.
+///
+/// # Errors
+/// The action is unknown or quarantined, the input is too deep, the arguments do not name a
+/// resource, or the session's budget is spent.
+pub(crate) fn situate<'a>(
+    request: &'a Request,
+    facts: &Facts<'a>,
+    now: &Now,
+) -> Result<Situated<'a>, Vec<Reason>> {
+    let unknown = || vec![Reason::UnknownAction(request.action.clone())];
+    let entry = facts.entry.filter(|entry| entry.name == request.action).ok_or_else(unknown)?;
+    let mut obstacles = Vec::new();
+    if let Some(seen) = facts.quarantined {
+        obstacles.push(Reason::Quarantined { action: request.action.clone(), seen });
+    }
+    if request.input.depth() > INPUT_DEPTH_MAX {
+        obstacles.push(Reason::OverLimit {
+            what: "the depth of the arguments",
+            limit: INPUT_DEPTH_MAX as u64,
+        });
+    }
+    if facts.session.steps() >= facts.calls_max {
+        obstacles.push(Reason::BudgetSpent { calls: facts.calls_max });
+    }
+    if !obstacles.is_empty() {
+        return Err(obstacles);
+    }
+    Ok(Situated {
+        resources: resources(request, entry, facts)?,
+        situation: situation(request, entry, facts, now),
+        additional: if entry.additional_arguments {
+            AdditionalArguments::LeftOut
+        } else {
+            AdditionalArguments::Refused
+        },
+    })
+}
+
+fn resources(
+    request: &Request,
+    entry: &ActionEntry,
+    facts: &Facts<'_>,
+) -> Result<Vec<Entity>, Vec<Reason>> {
+    let mut resources = resource::mapped(entry, &request.input, facts.vocabulary)?;
+    if let Some(named) = &request.resource {
+        resources.push(stated(named, request, facts));
+    }
+    if resources.is_empty() {
+        resources.extend(entry.server.as_ref().and_then(|server| facts.server_entity(server)));
+    }
+    match resources.len() {
+        0 => Err(vec![Reason::ResourceNotMapped {
+            pointer: "".into(),
+            problem: "the request names none and the catalogue maps none".into(),
+        }]),
+        1..=RESOURCES_MAX => Ok(resources),
+        _ => Err(vec![Reason::OverLimit {
+            what: "the number of resources",
+            limit: RESOURCES_MAX as u64,
+        }]),
+    }
+}
+
+/// A resource that the enforcement point names, with the properties that it may state.
+fn stated(named: &Entity, request: &Request, facts: &Facts<'_>) -> Entity {
+    let may_state = match &request.subject {
+        Subject::Caller(_) => false,
+        Subject::Asserted { .. } => facts
+            .caller
+            .and_then(|known| known.identity.pep.as_ref())
+            .is_some_and(|registration| registration.properties),
+    };
+    if may_state { named.clone() } else { Entity::bare(named.uid.clone()) }
+}
+
+fn situation<'a>(
+    request: &'a Request,
+    entry: &'a ActionEntry,
+    facts: &Facts<'a>,
+    now: &Now,
+) -> Situation<'a> {
+    let proof = request.subject.authentication();
+    let (method, assurance) = match &request.subject {
+        Subject::Caller(_) => (proof.method, proof.assurance),
+        Subject::Asserted { .. } => (Method::PepAssertion, Assurance::Low),
+    };
+    Situation {
+        session: SessionSituation {
+            steps: facts.session.steps(),
+            denials: facts.session.denials(),
+            distinct_resources: facts.session.distinct_resources(),
+            calls_left: facts.calls_max.saturating_sub(facts.session.steps()),
+            session: facts.session,
+        },
+        identity: IdentitySituation {
+            method,
+            assurance,
+            age_s: now.at.ms_since(proof.at) / 1000,
+        },
+        action: ActionSituation {
+            tier: entry.tier,
+            effect: entry.effect,
+            trust: entry.integrity,
+            guessed: entry.guessed,
+        },
+        now: now.at,
+        request: request.asserted.as_ref(),
+    }
+}

@@ -1,0 +1,270 @@
+//! Use-case: change the world. The record comes first, then the swap.
+
+use std::sync::{Arc, PoisonError};
+
+use safeconduct_engine::Vocabulary;
+use safeconduct_model::{
+    ActionName, Body, Catalogue, Digest, Identity, IdentityId, NameError, Record, ServerName, Token,
+    TokenId,
+};
+use safeconduct_policy::Policies;
+use thiserror::Error;
+
+use crate::world::{IDENTITIES_MAX, TOKENS_MAX};
+use crate::{AppendError, Entry, Proposal, Service, Subject, SubmitError, Ticket, World};
+
+/// Why a change did not happen.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum ChangeError {
+    /// The caller's fault: no such identity.
+    #[error("no identity `{0}` is registered")]
+    UnknownIdentity(IdentityId),
+    /// The caller's fault: no such token.
+    #[error("no token `{0}` was issued")]
+    UnknownToken(TokenId),
+    /// The caller's fault: something that is not a person needs an owner.
+    #[error("identity `{0}` is not a user and needs an owner and a fallback owner")]
+    NoOwner(IdentityId),
+    /// The caller's fault: a name does not fit.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// The caller's fault: too many of them.
+    #[error("there are already {limit} {what}, the most that are kept")]
+    OverLimit {
+        /// Of what.
+        what: &'static str,
+        /// How many.
+        limit: usize,
+    },
+    /// Our fault: the ledger took no record.
+    #[error(transparent)]
+    Submit(#[from] SubmitError),
+    /// Our fault: the record did not become durable.
+    #[error(transparent)]
+    Append(#[from] AppendError),
+    /// Our fault: the record could not be made.
+    #[error("the change's record could not be made: {0}")]
+    Record(Arc<str>),
+}
+
+impl Service {
+    /// Puts a policy set in force. Its catalogue types must be resolved against it.
+    ///
+    /// # Errors
+    /// [`ChangeError`] where the record could not be made; the set before it stays in force.
+    pub async fn change_policies(
+        &self,
+        policies: Arc<Policies>,
+        catalogue: Arc<Catalogue>,
+        catalogue_digest: Digest,
+        vocabulary: Arc<Vocabulary>,
+        cause: &str,
+    ) -> Result<(), ChangeError> {
+        let loaded = Body::PoliciesLoaded {
+            digest: policies.digest(),
+            policies: policies.len() as u64,
+            cause: cause.to_owned(),
+        };
+        let listed = Body::CatalogueLoaded {
+            digest: catalogue_digest,
+            actions: catalogue.actions.len() as u64,
+        };
+        self.change(|world| {
+            let mut bodies = Vec::new();
+            if world.policies.digest() != policies.digest() || cause == "start" {
+                bodies.push(loaded);
+            }
+            if world.catalogue_digest != catalogue_digest || cause == "start" {
+                bodies.push(listed);
+            }
+            world.policies = policies;
+            world.catalogue = catalogue;
+            world.catalogue_digest = catalogue_digest;
+            world.vocabulary = vocabulary;
+            // A new pin frees a tool whose live definition now matches, and catches others.
+            let quarantined = quarantine(&world.catalogue, &world.seen);
+            world.quarantined = Arc::new(quarantined);
+            Ok(bodies)
+        })
+        .await
+    }
+
+    /// Records that a policy set was refused.
+    ///
+    /// # Errors
+    /// [`ChangeError`] where the record could not be made.
+    pub async fn record_refused_policies(
+        &self,
+        digest: Option<Digest>,
+        problem: String,
+    ) -> Result<(), ChangeError> {
+        self.change(|_| Ok(vec![Body::PoliciesRefused { digest, problem }])).await
+    }
+
+    /// Records that this process took the ledger over.
+    ///
+    /// # Errors
+    /// [`ChangeError`] where the record could not be made.
+    pub async fn record_start(&self, version: &str) -> Result<(), ChangeError> {
+        self.change(|_| Ok(vec![Body::ServerStarted { version: version.to_owned() }])).await
+    }
+
+    /// Registers an identity, or changes one.
+    ///
+    /// # Errors
+    /// [`ChangeError`] says what does not fit.
+    pub async fn change_identity(
+        &self,
+        identity: Identity,
+        by: &IdentityId,
+    ) -> Result<(), ChangeError> {
+        let owned = identity.owner.is_some() && identity.fallback_owner.is_some();
+        if identity.kind != safeconduct_model::IdentityKind::User && !owned {
+            return Err(ChangeError::NoOwner(identity.id));
+        }
+        self.change(|world| {
+            let known = world.identity(&identity.id);
+            if known == Some(&identity) {
+                return Ok(Vec::new());
+            }
+            if known.is_none() && world.identities.len() >= IDENTITIES_MAX {
+                return Err(ChangeError::OverLimit { what: "identities", limit: IDENTITIES_MAX });
+            }
+            world.with_identity(identity.clone())?;
+            Ok(vec![Body::IdentityChanged { identity, by: by.clone() }])
+        })
+        .await
+    }
+
+    /// Registers a token of an identity, as its digest.
+    ///
+    /// # Errors
+    /// [`ChangeError`] says what does not fit.
+    pub async fn register_token(&self, token: Token, by: &IdentityId) -> Result<(), ChangeError> {
+        self.change(|world| {
+            if world.identity(&token.identity).is_none() {
+                return Err(ChangeError::UnknownIdentity(token.identity.clone()));
+            }
+            if world.tokens.len() >= TOKENS_MAX {
+                return Err(ChangeError::OverLimit { what: "tokens", limit: TOKENS_MAX });
+            }
+            world.with_token(token.clone());
+            Ok(vec![Body::TokenIssued { token, by: by.clone() }])
+        })
+        .await
+    }
+
+    /// Takes a token back. From this moment no permit of it is performed any more.
+    ///
+    /// # Errors
+    /// [`ChangeError`] says what does not fit.
+    pub async fn revoke_token(&self, id: &TokenId, by: &IdentityId) -> Result<(), ChangeError> {
+        self.change(|world| {
+            let token = world.token(id).ok_or_else(|| ChangeError::UnknownToken(id.clone()))?;
+            if token.revoked {
+                return Ok(Vec::new());
+            }
+            let revoked = Token { revoked: true, ..token.clone() };
+            world.with_token(revoked);
+            Ok(vec![Body::TokenRevoked { token: id.clone(), by: by.clone() }])
+        })
+        .await
+    }
+
+    /// Takes in the live definitions that a server lists. What is not as it was approved is
+    /// quarantined from this moment; what is again as it was approved is free again.
+    ///
+    /// # Errors
+    /// [`ChangeError`] where the record could not be made.
+    pub async fn definitions_seen(
+        &self,
+        server: &ServerName,
+        definitions: Vec<(ActionName, Digest)>,
+    ) -> Result<(), ChangeError> {
+        // Nearly always nothing has changed: find out without making anyone wait.
+        let world = self.world();
+        if definitions.iter().all(|(action, seen)| world.seen.get(action) == Some(seen)) {
+            return Ok(());
+        }
+        self.change(|world| {
+            let mut bodies = Vec::new();
+            let live = Arc::make_mut(&mut world.seen);
+            for (action, seen) in definitions {
+                let entry = world.catalogue.entry(&action);
+                let Some(entry) = entry.filter(|e| e.server.as_ref() == Some(server)) else {
+                    continue;
+                };
+                let before = live.insert(action.clone(), seen);
+                if let Some(pinned) = entry.definition
+                    && before != Some(seen)
+                    && (pinned != seen || before.is_some())
+                {
+                    let server = server.clone();
+                    bodies.push(Body::DefinitionSeen { action, server, pinned, seen });
+                }
+            }
+            world.quarantined = Arc::new(quarantine(&world.catalogue, &world.seen));
+            Ok(bodies)
+        })
+        .await
+    }
+
+    /// Changes a copy of the world, records what the change says, swaps it in, and waits until
+    /// the records are durable. The new world is in force from the moment that its records are
+    /// queued: whoever decides on the old one is told that it is stale.
+    async fn change(
+        &self,
+        change: impl FnOnce(&mut World) -> Result<Vec<Body>, ChangeError>,
+    ) -> Result<(), ChangeError> {
+        match self.queue_change(change)? {
+            Some(ticket) => Ok(self.ledger.durable(ticket).await?),
+            None => Ok(()),
+        }
+    }
+
+    fn queue_change(
+        &self,
+        change: impl FnOnce(&mut World) -> Result<Vec<Body>, ChangeError>,
+    ) -> Result<Option<Ticket>, ChangeError> {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut world = World::clone(&self.world());
+        let bodies = change(&mut world)?;
+        let entries = bodies.into_iter().map(|body| self.entry(body)).collect::<Result<Vec<_>, _>>()?;
+        if entries.is_empty() {
+            // Nothing that a decision rests on is recorded, yet it may have moved in memory.
+            world.version = self.world().version;
+            self.world.store(Arc::new(world));
+            return Ok(None);
+        }
+        let reads = vec![(Subject::World, world.version)];
+        let writes = vec![Subject::World];
+        let ticket = self.ledger.submit(Proposal { entries, reads, writes })?;
+        world.version += 1;
+        self.world.store(Arc::new(world));
+        Ok(Some(ticket))
+    }
+
+    fn entry(&self, body: Body) -> Result<Entry, ChangeError> {
+        let record = Record {
+            id: self.ids.record("rec"),
+            at: self.clock.now(),
+            trace: None,
+            parent: None,
+            body,
+        };
+        let leaf = safeconduct_ledger::encode(&record)
+            .map_err(|error| ChangeError::Record(error.to_string().into()))?;
+        Ok(Entry { leaf, attachment: None })
+    }
+}
+
+fn quarantine(
+    catalogue: &Catalogue,
+    seen: &std::collections::BTreeMap<ActionName, Digest>,
+) -> std::collections::BTreeMap<ActionName, Digest> {
+    let differs = |(action, seen): (&ActionName, &Digest)| {
+        let pinned = catalogue.entry(action)?.definition?;
+        (pinned != *seen).then(|| (action.clone(), *seen))
+    };
+    seen.iter().filter_map(differs).collect()
+}

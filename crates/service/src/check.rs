@@ -1,0 +1,244 @@
+//! Use-case: decide a request and make its record durable.
+
+use std::sync::Arc;
+
+use safeconduct_engine::{Facts, Known, Outcome, Understood, decide};
+use safeconduct_model::{
+    ActionName, Entity, IdentityId, Mode, Now, Reason, Record, RecordId, Request,
+    SessionKey, SessionName, SessionRef, Subject as Who, TraceId, Value,
+};
+
+use crate::sessions::{SESSIONS_MAX, Slot, lock};
+use crate::{
+    Entry, Proposal, Recorded, Ruling, Service, SessionKeys, Subject, SubmitError, Ticket,
+    Unrecorded, World,
+};
+
+/// How often a decision is made again when others change what it rests on.
+const ATTEMPTS: u32 = 3;
+
+/// One question to the decision point, before it has a session, digests and a time.
+#[derive(Debug, Clone)]
+pub struct Check {
+    /// Who wants to act.
+    pub subject: Who,
+    /// What they want to do.
+    pub action: ActionName,
+    /// What they want to do it to, where the enforcement point names it.
+    pub resource: Option<Entity>,
+    /// The arguments.
+    pub input: Value,
+    /// What else the enforcement point says.
+    pub asserted: Option<Value>,
+    /// What the enforcement point calls its part of the session.
+    pub session_name: Option<SessionName>,
+    /// The enforcement point.
+    pub pep: IdentityId,
+    /// Whether a Deny is carried out.
+    pub mode: Mode,
+    /// What the caller correlates by.
+    pub trace: Option<TraceId>,
+    /// The record that caused this request.
+    pub parent: Option<RecordId>,
+    /// What obligations the enforcement point can carry out.
+    pub understood: Understood,
+}
+
+impl Service {
+    /// Decides a request. The answer comes once its record is durable.
+    ///
+    /// # Errors
+    /// [`Unrecorded`] where no record could be made durable: a Deny.
+    pub async fn check(&self, check: Check) -> Result<Recorded<Ruling>, Unrecorded> {
+        let queued = self.decide_and_queue(check)?;
+        let Queued { ruling, keys, ticket } = queued;
+        self.ledger.durable(ticket).await.map_err(|error| {
+            Unrecorded { reason: Reason::NotRecorded(error.0) }
+        })?;
+        if ruling.goes_ahead() {
+            self.expect_outcome(&ruling, keys);
+        }
+        Ok(Recorded::durable(ruling, ticket.last))
+    }
+
+    /// Everything up to the queue, without waiting: the session's lock is held meanwhile, so
+    /// that its decisions are one sequence.
+    fn decide_and_queue(&self, check: Check) -> Result<Queued, Unrecorded> {
+        let proof = check.subject.authentication();
+        let key = SessionKey { identity: proof.identity.clone(), token: proof.token.clone() };
+        let slot = self.sessions.slot(&key).ok_or(Unrecorded {
+            reason: Reason::OverLimit { what: "the number of sessions", limit: SESSIONS_MAX as u64 },
+        })?;
+        let mut slot = lock(&slot);
+        let (keys, began) = self.keys_of(&key, &slot)?;
+        let canonical = safeconduct_ledger::canonical(&check.input);
+        let understood = check.understood;
+        let request = Request {
+            input_digest: keys.digest(&canonical),
+            session: SessionRef { key, name: check.session_name },
+            subject: check.subject,
+            action: check.action,
+            resource: check.resource,
+            input: check.input,
+            asserted: check.asserted,
+            pep: check.pep,
+            mode: check.mode,
+            trace: check.trace,
+            parent: check.parent,
+        };
+        for attempt in 1..=ATTEMPTS + 1 {
+            let world = self.world();
+            let now = Now { at: self.clock.now(), decision: self.ids.record("dec") };
+            let outcome = if attempt > ATTEMPTS {
+                contended(&request, &world, &slot, &understood, &self.settings, &now)
+            } else {
+                let facts = facts(&request, &world, &slot, &understood, self.settings.calls_max);
+                decide(&request, &facts, &world.policies, &now)
+            };
+            let kept = world.catalogue.entry(&request.action).is_some_and(|e| e.keep_arguments);
+            let sealed = if kept { Some((&*keys, canonical.as_slice())) } else { None };
+            let entries = entries(&outcome, began.as_ref(), sealed)?;
+            let mut reads = vec![(Subject::Session(request.session.key.clone()), slot.version)];
+            if attempt <= ATTEMPTS {
+                reads.push((Subject::World, world.version));
+            }
+            let writes = vec![Subject::Session(request.session.key.clone())];
+            match self.ledger.submit(Proposal { entries, reads, writes }) {
+                Ok(ticket) => {
+                    slot.advance(&outcome, &keys, ticket, began.is_some(), kept);
+                    let expires_at = now.at.plus_ms(self.settings.permit_ttl_ms);
+                    let ruling = Ruling { outcome, request, expires_at };
+                    return Ok(Queued { ruling, keys, ticket });
+                }
+                // Another change is between its record and its swap: wait for it to be through.
+                Err(SubmitError::Stale) => self.settle(),
+                Err(error) => return Err(not_recorded(&error)),
+            }
+        }
+        Err(Unrecorded { reason: Reason::Contended })
+    }
+
+    /// The keys of a session: in memory, unwrapped from the ledger, or new; new ones come with
+    /// the entry that keeps them.
+    fn keys_of(
+        &self,
+        key: &SessionKey,
+        slot: &Slot,
+    ) -> Result<(Arc<dyn SessionKeys>, Option<Entry>), Unrecorded> {
+        if let Some(keys) = &slot.keys {
+            return Ok((Arc::clone(keys), None));
+        }
+        let refuse = |error: &dyn std::fmt::Display| Unrecorded {
+            reason: Reason::NotRecorded(error.to_string().into()),
+        };
+        if let Some(at) = slot.keys_at {
+            let wrapped = self.ledger.attachment(at).map_err(|error| refuse(&error))?;
+            if let Some(wrapped) = wrapped {
+                let keys = self.vault.unwrap(key, &wrapped).map_err(|error| refuse(&error))?;
+                return Ok((keys, None));
+            }
+        }
+        let (keys, wrapped) = self.vault.begin(key).map_err(|error| refuse(&error))?;
+        let record = Record {
+            id: self.ids.record("ses"),
+            at: self.clock.now(),
+            trace: None,
+            parent: None,
+            body: safeconduct_model::Body::SessionBegan { session: key.clone() },
+        };
+        let leaf = safeconduct_ledger::encode(&record).map_err(|error| refuse(&error))?;
+        Ok((keys, Some(Entry { leaf, attachment: Some(wrapped) })))
+    }
+}
+
+struct Queued {
+    ruling: Ruling,
+    keys: Arc<dyn SessionKeys>,
+    ticket: Ticket,
+}
+
+impl Slot {
+    fn advance(
+        &mut self,
+        outcome: &Outcome,
+        keys: &Arc<dyn SessionKeys>,
+        ticket: Ticket,
+        began: bool,
+        kept: bool,
+    ) {
+        self.session.apply(&outcome.step);
+        self.version += 1;
+        if began {
+            self.keys_at = Some(ticket.first);
+        }
+        if kept {
+            self.sealed_at.push(ticket.last);
+        }
+        self.keys = Some(Arc::clone(keys));
+    }
+}
+
+fn facts<'a>(
+    request: &Request,
+    world: &'a World,
+    slot: &'a Slot,
+    understood: &'a Understood,
+    calls_max: u64,
+) -> Facts<'a> {
+    let registered = |id: &IdentityId| world.identities.get(id).map(AsRef::<Known>::as_ref);
+    let subject = match &request.subject {
+        Who::Caller(_) => None,
+        Who::Asserted { entity, .. } => {
+            IdentityId::new(entity.uid.id.as_str()).ok().and_then(|id| registered(&id))
+        }
+    };
+    Facts {
+        caller: registered(&request.subject.authentication().identity),
+        subject,
+        entry: world.catalogue.entry(&request.action),
+        quarantined: world.quarantined(&request.action),
+        session: &slot.session,
+        calls_max,
+        understood,
+        vocabulary: &world.vocabulary,
+        catalogue: world.catalogue_digest,
+    }
+}
+
+/// The Deny of a request that could not be decided on anything that stood still.
+fn contended(
+    request: &Request,
+    world: &World,
+    slot: &Slot,
+    understood: &Understood,
+    settings: &crate::Settings,
+    now: &Now,
+) -> Outcome {
+    let facts = facts(request, world, slot, understood, settings.calls_max);
+    safeconduct_engine::refuse(request, &facts, &world.policies, now, vec![Reason::Contended])
+}
+
+fn entries(
+    outcome: &Outcome,
+    began: Option<&Entry>,
+    sealed: Option<(&dyn SessionKeys, &[u8])>,
+) -> Result<Vec<Entry>, Unrecorded> {
+    let refuse = |error: String| Unrecorded { reason: Reason::NotRecorded(error.into()) };
+    let leaf =
+        safeconduct_ledger::encode(&outcome.record).map_err(|error| refuse(error.to_string()))?;
+    let attachment = match sealed {
+        Some((keys, canonical)) => Some(
+            keys.seal(&outcome.record.id, "arguments", canonical)
+                .map_err(|error| refuse(error.to_string()))?,
+        ),
+        None => None,
+    };
+    let mut entries = Vec::with_capacity(2);
+    entries.extend(began.cloned());
+    entries.push(Entry { leaf, attachment });
+    Ok(entries)
+}
+
+pub(crate) fn not_recorded(error: &SubmitError) -> Unrecorded {
+    Unrecorded { reason: Reason::NotRecorded(error.to_string().into()) }
+}

@@ -1,0 +1,186 @@
+//! Use-case: record what then happened.
+
+use std::sync::{Arc, PoisonError};
+
+use safeconduct_model::{
+    Body, Edit, Executed, Execution, IdentityId, Record, RecordId, Timestamp,
+};
+use thiserror::Error;
+
+use crate::pending::Pending;
+use crate::sessions::lock;
+use crate::{AppendError, Entry, Proposal, Ruling, Service, SessionKeys, SubmitError};
+
+/// What an enforcement point says of a permit that it acted on.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// The decision that permitted it.
+    pub decision: RecordId,
+    /// Which enforcement point says so: the one that asked for the decision.
+    pub reported_by: IdentityId,
+    /// What happened.
+    pub execution: Execution,
+    /// How long it took, in milliseconds; `None` lets the decision point take the time since.
+    pub duration_ms: Option<u64>,
+    /// The result's bytes, where there is one: digested, and kept sealed where the catalogue
+    /// says so.
+    pub result: Option<Vec<u8>>,
+    /// Why it failed or is unknown: a short fixed word.
+    pub detail: Option<Arc<str>>,
+    /// Obligations that were carried out.
+    pub edits: Vec<Edit>,
+}
+
+/// Why an outcome was not recorded.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum ObserveError {
+    /// The caller's fault: no permit of that id waits for an outcome from this caller.
+    #[error("no permit `{0}` waits for an outcome")]
+    NotPending(RecordId),
+    /// Our fault: the ledger took no record.
+    #[error(transparent)]
+    Submit(#[from] SubmitError),
+    /// Our fault: the record did not become durable.
+    #[error(transparent)]
+    Append(#[from] AppendError),
+    /// Our fault: the record could not be made.
+    #[error("the outcome's record could not be made: {0}")]
+    Record(Arc<str>),
+}
+
+/// How many overdue permits one sweep records at most.
+const SWEEP_MAX: usize = 4096;
+
+impl Service {
+    /// Records what happened, and waits until the record is durable.
+    ///
+    /// # Errors
+    /// [`ObserveError`] says whose fault it is.
+    pub async fn observe(&self, report: Report) -> Result<(), ObserveError> {
+        let pending = {
+            let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+            let asked_here = pending
+                .get(&report.decision)
+                .is_some_and(|pending| pending.asked_by == report.reported_by);
+            if asked_here { pending.remove(&report.decision) } else { None }
+        };
+        let pending = pending.ok_or_else(|| ObserveError::NotPending(report.decision.clone()))?;
+        let ticket = self.queue_outcome(&report, &pending)?;
+        Ok(self.ledger.durable(ticket).await?)
+    }
+
+    fn queue_outcome(
+        &self,
+        report: &Report,
+        pending: &Pending,
+    ) -> Result<crate::Ticket, ObserveError> {
+        let now = self.clock.now();
+        let keep = report.result.is_some()
+            && self.world().catalogue.entry(&pending.action).is_some_and(|e| e.keep_result);
+        let keys = pending.keys.as_deref();
+        let digest = keys.zip(report.result.as_deref()).map(|(keys, bytes)| keys.digest(bytes));
+        let record = Record {
+            id: self.ids.record("out"),
+            at: now,
+            trace: None,
+            parent: Some(report.decision.clone()),
+            body: Body::Executed(Executed {
+                decision: report.decision.clone(),
+                session: pending.session.clone(),
+                execution: report.execution,
+                duration_ms: report
+                    .duration_ms
+                    .unwrap_or_else(|| now.ms_since(pending.since).unsigned_abs()),
+                result_digest: digest,
+                result_bytes: report.result.as_ref().map_or(0, |bytes| bytes.len() as u64),
+                detail: report.detail.clone(),
+                edits: report.edits.clone(),
+            }),
+        };
+        let refuse = |error: &dyn std::fmt::Display| ObserveError::Record(error.to_string().into());
+        let leaf = safeconduct_ledger::encode(&record).map_err(|error| refuse(&error))?;
+        let attachment = match (keep, keys, &report.result) {
+            (true, Some(keys), Some(bytes)) => {
+                Some(keys.seal(&record.id, "result", bytes).map_err(|error| refuse(&error))?)
+            }
+            _ => None,
+        };
+        let sealed = attachment.is_some();
+        let entries = vec![Entry { leaf, attachment }];
+        let ticket =
+            self.ledger.submit(Proposal { entries, reads: Vec::new(), writes: Vec::new() })?;
+        if sealed && let Some(slot) = self.sessions.known(&pending.session) {
+            lock(&slot).sealed_at.push(ticket.last);
+        }
+        Ok(ticket)
+    }
+
+    /// Remembers that an outcome is to come.
+    pub(crate) fn expect_outcome(&self, ruling: &Ruling, keys: Arc<dyn SessionKeys>) {
+        let at = ruling.outcome.record.at;
+        let pending = Pending {
+            session: ruling.request.session.key.clone(),
+            action: ruling.request.action.clone(),
+            asked_by: ruling.request.pep.clone(),
+            keys: Some(keys),
+            since: at,
+            deadline: at.plus_ms(self.settings.outcome_deadline_ms),
+        };
+        let crowded_out = self
+            .pending
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(ruling.decision().clone(), pending);
+        if let Some((id, pending)) = crowded_out {
+            self.record_unknown(id, &pending, "crowded_out");
+        }
+    }
+
+    /// Records as `unknown` every permit whose outcome is overdue; called from time to time.
+    /// Returns how many there were.
+    pub fn sweep(&self) -> usize {
+        let mut swept = 0;
+        loop {
+            let overdue = self
+                .pending
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .overdue(self.clock.now(), SWEEP_MAX);
+            if overdue.is_empty() {
+                return swept;
+            }
+            swept += overdue.len();
+            for (id, pending) in overdue {
+                self.record_unknown(id, &pending, "never_reported");
+            }
+        }
+    }
+
+    pub(crate) fn record_unknown(&self, decision: RecordId, pending: &Pending, why: &'static str) {
+        let report = Report {
+            decision,
+            reported_by: pending.asked_by.clone(),
+            execution: Execution::Unknown,
+            duration_ms: None,
+            result: None,
+            detail: Some(why.into()),
+            edits: Vec::new(),
+        };
+        // A ledger that takes no record has turned readiness red already; after a restart the
+        // permit is found without outcome and recorded then.
+        if let Err(error) = self.queue_outcome(&report, pending) {
+            tracing::warn!(%error, "an overdue outcome could not be recorded");
+        }
+    }
+
+    /// How many permits wait for their outcome.
+    pub fn pending_outcomes(&self) -> usize {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// Whether a credential still stands at that moment: what a permit is checked against again
+    /// when it is performed.
+    pub fn stands(&self, authentication: &safeconduct_model::Authentication, at: Timestamp) -> bool {
+        self.world().stands(&authentication.identity, &authentication.token, at)
+    }
+}

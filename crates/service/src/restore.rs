@@ -1,0 +1,134 @@
+//! Use-case: read the records again and stand where the process before stood.
+
+use std::sync::{Arc, PoisonError};
+
+use safeconduct_model::{
+    Body, Decided, Decision, Mode, NameError, Record, RecordId, SessionKey, Timestamp,
+};
+use safeconduct_session::{Step, fingerprint};
+
+use crate::pending::Pending;
+use crate::sessions::lock;
+use crate::{Service, World};
+
+/// The fold of a ledger's records, in order, into the state of a service.
+pub struct Restore<'a> {
+    service: &'a Service,
+    world: World,
+}
+
+impl Service {
+    /// Begins a fold. Nothing else may use the service meanwhile.
+    pub fn restore(&self) -> Restore<'_> {
+        Restore { service: self, world: World::clone(&self.world()) }
+    }
+}
+
+impl Restore<'_> {
+    /// Takes the next record in. `sealed` says whether an attachment stands beside it.
+    ///
+    /// # Errors
+    /// [`NameError`] where an identity cannot be an entity; the ledger's own checks exclude it.
+    pub fn apply(
+        &mut self,
+        sequence: u64,
+        record: &Record,
+        sealed: Attachment,
+    ) -> Result<(), NameError> {
+        match &record.body {
+            Body::IdentityChanged { identity, .. } => self.world.with_identity(identity.clone())?,
+            Body::TokenIssued { token, .. } => self.world.with_token(token.clone()),
+            Body::TokenRevoked { token, .. } => {
+                if let Some(token) = self.world.token(token) {
+                    let revoked = safeconduct_model::Token { revoked: true, ..token.clone() };
+                    self.world.with_token(revoked);
+                }
+            }
+            Body::SessionBegan { session } => self.slot(session, |slot| {
+                slot.keys_at = Some(sequence);
+            }),
+            Body::ValuesErased { session, .. } => self.slot(session, |slot| {
+                slot.keys_at = None;
+                slot.sealed_at.clear();
+            }),
+            Body::Decided(decided) => self.decided(sequence, record, decided, sealed),
+            Body::Executed(executed) => {
+                self.pending().remove(&executed.decision);
+                if sealed == Attachment::Present {
+                    self.slot(&executed.session, |slot| slot.sealed_at.push(sequence));
+                }
+            }
+            Body::ServerStarted { .. }
+            | Body::PoliciesLoaded { .. }
+            | Body::PoliciesRefused { .. }
+            | Body::CatalogueLoaded { .. }
+            | Body::DefinitionSeen { .. } => {}
+        }
+        Ok(())
+    }
+
+    /// Ends the fold: the service stands where the records end, and every permit without an
+    /// outcome is recorded as `unknown`, because the process that could have told is gone.
+    /// Returns how many those were.
+    pub fn finish(self) -> usize {
+        self.service.world.store(Arc::new(self.world.clone()));
+        let left = self.pending().overdue(Timestamp::from_millis(i64::MAX), usize::MAX);
+        let count = left.len();
+        for (decision, pending) in left {
+            self.service.record_unknown(decision, &pending, "restart");
+        }
+        count
+    }
+
+    fn decided(&self, sequence: u64, record: &Record, decided: &Decided, sealed: Attachment) {
+        self.slot(&decided.session, |slot| {
+            slot.session.apply(&Step {
+                decision: decided.decision,
+                action: decided.action.clone(),
+                resources: decided.resources.iter().map(fingerprint).collect(),
+                at: record.at,
+            });
+            if sealed == Attachment::Present {
+                slot.sealed_at.push(sequence);
+            }
+        });
+        if decided.decision == Decision::Permit || decided.mode == Mode::Observe {
+            self.expect(record.id.clone(), record.at, decided);
+        }
+    }
+
+    fn expect(&self, id: RecordId, at: Timestamp, decided: &Decided) {
+        let pending = Pending {
+            session: decided.session.clone(),
+            action: decided.action.clone(),
+            asked_by: decided.pep.clone(),
+            keys: None,
+            since: at,
+            deadline: at,
+        };
+        let crowded_out = self.pending().insert(id, pending);
+        if let Some((id, pending)) = crowded_out {
+            self.service.record_unknown(id, &pending, "restart");
+        }
+    }
+
+    fn pending(&self) -> std::sync::MutexGuard<'_, crate::pending::PendingPermits> {
+        self.service.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn slot(&self, key: &SessionKey, change: impl FnOnce(&mut crate::sessions::Slot)) {
+        // At the limit of sessions the session stays unknown, and its next decision is a Deny.
+        if let Some(slot) = self.service.sessions.slot(key) {
+            change(&mut lock(&slot));
+        }
+    }
+}
+
+/// Whether an attachment stands beside a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Attachment {
+    /// It does.
+    Present,
+    /// There is none, or it was erased.
+    Absent,
+}

@@ -1,0 +1,108 @@
+//! The decision point: its state, and what it is made of.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+use safeconduct_model::SessionKey;
+
+use crate::pending::PendingPermits;
+use crate::sessions::{SessionView, Sessions, lock};
+use crate::{Clock, Ids, Ledger, LedgerHealth, Vault, World};
+
+/// Numbers that a deployment may set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// How many permitted calls a session may have.
+    pub calls_max: u64,
+    /// How long a permit holds before it must be performed, in milliseconds.
+    pub permit_ttl_ms: i64,
+    /// How long an outcome may take before it is recorded as `unknown`, in milliseconds.
+    pub outcome_deadline_ms: i64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { calls_max: 10_000, permit_ttl_ms: 30_000, outcome_deadline_ms: 900_000 }
+    }
+}
+
+/// What the decision point stands on.
+pub struct Ports {
+    /// The log.
+    pub ledger: Arc<dyn Ledger>,
+    /// The keys.
+    pub vault: Arc<dyn Vault>,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// The ids.
+    pub ids: Arc<dyn Ids>,
+}
+
+/// The decision point of one process.
+pub struct Service {
+    pub(crate) ledger: Arc<dyn Ledger>,
+    pub(crate) vault: Arc<dyn Vault>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) ids: Arc<dyn Ids>,
+    pub(crate) settings: Settings,
+    pub(crate) world: ArcSwap<World>,
+    /// Held from a world change's record to its swap.
+    pub(crate) changing: Mutex<()>,
+    pub(crate) sessions: Sessions,
+    pub(crate) pending: Mutex<PendingPermits>,
+}
+
+impl Service {
+    /// A decision point over that world. [`Service::restore`] comes next, before any request.
+    pub fn new(ports: Ports, settings: Settings, world: World) -> Self {
+        let Ports { ledger, vault, clock, ids } = ports;
+        Self {
+            ledger,
+            vault,
+            clock,
+            ids,
+            settings,
+            world: ArcSwap::from_pointee(world),
+            changing: Mutex::new(()),
+            sessions: Sessions::default(),
+            pending: Mutex::default(),
+        }
+    }
+
+    /// The world as it now is.
+    pub fn world(&self) -> Arc<World> {
+        self.world.load_full()
+    }
+
+    /// Whether decisions can be recorded.
+    pub fn health(&self) -> LedgerHealth {
+        self.ledger.health()
+    }
+
+    /// The clock that decisions go by.
+    pub fn now(&self) -> safeconduct_model::Timestamp {
+        self.clock.now()
+    }
+
+    /// The numbers that are set.
+    pub const fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The state of a session, where there is one.
+    pub fn session(&self, key: &SessionKey) -> Option<SessionView> {
+        let slot = self.sessions.known(key)?;
+        let session = lock(&slot).session.clone();
+        Some(SessionView { key: key.clone(), session })
+    }
+
+    /// How many sessions are in memory.
+    pub fn sessions(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// Waits until a world change that is under way is through.
+    pub(crate) fn settle(&self) {
+        drop(self.changing.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}

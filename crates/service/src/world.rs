@@ -1,0 +1,149 @@
+//! The world: policies, catalogue, identities, tokens. An immutable snapshot, swapped whole.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use safeconduct_engine::{Known, Vocabulary};
+use safeconduct_model::{
+    ActionName, Catalogue, Digest, Entity, EntityId, EntityRef, EntityType, Identity, IdentityId,
+    NameError, Token, TokenId, Value,
+};
+use safeconduct_policy::Policies;
+
+/// Most identities that are kept. More are refused.
+pub const IDENTITIES_MAX: usize = 1_000_000;
+
+/// Most tokens that are kept, the revoked ones included. More are refused.
+pub const TOKENS_MAX: usize = 1_000_000;
+
+/// One state of everything that changes rarely.
+#[derive(Debug, Clone)]
+pub struct World {
+    /// Counts the changes; a decision that read an older one is made again.
+    pub(crate) version: u64,
+    pub(crate) policies: Arc<Policies>,
+    pub(crate) catalogue: Arc<Catalogue>,
+    pub(crate) catalogue_digest: Digest,
+    pub(crate) vocabulary: Arc<Vocabulary>,
+    pub(crate) identities: Arc<BTreeMap<IdentityId, Arc<Known>>>,
+    /// By the digest of the token's text.
+    pub(crate) tokens: Arc<HashMap<Digest, Arc<Token>>>,
+    pub(crate) tokens_by_id: Arc<HashMap<TokenId, Arc<Token>>>,
+    /// Live definitions that are not the approved ones.
+    pub(crate) quarantined: Arc<BTreeMap<ActionName, Digest>>,
+    /// Live definitions as they were last seen.
+    pub(crate) seen: Arc<BTreeMap<ActionName, Digest>>,
+}
+
+impl World {
+    /// A world without identities.
+    pub fn new(
+        policies: Arc<Policies>,
+        catalogue: Arc<Catalogue>,
+        catalogue_digest: Digest,
+        vocabulary: Arc<Vocabulary>,
+    ) -> Self {
+        Self {
+            version: 0,
+            policies,
+            catalogue,
+            catalogue_digest,
+            vocabulary,
+            identities: Arc::default(),
+            tokens: Arc::default(),
+            tokens_by_id: Arc::default(),
+            quarantined: Arc::default(),
+            seen: Arc::default(),
+        }
+    }
+
+    /// The policy set in force.
+    pub const fn policies(&self) -> &Arc<Policies> {
+        &self.policies
+    }
+
+    /// The catalogue in force.
+    pub const fn catalogue(&self) -> &Arc<Catalogue> {
+        &self.catalogue
+    }
+
+    /// The catalogue's digest.
+    pub const fn catalogue_digest(&self) -> Digest {
+        self.catalogue_digest
+    }
+
+    /// Everyone who is registered, by id.
+    pub fn identities(&self) -> impl Iterator<Item = &Identity> {
+        self.identities.values().map(|known| &known.identity)
+    }
+
+    /// Who is registered under that id.
+    pub fn identity(&self, id: &IdentityId) -> Option<&Identity> {
+        self.identities.get(id).map(|known| &known.identity)
+    }
+
+    /// Every token that was issued, in no order.
+    pub fn tokens(&self) -> impl Iterator<Item = &Token> {
+        self.tokens.values().map(AsRef::as_ref)
+    }
+
+    /// The token of that id.
+    pub fn token(&self, id: &TokenId) -> Option<&Token> {
+        self.tokens_by_id.get(id).map(AsRef::as_ref)
+    }
+
+    /// The live definition of an action, where it is not the approved one.
+    pub fn quarantined(&self, action: &ActionName) -> Option<Digest> {
+        self.quarantined.get(action).copied()
+    }
+
+    /// Whether a credential still stands: its identity active, the token neither revoked nor
+    /// expired. A credential that is no registered token stands while its identity does.
+    pub(crate) fn stands(
+        &self,
+        identity: &IdentityId,
+        token: &TokenId,
+        at: safeconduct_model::Timestamp,
+    ) -> bool {
+        let active = self
+            .identity(identity)
+            .is_some_and(|identity| identity.status == safeconduct_model::IdentityStatus::Active);
+        let registered = self.tokens_by_id.get(token);
+        active && registered.is_none_or(|token| !token.revoked && at < token.expires_at)
+    }
+
+    /// Takes an identity in, as policies will see it.
+    pub(crate) fn with_identity(&mut self, identity: Identity) -> Result<(), NameError> {
+        let known = Known { entity: entity_of(&identity, &self.vocabulary)?, identity };
+        Arc::make_mut(&mut self.identities).insert(known.identity.id.clone(), Arc::new(known));
+        Ok(())
+    }
+
+    pub(crate) fn with_token(&mut self, token: Token) {
+        let token = Arc::new(token);
+        Arc::make_mut(&mut self.tokens).insert(token.digest, Arc::clone(&token));
+        Arc::make_mut(&mut self.tokens_by_id).insert(token.id.clone(), token);
+    }
+}
+
+/// What policies see of an identity.
+fn entity_of(identity: &Identity, vocabulary: &Vocabulary) -> Result<Entity, NameError> {
+    let namespace = vocabulary.namespace();
+    let ty = EntityType::new(format!("{namespace}::{}", identity.kind.entity_type()))?;
+    let uid = EntityRef { ty, id: EntityId::new(identity.id.shared())? };
+    let mut attributes = BTreeMap::from([
+        (Arc::from("kind"), Value::from(identity.kind.as_str())),
+        (Arc::from("status"), Value::from(identity.status.as_str())),
+    ]);
+    if let Some(owner) = &identity.owner {
+        attributes.insert("owner".into(), Value::String(owner.shared()));
+    }
+    if let Some(environment) = &identity.environment {
+        attributes.insert("environment".into(), Value::from(environment.as_str()));
+    }
+    let group = |name: &String| {
+        Ok(EntityRef { ty: vocabulary.group().clone(), id: EntityId::new(name.as_str())? })
+    };
+    let ancestors = identity.groups.iter().map(group).collect::<Result<_, NameError>>()?;
+    Ok(Entity { uid, attributes, ancestors })
+}
