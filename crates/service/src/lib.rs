@@ -10,7 +10,10 @@
 mod authenticate;
 mod change;
 mod check;
+mod definition;
 mod erase;
+#[cfg(feature = "memory")]
+pub mod memory;
 mod observe;
 mod pending;
 mod ports;
@@ -23,6 +26,7 @@ mod world;
 pub use authenticate::*;
 pub use change::*;
 pub use check::Check;
+pub use definition::definition_digest;
 pub use erase::*;
 pub use observe::*;
 pub use pending::PENDING_MAX;
