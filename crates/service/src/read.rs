@@ -1,0 +1,112 @@
+//! Port: what administration reads of the ledger. Crate `store` answers from its read model,
+//! which is folded from the ledger right behind it; nothing on the way of a decision uses it.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use safeconduct_model::{
+    ActionName, Decision, IdentityId, PolicyId, RecordId, SessionKey, Timestamp,
+};
+use thiserror::Error;
+
+/// Most records that one answer holds. A larger limit is taken for this one.
+pub const PAGE_RECORDS_MAX: usize = 1000;
+
+/// Which records are wanted: all that fit every field that is set.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RecordQuery {
+    /// Of that kind: [`safeconduct_model::Body::kind`].
+    pub kind: Option<String>,
+    /// Decisions of that answer.
+    pub decision: Option<Decision>,
+    /// In sessions of that identity.
+    pub identity: Option<IdentityId>,
+    /// Of that session.
+    pub session: Option<SessionKey>,
+    /// Decisions about that action.
+    pub action: Option<ActionName>,
+    /// Decisions in which that policy was a reason.
+    pub policy: Option<PolicyId>,
+    /// Caused by that record: outcomes of a decision.
+    pub parent: Option<RecordId>,
+    /// Made at that moment or later.
+    pub since: Option<Timestamp>,
+    /// Made before that moment.
+    pub until: Option<Timestamp>,
+    /// Of lower sequence numbers than that one: the next page of a listing, newest first.
+    pub before: Option<u64>,
+    /// At most so many, and at most [`PAGE_RECORDS_MAX`].
+    pub limit: usize,
+}
+
+/// A record as the ledger holds it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReadRecord {
+    /// Its place in the ledger, from 0.
+    pub sequence: u64,
+    /// The leaf: the record's canonical JSON, as it was appended.
+    pub leaf: Arc<str>,
+}
+
+/// Records, and how far the read model had come when it gave them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page {
+    /// The records.
+    pub records: Vec<ReadRecord>,
+    /// How many records of the ledger the read model has read: all of sequence numbers below.
+    pub read_up_to: u64,
+}
+
+/// Why nothing could be read: our fault. The ledger itself is not touched by it.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("the read model could not be read: {0}")]
+pub struct ReadError(pub Arc<str>);
+
+/// The wait for records beyond those that were read; resolves once there are some, or once
+/// there never will be.
+pub struct Grown<'a>(pub Pin<Box<dyn Future<Output = ()> + Send + 'a>>);
+
+impl Future for Grown<'_> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        self.0.as_mut().poll(context)
+    }
+}
+
+/// Reads the records of the ledger. Its methods may block on a disk: an asynchronous caller
+/// calls them where that hurts nobody.
+pub trait ReadModel: Send + Sync + 'static {
+    /// The records that fit, newest first.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    fn query(&self, query: &RecordQuery) -> Result<Page, ReadError>;
+
+    /// The record of that id; a page of one or none.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    fn record(&self, id: &RecordId) -> Result<Page, ReadError>;
+
+    /// At most `limit` records from that sequence number on, oldest first.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    fn from(&self, sequence: u64, limit: usize) -> Result<Page, ReadError>;
+
+    /// How many records have been read. Never blocks.
+    fn read_up_to(&self) -> u64;
+
+    /// Waits until more than so many records have been read.
+    fn grown_beyond(&self, records: u64) -> Grown<'_>;
+
+    /// The newest signed checkpoint, as the text of a signed note (C2SP `tlog-checkpoint`);
+    /// `None` while there is none.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    fn checkpoint(&self) -> Result<Option<String>, ReadError>;
+}
