@@ -2,7 +2,10 @@
 //! write is read into the model.
 
 pub mod authzen;
+pub mod catalogue;
+pub mod document;
 mod field;
 pub mod json;
+pub mod schemas;
 
 pub use field::{FieldError, FieldProblem};

@@ -1,0 +1,220 @@
+//! The first draft of a server's catalogue, from what the server says of its tools.
+//!
+//! A server's annotations are its own word, so everything is marked `guessed: true` until a
+//! person has looked. Guesses lean to caution: a name that sounds like sending, running or
+//! deleting only ever raises a tier.
+
+use std::fmt::Write as _;
+
+use safeconduct_model::{Digest, Effect, Tier, Value};
+
+use super::tools::tool_name;
+use crate::json;
+
+/// A tool as its server lists it.
+#[derive(Debug, Clone, Copy)]
+pub struct DraftTool<'a> {
+    /// Its definition.
+    pub definition: &'a Value,
+    /// The digest to pin it to; `None` leaves it unpinned.
+    pub digest: Option<Digest>,
+}
+
+/// Tier and effect of a tool, guessed from the MCP annotations `readOnlyHint`,
+/// `destructiveHint` and `openWorldHint` (whose absence means the worse) and from its name.
+pub fn guess(tool: &Value) -> (Tier, Effect) {
+    let hint = |name: &str| {
+        tool.pointer(&format!("/annotations/{name}"))
+            .and_then(Value::as_bool)
+    };
+    let (reads, destroys) = (hint("readOnlyHint"), hint("destructiveHint"));
+    let open = hint("openWorldHint") == Some(true);
+    let (tier, effect) = match (reads, destroys) {
+        (Some(true), _) if open => (Tier::Moderate, Effect::Read),
+        (Some(true), _) => (Tier::Low, Effect::Read),
+        (_, Some(false)) if open => (Tier::High, Effect::Send),
+        (_, Some(false)) => (Tier::Moderate, Effect::Write),
+        _ if open => (Tier::High, Effect::Send),
+        _ => (Tier::High, Effect::Write),
+    };
+    let name = tool_name(tool).unwrap_or_default().to_lowercase();
+    let sounds = |words: &[&str]| words.iter().any(|word| name_has(&name, word));
+    if sounds(&[
+        "exec", "execute", "run", "shell", "command", "eval", "script",
+    ]) {
+        (tier.max(Tier::High), Effect::Execute)
+    } else if sounds(&[
+        "send", "post", "publish", "email", "mail", "share", "upload",
+    ]) {
+        (tier.max(Tier::High), Effect::Send)
+    } else if sounds(&["grant", "permission", "role", "admin", "token", "password"]) {
+        (tier.max(Tier::High), Effect::Administer)
+    } else if sounds(&["delete", "remove", "drop", "move", "rename", "overwrite"]) {
+        (tier.max(Tier::High), Effect::Write)
+    } else {
+        (tier, effect)
+    }
+}
+
+/// Whether a name has that word between `_`, `-`, `.` or its ends.
+fn name_has(name: &str, word: &str) -> bool {
+    name.split(|c: char| !c.is_alphanumeric())
+        .any(|part| part == word)
+}
+
+/// The YAML text of a first draft, for a person to look through.
+pub fn draft(server: &str, tools: &[DraftTool<'_>]) -> String {
+    let mut out = format!(
+        "# yaml-language-server: $schema={}\n\
+         #\n\
+         # A first draft. Tiers and effects are guesses, from what the server says of its own\n\
+         # tools: look at each, correct it, and take its `guessed: true` away.\n\
+         server: {server}\n",
+        crate::schemas::CATALOGUE_SCHEMA,
+    );
+    let mut tools: Vec<_> = tools
+        .iter()
+        .filter_map(|tool| Some((tool_name(tool.definition)?, tool)))
+        .collect();
+    tools.sort_by_key(|(name, _)| *name);
+    tools.dedup_by_key(|(name, _)| *name);
+    out.push_str(if tools.is_empty() {
+        "actions: {}\n"
+    } else {
+        "actions:\n"
+    });
+    for (name, tool) in tools {
+        // Writing to a text does not fail.
+        let _ = entry(name, tool, &mut out);
+    }
+    out
+}
+
+fn entry(name: &str, tool: &DraftTool<'_>, out: &mut String) -> std::fmt::Result {
+    let (tier, effect) = guess(tool.definition);
+    let description = tool
+        .definition
+        .member("description")
+        .and_then(Value::as_str);
+    if let Some(first) = description
+        .map(first_sentence)
+        .filter(|text| !text.is_empty())
+    {
+        writeln!(out, "  # {first}")?;
+    }
+    writeln!(out, "  {}:", quoted(name))?;
+    writeln!(out, "    tier: {}", tier.as_str())?;
+    writeln!(out, "    effect: {}", effect.as_str())?;
+    writeln!(out, "    guessed: true")?;
+    let resources = resources(tool.definition);
+    if !resources.is_empty() {
+        writeln!(out, "    resources:")?;
+    }
+    for (pointer, ty, form, optional) in resources {
+        let optional = if optional { ", optional: true" } else { "" };
+        let pointer = quoted(&pointer);
+        writeln!(
+            out,
+            "      - {{ argument: {pointer}, type: {ty}, form: {form}{optional} }}"
+        )?;
+    }
+    if let Some(digest) = tool.digest {
+        writeln!(out, "    definition: {digest}")?;
+    }
+    Ok(())
+}
+
+/// The arguments that look as if they named something: pointer, type, form, optional.
+fn resources(tool: &Value) -> Vec<(String, &'static str, &'static str, bool)> {
+    let Some(properties) = tool
+        .pointer("/inputSchema/properties")
+        .and_then(Value::as_object)
+    else {
+        return Vec::new();
+    };
+    let required = tool
+        .pointer("/inputSchema/required")
+        .and_then(Value::as_array);
+    let required = |name: &str| {
+        required
+            .unwrap_or_default()
+            .iter()
+            .any(|text| text.as_str() == Some(name))
+    };
+    let mut found = Vec::new();
+    for (name, schema) in properties {
+        let ty = |schema: &Value| {
+            schema
+                .member("type")
+                .and_then(Value::as_str)
+                .map(str::to_owned)
+        };
+        let (each, item) = match ty(schema).as_deref() {
+            Some("string") => ("", Some(schema)),
+            Some("array") => ("/*", schema.member("items")),
+            _ => continue,
+        };
+        let Some(item) = item.filter(|item| ty(item).as_deref() == Some("string")) else {
+            continue;
+        };
+        let named = match item.member("format").and_then(Value::as_str) {
+            Some("uri" | "url") => Some(("Url", "url")),
+            _ => named_by(name),
+        };
+        if let Some((ty, form)) = named {
+            let token = name.replace('~', "~0").replace('/', "~1");
+            found.push((format!("/{token}{each}"), ty, form, !required(name)));
+        }
+    }
+    found
+}
+
+/// The type and form that an argument's name suggests.
+fn named_by(name: &str) -> Option<(&'static str, &'static str)> {
+    let mut snake = String::new();
+    for c in name.chars() {
+        if c.is_uppercase() && !snake.is_empty() {
+            snake.push('_');
+        }
+        snake.extend(c.to_lowercase());
+    }
+    let last = snake.rsplit(['_', '-']).next().unwrap_or_default();
+    match last {
+        "url" | "urls" | "uri" | "uris" | "href" | "link" | "endpoint" => Some(("Url", "url")),
+        "path" | "paths" | "file" | "files" | "filename" | "filepath" | "dir" | "directory"
+        | "folder" | "source" | "destination" | "cwd" => Some(("Path", "path")),
+        _ => None,
+    }
+}
+
+/// A text as a YAML scalar: plain where that is plainly safe, else as JSON writes it.
+fn quoted(text: &str) -> String {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"_/.*-".contains(&b);
+    let word = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/');
+    let reserved = matches!(
+        text.to_ascii_lowercase().as_str(),
+        "true" | "false" | "null" | "yes" | "no" | "on" | "off" | "y" | "n"
+    );
+    if word && !reserved && text.bytes().all(plain) {
+        return text.to_owned();
+    }
+    // Not every control character may stand in YAML as it may in JSON.
+    let text: String = text
+        .chars()
+        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .collect();
+    json::to_text(&Value::from(text))
+}
+
+/// The first sentence of a description, on one line, at most 90 characters.
+fn first_sentence(text: &str) -> String {
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let printable: String = line.chars().filter(|c| !c.is_control()).collect();
+    let sentence = printable
+        .split_once(". ")
+        .map_or(printable.as_str(), |(first, _)| first);
+    match sentence.char_indices().nth(90) {
+        Some((end, _)) => sentence.get(..end).unwrap_or_default().to_owned() + "…",
+        None => sentence.trim_end_matches('.').to_owned(),
+    }
+}

@@ -1,0 +1,95 @@
+//! The formats of texts: what a type alone cannot say. They appear as `format` in the schemas.
+
+use std::net::SocketAddr;
+
+use safeconduct_model::{
+    ActionName, Digest, EntityId, EntityType, IdentityId, PolicyId, ServerName, SessionName,
+    Timestamp, TokenId,
+};
+
+/// Holds a text against a format.
+pub(super) fn check_format(format: &str, text: &str) -> Result<(), String> {
+    let name = |result: Result<(), safeconduct_model::NameError>| match result {
+        Ok(()) => Ok(()),
+        Err(error) => Err(format!("does not fit: {error}")),
+    };
+    match format {
+        "identity-id" => name(IdentityId::new(text).map(drop)),
+        "token-id" => name(TokenId::new(text).map(drop)),
+        "action-name" => name(ActionName::new(text).map(drop)),
+        "policy-id" => name(PolicyId::new(text).map(drop)),
+        "session-name" => name(SessionName::new(text).map(drop)),
+        "entity-type" => name(EntityType::new(text).map(drop)),
+        "entity-id" => name(EntityId::new(text).map(drop)),
+        "server-name" => name(ServerName::new(text).map(drop)),
+        "sha256-digest" => fits(
+            Digest::parse(text).is_some(),
+            "is no digest: `sha256:` and 64 lowercase hexadecimal digits",
+        ),
+        "timestamp" => fits(
+            Timestamp::parse(text).is_some(),
+            "is no point in time in UTC, such as `2026-11-22T03:43:04Z`",
+        ),
+        "json-pointer" => fits(
+            is_pointer(text),
+            "is no JSON Pointer: it begins with `/`, `*` stands for each element of a list",
+        ),
+        "absolute-path" => fits(
+            text.starts_with('/'),
+            "is no absolute path: it begins with `/`",
+        ),
+        "socket-address" => fits(
+            text.parse::<SocketAddr>().is_ok(),
+            "is no address with port, such as `127.0.0.1:7411` or `[::1]:7411`",
+        ),
+        "http-url" => fits(
+            is_http_url(text),
+            "is no URL that begins with `http://` or `https://`",
+        ),
+        "environment-name" => fits(
+            is_environment_name(text),
+            "is no name of an environment variable: letters, digits and `_`",
+        ),
+        "header-name" => fits(is_token(text), "is no name of an HTTP header"),
+        // Formats of numbers (`uint32`) and those that only editors know.
+        _ => Ok(()),
+    }
+}
+
+fn fits(fits: bool, problem: &str) -> Result<(), String> {
+    if fits {
+        Ok(())
+    } else {
+        Err(problem.to_owned())
+    }
+}
+
+/// RFC 6901 section 3, without the empty pointer.
+fn is_pointer(text: &str) -> bool {
+    text.starts_with('/')
+        && text
+            .split('~')
+            .skip(1)
+            .all(|rest| rest.starts_with('0') || rest.starts_with('1'))
+}
+
+fn is_http_url(text: &str) -> bool {
+    let rest = text
+        .strip_prefix("http://")
+        .or_else(|| text.strip_prefix("https://"));
+    let printable = |c: char| !c.is_control() && !c.is_whitespace();
+    rest.is_some_and(|rest| {
+        !rest.is_empty() && !rest.starts_with('/') && rest.chars().all(printable)
+    })
+}
+
+fn is_environment_name(text: &str) -> bool {
+    let fits = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
+    !text.is_empty() && text.bytes().all(fits) && !text.starts_with(|c: char| c.is_ascii_digit())
+}
+
+/// RFC 9110 section 5.6.2.
+fn is_token(text: &str) -> bool {
+    let fits = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+    !text.is_empty() && text.bytes().all(fits)
+}

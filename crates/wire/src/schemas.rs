@@ -1,0 +1,15 @@
+//! The JSON Schemas that are published for editors, generated from the forms.
+
+use serde_json::Value as Json;
+
+use crate::catalogue::CatalogueForm;
+use crate::document::published_schema;
+
+/// Where the schema of catalogue files is published.
+pub const CATALOGUE_SCHEMA: &str =
+    "https://raw.githubusercontent.com/safeconduct/safeconduct/main/schemas/catalogue.schema.json";
+
+/// The schema of `catalogue/*.yaml`.
+pub fn catalogue_schema() -> Json {
+    published_schema::<CatalogueForm>(CATALOGUE_SCHEMA)
+}
