@@ -1,0 +1,368 @@
+//! A record from its leaf. Strict: what this accepts, [`encode`](super::encode) writes back to
+//! the byte.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use safeconduct_model as model;
+use safeconduct_model::{Body, Decision, Digest, KeyedDigest, Method, Mode, PolicyEffect, Record};
+use serde::Deserialize;
+
+use super::form::{self, Text};
+use super::{DecodeError, LEAF_BYTES_MAX, RECORD_VERSION, encode};
+
+/// The record of a leaf.
+///
+/// # Errors
+/// [`DecodeError`] names what does not fit. Nothing is guessed: an unknown version, kind or
+/// member is an error, and so is the same record in other than canonical bytes.
+pub fn decode(leaf: &[u8]) -> Result<Record, DecodeError> {
+    if leaf.len() > LEAF_BYTES_MAX {
+        return Err(DecodeError::TooLong { bytes: leaf.len() });
+    }
+    let form: form::Leaf<'_> = parse(leaf)?;
+    if form.v != RECORD_VERSION {
+        return Err(DecodeError::UnknownVersion { version: form.v });
+    }
+    let record = Record {
+        id: name("id", &form.id)?,
+        at: time("at", &form.at)?,
+        trace: form.trace.map(|trace| name("trace", &trace)).transpose()?,
+        parent: form
+            .parent
+            .map(|parent| name("parent", &parent))
+            .transpose()?,
+        body: body(&form.kind.0, form.body.get().as_bytes())?,
+    };
+    match encode(&record) {
+        Ok(canonical) if canonical == leaf => Ok(record),
+        Ok(canonical) => {
+            let offset = canonical
+                .iter()
+                .zip(leaf)
+                .take_while(|(a, b)| a == b)
+                .count();
+            Err(DecodeError::NotCanonical { offset })
+        }
+        Err(problem) => Err(DecodeError::Malformed {
+            problem: problem.to_string(),
+        }),
+    }
+}
+
+fn parse<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, DecodeError> {
+    serde_json::from_slice(json).map_err(|error| DecodeError::Malformed {
+        problem: error.to_string(),
+    })
+}
+
+fn body(kind: &str, json: &[u8]) -> Result<Body, DecodeError> {
+    Ok(match kind {
+        "server_started" => Body::ServerStarted {
+            version: owned(parse::<form::ServerStarted<'_>>(json)?.version),
+        },
+        "policies_loaded" => {
+            let form: form::PoliciesLoaded<'_> = parse(json)?;
+            Body::PoliciesLoaded {
+                digest: digest("digest", &form.digest)?,
+                policies: form.policies,
+                cause: owned(form.cause),
+            }
+        }
+        "policies_refused" => {
+            let form: form::PoliciesRefused<'_> = parse(json)?;
+            Body::PoliciesRefused {
+                digest: form
+                    .digest
+                    .map(|text| digest("digest", &text))
+                    .transpose()?,
+                problem: owned(form.problem),
+            }
+        }
+        "catalogue_loaded" => {
+            let form: form::CatalogueLoaded<'_> = parse(json)?;
+            Body::CatalogueLoaded {
+                digest: digest("digest", &form.digest)?,
+                actions: form.actions,
+            }
+        }
+        "identity_changed" => {
+            let form: form::IdentityChanged<'_> = parse(json)?;
+            Body::IdentityChanged {
+                identity: identity(form.identity)?,
+                by: name("by", &form.by)?,
+            }
+        }
+        "token_issued" => {
+            let form: form::TokenIssued<'_> = parse(json)?;
+            Body::TokenIssued {
+                token: token(&form.token)?,
+                by: name("by", &form.by)?,
+            }
+        }
+        "token_revoked" => {
+            let form: form::TokenRevoked<'_> = parse(json)?;
+            Body::TokenRevoked {
+                token: name("token", &form.token)?,
+                by: name("by", &form.by)?,
+            }
+        }
+        "session_began" => Body::SessionBegan {
+            session: session(&parse::<form::SessionBegan<'_>>(json)?.session)?,
+        },
+        "decision" => Body::Decided(Box::new(decided(parse(json)?)?)),
+        "outcome" => Body::Executed(executed(parse(json)?)?),
+        "values_erased" => {
+            let form: form::ValuesErased<'_> = parse(json)?;
+            Body::ValuesErased {
+                session: session(&form.session)?,
+                by: name("by", &form.by)?,
+                attachments: form.attachments,
+            }
+        }
+        "definition_seen" => {
+            let form: form::DefinitionSeen<'_> = parse(json)?;
+            Body::DefinitionSeen {
+                action: name("action", &form.action)?,
+                server: name("server", &form.server)?,
+                pinned: digest("pinned", &form.pinned)?,
+                seen: digest("seen", &form.seen)?,
+            }
+        }
+        _ => {
+            return Err(DecodeError::UnknownKind {
+                kind: kind.to_owned(),
+            });
+        }
+    })
+}
+
+fn decided(form: form::Decided<'_>) -> Result<model::Decided, DecodeError> {
+    Ok(model::Decided {
+        session: session(&form.session)?,
+        session_name: form
+            .session_name
+            .map(|text| name("session_name", &text))
+            .transpose()?,
+        sequence: form.sequence,
+        pep: name("pep", &form.pep)?,
+        method: word("method", &form.method, METHODS, Method::as_str)?,
+        principal: entity(&form.principal)?,
+        action: name("action", &form.action)?,
+        resources: form
+            .resources
+            .iter()
+            .map(entity)
+            .collect::<Result<_, _>>()?,
+        input_digest: keyed("input_digest", &form.input_digest)?,
+        decision: word("decision", &form.decision, DECISIONS, Decision::as_str)?,
+        mode: word("mode", &form.mode, MODES, Mode::as_str)?,
+        reasons: form
+            .reasons
+            .into_iter()
+            .map(reason)
+            .collect::<Result<_, _>>()?,
+        shadow: form
+            .shadow
+            .into_iter()
+            .map(reason)
+            .collect::<Result<_, _>>()?,
+        obligations: form.obligations.iter().map(obligation).collect(),
+        requestable: form.requestable.map(|form| model::Requestable {
+            approvers: shared(&form.approvers),
+            quorum: form.quorum,
+            ttl_s: form.ttl_s,
+        }),
+        policies: digest("policies", &form.policies)?,
+        catalogue: digest("catalogue", &form.catalogue)?,
+    })
+}
+
+fn executed(form: form::Executed<'_>) -> Result<model::Executed, DecodeError> {
+    let edit = |form: &form::Edit<'_>| model::Edit {
+        obligation: obligation(&form.obligation),
+        values: form.values,
+    };
+    Ok(model::Executed {
+        decision: name("decision", &form.decision)?,
+        session: session(&form.session)?,
+        execution: word(
+            "execution",
+            &form.execution,
+            &model::Execution::ALL,
+            |value| value.as_str(),
+        )?,
+        duration_ms: form.duration_ms,
+        result_digest: form
+            .result_digest
+            .map(|text| keyed("result_digest", &text))
+            .transpose()?,
+        result_bytes: form.result_bytes,
+        detail: form.detail.as_ref().map(shared),
+        edits: form.edits.iter().map(edit).collect(),
+    })
+}
+
+fn reason(form: form::Reason<'_>) -> Result<model::RecordedReason, DecodeError> {
+    let policy = |form: form::Policy<'_>| {
+        Ok(model::RecordedPolicy {
+            id: name("policy", &form.id)?,
+            effect: word("effect", &form.effect, EFFECTS, PolicyEffect::as_str)?,
+            span: model::Span {
+                file: shared(&form.span.file),
+                line: form.span.line,
+                column: form.span.column,
+                end_line: form.span.end_line,
+            },
+        })
+    };
+    Ok(model::RecordedReason {
+        code: shared(&form.code),
+        policy: form.policy.map(policy).transpose()?,
+        message: shared(&form.message),
+        detail: form.detail.as_ref().map(shared),
+    })
+}
+
+fn identity(form: form::Identity<'_>) -> Result<model::Identity, DecodeError> {
+    let roles = form
+        .roles
+        .iter()
+        .map(|role| word("roles", role, &model::Role::ALL, |role| role.as_str()));
+    Ok(model::Identity {
+        id: name("id", &form.id)?,
+        kind: word("kind", &form.kind, &model::IdentityKind::ALL, |kind| {
+            kind.as_str()
+        })?,
+        status: word("status", &form.status, &model::IdentityStatus::ALL, |s| {
+            s.as_str()
+        })?,
+        owner: form.owner.map(|text| name("owner", &text)).transpose()?,
+        fallback_owner: form
+            .fallback_owner
+            .map(|t| name("fallback_owner", &t))
+            .transpose()?,
+        environment: form.environment.map(owned),
+        roles: roles.collect::<Result<_, _>>()?,
+        groups: form.groups.into_iter().map(owned).collect(),
+        pep: form.pep.map(pep).transpose()?,
+    })
+}
+
+fn pep(form: form::Pep<'_>) -> Result<model::PepRegistration, DecodeError> {
+    let types = |field, texts: &[Text<'_>]| {
+        texts
+            .iter()
+            .map(|text| name(field, text))
+            .collect::<Result<BTreeSet<_>, _>>()
+    };
+    Ok(model::PepRegistration {
+        subjects: types("subjects", &form.subjects)?,
+        resources: types("resources", &form.resources)?,
+        properties: form.properties,
+    })
+}
+
+fn token(form: &form::Token<'_>) -> Result<model::Token, DecodeError> {
+    Ok(model::Token {
+        id: name("id", &form.id)?,
+        identity: name("identity", &form.identity)?,
+        digest: digest("digest", &form.digest)?,
+        issued_at: time("issued_at", &form.issued_at)?,
+        expires_at: time("expires_at", &form.expires_at)?,
+        revoked: form.revoked,
+    })
+}
+
+fn session(form: &form::Session<'_>) -> Result<model::SessionKey, DecodeError> {
+    Ok(model::SessionKey {
+        identity: name("identity", &form.identity)?,
+        token: name("token", &form.token)?,
+    })
+}
+
+fn entity(form: &form::Entity<'_>) -> Result<model::EntityRef, DecodeError> {
+    Ok(model::EntityRef {
+        ty: name("type", &form.ty)?,
+        id: name("id", &form.id)?,
+    })
+}
+
+fn obligation(form: &form::Obligation<'_>) -> model::Obligation {
+    model::Obligation {
+        kind: shared(&form.kind),
+        parameter: shared(&form.parameter),
+    }
+}
+
+fn shared(text: &Text<'_>) -> Arc<str> {
+    Arc::from(&*text.0)
+}
+
+fn owned(text: Text<'_>) -> String {
+    text.0.into_owned()
+}
+
+/// A type that is made of a text, if the text fits.
+trait Name: Sized {
+    fn parse(text: Arc<str>) -> Result<Self, model::NameError>;
+}
+
+macro_rules! names {
+    ($($name:ident),*) => {$(
+        impl Name for model::$name {
+            fn parse(text: Arc<str>) -> Result<Self, model::NameError> {
+                Self::new(text)
+            }
+        }
+    )*};
+}
+
+names!(
+    RecordId,
+    TraceId,
+    IdentityId,
+    TokenId,
+    SessionName,
+    ActionName,
+    PolicyId
+);
+names!(EntityType, EntityId, ServerName);
+
+fn name<N: Name>(field: &'static str, text: &Text<'_>) -> Result<N, DecodeError> {
+    N::parse(shared(text)).map_err(|problem| DecodeError::Name { field, problem })
+}
+
+fn unknown(field: &'static str, text: &Text<'_>) -> DecodeError {
+    DecodeError::UnknownWord {
+        field,
+        found: text.0.chars().take(80).collect(),
+    }
+}
+
+fn word<T: Copy>(
+    field: &'static str,
+    text: &Text<'_>,
+    all: &[T],
+    as_str: impl Fn(T) -> &'static str,
+) -> Result<T, DecodeError> {
+    let found = all.iter().copied().find(|value| as_str(*value) == text.0);
+    found.ok_or_else(|| unknown(field, text))
+}
+
+fn digest(field: &'static str, text: &Text<'_>) -> Result<Digest, DecodeError> {
+    Digest::parse(&text.0).ok_or_else(|| unknown(field, text))
+}
+
+fn keyed(field: &'static str, text: &Text<'_>) -> Result<KeyedDigest, DecodeError> {
+    KeyedDigest::parse(&text.0).ok_or_else(|| unknown(field, text))
+}
+
+fn time(field: &'static str, text: &Text<'_>) -> Result<model::Timestamp, DecodeError> {
+    model::Timestamp::parse(&text.0).ok_or_else(|| unknown(field, text))
+}
+
+const METHODS: &[Method] = &[Method::ApiKey, Method::LocalPeer, Method::PepAssertion];
+const DECISIONS: &[Decision] = &[Decision::Permit, Decision::Deny];
+const MODES: &[Mode] = &[Mode::Enforce, Mode::Observe];
+const EFFECTS: &[PolicyEffect] = &[PolicyEffect::Permit, PolicyEffect::Forbid];

@@ -1,0 +1,150 @@
+//! The members of a leaf, as they are read. Unknown, missing and double members are errors of
+//! the reader itself, which names them.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, Error, Visitor};
+use serde_json::value::RawValue;
+
+/// A text of the leaf: borrowed where it holds no escape.
+pub(super) struct Text<'a>(pub(super) Cow<'a, str>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct TextVisitor;
+        impl<'de> Visitor<'de> for TextVisitor {
+            type Value = Text<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+
+            fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Self::Value, E> {
+                Ok(Text(Cow::Borrowed(text)))
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
+                Ok(Text(Cow::Owned(text.to_owned())))
+            }
+        }
+        deserializer.deserialize_str(TextVisitor)
+    }
+}
+
+macro_rules! forms {
+    ($($name:ident { $($(#[$attribute:meta])* $field:ident: $ty:ty,)* })*) => {$(
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields, bound(deserialize = "'de: 'a"))]
+        pub(super) struct $name<'a> {
+            $($(#[$attribute])* pub(super) $field: $ty,)*
+        }
+    )*};
+}
+
+forms! {
+    Leaf {
+        at: Text<'a>,
+        body: &'a RawValue,
+        id: Text<'a>,
+        kind: Text<'a>,
+        parent: Option<Text<'a>>,
+        trace: Option<Text<'a>>,
+        v: u64,
+    }
+    ServerStarted { version: Text<'a>, }
+    PoliciesLoaded { cause: Text<'a>, digest: Text<'a>, policies: u64, }
+    PoliciesRefused { digest: Option<Text<'a>>, problem: Text<'a>, }
+    CatalogueLoaded { actions: u64, digest: Text<'a>, }
+    IdentityChanged { by: Text<'a>, identity: Identity<'a>, }
+    TokenIssued { by: Text<'a>, token: Token<'a>, }
+    TokenRevoked { by: Text<'a>, token: Text<'a>, }
+    SessionBegan { session: Session<'a>, }
+    ValuesErased { attachments: u64, by: Text<'a>, session: Session<'a>, }
+    DefinitionSeen {
+        action: Text<'a>,
+        pinned: Text<'a>,
+        seen: Text<'a>,
+        server: Text<'a>,
+    }
+    Decided {
+        action: Text<'a>,
+        catalogue: Text<'a>,
+        decision: Text<'a>,
+        input_digest: Text<'a>,
+        method: Text<'a>,
+        mode: Text<'a>,
+        #[serde(default)]
+        obligations: Vec<Obligation<'a>>,
+        pep: Text<'a>,
+        policies: Text<'a>,
+        principal: Entity<'a>,
+        #[serde(default)]
+        reasons: Vec<Reason<'a>>,
+        requestable: Option<Requestable<'a>>,
+        #[serde(default)]
+        resources: Vec<Entity<'a>>,
+        sequence: u64,
+        session: Session<'a>,
+        session_name: Option<Text<'a>>,
+        #[serde(default)]
+        shadow: Vec<Reason<'a>>,
+    }
+    Executed {
+        decision: Text<'a>,
+        detail: Option<Text<'a>>,
+        duration_ms: u64,
+        #[serde(default)]
+        edits: Vec<Edit<'a>>,
+        execution: Text<'a>,
+        result_bytes: u64,
+        result_digest: Option<Text<'a>>,
+        session: Session<'a>,
+    }
+    Identity {
+        environment: Option<Text<'a>>,
+        fallback_owner: Option<Text<'a>>,
+        #[serde(default)]
+        groups: Vec<Text<'a>>,
+        id: Text<'a>,
+        kind: Text<'a>,
+        owner: Option<Text<'a>>,
+        pep: Option<Pep<'a>>,
+        #[serde(default)]
+        roles: Vec<Text<'a>>,
+        status: Text<'a>,
+    }
+    Pep {
+        properties: bool,
+        #[serde(default)]
+        resources: Vec<Text<'a>>,
+        #[serde(default)]
+        subjects: Vec<Text<'a>>,
+    }
+    Token {
+        digest: Text<'a>,
+        expires_at: Text<'a>,
+        id: Text<'a>,
+        identity: Text<'a>,
+        issued_at: Text<'a>,
+        revoked: bool,
+    }
+    Session { identity: Text<'a>, token: Text<'a>, }
+    Entity {
+        id: Text<'a>,
+        #[serde(rename = "type")]
+        ty: Text<'a>,
+    }
+    Reason {
+        code: Text<'a>,
+        detail: Option<Text<'a>>,
+        message: Text<'a>,
+        policy: Option<Policy<'a>>,
+    }
+    Policy { effect: Text<'a>, id: Text<'a>, span: Span<'a>, }
+    Span { column: u32, end_line: u32, file: Text<'a>, line: u32, }
+    Requestable { approvers: Text<'a>, quorum: u32, ttl_s: u32, }
+    Obligation { kind: Text<'a>, parameter: Text<'a>, }
+    Edit { obligation: Obligation<'a>, values: u64, }
+}

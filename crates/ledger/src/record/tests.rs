@@ -1,0 +1,399 @@
+use std::fs;
+use std::path::Path;
+
+use proptest::prelude::*;
+use safeconduct_model::*;
+
+use super::*;
+
+fn id<T>(made: Result<T, NameError>) -> T {
+    made.unwrap()
+}
+
+fn session() -> SessionKey {
+    SessionKey {
+        identity: id(IdentityId::new("agent-7")),
+        token: id(TokenId::new("tok_1")),
+    }
+}
+
+fn digest(byte: u8) -> Digest {
+    Digest::from_bytes([byte; 32])
+}
+
+fn reason(code: &str) -> RecordedReason {
+    RecordedReason {
+        code: code.into(),
+        policy: Some(RecordedPolicy {
+            id: id(PolicyId::new("no-move")),
+            effect: PolicyEffect::Forbid,
+            span: Span {
+                file: "case.cedar".into(),
+                line: 3,
+                column: 1,
+                end_line: 5,
+            },
+        }),
+        message: "files stay where they are".into(),
+        detail: Some("line one\nline \"two\"".into()),
+    }
+}
+
+fn identity() -> Identity {
+    Identity {
+        id: id(IdentityId::new("agent-7")),
+        kind: IdentityKind::Agent,
+        status: IdentityStatus::Active,
+        owner: Some(id(IdentityId::new("ada"))),
+        fallback_owner: None,
+        environment: Some("test".into()),
+        groups: ["clerks".to_owned(), "\u{1f600}".to_owned()].into(),
+        pep: Some(PepRegistration {
+            subjects: [id(EntityType::new("user"))].into(),
+            resources: Default::default(),
+            properties: true,
+        }),
+        roles: [Role::Auditor, Role::Administrator].into(),
+    }
+}
+
+fn decided() -> Decided {
+    Decided {
+        session: session(),
+        session_name: Some(id(SessionName::new("tab 2"))),
+        sequence: 12,
+        pep: id(IdentityId::new("gateway:files")),
+        method: Method::ApiKey,
+        principal: EntityRef::new("Safeconduct::Agent", "agent-7").unwrap(),
+        action: id(ActionName::new("files.move_file")),
+        resources: vec![EntityRef::new("Safeconduct::Path", "/cases/4711/notes.md").unwrap()],
+        input_digest: KeyedDigest::from_bytes([9; 32]),
+        decision: Decision::Deny,
+        mode: Mode::Enforce,
+        reasons: vec![reason("policy")],
+        shadow: vec![reason("policy_error")],
+        obligations: vec![Obligation::parse("redact:$.ssn")],
+        requestable: Some(Requestable {
+            approvers: "owner".into(),
+            quorum: 1,
+            ttl_s: 900,
+        }),
+        policies: digest(1),
+        catalogue: digest(2),
+    }
+}
+
+/// One body of each kind, with all that it can hold.
+fn bodies() -> Vec<Body> {
+    let by = id(IdentityId::new("ada"));
+    let token = Token {
+        id: id(TokenId::new("tok_1")),
+        identity: id(IdentityId::new("agent-7")),
+        digest: digest(5),
+        issued_at: Timestamp::from_millis(1_700_000_000_000),
+        expires_at: Timestamp::from_millis(1_800_000_000_000),
+        revoked: false,
+    };
+    vec![
+        Body::ServerStarted {
+            version: "0.1.0".into(),
+        },
+        Body::PoliciesLoaded {
+            digest: digest(1),
+            policies: 12,
+            cause: "start".into(),
+        },
+        Body::PoliciesRefused {
+            digest: Some(digest(3)),
+            problem: "case.cedar:1:1: no".into(),
+        },
+        Body::CatalogueLoaded {
+            digest: digest(2),
+            actions: 14,
+        },
+        Body::IdentityChanged {
+            identity: identity(),
+            by: by.clone(),
+        },
+        Body::TokenIssued {
+            token,
+            by: by.clone(),
+        },
+        Body::TokenRevoked {
+            token: id(TokenId::new("tok_1")),
+            by: by.clone(),
+        },
+        Body::SessionBegan { session: session() },
+        Body::Decided(Box::new(decided())),
+        Body::Executed(Executed {
+            decision: id(RecordId::new("dec_1")),
+            session: session(),
+            execution: Execution::Failed,
+            duration_ms: 17,
+            result_digest: Some(KeyedDigest::from_bytes([4; 32])),
+            result_bytes: 512,
+            detail: Some("upstream_error".into()),
+            edits: vec![Edit {
+                obligation: Obligation::parse("redact:$.ssn"),
+                values: 2,
+            }],
+        }),
+        Body::ValuesErased {
+            session: session(),
+            by,
+            attachments: 3,
+        },
+        Body::DefinitionSeen {
+            action: id(ActionName::new("files.move_file")),
+            server: id(ServerName::new("files")),
+            pinned: digest(6),
+            seen: digest(7),
+        },
+    ]
+}
+
+fn record(body: Body) -> Record {
+    Record {
+        id: id(RecordId::new("rec_1")),
+        at: Timestamp::from_millis(1_795_319_000_120),
+        trace: Some(id(TraceId::new("4bf92f3577b34da6a3ce929d0e0e4736"))),
+        parent: Some(id(RecordId::new("dec_0"))),
+        body,
+    }
+}
+
+#[test]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test reads, and on request writes, golden files"
+)]
+fn each_kind_has_the_leaf_of_its_golden_file() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    for body in bodies() {
+        let path = folder.join(format!("{}.json", body.kind()));
+        let record = record(body);
+        let leaf = encode(&record).unwrap();
+        if std::env::var_os("UPDATE").is_some() {
+            fs::write(&path, &leaf).unwrap();
+        }
+        let golden = fs::read(&path).unwrap();
+        assert_eq!(
+            String::from_utf8_lossy(&leaf),
+            String::from_utf8_lossy(&golden)
+        );
+        assert_eq!(decode(&golden).unwrap(), record);
+    }
+}
+
+#[test]
+fn leaves_are_canonical_json() {
+    for body in bodies() {
+        let leaf = encode(&record(body)).unwrap();
+        let value: serde_json::Value = serde_json::from_slice(&leaf).unwrap();
+        let value = from_serde(&value);
+        let canonical = crate::canonical(&value);
+        assert_eq!(
+            String::from_utf8_lossy(&leaf),
+            String::from_utf8_lossy(&canonical)
+        );
+    }
+}
+
+fn from_serde(value: &serde_json::Value) -> Value {
+    match value {
+        serde_json::Value::Null => Value::Null,
+        serde_json::Value::Bool(b) => Value::from(*b),
+        serde_json::Value::Number(n) => Value::from(n.as_i64().unwrap()),
+        serde_json::Value::String(text) => Value::from(text.as_str()),
+        serde_json::Value::Array(items) => {
+            Value::from(items.iter().map(from_serde).collect::<Vec<_>>())
+        }
+        serde_json::Value::Object(members) => {
+            Value::object(members.iter().map(|(k, v)| (k.as_str(), from_serde(v))))
+        }
+    }
+}
+
+fn leaf() -> String {
+    let body = Body::TokenRevoked {
+        token: id(TokenId::new("tok_1")),
+        by: id(IdentityId::new("ada")),
+    };
+    let record = Record {
+        trace: None,
+        parent: None,
+        ..record(body)
+    };
+    String::from_utf8(encode(&record).unwrap()).unwrap()
+}
+
+#[test]
+fn a_leaf_that_is_not_ours_is_refused_by_name() {
+    let refused = |text: &str| decode(text.as_bytes()).unwrap_err().to_string();
+    let leaf = leaf();
+    assert!(decode(leaf.as_bytes()).is_ok());
+    for (from, to, says) in [
+        ("\"v\":1", "\"v\":2", "version 2"),
+        ("\"v\":1", "\"v\":1,\"w\":1", "unknown field `w`"),
+        ("\"v\":1", "\"v\":1,\"v\":1", "duplicate field `v`"),
+        (",\"v\":1", "", "missing field `v`"),
+        ("token_revoked", "token_lost", "kind `token_lost`"),
+        (
+            "\"by\":\"ada\"",
+            "\"by\":\"ada\",\"x\":1",
+            "unknown field `x`",
+        ),
+        (
+            "\"by\":\"ada\"",
+            "\"by\":\"ada\",\"by\":\"ada\"",
+            "duplicate field `by`",
+        ),
+        (
+            "\"by\":\"ada\"",
+            "\"by\":\"\"",
+            "`by`: an identity id is empty",
+        ),
+        ("\"by\":\"ada\"", "\"by\":1", "expected a string"),
+        ("2026-", "2026x", "`at` holds"),
+        ("{\"at\"", "{ \"at\"", "not canonical from byte 1 on"),
+        ("ada", "\\u0061da", "not canonical"),
+        (",\"v\":1", ",\"trace\":null,\"v\":1", "not canonical"),
+        ("\"v\":1", "\"v\":1.0", "invalid type"),
+        ("\"v\":1}", "\"v\":1} ", "not canonical"),
+        ("\"v\":1}", "\"v\":1}x", "trailing characters"),
+        ("\"v\":1}", "\"v\":1", "EOF"),
+    ] {
+        let changed = leaf.replacen(from, to, 1);
+        assert_ne!(changed, leaf, "{from}");
+        let message = refused(&changed);
+        assert!(message.contains(says), "{to}: {message}");
+    }
+    assert!(matches!(
+        decode(b"\xff"),
+        Err(DecodeError::Malformed { .. })
+    ));
+    assert!(matches!(
+        decode(&[b'['; 65_535]),
+        Err(DecodeError::Malformed { .. })
+    ));
+    assert_eq!(
+        decode(&[b'['; 65_536]),
+        Err(DecodeError::TooLong { bytes: 65_536 })
+    );
+}
+
+#[test]
+fn members_in_another_order_are_refused() {
+    let leaf = leaf().replacen(
+        "\"by\":\"ada\",\"token\":\"tok_1\"",
+        "\"token\":\"tok_1\",\"by\":\"ada\"",
+        1,
+    );
+    assert!(matches!(
+        decode(leaf.as_bytes()),
+        Err(DecodeError::NotCanonical { .. })
+    ));
+}
+
+#[test]
+fn what_does_not_fit_a_leaf_is_refused() {
+    let many = Decided {
+        resources: (0..64)
+            .map(|n| EntityRef::new("Path", format!("{n}{}", "x".repeat(8000))).unwrap())
+            .collect(),
+        ..decided()
+    };
+    let error = encode(&record(Body::Decided(Box::new(many)))).unwrap_err();
+    assert!(matches!(error, EncodeError::TooLong { bytes } if bytes > 512_000));
+
+    let late = Record {
+        at: Timestamp::from_millis(i64::MAX),
+        ..record(Body::ServerStarted {
+            version: "1".into(),
+        })
+    };
+    assert_eq!(
+        encode(&late),
+        Err(EncodeError::TimeOutOfRange { field: "at" })
+    );
+}
+
+fn texts() -> impl Strategy<Value = String> {
+    prop_oneof!["[a-z]{1,12}", "\\PC{1,20}"]
+}
+
+prop_compose! {
+    fn records()(
+        name in "[!-~]{1,40}", free in texts(), other in any::<String>(), at in -62_167_219_200_000_i64..253_402_300_799_999,
+        n in any::<u64>(), m in any::<u32>(), bytes in any::<[u8; 32]>(),
+        kind in 0_usize..12, some in any::<bool>(), deny in any::<bool>(), count in 0_usize..4,
+    ) -> Record {
+        let mut body = bodies().swap_remove(kind);
+        match &mut body {
+            Body::ServerStarted { version } => version.clone_from(&other),
+            Body::PoliciesLoaded { cause, policies, .. } => {
+                cause.clone_from(&other);
+                *policies = n;
+            }
+            Body::PoliciesRefused { digest, problem } => {
+                *digest = some.then(|| Digest::from_bytes(bytes));
+                problem.clone_from(&other);
+            }
+            Body::IdentityChanged { identity, .. } => {
+                identity.environment = some.then(|| other.clone());
+                identity.groups.extend([other.clone(), free.clone()]);
+                identity.pep = identity.pep.take().filter(|_| deny);
+                identity.owner = Some(IdentityId::new(free.as_str()).unwrap()).filter(|_| some);
+            }
+            Body::Decided(decided) => {
+                decided.decision = if deny { Decision::Deny } else { Decision::Permit };
+                decided.mode = if some { Mode::Observe } else { Mode::Enforce };
+                decided.reasons = vec![reason(&other); count];
+                decided.shadow.truncate(count);
+                decided.obligations = vec![Obligation::parse(&other); count];
+                decided.sequence = n;
+                decided.requestable = decided.requestable.take().filter(|_| deny);
+                decided.input_digest = KeyedDigest::from_bytes(bytes);
+                decided.resources = vec![EntityRef::new(free.as_str(), name.as_str()).unwrap(); count];
+            }
+            Body::Executed(executed) => {
+                executed.duration_ms = n;
+                executed.execution = Execution::ALL[count];
+                executed.detail = some.then(|| other.as_str().into());
+                executed.edits = vec![Edit { obligation: Obligation::parse(&free), values: m.into() }; count];
+                executed.result_digest = deny.then(|| KeyedDigest::from_bytes(bytes));
+            }
+            _ => {}
+        }
+        Record {
+            id: RecordId::new(name).unwrap(),
+            at: Timestamp::from_millis(at),
+            trace: some.then(|| TraceId::new(free.as_str()).unwrap()),
+            parent: deny.then(|| RecordId::new(free.as_str()).unwrap()),
+            body,
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn decode_reads_what_encode_writes(record in records()) {
+        let leaf = encode(&record).unwrap();
+        prop_assert_eq!(decode(&leaf).unwrap(), record);
+    }
+
+    #[test]
+    fn one_record_has_one_leaf(record in records(), place in any::<prop::sample::Index>(), byte in any::<u8>()) {
+        let leaf = encode(&record).unwrap();
+        let mut changed = leaf.clone();
+        *place.get_mut(&mut changed) = byte;
+        if changed != leaf && let Ok(other) = decode(&changed) {
+            prop_assert_ne!(other, record);
+        }
+    }
+
+    #[test]
+    fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        let _ = decode(&bytes);
+    }
+}
