@@ -43,6 +43,7 @@ pub(crate) fn evaluate(
             input: &request.input,
             additional: situated.additional,
             situation: &situated.situation,
+            extra: &[],
         };
         let answer = policies.evaluate(&question).map_err(|error| vec![refused(request, error)])?;
         answers.push((resource, answer));
@@ -53,6 +54,15 @@ pub(crate) fn evaluate(
 fn refused(request: &Request, error: QuestionError) -> Reason {
     match error {
         QuestionError::UnknownAction => Reason::UnknownAction(request.action.clone()),
+        QuestionError::UnknownType { ty } => {
+            Reason::NotDeclared(format!("the entity type `{ty}`").into())
+        }
+        QuestionError::NotApplicable { role, ty } => Reason::NotDeclared(
+            format!("`{}` for a {role} of type `{ty}`", request.action).into(),
+        ),
+        QuestionError::PropertyNotRepresentable { of, pointer, problem } => {
+            Reason::PropertyNotRepresentable { of, pointer, problem }
+        }
         QuestionError::NotRepresentable { pointer, problem } => {
             Reason::InputNotRepresentable { pointer, problem }
         }

@@ -103,9 +103,9 @@ fn situation<'a>(
     now: &Now,
 ) -> Situation<'a> {
     let proof = request.subject.authentication();
-    let (method, assurance) = match &request.subject {
-        Subject::Caller(_) => (proof.method, proof.assurance),
-        Subject::Asserted { .. } => (Method::PepAssertion, Assurance::Low),
+    let (method, assurance, known) = match &request.subject {
+        Subject::Caller(_) => (proof.method, proof.assurance, facts.caller),
+        Subject::Asserted { .. } => (Method::PepAssertion, Assurance::Low, facts.subject),
     };
     Situation {
         session: SessionSituation {
@@ -113,9 +113,10 @@ fn situation<'a>(
             denials: facts.session.denials(),
             distinct_resources: facts.session.distinct_resources(),
             calls_left: facts.calls_max.saturating_sub(facts.session.steps()),
-            session: facts.session,
+            actions: facts.session.actions().map(|(action, _)| action).collect(),
         },
         identity: IdentitySituation {
+            kind: known.map(|known| known.identity.kind),
             method,
             assurance,
             age_s: now.at.ms_since(proof.at) / 1000,

@@ -174,6 +174,17 @@ pub enum Reason {
         /// What is wrong with it.
         problem: Arc<str>,
     },
+    /// No schema declares the action for principals or resources of that type.
+    NotDeclared(Arc<str>),
+    /// What is said of an entity, or of the request, cannot be what the schema declares.
+    PropertyNotRepresentable {
+        /// Of what.
+        of: Arc<str>,
+        /// JSON Pointer to the property.
+        pointer: Arc<str>,
+        /// What is wrong with it.
+        problem: Arc<str>,
+    },
     /// The arguments do not name the resource as the catalogue says.
     ResourceNotMapped {
         /// JSON Pointer to the argument.
@@ -215,6 +226,8 @@ impl Reason {
             Self::UnknownAction(_) => "unknown_action",
             Self::Quarantined { .. } => "quarantined",
             Self::InputNotRepresentable { .. } => "input_not_representable",
+            Self::NotDeclared(_) => "not_declared",
+            Self::PropertyNotRepresentable { .. } => "property_not_representable",
             Self::ResourceNotMapped { .. } => "resource_not_mapped",
             Self::OverLimit { .. } => "over_limit",
             Self::BudgetSpent { .. } => "budget_spent",
@@ -260,6 +273,10 @@ impl Reason {
             ),
             Self::InputNotRepresentable { pointer, problem } => {
                 format!("argument `{pointer}` {problem}")
+            }
+            Self::NotDeclared(what) => format!("no schema declares {what}"),
+            Self::PropertyNotRepresentable { of, pointer, problem } => {
+                format!("property `{pointer}` of {of} {problem}")
             }
             Self::ResourceNotMapped { pointer, problem } => {
                 format!("argument `{pointer}` does not name a resource: {problem}")
