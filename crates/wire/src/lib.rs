@@ -3,8 +3,10 @@
 
 pub mod authzen;
 pub mod catalogue;
+pub mod config;
 pub mod document;
 mod field;
+pub mod identity;
 pub mod json;
 pub mod schemas;
 

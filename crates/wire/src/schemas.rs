@@ -3,6 +3,7 @@
 use serde_json::Value as Json;
 
 use crate::catalogue::CatalogueForm;
+use crate::config::ConfigForm;
 use crate::document::published_schema;
 
 /// Where the schema of catalogue files is published.
@@ -12,4 +13,13 @@ pub const CATALOGUE_SCHEMA: &str =
 /// The schema of `catalogue/*.yaml`.
 pub fn catalogue_schema() -> Json {
     published_schema::<CatalogueForm>(CATALOGUE_SCHEMA)
+}
+
+/// Where the schema of configuration files is published.
+pub const CONFIG_SCHEMA: &str =
+    "https://raw.githubusercontent.com/safeconduct/safeconduct/main/schemas/config.schema.json";
+
+/// The schema of `safeconduct.yaml`.
+pub fn config_schema() -> Json {
+    published_schema::<ConfigForm>(CONFIG_SCHEMA)
 }

@@ -50,6 +50,25 @@ pub(super) fn check_format(format: &str, text: &str) -> Result<(), String> {
             is_environment_name(text),
             "is no name of an environment variable: letters, digits and `_`",
         ),
+        "cedar-namespace" => fits(
+            text.split("::").all(is_identifier),
+            "is no Cedar namespace, such as `Safeconduct` or `My::App`",
+        ),
+        "action-template" => fits(
+            is_action_template(text),
+            "is no template of an action: it holds `{tool}`, may hold `{server}`, and no other \
+             brace",
+        ),
+        "host" => fits(
+            is_host(text),
+            "is no host, such as `safeconduct.example.org`",
+        ),
+        "origin" => fits(
+            text.split_once("://").is_some_and(|(scheme, host)| {
+                (scheme == "http" || scheme == "https") && is_host(host)
+            }),
+            "is no origin, such as `https://console.example.org`",
+        ),
         "header-name" => fits(is_token(text), "is no name of an HTTP header"),
         // Formats of numbers (`uint32`) and those that only editors know.
         _ => Ok(()),
@@ -91,5 +110,20 @@ fn is_environment_name(text: &str) -> bool {
 /// RFC 9110 section 5.6.2.
 fn is_token(text: &str) -> bool {
     let fits = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+    !text.is_empty() && text.bytes().all(fits)
+}
+
+fn is_identifier(text: &str) -> bool {
+    is_environment_name(text)
+}
+
+fn is_action_template(text: &str) -> bool {
+    let left = text.replacen("{tool}", "", 1).replacen("{server}", "", 1);
+    text.contains("{tool}") && !left.contains(['{', '}']) && ActionName::new(text).is_ok()
+}
+
+/// A host as it stands in a `Host` header: a name or address, with a port or without.
+fn is_host(text: &str) -> bool {
+    let fits = |b: u8| b.is_ascii_alphanumeric() || b"-._:[]".contains(&b);
     !text.is_empty() && text.bytes().all(fits)
 }

@@ -17,6 +17,7 @@ mod yaml;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
+pub(crate) use check::closest;
 pub use diagnostic::*;
 pub use node::*;
 pub use place::*;

@@ -1,0 +1,35 @@
+//! `safeconduct.yaml`: what one server serves, where it keeps it, and who may ask.
+//!
+//! Nothing is read here but the text: environment variables are named, never looked up, and paths
+//! are joined to the file's folder, never opened.
+//!
+//! ```
+//! use std::path::Path;
+//! use safeconduct_wire::config;
+//!
+//! let config = config::parse("safeconduct.yaml", "
+//! version: 1
+//! upstreams:
+//!   files:
+//!     stdio: { command: npx, args: [-y, '@modelcontextprotocol/server-filesystem', /srv/cases] }
+//! ", Path::new("/etc/safeconduct")).unwrap();
+//! assert_eq!(config.listen.to_string(), "127.0.0.1:7411");
+//! assert_eq!(config.data, Path::new("/etc/safeconduct/data"));
+//!
+//! let problems = config::parse("safeconduct.yaml", "version: 1\nlitsen: x", Path::new("/")).unwrap_err();
+//! assert_eq!(
+//!     problems[0].to_string(),
+//!     "safeconduct.yaml:2:1: unknown key `litsen` (did you mean `listen`?)",
+//! );
+//! ```
+
+mod form;
+mod plain;
+mod read;
+
+pub use form::*;
+pub use plain::*;
+pub use read::*;
+
+#[cfg(test)]
+mod tests;

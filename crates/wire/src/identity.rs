@@ -1,0 +1,118 @@
+//! Identities, as configuration, tests and the administration API write them.
+
+use std::collections::BTreeSet;
+
+use safeconduct_model::{
+    EntityType, Identity, IdentityId, IdentityKind, IdentityStatus, PepRegistration, Role,
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::document::{Word, Written};
+
+/// An identity: one agent, workload, service account or person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct IdentityForm {
+    /// Its name: a SPIFFE ID, `issuer|subject`, or a local name.
+    pub id: Written<IdentityId>,
+    /// What kind of thing it is.
+    pub kind: Word<IdentityKind>,
+    /// Whether it may act; `active` where nothing is said.
+    #[serde(default = "active")]
+    pub status: Word<IdentityStatus>,
+    /// The person accountable for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub owner: Option<Written<IdentityId>>,
+    /// The one accountable where the owner is gone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fallback_owner: Option<Written<IdentityId>>,
+    /// Where it runs: `production`, `test`, or what you call it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 512))]
+    pub environment: Option<String>,
+    /// The groups that it belongs to.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    #[schemars(length(max = 256), inner(length(min = 1, max = 512)))]
+    pub groups: BTreeSet<String>,
+    /// What it may say of others when it asks for decisions as an enforcement point.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pep: Option<PepForm>,
+    /// What it may do in the administration of Safeconduct.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub roles: BTreeSet<Word<Role>>,
+}
+
+/// What an enforcement point may say of others when it asks for decisions.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct PepForm {
+    /// The types of subject that it may speak for.
+    pub subjects: BTreeSet<Written<EntityType>>,
+    /// The types of resource that it may ask about; left out, every type.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub resources: BTreeSet<Written<EntityType>>,
+    /// Whether properties that it sends count as facts.
+    #[serde(default)]
+    pub properties: bool,
+}
+
+const fn active() -> Word<IdentityStatus> {
+    Word(IdentityStatus::Active)
+}
+
+impl IdentityForm {
+    /// The identity in the model's terms.
+    pub fn into_model(self) -> Identity {
+        Identity {
+            id: self.id.0,
+            kind: self.kind.0,
+            status: self.status.0,
+            owner: self.owner.map(|owner| owner.0),
+            fallback_owner: self.fallback_owner.map(|owner| owner.0),
+            environment: self.environment,
+            groups: self.groups,
+            pep: self.pep.map(PepForm::into_model),
+            roles: self.roles.into_iter().map(|role| role.0).collect(),
+        }
+    }
+}
+
+impl PepForm {
+    /// The registration in the model's terms.
+    pub fn into_model(self) -> PepRegistration {
+        PepRegistration {
+            subjects: self.subjects.into_iter().map(|ty| ty.0).collect(),
+            resources: self.resources.into_iter().map(|ty| ty.0).collect(),
+            properties: self.properties,
+        }
+    }
+}
+
+impl From<&Identity> for IdentityForm {
+    fn from(identity: &Identity) -> Self {
+        Self {
+            id: Written(identity.id.clone()),
+            kind: Word(identity.kind),
+            status: Word(identity.status),
+            owner: identity.owner.clone().map(Written),
+            fallback_owner: identity.fallback_owner.clone().map(Written),
+            environment: identity.environment.clone(),
+            groups: identity.groups.clone(),
+            pep: identity.pep.as_ref().map(PepForm::from),
+            roles: identity.roles.iter().copied().map(Word).collect(),
+        }
+    }
+}
+
+impl From<&PepRegistration> for PepForm {
+    fn from(pep: &PepRegistration) -> Self {
+        Self {
+            subjects: pep.subjects.iter().cloned().map(Written).collect(),
+            resources: pep.resources.iter().cloned().map(Written).collect(),
+            properties: pep.properties,
+        }
+    }
+}
