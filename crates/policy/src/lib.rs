@@ -1,1 +1,59 @@
-//! Cedar policies: load, validate, index by scope, evaluate with reasons.
+//! Cedar policies: load, validate, index by scope, evaluate with reasons, explain.
+//!
+//! [`load`] takes texts and gives a set in which every policy is valid, or everything that is
+//! wrong. [`Policies::evaluate`] answers one question at a cost that does not grow with the set.
+//!
+//! What this crate deliberately does not do: it reads no files and watches none, keeps no state
+//! between questions, knows no session and no ledger, and decides nothing: what is permitted
+//! follows from an [`Evaluation`] in crate `engine`.
+//!
+//! ```
+//! use safeconduct_policy::{SourceFile, Sources, load};
+//!
+//! let policy = r#"
+//!     @id("read-cases")
+//!     permit (principal is Safeconduct::Agent, action, resource in Safeconduct::Path::"/cases")
+//!     when { context.action.effect == "read" };
+//! "#;
+//! let sources = Sources {
+//!     policies: vec![SourceFile::new("cases.cedar", policy)],
+//!     servers: vec![safeconduct_model::ServerName::new("files")?],
+//!     ..Sources::default()
+//! };
+//! let loaded = load(&sources)?;
+//! assert_eq!(loaded.policies.len(), 1);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod annotations;
+mod baseline;
+mod canonical;
+mod diagnostic;
+mod evaluate;
+mod exact;
+mod explain;
+mod format;
+mod load;
+mod nesting;
+mod policies;
+mod schema;
+mod shape;
+mod situation;
+mod source;
+mod validate;
+
+pub use annotations::{LIST_MAX, MESSAGE_BYTES_MAX, PolicyMode, QUORUM_MAX, TTL_S_MAX};
+pub use baseline::baseline;
+pub use diagnostic::{Diagnostic, LoadError, Severity};
+pub use evaluate::{Applied, Evaluation, Question, QuestionError};
+pub use explain::{Explanation, Verdict};
+pub use format::format;
+pub use load::{Loaded, load, load_reusing};
+pub use policies::{Policies, PolicyInfo};
+pub use schema::SHIPPED_SCHEMA;
+pub use shape::AdditionalArguments;
+pub use situation::{ActionSituation, IdentitySituation, SessionSituation, Situation};
+pub use source::{
+    DEFINITION_DEPTH_MAX, DIAGNOSTICS_MAX, EXPRESSION_DEPTH_MAX, FILE_BYTES_MAX, FILES_MAX,
+    NESTING_MAX, Naming, OPERATORS_MAX, POLICIES_MAX, SourceFile, Sources, ToolDefinition,
+};

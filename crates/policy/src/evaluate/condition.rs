@@ -1,0 +1,151 @@
+//! What is left of a policy once its scope matches: its condition, without source locations.
+//!
+//! Locations of one file share one reference count, which two threads that evaluate would fight
+//! over; what is said of places comes from the policy's span instead.
+
+use std::sync::Arc;
+
+use cedar_policy_core::ast::{EntityUID, Expr, ExprKind, Literal, Var};
+use smol_str::SmolStr;
+
+use super::Needs;
+use crate::schema::{ContextField, ContextFields};
+
+/// A condition, with what it looks at.
+#[derive(Debug, Clone)]
+pub(crate) struct Condition {
+    expression: Option<Arc<Expr>>,
+    needs: Needs,
+}
+
+impl Condition {
+    /// From the `when` and `unless` clauses of a policy.
+    pub(crate) fn of(expression: Option<&Expr>) -> Self {
+        let mut needs = Needs::default();
+        if let Some(expression) = expression {
+            look(expression, &mut needs);
+        }
+        Self {
+            expression: expression.map(|e| Arc::new(without_locations(e))),
+            needs,
+        }
+    }
+
+    pub(crate) fn expression(&self) -> Option<&Expr> {
+        self.expression.as_deref()
+    }
+
+    pub(crate) const fn needs(&self) -> Needs {
+        self.needs
+    }
+
+    /// Whether it holds whatever is asked.
+    pub(crate) fn is_always(&self) -> bool {
+        self.expression.is_none()
+    }
+}
+
+/// Marks what an expression looks at.
+fn look(expression: &Expr, needs: &mut Needs) {
+    match expression.expr_kind() {
+        ExprKind::GetAttr { expr, attr } | ExprKind::HasAttr { expr, attr } => {
+            let taken = matches!(expression.expr_kind(), ExprKind::GetAttr { .. });
+            if is_context(expr) {
+                let field = ContextField::of(attr);
+                needs.context = needs.context.with(field);
+                // The whole session is handed on.
+                if field == ContextField::Session && taken {
+                    needs.context = needs.context.with(ContextField::SessionActions);
+                }
+                return;
+            }
+            if let ExprKind::GetAttr {
+                expr: inner,
+                attr: member,
+            } = expr.expr_kind()
+                && is_context(inner)
+                && ContextField::of(member) == ContextField::Session
+            {
+                needs.context = needs.context.with(ContextField::Session);
+                if attr == "actions" {
+                    needs.context = needs.context.with(ContextField::SessionActions);
+                }
+                return;
+            }
+            look(expr, needs);
+        }
+        ExprKind::Var(Var::Context) => needs.context = ContextFields::ALL,
+        ExprKind::Var(_) | ExprKind::Slot(_) | ExprKind::Unknown(_) => needs.entities = true,
+        ExprKind::Lit(Literal::EntityUID(_)) => needs.entities = true,
+        ExprKind::Lit(_) => {}
+        ExprKind::If {
+            test_expr,
+            then_expr,
+            else_expr,
+        } => {
+            [test_expr, then_expr, else_expr]
+                .into_iter()
+                .for_each(|e| look(e, needs));
+        }
+        ExprKind::And { left, right } | ExprKind::Or { left, right } => {
+            look(left, needs);
+            look(right, needs);
+        }
+        ExprKind::UnaryApp { arg, .. } => look(arg, needs),
+        ExprKind::BinaryApp { arg1, arg2, .. } => {
+            look(arg1, needs);
+            look(arg2, needs);
+        }
+        ExprKind::ExtensionFunctionApp { args, .. } => args.iter().for_each(|e| look(e, needs)),
+        ExprKind::Like { expr, .. } | ExprKind::Is { expr, .. } => look(expr, needs),
+        ExprKind::Set(items) => items.iter().for_each(|e| look(e, needs)),
+        ExprKind::Record(members) => members.values().for_each(|e| look(e, needs)),
+    }
+}
+
+fn is_context(expression: &Expr) -> bool {
+    matches!(expression.expr_kind(), ExprKind::Var(Var::Context))
+}
+
+/// The same expression without source locations.
+fn without_locations(expression: &Expr) -> Expr {
+    let bare = without_locations;
+    let shared = |e: &Arc<Expr>| bare(e);
+    match expression.expr_kind() {
+        ExprKind::Lit(Literal::EntityUID(uid)) => Expr::val(without_location(uid)),
+        ExprKind::Lit(literal) => Expr::val(literal.clone()),
+        ExprKind::Var(var) => Expr::var(*var),
+        ExprKind::Slot(slot) => Expr::slot(*slot),
+        ExprKind::Unknown(unknown) => Expr::unknown(unknown.clone()),
+        ExprKind::If {
+            test_expr,
+            then_expr,
+            else_expr,
+        } => Expr::ite(shared(test_expr), shared(then_expr), shared(else_expr)),
+        ExprKind::And { left, right } => Expr::and(shared(left), shared(right)),
+        ExprKind::Or { left, right } => Expr::or(shared(left), shared(right)),
+        ExprKind::UnaryApp { op, arg } => Expr::unary_app(*op, shared(arg)),
+        ExprKind::BinaryApp { op, arg1, arg2 } => Expr::binary_app(*op, shared(arg1), shared(arg2)),
+        ExprKind::ExtensionFunctionApp { fn_name, args } => {
+            Expr::call_extension_fn(fn_name.clone(), args.iter().map(bare).collect())
+        }
+        ExprKind::GetAttr { expr, attr } => Expr::get_attr(shared(expr), attr.clone()),
+        ExprKind::HasAttr { expr, attr } => Expr::has_attr(shared(expr), attr.clone()),
+        ExprKind::Like { expr, pattern } => Expr::like(shared(expr), pattern.clone()),
+        ExprKind::Is { expr, entity_type } => {
+            Expr::is_entity_type(shared(expr), entity_type.with_loc(None))
+        }
+        ExprKind::Set(items) => Expr::set(items.iter().map(bare)),
+        ExprKind::Record(members) => {
+            let members: std::collections::BTreeMap<SmolStr, Expr> = members
+                .iter()
+                .map(|(name, e)| (name.clone(), bare(e)))
+                .collect();
+            Expr::record_arc(Arc::new(members))
+        }
+    }
+}
+
+fn without_location(uid: &EntityUID) -> EntityUID {
+    EntityUID::from_components(uid.entity_type().with_loc(None), uid.eid().clone(), None)
+}

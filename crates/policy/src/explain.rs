@@ -1,0 +1,72 @@
+//! Why a question gets its answer: policy by policy.
+
+use std::sync::Arc;
+
+use crate::evaluate::{Needs, Prepared, Question, QuestionError};
+use crate::policies::{Policies, PolicyInfo};
+use crate::schema::ContextFields;
+
+/// What became of one policy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Explanation {
+    /// The policy; its span says where it stands.
+    pub policy: Arc<PolicyInfo>,
+    /// Its text.
+    pub text: Arc<str>,
+    /// What its scope and condition say.
+    pub verdict: Verdict,
+}
+
+/// What scope and condition of a policy say to a question.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// The scope names others.
+    OutOfScope,
+    /// The scope matches, and the condition is false.
+    NotSatisfied,
+    /// It applies.
+    Applies,
+    /// The scope matches, and the condition could not be evaluated.
+    Failed(Arc<str>),
+}
+
+impl Policies {
+    /// What each policy that comes near says to a question: those whose principal, resource or
+    /// action is named in the question, in the order of files. Policies that name none of them
+    /// are left out.
+    ///
+    /// # Errors
+    /// As [`Policies::evaluate`].
+    pub fn explain(&self, question: &Question<'_>) -> Result<Vec<Explanation>, QuestionError> {
+        let mut prepared = Prepared::of(self, question)?;
+        let mut candidates = Vec::new();
+        self.index.candidates(&prepared.scope, &mut candidates);
+        let all = Needs {
+            context: ContextFields::ALL,
+            entities: true,
+        };
+        let world = prepared.world(question, all)?;
+        let evaluator = world.evaluator();
+        let explanations = candidates
+            .into_iter()
+            .filter_map(|at| self.entry(at))
+            .map(|entry| {
+                let statement = &entry.statement;
+                let verdict = if entry.scope.matches(&prepared.scope) {
+                    match statement.condition.satisfied(&evaluator) {
+                        Ok(true) => Verdict::Applies,
+                        Ok(false) => Verdict::NotSatisfied,
+                        Err(error) => Verdict::Failed(error),
+                    }
+                } else {
+                    Verdict::OutOfScope
+                };
+                Explanation {
+                    policy: Arc::clone(&statement.info),
+                    text: self.text_of(statement).unwrap_or_else(|| Arc::from("")),
+                    verdict,
+                }
+            });
+        Ok(explanations.collect())
+    }
+}

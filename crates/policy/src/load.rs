@@ -1,0 +1,307 @@
+//! From files to a policy set: all of it, or all that is wrong with it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use cedar_policy_core::ast::{Effect, Expr, Template};
+use cedar_policy_core::parser;
+use safeconduct_model::{PolicyEffect, PolicyId, PolicyRef, Span};
+
+use crate::annotations;
+use crate::diagnostic::{Diagnostic, LoadError, Located, Severity};
+use crate::evaluate::Condition;
+use crate::nesting::{self, Language};
+use crate::policies::{Policies, PolicyInfo, Statement, Unit};
+use crate::schema::{self, Schema};
+use crate::source::{
+    EXPRESSION_DEPTH_MAX, FILE_BYTES_MAX, FILES_MAX, POLICIES_MAX, SourceFile, Sources,
+};
+use crate::validate::Checker;
+
+/// A policy set that loaded.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The set.
+    pub policies: Policies,
+    /// What its author should look at, though nothing is wrong.
+    pub warnings: Vec<Diagnostic>,
+}
+
+/// Loads a policy set: every policy parses, validates strictly against the schema, and has an id
+/// of its own.
+///
+/// # Errors
+/// [`LoadError`] has everything that is wrong; then nothing is loaded.
+pub fn load(sources: &Sources) -> Result<Loaded, LoadError> {
+    nesting::with_stack(|| load_with(sources, None))
+}
+
+/// Loads a policy set, and takes what did not change from the one before: its schema, and files
+/// with the same name and text as long as the schema is the same.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_reusing(sources: &Sources, previous: &Policies) -> Result<Loaded, LoadError> {
+    nesting::with_stack(|| load_with(sources, Some(previous)))
+}
+
+fn load_with(sources: &Sources, previous: Option<&Policies>) -> Result<Loaded, LoadError> {
+    let mut problems = Vec::new();
+    let previous = previous.filter(|p| p.schema.digest == schema::digest(sources));
+    let schema = match previous {
+        Some(previous) => Some(Arc::clone(&previous.schema)),
+        None => Schema::build(sources, &mut problems).map(Arc::new),
+    };
+    let units = read_all(sources, schema.as_deref(), previous, &mut problems);
+    check_ids(&units, &mut problems);
+    let failed = problems
+        .iter()
+        .any(|problem| problem.severity == Severity::Error);
+    match schema {
+        Some(schema) if !failed => {
+            let policies = Policies::of(schema, units);
+            let warnings = policies.warnings().cloned().collect();
+            Ok(Loaded { policies, warnings })
+        }
+        _ => Err(LoadError::new(problems)),
+    }
+}
+
+fn read_all(
+    sources: &Sources,
+    schema: Option<&Schema>,
+    previous: Option<&Policies>,
+    problems: &mut Vec<Diagnostic>,
+) -> BTreeMap<Arc<str>, Arc<Unit>> {
+    let mut units = BTreeMap::new();
+    if sources.policies.len() > FILES_MAX {
+        let message = format!("there are more than the limit of {FILES_MAX} policy files");
+        problems.push(Diagnostic::general(Severity::Error, message));
+        return units;
+    }
+    let checker = schema.map(|schema| Checker::new(&schema.validator));
+    let mut count = 0;
+    for file in &sources.policies {
+        let known = previous
+            .and_then(|p| p.units.get(&file.name))
+            .filter(|u| u.text == file.text);
+        let unit = match known {
+            Some(known) => Some(Arc::clone(known)),
+            None => read(file, checker.as_ref(), problems).map(Arc::new),
+        };
+        let Some(unit) = unit else { continue };
+        count += unit.statements.len();
+        if units.insert(Arc::clone(&file.name), unit).is_some() {
+            let message = "a file of that name is there twice";
+            problems.push(Diagnostic::in_file(Severity::Error, &file.name, message));
+        }
+        if count > POLICIES_MAX {
+            let message = format!("there are more than the limit of {POLICIES_MAX} policies");
+            problems.push(Diagnostic::general(Severity::Error, message));
+            return units;
+        }
+    }
+    units
+}
+
+/// Reads one file. `None` where it has no policies that could be counted.
+fn read(
+    file: &SourceFile,
+    checker: Option<&Checker<'_>>,
+    problems: &mut Vec<Diagnostic>,
+) -> Option<Unit> {
+    let located = Located::new(&file.name, &file.text);
+    let templates = parse(&located, problems)?;
+    let before = problems.len();
+    let mut statements = Vec::with_capacity(templates.len());
+    for (template, number) in templates.iter().zip(1..) {
+        if let Some(checker) = checker {
+            checker.check(template, &located, problems);
+        }
+        statements.push(Arc::new(statement(template, number, &located, problems)));
+    }
+    let warnings = problems
+        .iter()
+        .skip(before)
+        .filter(|p| p.severity == Severity::Warning);
+    let warnings = warnings.cloned().collect();
+    Some(Unit {
+        text: Arc::clone(&file.text),
+        statements,
+        warnings,
+    })
+}
+
+/// The policies of a file, in their order.
+pub(crate) fn parse(
+    located: &Located<'_>,
+    problems: &mut Vec<Diagnostic>,
+) -> Option<Vec<Template>> {
+    if located.text.len() > FILE_BYTES_MAX {
+        let message = format!(
+            "the file has {} bytes, more than the limit of {FILE_BYTES_MAX}",
+            located.text.len()
+        );
+        problems.push(Diagnostic::in_file(Severity::Error, located.file, message));
+        return None;
+    }
+    if let Err(deep) = nesting::check(located.text, Language::Policies) {
+        problems.push(located.problem(Severity::Error, (deep.offset, 1), deep.message));
+        return None;
+    }
+    let set = match parser::parse_policyset(located.text) {
+        Ok(set) => set,
+        Err(errors) => {
+            problems.extend(
+                errors
+                    .iter()
+                    .map(|e| located.cedar(Severity::Error, e, (0, 0))),
+            );
+            return None;
+        }
+    };
+    let mut templates: Vec<Template> = set.all_templates().cloned().collect();
+    templates.sort_by_key(|template| template.loc().map_or(0, parser::Loc::start));
+    let before = problems.len();
+    for template in &templates {
+        let at = span(template);
+        if template.slots().next().is_some() {
+            problems.push(
+                located
+                    .problem(
+                        Severity::Error,
+                        at,
+                        "the policy is a template, which nothing fills",
+                    )
+                    .with_help("write the entity where the slot stands"),
+            );
+        }
+        let depth = template.non_scope_constraints().map_or(0, depth);
+        if depth > EXPRESSION_DEPTH_MAX {
+            let message = format!(
+                "the condition nests {depth} deep, more than the limit of {EXPRESSION_DEPTH_MAX}"
+            );
+            problems.push(
+                located.problem(Severity::Error, at, message).with_help(
+                    "use `[…].contains(…)` for a long chain of `||`, or split the policy",
+                ),
+            );
+        }
+    }
+    (problems.len() == before).then_some(templates)
+}
+
+/// How deep an expression nests.
+fn depth(expression: &Expr) -> usize {
+    use cedar_policy_core::ast::ExprKind;
+    let deepest = match expression.expr_kind() {
+        ExprKind::If {
+            test_expr,
+            then_expr,
+            else_expr,
+        } => [test_expr, then_expr, else_expr]
+            .into_iter()
+            .map(|e| depth(e))
+            .max(),
+        ExprKind::And { left, right } | ExprKind::Or { left, right } => {
+            Some(depth(left).max(depth(right)))
+        }
+        ExprKind::UnaryApp { arg, .. } => Some(depth(arg)),
+        ExprKind::BinaryApp { arg1, arg2, .. } => Some(depth(arg1).max(depth(arg2))),
+        ExprKind::ExtensionFunctionApp { args, .. } => args.iter().map(depth).max(),
+        ExprKind::GetAttr { expr, .. }
+        | ExprKind::HasAttr { expr, .. }
+        | ExprKind::Like { expr, .. }
+        | ExprKind::Is { expr, .. } => Some(depth(expr)),
+        ExprKind::Set(items) => items.iter().map(depth).max(),
+        ExprKind::Record(members) => members.values().map(depth).max(),
+        ExprKind::Lit(_) | ExprKind::Var(_) | ExprKind::Slot(_) | ExprKind::Unknown(_) => None,
+    };
+    1 + deepest.unwrap_or(0)
+}
+
+fn span(template: &Template) -> (usize, usize) {
+    template.loc().map_or((0, 0), |loc| {
+        (loc.start(), loc.end().saturating_sub(loc.start()))
+    })
+}
+
+fn statement(
+    template: &Template,
+    number: usize,
+    located: &Located<'_>,
+    problems: &mut Vec<Diagnostic>,
+) -> Statement {
+    let effect = match template.effect() {
+        Effect::Permit => PolicyEffect::Permit,
+        Effect::Forbid => PolicyEffect::Forbid,
+    };
+    let annotations = annotations::read(template, effect, located, problems);
+    let (start, length) = span(template);
+    let (line, column) = located.position(start);
+    let reference = PolicyRef {
+        id: annotations
+            .id
+            .unwrap_or_else(|| fallback_id(located.file, number)),
+        effect,
+        span: Span {
+            file: Arc::clone(located.file),
+            line,
+            column,
+            end_line: located.end_line(start, length),
+        },
+        message: annotations.message,
+    };
+    Statement {
+        info: Arc::new(PolicyInfo {
+            reference: Arc::new(reference),
+            requestable: annotations.requestable,
+            obligations: annotations.obligations,
+            controls: annotations.controls,
+            mode: annotations.mode,
+        }),
+        principal: template.principal_constraint().as_inner().clone(),
+        actions: template.action_constraint().clone(),
+        resource: template.resource_constraint().as_inner().clone(),
+        condition: Condition::of(template.non_scope_constraints()),
+        range: start..start + length,
+    }
+}
+
+/// `cases.cedar#3`; a file name that no id can hold is shortened to what fits.
+fn fallback_id(file: &Arc<str>, number: usize) -> PolicyId {
+    let name: String = file.chars().filter(|c| !c.is_control()).take(100).collect();
+    PolicyId::new(format!("{name}#{number}")).unwrap_or_else(|_| numbered(number))
+}
+
+#[expect(
+    clippy::expect_used,
+    reason = "a number sign and digits are always a name"
+)]
+fn numbered(number: usize) -> PolicyId {
+    PolicyId::new(format!("#{number}")).expect("a number sign and digits are a name")
+}
+
+/// Ids are what records and approvals name a policy by: each is there once.
+fn check_ids(units: &BTreeMap<Arc<str>, Arc<Unit>>, problems: &mut Vec<Diagnostic>) {
+    let mut seen: HashMap<&PolicyId, &Span> = HashMap::new();
+    for statement in units.values().flat_map(|unit| &unit.statements) {
+        let PolicyRef { id, span, .. } = &*statement.info.reference;
+        if let Some(first) = seen.insert(id, span) {
+            problems.push(
+                Diagnostic {
+                    file: Arc::clone(&span.file),
+                    line: span.line,
+                    column: span.column,
+                    end_line: span.end_line,
+                    text: id.to_string(),
+                    ..Diagnostic::general(
+                        Severity::Error,
+                        format!("policy id `{id}` is there twice, first at {first}"),
+                    )
+                }
+                .with_help("give each policy an `@id` of its own"),
+            );
+        }
+    }
+}

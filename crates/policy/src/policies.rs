@@ -1,0 +1,242 @@
+//! A policy set that is loaded: what is known of each policy, and how to find it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use cedar_policy_core::ast::{ActionConstraint, PrincipalOrResourceConstraint};
+use safeconduct_model::{
+    ActionName, Digest, Entity, EntityId, EntityRef, EntityType, Obligation, PolicyEffect,
+    PolicyId, PolicyRef, Requestable,
+};
+use sha2::{Digest as _, Sha256};
+
+use crate::annotations::PolicyMode;
+use crate::diagnostic::Diagnostic;
+use crate::evaluate::{Condition, Index, Interner, Scope};
+use crate::schema::Schema;
+
+/// What is known of one policy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PolicyInfo {
+    /// Its id, effect, place and message.
+    pub reference: Arc<PolicyRef>,
+    /// How a denial that it causes may be asked for.
+    pub requestable: Option<Requestable>,
+    /// What it asks of the enforcement point.
+    pub obligations: Vec<Obligation>,
+    /// What it is evidence for: `ASI02`.
+    pub controls: Vec<Arc<str>>,
+    /// Whether it has effect.
+    pub mode: PolicyMode,
+}
+
+/// One policy as it was read, whatever set it is in.
+#[derive(Debug)]
+pub(crate) struct Statement {
+    pub(crate) info: Arc<PolicyInfo>,
+    pub(crate) principal: PrincipalOrResourceConstraint,
+    pub(crate) actions: ActionConstraint,
+    pub(crate) resource: PrincipalOrResourceConstraint,
+    pub(crate) condition: Condition,
+    /// Where it stands in its file's text, in bytes.
+    pub(crate) range: std::ops::Range<usize>,
+}
+
+/// One policy in its set.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) statement: Arc<Statement>,
+    pub(crate) scope: Scope,
+}
+
+/// One file that validated, kept so that a reload need not read it again.
+#[derive(Debug)]
+pub(crate) struct Unit {
+    pub(crate) text: Arc<str>,
+    pub(crate) statements: Vec<Arc<Statement>>,
+    pub(crate) warnings: Vec<Diagnostic>,
+}
+
+/// A policy set in force: immutable, and made only by loading.
+#[derive(Debug)]
+pub struct Policies {
+    pub(crate) schema: Arc<Schema>,
+    pub(crate) units: BTreeMap<Arc<str>, Arc<Unit>>,
+    pub(crate) interner: Interner,
+    pub(crate) index: Index,
+    by_principal: Index,
+    entries: Vec<Entry>,
+    by_id: HashMap<PolicyId, u32>,
+    digest: Digest,
+}
+
+impl Policies {
+    /// Puts a set together of files that validated, in the order of their names.
+    pub(crate) fn of(schema: Arc<Schema>, units: BTreeMap<Arc<str>, Arc<Unit>>) -> Self {
+        let mut hash = Sha256::new();
+        hash.update(schema.digest);
+        for (name, unit) in &units {
+            for part in [&**name, &*unit.text] {
+                hash.update((part.len() as u64).to_be_bytes());
+                hash.update(part);
+            }
+        }
+        let statements = units
+            .values()
+            .flat_map(|unit| &unit.statements)
+            .cloned()
+            .collect();
+        let digest = Digest::from_bytes(hash.finalize().into());
+        Self::assemble(schema, units, statements, digest)
+    }
+
+    pub(crate) fn assemble(
+        schema: Arc<Schema>,
+        units: BTreeMap<Arc<str>, Arc<Unit>>,
+        statements: Vec<Arc<Statement>>,
+        digest: Digest,
+    ) -> Self {
+        let mut interner = Interner::default();
+        let entries: Vec<Entry> = statements
+            .into_iter()
+            .filter_map(|statement| {
+                let scope = interner.scope(
+                    &statement.principal,
+                    &statement.actions,
+                    &statement.resource,
+                    &schema.types,
+                )?;
+                Some(Entry { statement, scope })
+            })
+            .collect();
+        let ids = entries
+            .iter()
+            .map(|entry| entry.statement.info.reference.id.clone());
+        Self {
+            index: Index::of(entries.iter().map(|entry| &entry.scope)),
+            by_principal: Index::by_principal(entries.iter().map(|entry| &entry.scope)),
+            by_id: ids.zip(0..).collect(),
+            schema,
+            units,
+            interner,
+            entries,
+            digest,
+        }
+    }
+
+    pub(crate) fn entry(&self, position: u32) -> Option<&Entry> {
+        self.entries.get(usize::try_from(position).ok()?)
+    }
+
+    /// SHA-256 over all that the set is made of: files by name, schema, naming.
+    pub const fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// How many policies there are.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there are none: then everything is denied.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// All policies, in the order of files.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &Arc<PolicyInfo>> {
+        self.entries.iter().map(|entry| &entry.statement.info)
+    }
+
+    /// The policy of that id.
+    pub fn policy(&self, id: &PolicyId) -> Option<&Arc<PolicyInfo>> {
+        Some(&self.entry(*self.by_id.get(id)?)?.statement.info)
+    }
+
+    /// The text of the policy of that id, as its author wrote it.
+    pub fn source_text(&self, id: &PolicyId) -> Option<Arc<str>> {
+        self.text_of(&self.entry(*self.by_id.get(id)?)?.statement)
+    }
+
+    pub(crate) fn text_of(&self, statement: &Statement) -> Option<Arc<str>> {
+        let unit = self.units.get(&statement.info.reference.span.file)?;
+        unit.text.get(statement.range.clone()).map(Arc::from)
+    }
+
+    /// The files that the set was loaded from.
+    pub fn files(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.units.keys()
+    }
+
+    /// What was said when the set was loaded, without effect.
+    pub fn warnings(&self) -> impl Iterator<Item = &Diagnostic> {
+        self.schema
+            .warnings
+            .iter()
+            .chain(self.units.values().flat_map(|unit| &unit.warnings))
+    }
+
+    /// Whether a question can be put about that action.
+    pub fn knows_action(&self, action: &ActionName) -> bool {
+        self.schema.actions.contains_key(action.as_str())
+    }
+
+    /// The action of that name, as policies name it: `Safeconduct::Action::"files.read"`.
+    pub fn resolve_action(&self, action: &ActionName) -> Option<EntityRef> {
+        let uid = &self.schema.actions.get(action.as_str())?.uid;
+        Some(EntityRef {
+            ty: EntityType::new(uid.entity_type().to_string()).ok()?,
+            id: EntityId::new(action.shared()).ok()?,
+        })
+    }
+
+    /// The full name of an entity type: exactly that type, or one in the shipped namespace.
+    pub fn resolve_type(&self, name: &str) -> Option<EntityType> {
+        EntityType::new(self.schema.types.resolve(name)?.ty.to_string()).ok()
+    }
+
+    /// Whether the principal could be permitted the action on some resource, in some session and
+    /// with some arguments: a permit names both in its scope, and no forbid names both, every
+    /// resource and no condition. It depends on nothing else, so that a list that is filtered by
+    /// it stays the same for the life of the set and the identity.
+    pub fn may_permit(&self, principal: &Entity, action: &ActionName) -> bool {
+        let Some(action) = self.schema.actions.get(action.as_str()) else {
+            return false;
+        };
+        let Some(kind) = self.schema.types.resolve(principal.uid.ty.as_str()) else {
+            return false;
+        };
+        if !action.principals.contains(&kind.id) {
+            return false;
+        }
+        let Ok(principal) = self.interner.asked(principal, kind, &self.schema.types) else {
+            return false;
+        };
+        let action = self.interner.action(action);
+        let mut found = Vec::new();
+        self.by_principal
+            .candidates_for_principal(&principal, &action, &mut found);
+        let mut permitted = false;
+        for entry in found
+            .into_iter()
+            .filter_map(|position| self.entry(position))
+        {
+            let statement = &entry.statement;
+            let counts = statement.info.mode == PolicyMode::Enforce
+                && entry.scope.matches_for_some_resource(&principal, &action);
+            if !counts {
+                continue;
+            }
+            match statement.info.reference.effect {
+                PolicyEffect::Permit => permitted = true,
+                PolicyEffect::Forbid
+                    if statement.condition.is_always() && entry.scope.is_for_any_resource() =>
+                {
+                    return false;
+                }
+                PolicyEffect::Forbid => {}
+            }
+        }
+        permitted
+    }
+}

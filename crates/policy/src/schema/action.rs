@@ -1,0 +1,192 @@
+//! Actions: whom and what they apply to, and what their context holds.
+
+use std::collections::HashSet;
+
+use cedar_policy_core::ast::{self, EntityUID};
+use cedar_policy_core::validator::types::Type;
+use cedar_policy_core::validator::{ValidatorActionId, ValidatorSchema};
+use smol_str::SmolStr;
+
+use super::tools::Input;
+use super::types::{self, TypeId, Types};
+use crate::shape::{Member, Record};
+
+/// One action that can be asked about.
+#[derive(Debug)]
+pub(crate) struct Action {
+    pub(crate) uid: EntityUID,
+    /// Its groups, the indirect ones too.
+    pub(crate) ancestors: Vec<EntityUID>,
+    pub(crate) entity: ast::Entity,
+    pub(crate) principals: HashSet<TypeId>,
+    pub(crate) resources: HashSet<TypeId>,
+    /// What `context.input` looks like; `None` where the action declares none.
+    pub(crate) input: Option<InputShape>,
+    /// Which members of the shipped context its context has.
+    pub(crate) fields: ContextFields,
+    /// Members of its context that are its own: they come from what the enforcement point says.
+    pub(crate) own: Record,
+    /// What `context.request` looks like.
+    pub(crate) request: Option<Record>,
+    /// Whether its context can hold entities.
+    pub(crate) holds_entities: bool,
+}
+
+/// What the arguments of an action look like.
+#[derive(Debug)]
+pub(crate) struct InputShape {
+    pub(crate) record: Record,
+    /// Whether its definition could not be read: policies see no argument of it.
+    pub(crate) opaque: bool,
+    pub(crate) required: bool,
+}
+
+/// One member of the shipped context that is computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ContextField {
+    Input,
+    Session,
+    /// `context.session.actions`, which is long.
+    SessionActions,
+    Identity,
+    Action,
+    Time,
+    Request,
+    /// A member of the action's own.
+    Own,
+}
+
+impl ContextField {
+    const SHIPPED: [(Self, &'static str, &'static str); 4] = [
+        (Self::Session, "session", "Session"),
+        (Self::Identity, "identity", "Proof"),
+        (Self::Action, "action", "ActionFacts"),
+        (Self::Time, "time", "Time"),
+    ];
+
+    /// The field of that name.
+    pub(crate) fn of(name: &str) -> Self {
+        match name {
+            "input" => Self::Input,
+            "request" => Self::Request,
+            _ => Self::SHIPPED
+                .into_iter()
+                .find(|(_, shipped, _)| *shipped == name)
+                .map_or(Self::Own, |(field, ..)| field),
+        }
+    }
+}
+
+/// A set of context members.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct ContextFields(u8);
+
+impl ContextFields {
+    pub(crate) const ALL: Self = Self(u8::MAX);
+
+    #[must_use]
+    pub(crate) const fn with(self, field: ContextField) -> Self {
+        Self(self.0 | 1 << field as u8)
+    }
+
+    #[must_use]
+    pub(crate) const fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    pub(crate) const fn has(self, field: ContextField) -> bool {
+        self.0 & 1 << field as u8 != 0
+    }
+
+    pub(crate) const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+}
+
+/// Names of shipped members that are not computed yet: they are never filled from outside.
+const NOT_YET: [&str; 4] = ["task", "flow", "risk", "approval"];
+
+impl Action {
+    pub(super) fn of(
+        declared: &ValidatorActionId,
+        ancestors: Vec<EntityUID>,
+        tool: Option<&Input>,
+        schema: &ValidatorSchema,
+        types: &Types,
+    ) -> Self {
+        let uid = declared.name().clone();
+        let entity = ast::Entity::new_with_attr_partial_value(
+            uid.clone(),
+            [],
+            HashSet::new(),
+            ancestors.iter().cloned().collect(),
+            [],
+        );
+        let ids = |names: &mut dyn Iterator<Item = &ast::EntityType>| {
+            names.filter_map(|ty| types.id(ty)).collect()
+        };
+        let mut action = Self {
+            uid,
+            ancestors,
+            entity,
+            principals: ids(&mut declared.principals()),
+            resources: ids(&mut declared.resources()),
+            input: None,
+            fields: ContextFields::default(),
+            own: Record::default(),
+            request: None,
+            holds_entities: false,
+        };
+        if let Type::Record { attrs, .. } = declared.context() {
+            for (name, attribute) in attrs.iter() {
+                let member = (&*attribute.attr_type, attribute.is_required());
+                action.add(name, member, tool, schema);
+            }
+        }
+        let input = action.input.iter().map(|input| &input.record);
+        action.holds_entities = input
+            .chain(action.request.iter())
+            .chain([&action.own])
+            .any(|record| record.members.values().any(|m| m.shape.holds_entities()));
+        action
+    }
+
+    fn add(
+        &mut self,
+        name: &SmolStr,
+        (ty, required): (&Type, bool),
+        tool: Option<&Input>,
+        schema: &ValidatorSchema,
+    ) {
+        match ContextField::of(name) {
+            ContextField::Input => {
+                let (record, opaque) = match (tool, ty) {
+                    (Some(tool), _) => tool.shape(ty, schema),
+                    (None, Type::Record { attrs, .. }) => (types::record(attrs, schema), false),
+                    (None, _) => return,
+                };
+                self.input = Some(InputShape {
+                    record,
+                    opaque,
+                    required,
+                });
+            }
+            ContextField::Request => {
+                if let Type::Record { attrs, .. } = ty {
+                    self.request = Some(types::record(attrs, schema));
+                }
+            }
+            ContextField::Own if NOT_YET.contains(&name.as_str()) => {}
+            ContextField::Own => {
+                if let Some(shape) = types::shape(ty, schema) {
+                    self.own
+                        .members
+                        .insert(name.clone(), Member { shape, required });
+                }
+            }
+            // INVARIANT: `merge::widen_contexts` gave these members their shipped types, and
+            // refused a declaration that gives them another.
+            field => self.fields = self.fields.with(field),
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! Strict validation of single policies.
+//!
+//! Cedar's `Validator` type-checks each policy for every pair of principal and resource type of
+//! every action, and most of these are out of the policy's scope from the start. Here only those
+//! in scope are looked at, by Cedar's own type checker; what is out of scope has the type
+//! `False`, so that nothing in it can be wrong.
+
+use std::collections::{HashMap, HashSet};
+
+use cedar_policy_core::ast::{
+    ActionConstraint, EntityReference, EntityType, EntityUID, PrincipalOrResourceConstraint,
+    Template,
+};
+use cedar_policy_core::validator::typecheck::{PolicyCheck, Typechecker};
+use cedar_policy_core::validator::types::RequestEnv;
+use cedar_policy_core::validator::{
+    ValidationError, ValidationMode, Validator, ValidatorSchema, confusable_string_checks,
+};
+
+use crate::diagnostic::{Diagnostic, Located, Severity};
+
+/// Checks policies against one schema.
+pub(crate) struct Checker<'s> {
+    schema: &'s ValidatorSchema,
+    types: Typechecker<'s>,
+    /// What can be asked, by action.
+    asked: HashMap<&'s EntityUID, Vec<RequestEnv<'s>>>,
+}
+
+impl<'s> Checker<'s> {
+    pub(crate) fn new(schema: &'s ValidatorSchema) -> Self {
+        let mut asked: HashMap<_, Vec<_>> = HashMap::new();
+        for environment in schema.unlinked_request_envs(ValidationMode::Strict) {
+            if let RequestEnv::DeclaredAction { action, .. } = &environment {
+                asked.entry(*action).or_default().push(environment);
+            }
+        }
+        Self {
+            schema,
+            types: Typechecker::new(schema, ValidationMode::Strict),
+            asked,
+        }
+    }
+
+    /// Checks one policy; every problem goes to `problems`.
+    pub(crate) fn check(
+        &self,
+        policy: &Template,
+        located: &Located<'_>,
+        problems: &mut Vec<Diagnostic>,
+    ) {
+        let whole = policy.loc().map_or((0, 0), |loc| {
+            (loc.start(), loc.end().saturating_sub(loc.start()))
+        });
+        let mut errors: HashSet<ValidationError> =
+            Validator::validate_entity_types_and_literals(self.schema, policy).collect();
+        let (mut in_scope, mut possible) = (false, false);
+        for environment in self.in_scope(policy) {
+            in_scope = true;
+            match self
+                .types
+                .typecheck_by_single_request_env(policy, environment)
+            {
+                PolicyCheck::Success(_) => possible = true,
+                PolicyCheck::Irrelevant(found, _) => errors.extend(found),
+                PolicyCheck::Fail(found) => {
+                    possible = true;
+                    errors.extend(found);
+                }
+            }
+        }
+        let mut found: Vec<Diagnostic> = errors
+            .iter()
+            .map(|error| located.cedar(Severity::Error, error, whole))
+            .collect();
+        if found.is_empty() && !in_scope {
+            found.push(
+                located
+                    .problem(
+                        Severity::Error,
+                        whole,
+                        "no action applies to what the scope names",
+                    )
+                    .with_help("check which types of principal and resource the action has"),
+            );
+        } else if found.is_empty() && !possible {
+            found.push(located.problem(
+                Severity::Warning,
+                whole,
+                "the policy can never apply: its conditions are false for everything in scope",
+            ));
+        }
+        // The same mistake is found for each type of principal and resource: it is told once.
+        found.sort_by(|a, b| {
+            (a.line, a.column, &a.text, &a.message).cmp(&(b.line, b.column, &b.text, &b.message))
+        });
+        found.dedup_by(|a, b| (a.line, a.column, &a.text) == (b.line, b.column, &b.text));
+        problems.extend(found);
+        let confusing = confusable_string_checks(std::iter::once(policy));
+        problems.extend(confusing.map(|w| located.cedar(Severity::Warning, &w, whole)));
+    }
+
+    /// What can be asked that is in the policy's scope.
+    fn in_scope<'c>(
+        &'c self,
+        policy: &'c Template,
+    ) -> impl Iterator<Item = &'c RequestEnv<'s>> + 'c {
+        let actions: Vec<&EntityUID> = match policy.action_constraint() {
+            ActionConstraint::Any => self.asked.keys().copied().collect(),
+            ActionConstraint::Eq(uid) => vec![uid],
+            ActionConstraint::In(list) => {
+                let below = |uid| self.schema.get_action_id(uid).map(|a| a.descendants());
+                let named = list.iter().map(|uid| &**uid);
+                named
+                    .clone()
+                    .chain(named.filter_map(below).flatten())
+                    .collect()
+            }
+        };
+        let distinct: HashSet<&EntityUID> = actions.into_iter().collect();
+        distinct
+            .into_iter()
+            .filter_map(|action| self.asked.get(action))
+            .flatten()
+            .filter(move |environment| match environment {
+                RequestEnv::DeclaredAction {
+                    principal,
+                    resource,
+                    ..
+                } => {
+                    self.fits(policy.principal_constraint().as_inner(), principal)
+                        && self.fits(policy.resource_constraint().as_inner(), resource)
+                }
+                RequestEnv::UndeclaredAction => false,
+            })
+    }
+
+    fn fits(&self, constraint: &PrincipalOrResourceConstraint, ty: &EntityType) -> bool {
+        let within = |reference: &EntityReference| match reference {
+            EntityReference::EUID(uid) => {
+                let above = uid.entity_type();
+                above == ty
+                    || self
+                        .schema
+                        .get_entity_type(above)
+                        .is_some_and(|above| above.has_descendant_entity_type(ty))
+            }
+            EntityReference::Slot(_) => true,
+        };
+        match constraint {
+            PrincipalOrResourceConstraint::Any => true,
+            PrincipalOrResourceConstraint::Eq(EntityReference::EUID(uid)) => {
+                uid.entity_type() == ty
+            }
+            PrincipalOrResourceConstraint::Eq(EntityReference::Slot(_)) => true,
+            PrincipalOrResourceConstraint::In(reference) => within(reference),
+            PrincipalOrResourceConstraint::Is(wanted) => **wanted == *ty,
+            PrincipalOrResourceConstraint::IsIn(wanted, reference) => {
+                **wanted == *ty && within(reference)
+            }
+        }
+    }
+}
