@@ -9,5 +9,6 @@ mod field;
 pub mod identity;
 pub mod json;
 pub mod schemas;
+pub mod suite;
 
 pub use field::{FieldError, FieldProblem};

@@ -42,11 +42,17 @@ pub fn parse(file: &str, text: &str) -> Result<CatalogueFile, Vec<Diagnostic>> {
         bytes: CATALOGUE_BYTES_MAX,
         ..YamlLimits::default()
     };
-    let document = document::read::<CatalogueForm>(file, text, limits)?;
+    read_document(&document::read::<CatalogueForm>(file, text, limits)?)
+}
+
+/// Reads a catalogue that stands in a document, or in a part of one.
+pub(crate) fn read_document(
+    document: &Document<CatalogueForm>,
+) -> Result<CatalogueFile, Vec<Diagnostic>> {
     let form = &document.content;
     let keep = form.defaults.keep.unwrap_or_default();
     let mut reader = Reader {
-        document: &document,
+        document,
         server: form.server.as_ref().map(|server| &server.0),
         defaults: Defaults {
             integrity: form
@@ -72,7 +78,7 @@ pub fn parse(file: &str, text: &str) -> Result<CatalogueFile, Vec<Diagnostic>> {
             ..
         } = reader;
         Ok(CatalogueFile {
-            file: file.to_owned(),
+            file: document.file.clone(),
             server: server.cloned(),
             defaults,
             entries,

@@ -1,0 +1,242 @@
+//! The form of test files. Its comments are what editors show.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use safeconduct_model::{
+    ActionName, Decision, EntityId, EntityType, Execution, IdentityId, IdentityKind,
+    IdentityStatus, Role, ServerName, SessionName, Timestamp,
+};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::{Map, Value as Json};
+
+use crate::catalogue::CatalogueForm;
+use crate::config::SessionsForm;
+use crate::document::{Word, Written};
+use crate::identity::{IdentityForm, PepForm};
+
+/// Tests of policies.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "Safeconduct policy tests")]
+pub struct SuiteForm {
+    /// What the suite is about.
+    pub name: Option<String>,
+    /// More on it.
+    #[expect(dead_code, reason = "for people")]
+    description: Option<String>,
+    /// What holds for every test that does not say otherwise.
+    #[serde(default)]
+    pub options: OptionsForm,
+    /// Leaves the suite out.
+    #[serde(default)]
+    pub skip: bool,
+    /// Why it is left out.
+    #[serde(rename = "skipReason")]
+    pub skip_reason: Option<String>,
+    /// The world that the tests run in; without it, the project that the file belongs to.
+    pub world: Option<WorldForm>,
+    /// Who acts, by a name that the tests use. Those of `testdata/principals.yaml` are known too.
+    #[serde(default)]
+    pub principals: BTreeMap<String, PrincipalForm>,
+    /// What is acted on, by a name that the tests use. Those of `testdata/resources.yaml` are
+    /// known too.
+    #[serde(default)]
+    pub resources: BTreeMap<String, ResourceFixtureForm>,
+    /// The tests.
+    #[schemars(length(min = 1, max = 10_000))]
+    pub tests: Vec<TestForm>,
+}
+
+/// What holds for every test that does not say otherwise.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OptionsForm {
+    /// The time at which it is decided.
+    pub now: Option<Written<Timestamp>>,
+}
+
+/// A world of its own: a folder with a `safeconduct.yaml`, or its parts written here.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WorldForm {
+    /// The folder of a `safeconduct.yaml`, relative to this file.
+    pub folder: Option<String>,
+    /// Identities that exist.
+    #[serde(default)]
+    pub identities: Vec<IdentityForm>,
+    /// What a session may do.
+    pub sessions: Option<SessionsForm>,
+    /// The Cedar namespace of generated types and actions.
+    #[schemars(extend("format" = "cedar-namespace"))]
+    pub namespace: Option<String>,
+    /// How the id of a tool's action is made.
+    #[schemars(extend("format" = "action-template"))]
+    pub action_id: Option<String>,
+    /// Policies: Cedar text, by the name of its file.
+    #[serde(default)]
+    pub policies: BTreeMap<String, String>,
+    /// The Cedar schema; without it, the generated one alone.
+    pub schema: Option<String>,
+    /// Catalogue files.
+    #[serde(default)]
+    pub catalogue: Vec<CatalogueForm>,
+    /// The tools of each server, as MCP lists them.
+    #[serde(default)]
+    #[schemars(extend("propertyNames" = {"type": "string", "format": "server-name"}))]
+    pub tools: BTreeMap<Written<ServerName>, Vec<Map<String, Json>>>,
+}
+
+/// Who acts: a registered identity (`id` alone), an identity that is made for the test (with
+/// `kind`), or someone of whom an enforcement point speaks (with `type`).
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PrincipalForm {
+    /// Its id.
+    pub id: Written<EntityId>,
+    /// What kind of identity is made for the test.
+    pub kind: Option<Word<IdentityKind>>,
+    /// Whether that identity may act.
+    pub status: Option<Word<IdentityStatus>>,
+    /// Who is accountable for that identity.
+    pub owner: Option<Written<IdentityId>>,
+    /// Where that identity runs.
+    pub environment: Option<String>,
+    /// The groups that it belongs to.
+    #[serde(default)]
+    pub groups: BTreeSet<String>,
+    /// What it may do in the administration.
+    #[serde(default)]
+    pub roles: BTreeSet<Word<Role>>,
+    /// What it may say of others, as an enforcement point.
+    pub pep: Option<PepForm>,
+    /// The type of someone of whom an enforcement point speaks.
+    #[serde(rename = "type")]
+    pub ty: Option<Written<EntityType>>,
+    /// What the enforcement point says of them.
+    #[serde(default)]
+    pub properties: Map<String, Json>,
+    /// The identity that is the enforcement point; without it, one that may say anything.
+    pub by: Option<Written<IdentityId>>,
+}
+
+/// What is acted on.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ResourceFixtureForm {
+    /// Its type.
+    #[serde(rename = "type")]
+    pub ty: Written<EntityType>,
+    /// Its id.
+    pub id: Written<EntityId>,
+    /// What the enforcement point says of it.
+    #[serde(default)]
+    pub properties: Map<String, Json>,
+}
+
+/// One test: a matrix (`principals`, `actions`, perhaps `resources`, `expect`), or `steps`.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TestForm {
+    /// What it shows.
+    #[schemars(length(min = 1))]
+    pub name: String,
+    /// More on it.
+    #[expect(dead_code, reason = "for people")]
+    description: Option<String>,
+    /// Leaves it out.
+    #[serde(default)]
+    pub skip: bool,
+    /// Why it is left out.
+    #[serde(rename = "skipReason")]
+    pub skip_reason: Option<String>,
+    /// What holds for this test.
+    #[serde(default)]
+    pub options: OptionsForm,
+    /// Who acts: names of principals.
+    #[serde(default)]
+    pub principals: Vec<String>,
+    /// What they do.
+    #[serde(default)]
+    pub actions: Vec<Written<ActionName>>,
+    /// What they do it to: names of resources. Without any, the catalogue finds the resource in
+    /// the arguments.
+    #[serde(default)]
+    pub resources: Vec<String>,
+    /// The arguments of each call.
+    #[serde(default)]
+    pub input: Map<String, Json>,
+    /// What else the enforcement point says.
+    pub context: Option<Map<String, Json>>,
+    /// What is expected. What is not listed is expected to be denied.
+    #[serde(default)]
+    pub expect: Vec<MatrixExpectForm>,
+    /// Calls in one session, one after the other.
+    #[serde(default)]
+    #[schemars(length(max = 10_000))]
+    pub steps: Vec<StepForm>,
+}
+
+/// What is expected of one principal and one resource.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MatrixExpectForm {
+    /// The principal's name.
+    pub principal: String,
+    /// The resource's name; left out where the test has no resources.
+    pub resource: Option<String>,
+    /// What is expected of each action.
+    pub actions: BTreeMap<Written<ActionName>, ExpectForm>,
+}
+
+/// One call of a sequence.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StepForm {
+    /// Who acts: the name of a principal.
+    pub principal: String,
+    /// Which of its credentials; each has a session of its own.
+    pub credential: Option<String>,
+    /// What the enforcement point calls its part of the session.
+    pub session: Option<Written<SessionName>>,
+    /// What they do.
+    pub action: Written<ActionName>,
+    /// What they do it to: the name of a resource. Without it, the catalogue finds the resource
+    /// in the arguments.
+    pub resource: Option<String>,
+    /// The arguments.
+    #[serde(default)]
+    pub input: Map<String, Json>,
+    /// What else the enforcement point says.
+    pub context: Option<Map<String, Json>>,
+    /// The time at which it is decided.
+    pub now: Option<Written<Timestamp>>,
+    /// What is expected.
+    pub expect: ExpectForm,
+    /// What then happens, where it is permitted; `succeeded` where nothing is said.
+    pub outcome: Option<Word<Execution>>,
+}
+
+/// What is expected: a decision, or a decision with its reasons.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum ExpectForm {
+    /// Only the decision.
+    Decision(Word<Decision>),
+    /// The decision and more.
+    Full(FullExpectForm),
+}
+
+/// What is expected in full.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FullExpectForm {
+    /// Permit or deny.
+    pub decision: Word<Decision>,
+    /// Exactly these reasons, in any order: ids of policies, or codes of other reasons.
+    pub reason: Option<BTreeSet<String>>,
+    /// Exactly these obligations, in any order, such as `redact:$.ssn`.
+    pub obligations: Option<BTreeSet<String>>,
+    /// Whether a Deny may be requested.
+    pub requestable: Option<bool>,
+}

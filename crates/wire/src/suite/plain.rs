@@ -1,0 +1,134 @@
+//! Tests in the model's terms.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use safeconduct_model::{
+    ActionName, Decision, Entity, Execution, Identity, IdentityId, Obligation, ServerName,
+    SessionName, Timestamp, Value,
+};
+
+use crate::catalogue::CatalogueFile;
+
+/// One test file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Suite {
+    /// The file, as it was named.
+    pub file: String,
+    /// What it is about: its name, or its file.
+    pub name: String,
+    /// Why the whole is left out, if it is.
+    pub skip: Option<String>,
+    /// The world that it brings.
+    pub world: Option<World>,
+    /// Its tests.
+    pub tests: Vec<Test>,
+}
+
+/// A world of a suite's own.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct World {
+    /// The folder of a `safeconduct.yaml`; what follows is added to it.
+    pub folder: Option<PathBuf>,
+    /// Identities that exist.
+    pub identities: Vec<Identity>,
+    /// Calls that one session has.
+    pub session_calls: Option<u64>,
+    /// The Cedar namespace.
+    pub namespace: Option<String>,
+    /// How the id of a tool's action is made.
+    pub action_id: Option<String>,
+    /// Cedar text by the name of its file.
+    pub policies: BTreeMap<String, String>,
+    /// The Cedar schema.
+    pub schema: Option<String>,
+    /// Catalogue files.
+    pub catalogue: Vec<CatalogueFile>,
+    /// The tools of each server, as MCP lists them.
+    pub tools: BTreeMap<ServerName, Vec<Value>>,
+}
+
+/// One test.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Test {
+    /// What it shows.
+    pub name: String,
+    /// The line that it begins in.
+    pub line: u32,
+    /// Why it is left out, if it is.
+    pub skip: Option<String>,
+    /// Whether each step has a session of its own, or all share one.
+    pub sessions: Sessions,
+    /// Its questions. Those of a matrix come principal by principal, resource by resource, action
+    /// by action.
+    pub steps: Vec<Step>,
+}
+
+/// Which sessions the steps of a test run in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sessions {
+    /// Each in a new one: a matrix.
+    Apart,
+    /// All in one for each principal and credential: a sequence.
+    Shared,
+}
+
+/// One question and what is expected of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    /// The principal's name in the file.
+    pub principal_name: String,
+    /// Who acts.
+    pub principal: Principal,
+    /// Which of its credentials.
+    pub credential: Option<String>,
+    /// What the enforcement point calls its part of the session.
+    pub session: Option<SessionName>,
+    /// What they do.
+    pub action: ActionName,
+    /// The resource's name in the file.
+    pub resource_name: Option<String>,
+    /// What they do it to, where it is named.
+    pub resource: Option<Entity>,
+    /// The arguments: an object.
+    pub input: Value,
+    /// What else the enforcement point says.
+    pub context: Option<Value>,
+    /// When.
+    pub now: Option<Timestamp>,
+    /// What is expected.
+    pub expect: Expect,
+    /// What then happens, where it is permitted.
+    pub outcome: Execution,
+}
+
+/// Who acts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Principal {
+    /// An identity of the world.
+    Registered(IdentityId),
+    /// An identity that is made for the test.
+    Made(Box<Identity>),
+    /// Someone of whom an enforcement point speaks.
+    Asserted {
+        /// The enforcement point; `None` is one that may say anything.
+        by: Option<IdentityId>,
+        /// Whom it speaks of.
+        entity: Entity,
+    },
+}
+
+/// What is expected of a decision.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expect {
+    /// The line that says so; for what is not listed, the line of the test.
+    pub line: u32,
+    /// Permit or Deny.
+    pub decision: Decision,
+    /// Exactly these reasons: ids of policies, codes of other reasons.
+    pub reasons: Option<BTreeSet<String>>,
+    /// Exactly these obligations.
+    pub obligations: Option<BTreeSet<Obligation>>,
+    /// Whether it may be requested.
+    pub requestable: Option<bool>,
+}

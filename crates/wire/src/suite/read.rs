@@ -1,0 +1,256 @@
+//! A test file, read.
+
+use std::path::Path;
+
+use safeconduct_model::{Entity, Execution, Obligation, Timestamp, Value};
+use serde_json::{Map, Value as Json};
+
+use super::fixtures::{self, Fixtures};
+use super::form::{ExpectForm, OptionsForm, SuiteForm, TestForm};
+use super::plain::{Expect, Principal, Sessions, Step, Suite, Test};
+use super::{matrix, world};
+use crate::document::{self, Diagnostic, Document, YamlLimits, closest};
+use crate::json::from_serde;
+
+/// Largest test file, in bytes.
+pub const SUITE_BYTES_MAX: usize = 1024 * 1024;
+
+/// Most questions of one file, matrices spread out.
+pub const STEPS_MAX: usize = 20_000;
+
+/// Reads a test file without fixtures from elsewhere.
+///
+/// # Errors
+/// Every problem that was found: the author of the file is at fault.
+pub fn parse(file: &str, text: &str) -> Result<Suite, Vec<Diagnostic>> {
+    parse_with(file, text, Path::new(""), &Fixtures::default())
+}
+
+/// Reads a test file. `folder` is where its relative paths start; `shared` are the fixtures of
+/// `testdata/`, which those of the file go before.
+///
+/// # Errors
+/// Every problem that was found: the author of the file is at fault.
+pub fn parse_with(
+    file: &str,
+    text: &str,
+    folder: &Path,
+    shared: &Fixtures,
+) -> Result<Suite, Vec<Diagnostic>> {
+    let document = document::read::<SuiteForm>(file, text, limits())?;
+    let form = &document.content;
+    let mut fixtures = shared.clone();
+    fixtures.principals.extend(fixtures::principals(
+        &document,
+        "/principals",
+        &form.principals,
+    )?);
+    fixtures.resources.extend(
+        form.resources
+            .iter()
+            .map(|(name, form)| (name.clone(), fixtures::resource(form))),
+    );
+    let mut reader = Reader {
+        document: &document,
+        fixtures,
+        steps_left: STEPS_MAX,
+        problems: Vec::new(),
+    };
+    let world = form
+        .world
+        .as_ref()
+        .map(|form| world::world(&document, form, folder, &mut reader.problems));
+    let tests: Vec<Test> = (0..)
+        .zip(&form.tests)
+        .map(|(index, test): (usize, _)| reader.test(&format!("/tests/{index}"), test))
+        .collect();
+    if !reader.problems.is_empty() {
+        let mut problems = reader.problems;
+        problems.sort_by_key(|problem| (problem.line, problem.column));
+        return Err(problems);
+    }
+    Ok(Suite {
+        file: file.to_owned(),
+        name: form.name.clone().unwrap_or_else(|| file.to_owned()),
+        skip: skipped(form.skip, form.skip_reason.as_ref()),
+        world,
+        tests,
+    })
+}
+
+/// What is read of a test file.
+pub(super) fn limits() -> YamlLimits {
+    YamlLimits {
+        bytes: SUITE_BYTES_MAX,
+        ..YamlLimits::default()
+    }
+}
+
+fn skipped(skip: bool, reason: Option<&String>) -> Option<String> {
+    skip.then(|| {
+        reason
+            .cloned()
+            .unwrap_or_else(|| "no reason given".to_owned())
+    })
+}
+
+/// The arguments or context of a form.
+pub(super) fn input(map: &Map<String, Json>) -> Value {
+    Value::object(
+        map.iter()
+            .map(|(name, value)| (name.as_str(), from_serde(value))),
+    )
+}
+
+/// A file on its way into tests, with the problems found so far.
+pub(super) struct Reader<'a> {
+    document: &'a Document<SuiteForm>,
+    fixtures: Fixtures,
+    steps_left: usize,
+    problems: Vec<Diagnostic>,
+}
+
+impl Reader<'_> {
+    fn test(&mut self, at: &str, test: &TestForm) -> Test {
+        let line = self.document.root.nearest(at).place.line;
+        let asks = !(test.principals.is_empty() || test.actions.is_empty());
+        let in_matrix = asks || !test.expect.is_empty() || !test.resources.is_empty();
+        let (sessions, steps) = match (in_matrix, test.steps.is_empty()) {
+            (true, false) => {
+                self.problem(
+                    at,
+                    "a test is either a matrix or `steps`, not both".to_owned(),
+                );
+                (Sessions::Shared, Vec::new())
+            }
+            (_, true) if !asks => {
+                let message = "a test needs `principals` and `actions`, or `steps`";
+                self.problem(at, message.to_owned());
+                (Sessions::Apart, Vec::new())
+            }
+            (_, true) => (Sessions::Apart, matrix::steps(self, at, test, line)),
+            (false, false) => (Sessions::Shared, self.steps(at, test)),
+        };
+        let skip = skipped(test.skip, test.skip_reason.as_ref());
+        Test {
+            name: test.name.clone(),
+            line,
+            skip,
+            sessions,
+            steps,
+        }
+    }
+
+    fn steps(&mut self, at: &str, test: &TestForm) -> Vec<Step> {
+        let mut steps = Vec::with_capacity(test.steps.len());
+        for (index, form) in test.steps.iter().enumerate() {
+            let at = format!("{at}/steps/{index}");
+            if !self.one_more(&at) {
+                break;
+            }
+            let principal = self.principal(&form.principal, &format!("{at}/principal"));
+            let resource = form
+                .resource
+                .as_ref()
+                .map(|name| self.resource(name, &format!("{at}/resource")));
+            let expect = self.expect(&format!("{at}/expect"), &form.expect);
+            let (Some(principal), Some(resource)) = (
+                principal,
+                resource.map_or(Some(None), |found| found.map(Some)),
+            ) else {
+                continue;
+            };
+            steps.push(Step {
+                principal_name: form.principal.clone(),
+                principal,
+                credential: form.credential.clone(),
+                session: form.session.clone().map(|name| name.0),
+                action: form.action.0.clone(),
+                resource_name: form.resource.clone(),
+                resource,
+                input: input(&form.input),
+                context: form.context.as_ref().map(input),
+                now: self.now(&test.options, form.now.as_ref().map(|now| now.0)),
+                expect,
+                outcome: form.outcome.map_or(Execution::Succeeded, |word| word.0),
+            });
+        }
+        steps
+    }
+
+    /// The time of a step: its own, its test's, its file's.
+    pub(super) fn now(&self, test: &OptionsForm, step: Option<Timestamp>) -> Option<Timestamp> {
+        let file = &self.document.content.options;
+        step.or_else(|| test.now.as_ref().or(file.now.as_ref()).map(|now| now.0))
+    }
+
+    pub(super) fn expect(&self, at: &str, form: &ExpectForm) -> Expect {
+        let full = match form {
+            ExpectForm::Decision(_) => None,
+            ExpectForm::Full(full) => Some(full),
+        };
+        Expect {
+            line: self.document.root.nearest(at).place.line,
+            decision: matrix::decision(form),
+            reasons: full.and_then(|full| full.reason.clone()),
+            obligations: full
+                .and_then(|full| full.obligations.as_ref())
+                .map(|texts| texts.iter().map(|text| Obligation::parse(text)).collect()),
+            requestable: full.and_then(|full| full.requestable),
+        }
+    }
+
+    pub(super) fn principal(&mut self, name: &str, at: &str) -> Option<Principal> {
+        let found = self.fixtures.principals.get(name).cloned();
+        if found.is_none() {
+            let meant = closest(name, self.fixtures.principals.keys().map(String::as_str));
+            let help = meant.map(str::to_owned);
+            self.unknown(at, "principal", name, help);
+        }
+        found
+    }
+
+    pub(super) fn resource(&mut self, name: &str, at: &str) -> Option<Entity> {
+        let found = self.fixtures.resources.get(name).cloned();
+        if found.is_none() {
+            let meant = closest(name, self.fixtures.resources.keys().map(String::as_str));
+            let help = meant.map(str::to_owned);
+            self.unknown(at, "resource", name, help);
+        }
+        found
+    }
+
+    fn unknown(&mut self, at: &str, what: &str, name: &str, meant: Option<String>) {
+        let problem = self
+            .document
+            .problem(at, format!("no {what} is called `{name}`"));
+        self.problems.push(match meant {
+            Some(meant) => problem.with_help(format!("did you mean `{meant}`?")),
+            None => problem.with_help(format!("list it under `{what}s`")),
+        });
+    }
+
+    /// Counts a question; the first one too many is a problem.
+    pub(super) fn one_more(&mut self, at: &str) -> bool {
+        match self.steps_left.checked_sub(1) {
+            Some(left) => {
+                self.steps_left = left;
+                true
+            }
+            None => {
+                if !self
+                    .problems
+                    .iter()
+                    .any(|problem| problem.message.contains("questions"))
+                {
+                    self.problem(at, format!("the file asks more than {STEPS_MAX} questions"));
+                }
+                false
+            }
+        }
+    }
+
+    pub(super) fn problem(&mut self, at: &str, message: String) {
+        self.problems.push(self.document.problem(at, message));
+    }
+}
