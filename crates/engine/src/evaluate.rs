@@ -51,7 +51,7 @@ pub(crate) fn evaluate(
     Ok(combine(&answers))
 }
 
-fn refused(request: &Request, error: QuestionError) -> Reason {
+pub(crate) fn refused(request: &Request, error: QuestionError) -> Reason {
     match error {
         QuestionError::UnknownAction => Reason::UnknownAction(request.action.clone()),
         QuestionError::UnknownType { ty } => {

@@ -8,6 +8,7 @@
 
 mod conclude;
 mod evaluate;
+mod explain;
 mod facts;
 mod identify;
 mod oblige;
@@ -18,6 +19,7 @@ use safeconduct_model::{Now, Reason, Request};
 use safeconduct_policy::Policies;
 
 pub use conclude::Outcome;
+pub use explain::{Explained, explain};
 pub use facts::{Facts, Known, Understood, Vocabulary};
 
 /// Decides one request.

@@ -127,7 +127,10 @@ impl World {
 }
 
 /// What policies see of an identity.
-fn entity_of(identity: &Identity, vocabulary: &Vocabulary) -> Result<Entity, NameError> {
+///
+/// # Errors
+/// [`NameError`] where its id or a group is no name that policies can hold.
+pub fn entity_of(identity: &Identity, vocabulary: &Vocabulary) -> Result<Entity, NameError> {
     let namespace = vocabulary.namespace();
     let ty = EntityType::new(format!("{namespace}::{}", identity.kind.entity_type()))?;
     let uid = EntityRef { ty, id: EntityId::new(identity.id.shared())? };

@@ -1,0 +1,46 @@
+//! Why a request gets its answer: what each policy that comes near says, resource by resource.
+
+use safeconduct_model::{Entity, Now, Reason, Request};
+use safeconduct_policy::{Explanation, Policies, Question};
+
+use crate::{Facts, evaluate, identify, situate};
+
+/// What the policies say about one resource that a request touches.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Explained {
+    /// The resource.
+    pub resource: Entity,
+    /// What each policy that comes near says, in the order of files.
+    pub policies: Vec<Explanation>,
+}
+
+/// What every policy that comes near says to a request, on the same way as [`crate::decide`].
+///
+/// # Errors
+/// What stands in the way before any policy is asked.
+pub fn explain(
+    request: &Request,
+    facts: &Facts<'_>,
+    policies: &Policies,
+    now: &Now,
+) -> Result<Vec<Explained>, Vec<Reason>> {
+    let principal = identify::identify(request, facts)?;
+    let situated = situate::situate(request, facts, now)?;
+    let mut explained = Vec::with_capacity(situated.resources.len());
+    for resource in &situated.resources {
+        let question = Question {
+            principal: &principal,
+            action: &request.action,
+            resource,
+            input: &request.input,
+            additional: situated.additional,
+            situation: &situated.situation,
+            extra: &[],
+        };
+        let said = policies
+            .explain(&question)
+            .map_err(|error| vec![evaluate::refused(request, error)])?;
+        explained.push(Explained { resource: resource.clone(), policies: said });
+    }
+    Ok(explained)
+}
