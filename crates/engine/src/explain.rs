@@ -40,7 +40,10 @@ pub fn explain(
         let said = policies
             .explain(&question)
             .map_err(|error| vec![evaluate::refused(request, error)])?;
-        explained.push(Explained { resource: resource.clone(), policies: said });
+        explained.push(Explained {
+            resource: resource.clone(),
+            policies: said,
+        });
     }
     Ok(explained)
 }

@@ -26,7 +26,9 @@ pub(crate) fn identify<'a>(
         Subject::Caller(_) => Ok(Cow::Borrowed(&caller.entity)),
         Subject::Asserted { entity, .. } => {
             let registration = caller.identity.pep.as_ref().ok_or_else(|| {
-                vec![Reason::AssertionNotAllowed("it is no enforcement point".into())]
+                vec![Reason::AssertionNotAllowed(
+                    "it is no enforcement point".into(),
+                )]
             })?;
             asserted(entity, registration, request, facts)
         }
@@ -73,7 +75,10 @@ fn asserted<'a>(
         let mut merged = known.entity.clone();
         if registration.properties {
             for (name, value) in &entity.attributes {
-                merged.attributes.entry(name.clone()).or_insert_with(|| value.clone());
+                merged
+                    .attributes
+                    .entry(name.clone())
+                    .or_insert_with(|| value.clone());
             }
         }
         return Ok(Cow::Owned(merged));

@@ -53,7 +53,11 @@ fn stages(
     let principal = identify::identify(request, facts)?;
     way.principal = Some(principal.uid.clone());
     let situated = situate::situate(request, facts, now)?;
-    way.resources = situated.resources.iter().map(|entity| entity.uid.clone()).collect();
+    way.resources = situated
+        .resources
+        .iter()
+        .map(|entity| entity.uid.clone())
+        .collect();
     way.evaluated = evaluate::evaluate(request, policies, &principal, &situated)?;
     oblige::oblige(&way.evaluated, facts)
 }

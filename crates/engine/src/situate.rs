@@ -1,8 +1,8 @@
 //! Stage 2: what the action is, what it touches, and where the session stands.
 
 use safeconduct_model::{
-    ActionEntry, Entity, INPUT_DEPTH_MAX, Method, Now, RESOURCES_MAX, Reason, Request,
-    Subject, Assurance,
+    ActionEntry, Assurance, Entity, INPUT_DEPTH_MAX, Method, Now, RESOURCES_MAX, Reason, Request,
+    Subject,
 };
 use safeconduct_policy::{
     ActionSituation, AdditionalArguments, IdentitySituation, SessionSituation, Situation,
@@ -31,10 +31,16 @@ pub(crate) fn situate<'a>(
     now: &Now,
 ) -> Result<Situated<'a>, Vec<Reason>> {
     let unknown = || vec![Reason::UnknownAction(request.action.clone())];
-    let entry = facts.entry.filter(|entry| entry.name == request.action).ok_or_else(unknown)?;
+    let entry = facts
+        .entry
+        .filter(|entry| entry.name == request.action)
+        .ok_or_else(unknown)?;
     let mut obstacles = Vec::new();
     if let Some(seen) = facts.quarantined {
-        obstacles.push(Reason::Quarantined { action: request.action.clone(), seen });
+        obstacles.push(Reason::Quarantined {
+            action: request.action.clone(),
+            seen,
+        });
     }
     if request.input.depth() > INPUT_DEPTH_MAX {
         obstacles.push(Reason::OverLimit {
@@ -43,7 +49,9 @@ pub(crate) fn situate<'a>(
         });
     }
     if facts.session.steps() >= facts.calls_max {
-        obstacles.push(Reason::BudgetSpent { calls: facts.calls_max });
+        obstacles.push(Reason::BudgetSpent {
+            calls: facts.calls_max,
+        });
     }
     if !obstacles.is_empty() {
         return Err(obstacles);
@@ -69,7 +77,12 @@ fn resources(
         resources.push(stated(named, request, facts));
     }
     if resources.is_empty() {
-        resources.extend(entry.server.as_ref().and_then(|server| facts.server_entity(server)));
+        resources.extend(
+            entry
+                .server
+                .as_ref()
+                .and_then(|server| facts.server_entity(server)),
+        );
     }
     match resources.len() {
         0 => Err(vec![Reason::ResourceNotMapped {
@@ -93,7 +106,11 @@ fn stated(named: &Entity, request: &Request, facts: &Facts<'_>) -> Entity {
             .and_then(|known| known.identity.pep.as_ref())
             .is_some_and(|registration| registration.properties),
     };
-    if may_state { named.clone() } else { Entity::bare(named.uid.clone()) }
+    if may_state {
+        named.clone()
+    } else {
+        Entity::bare(named.uid.clone())
+    }
 }
 
 fn situation<'a>(

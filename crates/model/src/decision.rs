@@ -105,7 +105,10 @@ impl Obligation {
     /// Reads `kind:parameter`; a text without a colon is a kind without parameter.
     pub fn parse(text: &str) -> Self {
         let (kind, parameter) = text.split_once(':').unwrap_or((text, ""));
-        Self { kind: kind.trim().into(), parameter: parameter.trim().into() }
+        Self {
+            kind: kind.trim().into(),
+            parameter: parameter.trim().into(),
+        }
     }
 }
 
@@ -253,10 +256,15 @@ impl Reason {
                 None => format!("rule `{}` applies", policy.id),
             },
             Self::PolicyError { policy, .. } => {
-                format!("rule `{}` could not be evaluated, so nothing is permitted", policy.id)
+                format!(
+                    "rule `{}` could not be evaluated, so nothing is permitted",
+                    policy.id
+                )
             }
             Self::NoPermit { resource: None } => "no rule permits this".into(),
-            Self::NoPermit { resource: Some(resource) } => {
+            Self::NoPermit {
+                resource: Some(resource),
+            } => {
                 format!("no rule permits this on {resource}")
             }
             Self::UnknownIdentity(id) => format!("nobody is registered as `{id}`"),
@@ -275,16 +283,25 @@ impl Reason {
                 format!("argument `{pointer}` {problem}")
             }
             Self::NotDeclared(what) => format!("no schema declares {what}"),
-            Self::PropertyNotRepresentable { of, pointer, problem } => {
+            Self::PropertyNotRepresentable {
+                of,
+                pointer,
+                problem,
+            } => {
                 format!("property `{pointer}` of {of} {problem}")
             }
             Self::ResourceNotMapped { pointer, problem } => {
                 format!("argument `{pointer}` does not name a resource: {problem}")
             }
             Self::OverLimit { what, limit } => format!("{what} exceeds the limit of {limit}"),
-            Self::BudgetSpent { calls } => format!("the session's budget of {calls} calls is spent"),
+            Self::BudgetSpent { calls } => {
+                format!("the session's budget of {calls} calls is spent")
+            }
             Self::UnknownObligation(obligation) => {
-                format!("the enforcement point does not know the obligation `{}`", obligation.kind)
+                format!(
+                    "the enforcement point does not know the obligation `{}`",
+                    obligation.kind
+                )
             }
             Self::Contended => "too many changes at the same moment; try again".into(),
             Self::NotRecorded(_) => "the decision could not be recorded".into(),

@@ -38,9 +38,10 @@ impl Subject {
     /// The proof that came with the request: the caller's own, or its enforcement point's.
     pub const fn authentication(&self) -> &Authentication {
         match self {
-            Self::Caller(authentication) | Self::Asserted { by: authentication, .. } => {
-                authentication
-            }
+            Self::Caller(authentication)
+            | Self::Asserted {
+                by: authentication, ..
+            } => authentication,
         }
     }
 }

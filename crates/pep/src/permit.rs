@@ -59,8 +59,17 @@ impl<T> Permit<T> {
         if !service.stands(&self.authentication, now) {
             return Err((Lapsed::Revoked, self.decision));
         }
-        let Self { cargo, decision, obligations, .. } = self;
-        Ok(Redeemed { cargo, decision, obligations })
+        let Self {
+            cargo,
+            decision,
+            obligations,
+            ..
+        } = self;
+        Ok(Redeemed {
+            cargo,
+            decision,
+            obligations,
+        })
     }
 }
 

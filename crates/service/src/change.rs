@@ -1,11 +1,11 @@
 //! Use-case: change the world. The record comes first, then the swap.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use safeconduct_engine::Vocabulary;
 use safeconduct_model::{
-    ActionName, Body, Catalogue, Digest, Identity, IdentityId, NameError, Record, ServerName, Token,
-    TokenId,
+    ActionName, Body, Catalogue, Digest, Identity, IdentityId, NameError, Record, ServerName,
+    Token, TokenId,
 };
 use safeconduct_policy::Policies;
 use thiserror::Error;
@@ -98,7 +98,8 @@ impl Service {
         digest: Option<Digest>,
         problem: String,
     ) -> Result<(), ChangeError> {
-        self.change(|_| Ok(vec![Body::PoliciesRefused { digest, problem }])).await
+        self.change(|_| Ok(vec![Body::PoliciesRefused { digest, problem }]))
+            .await
     }
 
     /// Records that this process took the ledger over.
@@ -106,7 +107,12 @@ impl Service {
     /// # Errors
     /// [`ChangeError`] where the record could not be made.
     pub async fn record_start(&self, version: &str) -> Result<(), ChangeError> {
-        self.change(|_| Ok(vec![Body::ServerStarted { version: version.to_owned() }])).await
+        self.change(|_| {
+            Ok(vec![Body::ServerStarted {
+                version: version.to_owned(),
+            }])
+        })
+        .await
     }
 
     /// Registers an identity, or changes one.
@@ -128,10 +134,16 @@ impl Service {
                 return Ok(Vec::new());
             }
             if known.is_none() && world.identities.len() >= IDENTITIES_MAX {
-                return Err(ChangeError::OverLimit { what: "identities", limit: IDENTITIES_MAX });
+                return Err(ChangeError::OverLimit {
+                    what: "identities",
+                    limit: IDENTITIES_MAX,
+                });
             }
             world.with_identity(identity.clone())?;
-            Ok(vec![Body::IdentityChanged { identity, by: by.clone() }])
+            Ok(vec![Body::IdentityChanged {
+                identity,
+                by: by.clone(),
+            }])
         })
         .await
     }
@@ -146,10 +158,16 @@ impl Service {
                 return Err(ChangeError::UnknownIdentity(token.identity.clone()));
             }
             if world.tokens.len() >= TOKENS_MAX {
-                return Err(ChangeError::OverLimit { what: "tokens", limit: TOKENS_MAX });
+                return Err(ChangeError::OverLimit {
+                    what: "tokens",
+                    limit: TOKENS_MAX,
+                });
             }
             world.with_token(token.clone());
-            Ok(vec![Body::TokenIssued { token, by: by.clone() }])
+            Ok(vec![Body::TokenIssued {
+                token,
+                by: by.clone(),
+            }])
         })
         .await
     }
@@ -160,13 +178,21 @@ impl Service {
     /// [`ChangeError`] says what does not fit.
     pub async fn revoke_token(&self, id: &TokenId, by: &IdentityId) -> Result<(), ChangeError> {
         self.change(|world| {
-            let token = world.token(id).ok_or_else(|| ChangeError::UnknownToken(id.clone()))?;
+            let token = world
+                .token(id)
+                .ok_or_else(|| ChangeError::UnknownToken(id.clone()))?;
             if token.revoked {
                 return Ok(Vec::new());
             }
-            let revoked = Token { revoked: true, ..token.clone() };
+            let revoked = Token {
+                revoked: true,
+                ..token.clone()
+            };
             world.with_token(revoked);
-            Ok(vec![Body::TokenRevoked { token: id.clone(), by: by.clone() }])
+            Ok(vec![Body::TokenRevoked {
+                token: id.clone(),
+                by: by.clone(),
+            }])
         })
         .await
     }
@@ -183,7 +209,10 @@ impl Service {
     ) -> Result<(), ChangeError> {
         // Nearly always nothing has changed: find out without making anyone wait.
         let world = self.world();
-        if definitions.iter().all(|(action, seen)| world.seen.get(action) == Some(seen)) {
+        if definitions
+            .iter()
+            .all(|(action, seen)| world.seen.get(action) == Some(seen))
+        {
             return Ok(());
         }
         self.change(|world| {
@@ -200,7 +229,12 @@ impl Service {
                     && (pinned != seen || before.is_some())
                 {
                     let server = server.clone();
-                    bodies.push(Body::DefinitionSeen { action, server, pinned, seen });
+                    bodies.push(Body::DefinitionSeen {
+                        action,
+                        server,
+                        pinned,
+                        seen,
+                    });
                 }
             }
             world.quarantined = Arc::new(quarantine(&world.catalogue, &world.seen));
@@ -226,10 +260,13 @@ impl Service {
         &self,
         change: impl FnOnce(&mut World) -> Result<Vec<Body>, ChangeError>,
     ) -> Result<Option<Ticket>, ChangeError> {
-        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _changing = self.keep_changes_out();
         let mut world = World::clone(&self.world());
         let bodies = change(&mut world)?;
-        let entries = bodies.into_iter().map(|body| self.entry(body)).collect::<Result<Vec<_>, _>>()?;
+        let entries = bodies
+            .into_iter()
+            .map(|body| self.entry(body))
+            .collect::<Result<Vec<_>, _>>()?;
         if entries.is_empty() {
             // Nothing that a decision rests on is recorded, yet it may have moved in memory.
             world.version = self.world().version;
@@ -238,7 +275,11 @@ impl Service {
         }
         let reads = vec![(Subject::World, world.version)];
         let writes = vec![Subject::World];
-        let ticket = self.ledger.submit(Proposal { entries, reads, writes })?;
+        let ticket = self.ledger.submit(Proposal {
+            entries,
+            reads,
+            writes,
+        })?;
         world.version += 1;
         self.world.store(Arc::new(world));
         Ok(Some(ticket))
@@ -254,7 +295,10 @@ impl Service {
         };
         let leaf = safeconduct_ledger::encode(&record)
             .map_err(|error| ChangeError::Record(error.to_string().into()))?;
-        Ok(Entry { leaf, attachment: None })
+        Ok(Entry {
+            leaf,
+            attachment: None,
+        })
     }
 }
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use safeconduct_engine::{Facts, Known, Outcome, Understood, decide};
 use safeconduct_model::{
-    ActionName, Entity, IdentityId, Mode, Now, Reason, Record, RecordId, Request,
-    SessionKey, SessionName, SessionRef, Subject as Who, TraceId, Value,
+    ActionName, Entity, IdentityId, Mode, Now, Reason, Record, RecordId, Request, SessionKey,
+    SessionName, SessionRef, Subject as Who, TraceId, Value,
 };
 
 use crate::sessions::{SESSIONS_MAX, Slot, lock};
@@ -51,10 +51,17 @@ impl Service {
     /// [`Unrecorded`] where no record could be made durable: a Deny.
     pub async fn check(&self, check: Check) -> Result<Recorded<Ruling>, Unrecorded> {
         let queued = self.decide_and_queue(check)?;
-        let Queued { ruling, keys, ticket } = queued;
-        self.ledger.durable(ticket).await.map_err(|error| {
-            Unrecorded { reason: Reason::NotRecorded(error.0) }
-        })?;
+        let Queued {
+            ruling,
+            keys,
+            ticket,
+        } = queued;
+        self.ledger
+            .durable(ticket)
+            .await
+            .map_err(|error| Unrecorded {
+                reason: Reason::NotRecorded(error.0),
+            })?;
         if ruling.goes_ahead() {
             self.expect_outcome(&ruling, keys);
         }
@@ -65,9 +72,15 @@ impl Service {
     /// that its decisions are one sequence.
     fn decide_and_queue(&self, check: Check) -> Result<Queued, Unrecorded> {
         let proof = check.subject.authentication();
-        let key = SessionKey { identity: proof.identity.clone(), token: proof.token.clone() };
+        let key = SessionKey {
+            identity: proof.identity.clone(),
+            token: proof.token.clone(),
+        };
         let slot = self.sessions.slot(&key).ok_or(Unrecorded {
-            reason: Reason::OverLimit { what: "the number of sessions", limit: SESSIONS_MAX as u64 },
+            reason: Reason::OverLimit {
+                what: "the number of sessions",
+                limit: SESSIONS_MAX as u64,
+            },
         })?;
         let mut slot = lock(&slot);
         let (keys, began) = self.keys_of(&key, &slot)?;
@@ -75,7 +88,10 @@ impl Service {
         let understood = check.understood;
         let request = Request {
             input_digest: keys.digest(&canonical),
-            session: SessionRef { key, name: check.session_name },
+            session: SessionRef {
+                key,
+                name: check.session_name,
+            },
             subject: check.subject,
             action: check.action,
             resource: check.resource,
@@ -87,35 +103,69 @@ impl Service {
             parent: check.parent,
         };
         for attempt in 1..=ATTEMPTS + 1 {
+            // The last attempt keeps other changes of this process out, so that a stream of them
+            // denies nobody; another process may still win the race.
+            let _alone = (attempt >= ATTEMPTS).then(|| self.keep_changes_out());
             let world = self.world();
-            let now = Now { at: self.clock.now(), decision: self.ids.record("dec") };
+            let now = Now {
+                at: self.clock.now(),
+                decision: self.ids.record("dec"),
+            };
             let outcome = if attempt > ATTEMPTS {
                 contended(&request, &world, &slot, &understood, &self.settings, &now)
             } else {
-                let facts = facts(&request, &world, &slot, &understood, self.settings.calls_max);
+                let facts = facts(
+                    &request,
+                    &world,
+                    &slot,
+                    &understood,
+                    self.settings.calls_max,
+                );
                 decide(&request, &facts, &world.policies, &now)
             };
-            let kept = world.catalogue.entry(&request.action).is_some_and(|e| e.keep_arguments);
-            let sealed = if kept { Some((&*keys, canonical.as_slice())) } else { None };
+            let kept = world
+                .catalogue
+                .entry(&request.action)
+                .is_some_and(|e| e.keep_arguments);
+            let sealed = if kept {
+                Some((&*keys, canonical.as_slice()))
+            } else {
+                None
+            };
             let entries = entries(&outcome, began.as_ref(), sealed)?;
             let mut reads = vec![(Subject::Session(request.session.key.clone()), slot.version)];
             if attempt <= ATTEMPTS {
                 reads.push((Subject::World, world.version));
             }
             let writes = vec![Subject::Session(request.session.key.clone())];
-            match self.ledger.submit(Proposal { entries, reads, writes }) {
+            match self.ledger.submit(Proposal {
+                entries,
+                reads,
+                writes,
+            }) {
                 Ok(ticket) => {
                     slot.advance(&outcome, &keys, ticket, began.is_some(), kept);
                     let expires_at = now.at.plus_ms(self.settings.permit_ttl_ms);
-                    let ruling = Ruling { outcome, request, expires_at };
-                    return Ok(Queued { ruling, keys, ticket });
+                    let ruling = Ruling {
+                        outcome,
+                        request,
+                        expires_at,
+                    };
+                    return Ok(Queued {
+                        ruling,
+                        keys,
+                        ticket,
+                    });
                 }
-                // Another change is between its record and its swap: wait for it to be through.
-                Err(SubmitError::Stale) => self.settle(),
+                // A change may be between its record and its swap: wait for it to be through.
+                Err(SubmitError::Stale) if attempt < ATTEMPTS => drop(self.keep_changes_out()),
+                Err(SubmitError::Stale) => {}
                 Err(error) => return Err(not_recorded(&error)),
             }
         }
-        Err(Unrecorded { reason: Reason::Contended })
+        Err(Unrecorded {
+            reason: Reason::Contended,
+        })
     }
 
     /// The keys of a session: in memory, unwrapped from the ledger, or new; new ones come with
@@ -134,7 +184,10 @@ impl Service {
         if let Some(at) = slot.keys_at {
             let wrapped = self.ledger.attachment(at).map_err(|error| refuse(&error))?;
             if let Some(wrapped) = wrapped {
-                let keys = self.vault.unwrap(key, &wrapped).map_err(|error| refuse(&error))?;
+                let keys = self
+                    .vault
+                    .unwrap(key, &wrapped)
+                    .map_err(|error| refuse(&error))?;
                 return Ok((keys, None));
             }
         }
@@ -144,10 +197,18 @@ impl Service {
             at: self.clock.now(),
             trace: None,
             parent: None,
-            body: safeconduct_model::Body::SessionBegan { session: key.clone() },
+            body: safeconduct_model::Body::SessionBegan {
+                session: key.clone(),
+            },
         };
         let leaf = safeconduct_ledger::encode(&record).map_err(|error| refuse(&error))?;
-        Ok((keys, Some(Entry { leaf, attachment: Some(wrapped) })))
+        Ok((
+            keys,
+            Some(Entry {
+                leaf,
+                attachment: Some(wrapped),
+            }),
+        ))
     }
 }
 
@@ -188,9 +249,9 @@ fn facts<'a>(
     let registered = |id: &IdentityId| world.identities.get(id).map(AsRef::<Known>::as_ref);
     let subject = match &request.subject {
         Who::Caller(_) => None,
-        Who::Asserted { entity, .. } => {
-            IdentityId::new(entity.uid.id.as_str()).ok().and_then(|id| registered(&id))
-        }
+        Who::Asserted { entity, .. } => IdentityId::new(entity.uid.id.as_str())
+            .ok()
+            .and_then(|id| registered(&id)),
     };
     Facts {
         caller: registered(&request.subject.authentication().identity),
@@ -215,7 +276,13 @@ fn contended(
     now: &Now,
 ) -> Outcome {
     let facts = facts(request, world, slot, understood, settings.calls_max);
-    safeconduct_engine::refuse(request, &facts, &world.policies, now, vec![Reason::Contended])
+    safeconduct_engine::refuse(
+        request,
+        &facts,
+        &world.policies,
+        now,
+        vec![Reason::Contended],
+    )
 }
 
 fn entries(
@@ -223,7 +290,9 @@ fn entries(
     began: Option<&Entry>,
     sealed: Option<(&dyn SessionKeys, &[u8])>,
 ) -> Result<Vec<Entry>, Unrecorded> {
-    let refuse = |error: String| Unrecorded { reason: Reason::NotRecorded(error.into()) };
+    let refuse = |error: String| Unrecorded {
+        reason: Reason::NotRecorded(error.into()),
+    };
     let leaf =
         safeconduct_ledger::encode(&outcome.record).map_err(|error| refuse(error.to_string()))?;
     let attachment = match sealed {
@@ -240,5 +309,7 @@ fn entries(
 }
 
 pub(crate) fn not_recorded(error: &SubmitError) -> Unrecorded {
-    Unrecorded { reason: Reason::NotRecorded(error.to_string().into()) }
+    Unrecorded {
+        reason: Reason::NotRecorded(error.to_string().into()),
+    }
 }

@@ -2,9 +2,7 @@
 
 use std::sync::{Arc, PoisonError};
 
-use safeconduct_model::{
-    Body, Edit, Executed, Execution, IdentityId, Record, RecordId, Timestamp,
-};
+use safeconduct_model::{Body, Edit, Executed, Execution, IdentityId, Record, RecordId, Timestamp};
 use thiserror::Error;
 
 use crate::pending::Pending;
@@ -62,7 +60,11 @@ impl Service {
             let asked_here = pending
                 .get(&report.decision)
                 .is_some_and(|pending| pending.asked_by == report.reported_by);
-            if asked_here { pending.remove(&report.decision) } else { None }
+            if asked_here {
+                pending.remove(&report.decision)
+            } else {
+                None
+            }
         };
         let pending = pending.ok_or_else(|| ObserveError::NotPending(report.decision.clone()))?;
         let ticket = self.queue_outcome(&report, &pending)?;
@@ -76,9 +78,15 @@ impl Service {
     ) -> Result<crate::Ticket, ObserveError> {
         let now = self.clock.now();
         let keep = report.result.is_some()
-            && self.world().catalogue.entry(&pending.action).is_some_and(|e| e.keep_result);
+            && self
+                .world()
+                .catalogue
+                .entry(&pending.action)
+                .is_some_and(|e| e.keep_result);
         let keys = pending.keys.as_deref();
-        let digest = keys.zip(report.result.as_deref()).map(|(keys, bytes)| keys.digest(bytes));
+        let digest = keys
+            .zip(report.result.as_deref())
+            .map(|(keys, bytes)| keys.digest(bytes));
         let record = Record {
             id: self.ids.record("out"),
             at: now,
@@ -100,15 +108,19 @@ impl Service {
         let refuse = |error: &dyn std::fmt::Display| ObserveError::Record(error.to_string().into());
         let leaf = safeconduct_ledger::encode(&record).map_err(|error| refuse(&error))?;
         let attachment = match (keep, keys, &report.result) {
-            (true, Some(keys), Some(bytes)) => {
-                Some(keys.seal(&record.id, "result", bytes).map_err(|error| refuse(&error))?)
-            }
+            (true, Some(keys), Some(bytes)) => Some(
+                keys.seal(&record.id, "result", bytes)
+                    .map_err(|error| refuse(&error))?,
+            ),
             _ => None,
         };
         let sealed = attachment.is_some();
         let entries = vec![Entry { leaf, attachment }];
-        let ticket =
-            self.ledger.submit(Proposal { entries, reads: Vec::new(), writes: Vec::new() })?;
+        let ticket = self.ledger.submit(Proposal {
+            entries,
+            reads: Vec::new(),
+            writes: Vec::new(),
+        })?;
         if sealed && let Some(slot) = self.sessions.known(&pending.session) {
             lock(&slot).sealed_at.push(ticket.last);
         }
@@ -175,12 +187,20 @@ impl Service {
 
     /// How many permits wait for their outcome.
     pub fn pending_outcomes(&self) -> usize {
-        self.pending.lock().unwrap_or_else(PoisonError::into_inner).len()
+        self.pending
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .len()
     }
 
     /// Whether a credential still stands at that moment: what a permit is checked against again
     /// when it is performed.
-    pub fn stands(&self, authentication: &safeconduct_model::Authentication, at: Timestamp) -> bool {
-        self.world().stands(&authentication.identity, &authentication.token, at)
+    pub fn stands(
+        &self,
+        authentication: &safeconduct_model::Authentication,
+        at: Timestamp,
+    ) -> bool {
+        self.world()
+            .stands(&authentication.identity, &authentication.token, at)
     }
 }

@@ -20,7 +20,10 @@ pub struct Restore<'a> {
 impl Service {
     /// Begins a fold. Nothing else may use the service meanwhile.
     pub fn restore(&self) -> Restore<'_> {
-        Restore { service: self, world: World::clone(&self.world()) }
+        Restore {
+            service: self,
+            world: World::clone(&self.world()),
+        }
     }
 }
 
@@ -40,7 +43,10 @@ impl Restore<'_> {
             Body::TokenIssued { token, .. } => self.world.with_token(token.clone()),
             Body::TokenRevoked { token, .. } => {
                 if let Some(token) = self.world.token(token) {
-                    let revoked = safeconduct_model::Token { revoked: true, ..token.clone() };
+                    let revoked = safeconduct_model::Token {
+                        revoked: true,
+                        ..token.clone()
+                    };
                     self.world.with_token(revoked);
                 }
             }
@@ -72,7 +78,9 @@ impl Restore<'_> {
     /// Returns how many those were.
     pub fn finish(self) -> usize {
         self.service.world.store(Arc::new(self.world.clone()));
-        let left = self.pending().overdue(Timestamp::from_millis(i64::MAX), usize::MAX);
+        let left = self
+            .pending()
+            .overdue(Timestamp::from_millis(i64::MAX), usize::MAX);
         let count = left.len();
         for (decision, pending) in left {
             self.service.record_unknown(decision, &pending, "restart");
@@ -113,7 +121,10 @@ impl Restore<'_> {
     }
 
     fn pending(&self) -> std::sync::MutexGuard<'_, crate::pending::PendingPermits> {
-        self.service.pending.lock().unwrap_or_else(PoisonError::into_inner)
+        self.service
+            .pending
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn slot(&self, key: &SessionKey, change: impl FnOnce(&mut crate::sessions::Slot)) {

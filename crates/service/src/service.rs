@@ -1,6 +1,6 @@
 //! The decision point: its state, and what it is made of.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 use safeconduct_model::SessionKey;
@@ -22,7 +22,11 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { calls_max: 10_000, permit_ttl_ms: 30_000, outcome_deadline_ms: 900_000 }
+        Self {
+            calls_max: 10_000,
+            permit_ttl_ms: 30_000,
+            outcome_deadline_ms: 900_000,
+        }
     }
 }
 
@@ -55,7 +59,12 @@ pub struct Service {
 impl Service {
     /// A decision point over that world. [`Service::restore`] comes next, before any request.
     pub fn new(ports: Ports, settings: Settings, world: World) -> Self {
-        let Ports { ledger, vault, clock, ids } = ports;
+        let Ports {
+            ledger,
+            vault,
+            clock,
+            ids,
+        } = ports;
         Self {
             ledger,
             vault,
@@ -93,7 +102,10 @@ impl Service {
     pub fn session(&self, key: &SessionKey) -> Option<SessionView> {
         let slot = self.sessions.known(key)?;
         let session = lock(&slot).session.clone();
-        Some(SessionView { key: key.clone(), session })
+        Some(SessionView {
+            key: key.clone(),
+            session,
+        })
     }
 
     /// How many sessions are in memory.
@@ -101,8 +113,8 @@ impl Service {
         self.sessions.len()
     }
 
-    /// Waits until a world change that is under way is through.
-    pub(crate) fn settle(&self) {
-        drop(self.changing.lock().unwrap_or_else(PoisonError::into_inner));
+    /// Waits until a world change that is under way is through, and lets no other begin.
+    pub(crate) fn keep_changes_out(&self) -> MutexGuard<'_, ()> {
+        self.changing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -35,13 +35,16 @@ impl Sessions {
         if let Some(slot) = slots.get(key) {
             return Some(Arc::clone(slot));
         }
-        (slots.len() < SESSIONS_MAX)
-            .then(|| Arc::clone(slots.entry(key.clone()).or_default()))
+        (slots.len() < SESSIONS_MAX).then(|| Arc::clone(slots.entry(key.clone()).or_default()))
     }
 
     /// The slot of that session, where there is one.
     pub(crate) fn known(&self, key: &SessionKey) -> Option<Arc<Mutex<Slot>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(key)
+            .cloned()
     }
 
     /// How many there are.

@@ -114,7 +114,10 @@ impl World {
 
     /// Takes an identity in, as policies will see it.
     pub(crate) fn with_identity(&mut self, identity: Identity) -> Result<(), NameError> {
-        let known = Known { entity: entity_of(&identity, &self.vocabulary)?, identity };
+        let known = Known {
+            entity: entity_of(&identity, &self.vocabulary)?,
+            identity,
+        };
         Arc::make_mut(&mut self.identities).insert(known.identity.id.clone(), Arc::new(known));
         Ok(())
     }
@@ -133,7 +136,10 @@ impl World {
 pub fn entity_of(identity: &Identity, vocabulary: &Vocabulary) -> Result<Entity, NameError> {
     let namespace = vocabulary.namespace();
     let ty = EntityType::new(format!("{namespace}::{}", identity.kind.entity_type()))?;
-    let uid = EntityRef { ty, id: EntityId::new(identity.id.shared())? };
+    let uid = EntityRef {
+        ty,
+        id: EntityId::new(identity.id.shared())?,
+    };
     let mut attributes = BTreeMap::from([
         (Arc::from("kind"), Value::from(identity.kind.as_str())),
         (Arc::from("status"), Value::from(identity.status.as_str())),
@@ -145,8 +151,19 @@ pub fn entity_of(identity: &Identity, vocabulary: &Vocabulary) -> Result<Entity,
         attributes.insert("environment".into(), Value::from(environment.as_str()));
     }
     let group = |name: &String| {
-        Ok(EntityRef { ty: vocabulary.group().clone(), id: EntityId::new(name.as_str())? })
+        Ok(EntityRef {
+            ty: vocabulary.group().clone(),
+            id: EntityId::new(name.as_str())?,
+        })
     };
-    let ancestors = identity.groups.iter().map(group).collect::<Result<_, NameError>>()?;
-    Ok(Entity { uid, attributes, ancestors })
+    let ancestors = identity
+        .groups
+        .iter()
+        .map(group)
+        .collect::<Result<_, NameError>>()?;
+    Ok(Entity {
+        uid,
+        attributes,
+        ancestors,
+    })
 }

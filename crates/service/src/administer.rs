@@ -1,0 +1,219 @@
+//! Use-case: may this identity do that in the administration of Safeconduct itself? Our own
+//! policies answer, through the same evaluation as everyone else's.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use safeconduct_model::{
+    ActionName, Assurance, Decision, Digest, Effect, Entity, EntityRef, Identity, IdentityKind,
+    Integrity, Method, NameError, Role, Tier, Timestamp, Value,
+};
+use safeconduct_policy::{
+    ActionSituation, AdditionalArguments, IdentitySituation, Naming, Policies, Question,
+    SessionSituation, Situation, SourceFile, Sources,
+};
+use safeconduct_session::Session;
+use thiserror::Error;
+
+/// The policies, as they stand in the source tree.
+const POLICIES: &str = include_str!("../../../policies/admin/admin.cedar");
+
+/// Their namespace.
+const NAMESPACE: &str = "Administration";
+
+macro_rules! operations {
+    ($($(#[$doc:meta])* $name:ident = $word:literal,)*) => {
+        /// Everything that a caller of the administration API can do.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Operation {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl Operation {
+            /// Every operation, by word.
+            pub const ALL: &[Self] = &[$(Self::$name),*];
+
+            /// The word for it in policies, in the API's description and in messages.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $word),* }
+            }
+        }
+    };
+}
+
+operations! {
+    /// Ask for a decision.
+    AccessEvaluate = "access.evaluate",
+    /// Ask for many.
+    AccessEvaluateBatch = "access.evaluate_batch",
+    /// List the catalogue and what is quarantined.
+    CatalogueList = "catalogue.list",
+    /// Register or change an identity that has no role and gets none.
+    IdentitiesChange = "identities.change",
+    /// Register or change an identity that has a role or gets one.
+    IdentitiesChangePrivileged = "identities.change_privileged",
+    /// List identities.
+    IdentitiesList = "identities.list",
+    /// Read one identity.
+    IdentitiesShow = "identities.show",
+    /// Read the newest checkpoint.
+    LogCheckpoint = "log.checkpoint",
+    /// Follow the ledger.
+    LogTail = "log.tail",
+    /// Say what happened to a permitted action.
+    OutcomesReport = "outcomes.report",
+    /// Load policies and catalogue again.
+    PoliciesReload = "policies.reload",
+    /// Read how the policies stand.
+    PoliciesShow = "policies.show",
+    /// Search the records.
+    RecordsQuery = "records.query",
+    /// Read one record.
+    RecordsShow = "records.show",
+    /// Erase the values of a session.
+    SessionsErase = "sessions.erase",
+    /// Read the state of a session.
+    SessionsShow = "sessions.show",
+    /// Issue a token of an identity that has no role.
+    TokensIssue = "tokens.issue",
+    /// Issue a token of an identity that has a role.
+    TokensIssuePrivileged = "tokens.issue_privileged",
+    /// List tokens.
+    TokensList = "tokens.list",
+    /// Take a token back.
+    TokensRevoke = "tokens.revoke",
+    /// Read how the upstreams stand.
+    UpstreamsList = "upstreams.list",
+    /// Learn who one is.
+    Whoami = "whoami",
+}
+
+/// Our fault: the embedded policies cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum AdministrationError {
+    /// They do not load.
+    #[error("the policies of our own administration do not load: {0}")]
+    Policies(String),
+    /// One of our words is no name.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// A question to them cannot be asked.
+    #[error("the policies of our own administration cannot be asked about `{operation}`: {problem}")]
+    Question {
+        /// About what.
+        operation: &'static str,
+        /// Why not.
+        problem: String,
+    },
+}
+
+/// What matters of an identity here: nothing else can change an answer.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Standing {
+    kind: IdentityKind,
+    roles: BTreeSet<Role>,
+    enforcement_point: bool,
+}
+
+/// The answers of our own policies to every question there is, worked out once.
+#[derive(Debug, Clone)]
+pub struct Administration {
+    permitted: BTreeMap<Standing, BTreeSet<Operation>>,
+}
+
+impl Administration {
+    /// Loads the embedded policies and asks them everything.
+    ///
+    /// # Errors
+    /// [`AdministrationError`]: a fault of ours, which a test would have found.
+    pub fn load() -> Result<Self, AdministrationError> {
+        let policies = policies()?;
+        let mut permitted = BTreeMap::new();
+        for standing in standings() {
+            let mut operations = BTreeSet::new();
+            for operation in Operation::ALL {
+                if ask(&policies, &standing, *operation)? {
+                    operations.insert(*operation);
+                }
+            }
+            permitted.insert(standing, operations);
+        }
+        Ok(Self { permitted })
+    }
+
+    /// Whether that identity may do that. Its status is not looked at: a token of an identity
+    /// that is not active proves nothing.
+    pub fn permits(&self, identity: &Identity, operation: Operation) -> bool {
+        let standing = Standing {
+            kind: identity.kind,
+            roles: identity.roles.clone(),
+            enforcement_point: identity.pep.is_some(),
+        };
+        self.permitted.get(&standing).is_some_and(|operations| operations.contains(&operation))
+    }
+}
+
+/// Every standing that an identity can have.
+fn standings() -> impl Iterator<Item = Standing> {
+    let role_sets = (0..1_u32 << Role::ALL.len()).map(|bits| {
+        let held = Role::ALL.into_iter().enumerate().filter(move |(bit, _)| bits >> bit & 1 == 1);
+        held.map(|(_, role)| role).collect::<BTreeSet<_>>()
+    });
+    role_sets.flat_map(|roles| {
+        IdentityKind::ALL.into_iter().flat_map(move |kind| {
+            let roles = roles.clone();
+            [false, true].map(|enforcement_point| {
+                Standing { kind, roles: roles.clone(), enforcement_point }
+            })
+        })
+    })
+}
+
+fn policies() -> Result<Policies, AdministrationError> {
+    let actions = Operation::ALL.iter().map(|operation| ActionName::new(operation.as_str()));
+    let sources = Sources {
+        policies: vec![SourceFile::new("admin.cedar", POLICIES)],
+        naming: Naming { namespace: NAMESPACE.into(), ..Naming::default() },
+        actions: actions.map(|name| Ok((name?, None))).collect::<Result<_, NameError>>()?,
+        ..Sources::default()
+    };
+    Policies::load(&sources).map_err(|error| AdministrationError::Policies(error.to_string()))
+}
+
+fn ask(
+    policies: &Policies,
+    standing: &Standing,
+    operation: Operation,
+) -> Result<bool, AdministrationError> {
+    let name = |ty: &str, id: &str| EntityRef::new(format!("{NAMESPACE}::{ty}"), id);
+    let groups = standing
+        .roles
+        .iter()
+        .map(|role| role.as_str())
+        .chain(standing.enforcement_point.then_some("enforcement_point"))
+        .chain(["anyone"]);
+    let principal = Entity {
+        uid: name(standing.kind.entity_type(), "caller")?,
+        attributes: BTreeMap::new(),
+        ancestors: groups.map(|group| name("Group", group)).collect::<Result<_, _>>()?,
+    };
+    let session = Session::default();
+    let question = Question {
+        principal: &principal,
+        action: &ActionName::new(operation.as_str())?,
+        resource: &Entity::bare(name("Server", "safeconduct")?),
+        input: &Value::object::<&str>([]),
+        additional: AdditionalArguments::Refused,
+        situation: &situation(&session),
+    };
+    let answer = policies.evaluate(&question).map_err(|error| AdministrationError::Question {
+        operation: operation.as_str(),
+        problem: error.to_string(),
+    })?;
+    Ok(answer.enforced.decision() == Decision::Permit)
+}
+
+/// Nothing of it is looked at by the embedded policies: their answers are worked out before
+/// anyone asks.
+const fn situation(session: &Session) -> Situation<'_> {
+    todo_fill(session)
+}

@@ -1,0 +1,599 @@
+//! The use-cases over ports in memory: what holds however the records are kept.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test that cannot go on fails"
+)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use safeconduct_ledger::decode;
+use safeconduct_model::{Subject, *};
+use safeconduct_policy::{SourceFile, Sources, load};
+use safeconduct_service::memory::{MemoryClock, MemoryLedger, ports};
+use safeconduct_service::*;
+
+const POLICIES: &str = r#"
+@id("reads") permit (principal, action == Safeconduct::Action::"files.read", resource);
+@id("redacted") @obligation("redact:$.ssn")
+permit (principal, action == Safeconduct::Action::"files.show", resource);
+@id("ask") @requestable("approvers=principal.owner; quorum=1; ttl=15m") @message("ask a person")
+forbid (principal, action == Safeconduct::Action::"files.move", resource);
+"#;
+
+fn name<T, E: std::fmt::Debug>(made: Result<T, E>) -> T {
+    made.unwrap()
+}
+
+fn entry(tool: &str) -> ActionEntry {
+    ActionEntry {
+        name: name(ActionName::new(format!("files.{tool}"))),
+        server: Some(name(ServerName::new("files"))),
+        tier: Tier::Low,
+        effect: Effect::Read,
+        guessed: false,
+        integrity: Integrity::Untrusted,
+        confidentiality: Confidentiality::Internal,
+        resources: Vec::new(),
+        definition: Some(Digest::from_bytes([1; 32])),
+        additional_arguments: true,
+        keep_arguments: true,
+        keep_result: true,
+    }
+}
+
+fn catalogue() -> Catalogue {
+    let entries = ["read", "show", "move"].map(entry);
+    Catalogue {
+        actions: entries.into_iter().map(|e| (e.name.clone(), e)).collect(),
+    }
+}
+
+fn policies(text: &str) -> Arc<safeconduct_policy::Policies> {
+    let sources = Sources {
+        policies: vec![SourceFile::new("p.cedar", text)],
+        servers: vec![name(ServerName::new("files"))],
+        actions: catalogue()
+            .actions
+            .into_values()
+            .map(|entry| (entry.name, entry.server))
+            .collect(),
+        ..Sources::default()
+    };
+    Arc::new(load(&sources).unwrap().policies)
+}
+
+fn world(text: &str) -> World {
+    let vocabulary = Arc::new(Vocabulary::new("Safeconduct").unwrap());
+    let digest = Digest::from_bytes([9; 32]);
+    World::new(policies(text), Arc::new(catalogue()), digest, vocabulary)
+}
+
+struct Bench {
+    service: Arc<Service>,
+    ledger: Arc<MemoryLedger>,
+    clock: Arc<MemoryClock>,
+}
+
+async fn bench(settings: Settings) -> Bench {
+    let (ports, ledger, clock) = ports();
+    let service = Arc::new(Service::new(ports, settings, world(POLICIES)));
+    service
+        .change_identity(agent("agent"), &me())
+        .await
+        .unwrap();
+    Bench {
+        service,
+        ledger,
+        clock,
+    }
+}
+
+fn me() -> IdentityId {
+    name(IdentityId::new("admin"))
+}
+
+fn agent(id: &str) -> Identity {
+    Identity {
+        id: name(IdentityId::new(id)),
+        kind: IdentityKind::Agent,
+        status: IdentityStatus::Active,
+        owner: Some(name(IdentityId::new("alice"))),
+        fallback_owner: Some(name(IdentityId::new("bob"))),
+        environment: None,
+        groups: BTreeSet::new(),
+        pep: None,
+        roles: BTreeSet::new(),
+    }
+}
+
+fn proof(identity: &str, token: &str) -> Authentication {
+    Authentication {
+        identity: name(IdentityId::new(identity)),
+        token: name(TokenId::new(token)),
+        method: Method::ApiKey,
+        assurance: Assurance::Low,
+        at: Timestamp::default(),
+    }
+}
+
+fn check(tool: &str) -> Check {
+    Check {
+        subject: Subject::Caller(proof("agent", "t1")),
+        action: name(ActionName::new(format!("files.{tool}"))),
+        resource: None,
+        input: Value::object([("path", Value::from("/a"))]),
+        asserted: None,
+        session_name: None,
+        pep: name(IdentityId::new("gateway:files")),
+        mode: Mode::Enforce,
+        trace: None,
+        parent: None,
+        understood: Understood::Only(BTreeSet::from(["redact".into()])),
+    }
+}
+
+fn records(ledger: &MemoryLedger) -> Vec<Record> {
+    ledger
+        .entries()
+        .iter()
+        .map(|entry| decode(&entry.leaf).unwrap())
+        .collect()
+}
+
+fn decided(ledger: &MemoryLedger) -> Vec<Decided> {
+    let bodies = records(ledger).into_iter().map(|record| record.body);
+    bodies
+        .filter_map(|body| match body {
+            Body::Decided(decided) => Some(*decided),
+            _ => None,
+        })
+        .collect()
+}
+
+fn codes(outcome: &Outcome) -> Vec<&'static str> {
+    outcome.reasons.iter().map(Reason::code).collect()
+}
+
+#[tokio::test]
+async fn a_permit_is_recorded_with_its_reasons() {
+    let bench = bench(Settings::default()).await;
+    let ruling = bench.service.check(check("read")).await.unwrap();
+    assert_eq!(ruling.value().outcome.decision, Decision::Permit);
+    let decided = decided(&bench.ledger).pop().unwrap();
+    assert_eq!(decided.sequence, 1);
+    assert_eq!(
+        decided.reasons[0].policy.as_ref().unwrap().id.as_str(),
+        "reads"
+    );
+    assert_eq!(
+        decided.principal.to_string(),
+        "Safeconduct::Agent::\"agent\""
+    );
+    assert_eq!(
+        decided.resources[0].to_string(),
+        "Safeconduct::Server::\"files\""
+    );
+}
+
+#[tokio::test]
+async fn a_requestable_forbid_makes_a_requestable_deny() {
+    let bench = bench(Settings::default()).await;
+    let outcome = bench
+        .service
+        .check(check("move"))
+        .await
+        .unwrap()
+        .into_value()
+        .outcome;
+    assert_eq!(outcome.decision, Decision::Deny);
+    assert_eq!(outcome.requestable.unwrap().ttl_s, 900);
+    assert_eq!(outcome.reasons[0].message(), "ask a person");
+}
+
+#[tokio::test]
+async fn what_nobody_knows_is_denied_and_recorded() {
+    let bench = bench(Settings::default()).await;
+    let mut unknown = check("read");
+    unknown.action = name(ActionName::new("files.none"));
+    let outcome = bench
+        .service
+        .check(unknown)
+        .await
+        .unwrap()
+        .into_value()
+        .outcome;
+    assert_eq!(codes(&outcome), ["unknown_action"]);
+    let mut stranger = check("read");
+    stranger.subject = Subject::Caller(proof("stranger", "t"));
+    let outcome = bench
+        .service
+        .check(stranger)
+        .await
+        .unwrap()
+        .into_value()
+        .outcome;
+    assert_eq!(codes(&outcome), ["unknown_identity"]);
+    assert_eq!(decided(&bench.ledger).len(), 2);
+}
+
+#[tokio::test]
+async fn an_obligation_that_the_enforcement_point_does_not_know_is_a_deny() {
+    let bench = bench(Settings::default()).await;
+    let permitted = bench
+        .service
+        .check(check("show"))
+        .await
+        .unwrap()
+        .into_value()
+        .outcome;
+    assert_eq!(permitted.obligations, [Obligation::parse("redact:$.ssn")]);
+    let mut ignorant = check("show");
+    ignorant.understood = Understood::Only(BTreeSet::new());
+    let denied = bench
+        .service
+        .check(ignorant)
+        .await
+        .unwrap()
+        .into_value()
+        .outcome;
+    assert_eq!(codes(&denied), ["unknown_obligation"]);
+    assert!(denied.obligations.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn parallel_calls_of_a_session_are_one_sequence() {
+    let bench = bench(Settings::default()).await;
+    let calls: Vec<_> = (0..64)
+        .map(|n| {
+            let service = Arc::clone(&bench.service);
+            let mut check = check("read");
+            check.session_name = Some(name(SessionName::new(format!("part {}", n % 3))));
+            tokio::spawn(async move { service.check(check).await.unwrap() })
+        })
+        .collect();
+    for call in calls {
+        assert_eq!(
+            call.await.unwrap().value().outcome.decision,
+            Decision::Permit
+        );
+    }
+    let sequences: Vec<_> = decided(&bench.ledger).iter().map(|d| d.sequence).collect();
+    assert_eq!(sequences, (1..=64).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_change_of_the_world_is_never_missed_and_denies_nobody() {
+    let bench = bench(Settings::default()).await;
+    let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let changing = {
+        let (service, stop) = (Arc::clone(&bench.service), Arc::clone(&stop));
+        tokio::spawn(async move {
+            let mut n = 0_u32;
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                n += 1;
+                service
+                    .change_identity(agent(&format!("other{n}")), &me())
+                    .await
+                    .unwrap();
+                tokio::task::yield_now().await;
+            }
+        })
+    };
+    for _ in 0..500 {
+        let outcome = bench
+            .service
+            .check(check("read"))
+            .await
+            .unwrap()
+            .into_value()
+            .outcome;
+        assert_eq!(outcome.decision, Decision::Permit);
+    }
+    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    changing.await.unwrap();
+    let mut suspended = agent("agent");
+    suspended.status = IdentityStatus::Suspended;
+    bench
+        .service
+        .change_identity(suspended, &me())
+        .await
+        .unwrap();
+    let outcome = bench
+        .service
+        .check(check("read"))
+        .await
+        .unwrap()
+        .into_value()
+        .outcome;
+    assert_eq!(codes(&outcome), ["identity_not_active"]);
+}
+
+#[tokio::test]
+async fn a_session_name_sheds_no_budget_and_another_token_is_another_session() {
+    let settings = Settings {
+        calls_max: 2,
+        ..Settings::default()
+    };
+    let bench = bench(settings).await;
+    for part in ["a", "b"] {
+        let mut check = check("read");
+        check.session_name = Some(name(SessionName::new(part)));
+        let outcome = bench
+            .service
+            .check(check)
+            .await
+            .unwrap()
+            .into_value()
+            .outcome;
+        assert_eq!(outcome.decision, Decision::Permit);
+    }
+    let mut third = check("read");
+    third.session_name = Some(name(SessionName::new("c")));
+    let outcome = bench
+        .service
+        .check(third)
+        .await
+        .unwrap()
+        .into_value()
+        .outcome;
+    assert_eq!(codes(&outcome), ["budget_spent"]);
+    let mut other = check("read");
+    other.subject = Subject::Caller(proof("agent", "t2"));
+    let outcome = bench
+        .service
+        .check(other)
+        .await
+        .unwrap()
+        .into_value()
+        .outcome;
+    assert_eq!(outcome.decision, Decision::Permit);
+}
+
+#[tokio::test]
+async fn a_ledger_that_fails_is_a_deny() {
+    let bench = bench(Settings::default()).await;
+    bench.ledger.fail("no space left on device");
+    let unrecorded = bench.service.check(check("read")).await.unwrap_err();
+    assert_eq!(unrecorded.reason.code(), "not_recorded");
+    assert!(matches!(bench.service.health(), LedgerHealth::Failed(_)));
+}
+
+fn report(decision: &RecordId, by: &str) -> Report {
+    Report {
+        decision: decision.clone(),
+        reported_by: name(IdentityId::new(by)),
+        execution: Execution::Succeeded,
+        duration_ms: Some(3),
+        result: Some(b"{}".to_vec()),
+        detail: None,
+        edits: Vec::new(),
+    }
+}
+
+#[tokio::test]
+async fn only_the_enforcement_point_that_asked_reports_and_only_once() {
+    let bench = bench(Settings::default()).await;
+    let ruling = bench.service.check(check("read")).await.unwrap();
+    let decision = ruling.value().decision().clone();
+    let foreign = bench.service.observe(report(&decision, "agent")).await;
+    assert!(matches!(foreign, Err(ObserveError::NotPending(_))));
+    bench
+        .service
+        .observe(report(&decision, "gateway:files"))
+        .await
+        .unwrap();
+    let twice = bench
+        .service
+        .observe(report(&decision, "gateway:files"))
+        .await;
+    assert!(matches!(twice, Err(ObserveError::NotPending(_))));
+    let last = records(&bench.ledger).pop().unwrap();
+    assert_eq!(last.parent, Some(decision));
+}
+
+#[tokio::test]
+async fn an_outcome_that_never_comes_is_unknown() {
+    let bench = bench(Settings::default()).await;
+    bench.service.check(check("read")).await.unwrap();
+    assert_eq!(bench.service.sweep(), 0);
+    bench.clock.set(Timestamp::from_millis(
+        Settings::default().outcome_deadline_ms,
+    ));
+    assert_eq!(bench.service.sweep(), 1);
+    let Body::Executed(executed) = records(&bench.ledger).pop().unwrap().body else {
+        panic!("no outcome")
+    };
+    assert_eq!(executed.execution, Execution::Unknown);
+    assert_eq!(executed.detail.as_deref(), Some("never_reported"));
+}
+
+#[tokio::test]
+async fn a_changed_definition_is_quarantined_until_it_is_as_approved_again() {
+    let bench = bench(Settings::default()).await;
+    let server = name(ServerName::new("files"));
+    let seen = |byte| {
+        vec![(
+            name(ActionName::new("files.read")),
+            Digest::from_bytes([byte; 32]),
+        )]
+    };
+    bench
+        .service
+        .definitions_seen(&server, seen(1))
+        .await
+        .unwrap();
+    assert_eq!(
+        bench
+            .service
+            .check(check("read"))
+            .await
+            .unwrap()
+            .value()
+            .outcome
+            .decision,
+        Decision::Permit
+    );
+    bench
+        .service
+        .definitions_seen(&server, seen(2))
+        .await
+        .unwrap();
+    let outcome = bench
+        .service
+        .check(check("read"))
+        .await
+        .unwrap()
+        .into_value()
+        .outcome;
+    assert_eq!(codes(&outcome), ["quarantined"]);
+    assert!(
+        !bench
+            .service
+            .may_see(&proof("agent", "t1"), &name(ActionName::new("files.read")))
+    );
+    bench
+        .service
+        .definitions_seen(&server, seen(1))
+        .await
+        .unwrap();
+    let outcome = bench
+        .service
+        .check(check("read"))
+        .await
+        .unwrap()
+        .into_value()
+        .outcome;
+    assert_eq!(outcome.decision, Decision::Permit);
+    let seen = records(&bench.ledger);
+    let kinds: Vec<_> = seen
+        .iter()
+        .filter(|r| r.body.kind() == "definition_seen")
+        .collect();
+    assert_eq!(kinds.len(), 2);
+}
+
+#[tokio::test]
+async fn tokens_are_known_by_their_digest_until_they_end() {
+    let bench = bench(Settings::default()).await;
+    let token = Token {
+        id: name(TokenId::new("tok_1")),
+        identity: name(IdentityId::new("agent")),
+        digest: token_digest("secret"),
+        issued_at: Timestamp::default(),
+        expires_at: Timestamp::from_millis(1000),
+        revoked: false,
+    };
+    bench.service.register_token(token, &me()).await.unwrap();
+    assert_eq!(
+        bench
+            .service
+            .authenticate("secret")
+            .unwrap()
+            .identity
+            .as_str(),
+        "agent"
+    );
+    assert_eq!(
+        bench.service.authenticate("other"),
+        Err(AuthenticateError::Unknown)
+    );
+    bench.clock.set(Timestamp::from_millis(1000));
+    assert_eq!(
+        bench.service.authenticate("secret"),
+        Err(AuthenticateError::Expired)
+    );
+    bench.clock.set(Timestamp::from_millis(0));
+    bench
+        .service
+        .revoke_token(&name(TokenId::new("tok_1")), &me())
+        .await
+        .unwrap();
+    assert_eq!(
+        bench.service.authenticate("secret"),
+        Err(AuthenticateError::Revoked)
+    );
+    assert!(
+        !bench
+            .service
+            .stands(&proof("agent", "tok_1"), Timestamp::default())
+    );
+}
+
+#[tokio::test]
+async fn the_records_give_the_same_state_again() {
+    let bench = bench(Settings::default()).await;
+    for tool in ["read", "show", "move", "read"] {
+        bench.service.check(check(tool)).await.unwrap();
+    }
+    let key = SessionKey {
+        identity: name(IdentityId::new("agent")),
+        token: name(TokenId::new("t1")),
+    };
+    let before = bench.service.session(&key).unwrap();
+
+    let (ports, ledger, _) = ports();
+    let again = Service::new(ports, Settings::default(), world(POLICIES));
+    let mut restore = again.restore();
+    for (sequence, entry) in bench.ledger.entries().iter().enumerate() {
+        let sealed = if entry.attachment.is_some() {
+            Attachment::Present
+        } else {
+            Attachment::Absent
+        };
+        restore
+            .apply(sequence as u64, &decode(&entry.leaf).unwrap(), sealed)
+            .unwrap();
+    }
+    assert_eq!(restore.finish(), 3, "three permits had no outcome");
+    assert_eq!(again.session(&key).unwrap(), before);
+    let identities: BTreeMap<_, _> = again
+        .world()
+        .identities()
+        .map(|i| (i.id.clone(), i.clone()))
+        .collect();
+    assert_eq!(identities.len(), 1);
+    let unknown = records(&ledger);
+    assert!(unknown.iter().all(|record| matches!(&record.body, Body::Executed(executed)
+        if executed.execution == Execution::Unknown && executed.detail.as_deref() == Some("restart"))));
+}
+
+#[tokio::test]
+async fn erased_values_are_gone_and_the_leaves_stay() {
+    let bench = bench(Settings::default()).await;
+    bench.service.check(check("read")).await.unwrap();
+    let before = bench.ledger.entries();
+    let key = SessionKey {
+        identity: name(IdentityId::new("agent")),
+        token: name(TokenId::new("t1")),
+    };
+    assert_eq!(bench.service.erase(&key, &me()).await.unwrap(), 2);
+    let after = bench.ledger.entries();
+    for (was, is) in before.iter().zip(&after) {
+        assert_eq!(was.leaf, is.leaf);
+        assert_eq!(is.attachment, None);
+    }
+    assert_eq!(
+        records(&bench.ledger).pop().unwrap().body.kind(),
+        "values_erased"
+    );
+    let outcome = bench
+        .service
+        .check(check("read"))
+        .await
+        .unwrap()
+        .into_value()
+        .outcome;
+    assert_eq!(outcome.decision, Decision::Permit);
+}
+
+#[tokio::test]
+async fn what_is_no_person_needs_owners() {
+    let bench = bench(Settings::default()).await;
+    let mut orphan = agent("orphan");
+    orphan.fallback_owner = None;
+    let refused = bench.service.change_identity(orphan, &me()).await;
+    assert!(matches!(refused, Err(ChangeError::NoOwner(_))));
+}
