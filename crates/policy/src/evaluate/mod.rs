@@ -9,6 +9,9 @@ mod condition;
 mod index;
 mod scope;
 
+#[cfg(test)]
+mod equality;
+
 use std::collections::HashSet;
 use std::sync::Arc;
 

@@ -1,0 +1,618 @@
+//! Holds the index and our use of Cedar's evaluator equal to Cedar's public `Authorizer`: the
+//! same decision, the same determining policies, the same errors.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::{Arc, LazyLock};
+
+use cedar_policy::{
+    Authorizer, Context, Entities, Entity as PublicEntity, EntityUid, Policy, PolicyId, PolicySet,
+    Request, RestrictedExpression, SlotId, Template,
+};
+use cedar_policy_core::{ast, parser};
+use proptest::prelude::*;
+use safeconduct_model::{
+    ActionName, Assurance, Decision, Digest, Effect, Entity, EntityRef, IdentityKind, Integrity,
+    Method, PolicyRef, Span, Tier, Timestamp, Value,
+};
+
+use super::{Applied, Condition, Question};
+use crate::annotations::PolicyMode;
+use crate::policies::{Policies, PolicyInfo, Statement};
+use crate::schema::Schema;
+use crate::{
+    ActionSituation, AdditionalArguments, IdentitySituation, SessionSituation, Situation,
+    SourceFile, Sources,
+};
+
+static SCHEMA: LazyLock<Arc<Schema>> = LazyLock::new(|| {
+    let schema = r#"
+        entity Team in [Team] { level: Long };
+        entity Person in [Team] { age?: Long, name?: String, boss?: Person };
+        entity Folder in [Folder];
+        entity Doc in [Folder] { owner?: Person, size?: Long };
+        action all;
+        action some in [all];
+        type Asked = { input: { n?: Long, s?: String } };
+        action read in [some] appliesTo {
+            principal: [Person, Team], resource: [Doc, Folder], context: Asked
+        };
+        action write in [all] appliesTo {
+            principal: [Person, Team], resource: [Doc, Folder], context: Asked
+        };
+        action admin appliesTo {
+            principal: [Person, Team], resource: [Doc, Folder], context: Asked
+        };
+    "#;
+    let sources = Sources {
+        schemas: vec![SourceFile::new("test.cedarschema", schema)],
+        ..Sources::default()
+    };
+    let mut problems = Vec::new();
+    Arc::new(Schema::build(&sources, &mut problems).unwrap_or_else(|| panic!("{problems:?}")))
+});
+
+/// A policy, and what fills its slots.
+#[derive(Debug, Clone)]
+struct Written {
+    text: String,
+    principal: Option<String>,
+    resource: Option<String>,
+}
+
+fn entity(ty: &'static str, count: usize) -> impl Strategy<Value = String> {
+    (0..count).prop_map(move |n| format!("{ty}::\"{ty}{n}\""))
+}
+
+fn who() -> impl Strategy<Value = String> {
+    prop_oneof![entity("Person", 4), entity("Team", 4)]
+}
+
+fn what() -> impl Strategy<Value = String> {
+    prop_oneof![entity("Doc", 4), entity("Folder", 4)]
+}
+
+fn action() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(vec!["read", "write", "admin", "all", "some"])
+}
+
+/// A constraint with its text and what fills its slot.
+fn side(
+    name: &'static str,
+    types: [&'static str; 2],
+    named: impl Strategy<Value = String> + Clone + 'static,
+) -> impl Strategy<Value = (String, Option<String>)> {
+    let ty = prop::sample::select(types.to_vec());
+    prop_oneof![
+        2 => Just((name.to_owned(), None)),
+        2 => named.clone().prop_map(move |e| (format!("{name} == {e}"), None)),
+        3 => named.clone().prop_map(move |e| (format!("{name} in {e}"), None)),
+        1 => ty.clone().prop_map(move |t| (format!("{name} is {t}"), None)),
+        2 => (ty.clone(), named.clone())
+            .prop_map(move |(t, e)| (format!("{name} is {t} in {e}"), None)),
+        1 => named.clone().prop_map(move |e| (format!("{name} == ?{name}"), Some(e))),
+        1 => named.clone().prop_map(move |e| (format!("{name} in ?{name}"), Some(e))),
+        1 => (ty, named).prop_map(move |(t, e)| (format!("{name} is {t} in ?{name}"), Some(e))),
+    ]
+}
+
+fn actions() -> impl Strategy<Value = String> {
+    prop_oneof![
+        Just("action".to_owned()),
+        action().prop_map(|a| format!("action == Action::\"{a}\"")),
+        action().prop_map(|a| format!("action in Action::\"{a}\"")),
+        prop::collection::vec(action(), 1..4).prop_map(|list| {
+            let list: Vec<_> = list.iter().map(|a| format!("Action::\"{a}\"")).collect();
+            format!("action in [{}]", list.join(", "))
+        }),
+    ]
+}
+
+/// Conditions that are true, false and wrong in many ways.
+fn condition() -> impl Strategy<Value = String> {
+    let leaf = prop_oneof![
+        Just("true".to_owned()),
+        Just("false".to_owned()),
+        Just("principal has age && principal.age > 3".to_owned()),
+        Just("principal.age > 3".to_owned()),
+        Just("principal.boss.age < 5".to_owned()),
+        Just("resource.owner == principal".to_owned()),
+        Just("resource has owner && resource.owner.name like \"P*\"".to_owned()),
+        Just("context.input.n + 9223372036854775807 > 0".to_owned()),
+        Just("context.input has n && context.input.n == 2".to_owned()),
+        Just("context.input.s == \"x\"".to_owned()),
+        Just("context.session.steps == 3 && context.session.denials < 2".to_owned()),
+        Just("context.session.actions.contains(\"read\")".to_owned()),
+        Just("context has session && context.session has actions".to_owned()),
+        Just("[context.session].contains(context.session)".to_owned()),
+        Just("context.action.tier == \"low\"".to_owned()),
+        Just("context.action.name == \"read\"".to_owned()),
+        Just("context.identity.age_s > 30 && context.identity.kind == \"agent\"".to_owned()),
+        Just("context.time.now > datetime(\"2024-01-01\")".to_owned()),
+        Just("context has approval".to_owned()),
+        Just("context.task.depth > 1".to_owned()),
+        Just("action in Action::\"all\"".to_owned()),
+        Just("action == Action::\"admin\"".to_owned()),
+        Just("1 + \"a\" == 2".to_owned()),
+        Just("1".to_owned()),
+        Just("[1, 2].containsAny([context.input.n])".to_owned()),
+        (who(), who()).prop_map(|(a, b)| format!("{a} in {b}")),
+        (who(), what()).prop_map(|(a, b)| format!("principal in [{a}, {b}]")),
+        who().prop_map(|a| format!("{a}.level > 1")),
+        what().prop_map(|b| format!("resource in {b}")),
+        Just("resource is Doc in Folder::\"Folder1\"".to_owned()),
+        Just("principal is Person && resource is Doc".to_owned()),
+    ];
+    leaf.prop_recursive(2, 8, 3, |inner| {
+        prop_oneof![
+            (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("({a}) && ({b})")),
+            (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("({a}) || ({b})")),
+            inner.clone().prop_map(|a| format!("!({a})")),
+            (inner.clone(), inner.clone(), inner)
+                .prop_map(|(a, b, c)| format!("if ({a}) then ({b}) else ({c})")),
+        ]
+    })
+}
+
+fn policy() -> impl Strategy<Value = Written> {
+    (
+        prop::bool::weighted(0.7),
+        side("principal", ["Person", "Team"], who().boxed()),
+        actions(),
+        side("resource", ["Doc", "Folder"], what().boxed()),
+        prop::option::weighted(0.6, condition()),
+        prop::option::weighted(0.2, condition()),
+    )
+        .prop_map(
+            |(permit, (principal, p), action, (resource, r), when, unless)| {
+                let effect = if permit { "permit" } else { "forbid" };
+                let when = when.map(|c| format!(" when {{ {c} }}")).unwrap_or_default();
+                let unless = unless
+                    .map(|c| format!(" unless {{ {c} }}"))
+                    .unwrap_or_default();
+                let text = format!("{effect} ({principal}, {action}, {resource}){when}{unless};");
+                Written {
+                    text,
+                    principal: p,
+                    resource: r,
+                }
+            },
+        )
+}
+
+/// What belongs to what, directly; only to later ones, so that there is no circle.
+#[derive(Debug, Clone)]
+struct Hierarchy {
+    teams: Vec<Vec<usize>>,
+    folders: Vec<Vec<usize>>,
+}
+
+fn hierarchy() -> impl Strategy<Value = Hierarchy> {
+    let above = |_| {
+        (0_usize..4)
+            .map(|n| prop::collection::vec(n + 1..5, 0..3))
+            .collect::<Vec<_>>()
+            .prop_map(|all| {
+                all.into_iter()
+                    .map(|mut v| {
+                        v.retain(|n| *n < 4);
+                        v
+                    })
+                    .collect::<Vec<_>>()
+            })
+    };
+    (above(()), above(())).prop_map(|(teams, folders)| Hierarchy { teams, folders })
+}
+
+fn closure(direct: &[Vec<usize>], from: &[usize]) -> BTreeSet<usize> {
+    let mut all = BTreeSet::new();
+    let mut open = from.to_vec();
+    while let Some(n) = open.pop() {
+        if all.insert(n) {
+            open.extend(&direct[n]);
+        }
+    }
+    all
+}
+
+/// One question, as numbers.
+#[derive(Debug, Clone)]
+struct Asked {
+    person: bool,
+    principal: usize,
+    teams: Vec<usize>,
+    doc: bool,
+    resource: usize,
+    folders: Vec<usize>,
+    action: &'static str,
+    age: Option<i64>,
+    boss: Option<usize>,
+    owner: Option<usize>,
+    n: Option<i64>,
+    s: Option<bool>,
+    known: bool,
+}
+
+fn asked() -> impl Strategy<Value = Asked> {
+    let few = || prop::collection::vec(0_usize..4, 0..3);
+    (
+        (
+            any::<bool>(),
+            0_usize..5,
+            few(),
+            any::<bool>(),
+            0_usize..5,
+            few(),
+        ),
+        prop::sample::select(vec!["read", "write", "admin"]),
+        (
+            prop::option::of(0_i64..6),
+            prop::option::of(0_usize..4),
+            prop::option::of(0_usize..4),
+        ),
+        (
+            prop::option::of(0_i64..3),
+            prop::option::of(any::<bool>()),
+            any::<bool>(),
+        ),
+    )
+        .prop_map(
+            |(
+                (person, principal, teams, doc, resource, folders),
+                action,
+                (age, boss, owner),
+                (n, s, known),
+            )| {
+                Asked {
+                    person,
+                    principal,
+                    teams,
+                    doc,
+                    resource,
+                    folders,
+                    action,
+                    age,
+                    boss,
+                    owner,
+                    n,
+                    s,
+                    known,
+                }
+            },
+        )
+}
+
+/// The entities of a question: principal, resource, and the others where they are known.
+fn entities(asked: &Asked, hierarchy: &Hierarchy) -> (Entity, Entity, Vec<Entity>) {
+    let uid = |ty: &str, n: usize| EntityRef::new(ty, format!("{ty}{n}")).unwrap();
+    let refs = |ty, set: BTreeSet<usize>| set.into_iter().map(|n| uid(ty, n)).collect::<Vec<_>>();
+    let group = |ty: &'static str, direct: &[Vec<usize>], n: usize| Entity {
+        uid: uid(ty, n),
+        attributes: if ty == "Team" {
+            [(Arc::from("level"), Value::from(i64::try_from(n).unwrap()))].into()
+        } else {
+            BTreeMap::new()
+        },
+        ancestors: if n < 4 {
+            refs(ty, closure(direct, &direct[n]))
+        } else {
+            Vec::new()
+        },
+    };
+    let principal = if asked.person {
+        let mut attributes: BTreeMap<Arc<str>, Value> = BTreeMap::new();
+        attributes.extend(asked.age.map(|age| (Arc::from("age"), Value::from(age))));
+        attributes.extend(
+            asked
+                .boss
+                .map(|boss| (Arc::from("boss"), Value::from(format!("Person{boss}")))),
+        );
+        Entity {
+            uid: uid("Person", asked.principal),
+            attributes,
+            ancestors: refs("Team", closure(&hierarchy.teams, &asked.teams)),
+        }
+    } else {
+        group("Team", &hierarchy.teams, asked.principal)
+    };
+    let resource = if asked.doc {
+        let owner = asked
+            .owner
+            .map(|o| (Arc::from("owner"), Value::from(format!("Person{o}"))));
+        Entity {
+            uid: uid("Doc", asked.resource),
+            attributes: owner.into_iter().collect(),
+            ancestors: refs("Folder", closure(&hierarchy.folders, &asked.folders)),
+        }
+    } else {
+        group("Folder", &hierarchy.folders, asked.resource)
+    };
+    let extra = if asked.known {
+        (0..4)
+            .flat_map(|n| {
+                [
+                    group("Team", &hierarchy.teams, n),
+                    group("Folder", &hierarchy.folders, n),
+                ]
+            })
+            .filter(|e| e.uid != principal.uid && e.uid != resource.uid)
+            .collect()
+    } else {
+        Vec::new()
+    };
+    (principal, resource, extra)
+}
+
+fn public_uid(uid: &EntityRef) -> EntityUid {
+    format!("{}::\"{}\"", uid.ty, uid.id).parse().unwrap()
+}
+
+fn public(entity: &Entity) -> PublicEntity {
+    let attributes: HashMap<String, RestrictedExpression> = entity
+        .attributes
+        .iter()
+        .map(|(name, value)| {
+            let value = match (&**name, value) {
+                (_, Value::Integer(n)) => RestrictedExpression::new_long(*n),
+                (_, Value::String(id)) => RestrictedExpression::new_entity_uid(
+                    format!("Person::\"{id}\"").parse().unwrap(),
+                ),
+                other => panic!("{other:?}"),
+            };
+            (name.to_string(), value)
+        })
+        .collect();
+    let parents: HashSet<EntityUid> = entity.ancestors.iter().map(public_uid).collect();
+    PublicEntity::new(public_uid(&entity.uid), attributes, parents).unwrap()
+}
+
+fn statement(policy: &ast::Policy, id: &str) -> Arc<Statement> {
+    let effect = match policy.effect() {
+        ast::Effect::Permit => safeconduct_model::PolicyEffect::Permit,
+        ast::Effect::Forbid => safeconduct_model::PolicyEffect::Forbid,
+    };
+    let span = Span {
+        file: Arc::from("test"),
+        line: 1,
+        column: 1,
+        end_line: 1,
+    };
+    let id = safeconduct_model::PolicyId::new(id).unwrap();
+    Arc::new(Statement {
+        info: Arc::new(PolicyInfo {
+            reference: Arc::new(PolicyRef {
+                id,
+                effect,
+                span,
+                message: None,
+            }),
+            requestable: None,
+            obligations: Vec::new(),
+            controls: Vec::new(),
+            mode: PolicyMode::Enforce,
+        }),
+        principal: policy.principal_constraint().as_inner().clone(),
+        actions: policy.action_constraint().clone(),
+        resource: policy.resource_constraint().as_inner().clone(),
+        condition: Condition::of(policy.non_scope_constraints()),
+        range: 0..0,
+    })
+}
+
+/// The same policies, for us and for Cedar.
+fn both(written: &[Written]) -> (Policies, PolicySet) {
+    let mut statements = Vec::new();
+    let mut theirs = PolicySet::new();
+    for (number, written) in written.iter().enumerate() {
+        let id = format!("p{number}");
+        let core_id = ast::PolicyID::from_string(&id);
+        if written.principal.is_none() && written.resource.is_none() {
+            let policy = parser::parse_policy(Some(core_id), &written.text).unwrap();
+            statements.push(statement(&policy.into(), &id));
+            theirs
+                .add(Policy::parse(Some(PolicyId::new(&id)), &written.text).unwrap())
+                .unwrap();
+            continue;
+        }
+        let template_id = format!("t{number}");
+        let template = parser::parse_template(
+            Some(ast::PolicyID::from_string(&template_id)),
+            &written.text,
+        )
+        .unwrap();
+        let mut slots = HashMap::new();
+        let mut public_slots = HashMap::new();
+        if let Some(uid) = &written.principal {
+            slots.insert(ast::SlotId::principal(), uid.parse().unwrap());
+            public_slots.insert(SlotId::principal(), uid.parse().unwrap());
+        }
+        if let Some(uid) = &written.resource {
+            slots.insert(ast::SlotId::resource(), uid.parse().unwrap());
+            public_slots.insert(SlotId::resource(), uid.parse().unwrap());
+        }
+        let linked = ast::Template::link(Arc::new(template), core_id, slots).unwrap();
+        statements.push(statement(&linked, &id));
+        let template = Template::parse(Some(PolicyId::new(&template_id)), &written.text).unwrap();
+        theirs.add_template(template).unwrap();
+        theirs
+            .link(
+                PolicyId::new(&template_id),
+                PolicyId::new(&id),
+                public_slots,
+            )
+            .unwrap();
+    }
+    let digest = Digest::from_bytes([0; 32]);
+    (
+        Policies::assemble(Arc::clone(&SCHEMA), BTreeMap::new(), statements, digest),
+        theirs,
+    )
+}
+
+fn ids(policies: &[Arc<PolicyRef>]) -> BTreeSet<String> {
+    policies
+        .iter()
+        .map(|policy| policy.id.to_string())
+        .collect()
+}
+
+fn ours(
+    policies: &Policies,
+    asked: &Asked,
+    (principal, resource, extra): &(Entity, Entity, Vec<Entity>),
+) -> Applied {
+    let read = ActionName::new("read").unwrap();
+    let action = ActionName::new(asked.action).unwrap();
+    let mut input: BTreeMap<Arc<str>, Value> = BTreeMap::new();
+    input.extend(asked.n.map(|n| (Arc::from("n"), Value::from(n))));
+    input.extend(
+        asked
+            .s
+            .map(|s| (Arc::from("s"), Value::from(if s { "x" } else { "y" }))),
+    );
+    let situation = Situation {
+        session: SessionSituation {
+            steps: 3,
+            denials: 1,
+            distinct_resources: 2,
+            calls_left: 9,
+            actions: vec![&read],
+        },
+        identity: IdentitySituation {
+            kind: Some(IdentityKind::Agent),
+            method: Method::ApiKey,
+            assurance: Assurance::Low,
+            age_s: 60,
+        },
+        action: ActionSituation {
+            tier: Tier::Low,
+            effect: Effect::Read,
+            trust: Integrity::Untrusted,
+            guessed: false,
+        },
+        now: Timestamp::from_millis(1_709_210_096_789),
+        request: None,
+    };
+    let question = Question {
+        principal,
+        action: &action,
+        resource,
+        input: &Value::Object(input),
+        additional: AdditionalArguments::Refused,
+        situation: &situation,
+        extra,
+    };
+    let evaluation = policies.evaluate(&question).unwrap();
+    check_explanation(policies, &question, &evaluation.enforced);
+    evaluation.enforced
+}
+
+/// What is explained must be what was decided.
+fn check_explanation(policies: &Policies, question: &Question<'_>, applied: &Applied) {
+    use crate::Verdict;
+    let explained = policies.explain(question).unwrap();
+    let with = |wanted: fn(&Verdict) -> bool| {
+        explained
+            .iter()
+            .filter(|e| wanted(&e.verdict))
+            .map(|e| e.policy.reference.id.to_string())
+            .collect::<BTreeSet<_>>()
+    };
+    let mut determining = ids(&applied.permits);
+    determining.extend(ids(&applied.forbids));
+    assert_eq!(with(|v| *v == Verdict::Applies), determining);
+    let failed = applied
+        .errors
+        .iter()
+        .map(|(policy, _)| policy.id.to_string())
+        .collect();
+    assert_eq!(with(|v| matches!(v, Verdict::Failed(_))), failed);
+}
+
+fn theirs(
+    policies: &PolicySet,
+    asked: &Asked,
+    (principal, resource, extra): &(Entity, Entity, Vec<Entity>),
+) -> cedar_policy::Response {
+    let mut all = vec![public(principal), public(resource)];
+    all.extend(extra.iter().map(public));
+    let parents: &[&str] = match asked.action {
+        "read" => &["some", "all"],
+        "write" => &["all"],
+        _ => &[],
+    };
+    let action_uid: EntityUid = format!("Action::\"{}\"", asked.action).parse().unwrap();
+    let parents = parents
+        .iter()
+        .map(|p| format!("Action::\"{p}\"").parse().unwrap())
+        .collect();
+    all.push(PublicEntity::new(action_uid.clone(), HashMap::new(), parents).unwrap());
+    let mut input = serde_json::Map::new();
+    input.extend(asked.n.map(|n| ("n".to_owned(), n.into())));
+    input.extend(
+        asked
+            .s
+            .map(|s| ("s".to_owned(), if s { "x" } else { "y" }.into())),
+    );
+    let context = serde_json::json!({
+        "input": input,
+        "session": {
+            "steps": 3, "denials": 1, "distinct_resources": 2, "calls_left": 9, "actions": ["read"],
+        },
+        "identity": {"kind": "agent", "method": "api_key", "assurance": "low", "age_s": 60},
+        "action": {
+            "name": asked.action, "tier": "low", "effect": "read", "trust": "untrusted",
+            "guessed": false,
+        },
+        "time": {"now": {"__extn": {"fn": "datetime", "arg": "2024-02-29T12:34:56.789Z"}}},
+    });
+    let request = Request::new(
+        public_uid(&principal.uid),
+        action_uid,
+        public_uid(&resource.uid),
+        Context::from_json_value(context, None).unwrap(),
+        None,
+    )
+    .unwrap();
+    Authorizer::new().is_authorized(
+        &request,
+        policies,
+        &Entities::from_entities(all, None).unwrap(),
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(600))]
+
+    #[test]
+    fn the_index_says_what_the_authorizer_says(
+        written in prop::collection::vec(policy(), 0..24),
+        hierarchy in hierarchy(),
+        questions in prop::collection::vec(asked(), 1..6),
+    ) {
+        let (our_policies, their_policies) = both(&written);
+        for asked in &questions {
+            let world = entities(asked, &hierarchy);
+            let ours = ours(&our_policies, asked, &world);
+            let theirs = theirs(&their_policies, asked, &world);
+            let errors: BTreeSet<String> = theirs
+                .diagnostics()
+                .errors()
+                .map(|cedar_policy::AuthorizationError::PolicyEvaluationError(e)| {
+                    e.policy_id().to_string()
+                })
+                .collect();
+            let failed = ours.errors.iter().map(|(policy, _)| policy.id.to_string()).collect();
+            prop_assert_eq!(&errors, &failed);
+            let determining = if ours.forbids.is_empty() { &ours.permits } else { &ours.forbids };
+            let reasons: BTreeSet<String> =
+                theirs.diagnostics().reason().map(ToString::to_string).collect();
+            prop_assert_eq!(&reasons, &ids(determining));
+            // Cedar passes over an error; with us it is a Deny.
+            let expected = match theirs.decision() {
+                cedar_policy::Decision::Allow if errors.is_empty() => Decision::Permit,
+                _ => Decision::Deny,
+            };
+            prop_assert_eq!(ours.decision(), expected);
+        }
+    }
+}
