@@ -12,7 +12,6 @@ use crate::document::{Word, Written};
 
 /// An identity: one agent, workload, service account or person.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct IdentityForm {
     /// Its name: a SPIFFE ID, `issuer|subject`, or a local name.
@@ -46,7 +45,6 @@ pub struct IdentityForm {
 
 /// What an enforcement point may say of others when it asks for decisions.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct PepForm {
     /// The types of subject that it may speak for.

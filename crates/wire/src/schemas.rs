@@ -7,29 +7,44 @@ use crate::config::ConfigForm;
 use crate::document::published_schema;
 use crate::suite::SuiteForm;
 
-/// Where the schema of catalogue files is published.
-pub const CATALOGUE_SCHEMA: &str =
-    "https://raw.githubusercontent.com/safeconduct/safeconduct/main/schemas/catalogue.schema.json";
-
-/// The schema of `catalogue/*.yaml`.
-pub fn catalogue_schema() -> Json {
-    published_schema::<CatalogueForm>(CATALOGUE_SCHEMA)
+macro_rules! published {
+    ($name:literal) => {
+        concat!(
+            "https://raw.githubusercontent.com/safeconduct/safeconduct/main/schemas/",
+            $name
+        )
+    };
 }
 
-/// Where the schema of configuration files is published.
-pub const CONFIG_SCHEMA: &str =
-    "https://raw.githubusercontent.com/safeconduct/safeconduct/main/schemas/config.schema.json";
+/// Where the schema of `safeconduct.yaml` is published.
+pub const CONFIG_SCHEMA: &str = published!("config.schema.json");
+
+/// Where the schema of `catalogue/*.yaml` is published.
+pub const CATALOGUE_SCHEMA: &str = published!("catalogue.schema.json");
+
+/// Where the schema of `*_test.yaml` and of decision cases is published.
+pub const TEST_SCHEMA: &str = published!("test.schema.json");
 
 /// The schema of `safeconduct.yaml`.
 pub fn config_schema() -> Json {
     published_schema::<ConfigForm>(CONFIG_SCHEMA)
 }
 
-/// Where the schema of test files is published.
-pub const TEST_SCHEMA: &str =
-    "https://raw.githubusercontent.com/safeconduct/safeconduct/main/schemas/test.schema.json";
+/// The schema of `catalogue/*.yaml`.
+pub fn catalogue_schema() -> Json {
+    published_schema::<CatalogueForm>(CATALOGUE_SCHEMA)
+}
 
 /// The schema of `*_test.yaml` and of decision cases.
 pub fn test_schema() -> Json {
     published_schema::<SuiteForm>(TEST_SCHEMA)
+}
+
+/// Every published schema, by the name of its file in `schemas/`.
+pub fn all() -> [(&'static str, Json); 3] {
+    [
+        ("config.schema.json", config_schema()),
+        ("catalogue.schema.json", catalogue_schema()),
+        ("test.schema.json", test_schema()),
+    ]
 }

@@ -1,10 +1,10 @@
 //! What this decision point offers: `GET /.well-known/authzen-configuration` (section 9).
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// The metadata document. An endpoint that is absent is not supported.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Metadata {
     /// The decision point's identifier: the URL by which it was asked.
     pub policy_decision_point: String,

@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 
 use safeconduct_model::{
-    ActionName, Digest, EntityId, EntityType, IdentityId, PolicyId, ServerName, SessionName,
-    Timestamp, TokenId,
+    ActionName, Digest, EntityId, EntityType, IdentityId, PolicyId, RecordId, ServerName,
+    SessionName, Timestamp, TokenId,
 };
 
 /// Holds a text against a format.
@@ -18,6 +18,7 @@ pub(super) fn check_format(format: &str, text: &str) -> Result<(), String> {
         "token-id" => name(TokenId::new(text).map(drop)),
         "action-name" => name(ActionName::new(text).map(drop)),
         "policy-id" => name(PolicyId::new(text).map(drop)),
+        "record-id" => name(RecordId::new(text).map(drop)),
         "session-name" => name(SessionName::new(text).map(drop)),
         "entity-type" => name(EntityType::new(text).map(drop)),
         "entity-id" => name(EntityId::new(text).map(drop)),

@@ -89,5 +89,30 @@ pub fn read_value<T: DeserializeOwned + JsonSchema>(
         .map_err(|error| vec![Diagnostic::new("", Place::default(), "", error.to_string())])
 }
 
+/// Why a body is refused: the caller is at fault.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FormError {
+    /// It is not the JSON that it must be.
+    #[error("the body is not acceptable JSON: {0}")]
+    Json(#[from] crate::json::JsonError),
+    /// Fields do not fit; at least one.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Fields(Vec<Diagnostic>),
+}
+
+impl From<Vec<Diagnostic>> for FormError {
+    fn from(problems: Vec<Diagnostic>) -> Self {
+        Self::Fields(problems)
+    }
+}
+
+/// Reads a JSON body into that form.
+///
+/// # Errors
+/// [`FormError`] names every field that does not fit.
+pub fn read_json<T: DeserializeOwned + JsonSchema>(body: &[u8]) -> Result<T, FormError> {
+    Ok(read_value(&crate::json::parse(body)?)?)
+}
+
 #[cfg(test)]
 mod tests;

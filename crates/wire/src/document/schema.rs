@@ -27,6 +27,21 @@ pub fn published_schema<T: JsonSchema>(id: &str) -> Json {
     with_id.to_value()
 }
 
+/// The JSON Schema of what is shown in that form, with every definition in its place: for
+/// documents that have no room for definitions of ours.
+#[cfg(feature = "openapi")]
+pub(crate) fn inline_schema_of<T: JsonSchema>() -> Json {
+    SchemaSettings::draft2020_12()
+        .with(|settings| {
+            settings.inline_subschemas = true;
+            settings.meta_schema = None;
+        })
+        .with_transform(RecursiveTransform(without_null))
+        .into_generator()
+        .into_root_schema_for::<T>()
+        .to_value()
+}
+
 fn without_null(schema: &mut Schema) {
     let Some(object) = schema.as_object_mut() else {
         return;

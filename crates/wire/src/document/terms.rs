@@ -5,8 +5,8 @@ use std::fmt;
 
 use safeconduct_model::{
     ActionName, Confidentiality, Decision, Digest, Effect, EntityId, EntityType, Execution,
-    IdentityId, IdentityKind, IdentityStatus, Integrity, Mode, PolicyEffect, PolicyId, Role,
-    ServerName, SessionName, Tier, Timestamp, TokenId,
+    IdentityId, IdentityKind, IdentityStatus, Integrity, Mode, PolicyEffect, PolicyId, RecordId,
+    Role, ServerName, SessionName, Tier, Timestamp, TokenId,
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::Error as _;
@@ -65,6 +65,7 @@ names! {
     EntityType = "entity-type",
     IdentityId = "identity-id",
     PolicyId = "policy-id",
+    RecordId = "record-id",
     ServerName = "server-name",
     SessionName = "session-name",
     TokenId = "token-id",
@@ -190,36 +191,4 @@ impl<T: Vocabulary> fmt::Display for Word<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.0.word())
     }
-}
-
-#[cfg(feature = "openapi")]
-mod openapi {
-    use utoipa::openapi::schema::{ObjectBuilder, SchemaFormat, Type};
-    use utoipa::openapi::{RefOr, Schema};
-    use utoipa::{PartialSchema, ToSchema};
-
-    use super::{Text, Vocabulary, Word, Written};
-
-    impl<T: Text> PartialSchema for Written<T> {
-        fn schema() -> RefOr<Schema> {
-            let format = SchemaFormat::Custom(T::FORMAT.to_owned());
-            ObjectBuilder::new()
-                .schema_type(Type::String)
-                .format(Some(format))
-                .into()
-        }
-    }
-
-    impl<T: Text> ToSchema for Written<T> {}
-
-    impl<T: Vocabulary> PartialSchema for Word<T> {
-        fn schema() -> RefOr<Schema> {
-            ObjectBuilder::new()
-                .schema_type(Type::String)
-                .enum_values(Some(T::words()))
-                .into()
-        }
-    }
-
-    impl<T: Vocabulary> ToSchema for Word<T> {}
 }

@@ -1,0 +1,21 @@
+//! The administration API: what it takes, and what it shows. Names are snake_case, times are RFC
+//! 3339 in UTC, digests carry their algorithm.
+//!
+//! What it takes is read by [`crate::document::read_json`], which names every field that does
+//! not fit. What it shows says, where it comes from the read model, up to which record of the
+//! ledger that had read.
+
+mod catalogue;
+mod identities;
+mod policies;
+mod records;
+mod sessions;
+
+pub use catalogue::*;
+pub use identities::*;
+pub use policies::*;
+pub use records::*;
+pub use sessions::*;
+
+#[cfg(test)]
+mod tests;
