@@ -84,14 +84,14 @@ pub(crate) fn read(
         let outcome = if OURS.contains(&name) {
             read.take(name, value, effect)
         } else if let Some(meant) = slip(name) {
-            Err((
+            Err(Wrong::new(
                 format!("annotation `@{name}` looks like a slip of `@{meant}`"),
                 format!("write `@{meant}`, or choose a name that is not so close to it"),
             ))
         } else {
             Ok(())
         };
-        if let Err((message, help)) = outcome {
+        if let Err(Wrong { message, help }) = outcome {
             problems.push(
                 located
                     .problem(Severity::Error, at, message)
@@ -103,14 +103,24 @@ pub(crate) fn read(
 }
 
 /// What is wrong, and what to write instead.
-type Problem = (String, String);
+#[derive(Debug)]
+struct Wrong {
+    message: String,
+    help: String,
+}
+
+impl Wrong {
+    fn new(message: impl Into<String>, help: impl Into<String>) -> Self {
+        Self { message: message.into(), help: help.into() }
+    }
+}
 
 impl Annotations {
-    fn take(&mut self, name: &str, value: &str, effect: PolicyEffect) -> Result<(), Problem> {
+    fn take(&mut self, name: &str, value: &str, effect: PolicyEffect) -> Result<(), Wrong> {
         match name {
             "id" => {
                 self.id = Some(PolicyId::new(value).map_err(|error| {
-                    (
+                    Wrong::new(
                         format!("`@id` is not a name: {error}"),
                         "write `@id(\"a-name\")`".to_owned(),
                     )
@@ -118,9 +128,9 @@ impl Annotations {
             }
             "message" => {
                 if value.is_empty() || value.len() > MESSAGE_BYTES_MAX {
-                    return Err((
+                    return Err(Wrong::new(
                         format!("`@message` must have 1 to {MESSAGE_BYTES_MAX} bytes"),
-                        "write one sentence that an agent may see".into(),
+                        "write one sentence that an agent may see",
                     ));
                 }
                 self.message = Some(value.into());
@@ -141,9 +151,9 @@ impl Annotations {
                     "enforce" => PolicyMode::Enforce,
                     "shadow" => PolicyMode::Shadow,
                     other => {
-                        return Err((
+                        return Err(Wrong::new(
                             format!("`@mode` is `{other}`, which is no mode"),
-                            "write `shadow` or `enforce`".into(),
+                            "write `shadow` or `enforce`",
                         ));
                     }
                 };
@@ -159,20 +169,20 @@ impl Annotations {
     }
 }
 
-fn only_on(name: &str, wanted: PolicyEffect, found: PolicyEffect) -> Result<(), Problem> {
+fn only_on(name: &str, wanted: PolicyEffect, found: PolicyEffect) -> Result<(), Wrong> {
     if wanted == found {
         return Ok(());
     }
-    Err((
+    Err(Wrong::new(
         format!("`@{name}` stands on a {}", found.as_str()),
         format!("`@{name}` has a meaning on a {} only", wanted.as_str()),
     ))
 }
 
-fn list<'a>(name: &str, value: &'a str, separator: char) -> Result<Vec<&'a str>, Problem> {
+fn list<'a>(name: &str, value: &'a str, separator: char) -> Result<Vec<&'a str>, Wrong> {
     let parts: Vec<&str> = value.split(separator).map(str::trim).collect();
     if parts.iter().any(|part| part.is_empty()) || parts.len() > LIST_MAX {
-        return Err((
+        return Err(Wrong::new(
             format!("`@{name}` must list 1 to {LIST_MAX} entries, none of them empty"),
             format!("separate entries with `{separator}`"),
         ));
@@ -180,7 +190,7 @@ fn list<'a>(name: &str, value: &'a str, separator: char) -> Result<Vec<&'a str>,
     Ok(parts)
 }
 
-fn obligation(text: &str) -> Result<Obligation, Problem> {
+fn obligation(text: &str) -> Result<Obligation, Wrong> {
     let parsed = Obligation::parse(text);
     let kind_fits = parsed.kind.starts_with(|c: char| c.is_ascii_lowercase())
         && parsed
@@ -190,15 +200,15 @@ fn obligation(text: &str) -> Result<Obligation, Problem> {
     if kind_fits && !parsed.parameter.chars().any(char::is_control) {
         return Ok(parsed);
     }
-    Err((
+    Err(Wrong::new(
         format!("`{text}` is no obligation"),
-        "write `kind` or `kind:parameter`, such as `redact:$.ssn`".into(),
+        "write `kind` or `kind:parameter`, such as `redact:$.ssn`",
     ))
 }
 
-fn requestable(value: &str) -> Result<Requestable, Problem> {
+fn requestable(value: &str) -> Result<Requestable, Wrong> {
     const HELP: &str = "write `approvers=resource.owner; quorum=1; ttl=15m`";
-    let wrong = |message: String| (message, HELP.to_owned());
+    let wrong = |message: String| Wrong::new(message, HELP);
     let (mut approvers, mut quorum, mut ttl_s) = (None, None, None);
     for part in value
         .split(';')

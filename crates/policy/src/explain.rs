@@ -44,6 +44,7 @@ impl Policies {
         let all = Needs {
             context: ContextFields::ALL,
             entities: true,
+            action: true,
         };
         let world = prepared.world(question, all)?;
         let evaluator = world.evaluator();

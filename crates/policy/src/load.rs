@@ -115,10 +115,11 @@ fn read(
     let before = problems.len();
     let mut statements = Vec::with_capacity(templates.len());
     for (template, number) in templates.iter().zip(1..) {
+        let statement = statement(template, number, &located, problems);
         if let Some(checker) = checker {
-            checker.check(template, &located, problems);
+            checker.check(template, statement.condition.needs(), &located, problems);
         }
-        statements.push(Arc::new(statement(template, number, &located, problems)));
+        statements.push(Arc::new(statement));
     }
     let warnings = problems
         .iter()

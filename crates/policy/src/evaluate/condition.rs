@@ -75,8 +75,12 @@ fn look(expression: &Expr, needs: &mut Needs) {
             look(expr, needs);
         }
         ExprKind::Var(Var::Context) => needs.context = ContextFields::ALL,
+        ExprKind::Var(Var::Action) => (needs.entities, needs.action) = (true, true),
         ExprKind::Var(_) | ExprKind::Slot(_) | ExprKind::Unknown(_) => needs.entities = true,
-        ExprKind::Lit(Literal::EntityUID(_)) => needs.entities = true,
+        ExprKind::Lit(Literal::EntityUID(uid)) => {
+            needs.entities = true;
+            needs.action |= uid.is_action();
+        }
         ExprKind::Lit(_) => {}
         ExprKind::If {
             test_expr,

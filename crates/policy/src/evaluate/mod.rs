@@ -12,7 +12,7 @@ mod scope;
 #[cfg(test)]
 mod equality;
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use cedar_policy_core::ast::{
@@ -34,7 +34,7 @@ pub(crate) use scope::{Interner, Scope};
 use crate::annotations::PolicyMode;
 use crate::policies::{Entry, Policies};
 use crate::schema::{Action, ContextFields, EntityKind};
-use crate::shape::{AdditionalArguments, Converter, Misfit};
+use crate::shape::{AdditionalArguments, Converter, Misfit, Record};
 use crate::situation::{self, Situation};
 use scope::Asked;
 
@@ -236,6 +236,8 @@ impl Terms {
 pub(crate) struct Needs {
     pub(crate) context: ContextFields,
     pub(crate) entities: bool,
+    /// Whether they tell actions apart.
+    pub(crate) action: bool,
 }
 
 impl Needs {
@@ -245,6 +247,7 @@ impl Needs {
             Self {
                 context: needs.context.union(condition.context),
                 entities: needs.entities || condition.entities,
+                action: needs.action || condition.action,
             }
         })
     }
@@ -446,13 +449,7 @@ fn arguments(
     input: &Value,
     converter: &mut Converter,
 ) -> Result<Option<ast::Value>, QuestionError> {
-    let Some(shape) = &action.input else {
-        return Ok(None);
-    };
-    if shape.opaque {
-        return Ok(Some(ast::Value::empty_record(None)));
-    }
-    let empty = std::collections::BTreeMap::new();
+    let empty = BTreeMap::new();
     let members = match input {
         Value::Object(members) => members,
         Value::Null => &empty,
@@ -463,21 +460,21 @@ fn arguments(
             });
         }
     };
-    if members.is_empty() && !shape.required {
-        return Ok(None);
-    }
-    let record = converter
-        .members(members, &shape.record)
-        .map_err(|misfit| match misfit {
-            Misfit::Undeclared { pointer } => QuestionError::UndeclaredArgument {
-                pointer: pointer.into(),
-            },
-            Misfit::Unfit { pointer, problem } => QuestionError::NotRepresentable {
-                pointer: pointer.into(),
-                problem: problem.into(),
-            },
-        })?;
-    Ok(Some(ast::Value::record_arc(Arc::new(record), None)))
+    let nothing = Record::default();
+    let (record, declared) = match &action.input {
+        Some(shape) if shape.opaque => return Ok(Some(ast::Value::empty_record(None))),
+        Some(shape) => (&shape.record, shape.required || !members.is_empty()),
+        None => (&nothing, false),
+    };
+    let converted = converter.members(members, record).map_err(|misfit| match misfit {
+        Misfit::Undeclared { pointer } => {
+            QuestionError::UndeclaredArgument { pointer: pointer.into() }
+        }
+        Misfit::Unfit { pointer, problem } => {
+            QuestionError::NotRepresentable { pointer: pointer.into(), problem: problem.into() }
+        }
+    })?;
+    Ok(declared.then(|| ast::Value::record_arc(Arc::new(converted), None)))
 }
 
 fn property(of: Arc<str>, misfit: Misfit) -> QuestionError {

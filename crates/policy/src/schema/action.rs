@@ -52,6 +52,8 @@ pub(crate) enum ContextField {
     Action,
     Time,
     Request,
+    /// A member of the shipped context that is not computed yet.
+    Later,
     /// A member of the action's own.
     Own,
 }
@@ -69,6 +71,7 @@ impl ContextField {
         match name {
             "input" => Self::Input,
             "request" => Self::Request,
+            _ if NOT_YET.contains(&name) => Self::Later,
             _ => Self::SHIPPED
                 .into_iter()
                 .find(|(_, shipped, _)| *shipped == name)
@@ -79,10 +82,10 @@ impl ContextField {
 
 /// A set of context members.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct ContextFields(u8);
+pub(crate) struct ContextFields(u16);
 
 impl ContextFields {
-    pub(crate) const ALL: Self = Self(u8::MAX);
+    pub(crate) const ALL: Self = Self(u16::MAX);
 
     #[must_use]
     pub(crate) const fn with(self, field: ContextField) -> Self {
@@ -176,7 +179,7 @@ impl Action {
                     self.request = Some(types::record(attrs, schema));
                 }
             }
-            ContextField::Own if NOT_YET.contains(&name.as_str()) => {}
+            ContextField::Later => {}
             ContextField::Own => {
                 if let Some(shape) = types::shape(ty, schema) {
                     self.own

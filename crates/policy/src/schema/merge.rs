@@ -235,29 +235,48 @@ pub(super) fn shipped_context(
 
 /// Gives every declared action the members of the shipped context beside its own, so that a
 /// policy for all actions may rely on them.
-pub(super) fn widen_contexts(fragment: &mut Fragment<RawName>, namespace: &Name) {
+pub(super) fn widen_contexts(
+    fragment: &mut Fragment<RawName>,
+    namespace: &Name,
+    problems: &mut Vec<Diagnostic>,
+) {
     let shipped = shipped_context(fragment, namespace);
-    for definition in fragment.0.values_mut() {
+    for (space, definition) in &mut fragment.0 {
         let common = definition.common_types.clone();
-        for action in definition.actions.values_mut() {
-            let Some(applies) = &mut action.applies_to else {
-                continue;
-            };
-            let Some(mut record) = record_of(&applies.context.0, &common) else {
-                continue;
-            };
+        for (id, action) in &mut definition.actions {
+            let Some(applies) = &mut action.applies_to else { continue };
+            let Some(mut record) = record_of(&applies.context.0, &common) else { continue };
             for (name, attribute) in &shipped {
-                // What is shipped goes first: a member of that name is always what it says.
+                // What a request says is for each action to declare.
                 if name == "request" && record.attributes.contains_key(name) {
                     continue;
                 }
-                record.attributes.insert(name.clone(), attribute.clone());
+                let own = record.attributes.insert(name.clone(), attribute.clone());
+                let same = own.is_none_or(|own| {
+                    type_name(&own.ty, space.as_ref()) == type_name(&attribute.ty, None)
+                });
+                if !same {
+                    let message =
+                        format!("the context of action `{id}` declares `{name}`, which is taken");
+                    problems.push(Diagnostic::general(Severity::Error, message).with_help(
+                        "leave it out: every action has the shipped members, or rename yours",
+                    ));
+                }
             }
-            applies.context = AttributesOrContext(Type::Type {
-                ty: TypeVariant::Record(record),
-                loc: None,
-            });
+            applies.context =
+                AttributesOrContext(Type::Type { ty: TypeVariant::Record(record), loc: None });
         }
+    }
+}
+
+/// The full name of a type that is one, as it is written in that namespace.
+fn type_name(ty: &Type<RawName>, space: Option<&Name>) -> Option<String> {
+    match ty {
+        Type::CommonTypeRef { type_name, .. }
+        | Type::Type { ty: TypeVariant::EntityOrCommon { type_name }, .. } => {
+            Some(type_name.qualify_with_name(space).to_string())
+        }
+        Type::Type { .. } => None,
     }
 }
 
@@ -267,10 +286,7 @@ fn record_of(
     common: &BTreeMap<CommonTypeId, CommonType<RawName>>,
 ) -> Option<RecordType<RawName>> {
     let name = match ty {
-        Type::Type {
-            ty: TypeVariant::Record(record),
-            ..
-        } => return Some(record.clone()),
+        Type::Type { ty: TypeVariant::Record(record), .. } => return Some(record.clone()),
         Type::CommonTypeRef { type_name, .. }
         | Type::Type {
             ty: TypeVariant::EntityOrCommon { type_name },

@@ -133,7 +133,7 @@ impl Builder {
     fn build(mut self, sources: &Sources, problems: &mut Vec<Diagnostic>) -> Option<Schema> {
         merge::files(&mut self.fragment, &self.namespace, sources, problems);
         let declared = merge::Declared::of(&self.fragment, &self.namespace);
-        merge::widen_contexts(&mut self.fragment, &self.namespace);
+        merge::widen_contexts(&mut self.fragment, &self.namespace, problems);
         self.generate(sources, &declared, problems);
         let closure = cycles::check(&self.fragment, problems);
         if problems.iter().any(|p| p.severity == Severity::Error) {
@@ -180,11 +180,11 @@ impl Builder {
         }
         let mut by_id: BTreeMap<Arc<str>, Vec<Arc<Action>>> = BTreeMap::new();
         for declared in validator.action_ids() {
-            if declared.principals().next().is_none() {
+            let id: &str = declared.name().eid().as_ref();
+            if declared.principals().next().is_none() || id == tools::STAND_IN {
                 continue;
             }
             let above = ancestors.remove(declared.name()).unwrap_or_default();
-            let id: &str = declared.name().eid().as_ref();
             let input = self
                 .inputs
                 .get(id)

@@ -41,6 +41,9 @@ const METHODS: [(&str, &str); 7] = [
     ("logging/setLevel", "level"),
 ];
 
+/// An action that policies are checked against where there is no other; none can ask about it.
+pub(super) const STAND_IN: &str = "(no action)";
+
 /// Most levels of types that refer to each other.
 const SHAPE_DEPTH_MAX: usize = 64;
 
@@ -98,6 +101,10 @@ impl Builder {
                 let uid = self.uid(id);
                 self.inputs.insert(id.to_owned(), Input::opaque(uid));
             }
+        }
+        let mut all = self.fragment.0.values().flat_map(|definition| definition.actions.values());
+        if !all.any(|action| action.applies_to.is_some()) {
+            self.action(STAND_IN, None, empty_record(), declared, problems);
         }
     }
 

@@ -1,0 +1,112 @@
+//! What a question costs in small and large sets. Run it alone, optimised:
+//! `cargo test --release -p safeconduct-policy --test timing -- --ignored --nocapture`.
+#![expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "it measures time")]
+
+#[cfg(test)]
+mod world;
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write as _;
+    use std::time::Instant;
+
+    use safeconduct_model::{ActionName, Tier, Value};
+    use safeconduct_policy::{AdditionalArguments, Policies, Question, SourceFile, Sources};
+
+    use crate::world::{entity, having, json, loaded, situation, sources, within};
+
+    /// Six policies that the question looks at, and others for other agents, files and groups.
+    fn set(policies: usize) -> Sources {
+        let mut sources = sources(
+            r#"
+            permit (principal == Safeconduct::Agent::"a",
+                action == Safeconduct::Action::"files.read_text_file",
+                resource in Safeconduct::Path::"/cases/4711")
+            when { context.action.tier == "low" && context.session.steps < 50 };
+            permit (principal in Safeconduct::Group::"clerks",
+                action in [Safeconduct::Action::"files.read_text_file"], resource)
+            when { context.input.path like "/cases/*" };
+            permit (principal is Safeconduct::Agent, action in Safeconduct::Action::"files",
+                resource in Safeconduct::Path::"/cases")
+            when { resource.path like "/cases/*" && principal has environment };
+            forbid (principal, action, resource)
+            when { context.action.tier == "critical" } unless { context has approval };
+            forbid (principal, action, resource)
+            when { context.identity.assurance == "high" && context.session.denials > 10 };
+            forbid (principal in Safeconduct::Group::"clerks", action,
+                resource in Safeconduct::Path::"/cases")
+            when { context.session.steps > 1000 };
+            "#,
+        );
+        let mut text = String::new();
+        let mut file = 0;
+        for n in 6..policies {
+            writeln!(
+                text,
+                "permit (principal == Safeconduct::Agent::\"agent-{n}\", action == \
+                 Safeconduct::Action::\"files.read_text_file\", resource in \
+                 Safeconduct::Path::\"/cases/{n}\") when {{ context.action.tier == \"low\" }};"
+            )
+            .unwrap();
+            if text.len() > 900_000 || n + 1 == policies {
+                let name = format!("others-{file}.cedar");
+                sources.policies.push(SourceFile::new(name, std::mem::take(&mut text)));
+                file += 1;
+            }
+        }
+        sources
+    }
+
+    /// Nanoseconds of one question: the median of a hundred rounds.
+    fn cost(policies: &Policies) -> u128 {
+        let principal = having(
+            within(entity("Safeconduct::Agent", "a"), &[("Safeconduct::Group", "clerks")]),
+            &[("environment", Value::from("production"))],
+        );
+        let ancestors = ["/cases/4711", "/cases", "/"].map(|path| ("Safeconduct::Path", path));
+        let path = "/cases/4711/notes.md";
+        let resource = having(
+            within(entity("Safeconduct::Path", path), &ancestors),
+            &[("path", Value::from(path))],
+        );
+        let action = ActionName::new("files.read_text_file").unwrap();
+        let input = json(r#"{"path":"/cases/4711/notes.md","head":10}"#);
+        let situation = situation(Tier::Low);
+        let question = Question {
+            principal: &principal,
+            action: &action,
+            resource: &resource,
+            input: &input,
+            additional: AdditionalArguments::Refused,
+            situation: &situation,
+            extra: &[],
+        };
+        let mut rounds: Vec<u128> = (0..100)
+            .map(|_| {
+                let start = Instant::now();
+                for _ in 0..200 {
+                    let answer = policies.evaluate(&question).unwrap();
+                    assert_eq!((answer.considered, answer.enforced.permits.len()), (6, 3));
+                }
+                start.elapsed().as_nanos() / 200
+            })
+            .collect();
+        rounds.sort_unstable();
+        rounds[50]
+    }
+
+    #[test]
+    #[ignore = "it measures time"]
+    fn a_question_costs_the_same_in_small_and_large_sets() {
+        let mut costs = Vec::new();
+        for size in [10, 1_000, 100_000] {
+            let sources = set(size);
+            let start = Instant::now();
+            let policies = loaded(&sources);
+            let load = start.elapsed().as_millis();
+            costs.push(cost(&policies));
+            println!("{size} policies: loaded in {load} ms, question {} ns", costs.last().unwrap());
+        }
+        assert!(costs[2] * 10 <= costs[0] * 15, "{costs:?}");
+    }
+}
