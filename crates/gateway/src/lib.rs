@@ -1,1 +1,61 @@
-//! The MCP gateway: no call goes upstream without a Permit.
+//! The MCP gateway: it stands between MCP clients and MCP servers, and no call goes upstream
+//! without a permit.
+//!
+//! Client side: streamable HTTP at `/mcp/NAME` ([`Gateway::router`]) and one stream of lines
+//! ([`Gateway::serve_stream`]). Upstream side: child processes and streamable HTTP. Both sides
+//! speak the revisions 2025-06-18, 2025-11-25 and 2026-07-28.
+//!
+//! A message is read strictly ([`message`]), the table ([`methods`]) says what happens to its
+//! method, a gated one is decided on, and what is forwarded is one serialisation of the very
+//! value that was decided on, with obligations as its only edits. Each permit that is used ends
+//! in exactly one reported outcome.
+//!
+//! What this crate deliberately does not do: it decides nothing (crates `service` and `pep`), it
+//! reads no configuration, file or environment (crate `cli`), it opens no listening socket, and
+//! it never hands a client's credential to a server.
+//!
+//! ```
+//! use safeconduct_gateway::{Revision, message, methods};
+//! use methods::{Direction, Form, Rule, classify};
+//!
+//! let message = message::parse(br#"{"jsonrpc":"2.0","id":1,"method":"tools/call"}"#)?;
+//! let message::Message::Request(request) = message else { panic!("it is a request") };
+//! let revision = Revision::V2025_11_25;
+//! let rule = classify(Direction::ToServer, Form::Request, revision, &request.method);
+//! assert_eq!(rule, Rule::Gated);
+//!
+//! // Two members of one name could be read in two ways, so nobody reads them.
+//! assert!(message::parse(br#"{"jsonrpc":"2.0","id":1,"id":2,"method":"ping"}"#).is_err());
+//! # Ok::<(), safeconduct_gateway::message::FramingError>(())
+//! ```
+
+pub mod action;
+mod authority;
+mod backend;
+mod config;
+pub mod denial;
+mod edit;
+mod front;
+mod gateway;
+pub mod headers;
+mod id_scan;
+mod listing;
+pub mod message;
+pub mod methods;
+mod notify;
+pub mod obligation;
+mod passage;
+mod related;
+mod reply;
+mod revision;
+mod session;
+mod side;
+mod sse;
+mod translate;
+mod upstream;
+
+pub use authority::{Authority, DefinitionsError};
+pub use config::{GatewayConfig, Limits, Transport, UpstreamConfig};
+pub use front::StreamError;
+pub use gateway::{AddError, Gateway, ListToolsError, SESSIONS_MAX, UpstreamStatus, list_tools};
+pub use revision::{Era, Revision};

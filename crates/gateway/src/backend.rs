@@ -1,0 +1,291 @@
+//! One upstream with everything that is open towards it, and which eras it speaks: found out by
+//! trying, once, when the first client of each era comes.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use safeconduct_model::{IdentityId, NameError, SessionKey, Value};
+
+use crate::config::{Limits, UpstreamConfig};
+use crate::message::{Answer, Fault, METHOD_NOT_FOUND, Message, response_bytes};
+use crate::related::Related;
+use crate::upstream::{Connection, Greeting, Inbound, LinkError, Live, OpenError, Wiring};
+use crate::{Revision, edit, notify, translate};
+
+/// An upstream.
+pub(crate) struct Backend {
+    pub(crate) config: Arc<UpstreamConfig>,
+    /// How the gateway names itself in questions about it: `gateway:files`.
+    pub(crate) pep: IdentityId,
+    limits: Arc<Limits>,
+    wiring: Wiring,
+    not_modern: AtomicBool,
+    not_legacy: AtomicBool,
+    /// The one conversation of all clients where no revision has sessions.
+    shared: Arc<Connection>,
+    /// Conversations on behalf of 2026-07-28 clients with an upstream that has sessions: one for
+    /// each credential, so that nobody meets another's state.
+    standing: Mutex<HashMap<SessionKey, Standing>>,
+    problem: Mutex<Option<String>>,
+}
+
+struct Standing {
+    connection: Arc<Connection>,
+    used: Instant,
+}
+
+/// A conversation that is ready for calls.
+pub(crate) struct Ready {
+    pub(crate) connection: Arc<Connection>,
+    pub(crate) live: Arc<Live>,
+}
+
+impl Backend {
+    pub(crate) fn new(
+        config: UpstreamConfig,
+        limits: Arc<Limits>,
+        wiring: Wiring,
+    ) -> Result<Self, NameError> {
+        let config = Arc::new(config);
+        let shared = Connection::new(
+            Arc::clone(&config),
+            Arc::clone(&limits),
+            wiring.clone(),
+            Greeting::Modern,
+            Arc::new(SharedInbound),
+        );
+        Ok(Self {
+            pep: IdentityId::new(format!("gateway:{}", config.name))?,
+            config,
+            limits,
+            wiring,
+            not_modern: AtomicBool::new(false),
+            not_legacy: AtomicBool::new(false),
+            shared: Arc::new(shared),
+            standing: Mutex::default(),
+            problem: Mutex::new(None),
+        })
+    }
+
+    /// A conversation for a client that speaks 2026-07-28.
+    pub(crate) async fn for_modern(&self, key: &SessionKey) -> Result<Ready, OpenError> {
+        let opened = match self.modern().await {
+            Err(OpenError::NotModern) => {
+                let connection = self.standing(key);
+                let live = connection.live().await;
+                if live.is_ok() {
+                    connection.initialized().await;
+                }
+                live.map(|live| Ready { connection, live })
+            }
+            modern => modern,
+        };
+        self.note(opened)
+    }
+
+    /// The conversation without sessions, where the upstream has one.
+    pub(crate) async fn modern(&self) -> Result<Ready, OpenError> {
+        if self.not_modern.load(Ordering::Relaxed) {
+            return Err(OpenError::NotModern);
+        }
+        match self.shared.live().await {
+            Ok(live) => Ok(Ready {
+                connection: Arc::clone(&self.shared),
+                live,
+            }),
+            Err(OpenError::NotModern) => {
+                self.not_modern.store(true, Ordering::Relaxed);
+                Err(OpenError::NotModern)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A conversation of its own for a client's session; falls back to the one without sessions
+    /// where the upstream has no handshake.
+    pub(crate) async fn for_legacy(
+        &self,
+        params: Value,
+        inbound: Arc<dyn Inbound>,
+    ) -> Result<Ready, OpenError> {
+        let opened = self.legacy(params, inbound).await;
+        self.note(opened)
+    }
+
+    async fn legacy(&self, params: Value, inbound: Arc<dyn Inbound>) -> Result<Ready, OpenError> {
+        if self.not_legacy.load(Ordering::Relaxed) {
+            return self.modern().await;
+        }
+        let connection = Arc::new(self.connection(Greeting::Legacy(params), inbound));
+        let refused = match connection.live().await {
+            Ok(live) => return Ok(Ready { connection, live }),
+            Err(error @ (OpenError::Refused(_) | OpenError::Link(LinkError::Refused(_)))) => error,
+            Err(error) => return Err(error),
+        };
+        match self.modern().await {
+            Ok(ready) => {
+                self.not_legacy.store(true, Ordering::Relaxed);
+                Ok(ready)
+            }
+            Err(_) => Err(refused),
+        }
+    }
+
+    fn standing(&self, key: &SessionKey) -> Arc<Connection> {
+        let mut standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
+        let entry = standing.entry(key.clone()).or_insert_with(|| Standing {
+            connection: Arc::new_cyclic(|weak| {
+                let inbound = Arc::new(StandingInbound(weak.clone()));
+                self.connection(Greeting::Legacy(own_initialize()), inbound)
+            }),
+            used: Instant::now(),
+        });
+        entry.used = Instant::now();
+        Arc::clone(&entry.connection)
+    }
+
+    fn connection(&self, greeting: Greeting, inbound: Arc<dyn Inbound>) -> Connection {
+        Connection::new(
+            Arc::clone(&self.config),
+            Arc::clone(&self.limits),
+            self.wiring.clone(),
+            greeting,
+            inbound,
+        )
+    }
+
+    fn note(&self, opened: Result<Ready, OpenError>) -> Result<Ready, OpenError> {
+        let problem = opened.as_ref().err().map(ToString::to_string);
+        if let Some(problem) = &problem {
+            tracing::warn!(server = %self.config.name, problem, "upstream is not reachable");
+        }
+        *self.problem.lock().unwrap_or_else(PoisonError::into_inner) = problem;
+        opened
+    }
+
+    /// What stood in the way when it was last tried.
+    pub(crate) fn problem(&self) -> Option<String> {
+        self.problem
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// How many conversations are open that no client session holds.
+    pub(crate) fn open(&self) -> usize {
+        let standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
+        let open = standing
+            .values()
+            .filter(|standing| standing.connection.is_open())
+            .count();
+        open + usize::from(self.shared.is_open())
+    }
+
+    /// Closes conversations that were quiet for so long.
+    pub(crate) fn close_idle(&self, idle: Duration) {
+        let mut standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
+        standing.retain(|_, standing| {
+            // One that a call holds on to is not quiet.
+            Arc::strong_count(&standing.connection) > 1 || standing.used.elapsed() < idle
+        });
+    }
+
+    /// Closes everything.
+    pub(crate) fn close(&self) {
+        self.shared.close();
+        let mut standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
+        standing
+            .drain()
+            .for_each(|(_, standing)| standing.connection.close());
+    }
+}
+
+/// The handshake that the gateway makes for itself: no capabilities, so that the upstream asks
+/// nothing.
+pub(crate) fn own_initialize() -> Value {
+    Value::object([
+        (
+            "protocolVersion",
+            Value::from(Revision::LATEST_LEGACY.as_str()),
+        ),
+        ("capabilities", edit::empty()),
+        ("clientInfo", translate::gateway_info()),
+    ])
+}
+
+/// What comes over the conversation without sessions: only what belongs to a call goes on.
+struct SharedInbound;
+
+impl Inbound for SharedInbound {
+    fn receive(&self, message: Message, related: Option<&Arc<Related>>) {
+        let Message::Notification(notification) = message else {
+            tracing::warn!("a request from a server that may not send one was dropped");
+            return;
+        };
+        forward(notification, related, Revision::V2026_07_28);
+    }
+}
+
+/// What comes over a conversation that stands in for a session: requests are refused, for
+/// nobody is there to answer them.
+struct StandingInbound(Weak<Connection>);
+
+impl Inbound for StandingInbound {
+    fn receive(&self, message: Message, related: Option<&Arc<Related>>) {
+        match message {
+            Message::Notification(notification)
+                if &*notification.method == "notifications/progress" =>
+            {
+                forward(notification, related, Revision::LATEST_LEGACY);
+            }
+            Message::Request(request) => {
+                let Some(connection) = self.0.upgrade() else {
+                    return;
+                };
+                tokio::spawn(async move {
+                    let answer = match &*request.method {
+                        "ping" => Answer::Result(edit::empty()),
+                        _ => Answer::Fault(Fault::new(
+                            METHOD_NOT_FOUND,
+                            "the client speaks 2026-07-28, in which a server sends no requests",
+                        )),
+                    };
+                    if let Ok(live) = connection.live().await {
+                        // A server that is gone needs no answer.
+                        let _ = live
+                            .link
+                            .send(response_bytes(Some(&request.id), &answer))
+                            .await;
+                    }
+                });
+            }
+            Message::Notification(_) | Message::Response(..) => {}
+        }
+    }
+}
+
+fn forward(
+    notification: crate::message::Notification,
+    related: Option<&Arc<Related>>,
+    revision: Revision,
+) {
+    use crate::methods::{Direction, Form, Rule, classify};
+    let rule = classify(
+        Direction::ToClient,
+        Form::Notification,
+        revision,
+        &notification.method,
+    );
+    let (Some(related), false) = (related, matches!(rule, Rule::Refused(_))) else {
+        return;
+    };
+    related.touch();
+    let outlet = related.outlet.as_ref();
+    if let Some((outlet, bytes)) = outlet.zip(notify::for_client(notification, Some(related)))
+        && outlet.send(bytes).is_err()
+    {
+        tracing::debug!("a notification was dropped: its client does not read");
+    }
+}

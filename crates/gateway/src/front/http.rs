@@ -1,0 +1,672 @@
+//! Streamable HTTP: `POST`, `GET` and `DELETE` at `/mcp/NAME` up to 2025-11-25, `POST` alone
+//! from 2026-07-28.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{Path, Request as HttpRequest, State};
+use axum::response::Response;
+use axum::routing::any;
+use futures_util::stream;
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use safeconduct_model::{Authentication, Mode};
+use safeconduct_wire::json;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::guard::{Barred, bearer};
+use super::headers::{Accepts, accepts, is_json, one, trace};
+use crate::authority::Authority;
+use crate::backend::Backend;
+use crate::gateway::{Gateway, Inner};
+use crate::headers::{
+    HEADER_MISMATCH, META_CAPABILITIES, META_VERSION, PROTOCOL_VERSION, SESSION_ID, check_standard,
+    unsupported_version,
+};
+use crate::message::{
+    self, Answer, Fault, INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, Id, Message, Request,
+    response_bytes,
+};
+use crate::related::{Outlet, Related};
+use crate::reply::Reply;
+use crate::revision::Era;
+use crate::session::ClientSession;
+use crate::side::Side;
+use crate::{Revision, edit, sse};
+
+const MODE: HeaderName = HeaderName::from_static("safeconduct-mode");
+const NO_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+
+/// The routes of a gateway.
+pub(crate) fn router<A: Authority>(gateway: &Gateway<A>) -> Router {
+    Router::new()
+        .route("/mcp/{name}", any(serve::<A>))
+        .with_state(Arc::clone(&gateway.inner))
+}
+
+async fn serve<A: Authority>(
+    State(inner): State<Arc<Inner<A>>>,
+    Path(name): Path<String>,
+    request: HttpRequest,
+) -> Response {
+    let (parts, body) = request.into_parts();
+    if let Err(barred) = inner.allowed.check(&parts.uri, &parts.headers) {
+        let text = match barred {
+            Barred::Host => "this host is not served here",
+            Barred::Origin => "this origin may not use the gateway",
+        };
+        return refusal(
+            StatusCode::FORBIDDEN,
+            None,
+            &Fault::new(INVALID_REQUEST, text),
+        );
+    }
+    let Some(bearer) = bearer(&parts.headers) else {
+        return unauthorized("");
+    };
+    let Some(authentication) = inner.authority.authenticate(bearer) else {
+        return unauthorized(", error=\"invalid_token\"");
+    };
+    let Some(backend) = inner.backend(&name) else {
+        let fault = Fault::new(INVALID_REQUEST, "there is no upstream of this name");
+        return refusal(StatusCode::NOT_FOUND, None, &fault);
+    };
+    let observed = backend.config.mode == Mode::Observe;
+    let call = Call {
+        inner,
+        backend,
+        authentication,
+        parts,
+    };
+    let mut response = match call.parts.method {
+        Method::POST => call.post(body).await,
+        Method::GET => call.get(),
+        Method::DELETE => call.delete(),
+        _ => method_not_allowed("POST, GET, DELETE"),
+    };
+    if observed {
+        response
+            .headers_mut()
+            .insert(MODE, HeaderValue::from_static("observe"));
+    }
+    response
+}
+
+/// One HTTP request of a caller that is known.
+struct Call<A: Authority> {
+    inner: Arc<Inner<A>>,
+    backend: Arc<Backend>,
+    authentication: Authentication,
+    parts: Parts,
+}
+
+impl<A: Authority> Call<A> {
+    async fn post(self, body: Body) -> Response {
+        if !is_json(&self.parts.headers) {
+            let fault = Fault::new(INVALID_REQUEST, "the body must be `application/json`");
+            return refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, None, &fault);
+        }
+        let accepts = accepts(&self.parts.headers);
+        if !accepts.json && !accepts.stream {
+            let text = "the client must accept `application/json` and `text/event-stream`";
+            let fault = Fault::new(INVALID_REQUEST, text);
+            return refusal(StatusCode::NOT_ACCEPTABLE, None, &fault);
+        }
+        let limits = &self.inner.limits;
+        let Ok(body) = axum::body::to_bytes(body, limits.request_bytes).await else {
+            let text = format!(
+                "the message exceeds {} bytes, or broke off",
+                limits.request_bytes
+            );
+            let fault = Fault::new(INVALID_REQUEST, text);
+            return refusal(StatusCode::PAYLOAD_TOO_LARGE, None, &fault);
+        };
+        let within = json::Limits {
+            bytes: limits.request_bytes,
+            depth: limits.request_depth,
+        };
+        match message::parse_within(&body, within) {
+            Ok(message) => self.message(message, accepts).await,
+            Err(error) => {
+                let fault = Fault::new(error.code(), error.to_string());
+                refusal(StatusCode::BAD_REQUEST, error.id(), &fault)
+            }
+        }
+    }
+
+    /// Sorts a message by the revision that it claims.
+    async fn message(self, message: Message, accepts: Accepts) -> Response {
+        let claimed = match self.parts.headers.get_all(PROTOCOL_VERSION).iter().count() {
+            0 => None,
+            1 => one(&self.parts.headers, &PROTOCOL_VERSION),
+            _ => Some("more than one"),
+        };
+        let claimed = claimed.map(str::to_owned);
+        let revision = claimed.as_deref().and_then(Revision::parse);
+        let (id, params, method) = match &message {
+            Message::Request(r) => (Some(r.id.clone()), r.params.as_ref(), Some(&*r.method)),
+            Message::Notification(n) => (None, n.params.as_ref(), Some(&*n.method)),
+            Message::Response(..) => (None, None, None),
+        };
+        let in_body = params
+            .and_then(|params| edit::meta(params, META_VERSION))
+            .cloned();
+        let refuse = |fault| refusal(StatusCode::BAD_REQUEST, id.as_ref(), &fault);
+        match (revision, &claimed, &in_body) {
+            (Some(revision), ..) if revision.era() == Era::Modern => {
+                self.modern(message, accepts).await
+            }
+            (None, Some(claimed), Some(body)) if body.as_str() != Some(claimed) => {
+                refuse(Fault::new(HEADER_MISMATCH, VERSION_MISMATCH))
+            }
+            // The handshake settles the revision, whatever stands in the header.
+            (None, Some(_), None) if method == Some("initialize") => {
+                self.legacy(message, accepts, None).await
+            }
+            (None, Some(claimed), _) => refuse(unsupported_version(claimed)),
+            (_, _, Some(_)) => refuse(Fault::new(HEADER_MISMATCH, VERSION_MISMATCH)),
+            (revision, _, None) => self.legacy(message, accepts, revision).await,
+        }
+    }
+
+    async fn modern(self, message: Message, accepts: Accepts) -> Response {
+        let request = match message {
+            Message::Request(request) => request,
+            // This revision defines none that a client sends over HTTP.
+            Message::Notification(_) => return accepted(),
+            Message::Response(..) => {
+                let fault = Fault::new(INVALID_REQUEST, "a client sends no answers");
+                return refusal(StatusCode::BAD_REQUEST, None, &fault);
+            }
+        };
+        let headers = &self.parts.headers;
+        if let Err(fault) = self.checked(&request) {
+            return refusal(StatusCode::BAD_REQUEST, Some(&request.id), &fault);
+        }
+        let (outlet, receiver) = Outlet::new();
+        let related = Arc::new(Related::new(Some(request.id.clone()), Some(outlet)));
+        let id = request.id.clone();
+        let side = Side {
+            trace: trace(headers, request.params.as_ref()),
+            inner: Arc::clone(&self.inner),
+            backend: self.backend,
+            authentication: self.authentication.clone(),
+            revision: Revision::V2026_07_28,
+            session: None,
+            session_name: None,
+        };
+        // Closing the stream of a request is what cancels it.
+        let gone = related.cancelled.clone().drop_guard();
+        let headers = self.parts.headers;
+        let task =
+            tokio::spawn(async move { side.answer(request, Some(&headers), &related).await });
+        let waiting = Waiting {
+            inner: self.inner,
+            authentication: self.authentication,
+            receiver,
+            task,
+            id,
+            revision: Revision::V2026_07_28,
+            cancelled: CancellationToken::new(),
+            gone: Some(gone),
+        };
+        waiting.respond(accepts).await
+    }
+
+    /// Checks what a 2026-07-28 request must bring, before anything rests on it.
+    fn checked(&self, request: &Request) -> Result<(), Fault> {
+        let params = request.params.as_ref();
+        let meta = |name| params.and_then(|params| edit::meta(params, name));
+        match meta(META_VERSION) {
+            None => {
+                return Err(Fault::new(
+                    INVALID_PARAMS,
+                    format!("`_meta` lacks `{META_VERSION}`"),
+                ));
+            }
+            Some(version) if version.as_str() == Some(Revision::V2026_07_28.as_str()) => {}
+            Some(_) => return Err(Fault::new(HEADER_MISMATCH, VERSION_MISMATCH)),
+        }
+        if meta(META_CAPABILITIES)
+            .and_then(|c| c.as_object())
+            .is_none()
+        {
+            return Err(Fault::new(
+                INVALID_PARAMS,
+                format!("`_meta` lacks `{META_CAPABILITIES}`"),
+            ));
+        }
+        check_standard(&self.parts.headers, &request.method, params)
+    }
+
+    async fn legacy(
+        self,
+        message: Message,
+        accepts: Accepts,
+        revision: Option<Revision>,
+    ) -> Response {
+        if let Message::Request(request) = &message
+            && &*request.method == "initialize"
+        {
+            return self.initialize(request.clone()).await;
+        }
+        let session = match self.session(revision) {
+            Ok(session) => session,
+            Err(response) => return response,
+        };
+        match message {
+            Message::Request(request) => self.request(request, accepts, session).await,
+            Message::Notification(notification) => match session.notified(notification).await {
+                Ok(()) => accepted(),
+                Err(fault) => refusal(StatusCode::BAD_REQUEST, None, &fault),
+            },
+            Message::Response(id, answer) => {
+                session.answered(id, answer);
+                accepted()
+            }
+        }
+    }
+
+    /// The session that a request names, where it is the caller's own and of this upstream.
+    fn session(&self, revision: Option<Revision>) -> Result<Arc<ClientSession<A>>, Response> {
+        let Some(id) = one(&self.parts.headers, &SESSION_ID) else {
+            let fault = Fault::new(
+                INVALID_REQUEST,
+                "`Mcp-Session-Id` is missing: initialize first",
+            );
+            return Err(refusal(StatusCode::BAD_REQUEST, None, &fault));
+        };
+        let known = self.inner.session(id).filter(|session| {
+            session.belongs_to(&self.authentication)
+                && Arc::ptr_eq(&session.backend, &self.backend)
+                && !session.closed.is_cancelled()
+        });
+        // Another's session is as unknown as one that never was.
+        let Some(session) = known else {
+            let fault = Fault::new(INVALID_REQUEST, "the session is unknown: initialize again");
+            return Err(refusal(StatusCode::NOT_FOUND, None, &fault));
+        };
+        if revision.is_some_and(|revision| revision != session.revision()) {
+            let text = format!("this session speaks {}", session.revision());
+            let fault = Fault::new(INVALID_REQUEST, text);
+            return Err(refusal(StatusCode::BAD_REQUEST, None, &fault));
+        }
+        Ok(session)
+    }
+
+    async fn initialize(self, request: Request) -> Response {
+        let Self {
+            inner,
+            backend,
+            authentication,
+            ..
+        } = self;
+        // Apart, so that a client that leaves cannot leave half a session behind.
+        let begun = tokio::spawn(async move {
+            inner
+                .begin_session(backend, authentication, request.params)
+                .await
+        });
+        let begun = begun
+            .await
+            .unwrap_or_else(|_| Err(Fault::new(INTERNAL_ERROR, "the handshake broke off")));
+        match begun {
+            Ok((session, result)) => {
+                let bytes = response_bytes(Some(&request.id), &Answer::Result(result));
+                let mut response = json_response(StatusCode::OK, bytes);
+                if let Ok(session) = HeaderValue::from_str(&session) {
+                    response.headers_mut().insert(SESSION_ID, session);
+                }
+                response
+            }
+            Err(fault) => {
+                let bytes = response_bytes(Some(&request.id), &Answer::Fault(fault));
+                json_response(StatusCode::OK, bytes)
+            }
+        }
+    }
+
+    async fn request(
+        self,
+        request: Request,
+        accepts: Accepts,
+        session: Arc<ClientSession<A>>,
+    ) -> Response {
+        let (outlet, receiver) = Outlet::new();
+        let id = request.id.clone();
+        let outlet = accepts.stream.then_some(outlet);
+        let related = Arc::new(Related::new(Some(id.clone()), outlet));
+        if let Err(refused) = session.enter(&id, &related) {
+            return refusal(StatusCode::BAD_REQUEST, Some(&id), &refused.fault());
+        }
+        let revision = session.revision();
+        let cancelled = related.cancelled.clone();
+        let side = Side {
+            trace: trace(&self.parts.headers, request.params.as_ref()),
+            inner: Arc::clone(&self.inner),
+            backend: self.backend,
+            authentication: self.authentication.clone(),
+            revision,
+            session_name: session.name.clone(),
+            session: Some(Arc::clone(&session)),
+        };
+        // Apart, because in these revisions a client that disconnects has not cancelled.
+        let task = tokio::spawn(async move {
+            let id = request.id.clone();
+            let reply = side.answer(request, None, &related).await;
+            session.leave(&id);
+            reply
+        });
+        let waiting = Waiting {
+            inner: self.inner,
+            authentication: self.authentication,
+            receiver,
+            task,
+            id,
+            revision,
+            cancelled,
+            gone: None,
+        };
+        waiting.respond(accepts).await
+    }
+
+    /// Opens the standing stream of a session.
+    fn get(self) -> Response {
+        if one(&self.parts.headers, &PROTOCOL_VERSION) == Some(Revision::V2026_07_28.as_str()) {
+            return method_not_allowed("POST");
+        }
+        if !accepts(&self.parts.headers).stream {
+            let fault = Fault::new(
+                INVALID_REQUEST,
+                "the client must accept `text/event-stream`",
+            );
+            return refusal(StatusCode::NOT_ACCEPTABLE, None, &fault);
+        }
+        let session = match self.session(None) {
+            Ok(session) => session,
+            Err(response) => return response,
+        };
+        let (outlet, receiver) = Outlet::new();
+        session.listen(outlet);
+        let standing = Standing {
+            receiver,
+            session,
+            check: StreamCheck::new(self.inner, self.authentication),
+        };
+        let events = stream::unfold(standing, |mut standing| async move {
+            let bytes = standing.next().await?;
+            Some((
+                Ok::<_, std::convert::Infallible>(Bytes::from(bytes)),
+                standing,
+            ))
+        });
+        stream_response(Body::from_stream(events))
+    }
+
+    /// Ends a session.
+    fn delete(self) -> Response {
+        if one(&self.parts.headers, &PROTOCOL_VERSION) == Some(Revision::V2026_07_28.as_str()) {
+            return method_not_allowed("POST");
+        }
+        match self.session(None) {
+            Err(response) => response,
+            Ok(_) => {
+                if let Some(id) = one(&self.parts.headers, &SESSION_ID) {
+                    self.inner.end_session(id);
+                }
+                empty(StatusCode::NO_CONTENT)
+            }
+        }
+    }
+}
+
+const VERSION_MISMATCH: &str =
+    "header mismatch: `MCP-Protocol-Version` does not match the body's protocol version";
+
+/// A request that is being answered. Small answers go out as one JSON text; a message that comes
+/// first, or a long wait, turns the answer into a stream.
+struct Waiting<A: Authority> {
+    inner: Arc<Inner<A>>,
+    authentication: Authentication,
+    receiver: mpsc::Receiver<Vec<u8>>,
+    task: JoinHandle<Reply>,
+    id: Id,
+    revision: Revision,
+    /// The client said that it no longer wants the answer.
+    cancelled: CancellationToken,
+    /// Cancels the request once the client has left, in revisions where leaving means that.
+    gone: Option<DropGuard>,
+}
+
+enum First {
+    Reply(Reply),
+    Message(Vec<u8>),
+    Wait,
+    Cancelled,
+}
+
+impl<A: Authority> Waiting<A> {
+    async fn respond(mut self, accepts: Accepts) -> Response {
+        let first = loop {
+            let first = self.first(accepts).await;
+            if !matches!(first, First::Wait) || (accepts.stream && self.still_stands()) {
+                break first;
+            }
+        };
+        match first {
+            First::Reply(reply) if accepts.json => {
+                self.stays();
+                let status = match self.revision.era() {
+                    Era::Legacy => StatusCode::OK,
+                    Era::Modern => {
+                        StatusCode::from_u16(reply.modern_status()).unwrap_or(StatusCode::OK)
+                    }
+                };
+                json_response(status, reply.bytes(&self.id))
+            }
+            First::Reply(reply) => {
+                self.stays();
+                stream_response(Body::from(sse::event(&reply.bytes(&self.id))))
+            }
+            First::Cancelled => stream_response(Body::empty()),
+            First::Message(message) => self.stream(sse::event(&message)),
+            First::Wait => self.stream(sse::KEEP_ALIVE.to_vec()),
+        }
+    }
+
+    async fn first(&mut self, accepts: Accepts) -> First {
+        let check = self.inner.limits.stream_check;
+        tokio::select! {
+            biased;
+            message = self.receiver.recv(), if accepts.stream => match message {
+                Some(message) => First::Message(message),
+                // The other end is dropped right after the reply is made.
+                None => First::Reply(reply(&mut self.task).await),
+            },
+            done = &mut self.task => First::Reply(done.unwrap_or_else(|_| broke_off())),
+            () = self.cancelled.cancelled() => First::Cancelled,
+            () = tokio::time::sleep(check) => First::Wait,
+        }
+    }
+
+    fn still_stands(&self) -> bool {
+        self.inner.authority.stands(&self.authentication)
+    }
+
+    fn stream(self, first: Vec<u8>) -> Response {
+        let check = StreamCheck::new(Arc::clone(&self.inner), self.authentication.clone());
+        let state = Streaming {
+            first: Some(first),
+            waiting: Some(self),
+            check,
+        };
+        let events = stream::unfold(state, |mut state| async move {
+            let bytes = state.next().await?;
+            Some((Ok::<_, std::convert::Infallible>(Bytes::from(bytes)), state))
+        });
+        stream_response(Body::from_stream(events))
+    }
+
+    /// The answer has been made, so a client that leaves now cancels nothing.
+    fn stays(&mut self) {
+        if let Some(gone) = self.gone.take() {
+            gone.disarm();
+        }
+    }
+}
+
+async fn reply(task: &mut JoinHandle<Reply>) -> Reply {
+    task.await.unwrap_or_else(|_| broke_off())
+}
+
+fn broke_off() -> Reply {
+    Fault::new(INTERNAL_ERROR, "the call broke off inside the gateway").into()
+}
+
+/// The stream of one request.
+struct Streaming<A: Authority> {
+    first: Option<Vec<u8>>,
+    waiting: Option<Waiting<A>>,
+    check: StreamCheck<A>,
+}
+
+impl<A: Authority> Streaming<A> {
+    async fn next(&mut self) -> Option<Vec<u8>> {
+        if let Some(first) = self.first.take() {
+            return Some(first);
+        }
+        let waiting = self.waiting.as_mut()?;
+        let done = tokio::select! {
+            biased;
+            message = waiting.receiver.recv() => match message {
+                Some(message) => return Some(sse::event(&message)),
+                None => reply(&mut waiting.task).await,
+            },
+            done = &mut waiting.task => done.unwrap_or_else(|_| broke_off()),
+            () = waiting.cancelled.cancelled() => {
+                self.waiting = None;
+                return None;
+            }
+            stands = self.check.tick() => {
+                if stands {
+                    return Some(sse::KEEP_ALIVE.to_vec());
+                }
+                // Dropping it cancels the request where leaving means that.
+                self.waiting = None;
+                return None;
+            }
+        };
+        let mut waiting = self.waiting.take()?;
+        waiting.stays();
+        // What came before the reply goes out before it.
+        let mut bytes = Vec::new();
+        while let Ok(message) = waiting.receiver.try_recv() {
+            bytes.extend(sse::event(&message));
+        }
+        bytes.extend(sse::event(&done.bytes(&waiting.id)));
+        Some(bytes)
+    }
+}
+
+/// The standing stream of a session.
+struct Standing<A: Authority> {
+    receiver: mpsc::Receiver<Vec<u8>>,
+    session: Arc<ClientSession<A>>,
+    check: StreamCheck<A>,
+}
+
+impl<A: Authority> Standing<A> {
+    async fn next(&mut self) -> Option<Vec<u8>> {
+        tokio::select! {
+            biased;
+            () = self.session.closed.cancelled() => None,
+            message = self.receiver.recv() => message.map(|message| sse::event(&message)),
+            stands = self.check.tick() => stands.then(|| sse::KEEP_ALIVE.to_vec()),
+        }
+    }
+}
+
+/// Looks from time to time whether a long stream may go on.
+struct StreamCheck<A: Authority> {
+    inner: Arc<Inner<A>>,
+    authentication: Authentication,
+    every: Duration,
+}
+
+impl<A: Authority> StreamCheck<A> {
+    fn new(inner: Arc<Inner<A>>, authentication: Authentication) -> Self {
+        let every = inner.limits.stream_check;
+        Self {
+            inner,
+            authentication,
+            every,
+        }
+    }
+
+    async fn tick(&self) -> bool {
+        tokio::select! {
+            () = tokio::time::sleep(self.every) => self.inner.authority.stands(&self.authentication),
+            () = self.inner.closed.cancelled() => false,
+        }
+    }
+}
+
+fn json_response(status: StatusCode, bytes: Vec<u8>) -> Response {
+    let mut response = Response::new(Body::from(bytes));
+    *response.status_mut() = status;
+    let json = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(CONTENT_TYPE, json);
+    response
+}
+
+fn stream_response(body: Body) -> Response {
+    let mut response = Response::new(body);
+    let headers: &mut HeaderMap = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(
+        CACHE_CONTROL,
+        HeaderValue::from_static("no-cache, no-transform"),
+    );
+    headers.insert(NO_BUFFERING, HeaderValue::from_static("no"));
+    response
+}
+
+fn empty(status: StatusCode) -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    response
+}
+
+fn accepted() -> Response {
+    empty(StatusCode::ACCEPTED)
+}
+
+fn refusal(status: StatusCode, id: Option<&Id>, fault: &Fault) -> Response {
+    json_response(status, response_bytes(id, &Answer::Fault(fault.clone())))
+}
+
+fn method_not_allowed(allowed: &'static str) -> Response {
+    let fault = Fault::new(
+        INVALID_REQUEST,
+        "this HTTP method is not part of the protocol here",
+    );
+    let mut response = refusal(StatusCode::METHOD_NOT_ALLOWED, None, &fault);
+    response
+        .headers_mut()
+        .insert(ALLOW, HeaderValue::from_static(allowed));
+    response
+}
+
+fn unauthorized(error: &str) -> Response {
+    let fault = Fault::new(INVALID_REQUEST, "a valid bearer token is needed");
+    let mut response = refusal(StatusCode::UNAUTHORIZED, None, &fault);
+    if let Ok(challenge) = HeaderValue::from_str(&format!("Bearer realm=\"safeconduct\"{error}")) {
+        response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+    }
+    response
+}

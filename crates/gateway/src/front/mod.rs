@@ -1,0 +1,9 @@
+//! Towards clients: streamable HTTP, and one stream of lines.
+
+pub(crate) mod guard;
+mod headers;
+mod http;
+mod stream;
+
+pub(crate) use http::router;
+pub use stream::StreamError;

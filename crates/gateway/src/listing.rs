@@ -1,0 +1,123 @@
+//! Lists: what a caller sees of them, and the tool definitions that they hold.
+
+use safeconduct_model::{ActionName, ServerName, Value};
+
+use crate::action::{method_action, tool_action};
+use crate::methods::List;
+use crate::{edit, headers};
+
+/// Most pages of a listing that the gateway makes for itself.
+pub(crate) const PAGES_MAX: usize = 100;
+/// Most tools of one upstream. A longer list is refused.
+pub(crate) const TOOLS_MAX: usize = 10_000;
+
+/// The name of the member that holds the list.
+pub(crate) const fn member(list: List) -> &'static str {
+    match list {
+        List::Tools => "tools",
+        List::Resources => "resources",
+        List::Templates => "resourceTemplates",
+        List::Prompts => "prompts",
+    }
+}
+
+/// Leaves only what the caller could be permitted. Never varies with a session's state, so that
+/// the list stays cacheable for one credential.
+pub(crate) fn filter(
+    server: &ServerName,
+    list: List,
+    result: &mut Value,
+    may_see: impl Fn(&ActionName) -> bool,
+) {
+    let whole = match list {
+        List::Tools => None,
+        List::Resources | List::Templates => Some("resources/read"),
+        List::Prompts => Some("prompts/get"),
+    };
+    let Some(Value::Array(items)) = edit::member_mut(result, member(list)) else {
+        return;
+    };
+    match whole {
+        Some(method) => {
+            if !method_action(server, method).is_some_and(|action| may_see(&action)) {
+                items.clear();
+            }
+        }
+        None => items.retain(|tool| {
+            let name = tool.member("name").and_then(Value::as_str);
+            name.and_then(|name| tool_action(server, name))
+                .is_some_and(|action| may_see(&action))
+        }),
+    }
+}
+
+/// Leaves out tools whose `x-mcp-header` annotations break the rules of 2026-07-28: a client
+/// could be led to send headers that mean something else.
+pub(crate) fn drop_badly_annotated(server: &ServerName, result: &mut Value) {
+    let Some(Value::Array(tools)) = edit::member_mut(result, "tools") else {
+        return;
+    };
+    tools.retain(|tool| {
+        let schema = tool.member("inputSchema").unwrap_or(&Value::Null);
+        match headers::annotations(schema) {
+            Ok(_) => true,
+            Err(problem) => {
+                let name = tool
+                    .member("name")
+                    .and_then(Value::as_str)
+                    .unwrap_or_default();
+                tracing::warn!(%server, tool = name, %problem, "a tool is left out");
+                false
+            }
+        }
+    });
+}
+
+/// The tools of one page, by action.
+pub(crate) fn definitions(server: &ServerName, result: &Value) -> Vec<(ActionName, Value)> {
+    let tools = result
+        .member("tools")
+        .and_then(Value::as_array)
+        .unwrap_or_default();
+    let named = tools.iter().filter_map(|tool| {
+        let name = tool.member("name").and_then(Value::as_str)?;
+        Some((tool_action(server, name)?, tool.clone()))
+    });
+    named.collect()
+}
+
+/// The cursor of the next page.
+pub(crate) fn next_cursor(result: &Value) -> Option<Value> {
+    result
+        .member("nextCursor")
+        .filter(|cursor| **cursor != Value::Null)
+        .cloned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use safeconduct_wire::json;
+
+    #[test]
+    fn only_what_could_be_permitted_is_left() {
+        let server = ServerName::new("s").unwrap();
+        let mut tools =
+            json::parse(br#"{"tools":[{"name":"a"},{"name":"b"},{"name":7},{}],"nextCursor":"n"}"#)
+                .unwrap();
+        filter(&server, List::Tools, &mut tools, |action| {
+            action.as_str() == "s.b"
+        });
+        assert_eq!(
+            json::to_text(&tools),
+            r#"{"nextCursor":"n","tools":[{"name":"b"}]}"#
+        );
+        let mut prompts = json::parse(br#"{"prompts":[{"name":"a"}]}"#).unwrap();
+        filter(&server, List::Prompts, &mut prompts, |action| {
+            action.as_str() == "s/prompts/get"
+        });
+        assert_eq!(json::to_text(&prompts), r#"{"prompts":[{"name":"a"}]}"#);
+        filter(&server, List::Prompts, &mut prompts, |_| false);
+        assert_eq!(json::to_text(&prompts), r#"{"prompts":[]}"#);
+    }
+}

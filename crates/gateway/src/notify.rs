@@ -1,0 +1,41 @@
+//! Notifications on their way to a client: ids and tokens are put back to the client's own.
+
+use safeconduct_model::Value;
+
+use crate::edit;
+use crate::headers::META_SUBSCRIPTION;
+use crate::message::{Notification, notification_bytes};
+use crate::related::Related;
+
+/// The bytes of a notification as its client knows it; `None` where it means nothing to that
+/// client.
+pub(crate) fn for_client(
+    mut notification: Notification,
+    related: Option<&Related>,
+) -> Option<Vec<u8>> {
+    let client_id = related.and_then(|related| related.client_id.as_ref());
+    if let Some(params) = notification.params.as_mut() {
+        if &*notification.method == "notifications/progress" {
+            edit::set(params, "progressToken", related?.progress()?);
+        }
+        if &*notification.method == "notifications/cancelled" && client_id.is_some() {
+            edit::set(params, "requestId", client_id?.to_value());
+        }
+        if edit::meta(params, META_SUBSCRIPTION).is_some() {
+            edit::set_meta(params, META_SUBSCRIPTION, client_id?.to_value());
+        }
+    }
+    Some(notification_bytes(
+        &notification.method,
+        notification.params.as_ref(),
+    ))
+}
+
+/// The same for the result that ends a subscription.
+pub(crate) fn result_for_client(result: &mut Value, related: &Related) {
+    if edit::meta(result, META_SUBSCRIPTION).is_some()
+        && let Some(id) = &related.client_id
+    {
+        edit::set_meta(result, META_SUBSCRIPTION, id.to_value());
+    }
+}

@@ -1,0 +1,125 @@
+//! The way back to whoever waits for a call, and what happens to the call meanwhile.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use safeconduct_model::Value;
+use tokio::sync::{Notify, mpsc};
+use tokio_util::sync::CancellationToken;
+
+use crate::message::Id;
+
+/// Most messages that wait for a client to read them; more are dropped.
+pub(crate) const OUTLET_MESSAGES_MAX: usize = 256;
+
+/// Where messages for a client go: the stream of one request, a standing stream, or the one
+/// writer of a stdio client. Never waits: one slow client must not hold up an upstream.
+#[derive(Debug, Clone)]
+pub(crate) struct Outlet(mpsc::Sender<Vec<u8>>);
+
+/// The client is gone, or does not read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct NotTaken;
+
+impl Outlet {
+    pub(crate) fn new() -> (Self, mpsc::Receiver<Vec<u8>>) {
+        let (sender, receiver) = mpsc::channel(OUTLET_MESSAGES_MAX);
+        (Self(sender), receiver)
+    }
+
+    pub(crate) fn send(&self, message: Vec<u8>) -> Result<(), NotTaken> {
+        self.0.try_send(message).map_err(|_| NotTaken)
+    }
+
+    /// Waits for room; for answers, which must not be dropped.
+    pub(crate) async fn deliver(&self, message: Vec<u8>) -> Result<(), NotTaken> {
+        self.0.send(message).await.map_err(|_| NotTaken)
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.0.is_closed()
+    }
+}
+
+/// One request of a client while it is under way.
+#[derive(Debug)]
+pub(crate) struct Related {
+    /// The client's id of it; none for what the gateway asks for itself.
+    pub(crate) client_id: Option<Id>,
+    /// Where messages that belong to it go.
+    pub(crate) outlet: Option<Outlet>,
+    /// Set once the client no longer wants the answer.
+    pub(crate) cancelled: CancellationToken,
+    /// The client's token for progress.
+    progress: Mutex<Option<Value>>,
+    alive: Mutex<Instant>,
+    /// How many people are being asked something for it.
+    asked: AtomicUsize,
+    garbage: AtomicBool,
+    /// Rings at every message that belongs to it.
+    sign: Notify,
+}
+
+impl Related {
+    pub(crate) fn new(client_id: Option<Id>, outlet: Option<Outlet>) -> Self {
+        Self {
+            client_id,
+            outlet,
+            cancelled: CancellationToken::new(),
+            progress: Mutex::new(None),
+            alive: Mutex::new(Instant::now()),
+            asked: AtomicUsize::new(0),
+            garbage: AtomicBool::new(false),
+            sign: Notify::new(),
+        }
+    }
+
+    pub(crate) fn set_progress(&self, token: Option<Value>) {
+        *self.progress.lock().unwrap_or_else(PoisonError::into_inner) = token;
+    }
+
+    pub(crate) fn progress(&self) -> Option<Value> {
+        self.progress
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// A sign of life.
+    pub(crate) fn touch(&self) {
+        *self.alive.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        self.sign.notify_one();
+    }
+
+    /// Waits for the next sign of life, or gives the one that nobody waited for.
+    pub(crate) async fn sign(&self) {
+        self.sign.notified().await;
+    }
+
+    /// When the upstream last gave a sign of life; now, while a person is being asked.
+    pub(crate) fn alive(&self) -> Instant {
+        match self.asked.load(Ordering::Relaxed) {
+            0 => *self.alive.lock().unwrap_or_else(PoisonError::into_inner),
+            _ => Instant::now(),
+        }
+    }
+
+    pub(crate) fn asking(&self) {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn asked(&self) {
+        self.touch();
+        self.asked.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// The upstream wrote something that is no message.
+    pub(crate) fn note_garbage(&self) {
+        self.garbage.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn saw_garbage(&self) -> bool {
+        self.garbage.load(Ordering::Relaxed)
+    }
+}

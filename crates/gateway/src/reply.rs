@@ -1,0 +1,95 @@
+//! What goes back to a client: a result that is serialised once, or a fault.
+
+use safeconduct_wire::json;
+
+use crate::headers::{HEADER_MISMATCH, MISSING_CAPABILITY, UNSUPPORTED_VERSION};
+use crate::message::{
+    Answer, Fault, INVALID_REQUEST, Id, METHOD_NOT_FOUND, PARSE_ERROR, response_bytes,
+};
+use crate::upstream::Answered;
+
+/// An answer on its way to a client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Reply {
+    body: Body,
+    /// The HTTP status that goes with it, where the upstream gave one.
+    status: Option<u16>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Body {
+    /// The JSON text of the result.
+    Result(Vec<u8>),
+    Fault(Fault),
+}
+
+impl Reply {
+    /// A result whose JSON text is there already.
+    pub(crate) const fn result(bytes: Vec<u8>) -> Self {
+        Self {
+            body: Body::Result(bytes),
+            status: None,
+        }
+    }
+
+    /// The same reply with an HTTP status.
+    pub(crate) fn with_status(self, status: Option<u16>) -> Self {
+        Self { status, ..self }
+    }
+
+    /// The message.
+    pub(crate) fn bytes(&self, id: &Id) -> Vec<u8> {
+        match &self.body {
+            Body::Fault(fault) => response_bytes(Some(id), &Answer::Fault(fault.clone())),
+            Body::Result(result) => {
+                let mut out = Vec::with_capacity(result.len() + 64);
+                out.extend_from_slice(b"{\"jsonrpc\":\"2.0\",\"id\":");
+                json::write(&id.to_value(), &mut out);
+                out.extend_from_slice(b",\"result\":");
+                out.extend_from_slice(result);
+                out.push(b'}');
+                out
+            }
+        }
+    }
+
+    /// The HTTP status for a client that speaks 2026-07-28; older ones get 200.
+    pub(crate) fn modern_status(&self) -> u16 {
+        match &self.body {
+            Body::Result(_) => 200,
+            Body::Fault(fault) => match fault.code {
+                METHOD_NOT_FOUND => 404,
+                HEADER_MISMATCH | MISSING_CAPABILITY | UNSUPPORTED_VERSION | PARSE_ERROR
+                | INVALID_REQUEST => 400,
+                _ => self
+                    .status
+                    .filter(|status| matches!(status, 400 | 404))
+                    .unwrap_or(200),
+            },
+        }
+    }
+}
+
+impl From<Fault> for Reply {
+    fn from(fault: Fault) -> Self {
+        Self {
+            body: Body::Fault(fault),
+            status: None,
+        }
+    }
+}
+
+impl From<Answer> for Reply {
+    fn from(answer: Answer) -> Self {
+        match answer {
+            Answer::Result(result) => Self::result(json::to_bytes(&result)),
+            Answer::Fault(fault) => fault.into(),
+        }
+    }
+}
+
+impl From<Answered> for Reply {
+    fn from(answered: Answered) -> Self {
+        Self::from(answered.answer).with_status(answered.status)
+    }
+}

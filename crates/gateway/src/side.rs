@@ -1,0 +1,614 @@
+//! A client's requests: what the table says happens to each, up to the reply.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::HeaderMap;
+use safeconduct_model::{
+    Authentication, Edit, Execution, Mode, RecordId, SessionKey, SessionName, TraceId, Value,
+};
+use safeconduct_pep::Permit;
+use safeconduct_service::Report;
+use safeconduct_wire::json;
+
+use crate::action;
+use crate::authority::Authority;
+use crate::backend::{Backend, Ready};
+use crate::gateway::Inner;
+use crate::message::{Answer, Fault, INTERNAL_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, Request};
+use crate::methods::{Direction, Form, List, Rule, Why, classify};
+use crate::obligation::Plan;
+use crate::passage::{Gated, Passage};
+use crate::related::Related;
+use crate::reply::Reply;
+use crate::revision::Era;
+use crate::session::ClientSession;
+use crate::upstream::{Answered, LinkError, OpenError, Patience};
+use crate::{Revision, denial, edit, headers, listing, notify, translate};
+
+/// Most resources that one subscription may name.
+const SUBSCRIPTIONS_MAX: usize = 64;
+
+/// Whoever asks: the client's side of a request.
+pub(crate) struct Side<A: Authority> {
+    pub(crate) inner: Arc<Inner<A>>,
+    pub(crate) backend: Arc<Backend>,
+    pub(crate) authentication: Authentication,
+    /// What the client speaks.
+    pub(crate) revision: Revision,
+    /// Its session, in revisions that have them.
+    pub(crate) session: Option<Arc<ClientSession<A>>>,
+    pub(crate) session_name: Option<SessionName>,
+    pub(crate) trace: Option<TraceId>,
+}
+
+impl<A: Authority> Side<A> {
+    /// Answers a request. `mirrored` are the headers that came with it, where they count.
+    pub(crate) async fn answer(
+        &self,
+        request: Request,
+        mirrored: Option<&HeaderMap>,
+        related: &Arc<Related>,
+    ) -> Reply {
+        let rule = classify(
+            Direction::ToServer,
+            Form::Request,
+            self.revision,
+            &request.method,
+        );
+        if let Rule::Refused(why) = rule {
+            tracing::info!(server = %self.backend.config.name, method = &*request.method, ?why, "refused");
+            return refused(&request.method, why).into();
+        }
+        let ready = match self.ready().await {
+            Ok(ready) => ready,
+            Err(error) => return error.fault().into(),
+        };
+        if rule != Rule::Handled
+            && let Some(reply) = self.across(&request, &ready)
+        {
+            return reply;
+        }
+        match rule {
+            Rule::Gated => self.gated(request, mirrored, &ready, related).await,
+            Rule::Listed(list) => self.listed(list, request, &ready, related).await,
+            Rule::Passed => self.passed(request, &ready, related).await,
+            Rule::Handled => match &*request.method {
+                "server/discover" => self.discover(request, &ready, related).await,
+                "subscriptions/listen" => self.listen(request, &ready, related).await,
+                _ => Fault::new(INVALID_REQUEST, "the session is initialized already").into(),
+            },
+            Rule::Refused(why) => refused(&request.method, why).into(),
+        }
+    }
+
+    async fn ready(&self) -> Result<Ready, OpenError> {
+        match &self.session {
+            Some(session) => session.ready().await,
+            None => self.backend.for_modern(&self.key()).await,
+        }
+    }
+
+    fn key(&self) -> SessionKey {
+        SessionKey {
+            identity: self.authentication.identity.clone(),
+            token: self.authentication.token.clone(),
+        }
+    }
+
+    /// What cannot cross to the upstream's revision.
+    fn across(&self, request: &Request, ready: &Ready) -> Option<Reply> {
+        let theirs = ready.live.revision;
+        match classify(Direction::ToServer, Form::Request, theirs, &request.method) {
+            Rule::Refused(_) if &*request.method == "ping" => {
+                Some(Answer::Result(edit::empty()).into())
+            }
+            Rule::Refused(_) => Some(cannot_cross(&request.method, theirs).into()),
+            _ => None,
+        }
+    }
+
+    /// The parameters as the upstream's revision has them.
+    fn fit_params(&self, params: &mut Option<Value>, ready: &Ready) {
+        match (self.revision.era(), ready.live.revision.era()) {
+            (Era::Legacy, Era::Modern) => translate::to_modern_params(params, edit::empty()),
+            (Era::Modern, Era::Legacy) => translate::to_legacy_params(params),
+            _ => {}
+        }
+    }
+
+    /// The answer as the client's revision has it.
+    fn fit_answer(&self, method: &str, answer: Answer, ready: &Ready) -> Answer {
+        let mut answer = match (self.revision.era(), ready.live.revision.era()) {
+            (Era::Legacy, Era::Modern) => translate::to_legacy_answer(answer),
+            (Era::Modern, Era::Legacy) => translate::to_modern_answer(method, answer),
+            _ => answer,
+        };
+        // What was permitted or shown to one credential is not for another's cache.
+        if let Answer::Result(result) = &mut answer
+            && self.revision.era() == Era::Modern
+            && method != "server/discover"
+            && translate::cacheable(method)
+            && result.member("cacheScope").is_some()
+        {
+            edit::set(result, "cacheScope", "private");
+        }
+        answer
+    }
+
+    async fn forward(
+        &self,
+        request: Request,
+        ready: &Ready,
+        related: &Arc<Related>,
+        patience: Patience,
+    ) -> Result<Answered, LinkError> {
+        let Request {
+            method, mut params, ..
+        } = request;
+        self.fit_params(&mut params, ready);
+        let passage = Passage::ungated(ready.live.revision, method, params)
+            .ok_or_else(|| LinkError::NotSent("the method needs a decision".into()))?;
+        ready
+            .connection
+            .call(&ready.live, passage, related, patience)
+            .await
+    }
+
+    async fn passed(&self, request: Request, ready: &Ready, related: &Arc<Related>) -> Reply {
+        let method = Arc::clone(&request.method);
+        match self
+            .forward(request, ready, related, Patience::Bounded)
+            .await
+        {
+            Ok(Answered { answer, status }) => {
+                Reply::from(self.fit_answer(&method, answer, ready)).with_status(status)
+            }
+            Err(error) => error.fault().into(),
+        }
+    }
+
+    async fn listed(
+        &self,
+        list: List,
+        request: Request,
+        ready: &Ready,
+        related: &Arc<Related>,
+    ) -> Reply {
+        let (method, params) = (Arc::clone(&request.method), request.params.clone());
+        let answered = match self
+            .forward(request, ready, related, Patience::Bounded)
+            .await
+        {
+            Ok(answered) => answered,
+            Err(error) => return error.fault().into(),
+        };
+        let Answered { mut answer, status } = answered;
+        if let Answer::Result(result) = &mut answer {
+            let server = &self.backend.config.name;
+            if list == List::Tools {
+                let authority = &*self.inner.authority;
+                let (connection, live) = (&ready.connection, &ready.live);
+                let seen = connection
+                    .page_seen(live, authority, params.as_ref(), result)
+                    .await;
+                if let Err(error) = seen {
+                    return Fault::new(INTERNAL_ERROR, error.to_string()).into();
+                }
+                if live.revision.era() == Era::Modern {
+                    listing::drop_badly_annotated(server, result);
+                }
+            }
+            if self.backend.config.mode == Mode::Enforce {
+                let may_see =
+                    |action: &_| self.inner.authority.may_see(&self.authentication, action);
+                listing::filter(server, list, result, may_see);
+            }
+        }
+        Reply::from(self.fit_answer(&method, answer, ready)).with_status(status)
+    }
+
+    async fn discover(&self, request: Request, ready: &Ready, related: &Arc<Related>) -> Reply {
+        if ready.live.revision.era() == Era::Legacy {
+            return Answer::Result(translate::discover_result(&ready.live.greeted)).into();
+        }
+        match self
+            .forward(request, ready, related, Patience::Bounded)
+            .await
+        {
+            Err(error) => error.fault().into(),
+            Ok(Answered { mut answer, status }) => {
+                if let Answer::Result(result) = &mut answer {
+                    let known = Revision::V2026_07_28.as_str();
+                    edit::set(result, "supportedVersions", vec![Value::from(known)]);
+                    if let Some(capabilities) = edit::member_mut(result, "capabilities") {
+                        translate::scrub_capabilities(capabilities);
+                    }
+                }
+                Reply::from(answer).with_status(status)
+            }
+        }
+    }
+
+    /// Opens a stream of notifications; each resource that it names is decided on.
+    async fn listen(&self, mut request: Request, ready: &Ready, related: &Arc<Related>) -> Reply {
+        if ready.live.revision.era() == Era::Legacy {
+            return cannot_cross(&request.method, ready.live.revision).into();
+        }
+        let permitted = match self.subscribable(&mut request.params).await {
+            Ok(permitted) => permitted,
+            Err(fault) => return fault.into(),
+        };
+        let begun = Instant::now();
+        let mut call = std::pin::pin!(self.forward(request, ready, related, Patience::Endless));
+        let mut answered = None;
+        if !permitted.is_empty() {
+            tokio::select! {
+                biased;
+                done = &mut call => answered = Some(done),
+                // The first message on the stream acknowledges it.
+                () = related.sign() => {}
+            }
+            let (execution, detail) = match &answered {
+                None => (Execution::Succeeded, None),
+                Some(Ok(_)) => (Execution::Failed, Some("upstream_error")),
+                Some(Err(error)) => (error.outcome().0, Some(error.outcome().1)),
+            };
+            for decision in permitted {
+                let report = self.report(decision, execution, begun, detail);
+                self.observe(report).await;
+            }
+        }
+        let answered = match answered {
+            Some(answered) => answered,
+            None => call.await,
+        };
+        match answered {
+            Ok(Answered { mut answer, status }) => {
+                if let Answer::Result(result) = &mut answer {
+                    notify::result_for_client(result, related);
+                }
+                Reply::from(answer).with_status(status)
+            }
+            Err(error) => error.fault().into(),
+        }
+    }
+
+    /// Leaves those resources in a subscription that the caller may subscribe to; gives the
+    /// decisions whose outcome is to be reported.
+    async fn subscribable(&self, params: &mut Option<Value>) -> Result<Vec<RecordId>, Fault> {
+        const METHOD: &str = "resources/subscribe";
+        let filter = params
+            .as_mut()
+            .and_then(|p| edit::member_mut(p, "notifications"));
+        let Some(filter) = filter else {
+            return Ok(Vec::new());
+        };
+        let Some(Value::Array(uris)) = edit::take(filter, "resourceSubscriptions") else {
+            return Ok(Vec::new());
+        };
+        if uris.len() > SUBSCRIPTIONS_MAX {
+            return Err(Fault::new(
+                INVALID_REQUEST,
+                format!("a subscription names at most {SUBSCRIPTIONS_MAX} resources"),
+            ));
+        }
+        let (mut left, mut decisions) = (Vec::new(), Vec::new());
+        for uri in uris {
+            let params = Value::object([("uri", uri.clone())]);
+            let question = action::question(&self.backend.config.name, METHOD, Some(&params))?;
+            let gated = self.ask(question, METHOD.into(), None, None);
+            let Ok(permit) = self.inner.authority.decide(gated).await else {
+                continue;
+            };
+            let planned = Plan::of(permit.obligations()).is_ok();
+            match self.inner.authority.redeem(permit) {
+                Ok(redeemed) if planned => {
+                    decisions.push(redeemed.decision().clone());
+                    left.push(uri);
+                }
+                Ok(redeemed) => {
+                    self.not_executed(redeemed.decision().clone(), "obligation")
+                        .await
+                }
+                Err((_, decision)) => self.not_executed(decision, "lapsed").await,
+            }
+        }
+        edit::set(filter, "resourceSubscriptions", left);
+        Ok(decisions)
+    }
+
+    async fn gated(
+        &self,
+        request: Request,
+        mirrored: Option<&HeaderMap>,
+        ready: &Ready,
+        related: &Arc<Related>,
+    ) -> Reply {
+        let Request { method, params, .. } = request;
+        let question = match action::question(&self.backend.config.name, &method, params.as_ref()) {
+            Ok(question) => question,
+            Err(fault) => return fault.into(),
+        };
+        let mut offered = true;
+        if &*method == "tools/call" {
+            // The definition that is live now must be known before anything rests on it.
+            let listing = ready
+                .connection
+                .listing(&ready.live, &*self.inner.authority)
+                .await;
+            let listing = match listing {
+                Ok(listing) => listing,
+                Err(error) => return Fault::new(INTERNAL_ERROR, error.to_string()).into(),
+            };
+            let tool = params
+                .as_ref()
+                .and_then(|p| p.member("name"))
+                .and_then(Value::as_str);
+            let schema = tool.and_then(|tool| listing.schemas.get(tool));
+            offered = schema.is_some();
+            if let (Some(schema), Some(mirrored)) = (schema, mirrored) {
+                let checked = headers::check_params(mirrored, schema, &question.input);
+                if let Err(fault) = checked {
+                    return fault.into();
+                }
+            }
+        }
+        let gated = self.ask(question, method, params, None);
+        match self.inner.authority.decide(gated).await {
+            Err((refusal, gated)) => {
+                let what = &gated.question.what;
+                denial::denied(self.revision, &gated.method, what, &refusal).into()
+            }
+            Ok(permit) => self.perform(permit, ready, related, offered).await,
+        }
+    }
+
+    fn ask(
+        &self,
+        question: action::Question,
+        method: Arc<str>,
+        params: Option<Value>,
+        parent: Option<RecordId>,
+    ) -> Gated {
+        Gated {
+            question,
+            method,
+            params,
+            authentication: self.authentication.clone(),
+            pep: self.backend.pep.clone(),
+            mode: self.backend.config.mode,
+            session_name: self.session_name.clone(),
+            trace: self.trace.clone(),
+            parent,
+        }
+    }
+
+    /// Performs what a permit allows, once, and reports what came of it, once.
+    async fn perform(
+        &self,
+        permit: Permit<Gated>,
+        ready: &Ready,
+        related: &Arc<Related>,
+        offered: bool,
+    ) -> Reply {
+        let redeemed = match self.inner.authority.redeem(permit) {
+            Ok(redeemed) => redeemed,
+            Err((lapsed, decision)) => {
+                self.not_executed(decision.clone(), "lapsed").await;
+                let id = decision.as_str();
+                return denial::lapsed(self.revision, "tools/call", "the call", lapsed, id).into();
+            }
+        };
+        let (mut passage, gated, decision, obligations) = Passage::permitted(redeemed);
+        let plan = match Plan::of(&obligations) {
+            Ok(plan) if offered => plan,
+            Ok(_) => {
+                self.not_executed(decision, "not_offered").await;
+                let text = format!("the server does not offer {}", gated.question.what);
+                return Fault::new(crate::message::INVALID_PARAMS, text).into();
+            }
+            Err(obligation) => {
+                self.not_executed(decision, "obligation").await;
+                let text = format!("the obligation `{}` cannot be carried out", obligation.kind);
+                return Fault::new(INTERNAL_ERROR, text).into();
+            }
+        };
+        let mut edits = passage.edit(|method, params| {
+            let edits = params
+                .as_mut()
+                .map(|params| plan.edit_input(method, params));
+            self.fit_params(params, ready);
+            edits.unwrap_or_default()
+        });
+        let begun = Instant::now();
+        let (connection, live) = (&ready.connection, &ready.live);
+        let called = connection
+            .call(live, passage, related, Patience::Bounded)
+            .await;
+        let Answered { answer, status } = match called {
+            Ok(answered) => answered,
+            Err(error) => {
+                let (execution, detail) = error.outcome();
+                let report = self.report(decision, execution, begun, Some(detail));
+                self.observe(Report { edits, ..report }).await;
+                return error.fault().into();
+            }
+        };
+        let answer = self.redacted(answer, &plan, &mut edits);
+        let answer = match self.inputs_permitted(answer, &gated, &decision).await {
+            Ok(answer) => self.fit_answer(&gated.method, answer, ready),
+            Err(denied) => denied,
+        };
+        self.conclude(answer, status, decision, begun, edits).await
+    }
+
+    fn redacted(&self, answer: Answer, plan: &Plan, edits: &mut Vec<Edit>) -> Answer {
+        match answer {
+            Answer::Result(mut result) => {
+                edits.extend(plan.edit_result(&mut result));
+                Answer::Result(result)
+            }
+            // What else a fault carries cannot be told apart.
+            Answer::Fault(fault) if plan.redacts() => Answer::Fault(Fault {
+                data: None,
+                ..fault
+            }),
+            fault @ Answer::Fault(_) => fault,
+        }
+    }
+
+    /// Records the outcome of a call that was answered; the record is queued before the reply
+    /// leaves, and is waited for by nobody.
+    async fn conclude(
+        &self,
+        answer: Answer,
+        status: Option<u16>,
+        decision: RecordId,
+        begun: Instant,
+        edits: Vec<Edit>,
+    ) -> Reply {
+        let (execution, detail) = match &answer {
+            Answer::Fault(_) => (Execution::Failed, Some("upstream_error")),
+            Answer::Result(result) => match result.member("isError").and_then(Value::as_bool) {
+                Some(true) => (Execution::Failed, Some("upstream_error")),
+                _ => (Execution::Succeeded, None),
+            },
+        };
+        let mut report = self.report(decision, execution, begun, detail);
+        report.edits = edits;
+        let reply = match answer {
+            Answer::Result(result) => {
+                let bytes = json::to_bytes(&result);
+                report.result = Some(bytes.clone());
+                Reply::result(bytes)
+            }
+            Answer::Fault(fault) => fault.into(),
+        };
+        self.observe(report).await;
+        reply.with_status(status)
+    }
+
+    /// A result that asks for input carries requests of the server: each is decided on.
+    async fn inputs_permitted(
+        &self,
+        answer: Answer,
+        gated: &Gated,
+        decision: &RecordId,
+    ) -> Result<Answer, Answer> {
+        let Answer::Result(result) = &answer else {
+            return Ok(answer);
+        };
+        if result.member("resultType").and_then(Value::as_str) != Some("input_required") {
+            return Ok(answer);
+        }
+        let none = std::collections::BTreeMap::new();
+        let inputs = result
+            .member("inputRequests")
+            .and_then(Value::as_object)
+            .unwrap_or(&none);
+        for input in inputs.values() {
+            let method = input
+                .member("method")
+                .and_then(Value::as_str)
+                .unwrap_or_default();
+            let refuse = |fault: Fault| Err(Answer::Fault(fault));
+            match classify(
+                Direction::ToClient,
+                Form::Request,
+                Revision::LATEST_LEGACY,
+                method,
+            ) {
+                Rule::Passed => continue,
+                Rule::Gated => {}
+                _ => {
+                    let text = format!("the server asks for `{method}`, which is not let through");
+                    return refuse(Fault::new(INTERNAL_ERROR, text));
+                }
+            }
+            let params = input.member("params");
+            let question = match action::question(&self.backend.config.name, method, params) {
+                Ok(question) => question,
+                Err(fault) => return refuse(fault),
+            };
+            let asked = self.ask(question, method.into(), None, Some(decision.clone()));
+            match self.inner.authority.decide(asked).await {
+                Err((refusal, asked)) => {
+                    let what = format!("{}, which the server asks for", asked.question.what);
+                    return Err(denial::denied(
+                        self.revision,
+                        &gated.method,
+                        &what,
+                        &refusal,
+                    ));
+                }
+                Ok(permit) => match self.inner.authority.redeem(permit) {
+                    Ok(redeemed) if redeemed.obligations().is_empty() => {
+                        // It reaches the client with this very answer.
+                        let decision = redeemed.decision().clone();
+                        let now = Instant::now();
+                        self.observe(self.report(decision, Execution::Succeeded, now, None))
+                            .await;
+                    }
+                    Ok(redeemed) => {
+                        self.not_executed(redeemed.decision().clone(), "obligation")
+                            .await;
+                        let text = "an obligation cannot be carried out on what the server asks";
+                        return refuse(Fault::new(INTERNAL_ERROR, text));
+                    }
+                    Err((lapsed, decision)) => {
+                        self.not_executed(decision, "lapsed").await;
+                        return refuse(Fault::new(INTERNAL_ERROR, lapsed.to_string()));
+                    }
+                },
+            }
+        }
+        Ok(answer)
+    }
+
+    fn report(
+        &self,
+        decision: RecordId,
+        execution: Execution,
+        begun: Instant,
+        detail: Option<&'static str>,
+    ) -> Report {
+        Report {
+            decision,
+            reported_by: self.authentication.identity.clone(),
+            execution,
+            duration_ms: Some(u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX)),
+            result: None,
+            detail: detail.map(Arc::from),
+            edits: Vec::new(),
+        }
+    }
+
+    async fn not_executed(&self, decision: RecordId, detail: &'static str) {
+        let report = self.report(
+            decision,
+            Execution::NotExecuted,
+            Instant::now(),
+            Some(detail),
+        );
+        self.observe(report).await;
+    }
+
+    async fn observe(&self, report: Report) {
+        self.inner.observe(report).await;
+    }
+}
+
+fn refused(method: &str, why: Why) -> Fault {
+    let text = match why {
+        Why::Unknown => format!("method `{method}` is not known, so it is denied"),
+        Why::OtherRevision => format!("method `{method}` is not part of this revision"),
+        Why::Tasks => format!("method `{method}` belongs to tasks, which are not supported"),
+    };
+    Fault::new(METHOD_NOT_FOUND, text)
+}
+
+fn cannot_cross(method: &str, theirs: Revision) -> Fault {
+    let text = format!("the server speaks {theirs}, in which `{method}` has no counterpart");
+    Fault::new(METHOD_NOT_FOUND, text)
+}

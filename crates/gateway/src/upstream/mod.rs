@@ -1,0 +1,187 @@
+//! Towards an upstream: one wire, its conversation, and what may be said over it.
+
+pub(crate) mod connection;
+mod http;
+mod stdio;
+
+use std::sync::Arc;
+
+use ::http::HeaderMap;
+use safeconduct_model::{Execution, Value};
+use thiserror::Error;
+
+use crate::Revision;
+use crate::config::{Limits, Transport, UpstreamConfig};
+use crate::message::{Answer, Fault, INTERNAL_ERROR, Message};
+use crate::related::Related;
+pub(crate) use connection::{Connection, Greeting, ListError, Live, OpenError, Patience, Wiring};
+
+/// Why a call has no answer. Each has one outcome, and one sentence for the client.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub(crate) enum LinkError {
+    #[error("the call could not be sent to the server: {0}")]
+    NotSent(String),
+    #[error("the server went away before it answered; whether the call was done is unknown")]
+    Gone,
+    #[error("the server did not answer in time; whether the call was done is unknown")]
+    Timeout,
+    #[error("the call was cancelled")]
+    Cancelled,
+    #[error("the server's answer exceeds the limit of {limit} bytes")]
+    TooLarge { limit: usize },
+    #[error("the server answered with something that is no message of the protocol")]
+    Malformed,
+    #[error("the server refused the gateway's request with HTTP status {0}")]
+    Refused(u16),
+    #[error("the server no longer knows the session")]
+    SessionLost,
+}
+
+impl LinkError {
+    /// What is recorded of a permitted call that ended so.
+    pub(crate) const fn outcome(&self) -> (Execution, &'static str) {
+        match self {
+            Self::NotSent(_) => (Execution::NotExecuted, "upstream_gone"),
+            Self::Gone => (Execution::Unknown, "upstream_gone"),
+            Self::Timeout => (Execution::Unknown, "timeout"),
+            Self::Cancelled => (Execution::Unknown, "client_gone"),
+            Self::TooLarge { .. } => (Execution::Failed, "too_large"),
+            Self::Malformed => (Execution::Failed, "malformed"),
+            Self::Refused(_) => (Execution::Failed, "upstream_error"),
+            Self::SessionLost => (Execution::NotExecuted, "upstream_gone"),
+        }
+    }
+
+    /// What the client is told.
+    pub(crate) fn fault(&self) -> Fault {
+        let (execution, detail) = self.outcome();
+        Fault::new(INTERNAL_ERROR, self.to_string()).with_data(Value::object([
+            ("outcome", Value::from(execution.as_str())),
+            ("detail", Value::from(detail)),
+        ]))
+    }
+}
+
+/// An upstream's answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Answered {
+    pub(crate) answer: Answer,
+    /// The HTTP status that an error came with.
+    pub(crate) status: Option<u16>,
+}
+
+impl From<Answer> for Answered {
+    fn from(answer: Answer) -> Self {
+        Self {
+            answer,
+            status: None,
+        }
+    }
+}
+
+impl From<Fault> for Answered {
+    fn from(fault: Fault) -> Self {
+        Answer::Fault(fault).into()
+    }
+}
+
+/// One request on its way to an upstream.
+#[derive(Debug)]
+pub(crate) struct Outgoing<'a> {
+    pub(crate) id: i64,
+    pub(crate) method: &'a str,
+    pub(crate) params: Option<&'a Value>,
+    /// Headers that mirror the body; used over HTTP only.
+    pub(crate) mirror: HeaderMap,
+}
+
+/// Takes what an upstream sends by itself. Must not wait.
+pub(crate) trait Inbound: Send + Sync {
+    /// A request or notification, and the call that it belongs to where that is known.
+    fn receive(&self, message: Message, related: Option<&Arc<Related>>);
+}
+
+/// A wire to an upstream.
+pub(crate) enum Link {
+    Stdio(stdio::StdioLink),
+    Http(Box<http::HttpLink>),
+}
+
+impl Link {
+    /// Opens a wire; a child process is started here.
+    pub(crate) fn open(
+        config: &UpstreamConfig,
+        limits: &Limits,
+        wiring: &Wiring,
+        inbound: Arc<dyn Inbound>,
+    ) -> Result<Self, LinkError> {
+        match &config.transport {
+            Transport::Stdio { .. } => {
+                stdio::StdioLink::start(config, limits, wiring, inbound).map(Self::Stdio)
+            }
+            Transport::Http { url, headers } => {
+                let link = http::HttpLink::new(config, url, headers, limits, wiring, inbound)?;
+                Ok(Self::Http(Box::new(link)))
+            }
+        }
+    }
+
+    /// Sends a request and waits for its answer, as long as it takes.
+    pub(crate) async fn call(
+        &self,
+        outgoing: Outgoing<'_>,
+        related: &Arc<Related>,
+    ) -> Result<Answered, LinkError> {
+        match self {
+            Self::Stdio(link) => link.call(outgoing, related).await,
+            Self::Http(link) => link.call(outgoing, related).await,
+        }
+    }
+
+    /// Sends a message that wants no answer: a notification, or an answer to what was asked.
+    pub(crate) async fn send(&self, bytes: Vec<u8>) -> Result<(), LinkError> {
+        match self {
+            Self::Stdio(link) => link.send(bytes).await,
+            Self::Http(link) => link.send(bytes).await,
+        }
+    }
+
+    /// From here on, messages are of that revision.
+    pub(crate) fn speak(&self, revision: Revision) {
+        if let Self::Http(link) = self {
+            link.speak(revision);
+        }
+    }
+
+    /// Opens the stream of what the upstream sends by itself, where the wire has one apart.
+    pub(crate) fn listen(self: &Arc<Self>) {
+        if let Self::Http(link) = &**self {
+            link.listen();
+        }
+    }
+
+    /// Whether dropping a call is what cancels it: true where each call has a stream of its own
+    /// and the revision says so.
+    pub(crate) fn drops_to_cancel(&self) -> bool {
+        match self {
+            Self::Stdio(_) => false,
+            Self::Http(link) => link.revision() == Some(Revision::V2026_07_28),
+        }
+    }
+
+    /// Whether nothing goes through any more.
+    pub(crate) fn is_closed(&self) -> bool {
+        match self {
+            Self::Stdio(link) => link.is_closed(),
+            Self::Http(link) => link.is_closed(),
+        }
+    }
+
+    /// Ends it, so that a child process can finish.
+    pub(crate) fn close(&self) {
+        match self {
+            Self::Stdio(link) => link.close(),
+            Self::Http(link) => link.close(),
+        }
+    }
+}
