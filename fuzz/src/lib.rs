@@ -1,0 +1,180 @@
+//! Fuzz targets: one plain function for each parser of foreign bytes.
+//!
+//! Each says more than that nothing panics: what is read is written back, what is checked twice
+//! is found alike, what is edited is still read. Two programs drive them: `smoke`, which is
+//! deterministic, bounded and part of every test run; and libFuzzer (`run TARGET`), which is
+//! neither.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use safeconduct_model::{Digest, Value};
+use safeconduct_policy::{SourceFile, Sources};
+use safeconduct_wire::authzen::{Evaluation, Evaluations};
+use safeconduct_wire::json::{self, JsonProblem};
+use safeconduct_wire::{catalogue, config, outcome, suite};
+
+/// A target: its name, which is also that of its folder of seeds, and its function.
+pub struct Target {
+    /// Its name.
+    pub name: &'static str,
+    /// Its function.
+    pub run: fn(&[u8]),
+    /// How many rounds of it a unit of work buys: the slow ones get fewer.
+    pub share: u32,
+}
+
+/// Every target.
+pub const TARGETS: &[Target] = &[
+    Target { name: "json", run: json, share: 100 },
+    Target { name: "authzen", run: authzen, share: 100 },
+    Target { name: "outcome", run: outcome, share: 25 },
+    Target { name: "catalogue", run: catalogue, share: 25 },
+    Target { name: "tools", run: tools, share: 50 },
+    Target { name: "config", run: config, share: 25 },
+    Target { name: "suite", run: suite, share: 25 },
+    Target { name: "policy", run: policy, share: 5 },
+    Target { name: "record", run: record, share: 100 },
+];
+
+/// Strict JSON: what is read is written and read back alike, and another reader agrees.
+pub fn json(data: &[u8]) {
+    let ours = json::parse(data);
+    let theirs = serde_json::from_slice::<serde_json::Value>(data);
+    match (ours, theirs) {
+        (Ok(value), theirs) => {
+            let written = json::to_bytes(&value);
+            assert_eq!(json::parse(&written).as_ref(), Ok(&value), "what is written is read back");
+            match theirs {
+                Ok(theirs) => assert_eq!(json::to_serde(&value), theirs, "readers agree"),
+                // A double has no room for it; we keep the text.
+                Err(error) => assert!(error.to_string().contains("out of range"), "{error}"),
+            }
+        }
+        (Err(error), theirs) => {
+            assert!(error.offset <= data.len() && error.line > 0 && error.column > 0);
+            let ours_alone = matches!(
+                error.problem,
+                JsonProblem::DuplicateMember
+                    | JsonProblem::NumberTooLong
+                    | JsonProblem::TooDeep { .. }
+                    | JsonProblem::TooLong { .. }
+            );
+            assert!(ours_alone || theirs.is_err(), "refused without need: {error}");
+        }
+    }
+}
+
+/// AuthZEN bodies: one question asked alone is the same as one asked in an empty batch.
+pub fn authzen(data: &[u8]) {
+    let single = Evaluation::parse(data);
+    match Evaluations::parse(data) {
+        Ok(Evaluations::Single(asked)) => assert_eq!(single, Ok(*asked)),
+        Ok(Evaluations::Batch(batch)) => assert!(!batch.items.is_empty()),
+        Err(error) => assert!(!error.to_string().is_empty()),
+    }
+}
+
+/// Outcome reports.
+pub fn outcome(data: &[u8]) {
+    if let Err(error) = outcome::parse(data) {
+        assert!(!error.to_string().is_empty());
+    }
+}
+
+/// Catalogue files: what is read merges, and a pin changes nothing but itself.
+pub fn catalogue(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let Ok(file) = catalogue::parse("f.yaml", text) else { return };
+    let pin = Digest::from_bytes([7; 32]);
+    if let Some((entry, _)) = file.entries.first()
+        && let Ok(pinned) = catalogue::repin("f.yaml", text, entry.name.as_str(), &pin)
+    {
+        let again = catalogue::parse("f.yaml", &pinned).expect("a pinned file is a catalogue");
+        let entries = |file: &catalogue::CatalogueFile| {
+            file.entries.iter().map(|(entry, _)| entry.clone()).collect::<Vec<_>>()
+        };
+        let mut expected = entries(&file);
+        if let Some(first) = expected.first_mut() {
+            first.definition = Some(pin);
+        }
+        assert_eq!(entries(&again), expected, "a pin changes nothing but itself");
+    }
+    let merged = catalogue::merge(vec![file]);
+    assert!(merged.is_ok(), "one file contradicts itself: {merged:?}");
+}
+
+/// Lists of tools: written and read back alike; their draft is a catalogue.
+pub fn tools(data: &[u8]) {
+    let Ok(tools) = catalogue::parse_tools("t.json", data) else { return };
+    let written = catalogue::write_tools(&tools);
+    let again = catalogue::parse_tools("t.json", written.as_bytes()).expect("what we wrote");
+    assert_eq!(catalogue::write_tools(&again), written);
+    let drafted: Vec<_> = tools
+        .iter()
+        .map(|definition| catalogue::DraftTool { definition, digest: None })
+        .collect();
+    let draft = catalogue::draft("server", &drafted);
+    if let Err(problems) = catalogue::parse("d.yaml", &draft) {
+        // A foreign name or argument can be too long for any name; nothing else may go wrong.
+        let fits = |message: &str| message.contains("512") || message.contains("more than");
+        assert!(problems.iter().all(|p| fits(&p.message)), "{problems:?}\n{draft}");
+    }
+}
+
+/// Configuration files.
+pub fn config(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    if let Err(problems) = config::parse("f.yaml", text, Path::new("/etc")) {
+        assert!(!problems.is_empty() && problems.iter().all(|p| p.line > 0 && p.column > 0));
+    }
+}
+
+/// Test files.
+pub fn suite(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    match suite::parse("t.yaml", text) {
+        Ok(suite) => {
+            let steps: usize = suite.tests.iter().map(|test| test.steps.len()).sum();
+            assert!(steps <= suite::STEPS_MAX);
+        }
+        Err(problems) => assert!(!problems.is_empty()),
+    }
+}
+
+/// Policy files: what loads is written by the formatter as what loads.
+pub fn policy(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let name: Arc<str> = "f.cedar".into();
+    let load = |text: &str| {
+        let policies = vec![SourceFile::new(Arc::clone(&name), text)];
+        safeconduct_policy::load(&Sources { policies, ..Sources::default() })
+    };
+    let loaded = load(text);
+    if let (Ok(loaded), Ok(formatted)) = (loaded, safeconduct_policy::format(&name, text)) {
+        let again = load(&formatted).expect("a formatted file loads");
+        assert_eq!(again.policies.len(), loaded.policies.len());
+    }
+}
+
+/// Leaves of the ledger: there is one text for each record, so what is read is written alike.
+pub fn record(data: &[u8]) {
+    if let Ok(record) = safeconduct_ledger::decode(data) {
+        let again = safeconduct_ledger::encode(&record).expect("what was read can be written");
+        assert_eq!(again, data, "a leaf has one form");
+    }
+    // Whatever is JSON has canonical bytes, and they are their own canonical bytes.
+    if let Ok(value) = json::parse(data) {
+        let canonical = safeconduct_ledger::canonical(&value);
+        let again: Result<Value, _> = json::parse(&canonical);
+        if let Ok(again) = again {
+            assert_eq!(safeconduct_ledger::canonical(&again), canonical);
+        }
+    }
+    let _ = safeconduct_ledger::decode_bundle(data);
+    if let Ok(text) = std::str::from_utf8(data)
+        && let Ok(path) = safeconduct_ledger::TilePath::parse(text)
+    {
+        assert_eq!(path.to_string(), text, "a tile has one path");
+    }
+}
