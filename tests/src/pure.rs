@@ -1,0 +1,275 @@
+//! The first way to ask: the pure engine, over the world of a case, with sessions folded by hand.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use safeconduct_engine::{Facts, Known, Understood, Vocabulary, decide};
+use safeconduct_model::{
+    ActionName, Assurance, Authentication, Catalogue, Digest, Entity, Identity, IdentityId,
+    IdentityKind, IdentityStatus, KeyedDigest, Method, Mode, Now, PepRegistration, RecordId,
+    Request, SessionKey, SessionRef, Subject, Timestamp, TokenId, Value,
+};
+use safeconduct_policy::{Naming, Policies, SourceFile, Sources, ToolDefinition, load};
+use safeconduct_service::{definition_digest, entity_of};
+use safeconduct_session::Session;
+use safeconduct_wire::catalogue;
+use safeconduct_wire::json::from_serde;
+use safeconduct_wire::suite::{Principal, Sessions, Step, Test};
+
+use crate::answer::Answer;
+use crate::case::Case;
+
+/// The enforcement point of subjects that name none.
+pub const ENFORCEMENT_POINT: &str = "enforcement-point";
+
+/// The obligations that the gateway carries out; the other ways are asked as if by it.
+pub const UNDERSTOOD: [&str; 2] = ["redact", "redact_input"];
+
+/// When a step is decided that does not say: 2026-01-01T00:00:00Z.
+const NOW: Timestamp = Timestamp::from_millis(1_767_225_600_000);
+
+/// The world of a case, loaded.
+pub struct Ground {
+    /// The policies.
+    pub policies: Policies,
+    /// The catalogue, its types as the schema names them.
+    pub catalogue: Catalogue,
+    /// Who is registered.
+    pub identities: BTreeMap<IdentityId, Known>,
+    vocabulary: Vocabulary,
+    calls_max: u64,
+    mode: Mode,
+    quarantined: BTreeMap<ActionName, Digest>,
+}
+
+impl Ground {
+    /// Loads the world of a case; what does not load panics with every problem.
+    pub fn of(case: &Case) -> Self {
+        let world = case.own_world();
+        let naming = Naming {
+            namespace: world.namespace.clone().unwrap_or_else(|| Naming::default().namespace),
+            action_id: world.action_id.clone().unwrap_or_else(|| Naming::default().action_id),
+        };
+        let vocabulary = Vocabulary::new(&naming.namespace).unwrap();
+        let mut catalogue = catalogue::merge(world.catalogue.clone()).unwrap_or_else(|problems| {
+            panic!("{}: {problems:?}", case.name);
+        });
+        let definitions: Vec<ToolDefinition> = world
+            .tools
+            .iter()
+            .flat_map(|(server, tools)| tools.iter().map(move |tool| (server, tool)))
+            .map(|(server, tool)| ToolDefinition {
+                server: server.clone(),
+                tool: catalogue::tool_name(tool).unwrap().to_owned(),
+                definition: tool.clone(),
+            })
+            .filter(|tool| catalogue.entry(&action_of(tool)).is_some())
+            .collect();
+        let tools: BTreeSet<ActionName> = definitions.iter().map(action_of).collect();
+        let others = catalogue.actions.values().filter(|entry| !tools.contains(&entry.name));
+        let sources = Sources {
+            policies: sources_of(&world.policies),
+            schemas: world
+                .schema
+                .iter()
+                .map(|text| SourceFile::new("schema.cedarschema", text.as_str()))
+                .collect(),
+            actions: others.map(|entry| (entry.name.clone(), entry.server.clone())).collect(),
+            servers: world.tools.keys().cloned().collect(),
+            definitions,
+            naming,
+        };
+        let policies = load(&sources)
+            .unwrap_or_else(|error| panic!("{}: {error}", case.name))
+            .policies;
+        for entry in catalogue.actions.values_mut() {
+            for mapping in &mut entry.resources {
+                mapping.ty = policies.resolve_type(mapping.ty.as_str()).unwrap();
+            }
+        }
+        let mut ground = Self {
+            policies,
+            catalogue,
+            vocabulary,
+            identities: BTreeMap::new(),
+            calls_max: world.session_calls.unwrap_or(10_000),
+            mode: match case.upstream.mode.as_deref() {
+                Some("observe") => Mode::Observe,
+                _ => Mode::Enforce,
+            },
+            quarantined: quarantined(case),
+        };
+        for identity in ground.registered(case) {
+            let entity = entity_of(&identity, &ground.vocabulary).unwrap();
+            ground.identities.insert(identity.id.clone(), Known { identity, entity });
+        }
+        ground
+    }
+
+    /// Everyone whom a case needs registered: its identities, those made for its tests, and the
+    /// enforcement point of subjects that name none.
+    fn registered(&self, case: &Case) -> Vec<Identity> {
+        let mut all = case.own_world().identities.clone();
+        let mut subjects = BTreeSet::new();
+        for step in case.suite.tests.iter().flat_map(|test| &test.steps) {
+            match &step.principal {
+                Principal::Made(identity) => {
+                    if !all.contains(identity) {
+                        all.push((**identity).clone());
+                    }
+                }
+                Principal::Asserted { by: None, entity } => {
+                    subjects.insert(self.full(entity).uid.ty);
+                }
+                _ => {}
+            }
+        }
+        for pep in all.iter_mut().filter_map(|identity| identity.pep.as_mut()) {
+            let full = |ty: &str| self.policies.resolve_type(ty).unwrap_or_else(|| panic!("no type `{ty}`"));
+            pep.subjects = pep.subjects.iter().map(|ty| full(ty.as_str())).collect();
+            pep.resources = pep.resources.iter().map(|ty| full(ty.as_str())).collect();
+        }
+        if !subjects.is_empty() {
+            all.push(Identity {
+                id: IdentityId::new(ENFORCEMENT_POINT).unwrap(),
+                kind: IdentityKind::Workload,
+                status: IdentityStatus::Active,
+                owner: None,
+                fallback_owner: None,
+                environment: None,
+                groups: BTreeSet::new(),
+                pep: Some(PepRegistration {
+                    subjects,
+                    resources: BTreeSet::new(),
+                    properties: true,
+                }),
+                roles: BTreeSet::new(),
+            });
+        }
+        all
+    }
+
+    /// An entity under the full name of its type.
+    pub fn full(&self, entity: &Entity) -> Entity {
+        let ty = self.policies.resolve_type(entity.uid.ty.as_str());
+        let mut entity = entity.clone();
+        if let Some(ty) = ty {
+            entity.uid.ty = ty;
+        }
+        entity
+    }
+
+    /// Asks the steps of a test in order.
+    pub fn run(&self, test: &Test) -> Vec<Answer> {
+        let mut sessions: BTreeMap<SessionKey, Session> = BTreeMap::new();
+        let mut answers = Vec::new();
+        for step in &test.steps {
+            if test.sessions == Sessions::Apart {
+                sessions.clear();
+            }
+            let (subject, caller, known) = self.who(step);
+            let proof = subject.authentication();
+            let key = SessionKey { identity: proof.identity.clone(), token: proof.token.clone() };
+            let session = sessions.entry(key.clone()).or_default();
+            let request = Request {
+                subject,
+                action: step.action.clone(),
+                resource: step.resource.as_ref().map(|resource| self.full(resource)),
+                input: step.input.clone(),
+                input_digest: KeyedDigest::from_bytes([0; 32]),
+                asserted: step.context.clone(),
+                session: SessionRef { key, name: step.session.clone() },
+                pep: IdentityId::new("test").unwrap(),
+                mode: self.mode,
+                trace: None,
+                parent: None,
+            };
+            let facts = Facts {
+                caller: caller.as_ref(),
+                subject: known.as_ref(),
+                entry: self.catalogue.entry(&step.action),
+                quarantined: self.quarantined.get(&step.action).copied(),
+                session,
+                calls_max: self.calls_max,
+                understood: &Understood::Only(UNDERSTOOD.iter().map(|kind| (*kind).into()).collect()),
+                vocabulary: &self.vocabulary,
+                catalogue: Digest::from_bytes([0; 32]),
+            };
+            let now = Now {
+                at: step.now.unwrap_or(NOW),
+                decision: RecordId::new("dec_test").unwrap(),
+            };
+            let outcome = decide(&request, &facts, &self.policies, &now);
+            assert_eq!(outcome, decide(&request, &facts, &self.policies, &now), "not pure");
+            session.apply(&outcome.step);
+            answers.push(Answer::of_outcome(&outcome));
+        }
+        answers
+    }
+
+    /// The subject of a step, its caller as registered, and what is registered of the subject.
+    fn who(&self, step: &Step) -> (Subject, Option<Known>, Option<Known>) {
+        let proof = |identity: &IdentityId| Authentication {
+            identity: identity.clone(),
+            token: TokenId::new(credential(step)).unwrap(),
+            method: Method::ApiKey,
+            assurance: Assurance::Low,
+            at: step.now.unwrap_or(NOW),
+        };
+        match &step.principal {
+            Principal::Registered(id) => {
+                (Subject::Caller(proof(id)), self.identities.get(id).cloned(), None)
+            }
+            Principal::Made(identity) => {
+                let id = &identity.id;
+                (Subject::Caller(proof(id)), self.identities.get(id).cloned(), None)
+            }
+            Principal::Asserted { by, entity } => {
+                let by = by.clone().unwrap_or_else(|| IdentityId::new(ENFORCEMENT_POINT).unwrap());
+                let entity = self.full(entity);
+                let known = self.identities.values().find(|known| known.entity.uid == entity.uid);
+                let caller = self.identities.get(&by).cloned();
+                (Subject::Asserted { by: proof(&by), entity }, caller, known.cloned())
+            }
+        }
+    }
+}
+
+/// The credential of a step's principal, by a name that is unique in its file.
+pub fn credential(step: &Step) -> String {
+    format!("{}.{}", step.principal_name, step.credential.as_deref().unwrap_or("default"))
+}
+
+fn action_of(tool: &ToolDefinition) -> ActionName {
+    ActionName::new(format!("{}.{}", tool.server, tool.tool)).unwrap()
+}
+
+fn sources_of(texts: &BTreeMap<String, String>) -> Vec<SourceFile> {
+    texts.iter().map(|(name, text)| SourceFile::new(name.as_str(), text.as_str())).collect()
+}
+
+/// The tools whose live definition is not the pinned one.
+fn quarantined(case: &Case) -> BTreeMap<ActionName, Digest> {
+    let mut found = BTreeMap::new();
+    for (server, live) in &case.upstream.live {
+        for tool in live {
+            let seen = pin_of(&from_serde(tool));
+            let name = tool["name"].as_str().unwrap();
+            let (_, pinned) = case
+                .own_world()
+                .tools
+                .iter()
+                .find(|(known, _)| known.as_str() == server)
+                .unwrap();
+            let pinned = pinned.iter().find(|one| catalogue::tool_name(one) == Some(name));
+            if pinned.is_some_and(|pinned| pin_of(pinned) != seen) {
+                found.insert(ActionName::new(format!("{server}.{name}")).unwrap(), seen);
+            }
+        }
+    }
+    found
+}
+
+/// The digest that pins a tool's definition.
+pub fn pin_of(tool: &Value) -> Digest {
+    definition_digest(&catalogue::definition_digest_input(tool))
+}
