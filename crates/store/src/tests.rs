@@ -1,0 +1,116 @@
+//! What the store promises, on real files.
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use safeconduct_ledger::{Origin, encode};
+use safeconduct_model::{Body, Record, RecordId, Timestamp};
+use safeconduct_service::{Entry, Ledger, Proposal};
+use tempfile::TempDir;
+
+use crate::segment::{Disk, RealDisk};
+use crate::{Store, StoreOptions};
+
+mod append;
+mod crash;
+mod erasure;
+mod faults;
+
+/// A data folder and a key folder, gone when this is dropped.
+pub(crate) struct Folder {
+    dir: TempDir,
+}
+
+impl Folder {
+    pub(crate) fn new() -> Self {
+        Self {
+            dir: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    pub(crate) fn data(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    pub(crate) fn keys(&self) -> PathBuf {
+        self.dir.path().join("keys")
+    }
+
+    /// Small segments, so that tests cross their borders.
+    pub(crate) fn options(&self) -> StoreOptions {
+        let origin = Origin::new("example.com/test").unwrap();
+        StoreOptions {
+            segment_bytes: 16 * 1024,
+            ..StoreOptions::new(self.data(), self.keys(), origin)
+        }
+    }
+
+    pub(crate) fn open(&self) -> Store {
+        self.open_on(Arc::new(RealDisk))
+    }
+
+    pub(crate) fn open_on(&self, disk: Arc<dyn Disk>) -> Store {
+        Store::open_on(self.options(), disk).unwrap()
+    }
+}
+
+pub(crate) fn record(n: u64) -> Record {
+    Record {
+        id: RecordId::new(format!("rec_{n}")).unwrap(),
+        at: Timestamp::from_millis(1_795_319_000_000 + n as i64),
+        trace: None,
+        parent: None,
+        body: Body::ServerStarted {
+            version: format!("0.1.{n}"),
+        },
+    }
+}
+
+pub(crate) fn entry(n: u64) -> Entry {
+    Entry {
+        leaf: encode(&record(n)).unwrap(),
+        attachment: None,
+    }
+}
+
+pub(crate) fn attached(n: u64, attachment: &[u8]) -> Entry {
+    Entry {
+        attachment: Some(attachment.to_vec()),
+        ..entry(n)
+    }
+}
+
+pub(crate) fn proposal(entries: Vec<Entry>) -> Proposal {
+    Proposal {
+        entries,
+        reads: Vec::new(),
+        writes: Vec::new(),
+    }
+}
+
+/// Appends entries as one batch and waits for the disk.
+pub(crate) fn append(store: &Store, entries: Vec<Entry>) {
+    let ticket = store.submit(proposal(entries)).unwrap();
+    block_on(store.durable(ticket)).unwrap();
+}
+
+pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .unwrap()
+        .block_on(future)
+}
+
+/// All records of a store, which must be numbers 0, 1, 2, … in order.
+pub(crate) fn assert_holds(store: &Store, records: u64) {
+    assert_eq!(store.records(), records);
+    let mut count = 0;
+    for placed in store.replay(0) {
+        let placed = placed.unwrap();
+        assert_eq!((placed.sequence, placed.record), (count, record(count)));
+        count += 1;
+    }
+    assert_eq!(count, records);
+}
