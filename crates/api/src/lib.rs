@@ -1,1 +1,57 @@
 //! HTTP: AuthZEN, outcomes, administration, health and metrics.
+//!
+//! [`Api`] is a router over a [`Service`](safeconduct_service::Service) and a
+//! [`ReadModel`](safeconduct_service::ReadModel); [`serve`] runs a router on a listener within
+//! the limits below. What is answered under `/access/v1` follows the AuthZEN Authorization API
+//! 1.0, where a Deny is a 200; under `/v1` errors are problem documents (RFC 9457), and every
+//! operation is authorized by the policies of [`safeconduct_service::Administration`].
+//!
+//! What this crate deliberately does not do: it decides nothing, keeps no state beside counters,
+//! reads no configuration and no environment, and ends no TLS.
+//!
+//! ```
+//! use safeconduct_api::Bearer;
+//!
+//! let bearer = Bearer::from_random([7; 32]);
+//! assert!(bearer.reveal().starts_with("sc_"));
+//! assert!(Bearer::is_well_formed(bearer.reveal()));
+//! assert_eq!(format!("{bearer:?}"), "Bearer(..)");
+//! ```
+
+mod admit;
+mod authzen;
+mod bearer;
+mod body;
+mod catalogue;
+mod config;
+mod controls;
+mod form;
+mod health;
+mod identities;
+mod metrics;
+mod openapi;
+mod outcome;
+mod page;
+mod policies;
+mod problem;
+mod records;
+mod router;
+mod serve;
+mod sessions;
+mod tail;
+mod tokens;
+mod trace;
+
+pub use bearer::{
+    Bearer, NoRandomness, TOKEN_TTL_S_DEFAULT, TOKEN_TTL_S_MAX, new_token_id, new_token_text,
+};
+pub use body::BODY_BYTES_MAX;
+pub use config::{ApiConfig, ApiError, Hosts};
+pub use controls::{Controls, PolicyStatus, ReloadError, Reloading, UpstreamState, UpstreamStatus};
+pub use metrics::{Asked, Metrics};
+pub use openapi::document;
+pub use router::Api;
+pub use serve::{
+    CONNECTIONS_MAX, HEADER_BYTES_MAX, HEADER_READ_TIMEOUT, HEADERS_MAX, serve, serve_unix,
+};
+pub use tail::TAILS_MAX;

@@ -4,14 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use safeconduct_model::{
-    ActionName, Assurance, Decision, Digest, Effect, Entity, EntityRef, Identity, IdentityKind,
-    Integrity, Method, NameError, Role, Tier, Timestamp, Value,
+    ActionName, Assurance, Decision, Effect, Entity, EntityRef, Identity, IdentityKind, Integrity,
+    Method, NameError, Role, Tier, Timestamp, Value,
 };
 use safeconduct_policy::{
     ActionSituation, AdditionalArguments, IdentitySituation, Naming, Policies, Question,
-    SessionSituation, Situation, SourceFile, Sources,
+    SessionSituation, Situation, SourceFile, Sources, load,
 };
-use safeconduct_session::Session;
 use thiserror::Error;
 
 /// The policies, as they stand in the source tree.
@@ -97,7 +96,9 @@ pub enum AdministrationError {
     #[error(transparent)]
     Name(#[from] NameError),
     /// A question to them cannot be asked.
-    #[error("the policies of our own administration cannot be asked about `{operation}`: {problem}")]
+    #[error(
+        "the policies of our own administration cannot be asked about `{operation}`: {problem}"
+    )]
     Question {
         /// About what.
         operation: &'static str,
@@ -148,35 +149,51 @@ impl Administration {
             roles: identity.roles.clone(),
             enforcement_point: identity.pep.is_some(),
         };
-        self.permitted.get(&standing).is_some_and(|operations| operations.contains(&operation))
+        self.permitted
+            .get(&standing)
+            .is_some_and(|operations| operations.contains(&operation))
     }
 }
 
 /// Every standing that an identity can have.
 fn standings() -> impl Iterator<Item = Standing> {
     let role_sets = (0..1_u32 << Role::ALL.len()).map(|bits| {
-        let held = Role::ALL.into_iter().enumerate().filter(move |(bit, _)| bits >> bit & 1 == 1);
+        let held = Role::ALL
+            .into_iter()
+            .enumerate()
+            .filter(move |(bit, _)| bits >> bit & 1 == 1);
         held.map(|(_, role)| role).collect::<BTreeSet<_>>()
     });
     role_sets.flat_map(|roles| {
         IdentityKind::ALL.into_iter().flat_map(move |kind| {
             let roles = roles.clone();
-            [false, true].map(|enforcement_point| {
-                Standing { kind, roles: roles.clone(), enforcement_point }
+            [false, true].map(|enforcement_point| Standing {
+                kind,
+                roles: roles.clone(),
+                enforcement_point,
             })
         })
     })
 }
 
 fn policies() -> Result<Policies, AdministrationError> {
-    let actions = Operation::ALL.iter().map(|operation| ActionName::new(operation.as_str()));
+    let actions = Operation::ALL
+        .iter()
+        .map(|operation| ActionName::new(operation.as_str()));
     let sources = Sources {
         policies: vec![SourceFile::new("admin.cedar", POLICIES)],
-        naming: Naming { namespace: NAMESPACE.into(), ..Naming::default() },
-        actions: actions.map(|name| Ok((name?, None))).collect::<Result<_, NameError>>()?,
+        naming: Naming {
+            namespace: NAMESPACE.into(),
+            ..Naming::default()
+        },
+        actions: actions
+            .map(|name| Ok((name?, None)))
+            .collect::<Result<_, NameError>>()?,
         ..Sources::default()
     };
-    Policies::load(&sources).map_err(|error| AdministrationError::Policies(error.to_string()))
+    load(&sources)
+        .map(|loaded| loaded.policies)
+        .map_err(|error| AdministrationError::Policies(error.to_string()))
 }
 
 fn ask(
@@ -194,26 +211,119 @@ fn ask(
     let principal = Entity {
         uid: name(standing.kind.entity_type(), "caller")?,
         attributes: BTreeMap::new(),
-        ancestors: groups.map(|group| name("Group", group)).collect::<Result<_, _>>()?,
+        ancestors: groups
+            .map(|group| name("Group", group))
+            .collect::<Result<_, _>>()?,
     };
-    let session = Session::default();
     let question = Question {
         principal: &principal,
         action: &ActionName::new(operation.as_str())?,
         resource: &Entity::bare(name("Server", "safeconduct")?),
         input: &Value::object::<&str>([]),
         additional: AdditionalArguments::Refused,
-        situation: &situation(&session),
+        situation: &situation(standing.kind),
+        extra: &[],
     };
-    let answer = policies.evaluate(&question).map_err(|error| AdministrationError::Question {
-        operation: operation.as_str(),
-        problem: error.to_string(),
-    })?;
+    let answer = policies
+        .evaluate(&question)
+        .map_err(|error| AdministrationError::Question {
+            operation: operation.as_str(),
+            problem: error.to_string(),
+        })?;
     Ok(answer.enforced.decision() == Decision::Permit)
 }
 
 /// Nothing of it is looked at by the embedded policies: their answers are worked out before
 /// anyone asks.
-const fn situation(session: &Session) -> Situation<'_> {
-    todo_fill(session)
+fn situation(kind: IdentityKind) -> Situation<'static> {
+    Situation {
+        session: SessionSituation {
+            steps: 0,
+            denials: 0,
+            distinct_resources: 0,
+            calls_left: 0,
+            actions: Vec::new(),
+        },
+        identity: IdentitySituation {
+            kind: Some(kind),
+            method: Method::ApiKey,
+            assurance: Assurance::Low,
+            age_s: 0,
+        },
+        action: ActionSituation {
+            tier: Tier::High,
+            effect: Effect::Administer,
+            trust: Integrity::Trusted,
+            guessed: false,
+        },
+        now: Timestamp::default(),
+        request: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use safeconduct_model::{IdentityId, IdentityStatus};
+
+    fn identity(kind: IdentityKind, roles: &[Role]) -> Identity {
+        Identity {
+            id: IdentityId::new("someone").unwrap(),
+            kind,
+            status: IdentityStatus::Active,
+            owner: None,
+            fallback_owner: None,
+            environment: None,
+            // A group of one's own name is no role.
+            groups: BTreeSet::from(["administrator".to_owned()]),
+            pep: None,
+            roles: roles.iter().copied().collect(),
+        }
+    }
+
+    #[test]
+    fn roles_give_what_the_policies_say() {
+        let administration = Administration::load().unwrap();
+        let permits = |kind, roles: &[Role], operation| {
+            administration.permits(&identity(kind, roles), operation)
+        };
+        let user = IdentityKind::User;
+        assert!(permits(user, &[], Operation::Whoami));
+        assert!(!permits(user, &[], Operation::IdentitiesList));
+        assert!(permits(user, &[Role::Auditor], Operation::RecordsQuery));
+        assert!(!permits(user, &[Role::Auditor], Operation::TokensIssue));
+        assert!(!permits(user, &[Role::Operator], Operation::RecordsQuery));
+        assert!(permits(
+            user,
+            &[Role::Operator, Role::Auditor],
+            Operation::RecordsQuery
+        ));
+        assert!(permits(
+            user,
+            &[Role::Administrator],
+            Operation::SessionsErase
+        ));
+        assert!(!permits(
+            user,
+            &[Role::Administrator],
+            Operation::AccessEvaluate
+        ));
+    }
+
+    #[test]
+    fn no_role_lets_an_agent_administer() {
+        let administration = Administration::load().unwrap();
+        let agent = identity(IdentityKind::Agent, &Role::ALL);
+        let permitted: Vec<_> = Operation::ALL
+            .iter()
+            .filter(|o| administration.permits(&agent, **o))
+            .collect();
+        assert_eq!(permitted, [&Operation::Whoami]);
+    }
+
+    #[test]
+    fn every_standing_has_its_answers() {
+        let administration = Administration::load().unwrap();
+        assert_eq!(administration.permitted.len(), 8 * 4 * 2);
+    }
 }

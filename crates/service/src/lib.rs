@@ -7,6 +7,7 @@
 //! What this crate deliberately does not do: it names no runtime, no disk, no network and no
 //! clock; those are the [`Ledger`], [`Vault`], [`Clock`] and [`Ids`] that it is given.
 
+mod administer;
 mod authenticate;
 mod change;
 mod check;
@@ -24,6 +25,7 @@ mod service;
 mod sessions;
 mod world;
 
+pub use administer::*;
 pub use authenticate::*;
 pub use change::*;
 pub use check::Check;

@@ -1,0 +1,174 @@
+//! Identities: who is registered.
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use http::request::Parts;
+use safeconduct_model::{EntityType, Identity, IdentityId};
+use safeconduct_service::{Operation, World};
+use safeconduct_wire::identity::IdentityForm;
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use crate::body::json_bytes;
+use crate::form::{self, IdentitiesForm, WhoamiForm};
+use crate::page::{self, page_of};
+use crate::problem::{Problem, ProblemForm};
+use crate::router::Shared;
+
+/// Says who the caller is and what it may do here.
+#[utoipa::path(
+    get,
+    path = "/v1/whoami",
+    tag = "Identities",
+    operation_id = "whoami",
+    responses(
+        (status = 200, description = "The caller", body = WhoamiForm),
+        (status = 401, description = "Nobody has proved who they are", body = ProblemForm),
+    ),
+    security(("bearer" = []))
+)]
+pub(crate) async fn whoami(
+    State(api): State<Shared>,
+    parts: Parts,
+) -> Result<Json<WhoamiForm>, Problem> {
+    let caller = api.admit(&parts, Operation::Whoami)?;
+    let identity = caller.identity()?;
+    let may = |operation: &Operation| api.administration.permits(identity, *operation);
+    Ok(Json(WhoamiForm {
+        identity: identity.into(),
+        token: caller.proof.token.to_string(),
+        method: caller.proof.method.as_str(),
+        operations: WhoamiForm::words(Operation::ALL.iter().copied().filter(may)),
+    }))
+}
+
+/// Which identities to list.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Listed {
+    /// Those after this id.
+    after: Option<String>,
+    /// At most so many: 1 to 1000; left out, 100.
+    limit: Option<usize>,
+}
+
+/// Lists identities, by id.
+#[utoipa::path(
+    get,
+    path = "/v1/identities",
+    tag = "Identities",
+    operation_id = "identities.list",
+    params(Listed),
+    responses(
+        (status = 200, description = "A page of identities", body = IdentitiesForm),
+        (status = 400, description = "A parameter does not fit", body = ProblemForm),
+        (status = 401, description = "Nobody has proved who they are", body = ProblemForm),
+        (status = 403, description = "The caller may not do this", body = ProblemForm),
+    ),
+    security(("bearer" = []))
+)]
+pub(crate) async fn list(
+    State(api): State<Shared>,
+    parts: Parts,
+) -> Result<Json<IdentitiesForm>, Problem> {
+    let caller = api.admit(&parts, Operation::IdentitiesList)?;
+    let Listed { after, limit } = page::query(&parts.uri)?;
+    let beyond = |identity: &&Identity| after.as_deref().is_none_or(|a| identity.id.as_str() > a);
+    let found = caller.world.identities().filter(beyond);
+    let (found, next) = page_of(found, page::limit(limit)?, |identity| {
+        identity.id.to_string()
+    });
+    let identities = found.into_iter().map(IdentityForm::from).collect();
+    Ok(Json(IdentitiesForm { identities, next }))
+}
+
+/// Shows one identity.
+#[utoipa::path(
+    get,
+    path = "/v1/identities/{id}",
+    tag = "Identities",
+    operation_id = "identities.show",
+    params(("id" = String, Path, description = "The identity's id, percent-encoded")),
+    responses(
+        (status = 200, description = "The identity", body = IdentityForm),
+        (status = 401, description = "Nobody has proved who they are", body = ProblemForm),
+        (status = 403, description = "The caller may not do this", body = ProblemForm),
+        (status = 404, description = "Nobody is registered under that id", body = ProblemForm),
+    ),
+    security(("bearer" = []))
+)]
+pub(crate) async fn show(
+    State(api): State<Shared>,
+    Path(id): Path<String>,
+    parts: Parts,
+) -> Result<Json<IdentityForm>, Problem> {
+    let caller = api.admit(&parts, Operation::IdentitiesShow)?;
+    let found = IdentityId::new(id.as_str())
+        .ok()
+        .and_then(|id| caller.world.identity(&id));
+    found
+        .map(|identity| Json(identity.into()))
+        .ok_or_else(|| Problem::not_found("identity", &id))
+}
+
+/// Registers an identity, or changes one: the body is all of it. Where it has a role or gets
+/// one, `identities.change_privileged` is needed.
+#[utoipa::path(
+    put,
+    path = "/v1/identities/{id}",
+    tag = "Identities",
+    operation_id = "identities.change",
+    params(("id" = String, Path, description = "The identity's id, percent-encoded")),
+    request_body = IdentityForm,
+    responses(
+        (status = 204, description = "It is registered, and recorded"),
+        (status = 400, description = "The body does not fit", body = ProblemForm),
+        (status = 401, description = "Nobody has proved who they are", body = ProblemForm),
+        (status = 403, description = "The caller may not do this", body = ProblemForm),
+        (status = 503, description = "It could not be recorded", body = ProblemForm),
+    ),
+    security(("bearer" = []))
+)]
+pub(crate) async fn change(
+    State(api): State<Shared>,
+    Path(id): Path<String>,
+    parts: Parts,
+    body: Body,
+) -> Result<Response, Problem> {
+    let caller = api.admit(&parts, Operation::IdentitiesChange)?;
+    let body = json_bytes(&parts.headers, body).await?;
+    let identity = resolved(&caller.world, form::identity(&body, &id)?);
+    // INVARIANT: whoever cannot give a role cannot change those who hold one either, so that no
+    // right to register turns into a right to administer.
+    let held = caller
+        .world
+        .identity(&identity.id)
+        .is_some_and(|known| !known.roles.is_empty());
+    if held || !identity.roles.is_empty() {
+        api.authorize(&caller, Operation::IdentitiesChangePrivileged)?;
+    }
+    api.service
+        .change_identity(identity, &caller.proof.identity)
+        .await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// Types as the schema names them, where it does.
+fn resolved(world: &World, mut identity: Identity) -> Identity {
+    let resolve = |ty: EntityType| world.policies().resolve_type(ty.as_str()).unwrap_or(ty);
+    if let Some(pep) = &mut identity.pep {
+        pep.subjects = std::mem::take(&mut pep.subjects)
+            .into_iter()
+            .map(resolve)
+            .collect();
+        pep.resources = std::mem::take(&mut pep.resources)
+            .into_iter()
+            .map(resolve)
+            .collect();
+    }
+    identity
+}

@@ -1,0 +1,66 @@
+//! The description of this API (OpenAPI 3.1), generated from the handlers.
+
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::{Modify, OpenApi};
+
+use crate::{
+    authzen, catalogue, health, identities, outcome, policies, records, sessions, tail, tokens,
+};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Safeconduct",
+        description = "Decisions, what came of them, and the administration of Safeconduct.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0"),
+    ),
+    paths(
+        authzen::evaluation,
+        authzen::evaluations,
+        authzen::configuration,
+        outcome::report,
+        identities::whoami,
+        identities::list,
+        identities::show,
+        identities::change,
+        tokens::list,
+        tokens::issue,
+        tokens::revoke,
+        records::query,
+        records::show,
+        tail::tail,
+        records::checkpoint,
+        policies::show,
+        policies::reload,
+        catalogue::list,
+        catalogue::upstreams,
+        sessions::show,
+        sessions::erase,
+        health::alive,
+        health::ready,
+        health::metrics,
+    ),
+    modifiers(&Bearer),
+)]
+struct Description;
+
+struct Bearer;
+
+impl Modify for Bearer {
+    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
+        let scheme = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .bearer_format("sc_[A-Za-z0-9_-]{49}")
+            .description(Some("A token that was issued with `POST /v1/tokens`"))
+            .build();
+        let components = openapi.components.get_or_insert_default();
+        components.add_security_scheme("bearer", SecurityScheme::Http(scheme));
+    }
+}
+
+/// The description as JSON, as it is checked in under `openapi/safeconduct.json`.
+pub fn document() -> String {
+    let mut text = Description::openapi().to_pretty_json().unwrap_or_default();
+    text.push('\n');
+    text
+}

@@ -1,0 +1,55 @@
+//! What then happened, from enforcement points that perform the action themselves.
+
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use http::request::Parts;
+use safeconduct_model::RecordId;
+use safeconduct_service::{Operation, Report};
+
+use crate::body::json_bytes;
+use crate::form::{OutcomeForm, ReadOutcome};
+use crate::problem::Problem;
+use crate::router::Shared;
+
+/// Takes what then happened to a permitted action, from the enforcement point that asked.
+#[utoipa::path(
+    post,
+    path = "/v1/decisions/{id}/outcome",
+    tag = "AuthZEN",
+    operation_id = "outcomes.report",
+    request_body = OutcomeForm,
+    params(("id" = String, Path, description = "The decision's id")),
+    responses(
+        (status = 204, description = "It is recorded"),
+        (status = 400, description = "The body does not fit", body = crate::problem::ProblemForm),
+        (status = 401, description = "Nobody has proved who they are", body = crate::problem::ProblemForm),
+        (status = 403, description = "The caller is no registered enforcement point", body = crate::problem::ProblemForm),
+        (status = 404, description = "No permit of that id waits for an outcome from this caller", body = crate::problem::ProblemForm),
+        (status = 503, description = "It could not be recorded", body = crate::problem::ProblemForm),
+    ),
+    security(("bearer" = []))
+)]
+pub(crate) async fn report(
+    State(api): State<Shared>,
+    Path(id): Path<String>,
+    parts: Parts,
+    body: Body,
+) -> Result<Response, Problem> {
+    let caller = api.admit(&parts, Operation::OutcomesReport)?;
+    let decision = RecordId::new(id).map_err(|error| Problem::invalid(error.to_string()))?;
+    let body = json_bytes(&parts.headers, body).await?;
+    let outcome = ReadOutcome::parse(&body)?;
+    let report = Report {
+        decision,
+        reported_by: caller.proof.identity,
+        execution: outcome.execution,
+        duration_ms: outcome.duration_ms,
+        result: outcome.result,
+        detail: outcome.detail,
+        edits: outcome.edits,
+    };
+    api.service.observe(report).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}

@@ -1,0 +1,186 @@
+//! Errors of the administration API: problem documents (RFC 9457).
+
+use axum::response::{IntoResponse, Response};
+use http::header::{CONTENT_TYPE, WWW_AUTHENTICATE};
+use http::{HeaderValue, StatusCode};
+use safeconduct_service::{ChangeError, EraseError, ObserveError, ReadError};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::body::BodyError;
+
+/// Why a request was not done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Problem {
+    status: StatusCode,
+    code: &'static str,
+    detail: String,
+}
+
+/// A problem document (RFC 9457).
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub(crate) struct ProblemForm {
+    /// `urn:safeconduct:problem:` and the code.
+    #[serde(rename = "type")]
+    pub(crate) ty: String,
+    /// The status in words.
+    pub(crate) title: &'static str,
+    /// The HTTP status.
+    pub(crate) status: u16,
+    /// A stable word for the kind of problem.
+    pub(crate) code: &'static str,
+    /// What is wrong, and with what.
+    pub(crate) detail: String,
+}
+
+impl Problem {
+    pub(crate) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
+        Self {
+            status,
+            code,
+            detail: detail.into(),
+        }
+    }
+
+    /// Nobody has proved who they are. Never says whether a token was once good.
+    pub(crate) fn unauthenticated() -> Self {
+        Self::new(
+            StatusCode::UNAUTHORIZED,
+            "unauthenticated",
+            "a bearer token of an active identity is needed",
+        )
+    }
+
+    pub(crate) fn forbidden(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "forbidden", detail)
+    }
+
+    pub(crate) fn not_found(what: &str, name: &str) -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "not_found",
+            format!("no {what} `{name}` is known"),
+        )
+    }
+
+    pub(crate) fn invalid(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "invalid", detail)
+    }
+
+    pub(crate) fn unavailable(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail)
+    }
+
+    pub(crate) const fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    pub(crate) fn detail(&self) -> &str {
+        &self.detail
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let form = ProblemForm {
+            ty: format!("urn:safeconduct:problem:{}", self.code),
+            title: self.status.canonical_reason().unwrap_or_default(),
+            status: self.status.as_u16(),
+            code: self.code,
+            detail: self.detail,
+        };
+        let mut response = (self.status, axum::Json(form)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(
+            CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
+        if self.status == StatusCode::UNAUTHORIZED {
+            headers.insert(WWW_AUTHENTICATE, CHALLENGE);
+        }
+        response
+    }
+}
+
+/// What a caller without a good token is asked for (RFC 6750).
+pub(crate) const CHALLENGE: HeaderValue = HeaderValue::from_static("Bearer realm=\"safeconduct\"");
+
+impl From<BodyError> for Problem {
+    fn from(error: BodyError) -> Self {
+        let (status, code) = match error {
+            BodyError::NotJson => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "not_json"),
+            BodyError::TooLong => (StatusCode::PAYLOAD_TOO_LARGE, "too_long"),
+            BodyError::Broken => (StatusCode::BAD_REQUEST, "broken_body"),
+        };
+        Self::new(status, code, error.to_string())
+    }
+}
+
+impl From<ChangeError> for Problem {
+    fn from(error: ChangeError) -> Self {
+        let detail = error.to_string();
+        match error {
+            ChangeError::UnknownIdentity(_) => {
+                Self::new(StatusCode::NOT_FOUND, "unknown_identity", detail)
+            }
+            ChangeError::UnknownToken(_) => {
+                Self::new(StatusCode::NOT_FOUND, "unknown_token", detail)
+            }
+            ChangeError::NoOwner(_) => Self::new(StatusCode::BAD_REQUEST, "no_owner", detail),
+            ChangeError::Name(_) => Self::invalid(detail),
+            ChangeError::OverLimit { .. } => {
+                Self::new(StatusCode::INSUFFICIENT_STORAGE, "over_limit", detail)
+            }
+            ChangeError::Submit(_) | ChangeError::Append(_) | ChangeError::Record(_) => {
+                Self::not_recorded(&detail)
+            }
+        }
+    }
+}
+
+impl From<ObserveError> for Problem {
+    fn from(error: ObserveError) -> Self {
+        let detail = error.to_string();
+        match error {
+            // Never says whether another enforcement point's permit of that id exists.
+            ObserveError::NotPending(_) => Self::new(StatusCode::NOT_FOUND, "not_pending", detail),
+            ObserveError::Submit(_) | ObserveError::Append(_) | ObserveError::Record(_) => {
+                Self::not_recorded(&detail)
+            }
+        }
+    }
+}
+
+impl From<EraseError> for Problem {
+    fn from(error: EraseError) -> Self {
+        let detail = error.to_string();
+        match error {
+            EraseError::UnknownSession(_) => {
+                Self::new(StatusCode::NOT_FOUND, "unknown_session", detail)
+            }
+            EraseError::Submit(_) | EraseError::Append(_) | EraseError::Record(_) => {
+                Self::not_recorded(&detail)
+            }
+        }
+    }
+}
+
+impl From<ReadError> for Problem {
+    fn from(error: ReadError) -> Self {
+        tracing::error!(%error, "the read model failed");
+        Self::unavailable("the read model cannot be read; the ledger is not touched by it")
+    }
+}
+
+impl Problem {
+    /// Our fault: what the disk says is for the operators' log.
+    fn not_recorded(detail: &str) -> Self {
+        tracing::error!(problem = detail, "a change could not be recorded");
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "not_recorded",
+            "the change could not be recorded, so it was not made",
+        )
+    }
+}

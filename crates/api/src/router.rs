@@ -1,0 +1,145 @@
+//! The routes, and what their handlers share.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::response::IntoResponse;
+use axum::routing::{get, post};
+use safeconduct_service::{Administration, ReadModel, Service};
+use safeconduct_wire::authzen::Metadata;
+use tokio::sync::{Semaphore, watch};
+
+use crate::config::Doors;
+use crate::problem::Problem;
+use crate::tail::TAILS_MAX;
+use crate::{
+    ApiConfig, ApiError, Controls, Metrics, authzen, catalogue, health, identities, outcome,
+    policies, records, sessions, tail, tokens,
+};
+
+/// The HTTP side of one server process.
+#[derive(Clone)]
+pub struct Api(Shared);
+
+/// What handlers share.
+#[derive(Clone)]
+pub(crate) struct Shared(Arc<Inner>);
+
+impl std::ops::Deref for Shared {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}
+
+pub(crate) struct Inner {
+    pub(crate) service: Arc<Service>,
+    pub(crate) read: Arc<dyn ReadModel>,
+    pub(crate) controls: Arc<dyn Controls>,
+    pub(crate) administration: Administration,
+    pub(crate) doors: Doors,
+    /// The AuthZEN metadata document's bytes.
+    pub(crate) metadata: Vec<u8>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) tails: Arc<Semaphore>,
+    /// True once the server stops: streams end.
+    pub(crate) stopping: watch::Sender<bool>,
+}
+
+impl Api {
+    /// The HTTP side of that decision point.
+    ///
+    /// # Errors
+    /// [`ApiError`] where the configuration does not fit.
+    pub fn new(
+        service: Arc<Service>,
+        read: Arc<dyn ReadModel>,
+        controls: Arc<dyn Controls>,
+        config: &ApiConfig,
+    ) -> Result<Self, ApiError> {
+        let metadata = Metadata::at(&config.base_url);
+        let metrics = Arc::new(Metrics::default());
+        if let Some(at) = controls.policies().loaded_at {
+            metrics.policies_loaded(at);
+        }
+        Ok(Self(Shared(Arc::new(Inner {
+            service,
+            read,
+            controls,
+            administration: Administration::load()?,
+            doors: Doors::new(config)?,
+            metadata: serde_json::to_vec(&metadata).unwrap_or_default(),
+            metrics,
+            tails: Arc::new(Semaphore::new(TAILS_MAX)),
+            stopping: watch::Sender::new(false),
+        }))))
+    }
+
+    /// The metrics, for the other edges to count in.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.0.metrics
+    }
+
+    /// Ends the streams that would otherwise stay open: call it when the server stops.
+    pub fn stop(&self) {
+        self.0.stopping.send_replace(true);
+    }
+
+    /// The routes. Merge those of other edges before serving them; the fallback of unknown paths
+    /// comes with these.
+    pub fn router(&self) -> Router {
+        Router::new()
+            .route("/access/v1/evaluation", post(authzen::evaluation))
+            .route("/access/v1/evaluations", post(authzen::evaluations))
+            .route(
+                "/.well-known/authzen-configuration",
+                get(authzen::configuration),
+            )
+            .route("/v1/decisions/{id}/outcome", post(outcome::report))
+            .route("/v1/whoami", get(identities::whoami))
+            .route("/v1/identities", get(identities::list))
+            .route(
+                "/v1/identities/{id}",
+                get(identities::show).put(identities::change),
+            )
+            .route("/v1/tokens", get(tokens::list).post(tokens::issue))
+            .route("/v1/tokens/{id}/revoke", post(tokens::revoke))
+            .route("/v1/records", get(records::query))
+            .route("/v1/records/{id}", get(records::show))
+            .route("/v1/log/tail", get(tail::tail))
+            .route("/v1/log/checkpoint", get(records::checkpoint))
+            .route("/v1/policies", get(policies::show))
+            .route("/v1/policies/reload", post(policies::reload))
+            .route("/v1/catalogue", get(catalogue::list))
+            .route("/v1/upstreams", get(catalogue::upstreams))
+            .route("/v1/sessions/{identity}/{token}", get(sessions::show))
+            .route(
+                "/v1/sessions/{identity}/{token}/erase",
+                post(sessions::erase),
+            )
+            .route("/healthz", get(health::alive))
+            .route("/readyz", get(health::ready))
+            .route("/metrics", get(health::metrics))
+            .fallback(unknown)
+            .method_not_allowed_fallback(wrong_method)
+            .with_state(self.0.clone())
+    }
+}
+
+async fn unknown() -> impl IntoResponse {
+    Problem::new(
+        http::StatusCode::NOT_FOUND,
+        "unknown_path",
+        "there is nothing at this path",
+    )
+}
+
+async fn wrong_method() -> impl IntoResponse {
+    let status = http::StatusCode::METHOD_NOT_ALLOWED;
+    Problem::new(
+        status,
+        "wrong_method",
+        "this path does not take this method",
+    )
+}
