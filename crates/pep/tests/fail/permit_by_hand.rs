@@ -1,0 +1,6 @@
+//! A permit has no public maker.
+use safeconduct_pep::Permit;
+
+fn main() {
+    let _: Permit<()> = Permit { cargo: () };
+}
