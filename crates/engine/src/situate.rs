@@ -73,16 +73,12 @@ fn resources(
     facts: &Facts<'_>,
 ) -> Result<Vec<Entity>, Vec<Reason>> {
     let mut resources = resource::mapped(entry, &request.input, facts.vocabulary)?;
+    let server = entry.server.as_ref().and_then(|server| facts.server_entity(server));
     if let Some(named) = &request.resource {
-        resources.push(stated(named, request, facts));
+        name(stated(named, request, facts), server.as_ref(), &mut resources);
     }
     if resources.is_empty() {
-        resources.extend(
-            entry
-                .server
-                .as_ref()
-                .and_then(|server| facts.server_entity(server)),
-        );
+        resources.extend(server);
     }
     match resources.len() {
         0 => Err(vec![Reason::ResourceNotMapped {
@@ -94,6 +90,23 @@ fn resources(
             what: "the number of resources",
             limit: RESOURCES_MAX as u64,
         }]),
+    }
+}
+
+/// Takes in the resource that the enforcement point names, where it is another one than those
+/// that the arguments name: what the catalogue knows of those is more. The server is what is
+/// touched only where the arguments name nothing, whoever names it, so that a question about a
+/// call gets the same answer over any edge.
+fn name(named: Entity, server: Option<&Entity>, resources: &mut Vec<Entity>) {
+    if let Some(mapped) = resources.iter_mut().find(|mapped| mapped.uid == named.uid) {
+        for (name, value) in named.attributes {
+            mapped.attributes.entry(name).or_insert(value);
+        }
+        return;
+    }
+    let only_the_server = server.is_some_and(|server| server.uid == named.uid);
+    if resources.is_empty() || !only_the_server {
+        resources.push(named);
     }
 }
 

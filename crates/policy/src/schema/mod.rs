@@ -148,7 +148,8 @@ impl Builder {
         };
         cycles::agree(&validator, &closure, problems);
         let types = Types::of(&validator, &self.namespace);
-        let actions = self.actions(&validator, &types, problems);
+        let mut actions = self.actions(&validator, &types, problems);
+        answer_to_own_names(sources, &mut actions, problems);
         Some(Schema {
             digest: digest(sources),
             validator,
@@ -214,5 +215,28 @@ impl Builder {
             actions.extend(found.pop().map(|action| (id, action)));
         }
         actions
+    }
+}
+
+/// A tool is asked about as `SERVER.TOOL`, whatever policies call it.
+fn answer_to_own_names(
+    sources: &Sources,
+    actions: &mut HashMap<Arc<str>, Arc<Action>>,
+    problems: &mut Vec<Diagnostic>,
+) {
+    for tool in &sources.definitions {
+        let id = sources.naming.tool_action(&tool.server, &tool.tool);
+        let own = format!("{}.{}", tool.server, tool.tool);
+        if own == id {
+            continue;
+        }
+        if let Some(action) = actions.get(id.as_str()).cloned()
+            && actions.insert(Arc::from(own.as_str()), action).is_some()
+        {
+            problems.push(
+                Diagnostic::general(Severity::Error, format!("action `{own}` is there twice"))
+                    .with_help("a tool has that name already: give the declared action another"),
+            );
+        }
     }
 }
