@@ -1,0 +1,227 @@
+//! What a decision stands on where there is no server: a project, or a world that a test brings.
+//! It is decided by the same pure engine.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use safeconduct_engine::{Explained, Facts, Known, Outcome, Understood, Vocabulary, decide};
+use safeconduct_model::{
+    ActionName, Assurance, Authentication, Catalogue, Digest, Entity, EntityRef, EntityType,
+    Identity, IdentityId, IdentityKind, IdentityStatus, KeyedDigest, Method, Mode, NameError, Now,
+    PepRegistration, Reason, RecordId, Request, SessionKey, SessionName, SessionRef, Subject,
+    Timestamp, TokenId, Value,
+};
+use safeconduct_policy::Policies;
+use safeconduct_service::entity_of;
+use safeconduct_session::Session;
+use safeconduct_wire::suite::Principal;
+
+use crate::exit::{CommandError, failed};
+use crate::wiring::project::Project;
+
+/// The name of the enforcement point that speaks where a question names none.
+const ENFORCEMENT_POINT: &str = "enforcement-point";
+
+/// Policies, catalogue and identities: all that decisions read beside the session.
+pub(crate) struct Ground {
+    pub(crate) policies: Arc<Policies>,
+    pub(crate) catalogue: Arc<Catalogue>,
+    pub(crate) catalogue_digest: Digest,
+    pub(crate) vocabulary: Arc<Vocabulary>,
+    pub(crate) identities: BTreeMap<IdentityId, Known>,
+    pub(crate) calls_max: u64,
+}
+
+/// One question, by whom and when.
+pub(crate) struct Asked<'a> {
+    pub(crate) principal: &'a Principal,
+    /// Which of the principal's credentials.
+    pub(crate) credential: String,
+    pub(crate) session_name: Option<SessionName>,
+    pub(crate) action: &'a ActionName,
+    pub(crate) resource: Option<&'a Entity>,
+    pub(crate) input: &'a Value,
+    pub(crate) context: Option<&'a Value>,
+    pub(crate) at: Timestamp,
+}
+
+/// A question in the engine's terms, with who is known of its subject.
+pub(crate) struct Posed {
+    request: Request,
+    caller: Option<Known>,
+    subject: Option<Known>,
+    now: Now,
+}
+
+impl Posed {
+    /// The session that the question belongs to.
+    pub(crate) const fn session(&self) -> &SessionKey {
+        &self.request.session.key
+    }
+}
+
+impl Ground {
+    /// The ground of a project.
+    ///
+    /// # Errors
+    /// An identity does not fit what policies can hold.
+    pub(crate) fn of(project: &Project) -> Result<Self, CommandError> {
+        let rules = &project.rules;
+        let mut ground = Self {
+            policies: Arc::clone(&rules.policies),
+            catalogue: Arc::clone(&rules.catalogue),
+            catalogue_digest: rules.catalogue_digest,
+            vocabulary: Arc::clone(&rules.vocabulary),
+            identities: BTreeMap::new(),
+            calls_max: project.config.session_calls,
+        };
+        ground.know(&project.config.identities)?;
+        Ok(ground)
+    }
+
+    /// Takes identities in.
+    ///
+    /// # Errors
+    /// An identity does not fit what policies can hold.
+    pub(crate) fn know(&mut self, identities: &[Identity]) -> Result<(), CommandError> {
+        for identity in identities {
+            let known = self
+                .known(identity)
+                .map_err(|error| failed(&format!("identity `{}`", identity.id), error))?;
+            self.identities.insert(identity.id.clone(), known);
+        }
+        Ok(())
+    }
+
+    fn known(&self, identity: &Identity) -> Result<Known, NameError> {
+        let entity = entity_of(identity, &self.vocabulary)?;
+        Ok(Known { entity, identity: identity.clone() })
+    }
+
+    /// A type by its full name; `Path` is `Safeconduct::Path`.
+    fn full(&self, uid: &EntityRef) -> EntityRef {
+        let ty = self.policies.resolve_type(uid.ty.as_str());
+        EntityRef { ty: ty.unwrap_or_else(|| uid.ty.clone()), id: uid.id.clone() }
+    }
+
+    /// Puts a question in the engine's terms.
+    ///
+    /// # Errors
+    /// A name is too long for the engine.
+    pub(crate) fn pose(&self, asked: &Asked<'_>) -> Result<Posed, NameError> {
+        let (caller, subject) = self.who(asked)?;
+        let proof = subject.authentication();
+        let key = SessionKey { identity: proof.identity.clone(), token: proof.token.clone() };
+        let registered = match &subject {
+            Subject::Caller(_) => None,
+            Subject::Asserted { entity, .. } => self.registered_as(&entity.uid).cloned(),
+        };
+        let request = Request {
+            subject,
+            action: asked.action.clone(),
+            resource: asked
+                .resource
+                .map(|resource| Entity { uid: self.full(&resource.uid), ..resource.clone() }),
+            input: asked.input.clone(),
+            // Nothing is recorded, so nothing is digested.
+            input_digest: KeyedDigest::from_bytes([0; 32]),
+            asserted: asked.context.cloned(),
+            session: SessionRef { key, name: asked.session_name.clone() },
+            pep: IdentityId::new(ENFORCEMENT_POINT)?,
+            mode: Mode::Enforce,
+            trace: None,
+            parent: None,
+        };
+        let now = Now { at: asked.at, decision: RecordId::new("dec_dry_run")? };
+        Ok(Posed { request, caller, subject: registered, now })
+    }
+
+    fn registered_as(&self, uid: &EntityRef) -> Option<&Known> {
+        self.identities.values().find(|known| known.entity.uid == *uid)
+    }
+
+    /// The caller as it is registered, and the subject of the question.
+    fn who(&self, asked: &Asked<'_>) -> Result<(Option<Known>, Subject), NameError> {
+        let proof = |identity: &IdentityId| {
+            Ok::<_, NameError>(Authentication {
+                identity: identity.clone(),
+                token: TokenId::new(asked.credential.as_str())?,
+                method: Method::ApiKey,
+                assurance: Assurance::Low,
+                at: asked.at,
+            })
+        };
+        match asked.principal {
+            Principal::Registered(id) => {
+                Ok((self.identities.get(id).cloned(), Subject::Caller(proof(id)?)))
+            }
+            Principal::Made(identity) => {
+                Ok((Some(self.known(identity)?), Subject::Caller(proof(&identity.id)?)))
+            }
+            Principal::Asserted { by, entity } => {
+                let uid = self.full(&entity.uid);
+                let caller = match by {
+                    Some(id) => self.identities.get(id).cloned(),
+                    None => Some(self.known(&enforcement_point(uid.ty.clone())?)?),
+                };
+                let by = match by {
+                    Some(id) => proof(id)?,
+                    None => proof(&IdentityId::new(ENFORCEMENT_POINT)?)?,
+                };
+                let entity = Entity { uid, ..entity.clone() };
+                Ok((caller, Subject::Asserted { by, entity }))
+            }
+        }
+    }
+
+    /// Decides.
+    pub(crate) fn decide(&self, posed: &Posed, session: &Session) -> Outcome {
+        decide(&posed.request, &self.facts(posed, session), &self.policies, &posed.now)
+    }
+
+    /// What each policy says.
+    ///
+    /// # Errors
+    /// What stands in the way before any policy is asked.
+    pub(crate) fn explain(
+        &self,
+        posed: &Posed,
+        session: &Session,
+    ) -> Result<Vec<Explained>, Vec<Reason>> {
+        let facts = self.facts(posed, session);
+        safeconduct_engine::explain(&posed.request, &facts, &self.policies, &posed.now)
+    }
+
+    fn facts<'a>(&'a self, posed: &'a Posed, session: &'a Session) -> Facts<'a> {
+        Facts {
+            caller: posed.caller.as_ref(),
+            subject: posed.subject.as_ref(),
+            entry: self.catalogue.entry(&posed.request.action),
+            quarantined: None,
+            session,
+            calls_max: self.calls_max,
+            understood: &Understood::LeftToCaller,
+            vocabulary: &self.vocabulary,
+            catalogue: self.catalogue_digest,
+        }
+    }
+}
+
+/// An enforcement point that may say anything of subjects of that type.
+fn enforcement_point(subjects: EntityType) -> Result<Identity, NameError> {
+    Ok(Identity {
+        id: IdentityId::new(ENFORCEMENT_POINT)?,
+        kind: IdentityKind::Workload,
+        status: IdentityStatus::Active,
+        owner: None,
+        fallback_owner: None,
+        environment: None,
+        groups: Default::default(),
+        pep: Some(PepRegistration {
+            subjects: [subjects].into(),
+            resources: Default::default(),
+            properties: true,
+        }),
+        roles: Default::default(),
+    })
+}
