@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use cedar_policy_core::ast::{Effect, Expr, Template};
+use cedar_policy_core::ast::{Effect, Template};
 use cedar_policy_core::parser;
 use safeconduct_model::{PolicyEffect, PolicyId, PolicyRef, Span};
 
@@ -14,7 +14,8 @@ use crate::nesting::{self, Language};
 use crate::policies::{Policies, PolicyInfo, Statement, Unit};
 use crate::schema::{self, Schema};
 use crate::source::{
-    EXPRESSION_DEPTH_MAX, FILE_BYTES_MAX, FILES_MAX, POLICIES_MAX, SourceFile, Sources,
+    DIAGNOSTICS_MAX, EXPRESSION_DEPTH_MAX, FILE_BYTES_MAX, FILES_MAX, POLICIES_MAX, SourceFile,
+    Sources,
 };
 use crate::validate::Checker;
 
@@ -153,11 +154,8 @@ pub(crate) fn parse(
     let set = match parser::parse_policyset(located.text) {
         Ok(set) => set,
         Err(errors) => {
-            problems.extend(
-                errors
-                    .iter()
-                    .map(|e| located.cedar(Severity::Error, e, (0, 0))),
-            );
+            let told = errors.iter().take(DIAGNOSTICS_MAX);
+            problems.extend(told.map(|e| located.cedar(Severity::Error, e, (0, 0))));
             return None;
         }
     };
@@ -177,7 +175,7 @@ pub(crate) fn parse(
                     .with_help("write the entity where the slot stands"),
             );
         }
-        let depth = template.non_scope_constraints().map_or(0, depth);
+        let depth = Condition::of(template.non_scope_constraints()).depth();
         if depth > EXPRESSION_DEPTH_MAX {
             let message = format!(
                 "the condition nests {depth} deep, more than the limit of {EXPRESSION_DEPTH_MAX}"
@@ -190,35 +188,6 @@ pub(crate) fn parse(
         }
     }
     (problems.len() == before).then_some(templates)
-}
-
-/// How deep an expression nests.
-fn depth(expression: &Expr) -> usize {
-    use cedar_policy_core::ast::ExprKind;
-    let deepest = match expression.expr_kind() {
-        ExprKind::If {
-            test_expr,
-            then_expr,
-            else_expr,
-        } => [test_expr, then_expr, else_expr]
-            .into_iter()
-            .map(|e| depth(e))
-            .max(),
-        ExprKind::And { left, right } | ExprKind::Or { left, right } => {
-            Some(depth(left).max(depth(right)))
-        }
-        ExprKind::UnaryApp { arg, .. } => Some(depth(arg)),
-        ExprKind::BinaryApp { arg1, arg2, .. } => Some(depth(arg1).max(depth(arg2))),
-        ExprKind::ExtensionFunctionApp { args, .. } => args.iter().map(depth).max(),
-        ExprKind::GetAttr { expr, .. }
-        | ExprKind::HasAttr { expr, .. }
-        | ExprKind::Like { expr, .. }
-        | ExprKind::Is { expr, .. } => Some(depth(expr)),
-        ExprKind::Set(items) => items.iter().map(depth).max(),
-        ExprKind::Record(members) => members.values().map(depth).max(),
-        ExprKind::Lit(_) | ExprKind::Var(_) | ExprKind::Slot(_) | ExprKind::Unknown(_) => None,
-    };
-    1 + deepest.unwrap_or(0)
 }
 
 fn span(template: &Template) -> (usize, usize) {

@@ -22,6 +22,7 @@ use cedar_policy_core::validator::{
 use crate::diagnostic::{Diagnostic, Located, Severity};
 use crate::evaluate::Needs;
 use crate::schema::ContextField;
+use crate::source::DIAGNOSTICS_MAX;
 
 /// Checks policies against one schema.
 pub(crate) struct Checker<'s> {
@@ -44,10 +45,20 @@ impl<'s> Checker<'s> {
         let mut contexts: HashMap<Vec<(&str, &AttributeType)>, usize> = HashMap::new();
         let alike = schema.action_ids().map(|action| {
             let next = contexts.len();
-            (action.name(), *contexts.entry(shipped_members(action.context())).or_insert(next))
+            (
+                action.name(),
+                *contexts
+                    .entry(shipped_members(action.context()))
+                    .or_insert(next),
+            )
         });
         let alike = alike.collect();
-        Self { schema, types: Typechecker::new(schema, ValidationMode::Strict), asked, alike }
+        Self {
+            schema,
+            types: Typechecker::new(schema, ValidationMode::Strict),
+            asked,
+            alike,
+        }
     }
 
     /// Checks one policy; every problem goes to `problems`.
@@ -64,12 +75,21 @@ impl<'s> Checker<'s> {
         let mut errors: HashSet<ValidationError> =
             Validator::validate_entity_types_and_literals(self.schema, policy).collect();
         let (mut in_scope, mut possible) = (false, false);
-        let own = [ContextField::Input, ContextField::Request, ContextField::Own];
+        let own = [
+            ContextField::Input,
+            ContextField::Request,
+            ContextField::Own,
+        ];
         let one_for_all = !needs.action && !own.into_iter().any(|field| needs.context.has(field));
         let mut seen = HashSet::new();
         for environment in self.in_scope(policy) {
             in_scope = true;
-            if let RequestEnv::DeclaredAction { principal, action, resource, .. } = environment
+            if let RequestEnv::DeclaredAction {
+                principal,
+                action,
+                resource,
+                ..
+            } = environment
                 && one_for_all
                 && !seen.insert((principal, resource, self.alike.get(action)))
             {
@@ -87,10 +107,19 @@ impl<'s> Checker<'s> {
                 }
             }
         }
-        let mut found: Vec<Diagnostic> = errors
-            .iter()
-            .map(|error| located.cedar(Severity::Error, error, whole))
-            .collect();
+        let told = |error: &ValidationError| {
+            let said = located.cedar(Severity::Error, error, whole);
+            match error {
+                ValidationError::UnrecognizedActionId(_) if problems.len() < DIAGNOSTICS_MAX => {
+                    Diagnostic {
+                        help: self.nearest_action(&said.message).or(said.help),
+                        ..said
+                    }
+                }
+                _ => said,
+            }
+        };
+        let mut found: Vec<Diagnostic> = errors.iter().map(told).collect();
         if found.is_empty() && !in_scope {
             found.push(
                 located
@@ -116,6 +145,19 @@ impl<'s> Checker<'s> {
         problems.extend(found);
         let confusing = confusable_string_checks(std::iter::once(policy));
         problems.extend(confusing.map(|w| located.cedar(Severity::Warning, &w, whole)));
+    }
+
+    /// The action whose name is nearest to the one that a message speaks of.
+    fn nearest_action(&self, message: &str) -> Option<String> {
+        let written = message.split('`').nth(1)?;
+        let names = self
+            .schema
+            .action_ids()
+            .map(|action| action.name().to_string());
+        let near = names
+            .map(|name| (strsim::osa_distance(&name, written), name))
+            .min()?;
+        (near.0 <= written.len() / 4).then(|| format!("did you mean `{}`?", near.1))
     }
 
     /// What can be asked that is in the policy's scope.
@@ -182,8 +224,14 @@ impl<'s> Checker<'s> {
 
 /// The members of a context that every action shares.
 fn shipped_members(context: &Type) -> Vec<(&str, &AttributeType)> {
-    let Type::Record { attrs, .. } = context else { return Vec::new() };
-    let own = [ContextField::Input, ContextField::Request, ContextField::Own];
+    let Type::Record { attrs, .. } = context else {
+        return Vec::new();
+    };
+    let own = [
+        ContextField::Input,
+        ContextField::Request,
+        ContextField::Own,
+    ];
     attrs
         .iter()
         .map(|(name, attribute)| (name.as_str(), attribute))

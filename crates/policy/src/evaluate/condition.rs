@@ -16,6 +16,7 @@ use crate::schema::{ContextField, ContextFields};
 pub(crate) struct Condition {
     expression: Option<Arc<Expr>>,
     needs: Needs,
+    depth: usize,
 }
 
 impl Condition {
@@ -28,7 +29,13 @@ impl Condition {
         Self {
             expression: expression.map(|e| Arc::new(without_locations(e))),
             needs,
+            depth: expression.map_or(0, depth),
         }
+    }
+
+    /// How deep its expression nests: 0 where it has none.
+    pub(crate) const fn depth(&self) -> usize {
+        self.depth
     }
 
     pub(crate) fn expression(&self) -> Option<&Expr> {
@@ -43,6 +50,34 @@ impl Condition {
     pub(crate) fn is_always(&self) -> bool {
         self.expression.is_none()
     }
+}
+
+/// How deep an expression nests.
+fn depth(expression: &Expr) -> usize {
+    let deepest = match expression.expr_kind() {
+        ExprKind::If {
+            test_expr,
+            then_expr,
+            else_expr,
+        } => [test_expr, then_expr, else_expr]
+            .into_iter()
+            .map(|e| depth(e))
+            .max(),
+        ExprKind::And { left, right } | ExprKind::Or { left, right } => {
+            Some(depth(left).max(depth(right)))
+        }
+        ExprKind::UnaryApp { arg, .. } => Some(depth(arg)),
+        ExprKind::BinaryApp { arg1, arg2, .. } => Some(depth(arg1).max(depth(arg2))),
+        ExprKind::ExtensionFunctionApp { args, .. } => args.iter().map(depth).max(),
+        ExprKind::GetAttr { expr, .. }
+        | ExprKind::HasAttr { expr, .. }
+        | ExprKind::Like { expr, .. }
+        | ExprKind::Is { expr, .. } => Some(depth(expr)),
+        ExprKind::Set(items) => items.iter().map(depth).max(),
+        ExprKind::Record(members) => members.values().map(depth).max(),
+        ExprKind::Lit(_) | ExprKind::Var(_) | ExprKind::Slot(_) | ExprKind::Unknown(_) => None,
+    };
+    1 + deepest.unwrap_or(0)
 }
 
 /// Marks what an expression looks at.

@@ -414,13 +414,29 @@ impl World {
 impl Condition {
     /// Whether the condition holds; the error is Cedar's.
     pub(crate) fn satisfied(&self, evaluator: &Evaluator<'_>) -> Result<bool, Arc<str>> {
+        /// Deeper conditions are evaluated on a stack that is surely large enough, so that the
+        /// answer does not depend on the thread that asks.
+        const SHALLOW: usize = 32;
+        /// What one level of a condition takes: measured, and doubled.
+        const LEVEL_BYTES: usize = if cfg!(debug_assertions) {
+            96 << 10
+        } else {
+            8 << 10
+        };
         let Some(expression) = self.expression() else {
             return Ok(true);
         };
-        let value = evaluator
-            .interpret(expression, &SlotEnv::new())
-            .map_err(|error| Arc::from(error.to_string()))?;
-        match value.value_kind() {
+        let interpret = || {
+            let value = evaluator.interpret(expression, &SlotEnv::new());
+            value.map_err(|error| Arc::<str>::from(error.to_string()))
+        };
+        let value = if self.depth() <= SHALLOW {
+            interpret()
+        } else {
+            let needed = self.depth() * LEVEL_BYTES + (256 << 10);
+            stacker::maybe_grow(needed, needed + (256 << 10), interpret)
+        };
+        match value?.value_kind() {
             ValueKind::Lit(Literal::Bool(satisfied)) => Ok(*satisfied),
             _ => Err(Arc::from("type error: the condition is no boolean")),
         }
@@ -466,14 +482,17 @@ fn arguments(
         Some(shape) => (&shape.record, shape.required || !members.is_empty()),
         None => (&nothing, false),
     };
-    let converted = converter.members(members, record).map_err(|misfit| match misfit {
-        Misfit::Undeclared { pointer } => {
-            QuestionError::UndeclaredArgument { pointer: pointer.into() }
-        }
-        Misfit::Unfit { pointer, problem } => {
-            QuestionError::NotRepresentable { pointer: pointer.into(), problem: problem.into() }
-        }
-    })?;
+    let converted = converter
+        .members(members, record)
+        .map_err(|misfit| match misfit {
+            Misfit::Undeclared { pointer } => QuestionError::UndeclaredArgument {
+                pointer: pointer.into(),
+            },
+            Misfit::Unfit { pointer, problem } => QuestionError::NotRepresentable {
+                pointer: pointer.into(),
+                problem: problem.into(),
+            },
+        })?;
     Ok(declared.then(|| ast::Value::record_arc(Arc::new(converted), None)))
 }
 

@@ -244,8 +244,12 @@ pub(super) fn widen_contexts(
     for (space, definition) in &mut fragment.0 {
         let common = definition.common_types.clone();
         for (id, action) in &mut definition.actions {
-            let Some(applies) = &mut action.applies_to else { continue };
-            let Some(mut record) = record_of(&applies.context.0, &common) else { continue };
+            let Some(applies) = &mut action.applies_to else {
+                continue;
+            };
+            let Some(mut record) = record_of(&applies.context.0, &common) else {
+                continue;
+            };
             for (name, attribute) in &shipped {
                 // What a request says is for each action to declare.
                 if name == "request" && record.attributes.contains_key(name) {
@@ -263,8 +267,10 @@ pub(super) fn widen_contexts(
                     ));
                 }
             }
-            applies.context =
-                AttributesOrContext(Type::Type { ty: TypeVariant::Record(record), loc: None });
+            applies.context = AttributesOrContext(Type::Type {
+                ty: TypeVariant::Record(record),
+                loc: None,
+            });
         }
     }
 }
@@ -273,9 +279,10 @@ pub(super) fn widen_contexts(
 fn type_name(ty: &Type<RawName>, space: Option<&Name>) -> Option<String> {
     match ty {
         Type::CommonTypeRef { type_name, .. }
-        | Type::Type { ty: TypeVariant::EntityOrCommon { type_name }, .. } => {
-            Some(type_name.qualify_with_name(space).to_string())
-        }
+        | Type::Type {
+            ty: TypeVariant::EntityOrCommon { type_name },
+            ..
+        } => Some(type_name.qualify_with_name(space).to_string()),
         Type::Type { .. } => None,
     }
 }
@@ -286,7 +293,10 @@ fn record_of(
     common: &BTreeMap<CommonTypeId, CommonType<RawName>>,
 ) -> Option<RecordType<RawName>> {
     let name = match ty {
-        Type::Type { ty: TypeVariant::Record(record), .. } => return Some(record.clone()),
+        Type::Type {
+            ty: TypeVariant::Record(record),
+            ..
+        } => return Some(record.clone()),
         Type::CommonTypeRef { type_name, .. }
         | Type::Type {
             ty: TypeVariant::EntityOrCommon { type_name },
@@ -307,7 +317,14 @@ fn record_of(
 /// What does not resolve, in the file that says it, as far as that can be found.
 pub(super) fn resolution_problem(error: &SchemaError, sources: &Sources) -> Diagnostic {
     let message = error.to_string();
-    let named: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
+    let help = miette::Diagnostic::help(error).map(|help| help.to_string());
+    // The names that Cedar speaks of, in backticks or at the end.
+    let told = [Some(&message), help.as_ref()];
+    let named = told
+        .into_iter()
+        .flatten()
+        .flat_map(|text| text.split('`').skip(1).step_by(2));
+    let named = named.chain(message.rsplit([' ', '`']).take(1));
     for name in named {
         let base = name.rsplit("::").next().unwrap_or(name).trim_matches('"');
         for file in &sources.schemas {

@@ -102,7 +102,11 @@ impl Builder {
                 self.inputs.insert(id.to_owned(), Input::opaque(uid));
             }
         }
-        let mut all = self.fragment.0.values().flat_map(|definition| definition.actions.values());
+        let mut all = self
+            .fragment
+            .0
+            .values()
+            .flat_map(|definition| definition.actions.values());
         if !all.any(|action| action.applies_to.is_some()) {
             self.action(STAND_IN, None, empty_record(), declared, problems);
         }
