@@ -88,11 +88,6 @@ impl Cursor {
         self.offset
     }
 
-    /// Forgets what was read ahead: it may have been written since.
-    pub(crate) fn forget(&mut self) {
-        self.buffer.clear();
-    }
-
     /// Reads the frame at the cursor and moves behind it.
     pub(crate) fn step(&mut self) -> io::Result<Step<'_>> {
         let offset = self.offset;

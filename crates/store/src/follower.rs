@@ -52,7 +52,9 @@ impl Follower {
     /// Follows until it is asked to stop and has caught up.
     pub(crate) fn run(mut self) {
         // Decisions come first: on Linux this lowers the calling thread alone.
-        drop(rustix::process::setpriority_process(None, 10));
+        if let Err(error) = rustix::process::setpriority_process(None, 10) {
+            tracing::debug!(%error, "the follower runs at the priority of decisions");
+        }
         let mut applier: Option<Applier> = None;
         let mut publisher: Option<Publisher> = None;
         let mut last = None;

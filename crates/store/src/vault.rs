@@ -6,6 +6,7 @@
 //! of it there may be. From the data key come, by HKDF-SHA-256, a key for digests and a key for
 //! sealing.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use chacha20poly1305::aead::generic_array::GenericArray;
@@ -17,6 +18,8 @@ use safeconduct_model::{KeyedDigest, RecordId, SessionKey};
 use safeconduct_service::{self as service, SessionKeys, VaultError};
 use sha2::Sha256;
 use zeroize::Zeroizing;
+
+use crate::keys::{self, KeysError};
 
 /// Bytes of an XChaCha20-Poly1305 nonce: long enough to be drawn at random without counting.
 const NONCE_BYTES: usize = 24;
@@ -41,6 +44,16 @@ impl Vault {
         Self {
             wrapping: XChaCha20Poly1305::new(Key::from_slice(wrapping_key)),
         }
+    }
+}
+
+impl Vault {
+    /// The vault of a folder of keys; its wrapping key is made where it is missing.
+    ///
+    /// # Errors
+    /// [`KeysError`].
+    pub fn open(keys: &Path) -> Result<Self, KeysError> {
+        Ok(Self::new(&*keys::wrapping_key(keys)?))
     }
 }
 
