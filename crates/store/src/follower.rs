@@ -112,10 +112,12 @@ impl Follower {
                 Ok(())
             }
             Err(error) => {
-                // Whatever is wrong with it: it is derived, so it is made again.
+                // Begun again from what was committed; where that is damaged, from nothing.
                 *applier = None;
-                self.readers.close();
-                crate::read_model::remove(&self.data)?;
+                if error.is_damage() {
+                    self.readers.close();
+                    crate::read_model::remove(&self.data)?;
+                }
                 Err(error)
             }
         }
@@ -174,6 +176,21 @@ pub(crate) enum FollowError {
     Sqlite(#[from] rusqlite::Error),
     #[error(transparent)]
     Decode(#[from] safeconduct_ledger::DecodeError),
+}
+
+impl FollowError {
+    /// Whether the database itself is damaged, as opposed to a disk that is full or a ledger that
+    /// cannot be read.
+    fn is_damage(&self) -> bool {
+        use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+        let Self::Sqlite(error) = self else {
+            return false;
+        };
+        matches!(
+            error.sqlite_error_code(),
+            Some(DatabaseCorrupt | NotADatabase)
+        )
+    }
 }
 
 fn log(what: &'static str, result: Result<(), FollowError>) -> bool {

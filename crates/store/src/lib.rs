@@ -56,6 +56,7 @@ mod open;
 mod options;
 mod queue;
 mod read_model;
+mod rebuild;
 mod scan;
 mod segment;
 mod signal;

@@ -26,6 +26,7 @@ struct Progress {
 pub(crate) struct Queue {
     head: Mutex<Head>,
     work: Condvar,
+    reached: Condvar,
     durable: AtomicU64,
     progress: watch::Sender<Progress>,
     entries_max: usize,
@@ -40,6 +41,8 @@ struct Head {
     bytes: usize,
     failed: Option<Arc<str>>,
     committer_idle: bool,
+    /// Threads that wait for the disk.
+    blocked: usize,
     closing: bool,
 }
 
@@ -60,11 +63,13 @@ impl Queue {
             bytes: 0,
             failed: None,
             committer_idle: false,
+            blocked: 0,
             closing: false,
         };
         Self {
             head: Mutex::new(head),
             work: Condvar::new(),
+            reached: Condvar::new(),
             durable: AtomicU64::new(records),
             progress: watch::Sender::new(Progress {
                 durable: records,
@@ -129,9 +134,29 @@ impl Queue {
         self.head().versions.get(subject).copied().unwrap_or(0)
     }
 
+    /// Waits on this thread until that record is durable.
+    pub(crate) fn wait_blocking(&self, sequence: u64) -> Result<(), AppendError> {
+        let mut head = self.head();
+        if sequence >= head.next {
+            return Err(AppendError(format!("there is no record {sequence}").into()));
+        }
+        head.blocked += 1;
+        while self.durable() <= sequence && head.failed.is_none() {
+            head = self
+                .reached
+                .wait(head)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+        head.blocked -= 1;
+        match &head.failed {
+            Some(reason) if self.durable() <= sequence => Err(AppendError(Arc::clone(reason))),
+            _ => Ok(()),
+        }
+    }
+
     /// How many records are durable.
     pub(crate) fn durable(&self) -> u64 {
-        self.durable.load(Ordering::Acquire)
+        self.durable.load(Ordering::SeqCst)
     }
 
     /// Waits until that record is durable.
@@ -181,7 +206,10 @@ impl Queue {
 
     /// The committer's side: so many records are durable now.
     pub(crate) fn advance(&self, durable: u64) {
-        self.durable.store(durable, Ordering::Release);
+        self.durable.store(durable, Ordering::SeqCst);
+        if self.head().blocked > 0 {
+            self.reached.notify_all();
+        }
         self.progress
             .send_modify(|progress| progress.durable = durable);
     }
@@ -197,6 +225,7 @@ impl Queue {
         self.progress
             .send_modify(|progress| progress.failed = Some(reason));
         self.work.notify_all();
+        self.reached.notify_all();
     }
 
     /// What waits is still written; then the committer ends.

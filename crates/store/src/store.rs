@@ -122,7 +122,7 @@ pub struct Store {
     disk: Arc<dyn Disk>,
     key: Arc<CheckpointKey>,
     signal: Arc<Signal>,
-    read_model: ReadModel,
+    pub(crate) read_model: ReadModel,
     erasing: Mutex<()>,
     committer: Option<JoinHandle<()>>,
     follower: Option<JoinHandle<()>>,
@@ -153,6 +153,14 @@ impl Store {
 
     pub(crate) fn open_on(options: StoreOptions, disk: Arc<dyn Disk>) -> Result<Self, OpenError> {
         let lock = open::take_folder(&options.data)?;
+        Self::open_locked(options, disk, lock)
+    }
+
+    pub(crate) fn open_locked(
+        options: StoreOptions,
+        disk: Arc<dyn Disk>,
+        lock: Lock,
+    ) -> Result<Self, OpenError> {
         let key = Arc::new(keys::signing_key(&options.keys, &options.origin)?);
         let recovered = open::recover(&options.data, disk.as_ref(), &key)?;
         let Recovered {
@@ -336,11 +344,7 @@ impl Ledger for Store {
         let mut count = 0;
         for sequence in sequences {
             let sequence = *sequence;
-            if sequence >= self.records() {
-                return Err(AppendError(
-                    format!("record {sequence} is not durable").into(),
-                ));
-            }
+            self.queue.wait_blocking(sequence)?;
             let found = self.index.read(sequence, |frame| {
                 (frame.attachment() == AttachmentState::Present).then(|| Attached::of(frame))
             });

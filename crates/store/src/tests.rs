@@ -5,7 +5,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use safeconduct_ledger::{Origin, encode};
-use safeconduct_model::{Body, Record, RecordId, Timestamp};
+use safeconduct_model::{
+    ActionName, Body, Decided, Decision, Digest, EntityRef, IdentityId, KeyedDigest, Method, Mode,
+    PolicyEffect, PolicyId, Record, RecordId, RecordedPolicy, RecordedReason, SessionKey, Span,
+    Timestamp, TokenId,
+};
 use safeconduct_service::{Entry, Ledger, Proposal};
 use tempfile::TempDir;
 
@@ -14,8 +18,10 @@ use crate::{Store, StoreOptions};
 
 mod append;
 mod crash;
+mod derived;
 mod erasure;
 mod faults;
+mod verify;
 
 /// A data folder and a key folder, gone when this is dropped.
 pub(crate) struct Folder {
@@ -64,6 +70,65 @@ pub(crate) fn record(n: u64) -> Record {
         body: Body::ServerStarted {
             version: format!("0.1.{n}"),
         },
+    }
+}
+
+/// A decision with all that the read model reads of it.
+pub(crate) fn decision(n: u64) -> Record {
+    let agent = format!("agent-{}", n % 3);
+    let policy = RecordedPolicy {
+        id: PolicyId::new(format!("rule-{}", n % 4)).unwrap(),
+        effect: PolicyEffect::Forbid,
+        span: Span {
+            file: "p.cedar".into(),
+            line: 1,
+            column: 1,
+            end_line: 2,
+        },
+    };
+    let reason = RecordedReason {
+        code: "policy".into(),
+        policy: Some(policy),
+        message: "no".into(),
+        detail: None,
+    };
+    let decided = Decided {
+        session: SessionKey {
+            identity: IdentityId::new(agent.as_str()).unwrap(),
+            token: TokenId::new(format!("tok-{}", n % 2)).unwrap(),
+        },
+        session_name: None,
+        sequence: n + 1,
+        pep: IdentityId::new("gateway:files").unwrap(),
+        method: Method::ApiKey,
+        principal: EntityRef::new("Safeconduct::Agent", agent).unwrap(),
+        action: ActionName::new(format!("files.tool_{}", n % 5)).unwrap(),
+        resources: vec![EntityRef::new("Safeconduct::Path", "/cases/4711/notes.md").unwrap()],
+        input_digest: KeyedDigest::from_bytes([n as u8; 32]),
+        decision: if n.is_multiple_of(2) {
+            Decision::Permit
+        } else {
+            Decision::Deny
+        },
+        mode: Mode::Enforce,
+        reasons: vec![reason.clone(), reason],
+        shadow: Vec::new(),
+        obligations: Vec::new(),
+        requestable: None,
+        policies: Digest::from_bytes([1; 32]),
+        catalogue: Digest::from_bytes([2; 32]),
+    };
+    Record {
+        id: RecordId::new(format!("dec_{n}")).unwrap(),
+        body: Body::Decided(Box::new(decided)),
+        ..record(n)
+    }
+}
+
+pub(crate) fn decision_entry(n: u64) -> Entry {
+    Entry {
+        leaf: encode(&decision(n)).unwrap(),
+        attachment: None,
     }
 }
 

@@ -42,6 +42,14 @@ pub(crate) fn read_tile(data: &Path, path: &TilePath) -> io::Result<Vec<u8>> {
     }
 }
 
+/// Removes all tiles and bundles.
+pub(crate) fn remove_tiles(data: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(folder(data).join("tile")) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
 /// Longest tile: 256 entries of 65,535 bytes with their lengths.
 const TILE_BYTES_MAX: u64 = 256 * 65_537;
 

@@ -37,8 +37,9 @@ pub enum Problem {
     Tile {
         /// Its path below the published log.
         tile: String,
-        /// The first record of which they differ.
-        sequence: u64,
+        /// The first record of which they differ; `None` for a tile of an upper level, where one
+        /// hash stands for many records.
+        sequence: Option<u64>,
     },
     /// The published checkpoint cannot be believed.
     Checkpoint(CheckpointError),
@@ -57,9 +58,10 @@ impl Problem {
     /// The first record that is known to be bad.
     pub const fn first_bad(&self) -> Option<u64> {
         match self {
-            Self::Segments(ScanError::Corrupt { sequence, .. })
-            | Self::Tile { sequence, .. }
-            | Self::Unerased { sequence } => Some(*sequence),
+            Self::Segments(ScanError::Corrupt { sequence, .. }) | Self::Unerased { sequence } => {
+                Some(*sequence)
+            }
+            Self::Tile { sequence, .. } => *sequence,
             Self::Segments(ScanError::Segment { first, .. }) => Some(*first),
             Self::Finding(finding) => finding.first_bad(),
             _ => None,
@@ -218,13 +220,11 @@ fn compare(data: &Path, tile: &Tile, leaves: &[Vec<u8>], verified: &mut Verified
     let TileContent::Hashes { level } = tile.path.content else {
         return;
     };
-    // Each hash of a level stands for 256 of the level below it.
-    let span = 1_u64.checked_shl(8 * u32::from(level)).unwrap_or(u64::MAX);
-    let first = tile.path.index.saturating_mul(256).saturating_mul(span);
+    let first = tile.path.index.saturating_mul(256);
     match tlog::read_tile(data, &tile.path) {
         Ok(kept) => {
             if let Some(place) = first_difference(&tile.bytes, &kept) {
-                let sequence = first.saturating_add(place.saturating_mul(span));
+                let sequence = (level == 0).then(|| first.saturating_add(place));
                 verified.add(Problem::Tile {
                     tile: tile.path.to_string(),
                     sequence,
@@ -246,7 +246,7 @@ fn compare(data: &Path, tile: &Tile, leaves: &[Vec<u8>], verified: &mut Verified
                 let mut entries = entries.into_iter();
                 let differs = leaves.iter().position(|leaf| entries.next() != Some(leaf));
                 if let Some(place) = differs {
-                    let sequence = first + place as u64;
+                    let sequence = Some(first + place as u64);
                     verified.add(Problem::Tile {
                         tile: path.to_string(),
                         sequence,
