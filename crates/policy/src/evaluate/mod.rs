@@ -2,41 +2,35 @@
 //!
 //! Only the policies are looked at whose scope can match ([`index`]), each of those scopes is
 //! checked exactly ([`scope`]), and what is left of a policy, its condition, is Cedar's own
-//! evaluator's. This is the only module that calls it. A property test holds all of it equal to
+//! evaluator's ([`prepare`] lays out what it wants). This is the only module that calls it. A property test holds all of it equal to
 //! Cedar's `Authorizer`.
 
 mod condition;
 mod index;
+mod prepare;
 mod scope;
 
 #[cfg(test)]
 mod equality;
 
-use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use cedar_policy_core::ast::{
-    self, Eid, EntityUID, EntityUIDEntry, Literal, PartialValue, SlotEnv, ValueKind,
-};
-use cedar_policy_core::entities::{Entities, NoEntitiesSchema, TCComputation};
+use cedar_policy_core::ast::{Literal, SlotEnv, ValueKind};
 use cedar_policy_core::evaluator::Evaluator;
-use cedar_policy_core::extensions::Extensions;
 use safeconduct_model::{
-    ActionName, Decision, Entity, EntityRef, Obligation, PolicyEffect, PolicyRef, Requestable,
-    Value,
+    ActionName, Decision, Entity, Obligation, PolicyEffect, PolicyRef, Requestable, Value,
 };
-use smol_str::SmolStr;
 
 pub(crate) use condition::Condition;
 pub(crate) use index::Index;
+pub(crate) use prepare::Prepared;
 pub(crate) use scope::{Interner, Scope};
 
 use crate::annotations::PolicyMode;
 use crate::policies::{Entry, Policies};
-use crate::schema::{Action, ContextFields, EntityKind};
-use crate::shape::{AdditionalArguments, Converter, Misfit, Record};
-use crate::situation::{self, Situation};
-use scope::Asked;
+use crate::schema::ContextFields;
+use crate::shape::AdditionalArguments;
+use crate::situation::Situation;
 
 /// One question to the policies: may this principal do this to this resource now?
 #[derive(Debug, Clone)]
@@ -253,164 +247,6 @@ impl Needs {
     }
 }
 
-/// A question whose names are resolved and whose arguments are converted.
-pub(crate) struct Prepared<'p> {
-    action: &'p Action,
-    principal: &'p EntityKind,
-    resource: &'p EntityKind,
-    pub(crate) scope: Asked,
-    input: Option<ast::Value>,
-    entities: Vec<ast::Entity>,
-    policies: &'p Policies,
-}
-
-impl<'p> Prepared<'p> {
-    pub(crate) fn of(
-        policies: &'p Policies,
-        question: &Question<'_>,
-    ) -> Result<Self, QuestionError> {
-        let schema = &policies.schema;
-        let action = schema
-            .actions
-            .get(question.action.as_str())
-            .ok_or(QuestionError::UnknownAction)?;
-        let principal = kind(policies, &question.principal.uid)?;
-        let resource = kind(policies, &question.resource.uid)?;
-        for (role, kind, applicable) in [
-            ("principal", principal, &action.principals),
-            ("resource", resource, &action.resources),
-        ] {
-            if !applicable.contains(&kind.id) {
-                let ty = kind.ty.to_string().into();
-                return Err(QuestionError::NotApplicable { role, ty });
-            }
-        }
-        let mut converter = Converter::new(question.additional);
-        let input = arguments(action, question.input, &mut converter)?;
-        let scope = Asked {
-            principal: policies
-                .interner
-                .asked(question.principal, principal, &schema.types)?,
-            action: policies.interner.action(action),
-            resource: policies
-                .interner
-                .asked(question.resource, resource, &schema.types)?,
-        };
-        let entities = converter.entities;
-        Ok(Self {
-            action,
-            principal,
-            resource,
-            scope,
-            input,
-            entities,
-            policies,
-        })
-    }
-
-    /// What Cedar evaluates conditions in: the parts of it that the conditions look at.
-    pub(crate) fn world(
-        &mut self,
-        question: &Question<'_>,
-        needs: Needs,
-    ) -> Result<World, QuestionError> {
-        let context = situation::context(
-            question.situation,
-            question.action,
-            self.action,
-            self.input.take(),
-            needs.context,
-        )
-        .map_err(|misfit| property("the request".into(), misfit))?;
-        let by_context = self.action.holds_entities && !needs.context.is_empty();
-        let entities = if needs.entities || by_context {
-            self.store(question)?
-        } else {
-            Entities::new()
-        };
-        let request = ast::Request::new_unchecked(
-            known(self.principal, &question.principal.uid),
-            EntityUIDEntry::known(self.action.uid.clone(), None),
-            known(self.resource, &question.resource.uid),
-            Some(context),
-        );
-        Ok(World { request, entities })
-    }
-
-    fn store(&mut self, question: &Question<'_>) -> Result<Entities, QuestionError> {
-        let mut all = std::mem::take(&mut self.entities);
-        all.push(self.action.entity.clone());
-        all.push(self.entity(question.principal, self.principal)?);
-        let mut seen = vec![&question.principal.uid];
-        for entity in std::iter::once(question.resource).chain(question.extra) {
-            // What is said of an entity first, counts.
-            if !seen.contains(&&entity.uid) {
-                seen.push(&entity.uid);
-                all.push(self.entity(entity, kind(self.policies, &entity.uid)?)?);
-            }
-        }
-        Entities::from_entities(
-            all,
-            None::<&NoEntitiesSchema>,
-            TCComputation::AssumeAlreadyComputed,
-            Extensions::all_available(),
-        )
-        .map_err(|error| QuestionError::PropertyNotRepresentable {
-            of: "the entities".into(),
-            pointer: "".into(),
-            problem: error.to_string().into(),
-        })
-    }
-
-    /// An entity as Cedar has it: the attributes that its type declares, and the others as tags
-    /// where it has tags.
-    fn entity(&self, entity: &Entity, kind: &EntityKind) -> Result<ast::Entity, QuestionError> {
-        let failed = |misfit| property(entity.uid.to_string().into(), misfit);
-        let mut converter = Converter::new(AdditionalArguments::LeftOut);
-        let attributes = converter
-            .stated(&entity.attributes, &kind.attributes)
-            .map_err(failed)?;
-        let mut tags = Vec::new();
-        if let Some(shape) = &kind.tags {
-            for (name, value) in &entity.attributes {
-                if !kind.attributes.members.contains_key(&**name) && *value != Value::Null {
-                    let value = converter.convert(value, shape).map_err(failed)?;
-                    tags.push((SmolStr::from(&**name), PartialValue::Value(value)));
-                }
-            }
-        }
-        let mut ancestors = HashSet::with_capacity(entity.ancestors.len());
-        for ancestor in &entity.ancestors {
-            ancestors.insert(uid(self::kind(self.policies, ancestor)?, ancestor));
-        }
-        Ok(ast::Entity::new_with_attr_partial_value(
-            uid(kind, &entity.uid),
-            attributes
-                .into_iter()
-                .map(|(name, value)| (name, PartialValue::Value(value))),
-            HashSet::new(),
-            ancestors,
-            tags,
-        ))
-    }
-}
-
-/// What conditions are evaluated in.
-pub(crate) struct World {
-    request: ast::Request,
-    entities: Entities,
-}
-
-impl World {
-    pub(crate) fn evaluator(&self) -> Evaluator<'_> {
-        Evaluator::new(
-            self.request.clone(),
-            &self.entities,
-            Extensions::all_available(),
-        )
-    }
-}
-
 impl Condition {
     /// Whether the condition holds; the error is Cedar's.
     pub(crate) fn satisfied(&self, evaluator: &Evaluator<'_>) -> Result<bool, Arc<str>> {
@@ -440,70 +276,5 @@ impl Condition {
             ValueKind::Lit(Literal::Bool(satisfied)) => Ok(*satisfied),
             _ => Err(Arc::from("type error: the condition is no boolean")),
         }
-    }
-}
-
-fn kind<'p>(policies: &'p Policies, uid: &EntityRef) -> Result<&'p EntityKind, QuestionError> {
-    let ty = uid.ty.as_str();
-    let kind = policies.schema.types.resolve(ty);
-    kind.map(|kind| &**kind)
-        .ok_or_else(|| QuestionError::UnknownType {
-            ty: uid.ty.shared(),
-        })
-}
-
-fn uid(kind: &EntityKind, uid: &EntityRef) -> EntityUID {
-    EntityUID::from_components(kind.ty.clone(), Eid::new(uid.id.as_str()), None)
-}
-
-fn known(kind: &EntityKind, of: &EntityRef) -> EntityUIDEntry {
-    EntityUIDEntry::known(uid(kind, of), None)
-}
-
-fn arguments(
-    action: &Action,
-    input: &Value,
-    converter: &mut Converter,
-) -> Result<Option<ast::Value>, QuestionError> {
-    let empty = BTreeMap::new();
-    let members = match input {
-        Value::Object(members) => members,
-        Value::Null => &empty,
-        other => {
-            return Err(QuestionError::NotRepresentable {
-                pointer: "".into(),
-                problem: format!("is {}, not an object", other.kind()).into(),
-            });
-        }
-    };
-    let nothing = Record::default();
-    let (record, declared) = match &action.input {
-        Some(shape) if shape.opaque => return Ok(Some(ast::Value::empty_record(None))),
-        Some(shape) => (&shape.record, shape.required || !members.is_empty()),
-        None => (&nothing, false),
-    };
-    let converted = converter
-        .members(members, record)
-        .map_err(|misfit| match misfit {
-            Misfit::Undeclared { pointer } => QuestionError::UndeclaredArgument {
-                pointer: pointer.into(),
-            },
-            Misfit::Unfit { pointer, problem } => QuestionError::NotRepresentable {
-                pointer: pointer.into(),
-                problem: problem.into(),
-            },
-        })?;
-    Ok(declared.then(|| ast::Value::record_arc(Arc::new(converted), None)))
-}
-
-fn property(of: Arc<str>, misfit: Misfit) -> QuestionError {
-    let (pointer, problem) = match misfit {
-        Misfit::Undeclared { pointer } => (pointer, "is not declared".to_owned()),
-        Misfit::Unfit { pointer, problem } => (pointer, problem),
-    };
-    QuestionError::PropertyNotRepresentable {
-        of,
-        pointer: pointer.into(),
-        problem: problem.into(),
     }
 }

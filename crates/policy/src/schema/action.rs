@@ -7,7 +7,7 @@ use cedar_policy_core::validator::types::Type;
 use cedar_policy_core::validator::{ValidatorActionId, ValidatorSchema};
 use smol_str::SmolStr;
 
-use super::tools::Input;
+use super::input::Input;
 use super::types::{self, TypeId, Types};
 use crate::shape::{Member, Record};
 

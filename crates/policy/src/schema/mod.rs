@@ -3,7 +3,9 @@
 
 mod action;
 mod cycles;
+mod input;
 mod merge;
+mod names;
 mod tools;
 mod types;
 
@@ -102,7 +104,7 @@ struct Builder {
     namespace: Name,
     fragment: Fragment<RawName>,
     /// The shapes of tools' arguments, by the id of their action.
-    inputs: BTreeMap<String, tools::Input>,
+    inputs: BTreeMap<String, input::Input>,
 }
 
 impl Builder {

@@ -4,13 +4,12 @@
 //! whose schema it cannot read takes no other tool with it. Names that Cedar cannot have are
 //! given stand-ins before and their own names back after.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use cedar_policy_core::ast::{EntityUID, Name, UnreservedId};
+use cedar_policy_core::ast::Name;
 use cedar_policy_core::est::Annotations;
 use cedar_policy_core::extensions::Extensions;
-use cedar_policy_core::validator::types::Type as Resolved;
 use cedar_policy_core::validator::{
     RawName, ValidatorSchema,
     json_schema::{
@@ -23,11 +22,12 @@ use mcp_tools_sdk::description::{Property, PropertyType, ServerDescription};
 use safeconduct_model::{ServerName, Value};
 use smol_str::SmolStr;
 
+use super::Builder;
+use super::input::Input;
 use super::merge::{self, Declared};
-use super::{Builder, types};
+use super::names::Names;
 use crate::canonical;
 use crate::diagnostic::{Diagnostic, Severity};
-use crate::shape::{Member, Record, Shape, Tagged};
 use crate::source::{DEFINITION_DEPTH_MAX, Sources, ToolDefinition};
 
 /// MCP's methods beside `tools/call` that are decided on, with the arguments that policies see.
@@ -43,20 +43,6 @@ const METHODS: [(&str, &str); 7] = [
 
 /// An action that policies are checked against where there is no other; none can ask about it.
 pub(super) const STAND_IN: &str = "(no action)";
-
-/// Most levels of types that refer to each other.
-const SHAPE_DEPTH_MAX: usize = 64;
-
-/// What the arguments of a generated action look like.
-#[derive(Debug)]
-pub(super) struct Input {
-    uid: String,
-    /// `None` where the definition could not be read.
-    properties: Option<Vec<Property>>,
-    definitions: HashMap<SmolStr, PropertyType>,
-    /// The names that stand-ins stand for.
-    names: BTreeMap<String, String>,
-}
 
 impl Builder {
     /// Adds groups, tools, methods and other actions of the catalogue.
@@ -391,270 +377,4 @@ fn make_opaque(schema: &mut Value, namespace: &Name, name: &str) -> Vec<String> 
         }
     }
     opaque
-}
-
-/// Stand-ins for names that Cedar cannot have, or that would shadow another.
-struct Names<'a> {
-    unqualified: &'a BTreeSet<String>,
-    used: HashSet<Arc<str>>,
-    stand_in: BTreeMap<String, String>,
-    original: BTreeMap<String, String>,
-}
-
-impl<'a> Names<'a> {
-    fn new(unqualified: &'a BTreeSet<String>, schema: &Value) -> Self {
-        let mut used = HashSet::new();
-        member_names(schema, &mut used);
-        Self {
-            unqualified,
-            used,
-            stand_in: BTreeMap::new(),
-            original: BTreeMap::new(),
-        }
-    }
-
-    fn original(&self, name: &str) -> String {
-        self.original
-            .get(name)
-            .cloned()
-            .unwrap_or_else(|| name.to_owned())
-    }
-
-    fn of(&mut self, name: &str) -> String {
-        const BUILT_IN: [&str; 13] = [
-            "Bool",
-            "Boolean",
-            "Long",
-            "String",
-            "Set",
-            "Record",
-            "Entity",
-            "Extension",
-            "Action",
-            "decimal",
-            "datetime",
-            "duration",
-            "ipaddr",
-        ];
-        let fits = name.parse::<UnreservedId>().is_ok()
-            && !BUILT_IN.contains(&name)
-            && !self.unqualified.contains(name);
-        if fits {
-            return name.to_owned();
-        }
-        if let Some(stand_in) = self.stand_in.get(name) {
-            return stand_in.clone();
-        }
-        let mut count = self.stand_in.len();
-        let mut stand_in = format!("arg_{count}");
-        while self.used.contains(stand_in.as_str()) || self.original.contains_key(&stand_in) {
-            count += 1;
-            stand_in = format!("arg_{count}");
-        }
-        self.stand_in.insert(name.to_owned(), stand_in.clone());
-        self.original.insert(stand_in.clone(), name.to_owned());
-        stand_in
-    }
-
-    /// A JSON Schema with stand-ins in the places of names.
-    fn schema(&mut self, schema: &Value) -> Value {
-        let members = match schema {
-            Value::Object(members) => members,
-            Value::Array(items) => {
-                return Value::Array(items.iter().map(|item| self.schema(item)).collect());
-            }
-            other => return other.clone(),
-        };
-        let rewritten = members.iter().map(|(key, value)| {
-            let value = match (&**key, value) {
-                ("properties" | "$defs", Value::Object(named)) => Value::object(
-                    named
-                        .iter()
-                        .map(|(name, ty)| (self.of(name), self.schema(ty))),
-                ),
-                ("required", Value::Array(required)) => {
-                    let names = required.iter().map(|name| match name.as_str() {
-                        Some(name) => Value::from(self.of(name)),
-                        None => name.clone(),
-                    });
-                    Value::Array(names.collect())
-                }
-                ("$ref", Value::String(target)) => match target.strip_prefix("#/$defs/") {
-                    Some(name) => Value::from(format!("#/$defs/{}", self.of(name))),
-                    None => value.clone(),
-                },
-                // Values, not schemas.
-                ("enum" | "const" | "default" | "examples", _) => value.clone(),
-                // A description is for people, and may be of any kind in a careless schema.
-                ("description", _) => return (Arc::from("$comment"), Value::Null),
-                _ => self.schema(value),
-            };
-            (Arc::clone(key), value)
-        });
-        Value::Object(rewritten.collect())
-    }
-
-    /// Gives members their own names back.
-    fn restore(&self, ty: &mut Type<RawName>) {
-        let Type::Type { ty: variant, .. } = ty else {
-            return;
-        };
-        match variant {
-            TypeVariant::Set { element } => self.restore(element),
-            TypeVariant::Record(record) => {
-                let members = std::mem::take(&mut record.attributes);
-                record.attributes = members
-                    .into_iter()
-                    .map(|(name, mut attribute)| {
-                        self.restore(&mut attribute.ty);
-                        (SmolStr::from(self.original(&name)), attribute)
-                    })
-                    .collect();
-            }
-            _ => {}
-        }
-    }
-}
-
-fn member_names(value: &Value, names: &mut HashSet<Arc<str>>) {
-    match value {
-        Value::Object(members) => {
-            for (name, member) in members {
-                names.insert(Arc::clone(name));
-                member_names(member, names);
-            }
-        }
-        Value::Array(items) => items.iter().for_each(|item| member_names(item, names)),
-        _ => {}
-    }
-}
-
-impl Input {
-    fn opaque(uid: String) -> Self {
-        Self {
-            uid,
-            properties: None,
-            definitions: HashMap::new(),
-            names: BTreeMap::new(),
-        }
-    }
-
-    /// Whether it is the input of that action, and not of one of the same id elsewhere.
-    pub(super) fn is_for(&self, uid: &EntityUID) -> bool {
-        self.uid
-            == format!(
-                "{}::{:?}",
-                uid.entity_type(),
-                AsRef::<str>::as_ref(uid.eid())
-            )
-    }
-
-    /// The shape of the arguments, and whether policies see nothing of them.
-    pub(super) fn shape(&self, ty: &Resolved, schema: &ValidatorSchema) -> (Record, bool) {
-        let (Some(properties), Resolved::Record { attrs, .. }) = (&self.properties, ty) else {
-            return (Record::default(), true);
-        };
-        let attribute = |name: &SmolStr| attrs.get_attr(name).map(|a| &*a.attr_type);
-        (self.record(properties, attribute, schema, 0), false)
-    }
-
-    fn record<'t>(
-        &self,
-        properties: &[Property],
-        attribute: impl Fn(&SmolStr) -> Option<&'t Resolved>,
-        schema: &ValidatorSchema,
-        depth: usize,
-    ) -> Record {
-        let members = properties.iter().filter_map(|property| {
-            let name = property.name();
-            let name = SmolStr::from(self.names.get(name).map_or(name, String::as_str));
-            let ty = attribute(&name)?;
-            let shape = self.of(property.property_type(), ty, schema, depth + 1)?;
-            Some((
-                name,
-                Member {
-                    shape,
-                    required: property.is_required(),
-                },
-            ))
-        });
-        Record {
-            members: members.collect(),
-        }
-    }
-
-    /// The shape of a property, from what the tool says of it and what Cedar made of that.
-    fn of(
-        &self,
-        property: &PropertyType,
-        ty: &Resolved,
-        schema: &ValidatorSchema,
-        depth: usize,
-    ) -> Option<Shape> {
-        if depth > SHAPE_DEPTH_MAX {
-            return None;
-        }
-        let numbered = |prefix: &str, parts: &[PropertyType]| -> Option<Arc<[Shape]>> {
-            let Resolved::Record { attrs, .. } = ty else {
-                return None;
-            };
-            let shapes = parts.iter().enumerate().map(|(index, part)| {
-                let attribute = attrs.get_attr(&format!("{prefix}{index}"))?;
-                self.of(part, &attribute.attr_type, schema, depth + 1)
-            });
-            shapes.collect()
-        };
-        Some(match (property, ty) {
-            (PropertyType::Bool, _) => Shape::Bool,
-            (PropertyType::Integer, _) => Shape::Long,
-            (PropertyType::Number | PropertyType::Float | PropertyType::Decimal, _) => {
-                Shape::Decimal
-            }
-            (PropertyType::String, _) => Shape::String,
-            (PropertyType::Datetime, _) => Shape::Datetime,
-            (PropertyType::Duration, _) => Shape::Duration,
-            (PropertyType::IpAddr, _) => Shape::Ip,
-            (PropertyType::Null, _) => Shape::Null(types::entity_type(ty)?.clone()),
-            (PropertyType::Unknown, _) => Shape::Opaque(types::entity_type(ty)?.clone()),
-            (PropertyType::Enum { variants }, _) => Shape::Choice(
-                types::entity_type(ty)?.clone(),
-                Arc::new(variants.iter().cloned().collect()),
-            ),
-            (PropertyType::Array { element_ty }, Resolved::Set { element_type }) => {
-                let element = self.of(element_ty, element_type.as_ref()?, schema, depth + 1)?;
-                Shape::Set(Arc::new(element))
-            }
-            (PropertyType::Tuple { types }, _) => Shape::Tuple(numbered("proj", types)?),
-            (PropertyType::Union { types }, _) => Shape::Union(numbered("typeChoice", types)?),
-            (PropertyType::Object { properties, .. }, Resolved::Record { attrs, .. }) => {
-                let attribute = |name: &SmolStr| attrs.get_attr(name).map(|a| &*a.attr_type);
-                Shape::Record(Arc::new(self.record(properties, attribute, schema, depth)))
-            }
-            (
-                PropertyType::Object {
-                    properties,
-                    additional_properties,
-                },
-                _,
-            ) => {
-                let ty = types::entity_type(ty)?;
-                let declared = schema.get_entity_type(ty)?;
-                let attribute = |name: &SmolStr| declared.attr(name).map(|a| &*a.attr_type);
-                let tags = match (additional_properties, declared.tag_type()) {
-                    (Some(tags), Some(ty)) => Some(self.of(tags, ty, schema, depth + 1)?),
-                    _ => None,
-                };
-                let attributes = self.record(properties, attribute, schema, depth);
-                Shape::Tagged(Arc::new(Tagged {
-                    ty: ty.clone(),
-                    attributes,
-                    tags,
-                }))
-            }
-            (PropertyType::Ref { name }, _) => {
-                self.of(self.definitions.get(name)?, ty, schema, depth + 1)?
-            }
-            (PropertyType::Array { .. }, _) => return None,
-        })
-    }
 }
