@@ -1,1 +1,23 @@
-fn main(){}
+//! The whole system, as a process: what only shows when all parts run together.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "tests"
+)]
+
+mod authzen;
+mod bad_input;
+mod conformance;
+mod crash;
+mod demo;
+mod examples;
+mod faults;
+mod tamper;
+mod three_ways;
+mod upstreams;
+mod world;

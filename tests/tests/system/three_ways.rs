@@ -1,0 +1,330 @@
+//! Every decision case three ways: pure engine, AuthZEN over HTTP, MCP through the gateway.
+
+use std::collections::BTreeMap;
+use std::process::Command;
+use std::sync::Mutex;
+
+use safeconduct_model::{Decision, Identity, IdentityId};
+use safeconduct_tests::answer::Answer;
+use safeconduct_tests::case::{self, Case};
+use safeconduct_tests::project::Project;
+use safeconduct_tests::pure::{ENFORCEMENT_POINT, Ground, UNDERSTOOD, credential};
+use safeconduct_tests::server::{Server, decisions, exported, record_of, verify};
+use safeconduct_tests::{mcp, tools};
+use safeconduct_wire::json;
+use safeconduct_wire::suite::{Principal, Sessions, Step, Test};
+use serde_json::{Value as Json, json};
+
+#[test]
+fn all_three_ways_give_equal_answers() {
+    let cases = Mutex::new(case::all());
+    let problems = Mutex::new(Vec::new());
+    let asked = Mutex::new([0; 3]);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while let Some(case) = { cases.lock().unwrap().pop() } {
+                    let (found, count) = run(&case);
+                    problems.lock().unwrap().extend(found);
+                    let mut asked = asked.lock().unwrap();
+                    asked.iter_mut().zip(count).for_each(|(sum, n)| *sum += n);
+                }
+            });
+        }
+    });
+    let problems = problems.into_inner().unwrap();
+    assert!(problems.is_empty(), "\n{}", problems.join("\n"));
+    let [pure, http, gateway] = asked.into_inner().unwrap();
+    println!("asked {pure} pure, {http} over HTTP, {gateway} through the gateway");
+    assert!(
+        http > 100 && gateway > 80,
+        "{http} over HTTP, {gateway} through the gateway"
+    );
+}
+
+#[test]
+fn the_command_line_gives_the_same_answers() {
+    let cases = case::all();
+    // What only a live server shows, test files cannot say.
+    let files = cases
+        .iter()
+        .filter(|case| case.upstream.live.is_empty())
+        .map(|case| &case.file);
+    let mut command: Command = tools::command();
+    let output = command
+        .args(["policy", "test"])
+        .args(files)
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{text}");
+}
+
+/// What went wrong in a case, and how often each way was asked.
+fn run(case: &Case) -> (Vec<String>, [usize; 3]) {
+    let ground = Ground::of(case);
+    let project = Project::of(case);
+    let server = Server::start(&project);
+    let mut problems = Vec::new();
+    let mut count = [0; 3];
+    let mut through_gateway = Vec::new();
+    let mut over_http = Vec::new();
+    for test in &case.suite.tests {
+        let pure = ground.run(test);
+        // The server has its own clock.
+        let timeless = test.steps.iter().all(|step| step.now.is_none());
+        if test.skip.is_some() || !timeless {
+            continue;
+        }
+        count[0] += pure.len();
+        let http = Http {
+            ground: &ground,
+            server: &server,
+        };
+        for ((number, step), (answer, id)) in test.steps.iter().enumerate().zip(http.run(test)) {
+            count[1] += 1;
+            let what = format!("{}: {}, step {}", case.name, test.name, number + 1);
+            if case.upstream.live.is_empty() && answer != pure[number] {
+                problems.push(format!("{what}: HTTP {answer:?}, pure {:?}", pure[number]));
+            }
+            problems.extend(unlike(&what, "HTTP", &answer, step, case));
+            over_http.push((what, answer, id));
+        }
+        if test.steps.iter().all(|step| fits_gateway(case, step)) {
+            count[2] += test.steps.len();
+            ask_gateway(&server, test);
+            for (number, (step, answer)) in test.steps.iter().zip(pure).enumerate() {
+                let what = format!("{}: {}, step {}", case.name, test.name, number + 1);
+                through_gateway.push((what, answer, step));
+            }
+        }
+    }
+    server.stop();
+    verify(&project);
+    let lines = exported(&project);
+    let recorded = decisions(&lines);
+    for (what, answer, id) in over_http {
+        let record = recorded
+            .get(&id)
+            .map(|record| Answer::of_record(&record["body"]));
+        if record.as_ref() != Some(&answer) {
+            problems.push(format!("{what}: HTTP {answer:?}, recorded {record:?}"));
+        }
+    }
+    let found: Vec<&Json> = lines
+        .iter()
+        .map(record_of)
+        .filter(|r| r["kind"] == "decision")
+        .filter(|r| {
+            r["body"]["pep"]
+                .as_str()
+                .is_some_and(|pep| pep.starts_with("gateway"))
+        })
+        .collect();
+    if found.len() != through_gateway.len() {
+        let (found, asked) = (found.len(), through_gateway.len());
+        problems.push(format!(
+            "{}: {found} decisions of {asked} gateway calls",
+            case.name
+        ));
+    }
+    let mut calls = BTreeMap::<String, usize>::new();
+    for ((what, pure, step), record) in through_gateway.into_iter().zip(found) {
+        let answer = Answer::of_record(&record["body"]);
+        if answer != pure || record["body"]["action"] != step.action.as_str() {
+            problems.push(format!("{what}: gateway {answer:?}, pure {pure:?}"));
+        }
+        let goes_ahead = pure.decision == "permit" || case.upstream.mode.is_some();
+        if let (true, Some((server, _))) = (goes_ahead, step.action.as_str().split_once('.')) {
+            *calls.entry(server.to_owned()).or_default() += 1;
+        }
+    }
+    for (server, expected) in calls {
+        let text = std::fs::read_to_string(project.calls_of(&server)).unwrap_or_default();
+        if text.lines().count() != expected {
+            let reached = text.lines().count();
+            problems.push(format!(
+                "{}: {reached} calls reached `{server}`, not {expected}",
+                case.name
+            ));
+        }
+    }
+    (problems, count)
+}
+
+fn unlike(what: &str, way: &str, answer: &Answer, step: &Step, case: &Case) -> Vec<String> {
+    // Before the gateway has looked, nobody knows that a definition is another.
+    if !case.upstream.live.is_empty() {
+        return Vec::new();
+    }
+    let problems = answer.unlike(&step.expect).into_iter();
+    problems
+        .map(|problem| format!("{what}: {way}: {problem}"))
+        .collect()
+}
+
+/// Whether a gateway can be asked this: its callers speak for themselves, and its catalogue says
+/// what a call touches.
+fn fits_gateway(case: &Case, step: &Step) -> bool {
+    let own = matches!(
+        step.principal,
+        Principal::Registered(_) | Principal::Made(_)
+    );
+    let action = step.action.as_str();
+    let server = action.split(['.', '/']).next().unwrap_or_default();
+    let served = case.world["tools"].get(server).is_some();
+    own && served && step.resource.is_none() && step.context.is_none()
+}
+
+/// The tokens of one test, issued when they are first needed.
+struct Tokens<'a> {
+    server: &'a Server,
+    sessions: Sessions,
+    issued: BTreeMap<String, String>,
+}
+
+impl<'a> Tokens<'a> {
+    fn new(server: &'a Server, test: &Test) -> Self {
+        Self {
+            server,
+            sessions: test.sessions,
+            issued: BTreeMap::new(),
+        }
+    }
+
+    fn of(&mut self, identity: &IdentityId, step: &Step) -> String {
+        if self.sessions == Sessions::Apart {
+            return self.server.mint(identity.as_str()).1;
+        }
+        let mint = || self.server.mint(identity.as_str()).1;
+        self.issued
+            .entry(format!("{identity} {}", credential(step)))
+            .or_insert_with(mint)
+            .clone()
+    }
+}
+
+/// The AuthZEN way.
+struct Http<'a> {
+    ground: &'a Ground,
+    server: &'a Server,
+}
+
+impl Http<'_> {
+    /// The answers of a test's steps, each with the id of its decision.
+    fn run(&self, test: &Test) -> Vec<(Answer, String)> {
+        let mut tokens = Tokens::new(self.server, test);
+        let ask = |step: &Step| {
+            let (identity, subject) = self.subject(step);
+            let token = tokens.of(&identity, step);
+            let mut context = step.context.as_ref().map_or_else(|| json!({}), of_value);
+            context["supported_obligations"] = json!(UNDERSTOOD);
+            let question = json!({
+                "subject": subject,
+                "action": { "name": step.action.as_str(), "properties": of_value(&step.input) },
+                "resource": self.resource(step),
+                "context": context,
+            });
+            let authorization = format!("Bearer {token}");
+            let mut headers = vec![
+                ("Authorization", authorization.as_str()),
+                ("Content-Type", "application/json"),
+            ];
+            if let Some(name) = &step.session {
+                headers.push(("Safeconduct-Session", name.as_str()));
+            }
+            let body = question.to_string();
+            let response = safeconduct_tests::http::Connection::open(self.server.address)
+                .and_then(|mut c| {
+                    c.request("POST", "/access/v1/evaluation", &headers, body.as_bytes())
+                })
+                .unwrap();
+            assert_eq!(response.status, 200, "{body}: {}", response.text());
+            let answer = response.json();
+            let id = answer["context"]["decision_id"]
+                .as_str()
+                .unwrap_or_default()
+                .to_owned();
+            (Answer::of_authzen(&answer), id)
+        };
+        test.steps.iter().map(ask).collect()
+    }
+
+    /// Whose token asks, and about whom.
+    fn subject(&self, step: &Step) -> (IdentityId, Json) {
+        let own = |identity: &Identity| {
+            let subject =
+                json!({ "type": identity.kind.entity_type(), "id": identity.id.as_str() });
+            (identity.id.clone(), subject)
+        };
+        match &step.principal {
+            Principal::Registered(id) => own(&self.ground.identities[id].identity),
+            Principal::Made(identity) => own(identity),
+            Principal::Asserted { by, entity } => {
+                let by = by
+                    .clone()
+                    .unwrap_or_else(|| IdentityId::new(ENFORCEMENT_POINT).unwrap());
+                (by, entity_json(entity))
+            }
+        }
+    }
+
+    /// What is named: the step's resource, or the server, which every question about a call has.
+    fn resource(&self, step: &Step) -> Json {
+        match &step.resource {
+            Some(resource) => entity_json(resource),
+            None => {
+                let server = step.action.as_str().split(['.', '/']).next();
+                json!({ "type": "Server", "id": server })
+            }
+        }
+    }
+}
+
+fn entity_json(entity: &safeconduct_model::Entity) -> Json {
+    let properties: serde_json::Map<String, Json> = entity
+        .attributes
+        .iter()
+        .map(|(name, value)| (name.to_string(), of_value(value)))
+        .collect();
+    json!({
+        "type": entity.uid.ty.as_str(),
+        "id": entity.uid.id.as_str(),
+        "properties": properties,
+    })
+}
+
+fn of_value(value: &safeconduct_model::Value) -> Json {
+    serde_json::from_str(&json::to_text(value)).unwrap()
+}
+
+/// Makes the calls of a test through the gateway; what came of them is in the ledger.
+fn ask_gateway(server: &Server, test: &Test) {
+    let mut tokens = Tokens::new(server, test);
+    for step in &test.steps {
+        let identity = match &step.principal {
+            Principal::Registered(id) => id.clone(),
+            Principal::Made(identity) => identity.id.clone(),
+            Principal::Asserted { .. } => unreachable!("does not fit a gateway"),
+        };
+        let token = tokens.of(&identity, step);
+        let action = step.action.as_str();
+        let input = of_value(&step.input);
+        let (name, answer) = match action.split_once('.') {
+            Some((name, tool)) => (name, call(server, name, &token, tool, &input)),
+            None => {
+                let (name, method) = action.split_once('/').unwrap();
+                (name, server.mcp(name, &token).ask(method, input).unwrap())
+            }
+        };
+        let denied = answer["error"].is_object() || answer["result"]["isError"] == json!(true);
+        if step.expect.decision == Decision::Permit {
+            assert!(!denied, "{}: {name}: {answer}", test.name);
+        }
+    }
+}
+
+fn call(server: &Server, name: &str, token: &str, tool: &str, input: &Json) -> Json {
+    let mut client: mcp::Client = server.mcp(name, token);
+    client.call(tool, input).unwrap()
+}
