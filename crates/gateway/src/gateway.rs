@@ -9,6 +9,7 @@ use safeconduct_model::{Authentication, Mode, NameError, ServerName, SessionName
 use safeconduct_service::Report;
 use thiserror::Error;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::authority::Authority;
 use crate::backend::{Backend, own_initialize};
@@ -26,6 +27,8 @@ pub const SESSIONS_MAX: usize = 4096;
 const SWEEP: Duration = Duration::from_secs(30);
 /// A session that was quiet for so long gives way to a new one where there is no room.
 const GIVES_WAY_AFTER: Duration = Duration::from_secs(30);
+/// How long calls that are under way may take when the gateway ends.
+const LAST_CALLS: Duration = Duration::from_secs(5);
 /// How long children and streams may take to end.
 const SHUTDOWN: Duration = Duration::from_secs(10);
 
@@ -72,6 +75,8 @@ pub(crate) struct Inner<A: Authority> {
     pub(crate) allowed: Allowed,
     pub(crate) wiring: Wiring,
     pub(crate) closed: CancellationToken,
+    /// Requests that are being answered; they outlive their clients.
+    pub(crate) calls: TaskTracker,
     backends: RwLock<BTreeMap<ServerName, Arc<Backend>>>,
     sessions: Mutex<HashMap<String, Arc<ClientSession<A>>>>,
 }
@@ -88,6 +93,7 @@ impl<A: Authority> Gateway<A> {
             wiring: Wiring::new(&config.limits),
             limits: Arc::new(config.limits),
             closed: CancellationToken::new(),
+            calls: TaskTracker::new(),
             backends: RwLock::default(),
             sessions: Mutex::default(),
         });
@@ -183,10 +189,17 @@ impl<A: Authority> Gateway<A> {
         self.inner.sessions().len()
     }
 
-    /// Ends every stream, session and child process, and waits for them, at most 10 seconds.
-    /// Calls that are under way come to their recorded end first where they can.
+    /// Ends every stream, waits up to 5 seconds for calls that are under way, then ends every
+    /// session and child process and waits up to 10 seconds for them.
     pub async fn shutdown(&self) {
         self.inner.closed.cancel();
+        self.inner.calls.close();
+        if tokio::time::timeout(LAST_CALLS, self.inner.calls.wait())
+            .await
+            .is_err()
+        {
+            tracing::warn!(calls = self.inner.calls.len(), "calls are given up");
+        }
         self.inner.end_sessions(|_| true);
         let backends = self
             .inner

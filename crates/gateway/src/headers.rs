@@ -38,15 +38,20 @@ pub const META_SUBSCRIPTION: &str = "io.modelcontextprotocol/subscriptionId";
 /// The `_meta` member with the server's name.
 pub const META_SERVER: &str = "io.modelcontextprotocol/serverInfo";
 
-/// The refusal of a revision that is not spoken here.
-pub fn unsupported_version(requested: &str) -> Fault {
-    let supported = Revision::ALL
+/// The revisions that the gateway speaks for every upstream, newest first.
+pub fn supported() -> Value {
+    Revision::ALL
         .iter()
         .rev()
         .map(|r| Value::from(r.as_str()))
-        .collect::<Vec<_>>();
+        .collect::<Vec<_>>()
+        .into()
+}
+
+/// The refusal of a revision that is not spoken here.
+pub fn unsupported_version(requested: &str) -> Fault {
     Fault::new(UNSUPPORTED_VERSION, "unsupported protocol version").with_data(Value::object([
-        ("supported", Value::from(supported)),
+        ("supported", supported()),
         ("requested", Value::from(requested)),
     ]))
 }

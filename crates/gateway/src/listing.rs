@@ -1,5 +1,8 @@
 //! Lists: what a caller sees of them, and the tool definitions that they hold.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
 use safeconduct_model::{ActionName, ServerName, Value};
 
 use crate::action::{method_action, tool_action};
@@ -73,17 +76,33 @@ pub(crate) fn drop_badly_annotated(server: &ServerName, result: &mut Value) {
     });
 }
 
-/// The tools of one page, by action.
-pub(crate) fn definitions(server: &ServerName, result: &Value) -> Vec<(ActionName, Value)> {
-    let tools = result
-        .member("tools")
-        .and_then(Value::as_array)
-        .unwrap_or_default();
-    let named = tools.iter().filter_map(|tool| {
-        let name = tool.member("name").and_then(Value::as_str)?;
-        Some((tool_action(server, name)?, tool.clone()))
-    });
-    named.collect()
+/// The tools of some pages, by action. One that is described twice in different words matches
+/// no pin: whoever reads the list could have read either.
+pub(crate) fn definitions(server: &ServerName, pages: &[Value]) -> Vec<(ActionName, Value)> {
+    let mut definitions: BTreeMap<ActionName, Value> = BTreeMap::new();
+    let tools = pages
+        .iter()
+        .filter_map(|page| page.member("tools")?.as_array())
+        .flatten();
+    for tool in tools {
+        let name = tool.member("name").and_then(Value::as_str);
+        let Some(action) = name.and_then(|name| tool_action(server, name)) else {
+            continue;
+        };
+        match definitions.entry(action) {
+            Entry::Vacant(entry) => {
+                entry.insert(tool.clone());
+            }
+            Entry::Occupied(mut entry) if entry.get() != tool => {
+                entry.insert(Value::object([(
+                    "description",
+                    "described in two ways".into(),
+                )]));
+            }
+            Entry::Occupied(_) => {}
+        }
+    }
+    definitions.into_iter().collect()
 }
 
 /// The cursor of the next page.
@@ -98,6 +117,23 @@ pub(crate) fn next_cursor(result: &Value) -> Option<Value> {
 mod tests {
     use super::*;
     use safeconduct_wire::json;
+
+    #[test]
+    fn a_tool_that_is_described_twice_is_neither() {
+        let server = ServerName::new("s").unwrap();
+        let page = |text: &str| json::parse(text.as_bytes()).unwrap();
+        let one = page(r#"{"tools":[{"name":"a","description":"good"},{"name":"b"}]}"#);
+        let two = page(r#"{"tools":[{"name":"a","description":"evil"},{"name":"b"}]}"#);
+        let found = definitions(&server, &[one, two]);
+        let description = |n: usize| {
+            found
+                .get(n)
+                .and_then(|(_, tool)| tool.member("description"))
+        };
+        assert_eq!(found.len(), 2);
+        assert_eq!(description(0), Some(&Value::from("described in two ways")));
+        assert_eq!(description(1), None);
+    }
 
     #[test]
     fn only_what_could_be_permitted_is_left() {

@@ -6,7 +6,7 @@ use crate::headers::{HEADER_MISMATCH, MISSING_CAPABILITY, UNSUPPORTED_VERSION};
 use crate::message::{
     Answer, Fault, INVALID_REQUEST, Id, METHOD_NOT_FOUND, PARSE_ERROR, response_bytes,
 };
-use crate::upstream::Answered;
+use crate::upstream::{Answered, Form};
 
 /// An answer on its way to a client.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +14,8 @@ pub(crate) struct Reply {
     body: Body,
     /// The HTTP status that goes with it, where the upstream gave one.
     status: Option<u16>,
+    /// The form that it goes out in over HTTP, where the client takes it.
+    form: Form,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,12 +31,22 @@ impl Reply {
         Self {
             body: Body::Result(bytes),
             status: None,
+            form: Form::Text,
         }
     }
 
-    /// The same reply with an HTTP status.
-    pub(crate) fn with_status(self, status: Option<u16>) -> Self {
-        Self { status, ..self }
+    /// The same reply with the HTTP status and the form that the upstream gave it.
+    pub(crate) fn as_came(self, status: Option<u16>, form: Form) -> Self {
+        Self {
+            status,
+            form,
+            ..self
+        }
+    }
+
+    /// Whether it goes out as a stream of one event.
+    pub(crate) fn is_stream(&self) -> bool {
+        self.form == Form::Stream
     }
 
     /// The message.
@@ -75,6 +87,7 @@ impl From<Fault> for Reply {
         Self {
             body: Body::Fault(fault),
             status: None,
+            form: Form::Text,
         }
     }
 }
@@ -90,6 +103,6 @@ impl From<Answer> for Reply {
 
 impl From<Answered> for Reply {
     fn from(answered: Answered) -> Self {
-        Self::from(answered.answer).with_status(answered.status)
+        Self::from(answered.answer).as_came(answered.status, answered.form)
     }
 }

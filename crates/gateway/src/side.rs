@@ -7,7 +7,7 @@ use http::HeaderMap;
 use safeconduct_model::{
     Authentication, Edit, Execution, Mode, RecordId, SessionKey, SessionName, TraceId, Value,
 };
-use safeconduct_pep::Permit;
+use safeconduct_pep::Redeemed;
 use safeconduct_service::Report;
 use safeconduct_wire::json;
 
@@ -124,6 +124,10 @@ impl<A: Authority> Side<A> {
             (Era::Modern, Era::Legacy) => translate::to_modern_answer(method, answer),
             _ => answer,
         };
+        // A server must not pass for the decision point.
+        if let Answer::Result(result) = &mut answer {
+            edit::take_meta(result, denial::META_DECISION);
+        }
         // What was permitted or shown to one credential is not for another's cache.
         if let Answer::Result(result) = &mut answer
             && self.revision.era() == Era::Modern
@@ -161,9 +165,11 @@ impl<A: Authority> Side<A> {
             .forward(request, ready, related, Patience::Bounded)
             .await
         {
-            Ok(Answered { answer, status }) => {
-                Reply::from(self.fit_answer(&method, answer, ready)).with_status(status)
-            }
+            Ok(Answered {
+                answer,
+                status,
+                form,
+            }) => Reply::from(self.fit_answer(&method, answer, ready)).as_came(status, form),
             Err(error) => error.fault().into(),
         }
     }
@@ -183,7 +189,11 @@ impl<A: Authority> Side<A> {
             Ok(answered) => answered,
             Err(error) => return error.fault().into(),
         };
-        let Answered { mut answer, status } = answered;
+        let Answered {
+            mut answer,
+            status,
+            form,
+        } = answered;
         if let Answer::Result(result) = &mut answer {
             let server = &self.backend.config.name;
             if list == List::Tools {
@@ -205,7 +215,7 @@ impl<A: Authority> Side<A> {
                 listing::filter(server, list, result, may_see);
             }
         }
-        Reply::from(self.fit_answer(&method, answer, ready)).with_status(status)
+        Reply::from(self.fit_answer(&method, answer, ready)).as_came(status, form)
     }
 
     async fn discover(&self, request: Request, ready: &Ready, related: &Arc<Related>) -> Reply {
@@ -217,15 +227,18 @@ impl<A: Authority> Side<A> {
             .await
         {
             Err(error) => error.fault().into(),
-            Ok(Answered { mut answer, status }) => {
+            Ok(Answered {
+                mut answer,
+                status,
+                form,
+            }) => {
                 if let Answer::Result(result) = &mut answer {
-                    let known = Revision::V2026_07_28.as_str();
-                    edit::set(result, "supportedVersions", vec![Value::from(known)]);
+                    edit::set(result, "supportedVersions", headers::supported());
                     if let Some(capabilities) = edit::member_mut(result, "capabilities") {
                         translate::scrub_capabilities(capabilities);
                     }
                 }
-                Reply::from(answer).with_status(status)
+                Reply::from(answer).as_came(status, form)
             }
         }
     }
@@ -264,11 +277,15 @@ impl<A: Authority> Side<A> {
             None => call.await,
         };
         match answered {
-            Ok(Answered { mut answer, status }) => {
+            Ok(Answered {
+                mut answer,
+                status,
+                form,
+            }) => {
                 if let Answer::Result(result) = &mut answer {
                     notify::result_for_client(result, related);
                 }
-                Reply::from(answer).with_status(status)
+                Reply::from(answer).as_came(status, form)
             }
             Err(error) => error.fault().into(),
         }
@@ -354,13 +371,22 @@ impl<A: Authority> Side<A> {
                 }
             }
         }
+        let told = (Arc::clone(&method), question.what.clone());
         let gated = self.ask(question, method, params, None);
         match self.inner.authority.decide(gated).await {
             Err((refusal, gated)) => {
                 let what = &gated.question.what;
                 denial::denied(self.revision, &gated.method, what, &refusal).into()
             }
-            Ok(permit) => self.perform(permit, ready, related, offered).await,
+            Ok(permit) => match self.inner.authority.redeem(permit) {
+                Ok(redeemed) => self.perform(redeemed, ready, related, offered).await,
+                Err((lapsed, decision)) => {
+                    self.not_executed(decision.clone(), "lapsed").await;
+                    let (method, what) = told;
+                    let id = decision.as_str();
+                    denial::lapsed(self.revision, &method, &what, lapsed, id).into()
+                }
+            },
         }
     }
 
@@ -384,22 +410,14 @@ impl<A: Authority> Side<A> {
         }
     }
 
-    /// Performs what a permit allows, once, and reports what came of it, once.
+    /// Performs what a used permit allows, once, and reports what came of it, once.
     async fn perform(
         &self,
-        permit: Permit<Gated>,
+        redeemed: Redeemed<Gated>,
         ready: &Ready,
         related: &Arc<Related>,
         offered: bool,
     ) -> Reply {
-        let redeemed = match self.inner.authority.redeem(permit) {
-            Ok(redeemed) => redeemed,
-            Err((lapsed, decision)) => {
-                self.not_executed(decision.clone(), "lapsed").await;
-                let id = decision.as_str();
-                return denial::lapsed(self.revision, "tools/call", "the call", lapsed, id).into();
-            }
-        };
         let (mut passage, gated, decision, obligations) = Passage::permitted(redeemed);
         let plan = match Plan::of(&obligations) {
             Ok(plan) if offered => plan,
@@ -426,7 +444,11 @@ impl<A: Authority> Side<A> {
         let called = connection
             .call(live, passage, related, Patience::Bounded)
             .await;
-        let Answered { answer, status } = match called {
+        let Answered {
+            answer,
+            status,
+            form,
+        } = match called {
             Ok(answered) => answered,
             Err(error) => {
                 let (execution, detail) = error.outcome();
@@ -440,7 +462,9 @@ impl<A: Authority> Side<A> {
             Ok(answer) => self.fit_answer(&gated.method, answer, ready),
             Err(denied) => denied,
         };
-        self.conclude(answer, status, decision, begun, edits).await
+        self.conclude(answer, decision, begun, edits)
+            .await
+            .as_came(status, form)
     }
 
     fn redacted(&self, answer: Answer, plan: &Plan, edits: &mut Vec<Edit>) -> Answer {
@@ -463,7 +487,6 @@ impl<A: Authority> Side<A> {
     async fn conclude(
         &self,
         answer: Answer,
-        status: Option<u16>,
         decision: RecordId,
         begun: Instant,
         edits: Vec<Edit>,
@@ -486,7 +509,7 @@ impl<A: Authority> Side<A> {
             Answer::Fault(fault) => fault.into(),
         };
         self.observe(report).await;
-        reply.with_status(status)
+        reply
     }
 
     /// A result that asks for input carries requests of the server: each is decided on.

@@ -3,10 +3,10 @@
 
 use safeconduct_model::Value;
 
-use crate::edit;
 use crate::headers::{META_CAPABILITIES, META_CLIENT, META_LOG_LEVEL, META_SERVER, META_VERSION};
 use crate::message::{Answer, Fault, INTERNAL_ERROR, INVALID_PARAMS};
 use crate::revision::Revision;
+use crate::{edit, headers};
 
 /// Resource not found, up to 2025-11-25.
 const NOT_FOUND_LEGACY: i64 = -32002;
@@ -149,10 +149,7 @@ pub(crate) fn discover_result(initialized: &Value) -> Value {
     reduce_capabilities(&mut capabilities);
     let mut result = Value::object([
         ("resultType", Value::from("complete")),
-        (
-            "supportedVersions",
-            Value::from(vec![Revision::V2026_07_28.as_str().into()]),
-        ),
+        ("supportedVersions", headers::supported()),
         ("capabilities", capabilities),
         ("ttlMs", Value::from(TTL_MS)),
         ("cacheScope", Value::from("private")),

@@ -118,9 +118,10 @@ impl<A: Authority> Call<A> {
             return refusal(StatusCode::NOT_ACCEPTABLE, None, &fault);
         }
         let limits = &self.inner.limits;
-        let Ok(body) = axum::body::to_bytes(body, limits.request_bytes).await else {
+        let body = axum::body::to_bytes(body, limits.request_bytes);
+        let Ok(Ok(body)) = tokio::time::timeout(limits.call, body).await else {
             let text = format!(
-                "the message exceeds {} bytes, or broke off",
+                "the message exceeds {} bytes, or did not come in time",
                 limits.request_bytes
             );
             let fault = Fault::new(INVALID_REQUEST, text);
@@ -356,7 +357,7 @@ impl<A: Authority> Call<A> {
             session: Some(Arc::clone(&session)),
         };
         // Apart, because in these revisions a client that disconnects has not cancelled.
-        let task = tokio::spawn(async move {
+        let task = self.inner.calls.spawn(async move {
             let id = request.id.clone();
             let reply = side.answer(request, None, &related).await;
             session.leave(&id);
@@ -459,7 +460,7 @@ impl<A: Authority> Waiting<A> {
             }
         };
         match first {
-            First::Reply(reply) if accepts.json => {
+            First::Reply(reply) if accepts.json && !(accepts.stream && reply.is_stream()) => {
                 self.stays();
                 let status = match self.revision.era() {
                     Era::Legacy => StatusCode::OK,

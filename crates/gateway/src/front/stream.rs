@@ -8,7 +8,6 @@ use safeconduct_wire::json;
 use thiserror::Error;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::sync::mpsc;
-use tokio_util::task::TaskTracker;
 
 use crate::authority::Authority;
 use crate::backend::Backend;
@@ -63,7 +62,6 @@ impl<A: Authority> Gateway<A> {
         let backend = self.inner.backend(upstream.as_str());
         let backend = backend.ok_or_else(|| StreamError::NoUpstream(upstream.clone()))?;
         let (outlet, receiver) = Outlet::new();
-        let tasks = TaskTracker::new();
         let writing = tokio::spawn(write(writer, receiver));
         let client = Arc::new(StreamClient {
             inner: Arc::clone(&self.inner),
@@ -72,12 +70,10 @@ impl<A: Authority> Gateway<A> {
             outlet,
             session: Mutex::new(None),
             in_flight: Mutex::default(),
-            tasks: tasks.clone(),
         });
         let read = client.read(reader).await;
         client.end();
         drop(client);
-        tasks.close();
         writing.abort();
         read
     }
@@ -92,7 +88,6 @@ struct StreamClient<A: Authority> {
     session: Mutex<Option<(String, Arc<ClientSession<A>>)>>,
     /// Requests without a session, so that they can be cancelled.
     in_flight: Mutex<HashMap<Id, Arc<Related>>>,
-    tasks: TaskTracker,
 }
 
 impl<A: Authority> StreamClient<A> {
@@ -212,7 +207,7 @@ impl<A: Authority> StreamClient<A> {
             session,
         };
         let client = Arc::clone(self);
-        self.tasks.spawn(async move {
+        self.inner.calls.spawn(async move {
             let id = request.id.clone();
             let reply = side.answer(request, None, &related).await;
             match &side.session {

@@ -520,12 +520,8 @@ impl Connection {
         self.initialized().await;
         self.stale.store(false, Ordering::Relaxed);
         let listing = self.list(live).await?;
-        let named = listing
-            .iter()
-            .flat_map(|page| listing::definitions(&self.config.name, page));
-        authority
-            .definitions_seen(&self.config.name, named.collect())
-            .await?;
+        let named = listing::definitions(&self.config.name, &listing);
+        authority.definitions_seen(&self.config.name, named).await?;
         Ok(live.set_listing(&listing))
     }
 
@@ -577,7 +573,7 @@ impl Connection {
         params: Option<&Value>,
         page: &Value,
     ) -> Result<(), DefinitionsError> {
-        let named = listing::definitions(&self.config.name, page);
+        let named = listing::definitions(&self.config.name, std::slice::from_ref(page));
         let whole = params.and_then(|params| params.member("cursor")).is_none()
             && listing::next_cursor(page).is_none();
         if whole {

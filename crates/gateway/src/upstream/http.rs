@@ -12,7 +12,7 @@ use safeconduct_wire::json;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{Answered, Inbound, LinkError, Outgoing, Wiring};
+use super::{Answered, Form, Inbound, LinkError, Outgoing, Wiring};
 use crate::Revision;
 use crate::config::{Limits, UpstreamConfig};
 use crate::headers::{PROTOCOL_VERSION, SESSION_ID};
@@ -276,6 +276,7 @@ impl Shared {
                 Ok(Answered {
                     answer,
                     status: Some(status.as_u16()),
+                    form: Form::Text,
                 })
             }
             _ if !status.is_success() => Err(self.refused(status)),
@@ -329,7 +330,10 @@ impl Shared {
             Ok(Message::Response(id, answer)) => {
                 let ours = awaited.is_some_and(|(awaited, _)| id.as_ref() == Some(awaited));
                 if ours {
-                    return Ok(Some(answer.into()));
+                    return Ok(Some(Answered {
+                        form: Form::Stream,
+                        ..answer.into()
+                    }));
                 }
                 tracing::warn!(server = %self.name, ?id, "an answer that nobody waits for was dropped");
                 Ok(None)

@@ -68,6 +68,18 @@ pub(crate) struct Answered {
     pub(crate) answer: Answer,
     /// The HTTP status that an error came with.
     pub(crate) status: Option<u16>,
+    /// Whether it came at the end of a stream.
+    pub(crate) form: Form,
+}
+
+/// In which form an answer comes over HTTP. What the upstream chose is chosen for its client
+/// too, where that client takes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// One JSON text.
+    Text,
+    /// The last event of a stream.
+    Stream,
 }
 
 impl From<Answer> for Answered {
@@ -75,6 +87,7 @@ impl From<Answer> for Answered {
         Self {
             answer,
             status: None,
+            form: Form::Text,
         }
     }
 }

@@ -1,0 +1,142 @@
+"""An MCP server over standard streams that misbehaves on request: a tool's name says how.
+
+Revision 2025-11-25, or 2026-07-28 with the argument `modern`. Standard library only.
+"""
+import json
+import os
+import sys
+import time
+
+MODERN = "modern" in sys.argv
+TOOLS = ["echo", "die", "silent", "twice", "garbage", "broken", "huge", "fails", "slow", "ask",
+         "progress", "environment", "swap", "secrets"]
+swapped = False
+calls = 0
+
+
+def send(message):
+    sys.stdout.write(json.dumps(message) + "\n")
+    sys.stdout.flush()
+
+
+def describe(name):
+    text = "changed" if swapped and name == "echo" else "a tool"
+    tool = {"name": name, "description": text, "inputSchema": {"type": "object"}}
+    if name == "echo":
+        tool["inputSchema"] = {"type": "object", "properties": {
+            "region": {"type": "string", "x-mcp-header": "Region"}}}
+    return tool
+
+
+def finish(result):
+    if MODERN:
+        result["resultType"] = "complete"
+    return result
+
+
+def text(value):
+    return finish({"content": [{"type": "text", "text": value}]})
+
+
+def wait_for(wanted):
+    """Reads on until a message fits."""
+    for line in sys.stdin:
+        message = json.loads(line)
+        if wanted(message):
+            return message
+    sys.exit(0)
+
+
+def call(id, params):
+    global swapped, calls
+    calls += 1
+    name, arguments = params["name"], params.get("arguments", {})
+    if name == "echo":
+        send({"jsonrpc": "2.0", "id": id, "result": text(json.dumps(params, sort_keys=True))})
+    elif name == "die":
+        os._exit(3)
+    elif name == "silent":
+        pass
+    elif name == "twice":
+        for n in (1, 2):
+            send({"jsonrpc": "2.0", "id": id, "result": text(f"answer {n}")})
+    elif name == "garbage":
+        sys.stdout.write("this is no message\n")
+        sys.stdout.flush()
+    elif name == "broken":
+        sys.stdout.write('{"jsonrpc":"2.0","id":%d,"result":{"content":[],"content":[]}}\n' % id)
+        sys.stdout.flush()
+    elif name == "huge":
+        sys.stdout.write('{"jsonrpc":"2.0","result":{"content":[{"type":"text","text":"')
+        for _ in range(100):
+            sys.stdout.write("x" * 1_000_000)
+        sys.stdout.write('"}]},"id":%d}\n' % id)
+        sys.stdout.flush()
+    elif name == "fails":
+        send({"jsonrpc": "2.0", "id": id, "error": {"code": -32050, "message": "it failed"}})
+    elif name == "slow":
+        with open(arguments["started"], "w"):
+            pass
+        while not os.path.exists(arguments["go"]):
+            time.sleep(0.01)
+        send({"jsonrpc": "2.0", "id": id, "result": text("done at last")})
+    elif name == "ask":
+        send({"jsonrpc": "2.0", "id": "q1", "method": "elicitation/create", "params": {
+            "message": "who?", "requestedSchema": {"type": "object", "properties": {}}}})
+        answer = wait_for(lambda m: m.get("id") == "q1")
+        send({"jsonrpc": "2.0", "id": id, "result": text(json.dumps(answer, sort_keys=True))})
+    elif name == "progress":
+        token = params.get("_meta", {}).get("progressToken")
+        send({"jsonrpc": "2.0", "method": "notifications/progress",
+              "params": {"progressToken": token, "progress": 1}})
+        send({"jsonrpc": "2.0", "id": id, "result": text("progressed")})
+    elif name == "environment":
+        send({"jsonrpc": "2.0", "id": id, "result": text(json.dumps(sorted(os.environ)))})
+    elif name == "swap":
+        swapped = True
+        send({"jsonrpc": "2.0", "method": "notifications/tools/list_changed"})
+        send({"jsonrpc": "2.0", "id": id, "result": text("swapped")})
+    elif name == "secrets":
+        secret = {"name": "Ada", "ssn": "123-45-6789"}
+        result = text(json.dumps(secret))
+        result["structuredContent"] = secret
+        send({"jsonrpc": "2.0", "id": id, "result": result})
+    else:
+        send({"jsonrpc": "2.0", "id": id, "error": {"code": -32602, "message": "no such tool"}})
+
+
+def greet(message):
+    id, method, params = message["id"], message["method"], message.get("params", {})
+    if method == "initialize" and not MODERN:
+        wanted = params["protocolVersion"]
+        spoken = wanted if wanted in ("2025-06-18", "2025-11-25") else "2025-11-25"
+        return {"protocolVersion": spoken, "capabilities": {"tools": {"listChanged": True}},
+                "serverInfo": {"name": "scripted", "version": "1"}}
+    if method == "server/discover" and MODERN:
+        return finish({"supportedVersions": ["2026-07-28"], "capabilities": {"tools": {}},
+                       "ttlMs": 1000, "cacheScope": "public"})
+    if method == "tools/list":
+        result = {"tools": [describe(name) for name in TOOLS]}
+        if MODERN:
+            result.update(ttlMs=1000, cacheScope="public")
+        return finish(result)
+    if method == "resources/read":
+        return finish({"contents": [{"uri": params["uri"], "text": "read"}]})
+    if method == "ping" and not MODERN:
+        return {}
+    return None
+
+
+for line in sys.stdin:
+    message = json.loads(line)
+    if "method" not in message or "id" not in message:
+        continue
+    if message["method"] == "tools/call":
+        call(message["id"], message["params"])
+        continue
+    result = greet(message)
+    if result is None:
+        send({"jsonrpc": "2.0", "id": message["id"],
+              "error": {"code": -32601, "message": "method not found"}})
+    else:
+        send({"jsonrpc": "2.0", "id": message["id"], "result": result})
