@@ -20,4 +20,5 @@ mod faults;
 mod tamper;
 mod three_ways;
 mod upstreams;
+mod verifier;
 mod world;
