@@ -1,2 +1,30 @@
-//! The binary `safeconduct`.
-fn main() {}
+//! The binary `safeconduct`: arguments, wiring, the only `main`.
+//!
+//! Nothing else reads the environment, chooses a runtime or prints. Each command is one file
+//! under `command/`; data goes to standard output, talk to standard error.
+
+mod args;
+mod client;
+mod command;
+mod exit;
+mod output;
+mod sample;
+mod story;
+mod socket;
+mod system;
+mod wiring;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    let arguments = args::Arguments::parse();
+    match command::run(arguments) {
+        Ok(exit) => exit.into(),
+        Err(error) => {
+            output::complain(&error);
+            exit::Exit::of(&error).into()
+        }
+    }
+}

@@ -369,7 +369,7 @@ impl<A: Authority> ClientSession<A> {
         let begun = Instant::now();
         let report = |decision, execution, detail: Option<&str>| Report {
             decision,
-            reported_by: self.authentication.identity.clone(),
+            reported_by: self.backend.pep.clone(),
             execution,
             duration_ms: Some(u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX)),
             result: None,

@@ -7,6 +7,8 @@ use safeconduct_model::{
     ActionName, Entity, IdentityId, Mode, Now, Reason, Record, RecordId, Request, SessionKey,
     SessionName, SessionRef, Subject as Who, TraceId, Value,
 };
+use tracing::field::Empty;
+use tracing::{Instrument as _, Span};
 
 use crate::sessions::{SESSIONS_MAX, Slot, lock};
 use crate::{
@@ -50,7 +52,17 @@ impl Service {
     /// # Errors
     /// [`Unrecorded`] where no record could be made durable: a Deny.
     pub async fn check(&self, check: Check) -> Result<Recorded<Ruling>, Unrecorded> {
+        let span = span(&check);
+        self.check_within(check, &span).instrument(span.clone()).await
+    }
+
+    async fn check_within(
+        &self,
+        check: Check,
+        span: &Span,
+    ) -> Result<Recorded<Ruling>, Unrecorded> {
         let queued = self.decide_and_queue(check)?;
+        describe(span, &queued.ruling);
         let Queued {
             ruling,
             keys,
@@ -210,6 +222,32 @@ impl Service {
             }),
         ))
     }
+}
+
+/// The span of a decision. Its target is its own, so that it costs nothing where nobody wants
+/// spans; it names no argument and no result.
+fn span(check: &Check) -> Span {
+    tracing::trace_span!(
+        target: "safeconduct::span",
+        "decide",
+        safeconduct.action = check.action.as_str(),
+        safeconduct.pep = check.pep.as_str(),
+        safeconduct.trace = check.trace.as_ref().map(TraceId::as_str),
+        safeconduct.decision.id = Empty,
+        safeconduct.decision = Empty,
+        safeconduct.rule.ids = Empty,
+    )
+}
+
+fn describe(span: &Span, ruling: &Ruling) {
+    if span.is_disabled() {
+        return;
+    }
+    let policies = ruling.outcome.reasons.iter().filter_map(Reason::policy);
+    let rules: Vec<&str> = policies.map(|policy| policy.id.as_str()).collect();
+    span.record("safeconduct.decision.id", ruling.decision().as_str());
+    span.record("safeconduct.decision", ruling.outcome.decision.as_str());
+    span.record("safeconduct.rule.ids", rules.join(","));
 }
 
 struct Queued {

@@ -1,0 +1,445 @@
+//! What can be typed: each command, its flags, and their twins in the environment
+//! (`SAFECONDUCT_<FLAG>`). Precedence: flag, environment, file, default.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::output::{Color, Format};
+
+/// Decides, at the moment it happens, whether an AI agent may do the one thing it is about to do.
+#[derive(Debug, Parser)]
+#[command(name = "safeconduct", version, max_term_width = 100, arg_required_else_help = true)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) shared: Shared,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Flags of every command.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Shared {
+    /// The configuration file.
+    #[arg(
+        long, short, global = true, env = "SAFECONDUCT_CONFIG",
+        default_value = "safeconduct.yaml", value_name = "FILE"
+    )]
+    pub(crate) config: PathBuf,
+    /// The form of what is printed.
+    #[arg(long, short, global = true, env = "SAFECONDUCT_OUTPUT", value_enum, default_value = "table")]
+    pub(crate) output: Format,
+    /// When to colour.
+    #[arg(long, global = true, env = "SAFECONDUCT_COLOR", value_enum, default_value = "auto")]
+    pub(crate) color: Color,
+    /// Print no talk, only data and errors.
+    #[arg(long, short, global = true, env = "SAFECONDUCT_QUIET")]
+    pub(crate) quiet: bool,
+}
+
+/// How to reach a running server, and as whom. The token never comes as an argument: set
+/// `SAFECONDUCT_TOKEN`, or name a file that holds it.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Remote {
+    /// The server; by default the one that the configuration describes.
+    #[arg(long, env = "SAFECONDUCT_URL", value_name = "URL")]
+    pub(crate) url: Option<String>,
+    /// A file that holds the token; by default the administrator's in the keys folder.
+    #[arg(long, env = "SAFECONDUCT_TOKEN_FILE", value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Try it: a server on loopback with temporary data. Not for production.
+    Dev(Dev),
+    /// Put an MCP server of yours behind Safeconduct: import, pin, a first policy.
+    Init(Init),
+    /// Serve upstreams, the decision API and the administration API.
+    Server(Server),
+    /// Stand between a client that speaks stdio and one MCP server.
+    Mcp(Mcp),
+    /// Watch an agent work on a case through the gateway.
+    Demo(Demo),
+    /// Check, format, test, ask and explain policies.
+    #[command(subcommand)]
+    Policy(Policy),
+    /// What is known of each action.
+    #[command(subcommand)]
+    Catalogue(Catalogue),
+    /// Who may act, and their tokens.
+    #[command(subcommand)]
+    Identity(Identity),
+    /// The ledger: what was decided and what then happened.
+    #[command(subcommand)]
+    Log(Log),
+    /// The configuration.
+    #[command(subcommand)]
+    Config(Config),
+    /// Ask a running server whether it is ready: exit code 0 or 1.
+    Healthcheck(Healthcheck),
+    /// Print the completion script of a shell.
+    Completion {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
+    /// Explain a topic.
+    Explain {
+        /// Which topic.
+        topic: Topic,
+    },
+}
+
+/// Topics of `safeconduct explain`.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum Topic {
+    /// What each exit code means.
+    ExitCodes,
+    /// Which variables of the environment are read.
+    Environment,
+    /// How output is formatted.
+    Formatting,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Dev {
+    /// Where to listen; port 0 takes a free one.
+    #[arg(long, env = "SAFECONDUCT_LISTEN", default_value = "127.0.0.1:7411")]
+    pub(crate) listen: SocketAddr,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Init {
+    /// The name that the server gets: lowercase letters, digits, `-` and `_`.
+    #[arg(long)]
+    pub(crate) server: String,
+    /// The client whose configuration is printed.
+    #[arg(long, value_enum, default_value = "mcp")]
+    pub(crate) host: Host,
+    /// The folder to set up.
+    #[arg(long, default_value = ".")]
+    pub(crate) folder: PathBuf,
+    /// Overwrite files that are there already.
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Variables of the environment that the server's process gets, by name.
+    #[arg(long = "pass-env", value_name = "NAME", value_delimiter = ',')]
+    pub(crate) pass_env: Vec<String>,
+    /// The command that starts the MCP server.
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<String>,
+}
+
+/// Clients whose configuration `init` prints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Host {
+    /// Claude Code.
+    ClaudeCode,
+    /// Cursor.
+    Cursor,
+    /// Codex.
+    Codex,
+    /// Any other MCP client.
+    Mcp,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Server {
+    /// Where to listen, instead of what the configuration says.
+    #[arg(long, env = "SAFECONDUCT_LISTEN")]
+    pub(crate) listen: Option<SocketAddr>,
+    /// End once no client has been connected to the socket for so many seconds.
+    #[arg(long, hide = true)]
+    pub(crate) idle_exit_s: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Mcp {
+    /// The server's name in the catalogue; by default the command's.
+    #[arg(long, env = "SAFECONDUCT_SERVER")]
+    pub(crate) server: Option<String>,
+    /// The identity that the client acts as.
+    #[arg(long, env = "SAFECONDUCT_AGENT")]
+    pub(crate) agent: Option<String>,
+    /// Variables of the environment that the server's process gets, by name.
+    #[arg(long = "pass-env", value_name = "NAME", value_delimiter = ',')]
+    pub(crate) pass_env: Vec<String>,
+    /// The command that starts the MCP server.
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Demo {
+    /// Leave the server running at the end, until it is interrupted.
+    #[arg(long, env = "SAFECONDUCT_KEEP")]
+    pub(crate) keep: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Policy {
+    /// Load and validate the policies, the schema and the catalogue.
+    Check,
+    /// Format policy files.
+    Fmt {
+        /// Files; by default every one in the policy folder. `-` is standard input.
+        files: Vec<PathBuf>,
+        /// Only say which files would change; exit code 3 where one would.
+        #[arg(long, conflicts_with_all = ["diff", "write"])]
+        check: bool,
+        /// Print what would change.
+        #[arg(long, conflicts_with = "write")]
+        diff: bool,
+        /// Change the files.
+        #[arg(long)]
+        write: bool,
+    },
+    /// Run the policy tests (`*_test.yaml`).
+    Test {
+        /// Files or folders; by default the policy folder's `tests`.
+        paths: Vec<PathBuf>,
+        /// Run only the tests whose name holds this text.
+        #[arg(long)]
+        filter: Option<String>,
+        /// Run again on every change.
+        #[arg(long)]
+        watch: bool,
+        /// Say which policies no test made apply.
+        #[arg(long)]
+        coverage: bool,
+    },
+    /// Decide one request, without a server: exit code 0, 10 or 11.
+    Eval(Question),
+    /// Say of each policy in scope why it applies or not.
+    Explain(Question),
+    /// Measure how long a decision takes with this policy set.
+    Bench(Question),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Question {
+    /// Who wants to act: an identity of the configuration, or `TYPE::"ID"`.
+    #[arg(long)]
+    pub(crate) principal: String,
+    /// What they want to do.
+    #[arg(long)]
+    pub(crate) action: String,
+    /// What they want to do it to, `TYPE::"ID"`; by default what the catalogue maps.
+    #[arg(long)]
+    pub(crate) resource: Option<String>,
+    /// The arguments: JSON, `@FILE`, or `-` for standard input.
+    #[arg(long, default_value = "{}")]
+    pub(crate) input: String,
+    /// Attributes of the principal: JSON, `@FILE` or `-`.
+    #[arg(long)]
+    pub(crate) principal_attributes: Option<String>,
+    /// Attributes of the resource: JSON, `@FILE` or `-`.
+    #[arg(long)]
+    pub(crate) resource_attributes: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Catalogue {
+    /// Write a first draft from a live server's tools.
+    Import {
+        /// The upstream's name in the configuration.
+        #[arg(long)]
+        server: String,
+        /// Overwrite files that are there already.
+        #[arg(long)]
+        force: bool,
+    },
+    /// Approve the live definitions of a server's tools, after showing what has changed.
+    Pin {
+        /// The upstream's name in the configuration.
+        #[arg(long)]
+        server: String,
+        /// Only these tools.
+        tools: Vec<String>,
+        /// Do not ask.
+        #[arg(long)]
+        yes: bool,
+    },
+    /// List the actions.
+    Ls,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Identity {
+    /// Register an identity, or change one.
+    Add(IdentityAdd),
+    /// List identities.
+    Ls {
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Issue, list and revoke tokens.
+    #[command(subcommand)]
+    Token(Token),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct IdentityAdd {
+    /// Its id.
+    pub(crate) id: String,
+    /// Its kind: agent, workload, service_account, user.
+    #[arg(long)]
+    pub(crate) kind: String,
+    /// The person accountable for it; required for what is not a user.
+    #[arg(long)]
+    pub(crate) owner: Option<String>,
+    /// The one accountable where the owner is gone; required for what is not a user.
+    #[arg(long)]
+    pub(crate) fallback_owner: Option<String>,
+    /// Where it runs.
+    #[arg(long)]
+    pub(crate) environment: Option<String>,
+    /// Groups that it belongs to.
+    #[arg(long = "group", value_delimiter = ',')]
+    pub(crate) groups: Vec<String>,
+    /// What it may do in the administration: administrator, operator, auditor.
+    #[arg(long = "role", value_delimiter = ',')]
+    pub(crate) roles: Vec<String>,
+    /// Its status: active, suspended, quarantined, retired.
+    #[arg(long, default_value = "active")]
+    pub(crate) status: String,
+    #[command(flatten)]
+    pub(crate) remote: Remote,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Token {
+    /// Issue a token; it is shown once.
+    Mint {
+        /// Whose it will be.
+        identity: String,
+        /// How long it lasts: `90d`, `12h`, `30m`.
+        #[arg(long, default_value = "90d")]
+        ttl: String,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// List tokens, without their text.
+    Ls {
+        /// Only those of this identity.
+        #[arg(long)]
+        identity: Option<String>,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Take a token back.
+    Revoke {
+        /// Its id.
+        id: String,
+        #[command(flatten)]
+        remote: Remote,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Log {
+    /// Follow the records as they come.
+    Tail {
+        /// How many of the last records to begin with.
+        #[arg(long, default_value_t = 20)]
+        last: u32,
+        /// End after what is there.
+        #[arg(long)]
+        no_follow: bool,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Find decisions.
+    Query {
+        #[command(flatten)]
+        filter: Filter,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Show a record with what it caused.
+    Show {
+        /// Its id.
+        id: String,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Print every record as one line of JSON, from the data folder.
+    Export {
+        /// The first sequence number.
+        #[arg(long, default_value_t = 0)]
+        from: u64,
+    },
+    /// Check the ledger: every record, the tree, the signed checkpoint.
+    Verify {
+        /// A checkpoint that was kept elsewhere (`log checkpoint` prints one).
+        #[arg(long, value_name = "FILE")]
+        against: Option<PathBuf>,
+        /// The data folder, instead of the configuration's.
+        #[arg(long, env = "SAFECONDUCT_DATA")]
+        data: Option<PathBuf>,
+        /// The file with the verifier key, instead of the one in the keys folder.
+        #[arg(long)]
+        key: Option<PathBuf>,
+    },
+    /// Print the latest signed checkpoint, to keep elsewhere.
+    Checkpoint,
+    /// Explain what is wrong with the ledger's files, and what can be done.
+    Fsck,
+    /// Build the read model and the tiles again from the ledger. The server must be stopped.
+    Rebuild,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Filter {
+    /// Only those of this identity.
+    #[arg(long)]
+    pub(crate) identity: Option<String>,
+    /// Only those of this action.
+    #[arg(long)]
+    pub(crate) action: Option<String>,
+    /// Only these decisions: permit or deny.
+    #[arg(long)]
+    pub(crate) decision: Option<String>,
+    /// Only those that this rule determined.
+    #[arg(long)]
+    pub(crate) rule: Option<String>,
+    /// Not older than this: `15m`, `2h`, `3d`, or an RFC 3339 time.
+    #[arg(long)]
+    pub(crate) since: Option<String>,
+    /// Not newer than this RFC 3339 time.
+    #[arg(long)]
+    pub(crate) until: Option<String>,
+    /// At most so many, newest first.
+    #[arg(long, default_value_t = 50)]
+    pub(crate) limit: u32,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Config {
+    /// Check the configuration file.
+    Check,
+    /// Print a JSON Schema for editors.
+    Schema {
+        /// Of which file.
+        #[arg(value_enum, default_value = "config")]
+        of: SchemaOf,
+    },
+}
+
+/// Files whose schema is published.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum SchemaOf {
+    /// `safeconduct.yaml`.
+    Config,
+    /// `catalogue/*.yaml`.
+    Catalogue,
+    /// `*_test.yaml`.
+    Suite,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Healthcheck {
+    #[command(flatten)]
+    pub(crate) remote: Remote,
+}

@@ -1,0 +1,147 @@
+//! The HTTP API from the command line's side: every online command is a thin skin on it.
+
+use std::path::PathBuf;
+
+use reqwest::{Method, StatusCode};
+use serde_json::Value;
+
+use crate::args::{Remote, Shared};
+use crate::exit::{CommandError, failed};
+use crate::wiring::bootstrap::ADMIN_TOKEN_FILE;
+use crate::wiring::project;
+
+/// Longest answer that is read, in bytes.
+const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// A server and the token for it.
+pub(crate) struct Client {
+    url: String,
+    token: Option<String>,
+    http: reqwest::Client,
+}
+
+impl Client {
+    /// The server and token that the flags, the environment or the configuration name.
+    ///
+    /// # Errors
+    /// A file that is named cannot be read.
+    pub(crate) fn new(shared: &Shared, remote: &Remote) -> Result<Self, CommandError> {
+        let config = project::read_config(&shared.config);
+        let url = match (&remote.url, &config) {
+            (Some(url), _) => url.trim_end_matches('/').to_owned(),
+            (None, Ok(config)) => format!("http://{}", config.listen),
+            (None, Err(error)) => {
+                return Err(CommandError::Failed(format!(
+                    "no server is named: set --url or SAFECONDUCT_URL ({error})"
+                )));
+            }
+        };
+        let by_default = config.ok().map(|config| config.keys.join(ADMIN_TOKEN_FILE));
+        let token = token(remote, by_default)?;
+        let http = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .map_err(|error| failed("http client", error))?;
+        Ok(Self { url, token, http })
+    }
+
+    /// One request; the answer's JSON.
+    ///
+    /// # Errors
+    /// The server cannot be reached, wants a token, or refuses.
+    pub(crate) async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        query: &[(&str, String)],
+        body: Option<&Value>,
+    ) -> Result<Value, CommandError> {
+        let answer = self.send(method, path, query, body).await?;
+        let bytes = limited(answer).await?;
+        serde_json::from_slice(&bytes).map_err(|error| failed("the server's answer", error))
+    }
+
+    /// One request; the answer once its head is there.
+    ///
+    /// # Errors
+    /// The server cannot be reached, wants a token, or refuses.
+    pub(crate) async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        query: &[(&str, String)],
+        body: Option<&Value>,
+    ) -> Result<reqwest::Response, CommandError> {
+        let mut url = reqwest::Url::parse(&format!("{}{path}", self.url))
+            .map_err(|error| failed(&self.url, error))?;
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        let mut request = self.http.request(method, url);
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token);
+        }
+        if let Some(body) = body {
+            request = request
+                .header(reqwest::header::CONTENT_TYPE, "application/json")
+                .body(body.to_string());
+        }
+        let answer = request.send().await.map_err(|error| {
+            failed(&format!("`{}` cannot be reached; is the server running?", self.url), error)
+        })?;
+        self.accepted(answer).await
+    }
+
+    async fn accepted(&self, answer: reqwest::Response) -> Result<reqwest::Response, CommandError> {
+        let status = answer.status();
+        if status.is_success() {
+            return Ok(answer);
+        }
+        let bytes = limited(answer).await?;
+        let problem = serde_json::from_slice::<Value>(&bytes).ok();
+        let detail = problem.as_ref().and_then(|problem| {
+            problem.get("detail").or_else(|| problem.get("title")).and_then(Value::as_str)
+        });
+        let detail = detail.map_or_else(|| status.to_string(), str::to_owned);
+        match status {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+                let hint = if self.token.is_none() {
+                    "; set SAFECONDUCT_TOKEN or SAFECONDUCT_TOKEN_FILE"
+                } else {
+                    ""
+                };
+                Err(CommandError::SignIn(format!("{detail}{hint}")))
+            }
+            _ => Err(CommandError::Failed(detail)),
+        }
+    }
+}
+
+/// The token from the environment, the named file, or the administrator's file.
+fn token(remote: &Remote, by_default: Option<PathBuf>) -> Result<Option<String>, CommandError> {
+    if let Some(file) = &remote.token_file {
+        let text = std::fs::read_to_string(file)
+            .map_err(|error| failed(&file.display().to_string(), error))?;
+        return Ok(Some(text.trim().to_owned()));
+    }
+    if let Ok(token) = std::env::var("SAFECONDUCT_TOKEN") {
+        return Ok(Some(token.trim().to_owned()));
+    }
+    let text = by_default.and_then(|file| std::fs::read_to_string(file).ok());
+    Ok(text.map(|text| text.trim().to_owned()))
+}
+
+async fn limited(mut answer: reqwest::Response) -> Result<Vec<u8>, CommandError> {
+    let mut bytes = Vec::new();
+    while let Some(chunk) =
+        answer.chunk().await.map_err(|error| failed("the server's answer", error))?
+    {
+        if bytes.len() + chunk.len() > ANSWER_BYTES_MAX {
+            return Err(CommandError::Failed(format!(
+                "the server's answer is longer than {ANSWER_BYTES_MAX} bytes"
+            )));
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes)
+}

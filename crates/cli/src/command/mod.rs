@@ -1,0 +1,41 @@
+//! The commands, one file each. A command takes what was typed and says how it ended.
+
+pub(crate) mod catalogue;
+mod completion;
+mod config;
+mod demo;
+mod dev;
+mod explain;
+mod healthcheck;
+mod identity;
+mod init;
+mod log;
+mod mcp;
+mod policy;
+mod server;
+
+use crate::args::{Arguments, Command};
+use crate::exit::{CommandError, Exit};
+
+/// Runs what was typed.
+///
+/// # Errors
+/// [`CommandError`] says what went wrong; its exit code follows from it.
+pub(crate) fn run(arguments: Arguments) -> Result<Exit, CommandError> {
+    let Arguments { shared, command } = arguments;
+    match command {
+        Command::Dev(args) => dev::run(&shared, args),
+        Command::Init(args) => init::run(&shared, args),
+        Command::Server(args) => server::run(&shared, args),
+        Command::Mcp(args) => mcp::run(&shared, args),
+        Command::Demo(args) => demo::run(&shared, args),
+        Command::Policy(args) => policy::run(&shared, args),
+        Command::Catalogue(args) => catalogue::run(&shared, args),
+        Command::Identity(args) => identity::run(&shared, args),
+        Command::Log(args) => log::run(&shared, args),
+        Command::Config(args) => config::run(&shared, args),
+        Command::Healthcheck(args) => healthcheck::run(&shared, args),
+        Command::Completion { shell } => completion::run(shell),
+        Command::Explain { topic } => explain::run(topic),
+    }
+}

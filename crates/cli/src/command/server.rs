@@ -1,0 +1,30 @@
+//! `safeconduct server`.
+
+use crate::args::{self, Shared};
+use crate::exit::{CommandError, Exit};
+use crate::output::say;
+use crate::wiring::project::Project;
+use crate::wiring::{runtime, server, telemetry};
+
+/// Serves until it is told to stop.
+pub(crate) fn run(shared: &Shared, args: args::Server) -> Result<Exit, CommandError> {
+    let project = Project::load(&shared.config)?;
+    runtime()?.block_on(async {
+        let _telemetry = telemetry::start(project.config.otlp_endpoint.as_deref(), shared.quiet)?;
+        for warning in &project.rules.warnings {
+            tracing::warn!("{warning}");
+        }
+        let listen = args.listen.unwrap_or(project.config.listen);
+        let running = server::start(project, listen).await?;
+        if let Some(file) = &running.administrator {
+            say(&format!("the administrator's token is in {}", file.display()));
+        }
+        say(&format!("serving on {}", running.url()));
+        let socket = running.open_socket(args.idle_exit_s)?;
+        say(&format!("wrapped servers join at {}", socket.display()));
+        running.until_told().await?;
+        say("stopping");
+        running.stop().await;
+        Ok(Exit::Ok)
+    })
+}

@@ -1,0 +1,18 @@
+//! From a configuration file to a running server.
+
+pub(crate) mod project;
+pub(crate) mod server;
+pub(crate) mod telemetry;
+pub(crate) mod bootstrap;
+mod reload;
+pub(crate) mod upstream;
+
+use crate::exit::{CommandError, failed};
+
+/// The runtime of commands that wait for something.
+pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, CommandError> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| failed("the runtime cannot be started", error))
+}

@@ -1,0 +1,252 @@
+//! The configuration with everything that it names: policies, schema, catalogue, definitions.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use safeconduct_model::{ActionName, Catalogue, Digest, ServerName, Value};
+use safeconduct_policy::{Loaded, Naming, Policies, SourceFile, Sources, ToolDefinition};
+use safeconduct_service::{Vocabulary, definition_digest};
+use safeconduct_wire::catalogue;
+use safeconduct_wire::config::{self, Config};
+
+use crate::exit::{CommandError, failed};
+
+/// A configuration, and what it names, loaded and checked.
+pub(crate) struct Project {
+    /// The file.
+    pub(crate) file: PathBuf,
+    /// The configuration.
+    pub(crate) config: Config,
+    /// The policies, schema and catalogue.
+    pub(crate) rules: Rules,
+}
+
+/// Policies, schema and catalogue: what can be loaded again while a server runs.
+pub(crate) struct Rules {
+    /// What the policy set is made of.
+    pub(crate) sources: Sources,
+    /// The policy set.
+    pub(crate) policies: Arc<Policies>,
+    /// The catalogue, its resource types as the schema names them.
+    pub(crate) catalogue: Arc<Catalogue>,
+    /// The digest of the catalogue and of the approved definitions.
+    pub(crate) catalogue_digest: Digest,
+    /// The names of the shipped types.
+    pub(crate) vocabulary: Arc<Vocabulary>,
+    /// What is odd, yet loads.
+    pub(crate) warnings: Vec<String>,
+}
+
+impl Project {
+    /// Reads a configuration file and everything that it names.
+    ///
+    /// # Errors
+    /// [`CommandError::Invalid`] with every problem that was found.
+    pub(crate) fn load(file: &Path) -> Result<Self, CommandError> {
+        let config = read_config(file)?;
+        let rules = Rules::load(&config, None)?;
+        Ok(Self { file: file.to_owned(), config, rules })
+    }
+}
+
+/// Reads a configuration file alone.
+///
+/// # Errors
+/// [`CommandError::Invalid`] with every problem of the file.
+pub(crate) fn read_config(file: &Path) -> Result<Config, CommandError> {
+    let name = file.display().to_string();
+    let text = fs::read_to_string(file).map_err(|error| {
+        CommandError::Failed(format!(
+            "`{name}` cannot be read: {error}; name another with --config, or run `safeconduct init`"
+        ))
+    })?;
+    let absolute = std::path::absolute(file).map_err(|error| failed(&name, error))?;
+    let folder = absolute.parent().unwrap_or(Path::new("/"));
+    config::parse(&name, &text, folder).map_err(|problems| invalid(&problems))
+}
+
+impl Rules {
+    /// Reads policies, schema and catalogue. Files that have not changed since `previous` are
+    /// not validated again.
+    ///
+    /// # Errors
+    /// [`CommandError::Invalid`] with every problem that was found.
+    pub(crate) fn load(config: &Config, previous: Option<&Policies>) -> Result<Self, CommandError> {
+        let texts = Texts::read(config)?;
+        let merged = texts.catalogue()?;
+        let sources = texts.sources(config, &merged)?;
+        let Loaded { policies, warnings } = match previous {
+            Some(previous) => safeconduct_policy::load_reusing(&sources, previous),
+            None => safeconduct_policy::load(&sources),
+        }
+        .map_err(|error| invalid(&error.diagnostics))?;
+        let vocabulary = Vocabulary::new(&config.policies.namespace)
+            .map_err(|error| failed("policies.namespace", error))?;
+        Ok(Self {
+            catalogue: Arc::new(resolve(merged, &policies)?),
+            catalogue_digest: texts.digest(),
+            policies: Arc::new(policies),
+            vocabulary: Arc::new(vocabulary),
+            warnings: warnings.iter().map(ToString::to_string).collect(),
+            sources,
+        })
+    }
+}
+
+fn invalid(problems: &[impl ToString]) -> CommandError {
+    CommandError::Invalid(problems.iter().map(ToString::to_string).collect())
+}
+
+/// The texts of all files, as they lie in their folders.
+struct Texts {
+    policies: Vec<SourceFile>,
+    schemas: Vec<SourceFile>,
+    catalogue: Vec<SourceFile>,
+    tools: Vec<SourceFile>,
+}
+
+impl Texts {
+    fn read(config: &Config) -> Result<Self, CommandError> {
+        Ok(Self {
+            policies: files(&config.policies.folder, ".cedar")?,
+            schemas: files(&config.policies.folder, ".cedarschema")?,
+            catalogue: files(&config.catalogue, ".yaml")?,
+            tools: files(&config.catalogue, ".tools.json")?,
+        })
+    }
+
+    fn catalogue(&self) -> Result<Catalogue, CommandError> {
+        let mut problems = Vec::new();
+        let mut parsed = Vec::new();
+        for file in &self.catalogue {
+            match catalogue::parse(&file.name, &file.text) {
+                Ok(file) => parsed.push(file),
+                Err(found) => problems.extend(found),
+            }
+        }
+        if !problems.is_empty() {
+            return Err(invalid(&problems));
+        }
+        catalogue::merge(parsed).map_err(|problems| invalid(&problems))
+    }
+
+    fn sources(&self, config: &Config, merged: &Catalogue) -> Result<Sources, CommandError> {
+        let definitions = self.definitions(merged)?;
+        let tools: BTreeSet<ActionName> = definitions.iter().filter_map(action_of).collect();
+        let other = merged.actions.values().filter(|entry| !tools.contains(&entry.name));
+        let mut servers: BTreeSet<ServerName> = config.upstreams.keys().cloned().collect();
+        servers.extend(merged.actions.values().filter_map(|entry| entry.server.clone()));
+        Ok(Sources {
+            policies: self.policies.clone(),
+            schemas: self.schemas.clone(),
+            actions: other.map(|entry| (entry.name.clone(), entry.server.clone())).collect(),
+            definitions,
+            servers: servers.into_iter().collect(),
+            naming: Naming {
+                namespace: config.policies.namespace.clone(),
+                action_id: config.policies.action_id.clone(),
+            },
+        })
+    }
+
+    /// The approved definitions of the tools that the catalogue lists.
+    fn definitions(&self, merged: &Catalogue) -> Result<Vec<ToolDefinition>, CommandError> {
+        let mut definitions = Vec::new();
+        let mut problems = Vec::new();
+        for file in &self.tools {
+            let Some(server) = server_of(&file.name) else {
+                problems.push(format!("{}: its name is not SERVER.tools.json", file.name));
+                continue;
+            };
+            let tools = match catalogue::parse_tools(&file.name, file.text.as_bytes()) {
+                Ok(tools) => tools,
+                Err(found) => {
+                    problems.extend(found.iter().map(ToString::to_string));
+                    continue;
+                }
+            };
+            for definition in tools {
+                let Some(tool) = catalogue::tool_name(&definition).map(str::to_owned) else {
+                    continue;
+                };
+                let made = ToolDefinition { server: server.clone(), tool, definition };
+                if action_of(&made).is_some_and(|name| merged.entry(&name).is_some()) {
+                    definitions.push(made);
+                }
+            }
+        }
+        if problems.is_empty() { Ok(definitions) } else { Err(CommandError::Invalid(problems)) }
+    }
+
+    fn digest(&self) -> Digest {
+        let all = self.catalogue.iter().chain(&self.tools);
+        let members = all.map(|file| (Arc::clone(&file.name), Value::String(Arc::clone(&file.text))));
+        definition_digest(&Value::object(members))
+    }
+}
+
+/// The action of a tool: `{server}.{tool}`, whatever policies call it.
+pub(crate) fn action_of(tool: &ToolDefinition) -> Option<ActionName> {
+    ActionName::new(format!("{}.{}", tool.server, tool.tool)).ok()
+}
+
+fn server_of(file: &str) -> Option<ServerName> {
+    let name = file.rsplit('/').next()?.strip_suffix(".tools.json")?;
+    ServerName::new(name).ok()
+}
+
+/// Names each resource type as the schema does.
+fn resolve(mut catalogue: Catalogue, policies: &Policies) -> Result<Catalogue, CommandError> {
+    let mut problems = Vec::new();
+    for entry in catalogue.actions.values_mut() {
+        for mapping in &mut entry.resources {
+            match policies.resolve_type(mapping.ty.as_str()) {
+                Some(ty) => mapping.ty = ty,
+                None => problems.push(format!(
+                    "catalogue: action `{}` maps `{}` to the type `{}`, which no schema declares",
+                    entry.name, mapping.argument, mapping.ty
+                )),
+            }
+        }
+    }
+    if problems.is_empty() { Ok(catalogue) } else { Err(CommandError::Invalid(problems)) }
+}
+
+/// The files of a folder whose names end so, sorted, with their texts. Folders below it are
+/// read too, save `tests` and `testdata`.
+fn files(folder: &Path, end: &str) -> Result<Vec<SourceFile>, CommandError> {
+    let mut found = Vec::new();
+    walk(folder, folder, end, &mut found)?;
+    found.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(found)
+}
+
+fn walk(
+    root: &Path,
+    folder: &Path,
+    end: &str,
+    found: &mut Vec<SourceFile>,
+) -> Result<(), CommandError> {
+    let unreadable = |path: &Path, error: std::io::Error| {
+        CommandError::Invalid(vec![format!("`{}` cannot be read: {error}", path.display())])
+    };
+    for entry in fs::read_dir(folder).map_err(|error| unreadable(folder, error))? {
+        let path = entry.map_err(|error| unreadable(folder, error))?.path();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if name.starts_with('.') {
+            continue;
+        }
+        if path.is_dir() {
+            if name != "tests" && name != "testdata" {
+                walk(root, &path, end, found)?;
+            }
+        } else if name.ends_with(end) {
+            let text = fs::read_to_string(&path).map_err(|error| unreadable(&path, error))?;
+            let relative = path.strip_prefix(root).unwrap_or(&path).display().to_string();
+            found.push(SourceFile::new(relative, text));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,201 @@
+//! Loading policies and catalogue again: on change, on SIGHUP, on request. Whole or not at all.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use notify::{RecursiveMode, Watcher as _};
+use safeconduct_api::{
+    Controls, PolicyStatus, ReloadError, Reloading, UpstreamState, UpstreamStatus,
+};
+use safeconduct_gateway::Gateway;
+use safeconduct_model::{IdentityId, ServerName};
+use safeconduct_pep::InProcess;
+use safeconduct_service::Service;
+use safeconduct_wire::config::{Config, Transport};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::exit::CommandError;
+use crate::wiring::project::Rules;
+
+/// Changes that come within this time of each other are one: editors write a file in several
+/// steps.
+const SETTLE: Duration = Duration::from_millis(100);
+
+/// Loads policies and catalogue again.
+pub(crate) struct Reloader {
+    service: Arc<Service>,
+    config: Arc<Config>,
+    file: PathBuf,
+    gateway: Gateway<InProcess>,
+    status: Mutex<PolicyStatus>,
+    /// One reload at a time.
+    reloading: tokio::sync::Mutex<()>,
+}
+
+impl Reloader {
+    pub(crate) fn new(
+        service: Arc<Service>,
+        config: Arc<Config>,
+        file: PathBuf,
+        gateway: Gateway<InProcess>,
+    ) -> Self {
+        let status = PolicyStatus { loaded_at: Some(service.now()), refused: None };
+        let (status, reloading) = (Mutex::new(status), tokio::sync::Mutex::new(()));
+        Self { service, config, file, gateway, status, reloading }
+    }
+
+    /// The configuration that the server runs with.
+    pub(crate) fn config(&self) -> &Arc<Config> {
+        &self.config
+    }
+
+    /// The configuration's file.
+    pub(crate) fn file(&self) -> &PathBuf {
+        &self.file
+    }
+
+    fn transport(&self, name: &ServerName) -> &'static str {
+        match self.config.upstreams.get(name).map(|upstream| &upstream.transport) {
+            Some(Transport::Http { .. }) => "http",
+            // One that a wrapper brought along is a process too.
+            Some(Transport::Stdio { .. }) | None => "stdio",
+        }
+    }
+
+    /// Loads policies and catalogue again. A set that is refused is recorded as such, and the
+    /// one before it stays in force.
+    ///
+    /// # Errors
+    /// [`ReloadError`] says whose fault it is.
+    pub(crate) async fn reload(&self, cause: &str) -> Result<PolicyStatus, ReloadError> {
+        let _alone = self.reloading.lock().await;
+        let (config, before) = (Arc::clone(&self.config), self.service.world());
+        // Validation takes up to a second for a large set: never on the threads that decide.
+        let loaded = tokio::task::spawn_blocking(move || {
+            Rules::load(&config, Some(before.policies()))
+        })
+        .await
+        .map_err(|error| ReloadError::Failed(error.to_string()))?;
+        match loaded {
+            Ok(rules) => self.enter(rules, cause).await,
+            Err(error) => Err(self.refuse(&error).await),
+        }
+    }
+
+    async fn enter(&self, rules: Rules, cause: &str) -> Result<PolicyStatus, ReloadError> {
+        let Rules { policies, catalogue, catalogue_digest, vocabulary, warnings, .. } = rules;
+        for warning in &warnings {
+            tracing::warn!("{warning}");
+        }
+        let digest = policies.digest();
+        self.service
+            .change_policies(policies, catalogue, catalogue_digest, vocabulary, cause)
+            .await
+            .map_err(|error| ReloadError::Failed(error.to_string()))?;
+        tracing::info!(%digest, cause, "policies and catalogue are loaded");
+        let status = PolicyStatus { loaded_at: Some(self.service.now()), refused: None };
+        *self.status.lock().unwrap_or_else(PoisonError::into_inner) = status.clone();
+        Ok(status)
+    }
+
+    async fn refuse(&self, error: &CommandError) -> ReloadError {
+        let problem = match error {
+            CommandError::Invalid(problems) => problems.first().cloned().unwrap_or_default(),
+            other => other.to_string(),
+        };
+        tracing::error!("the new policies are refused, the ones before stay in force: {error}");
+        let known = {
+            let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::replace(&mut status.refused, Some(problem.clone()))
+        };
+        // The same problem again is no news.
+        if known.as_ref() != Some(&problem)
+            && let Err(error) =
+                self.service.record_refused_policies(None, shortened(&problem)).await
+        {
+            tracing::error!(%error, "the refusal could not be recorded");
+        }
+        ReloadError::Refused(problem)
+    }
+
+    /// Loads again on every change of the folders and on SIGHUP, until told to stop.
+    pub(crate) async fn watch(&self, stop: CancellationToken) {
+        let (told, mut changes) = mpsc::channel(1);
+        let _watcher = self.watcher(told);
+        let mut hangup = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup())
+            .inspect_err(|error| tracing::error!(%error, "SIGHUP cannot be listened for"))
+            .ok();
+        let mut hung_up = async || match &mut hangup {
+            Some(hangup) => hangup.recv().await.is_some(),
+            None => std::future::pending().await,
+        };
+        loop {
+            let cause = tokio::select! {
+                () = stop.cancelled() => return,
+                changed = changes.recv() => match changed {
+                    Some(()) => {
+                        tokio::time::sleep(SETTLE).await;
+                        while changes.try_recv().is_ok() {}
+                        "change"
+                    }
+                    None => return stop.cancelled().await,
+                },
+                _ = hung_up() => "signal",
+            };
+            // Refusals are logged and recorded where they are found.
+            let _ = self.reload(cause).await;
+        }
+    }
+
+    fn watcher(&self, told: mpsc::Sender<()>) -> Option<notify::RecommendedWatcher> {
+        let made = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+            if event.is_ok_and(|event| !event.kind.is_access()) {
+                // A change that is not yet taken covers this one.
+                let _ = told.try_send(());
+            }
+        });
+        let mut watcher = made
+            .inspect_err(|error| tracing::error!(%error, "folders cannot be watched; use SIGHUP"))
+            .ok()?;
+        for folder in [&self.config.policies.folder, &self.config.catalogue] {
+            if let Err(error) = watcher.watch(folder, RecursiveMode::Recursive) {
+                tracing::error!(%error, "a folder cannot be watched; use SIGHUP");
+            }
+        }
+        Some(watcher)
+    }
+}
+
+/// A problem's first kilobyte: it has to fit a record.
+fn shortened(problem: &str) -> String {
+    problem.chars().take(1024).collect()
+}
+
+impl Controls for Reloader {
+    fn policies(&self) -> PolicyStatus {
+        self.status.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn reload<'a>(&'a self, by: &'a IdentityId) -> Reloading<'a> {
+        Reloading(Box::pin(async move { Self::reload(self, by.as_str()).await }))
+    }
+
+    fn upstreams(&self) -> Vec<UpstreamStatus> {
+        let statuses = self.gateway.upstreams().into_iter();
+        statuses
+            .map(|status| UpstreamStatus {
+                state: match (&status.problem, status.connections) {
+                    (Some(_), _) => UpstreamState::Failed,
+                    (None, 0) => UpstreamState::Starting,
+                    (None, _) => UpstreamState::Ready,
+                },
+                transport: self.transport(&status.name),
+                name: status.name,
+                mode: status.mode,
+                problem: status.problem,
+            })
+            .collect()
+    }
+}

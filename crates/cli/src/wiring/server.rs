@@ -1,0 +1,265 @@
+//! A running server: store, decision point, gateway, API, and what keeps them going.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use safeconduct_api::{Api, ApiConfig, Hosts};
+use safeconduct_gateway::Gateway;
+use safeconduct_ledger::Origin;
+use safeconduct_pep::InProcess;
+use safeconduct_service::{Attachment, Ledger, Ports, Service, Settings, World};
+use safeconduct_store::{AttachmentState, Store, StoreOptions, Vault};
+use safeconduct_wire::config::Config;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::exit::{CommandError, failed};
+use crate::socket::{self, Door};
+use crate::system::{SystemClock, UuidIds};
+use crate::wiring::project::{Project, Rules};
+use crate::wiring::reload::Reloader;
+use crate::wiring::{bootstrap, upstream};
+
+/// How often overdue outcomes are looked for.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
+
+/// How long a server that was told to stop waits for what is under way.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// A server that runs.
+pub(crate) struct Running {
+    /// The decision point.
+    pub(crate) service: Arc<Service>,
+    /// The ledger's files.
+    pub(crate) store: Arc<Store>,
+    /// The gateway.
+    pub(crate) gateway: Gateway<InProcess>,
+    /// Where it listens.
+    pub(crate) address: SocketAddr,
+    /// Policies and catalogue, and loading them again.
+    pub(crate) reloader: Arc<Reloader>,
+    /// Where the administrator's token was written, if one was made now.
+    pub(crate) administrator: Option<PathBuf>,
+    api: Api,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+/// Starts a server for a project.
+///
+/// # Errors
+/// The data folder is owned by another process, the ledger is damaged, the address is taken, or
+/// an upstream's configuration does not fit.
+pub(crate) async fn start(project: Project, listen: SocketAddr) -> Result<Running, CommandError> {
+    let Project { file, config, rules } = project;
+    let config = Arc::new(config);
+    let store = Arc::new(open_store(&config)?);
+    let service = Arc::new(restore(&config, &rules, &store)?);
+    enter(&service, &config, &rules).await?;
+    let administrator = bootstrap::administrator(&service, &config.keys).await?;
+
+    let gateway_config = upstream::gateway_config(&config)?;
+    let decide = Arc::new(InProcess::new(Arc::clone(&service)));
+    let gateway =
+        Gateway::new(gateway_config, decide).map_err(|error| failed("upstreams", error))?;
+    let reloader = Arc::new(Reloader::new(
+        Arc::clone(&service),
+        Arc::clone(&config),
+        file,
+        gateway.clone(),
+    ));
+
+    let listener = TcpListener::bind(listen)
+        .await
+        .map_err(|error| failed(&format!("cannot listen on {listen}"), error))?;
+    let address = listener.local_addr().map_err(|error| failed("listener", error))?;
+    let api_config = ApiConfig {
+        base_url: format!("http://{address}"),
+        hosts: Hosts::Only(config.hosts.clone()),
+        origins: config.origins.clone(),
+    };
+    let read = Arc::new(store.read_model());
+    let api = Api::new(Arc::clone(&service), read, Arc::clone(&reloader) as _, &api_config)
+        .map_err(|error| failed("api", error))?;
+
+    let running = Running {
+        service,
+        store,
+        gateway,
+        address,
+        reloader,
+        administrator,
+        api,
+        stop: CancellationToken::new(),
+        tasks: TaskTracker::new(),
+    };
+    running.serve(listener);
+    running.sweep();
+    running.watch();
+    Ok(running)
+}
+
+fn open_store(config: &Config) -> Result<Store, CommandError> {
+    let mut options =
+        StoreOptions::new(config.data.clone(), config.keys.clone(), origin()?);
+    options.queue_entries = config.queue;
+    Store::open(options).map_err(|error| failed("the ledger cannot be opened", error))
+}
+
+/// The name of a ledger whose key is made now.
+pub(crate) fn origin() -> Result<Origin, CommandError> {
+    let name = format!("safeconduct/{}", uuid::Uuid::new_v4().simple());
+    Origin::new(&name).map_err(|error| failed("the ledger's name", error))
+}
+
+/// Reads all records into the state that they make.
+fn restore(config: &Config, rules: &Rules, store: &Arc<Store>) -> Result<Service, CommandError> {
+    let vault =
+        Vault::open(&config.keys).map_err(|error| failed("the keys cannot be used", error))?;
+    let ports = Ports {
+        ledger: Arc::clone(store) as Arc<dyn Ledger>,
+        vault: Arc::new(vault),
+        clock: Arc::new(SystemClock),
+        ids: Arc::new(UuidIds),
+    };
+    let settings = Settings { calls_max: config.session_calls, ..Settings::default() };
+    let world = World::new(
+        Arc::clone(&rules.policies),
+        Arc::clone(&rules.catalogue),
+        rules.catalogue_digest,
+        Arc::clone(&rules.vocabulary),
+    );
+    let service = Service::new(ports, settings, world);
+    let mut fold = service.restore();
+    for placed in store.replay(0) {
+        let placed = placed.map_err(|error| failed("the ledger cannot be read", error))?;
+        let attachment = match placed.attachment {
+            AttachmentState::Present => Attachment::Present,
+            _ => Attachment::Absent,
+        };
+        fold.apply(placed.sequence, &placed.record, attachment)
+            .map_err(|error| failed("the ledger cannot be folded", error))?;
+    }
+    let unknown = fold.finish();
+    if unknown > 0 {
+        tracing::warn!(unknown, "permits of the process before have no outcome");
+    }
+    Ok(service)
+}
+
+/// Records that this process is in charge, of which rules and which identities.
+async fn enter(service: &Service, config: &Config, rules: &Rules) -> Result<(), CommandError> {
+    let started = service.record_start(env!("CARGO_PKG_VERSION")).await;
+    started.map_err(|error| failed("the ledger", error))?;
+    let entered = service
+        .change_policies(
+            Arc::clone(&rules.policies),
+            Arc::clone(&rules.catalogue),
+            rules.catalogue_digest,
+            Arc::clone(&rules.vocabulary),
+            "start",
+        )
+        .await;
+    entered.map_err(|error| failed("the ledger", error))?;
+    for identity in &config.identities {
+        bootstrap::register(service, identity.clone()).await?;
+    }
+    Ok(())
+}
+
+impl Running {
+    fn serve(&self, listener: TcpListener) {
+        let router = self.api.router().merge(self.gateway.router());
+        let stop = self.stop.clone();
+        self.tasks.spawn(async move {
+            safeconduct_api::serve(listener, router, async move { stop.cancelled().await }).await;
+        });
+    }
+
+    /// Records overdue outcomes, once a second.
+    fn sweep(&self) {
+        let (service, stop) = (Arc::clone(&self.service), self.stop.clone());
+        self.tasks.spawn(async move {
+            let mut every = tokio::time::interval(SWEEP_EVERY);
+            loop {
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    _ = every.tick() => {
+                        service.sweep();
+                    }
+                }
+            }
+        });
+    }
+
+    /// Loads policies and catalogue again when a file changes or SIGHUP comes.
+    fn watch(&self) {
+        let (reloader, stop) = (Arc::clone(&self.reloader), self.stop.clone());
+        self.tasks.spawn(async move { reloader.watch(stop).await });
+    }
+
+    /// The URL of the server.
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Lets wrapped servers of the same user join through a Unix socket. Where a time is given,
+    /// the server stops once nobody has been connected for so long.
+    ///
+    /// # Errors
+    /// The socket cannot be made.
+    pub(crate) fn open_socket(&self, idle_exit_s: Option<u64>) -> Result<PathBuf, CommandError> {
+        let (file, config) = (self.reloader.file(), self.reloader.config());
+        let door = Door {
+            socket: socket::path(file, config)?,
+            file: socket::absolute(file)?,
+            config: Arc::clone(config),
+            gateway: self.gateway.clone(),
+            service: Arc::clone(&self.service),
+        };
+        let path = door.socket.clone();
+        let clients = socket::listen(door, self.stop.clone(), &self.tasks)?;
+        if let Some(after) = idle_exit_s.map(Duration::from_secs) {
+            let stop = self.stop.clone();
+            self.tasks.spawn(async move {
+                tokio::select! {
+                    () = socket::idle(clients, after) => stop.cancel(),
+                    () = stop.cancelled() => {}
+                }
+            });
+        }
+        Ok(path)
+    }
+
+    /// Waits for SIGINT, SIGTERM, or until it stops by itself.
+    ///
+    /// # Errors
+    /// Signals cannot be listened for.
+    pub(crate) async fn until_told(&self) -> Result<(), CommandError> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let mut terminate =
+            signal(SignalKind::terminate()).map_err(|error| failed("signals", error))?;
+        tokio::select! {
+            _ = terminate.recv() => {}
+            interrupted = tokio::signal::ctrl_c() => {
+                interrupted.map_err(|error| failed("signals", error))?;
+            }
+            () = self.stop.cancelled() => {}
+        }
+        Ok(())
+    }
+
+    /// Stops: no new requests, what is under way has ten seconds, the ledger is written out.
+    pub(crate) async fn stop(self) {
+        self.stop.cancel();
+        self.api.stop();
+        self.gateway.shutdown().await;
+        self.tasks.close();
+        if tokio::time::timeout(DRAIN, self.tasks.wait()).await.is_err() {
+            tracing::warn!("some requests did not end in time and are cut off");
+        }
+    }
+}
