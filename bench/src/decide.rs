@@ -1,0 +1,291 @@
+//! `engine::decide`: all five stages, six candidate policies, a session of fifty steps, typed
+//! arguments; at 10, 1,000 and 100,000 policies, beside Cedar's own `is_authorized` at 10.
+
+use std::hint::black_box;
+use std::sync::Arc;
+
+use safeconduct_engine::{Facts, Known, Understood, Vocabulary, decide};
+use safeconduct_model::{
+    ActionEntry, ActionName, Assurance, Authentication, Decision, Digest, EntityRef, IdentityId,
+    KeyedDigest, Method, Mode, Now, RecordId, Request, SessionKey, SessionRef, Subject, Timestamp,
+    TokenId, Value,
+};
+use safeconduct_policy::{Policies, load};
+use safeconduct_service::entity_of;
+use safeconduct_session::{Session, Step, fingerprint};
+
+use crate::cedar::{Given, Peer};
+use crate::rounds::{Contestant, Shuffle, compete};
+use crate::section::{Failure, Section, Target};
+use crate::world::{self, Naming};
+
+/// Sizes of the policy sets.
+const SIZES: [usize; 3] = [10, 1_000, 100_000];
+const ROUNDS: u32 = 41;
+const BATCH: u32 = 1_000;
+/// When the decisions fall; a few days after the tokens were issued.
+const AT: Timestamp = Timestamp::from_millis(1_795_500_000_000);
+
+/// Measures.
+pub(crate) fn measure() -> Result<Section, Failure> {
+    let rigs = SIZES
+        .into_iter()
+        .map(Rig::new)
+        .collect::<Result<Vec<_>, _>>()?;
+    let peer = Peer::new(&world::policy_files(10, Naming::Folder))?;
+    let prepared = peer.prepare(0, Given::WhatPoliciesReadOnly)?;
+    let mut contestants = Vec::new();
+    for rig in &rigs {
+        for access in [Access::Hot, Access::Cold] {
+            contestants.push(rig.contestant(access));
+        }
+    }
+    for given in [Given::WhatPoliciesReadOnly, Given::WholeContext] {
+        let peer = &peer;
+        contestants.push(Contestant::new(given.name(), move |times| {
+            for _ in 0..times {
+                peer.ask(black_box(0), given)?;
+            }
+            Ok(())
+        }));
+    }
+    contestants.push(Contestant::new("cedar alone", |times| {
+        (0..times).try_for_each(|_| peer.answer(black_box(&prepared)))
+    }));
+    compete(&mut contestants, ROUNDS, BATCH)?;
+    let median = |name: &str| {
+        let found = contestants.iter().find(|c| c.name == name);
+        found.map_or(f64::NAN, Contestant::median)
+    };
+    Ok(report(median))
+}
+
+fn report(median: impl Fn(&str) -> f64) -> Section {
+    let ours = |access: Access, policies: usize| median(&name(access, policies));
+    let lean = median(Given::WhatPoliciesReadOnly.name());
+    let mut section = Section::new("One decision");
+    section.targets();
+    let (hot, cold) = (Access::Hot, Access::Cold);
+    let grows = ours(hot, 100_000) / ours(hot, 10);
+    section.target("decide_100k_over_10_policies", grows, Target::AtMost(1.5));
+    section.target(
+        "decide_over_cedar_10",
+        ours(hot, 10) / lean,
+        Target::AtMost(1.0),
+    );
+    section.target(
+        "decide_100k_over_cedar_10",
+        ours(hot, 100_000) / lean,
+        Target::AtMost(1.0),
+    );
+    section.number(
+        "decide_cold_100k_over_hot_10",
+        ours(cold, 100_000) / ours(hot, 10),
+    );
+    section.number("decide_cold_100k_over_cedar_10", ours(cold, 100_000) / lean);
+    section.line("");
+    section.line("| µs of CPU | 10 policies | 1,000 | 100,000 |");
+    section.line("|---|---|---|---|");
+    for access in [hot, cold] {
+        let cells = SIZES.map(|size| format!("{:.2}", ours(access, size) / 1e3));
+        section.line(format!(
+            "| `engine::decide`, {} | {} |",
+            access.name(),
+            cells.join(" | ")
+        ));
+        for size in SIZES {
+            let key = format!("decide_{}_{size}_us", access.name());
+            section.number(&key, ours(access, size) / 1e3);
+        }
+    }
+    for given in [Given::WhatPoliciesReadOnly, Given::WholeContext] {
+        let cost = median(given.name()) / 1e3;
+        section.line(format!("| Cedar, {} | {cost:.2} | – | – |", given.words()));
+    }
+    let alone = median("cedar alone") / 1e3;
+    section.line(format!(
+        "| Cedar, nothing built, `is_authorized` alone | {alone:.2} | – | – |"
+    ));
+    section.number("cedar_10_us", lean / 1e3);
+    section.number(
+        "cedar_10_whole_context_us",
+        median(Given::WholeContext.name()) / 1e3,
+    );
+    section.number("cedar_10_alone_us", alone);
+    section.line("");
+    section.line(
+        "Both sides build request, context and entities from the same plain values in every \
+         operation. Ours makes the record, the session's step and the reasons besides. `cold` \
+         takes a random agent, session and token of all that there are.",
+    );
+    section
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Access {
+    /// The same agent again and again.
+    Hot,
+    /// Any agent.
+    Cold,
+}
+
+impl Access {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Hot => "hot",
+            Self::Cold => "cold",
+        }
+    }
+}
+
+fn name(access: Access, policies: usize) -> String {
+    format!("decide {} {policies}", access.name())
+}
+
+/// All that decisions over one policy set need.
+struct Rig {
+    size: usize,
+    policies: Policies,
+    entry: ActionEntry,
+    vocabulary: Arc<Vocabulary>,
+    understood: Understood,
+    pep: IdentityId,
+    agents: Vec<Agent>,
+}
+
+struct Agent {
+    known: Known,
+    session: Session,
+    proof: Authentication,
+    path: Arc<str>,
+}
+
+impl Rig {
+    fn new(size: usize) -> Result<Self, Failure> {
+        let files = world::policy_files(size, Naming::Folder);
+        let vocabulary = world::vocabulary()?;
+        let agents = (0..world::agents(size))
+            .map(|number| Agent::new(number, &vocabulary))
+            .collect::<Result<_, _>>()?;
+        let rig = Self {
+            size,
+            policies: load(&world::sources(files)?)?.policies,
+            entry: world::entry(Naming::Folder)?,
+            vocabulary,
+            understood: Understood::LeftToCaller,
+            pep: IdentityId::new("gateway:files")?,
+            agents,
+        };
+        if rig.policies.len() != size {
+            return Err(format!("{} policies instead of {size}", rig.policies.len()).into());
+        }
+        Ok(rig)
+    }
+
+    fn contestant(&self, access: Access) -> Contestant<'_> {
+        let mut shuffle = Shuffle(7);
+        Contestant::new(name(access, self.size), move |times| {
+            for _ in 0..times {
+                let number = match access {
+                    Access::Hot => 0,
+                    Access::Cold => shuffle.below(self.agents.len()),
+                };
+                let agent = self.agents.get(number).ok_or("no such agent")?;
+                self.decide(black_box(agent))?;
+            }
+            Ok(())
+        })
+    }
+
+    fn decide(&self, agent: &Agent) -> Result<(), Failure> {
+        let facts = Facts {
+            caller: Some(&agent.known),
+            subject: None,
+            entry: Some(&self.entry),
+            quarantined: None,
+            session: &agent.session,
+            calls_max: 10_000,
+            understood: &self.understood,
+            vocabulary: &self.vocabulary,
+            catalogue: Digest::from_bytes([2; 32]),
+        };
+        let now = Now {
+            at: AT,
+            decision: RecordId::new("dec_0123456789abcdef0123456789abcdef")?,
+        };
+        let request = self.request(agent);
+        let outcome = black_box(decide(&request, &facts, &self.policies, &now));
+        match outcome.decision {
+            Decision::Permit => Ok(()),
+            Decision::Deny => Err(format!("denied: {:?}", outcome.reasons).into()),
+        }
+    }
+
+    fn request(&self, agent: &Agent) -> Request {
+        Request {
+            subject: Subject::Caller(agent.proof.clone()),
+            action: self.entry.name.clone(),
+            resource: None,
+            input: Value::object([
+                ("path", Value::String(Arc::clone(&agent.path))),
+                ("head", Value::from(40)),
+                ("why", Value::from("the customer asked for it")),
+            ]),
+            input_digest: KeyedDigest::from_bytes([3; 32]),
+            asserted: None,
+            session: SessionRef {
+                key: SessionKey {
+                    identity: agent.proof.identity.clone(),
+                    token: agent.proof.token.clone(),
+                },
+                name: None,
+            },
+            pep: self.pep.clone(),
+            mode: Mode::Enforce,
+            trace: None,
+            parent: None,
+        }
+    }
+}
+
+impl Agent {
+    fn new(number: usize, vocabulary: &Vocabulary) -> Result<Self, Failure> {
+        let identity = world::agent(number)?;
+        Ok(Self {
+            session: fifty_steps(number)?,
+            proof: Authentication {
+                identity: identity.id.clone(),
+                token: TokenId::new(format!("tok_{number:032}"))?,
+                method: Method::ApiKey,
+                assurance: Assurance::Low,
+                at: AT.plus_ms(-86_400_000),
+            },
+            path: world::path(number).into(),
+            known: Known {
+                entity: entity_of(&identity, vocabulary)?,
+                identity,
+            },
+        })
+    }
+}
+
+/// A session of fifty steps: six different actions, twenty different files, two denials.
+fn fifty_steps(agent: usize) -> Result<Session, Failure> {
+    let mut session = Session::default();
+    for step in 0..50_usize {
+        let tool = ["read_text_file", "list", "search", "stat", "write", "tree"];
+        let tool = tool.get(step % tool.len()).ok_or("no tool")?;
+        let file = format!("/cases/{agent}/{}", step % 20);
+        session.apply(&Step {
+            decision: if step % 25 == 24 {
+                Decision::Deny
+            } else {
+                Decision::Permit
+            },
+            action: ActionName::new(format!("files.{tool}"))?,
+            resources: vec![fingerprint(&EntityRef::new("Safeconduct::Path", file)?)],
+            at: AT.plus_ms(-1000 * (50 - step as i64)),
+        });
+    }
+    Ok(session)
+}

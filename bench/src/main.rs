@@ -1,0 +1,52 @@
+//! Measures speed, side by side with peers in one run, and writes `bench/RESULTS.md` and
+//! `bench/results.json`.
+//!
+//! Everything that is compared takes turns within the same run, and what counts is the ratio of
+//! the medians: absolute numbers belong to the machine that the report names. Arguments name the
+//! parts to run (`decide`, `startup`, `http`, `mcp`); without one all run, and only
+//! then the two files are written.
+//!
+//! What this crate deliberately does not do: it tests nothing beyond "the answer was the one
+//! that was expected", loads no other machine, and is part of no other binary.
+
+mod cedar;
+mod child;
+mod decide;
+mod disk;
+mod http;
+mod machine;
+mod mcp;
+mod report;
+mod rounds;
+mod section;
+mod startup;
+mod world;
+
+use std::process::ExitCode;
+
+use crate::section::Failure;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match run(&words) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            report::say(&format!("bench: {failure}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The words that start with `child-` are how the bench runs parts of itself in processes of
+/// their own, to pin or to weigh them.
+fn run(words: &[&str]) -> Result<(), Failure> {
+    match words {
+        ["child-memory", policies] => startup::child(policies.parse()?),
+        ["child-server", kind, folder] => http::server::child(kind, folder),
+        ["child-load", address, dialect, connections, millis] => {
+            http::load::child(address, dialect, connections.parse()?, millis.parse()?)
+        }
+        sections => report::run(sections),
+    }
+}
