@@ -6,10 +6,8 @@
 //! neither.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use safeconduct_model::{Digest, Value};
-use safeconduct_policy::{SourceFile, Sources};
 use safeconduct_wire::authzen::{Evaluation, Evaluations};
 use safeconduct_wire::json::{self, JsonProblem};
 use safeconduct_wire::{catalogue, config, outcome, suite};
@@ -26,15 +24,64 @@ pub struct Target {
 
 /// Every target.
 pub const TARGETS: &[Target] = &[
-    Target { name: "json", run: json, share: 100 },
-    Target { name: "authzen", run: authzen, share: 100 },
-    Target { name: "outcome", run: outcome, share: 25 },
-    Target { name: "catalogue", run: catalogue, share: 25 },
-    Target { name: "tools", run: tools, share: 50 },
-    Target { name: "config", run: config, share: 25 },
-    Target { name: "suite", run: suite, share: 25 },
-    Target { name: "policy", run: policy, share: 5 },
-    Target { name: "record", run: record, share: 100 },
+    Target {
+        name: "json",
+        run: json,
+        share: 100,
+    },
+    Target {
+        name: "authzen",
+        run: authzen,
+        share: 100,
+    },
+    Target {
+        name: "outcome",
+        run: outcome,
+        share: 25,
+    },
+    Target {
+        name: "catalogue",
+        run: catalogue,
+        share: 25,
+    },
+    Target {
+        name: "tools",
+        run: tools,
+        share: 50,
+    },
+    Target {
+        name: "config",
+        run: config,
+        share: 25,
+    },
+    Target {
+        name: "suite",
+        run: suite,
+        share: 25,
+    },
+    #[cfg(feature = "policy")]
+    Target {
+        name: "policy",
+        run: policy,
+        share: 1,
+    },
+    #[cfg(feature = "gateway")]
+    Target {
+        name: "message",
+        run: message,
+        share: 100,
+    },
+    #[cfg(feature = "store")]
+    Target {
+        name: "segment",
+        run: segment,
+        share: 1,
+    },
+    Target {
+        name: "record",
+        run: record,
+        share: 100,
+    },
 ];
 
 /// Strict JSON: what is read is written and read back alike, and another reader agrees.
@@ -44,7 +91,11 @@ pub fn json(data: &[u8]) {
     match (ours, theirs) {
         (Ok(value), theirs) => {
             let written = json::to_bytes(&value);
-            assert_eq!(json::parse(&written).as_ref(), Ok(&value), "what is written is read back");
+            assert_eq!(
+                json::parse(&written).as_ref(),
+                Ok(&value),
+                "what is written is read back"
+            );
             match theirs {
                 Ok(theirs) => assert_eq!(json::to_serde(&value), theirs, "readers agree"),
                 // A double has no room for it; we keep the text.
@@ -60,7 +111,10 @@ pub fn json(data: &[u8]) {
                     | JsonProblem::TooDeep { .. }
                     | JsonProblem::TooLong { .. }
             );
-            assert!(ours_alone || theirs.is_err(), "refused without need: {error}");
+            assert!(
+                ours_alone || theirs.is_err(),
+                "refused without need: {error}"
+            );
         }
     }
 }
@@ -84,21 +138,32 @@ pub fn outcome(data: &[u8]) {
 
 /// Catalogue files: what is read merges, and a pin changes nothing but itself.
 pub fn catalogue(data: &[u8]) {
-    let Ok(text) = std::str::from_utf8(data) else { return };
-    let Ok(file) = catalogue::parse("f.yaml", text) else { return };
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
+    let Ok(file) = catalogue::parse("f.yaml", text) else {
+        return;
+    };
     let pin = Digest::from_bytes([7; 32]);
     if let Some((entry, _)) = file.entries.first()
         && let Ok(pinned) = catalogue::repin("f.yaml", text, entry.name.as_str(), &pin)
     {
         let again = catalogue::parse("f.yaml", &pinned).expect("a pinned file is a catalogue");
         let entries = |file: &catalogue::CatalogueFile| {
-            file.entries.iter().map(|(entry, _)| entry.clone()).collect::<Vec<_>>()
+            file.entries
+                .iter()
+                .map(|(entry, _)| entry.clone())
+                .collect::<Vec<_>>()
         };
         let mut expected = entries(&file);
         if let Some(first) = expected.first_mut() {
             first.definition = Some(pin);
         }
-        assert_eq!(entries(&again), expected, "a pin changes nothing but itself");
+        assert_eq!(
+            entries(&again),
+            expected,
+            "a pin changes nothing but itself"
+        );
     }
     let merged = catalogue::merge(vec![file]);
     assert!(merged.is_ok(), "one file contradicts itself: {merged:?}");
@@ -106,25 +171,35 @@ pub fn catalogue(data: &[u8]) {
 
 /// Lists of tools: written and read back alike; their draft is a catalogue.
 pub fn tools(data: &[u8]) {
-    let Ok(tools) = catalogue::parse_tools("t.json", data) else { return };
+    let Ok(tools) = catalogue::parse_tools("t.json", data) else {
+        return;
+    };
     let written = catalogue::write_tools(&tools);
     let again = catalogue::parse_tools("t.json", written.as_bytes()).expect("what we wrote");
     assert_eq!(catalogue::write_tools(&again), written);
     let drafted: Vec<_> = tools
         .iter()
-        .map(|definition| catalogue::DraftTool { definition, digest: None })
+        .map(|definition| catalogue::DraftTool {
+            definition,
+            digest: None,
+        })
         .collect();
     let draft = catalogue::draft("server", &drafted);
     if let Err(problems) = catalogue::parse("d.yaml", &draft) {
         // A foreign name or argument can be too long for any name; nothing else may go wrong.
         let fits = |message: &str| message.contains("512") || message.contains("more than");
-        assert!(problems.iter().all(|p| fits(&p.message)), "{problems:?}\n{draft}");
+        assert!(
+            problems.iter().all(|p| fits(&p.message)),
+            "{problems:?}\n{draft}"
+        );
     }
 }
 
 /// Configuration files.
 pub fn config(data: &[u8]) {
-    let Ok(text) = std::str::from_utf8(data) else { return };
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
     if let Err(problems) = config::parse("f.yaml", text, Path::new("/etc")) {
         assert!(!problems.is_empty() && problems.iter().all(|p| p.line > 0 && p.column > 0));
     }
@@ -132,7 +207,9 @@ pub fn config(data: &[u8]) {
 
 /// Test files.
 pub fn suite(data: &[u8]) {
-    let Ok(text) = std::str::from_utf8(data) else { return };
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
     match suite::parse("t.yaml", text) {
         Ok(suite) => {
             let steps: usize = suite.tests.iter().map(|test| test.steps.len()).sum();
@@ -143,12 +220,22 @@ pub fn suite(data: &[u8]) {
 }
 
 /// Policy files: what loads is written by the formatter as what loads.
+#[cfg(feature = "policy")]
 pub fn policy(data: &[u8]) {
-    let Ok(text) = std::str::from_utf8(data) else { return };
+    use std::sync::Arc;
+
+    use safeconduct_policy::{SourceFile, Sources};
+
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
     let name: Arc<str> = "f.cedar".into();
     let load = |text: &str| {
         let policies = vec![SourceFile::new(Arc::clone(&name), text)];
-        safeconduct_policy::load(&Sources { policies, ..Sources::default() })
+        safeconduct_policy::load(&Sources {
+            policies,
+            ..Sources::default()
+        })
     };
     let loaded = load(text);
     if let (Ok(loaded), Ok(formatted)) = (loaded, safeconduct_policy::format(&name, text)) {
@@ -178,3 +265,37 @@ pub fn record(data: &[u8]) {
         assert_eq!(path.to_string(), text, "a tile has one path");
     }
 }
+
+/// MCP messages: what is read as one kind is written as bytes that are read as the same.
+#[cfg(feature = "gateway")]
+pub fn message(data: &[u8]) {
+    use safeconduct_gateway::message::{
+        Message, notification_bytes, parse, request_bytes, response_bytes,
+    };
+
+    let Ok(message) = parse(data) else { return };
+    let written = match &message {
+        Message::Request(request) => {
+            request_bytes(&request.id, &request.method, request.params.as_ref())
+        }
+        Message::Notification(note) => notification_bytes(&note.method, note.params.as_ref()),
+        Message::Response(id, answer) => response_bytes(id.as_ref(), answer),
+    };
+    assert_eq!(
+        parse(&written).ok(),
+        Some(message),
+        "what is forwarded is what was read"
+    );
+}
+
+/// Segment files: damage is refused, or cuts a torn tail; what is left is what was written.
+///
+/// The input is a list of edits of a good segment, three bytes each: where (in 65,535ths of the
+/// file) and what to put there. A first byte that is odd cuts the file there instead.
+#[cfg(feature = "store")]
+pub fn segment(data: &[u8]) {
+    store::damage(data);
+}
+
+#[cfg(feature = "store")]
+mod store;
