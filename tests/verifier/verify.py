@@ -3,7 +3,8 @@
     verify.py TLOG_FOLDER VERIFIER_KEY_FILE [INDEX ...]
 
 Checks the checkpoint's signature (C2SP signed-note), then for each record named (all, where none
-is; those named are printed) an inclusion proof (RFC 6962) that it works out itself from the tiles (C2SP tlog-tiles).
+is; those named are printed) an inclusion proof (RFC 6962) that it works out itself from the tiles
+(C2SP tlog-tiles).
 Shares no code with Safeconduct. Exit code 0: all of it holds.
 """
 
@@ -25,7 +26,8 @@ class Wrong(Exception):
 
 def checkpoint(note, key):
     """Size and root that the note signs."""
-    name, key_id, encoded = key.strip().rsplit("+", 2)
+    # From the left: a name holds no `+`, but the key's base64 may.
+    name, key_id, encoded = key.strip().split("+", 2)
     material = base64.b64decode(encoded)
     if material[0] != 1:
         raise Wrong("the key is not Ed25519")
@@ -67,7 +69,9 @@ class Tree:
                 above //= 1000
             path = self.folder / "tile" / str(level) / "/".join(groups)
             if width < WIDTH:
-                path = path.with_name(path.name + ".p") / str(width)
+                partial = path.with_name(path.name + ".p") / str(width)
+                # A partial tile may go once the full one is there, which begins with it.
+                path = partial if partial.is_file() else path
             self.read[level, number] = path.read_bytes()
         return self.read[level, number]
 

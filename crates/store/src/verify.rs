@@ -75,7 +75,16 @@ impl fmt::Display for Problem {
             Self::Segments(error) => error.fmt(f),
             Self::Finding(finding) => finding.fmt(f),
             Self::MissingTile { tile } => write!(f, "`{tile}` is missing"),
-            Self::Tile { tile, sequence } => {
+            Self::Tile {
+                tile,
+                sequence: None,
+            } => {
+                write!(f, "`{tile}` does not follow from the records")
+            }
+            Self::Tile {
+                tile,
+                sequence: Some(sequence),
+            } => {
                 write!(
                     f,
                     "record {sequence} is not the one that `{tile}` was made of"
