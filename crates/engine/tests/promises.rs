@@ -1,0 +1,220 @@
+//! What holds of every decision, whatever the policies: promises, as properties.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+use safeconduct_engine::{Facts, Known, Outcome, Understood, Vocabulary, decide};
+use safeconduct_model::*;
+use safeconduct_policy::{Policies, SourceFile, Sources, load};
+use safeconduct_session::{Session, Step};
+
+const CONDITIONS: [&str; 6] = [
+    "true",
+    "context.session.steps > 2",
+    "context.action.tier == \"low\"",
+    "resource in Safeconduct::Path::\"/cases/4711\"",
+    "context.session.actions.contains(\"files.read\")",
+    // Overflows once the session has had a step: an evaluation error.
+    "9223372036854775807 + context.session.steps > 0",
+];
+
+fn policies(statements: &[(bool, usize)]) -> Policies {
+    let text: String = statements
+        .iter()
+        .enumerate()
+        .map(|(n, (permit, condition))| {
+            let effect = if *permit { "permit" } else { "forbid" };
+            let condition = CONDITIONS.get(condition % CONDITIONS.len()).unwrap();
+            format!(
+                "@id(\"p{n}\") {effect} (principal, action, resource is Safeconduct::Path) \
+                 when {{ {condition} }};\n"
+            )
+        })
+        .collect();
+    let server = ServerName::new("files").unwrap();
+    let sources = Sources {
+        policies: vec![SourceFile::new("p.cedar", text)],
+        servers: vec![server.clone()],
+        actions: vec![(ActionName::new("files.read").unwrap(), Some(server))],
+        ..Sources::default()
+    };
+    load(&sources).unwrap().policies
+}
+
+fn entry() -> ActionEntry {
+    ActionEntry {
+        name: ActionName::new("files.read").unwrap(),
+        server: Some(ServerName::new("files").unwrap()),
+        tier: Tier::Low,
+        effect: Effect::Read,
+        guessed: false,
+        integrity: Integrity::Untrusted,
+        confidentiality: Confidentiality::Internal,
+        resources: vec![ResourceMapping {
+            argument: "/path".into(),
+            ty: EntityType::new("Safeconduct::Path").unwrap(),
+            form: ResourceForm::Path { root: None },
+            optional: false,
+        }],
+        definition: None,
+        additional_arguments: true,
+        keep_arguments: false,
+        keep_result: false,
+    }
+}
+
+fn agent(status: IdentityStatus) -> Known {
+    let id = IdentityId::new("agent").unwrap();
+    let uid = EntityRef::new("Safeconduct::Agent", "agent").unwrap();
+    let attributes = BTreeMap::from([
+        ("kind".into(), Value::from("agent")),
+        ("status".into(), Value::from(status.as_str())),
+    ]);
+    Known {
+        identity: Identity {
+            id,
+            kind: IdentityKind::Agent,
+            status,
+            owner: None,
+            fallback_owner: None,
+            environment: None,
+            groups: BTreeSet::new(),
+            pep: None,
+            roles: BTreeSet::new(),
+        },
+        entity: Entity { uid, attributes, ancestors: Vec::new() },
+    }
+}
+
+/// One decision of an agent with so many permitted steps behind it.
+fn outcome(statements: &[(bool, usize)], path: &str, steps: u64, status: IdentityStatus) -> Outcome {
+    let identity = IdentityId::new("agent").unwrap();
+    let token = TokenId::new("t").unwrap();
+    let request = Request {
+        subject: Subject::Caller(Authentication {
+            identity: identity.clone(),
+            token: token.clone(),
+            method: Method::ApiKey,
+            assurance: Assurance::Low,
+            at: Timestamp::default(),
+        }),
+        action: ActionName::new("files.read").unwrap(),
+        resource: None,
+        input: Value::object([("path", Value::from(path))]),
+        input_digest: KeyedDigest::from_bytes([0; 32]),
+        asserted: None,
+        session: SessionRef { key: SessionKey { identity, token }, name: None },
+        pep: IdentityId::new("gateway:files").unwrap(),
+        mode: Mode::Enforce,
+        trace: None,
+        parent: None,
+    };
+    let mut session = Session::default();
+    for _ in 0..steps {
+        session.apply(&Step {
+            decision: Decision::Permit,
+            action: request.action.clone(),
+            resources: Vec::new(),
+            at: Timestamp::default(),
+        });
+    }
+    let (entry, known) = (entry(), agent(status));
+    let vocabulary = Vocabulary::new("Safeconduct").unwrap();
+    let facts = Facts {
+        caller: Some(&known),
+        subject: None,
+        entry: Some(&entry),
+        quarantined: None,
+        session: &session,
+        calls_max: 100,
+        understood: &Understood::LeftToCaller,
+        vocabulary: &vocabulary,
+        catalogue: Digest::from_bytes([0; 32]),
+    };
+    let now = Now { at: Timestamp::default(), decision: RecordId::new("dec_1").unwrap() };
+    decide(&request, &facts, &policies(statements), &now)
+}
+
+fn statements() -> impl Strategy<Value = Vec<(bool, usize)>> {
+    prop::collection::vec((any::<bool>(), 0..CONDITIONS.len()), 0..6)
+}
+
+fn path() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(vec![
+        "/cases/4711/notes.md",
+        "/cases/4711",
+        "/cases/47110/x",
+        "/cases/4711/../4712/x",
+        "relative",
+        "/",
+    ])
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(16))]
+
+    /// Promise 3: the same input gives the same outcome, record included.
+    #[test]
+    fn a_decision_is_a_function(statements in statements(), path in path(), steps in 0..4_u64) {
+        let decided = || outcome(&statements, path, steps, IdentityStatus::Active);
+        prop_assert_eq!(decided(), decided());
+    }
+
+    /// Promise 1: nothing permits by default, and what forbids or fails denies.
+    #[test]
+    fn a_permit_has_a_permit_and_nothing_against_it(
+        statements in statements(), path in path(), steps in 0..4_u64,
+    ) {
+        let outcome = outcome(&statements, path, steps, IdentityStatus::Active);
+        let permits = |reason: &Reason| {
+            matches!(reason, Reason::Policy(policy) if policy.effect == PolicyEffect::Permit)
+        };
+        match outcome.decision {
+            Decision::Permit => {
+                prop_assert!(!outcome.reasons.is_empty());
+                prop_assert!(outcome.reasons.iter().all(permits));
+            }
+            Decision::Deny => {
+                prop_assert!(!outcome.reasons.is_empty(), "a Deny says why");
+                prop_assert!(!outcome.reasons.iter().any(permits));
+                prop_assert!(outcome.obligations.is_empty());
+            }
+        }
+    }
+
+    /// One more forbid never opens anything.
+    #[test]
+    fn a_forbid_never_widens(
+        statements in statements(), condition in 0..CONDITIONS.len(), path in path(),
+    ) {
+        let before = outcome(&statements, path, 1, IdentityStatus::Active).decision;
+        let mut more = statements;
+        more.push((false, condition));
+        let after = outcome(&more, path, 1, IdentityStatus::Active).decision;
+        prop_assert!(before == Decision::Permit || after == Decision::Deny);
+    }
+
+    /// Whoever may not act is denied whatever the policies say.
+    #[test]
+    fn a_stopped_identity_is_denied(statements in statements(), path in path()) {
+        for status in [IdentityStatus::Suspended, IdentityStatus::Quarantined, IdentityStatus::Retired] {
+            prop_assert_eq!(outcome(&statements, path, 1, status).decision, Decision::Deny);
+        }
+    }
+}
+
+#[test]
+fn an_error_in_scope_denies_although_others_permit() {
+    let outcome = outcome(&[(true, 0), (true, 5)], "/x", 1, IdentityStatus::Active);
+    assert_eq!(outcome.decision, Decision::Deny);
+    assert_eq!(outcome.reasons.first().unwrap().code(), "policy_error");
+}
+
+#[test]
+fn a_folder_s_border_is_a_border() {
+    let inside = |path| outcome(&[(true, 3)], path, 0, IdentityStatus::Active).decision;
+    assert_eq!(inside("/cases/4711/notes.md"), Decision::Permit);
+    assert_eq!(inside("/cases/47110/x"), Decision::Deny);
+    assert_eq!(inside("/cases/4711/../4712/x"), Decision::Deny);
+}
