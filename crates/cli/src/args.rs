@@ -23,12 +23,23 @@ pub(crate) struct Arguments {
 pub(crate) struct Shared {
     /// The configuration file.
     #[arg(
-        long, short, global = true, env = "SAFECONDUCT_CONFIG",
-        default_value = "safeconduct.yaml", value_name = "FILE"
+        long,
+        short,
+        global = true,
+        env = "SAFECONDUCT_CONFIG",
+        default_value = "safeconduct.yaml",
+        value_name = "FILE"
     )]
     pub(crate) config: PathBuf,
     /// The form of what is printed.
-    #[arg(long, short, global = true, env = "SAFECONDUCT_OUTPUT", value_enum, default_value = "table")]
+    #[arg(
+        long,
+        short,
+        global = true,
+        env = "SAFECONDUCT_OUTPUT",
+        value_enum,
+        default_value = "table"
+    )]
     pub(crate) output: Format,
     /// When to colour.
     #[arg(long, global = true, env = "SAFECONDUCT_COLOR", value_enum, default_value = "auto")]

@@ -58,8 +58,8 @@ pub(crate) fn failed(what: &str, error: impl std::fmt::Display) -> CommandError 
 }
 
 /// The table, for `safeconduct help-on exit-codes`.
-pub(crate) const TABLE: &str = "\
- 0  ok, or allowed
+pub(crate) const TABLE: &str = "\x20\
+0  ok, or allowed
  1  failure
  2  usage
  3  policy, catalogue or configuration invalid

@@ -9,8 +9,8 @@ mod command;
 mod exit;
 mod output;
 mod sample;
-mod story;
 mod socket;
+mod story;
 mod system;
 mod wiring;
 

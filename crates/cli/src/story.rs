@@ -16,7 +16,10 @@ pub(crate) struct Placed {
 impl Placed {
     /// From the form of the API: `{sequence, record}`.
     pub(crate) fn of(view: &Value) -> Option<Self> {
-        Some(Self { sequence: view.get("sequence")?.as_u64()?, record: view.get("record")?.clone() })
+        Some(Self {
+            sequence: view.get("sequence")?.as_u64()?,
+            record: view.get("record")?.clone(),
+        })
     }
 
     /// Its id.
@@ -44,7 +47,9 @@ impl Placed {
                 let ms = self.record.pointer("/body/duration_ms").and_then(Value::as_u64);
                 format!("{}{detail} after {} ms", body("/execution"), ms.unwrap_or_default())
             }
-            "identity_changed" => format!("identity {} {}", body("/identity/id"), body("/identity/status")),
+            "identity_changed" => {
+                format!("identity {} {}", body("/identity/id"), body("/identity/status"))
+            }
             "token_issued" => format!("token {} of {}", body("/token/id"), body("/token/identity")),
             "token_revoked" => format!("token {} revoked", body("/token")),
             "policies_loaded" => format!("policies {}", short(&body("/digest"))),

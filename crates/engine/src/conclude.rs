@@ -41,24 +41,12 @@ pub(crate) fn conclude(
     way: Way,
     stages: Result<(), Vec<Reason>>,
 ) -> Outcome {
-    let Way {
-        principal,
-        resources,
-        evaluated,
-    } = way;
+    let Way { principal, resources, evaluated } = way;
     let (decision, reasons, obligations, requestable) = match stages {
-        Ok(()) if evaluated.permitted => (
-            Decision::Permit,
-            evaluated.reasons,
-            evaluated.obligations,
-            None,
-        ),
-        Ok(()) => (
-            Decision::Deny,
-            evaluated.reasons,
-            Vec::new(),
-            evaluated.requestable,
-        ),
+        Ok(()) if evaluated.permitted => {
+            (Decision::Permit, evaluated.reasons, evaluated.obligations, None)
+        }
+        Ok(()) => (Decision::Deny, evaluated.reasons, Vec::new(), evaluated.requestable),
         Err(obstacles) => (Decision::Deny, obstacles, Vec::new(), None),
     };
     let decided = Decided {
@@ -122,10 +110,5 @@ fn recorded(reason: &Reason) -> RecordedReason {
         Reason::Quarantined { seen, .. } => Some(seen.to_string().into()),
         _ => None,
     };
-    RecordedReason {
-        code: reason.code().into(),
-        policy,
-        message: reason.message().into(),
-        detail,
-    }
+    RecordedReason { code: reason.code().into(), policy, message: reason.message().into(), detail }
 }

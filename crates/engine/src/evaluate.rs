@@ -45,9 +45,7 @@ pub(crate) fn evaluate(
             situation: &situated.situation,
             extra: &[],
         };
-        let answer = policies
-            .evaluate(&question)
-            .map_err(|error| vec![refused(request, error)])?;
+        let answer = policies.evaluate(&question).map_err(|error| vec![refused(request, error)])?;
         answers.push((resource, answer));
     }
     Ok(combine(&answers))
@@ -62,15 +60,9 @@ pub(crate) fn refused(request: &Request, error: QuestionError) -> Reason {
         QuestionError::NotApplicable { role, ty } => {
             Reason::NotDeclared(format!("`{}` for a {role} of type `{ty}`", request.action).into())
         }
-        QuestionError::PropertyNotRepresentable {
-            of,
-            pointer,
-            problem,
-        } => Reason::PropertyNotRepresentable {
-            of,
-            pointer,
-            problem,
-        },
+        QuestionError::PropertyNotRepresentable { of, pointer, problem } => {
+            Reason::PropertyNotRepresentable { of, pointer, problem }
+        }
         QuestionError::NotRepresentable { pointer, problem } => {
             Reason::InputNotRepresentable { pointer, problem }
         }
@@ -83,14 +75,9 @@ pub(crate) fn refused(request: &Request, error: QuestionError) -> Reason {
 
 fn combine(answers: &[(&Entity, Evaluation)]) -> Evaluated {
     let decision = |answer: &Evaluation| answer.enforced.decision();
-    let permitted = answers
-        .iter()
-        .all(|(_, answer)| decision(answer) == Decision::Permit);
+    let permitted = answers.iter().all(|(_, answer)| decision(answer) == Decision::Permit);
     let several = answers.len() > 1;
-    let mut evaluated = Evaluated {
-        permitted,
-        ..Evaluated::default()
-    };
+    let mut evaluated = Evaluated { permitted, ..Evaluated::default() };
     let mut seen = BTreeSet::new();
     let mut seen_shadow = BTreeSet::new();
     let mut requestable: Option<Option<Requestable>> = None;
@@ -116,9 +103,7 @@ fn combine(answers: &[(&Entity, Evaluation)]) -> Evaluated {
             let resource = several.then(|| resource.uid.clone());
             found.push(Reason::NoPermit { resource });
         }
-        evaluated
-            .reasons
-            .extend(found.into_iter().filter(|reason| seen.insert(key(reason))));
+        evaluated.reasons.extend(found.into_iter().filter(|reason| seen.insert(key(reason))));
     }
     evaluated.requestable = requestable.flatten();
     evaluated
@@ -137,13 +122,10 @@ fn strictest(
 
 /// What determines an answer: errors before forbids before permits.
 fn reasons(applied: &Applied) -> Vec<Reason> {
-    let errors = applied
-        .errors
-        .iter()
-        .map(|(policy, error)| Reason::PolicyError {
-            policy: Arc::clone(policy),
-            error: Arc::clone(error),
-        });
+    let errors = applied.errors.iter().map(|(policy, error)| Reason::PolicyError {
+        policy: Arc::clone(policy),
+        error: Arc::clone(error),
+    });
     let forbids = applied.forbids.iter().cloned().map(Reason::Policy);
     let mut reasons: Vec<_> = errors.chain(forbids).collect();
     if reasons.is_empty() {
@@ -155,10 +137,9 @@ fn reasons(applied: &Applied) -> Vec<Reason> {
 fn key(reason: &Reason) -> (&'static str, String) {
     let of = match reason {
         Reason::Policy(policy) | Reason::PolicyError { policy, .. } => policy.id.to_string(),
-        Reason::NoPermit { resource } => resource
-            .as_ref()
-            .map(ToString::to_string)
-            .unwrap_or_default(),
+        Reason::NoPermit { resource } => {
+            resource.as_ref().map(ToString::to_string).unwrap_or_default()
+        }
         other => other.message(),
     };
     (reason.code(), of)

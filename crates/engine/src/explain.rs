@@ -24,7 +24,7 @@ pub fn explain(
     policies: &Policies,
     now: &Now,
 ) -> Result<Vec<Explained>, Vec<Reason>> {
-    let principal = identify::identify(request, facts)?;
+    let principal = identify::identify(request, facts, policies)?;
     let situated = situate::situate(request, facts, now)?;
     let mut explained = Vec::with_capacity(situated.resources.len());
     for resource in &situated.resources {
@@ -37,13 +37,9 @@ pub fn explain(
             situation: &situated.situation,
             extra: &[],
         };
-        let said = policies
-            .explain(&question)
-            .map_err(|error| vec![evaluate::refused(request, error)])?;
-        explained.push(Explained {
-            resource: resource.clone(),
-            policies: said,
-        });
+        let said =
+            policies.explain(&question).map_err(|error| vec![evaluate::refused(request, error)])?;
+        explained.push(Explained { resource: resource.clone(), policies: said });
     }
     Ok(explained)
 }

@@ -55,10 +55,7 @@ impl Vocabulary {
     pub(crate) fn unidentified(&self, identity: &IdentityId) -> EntityRef {
         // INVARIANT: an identity id is shorter than the limit of an entity id and as printable.
         let id = EntityId::new(identity.shared()).unwrap_or_else(|_| self.unnamed.clone());
-        EntityRef {
-            ty: self.unidentified.clone(),
-            id,
-        }
+        EntityRef { ty: self.unidentified.clone(), id }
     }
 
     /// The type of upstream servers.
@@ -125,10 +122,7 @@ impl Facts<'_> {
     /// [`ServerName`] always does.
     pub(crate) fn server_entity(&self, server: &ServerName) -> Option<Entity> {
         let id = EntityId::new(server.as_str()).ok()?;
-        let uid = EntityRef {
-            ty: self.vocabulary.server.clone(),
-            id,
-        };
+        let uid = EntityRef { ty: self.vocabulary.server.clone(), id };
         Some(Entity::bare(uid))
     }
 }

@@ -1,10 +1,13 @@
 //! Stage 1: who wants to act, and may they act at all.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use safeconduct_model::{
-    Authentication, Entity, Identity, IdentityStatus, PepRegistration, Reason, Request, Subject,
+    Authentication, Entity, EntityType, Identity, IdentityStatus, PepRegistration, Reason, Request,
+    Subject,
 };
+use safeconduct_policy::Policies;
 
 use crate::{Facts, Known};
 
@@ -16,6 +19,7 @@ use crate::{Facts, Known};
 pub(crate) fn identify<'a>(
     request: &'a Request,
     facts: &Facts<'a>,
+    policies: &Policies,
 ) -> Result<Cow<'a, Entity>, Vec<Reason>> {
     let proof = request.subject.authentication();
     let caller = registered(proof, facts)?;
@@ -26,11 +30,9 @@ pub(crate) fn identify<'a>(
         Subject::Caller(_) => Ok(Cow::Borrowed(&caller.entity)),
         Subject::Asserted { entity, .. } => {
             let registration = caller.identity.pep.as_ref().ok_or_else(|| {
-                vec![Reason::AssertionNotAllowed(
-                    "it is no enforcement point".into(),
-                )]
+                vec![Reason::AssertionNotAllowed("it is no enforcement point".into())]
             })?;
-            asserted(entity, registration, request, facts)
+            asserted(entity, registration, request, facts, policies)
         }
     }
 }
@@ -58,14 +60,15 @@ fn asserted<'a>(
     registration: &PepRegistration,
     request: &Request,
     facts: &Facts<'a>,
+    policies: &Policies,
 ) -> Result<Cow<'a, Entity>, Vec<Reason>> {
-    if !registration.subjects.contains(&entity.uid.ty) {
+    if !names(&registration.subjects, &entity.uid.ty, policies) {
         let said = format!("a subject of type `{}`", entity.uid.ty);
         return Err(vec![Reason::AssertionNotAllowed(said.into())]);
     }
     if let Some(resource) = &request.resource {
         let types = &registration.resources;
-        if !types.is_empty() && !types.contains(&resource.uid.ty) {
+        if !types.is_empty() && !names(types, &resource.uid.ty, policies) {
             let said = format!("a resource of type `{}`", resource.uid.ty);
             return Err(vec![Reason::AssertionNotAllowed(said.into())]);
         }
@@ -75,10 +78,7 @@ fn asserted<'a>(
         let mut merged = known.entity.clone();
         if registration.properties {
             for (name, value) in &entity.attributes {
-                merged
-                    .attributes
-                    .entry(name.clone())
-                    .or_insert_with(|| value.clone());
+                merged.attributes.entry(name.clone()).or_insert_with(|| value.clone());
             }
         }
         return Ok(Cow::Owned(merged));
@@ -88,4 +88,10 @@ fn asserted<'a>(
     } else {
         Ok(Cow::Owned(Entity::bare(entity.uid.clone())))
     }
+}
+
+/// Whether a registration names that type: in full, or as policies may name it.
+fn names(types: &BTreeSet<EntityType>, ty: &EntityType, policies: &Policies) -> bool {
+    types.contains(ty)
+        || types.iter().any(|named| policies.resolve_type(named.as_str()).as_ref() == Some(ty))
 }

@@ -50,14 +50,10 @@ fn stages(
     now: &Now,
     way: &mut Way,
 ) -> Result<(), Vec<Reason>> {
-    let principal = identify::identify(request, facts)?;
+    let principal = identify::identify(request, facts, policies)?;
     way.principal = Some(principal.uid.clone());
     let situated = situate::situate(request, facts, now)?;
-    way.resources = situated
-        .resources
-        .iter()
-        .map(|entity| entity.uid.clone())
-        .collect();
+    way.resources = situated.resources.iter().map(|entity| entity.uid.clone()).collect();
     way.evaluated = evaluate::evaluate(request, policies, &principal, &situated)?;
     oblige::oblige(&way.evaluated, facts)
 }

@@ -20,9 +20,5 @@ pub(crate) fn oblige(evaluated: &Evaluated, facts: &Facts<'_>) -> Result<(), Vec
         .cloned()
         .map(Reason::UnknownObligation)
         .collect();
-    if unknown.is_empty() {
-        Ok(())
-    } else {
-        Err(unknown)
-    }
+    if unknown.is_empty() { Ok(()) } else { Err(unknown) }
 }

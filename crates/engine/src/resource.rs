@@ -28,10 +28,7 @@ pub(crate) fn mapped(
         }
         for value in found {
             let text = value.as_str().ok_or_else(|| {
-                vec![not_mapped(
-                    mapping,
-                    &format!("is {}, not a string", value.kind()),
-                )]
+                vec![not_mapped(mapping, &format!("is {}, not a string", value.kind()))]
             })?;
             let resource = read(mapping, text, vocabulary)
                 .map_err(|problem| vec![not_mapped(mapping, &problem)])?;
@@ -42,10 +39,7 @@ pub(crate) fn mapped(
 }
 
 fn not_mapped(mapping: &ResourceMapping, problem: &str) -> Reason {
-    Reason::ResourceNotMapped {
-        pointer: mapping.argument.as_str().into(),
-        problem: problem.into(),
-    }
+    Reason::ResourceNotMapped { pointer: mapping.argument.as_str().into(), problem: problem.into() }
 }
 
 fn read(mapping: &ResourceMapping, text: &str, vocabulary: &Vocabulary) -> Result<Entity, String> {
@@ -98,11 +92,7 @@ fn path(ty: &EntityType, text: &str, root: Option<&str>) -> Result<Entity, Strin
         normal.push('/');
     }
     let attributes = BTreeMap::from([(Arc::from("path"), Value::from(normal.as_str()))]);
-    Ok(Entity {
-        uid: reference(ty, &normal)?,
-        attributes,
-        ancestors,
-    })
+    Ok(Entity { uid: reference(ty, &normal)?, attributes, ancestors })
 }
 
 /// A URL as the WHATWG standard reads it, so that what is decided is what will be fetched.
@@ -111,10 +101,7 @@ fn url(ty: &EntityType, text: &str, vocabulary: &Vocabulary) -> Result<Entity, S
     if !url.username().is_empty() || url.password().is_some() {
         return Err("holds a user name or password".into());
     }
-    let host = url
-        .host_str()
-        .filter(|host| !host.is_empty())
-        .ok_or("is a URL without a host")?;
+    let host = url.host_str().filter(|host| !host.is_empty()).ok_or("is a URL without a host")?;
     let host = host.trim_end_matches('.').to_ascii_lowercase();
     let mut attributes = BTreeMap::from([
         (Arc::from("scheme"), Value::from(url.scheme())),
@@ -133,11 +120,7 @@ fn url(ty: &EntityType, text: &str, vocabulary: &Vocabulary) -> Result<Entity, S
             rest = parent;
         }
     }
-    Ok(Entity {
-        uid: reference(ty, url.as_str())?,
-        attributes,
-        ancestors,
-    })
+    Ok(Entity { uid: reference(ty, url.as_str())?, attributes, ancestors })
 }
 
 #[cfg(test)]

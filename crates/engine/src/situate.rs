@@ -31,16 +31,10 @@ pub(crate) fn situate<'a>(
     now: &Now,
 ) -> Result<Situated<'a>, Vec<Reason>> {
     let unknown = || vec![Reason::UnknownAction(request.action.clone())];
-    let entry = facts
-        .entry
-        .filter(|entry| entry.name == request.action)
-        .ok_or_else(unknown)?;
+    let entry = facts.entry.filter(|entry| entry.name == request.action).ok_or_else(unknown)?;
     let mut obstacles = Vec::new();
     if let Some(seen) = facts.quarantined {
-        obstacles.push(Reason::Quarantined {
-            action: request.action.clone(),
-            seen,
-        });
+        obstacles.push(Reason::Quarantined { action: request.action.clone(), seen });
     }
     if request.input.depth() > INPUT_DEPTH_MAX {
         obstacles.push(Reason::OverLimit {
@@ -49,9 +43,7 @@ pub(crate) fn situate<'a>(
         });
     }
     if facts.session.steps() >= facts.calls_max {
-        obstacles.push(Reason::BudgetSpent {
-            calls: facts.calls_max,
-        });
+        obstacles.push(Reason::BudgetSpent { calls: facts.calls_max });
     }
     if !obstacles.is_empty() {
         return Err(obstacles);
@@ -119,11 +111,7 @@ fn stated(named: &Entity, request: &Request, facts: &Facts<'_>) -> Entity {
             .and_then(|known| known.identity.pep.as_ref())
             .is_some_and(|registration| registration.properties),
     };
-    if may_state {
-        named.clone()
-    } else {
-        Entity::bare(named.uid.clone())
-    }
+    if may_state { named.clone() } else { Entity::bare(named.uid.clone()) }
 }
 
 fn situation<'a>(

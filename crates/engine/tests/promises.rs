@@ -88,7 +88,12 @@ fn agent(status: IdentityStatus) -> Known {
 }
 
 /// One decision of an agent with so many permitted steps behind it.
-fn outcome(statements: &[(bool, usize)], path: &str, steps: u64, status: IdentityStatus) -> Outcome {
+fn outcome(
+    statements: &[(bool, usize)],
+    path: &str,
+    steps: u64,
+    status: IdentityStatus,
+) -> Outcome {
     let identity = IdentityId::new("agent").unwrap();
     let token = TokenId::new("t").unwrap();
     let request = Request {

@@ -110,7 +110,8 @@ impl Agent {
             .spawn()
             .map_err(|error| failed("the agent cannot be started", error))?;
         let output = child.stdout.take();
-        let output = output.ok_or_else(|| CommandError::Failed("the agent has no output".into()))?;
+        let output =
+            output.ok_or_else(|| CommandError::Failed("the agent has no output".into()))?;
         Ok(Self { child, lines: BufReader::new(output).lines() })
     }
 
@@ -185,8 +186,7 @@ async fn read(running: &Running, query: &RecordQuery) -> Result<Vec<Placed>, Com
     }
     let page = model.query(query).map_err(|error| failed("the read model", error))?;
     let records = page.records.iter().map(|read| {
-        let record =
-            serde_json::from_str(&read.leaf).map_err(|error| failed("a record", error))?;
+        let record = serde_json::from_str(&read.leaf).map_err(|error| failed("a record", error))?;
         Ok(Placed { sequence: read.sequence, record })
     });
     records.collect()

@@ -132,7 +132,9 @@ pub(crate) fn seconds(text: &str) -> Result<i64, CommandError> {
         text.strip_suffix(*unit)?.parse::<i64>().ok()?.checked_mul(*seconds)
     });
     parsed.filter(|seconds| *seconds > 0).ok_or_else(|| {
-        CommandError::Invalid(vec![format!("`{text}` is no span of time: write `90d`, `12h` or `30m`")])
+        CommandError::Invalid(vec![format!(
+            "`{text}` is no span of time: write `90d`, `12h` or `30m`"
+        )])
     })
 }
 

@@ -105,9 +105,9 @@ fn import(plan: &Plan, file: &Path, text: &str) -> Result<catalogue::Draft, Comm
 
 fn parse(file: &Path, text: &str) -> Result<Config, CommandError> {
     let folder = file.parent().unwrap_or(Path::new("/"));
-    safeconduct_wire::config::parse(&file.display().to_string(), text, folder).map_err(
-        |problems| CommandError::Invalid(problems.iter().map(ToString::to_string).collect()),
-    )
+    safeconduct_wire::config::parse(&file.display().to_string(), text, folder).map_err(|problems| {
+        CommandError::Invalid(problems.iter().map(ToString::to_string).collect())
+    })
 }
 
 fn name(text: &str) -> Result<IdentityId, CommandError> {

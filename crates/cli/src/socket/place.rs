@@ -21,7 +21,9 @@ pub(crate) fn path(file: &Path, config: &Config) -> Result<PathBuf, CommandError
     let name = format!("{:016x}.sock", hash(file.as_os_str().as_encoded_bytes()));
     let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
     let candidates = [
-        runtime.filter(|folder| folder.is_dir()).map(|folder| folder.join("safeconduct").join(&name)),
+        runtime
+            .filter(|folder| folder.is_dir())
+            .map(|folder| folder.join("safeconduct").join(&name)),
         Some(config.data.join("run").join("mcp.sock")),
     ];
     let fits = |path: &PathBuf| path.as_os_str().len() <= PATH_BYTES_MAX && path.is_absolute();

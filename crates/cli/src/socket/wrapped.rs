@@ -139,8 +139,7 @@ fn agrees(
              stand for it: point the client at this server's /mcp/{server}, or use another name"
         ));
     };
-    let expected: Vec<&str> =
-        std::iter::once(command).chain(args).map(String::as_str).collect();
+    let expected: Vec<&str> = std::iter::once(command).chain(args).map(String::as_str).collect();
     if given.iter().map(String::as_str).eq(expected.iter().copied()) {
         return Ok(());
     }

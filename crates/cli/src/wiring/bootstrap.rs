@@ -5,9 +5,7 @@ use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use safeconduct_model::{
-    Identity, IdentityId, IdentityKind, IdentityStatus, Role, Token, TokenId,
-};
+use safeconduct_model::{Identity, IdentityId, IdentityKind, IdentityStatus, Role, Token, TokenId};
 use safeconduct_service::{Service, token_digest};
 
 use crate::exit::{CommandError, failed};

@@ -1,10 +1,10 @@
 //! From a configuration file to a running server.
 
+pub(crate) mod bootstrap;
 pub(crate) mod project;
+mod reload;
 pub(crate) mod server;
 pub(crate) mod telemetry;
-pub(crate) mod bootstrap;
-mod reload;
 pub(crate) mod upstream;
 
 use crate::exit::{CommandError, failed};

@@ -182,7 +182,8 @@ impl Texts {
 
     fn digest(&self) -> Digest {
         let all = self.catalogue.iter().chain(&self.tools);
-        let members = all.map(|file| (Arc::clone(&file.name), Value::String(Arc::clone(&file.text))));
+        let members =
+            all.map(|file| (Arc::clone(&file.name), Value::String(Arc::clone(&file.text))));
         definition_digest(&Value::object(members))
     }
 }

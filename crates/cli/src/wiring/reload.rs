@@ -73,11 +73,10 @@ impl Reloader {
         let _alone = self.reloading.lock().await;
         let (config, before) = (Arc::clone(&self.config), self.service.world());
         // Validation takes up to a second for a large set: never on the threads that decide.
-        let loaded = tokio::task::spawn_blocking(move || {
-            Rules::load(&config, Some(before.policies()))
-        })
-        .await
-        .map_err(|error| ReloadError::Failed(error.to_string()))?;
+        let loaded =
+            tokio::task::spawn_blocking(move || Rules::load(&config, Some(before.policies())))
+                .await
+                .map_err(|error| ReloadError::Failed(error.to_string()))?;
         match loaded {
             Ok(rules) => self.enter(rules, cause).await,
             Err(error) => Err(self.refuse(&error).await),

@@ -65,12 +65,8 @@ pub(crate) async fn start(project: Project, listen: SocketAddr) -> Result<Runnin
     let decide = Arc::new(InProcess::new(Arc::clone(&service)));
     let gateway =
         Gateway::new(gateway_config, decide).map_err(|error| failed("upstreams", error))?;
-    let reloader = Arc::new(Reloader::new(
-        Arc::clone(&service),
-        Arc::clone(&config),
-        file,
-        gateway.clone(),
-    ));
+    let reloader =
+        Arc::new(Reloader::new(Arc::clone(&service), Arc::clone(&config), file, gateway.clone()));
 
     let listener = TcpListener::bind(listen)
         .await
@@ -103,8 +99,7 @@ pub(crate) async fn start(project: Project, listen: SocketAddr) -> Result<Runnin
 }
 
 fn open_store(config: &Config) -> Result<Store, CommandError> {
-    let mut options =
-        StoreOptions::new(config.data.clone(), config.keys.clone(), origin()?);
+    let mut options = StoreOptions::new(config.data.clone(), config.keys.clone(), origin()?);
     options.queue_entries = config.queue;
     Store::open(options).map_err(|error| failed("the ledger cannot be opened", error))
 }

@@ -43,7 +43,9 @@ pub(crate) fn start(endpoint: Option<&str>, quiet: bool) -> Result<Telemetry, Co
     let traces = provider.as_ref().map(|provider| {
         // Spans have a target of their own, so that they cost nothing where nobody wants them.
         let spans = Targets::new().with_target("safeconduct::span", LevelFilter::TRACE);
-        tracing_opentelemetry::layer().with_tracer(provider.tracer("safeconduct")).with_filter(spans)
+        tracing_opentelemetry::layer()
+            .with_tracer(provider.tracer("safeconduct"))
+            .with_filter(spans)
     });
     // A second server in one process, as tests have, keeps the first one's log.
     let _ = tracing_subscriber::registry().with(log).with(traces).try_init();
@@ -56,7 +58,6 @@ fn provider(endpoint: &str) -> Result<SdkTracerProvider, CommandError> {
         .with_endpoint(endpoint)
         .build()
         .map_err(|error| failed("telemetry.otlp_endpoint", error))?;
-    let resource =
-        opentelemetry_sdk::Resource::builder().with_service_name("safeconduct").build();
+    let resource = opentelemetry_sdk::Resource::builder().with_service_name("safeconduct").build();
     Ok(SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource).build())
 }

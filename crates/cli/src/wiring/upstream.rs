@@ -50,11 +50,7 @@ pub(crate) fn upstream_config(
             Transport::Http { url: url.clone(), headers }
         }
     };
-    Ok(UpstreamConfig {
-        name: name.clone(),
-        transport,
-        mode: upstream.mode,
-    })
+    Ok(UpstreamConfig { name: name.clone(), transport, mode: upstream.mode })
 }
 
 /// What a child process gets of the environment: what is listed, and `PATH` to start by.
@@ -63,11 +59,10 @@ fn environment(
     passed: &std::collections::BTreeSet<String>,
 ) -> Vec<(OsString, OsString)> {
     let path = (!given.contains_key("PATH")).then_some("PATH");
-    let ours = passed.iter().map(String::as_str).chain(path).collect::<std::collections::BTreeSet<_>>();
-    let mut all: Vec<(OsString, OsString)> = ours
-        .into_iter()
-        .filter_map(|name| Some((name.into(), std::env::var_os(name)?)))
-        .collect();
+    let ours =
+        passed.iter().map(String::as_str).chain(path).collect::<std::collections::BTreeSet<_>>();
+    let mut all: Vec<(OsString, OsString)> =
+        ours.into_iter().filter_map(|name| Some((name.into(), std::env::var_os(name)?))).collect();
     all.extend(given.iter().map(|(name, value)| (name.into(), value.reveal().into())));
     all
 }

@@ -51,8 +51,7 @@ pub(crate) fn draft(server: &ServerName, tools: &[Value]) -> Draft {
 pub(super) fn run(shared: &Shared, server: &str, force: bool) -> Result<Exit, CommandError> {
     let name = ServerName::new(server).map_err(|error| failed("--server", error))?;
     let folder = project::read_config(&shared.config)?.catalogue;
-    let files =
-        [folder.join(format!("{name}.yaml")), folder.join(format!("{name}.tools.json"))];
+    let files = [folder.join(format!("{name}.yaml")), folder.join(format!("{name}.tools.json"))];
     if !force {
         absent(&files)?;
     }

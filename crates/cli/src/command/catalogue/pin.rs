@@ -98,8 +98,8 @@ impl Files {
         let Some((file, _)) = self.actions.get(&action) else { return Ok(()) };
         if let Some(text) = self.catalogue.get_mut(file) {
             let shown = file.display().to_string();
-            *text = catalogue::repin(&shown, text, action.as_str(), &digest(tool))
-                .map_err(invalid)?;
+            *text =
+                catalogue::repin(&shown, text, action.as_str(), &digest(tool)).map_err(invalid)?;
         }
         self.approved.insert(name.to_owned(), tool.clone());
         Ok(())
@@ -179,7 +179,9 @@ fn compare<'a>(
     for action in files.actions.keys() {
         let tool = action.as_str().strip_prefix(&format!("{server}."));
         if only.is_empty() && tool.is_some_and(|tool| !names.contains(&tool)) {
-            found.text.push_str(&format!("{action} is in the catalogue, and the server has it no more\n"));
+            found.text.push_str(&format!(
+                "{action} is in the catalogue, and the server has it no more\n"
+            ));
         }
     }
     if !unlisted.is_empty() {
@@ -208,10 +210,8 @@ fn difference(approved: Option<&Value>, live: &Value) -> String {
 
 /// Tools that nobody has put into the catalogue: they stay denied, and this is what to write.
 fn new_tools(server: &ServerName, tools: &[&Value]) -> String {
-    let drafts: Vec<DraftTool<'_>> = tools
-        .iter()
-        .map(|tool| DraftTool { definition: tool, digest: None })
-        .collect();
+    let drafts: Vec<DraftTool<'_>> =
+        tools.iter().map(|tool| DraftTool { definition: tool, digest: None }).collect();
     let draft = catalogue::draft(server.as_str(), &drafts);
     let entries = draft.split_once("actions:\n").map_or("", |(_, entries)| entries);
     format!(

@@ -22,11 +22,7 @@ pub(super) const fn agent(host: Host) -> &'static str {
 ///
 /// # Errors
 /// Our own program cannot be found.
-pub(super) fn configuration(
-    host: Host,
-    plan: &Plan,
-    file: &Path,
-) -> Result<String, CommandError> {
+pub(super) fn configuration(host: Host, plan: &Plan, file: &Path) -> Result<String, CommandError> {
     let program = std::env::current_exe().map_err(|error| failed("our own program", error))?;
     let program = program.display().to_string();
     let mut args: Vec<String> = vec![
@@ -43,7 +39,9 @@ pub(super) fn configuration(
     args.extend(plan.command.iter().cloned());
     match host {
         Host::Codex => Ok(toml(plan.server.as_str(), &program, &args)),
-        Host::ClaudeCode => pretty(plan, json!({"type": "stdio", "command": program, "args": args})),
+        Host::ClaudeCode => {
+            pretty(plan, json!({"type": "stdio", "command": program, "args": args}))
+        }
         Host::Cursor | Host::Mcp => pretty(plan, json!({"command": program, "args": args})),
     }
 }
@@ -58,9 +56,5 @@ fn pretty(plan: &Plan, entry: Json) -> Result<String, CommandError> {
 fn toml(server: &str, program: &str, args: &[String]) -> String {
     let quoted = |text: &str| Json::from(text).to_string();
     let args: Vec<String> = args.iter().map(|arg| quoted(arg)).collect();
-    format!(
-        "[mcp_servers.{server}]\ncommand = {}\nargs = [{}]\n",
-        quoted(program),
-        args.join(", ")
-    )
+    format!("[mcp_servers.{server}]\ncommand = {}\nargs = [{}]\n", quoted(program), args.join(", "))
 }

@@ -70,7 +70,6 @@ pub(super) fn policy(plan: &Plan) -> String {
         r#"// A first policy for `{server}`: what can do little harm is permitted, the rest waits for a
 // person. Deny is the default. Check it with `safeconduct policy check`, try it with
 // `safeconduct policy eval`, test it with `safeconduct policy test`.
-
 @id("starter.permit-low")
 permit (
   principal is Safeconduct::Agent,
@@ -101,14 +100,19 @@ pub(super) fn tests(plan: &Plan) -> String {
          principals:\n\
          \x20 agent: {{ id: {agent} }}\n\
          tests:\n\
-         \x20 - name: an agent reads prompts, and answers nothing in the name of a person\n\
+         \x20 - name: an agent reads prompts\n\
          \x20   principals: [agent]\n\
-         \x20   actions: [{server}/prompts/get, {server}/elicitation/create]\n\
+         \x20   actions: [{server}/prompts/get]\n\
+         \x20   input: {{ name: any }}\n\
+         \x20   expect:\n\
+         \x20     - {{ principal: agent, actions: {{ {server}/prompts/get: permit }} }}\n\
+         \x20 - name: what is above tier low waits for a person\n\
+         \x20   principals: [agent]\n\
+         \x20   actions: [{server}/sampling/createMessage]\n\
          \x20   expect:\n\
          \x20     - principal: agent\n\
          \x20       actions:\n\
-         \x20         {server}/prompts/get: permit\n\
-         \x20         {server}/elicitation/create: {{ decision: deny, requestable: true }}\n",
+         \x20         {server}/sampling/createMessage: {{ decision: deny, requestable: true }}\n",
         schema = schemas::TEST_SCHEMA,
         agent = plan.agent,
         server = plan.server,

@@ -44,7 +44,9 @@ fn report(data: &Path, key: &Path, against: Option<&Path>) -> Result<Report, Com
     let sound = verified.is_whole();
     let signed = verified.checkpoint.as_ref().map_or_else(
         || "no checkpoint yet".to_owned(),
-        |checkpoint| format!("checkpoint over {} records, root {}", checkpoint.size, checkpoint.root),
+        |checkpoint| {
+            format!("checkpoint over {} records, root {}", checkpoint.size, checkpoint.root)
+        },
     );
     let summary = if sound {
         format!("verified: {} records, {signed}", verified.records)
@@ -144,7 +146,10 @@ pub(super) fn fsck(shared: &Shared) -> Result<Exit, CommandError> {
         lines.push("             the next start cuts it: nothing in it was ever answered".into());
     }
     let Some(problem) = &condition.problem else {
-        lines.push("the segments are one whole ledger; `log verify` checks it against what was signed".into());
+        lines.push(
+            "the segments are one whole ledger; `log verify` checks it against what was signed"
+                .into(),
+        );
         print(&(lines.join("\n") + "\n"))?;
         return Ok(Exit::Ok);
     };

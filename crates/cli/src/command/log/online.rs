@@ -40,7 +40,8 @@ pub(super) async fn query(
     .collect();
     let answer = client.call(Method::GET, "/v1/records", &query, None).await?;
     if shared.output == Format::Table {
-        let lines: Vec<String> = placed(&answer).iter().map(|placed| placed.line() + "\n").collect();
+        let lines: Vec<String> =
+            placed(&answer).iter().map(|placed| placed.line() + "\n").collect();
         print(&lines.concat())?;
     } else {
         print(&output::document(shared.output, &answer)?)?;
@@ -49,11 +50,7 @@ pub(super) async fn query(
 }
 
 /// Shows a record with what it caused.
-pub(super) async fn show(
-    shared: &Shared,
-    remote: &Remote,
-    id: &str,
-) -> Result<Exit, CommandError> {
+pub(super) async fn show(shared: &Shared, remote: &Remote, id: &str) -> Result<Exit, CommandError> {
     let client = Client::new(shared, remote)?;
     let path = format!("/v1/records/{}", segment(id));
     let record = client.call(Method::GET, &path, &[], None).await?;

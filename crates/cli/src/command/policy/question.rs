@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::sync::Arc;
 
-use safeconduct_model::{
-    ActionName, Entity, EntityRef, IdentityId, Reason, Timestamp, Value,
-};
+use safeconduct_model::{ActionName, Entity, EntityRef, IdentityId, Reason, Timestamp, Value};
 use safeconduct_service::Clock as _;
 use safeconduct_wire::json;
 use safeconduct_wire::suite::Principal;
@@ -25,8 +23,8 @@ const DOCUMENT_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// A flag cannot be read.
 pub(super) fn pose(ground: &Ground, question: &Question) -> Result<Posed, CommandError> {
     let input = document("--input", &question.input)?;
-    let action = ActionName::new(question.action.as_str())
-        .map_err(|error| failed("--action", error))?;
+    let action =
+        ActionName::new(question.action.as_str()).map_err(|error| failed("--action", error))?;
     let attributes = |flag: &str, text: Option<&String>| match text {
         Some(text) => attributes(flag, text),
         None => Ok(BTreeMap::new()),
@@ -97,9 +95,8 @@ fn nearest(text: &str, known: &[&str]) -> String {
 
 /// `TYPE::"ID"`, as Cedar writes it.
 fn entity(flag: &str, text: &str) -> Result<EntityRef, CommandError> {
-    let wrong = || {
-        CommandError::Failed(format!("{flag}: `{text}` is no entity: write it as TYPE::\"ID\""))
-    };
+    let wrong =
+        || CommandError::Failed(format!("{flag}: `{text}` is no entity: write it as TYPE::\"ID\""));
     let (ty, id) = text.split_once("::\"").ok_or_else(wrong)?;
     let quoted = format!("\"{id}");
     let id = json::parse(quoted.as_bytes()).map_err(|_| wrong())?;

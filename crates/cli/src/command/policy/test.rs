@@ -291,7 +291,11 @@ fn problems(expect: &Expect, outcome: &Outcome) -> Vec<String> {
     }
     let obligations: BTreeSet<_> = outcome.obligations.iter().cloned().collect();
     if let Some(expected) = expect.obligations.as_ref().filter(|one| **one != obligations) {
-        problems.push(format!("expected obligations {}, got {}", list(expected), list(&obligations)));
+        problems.push(format!(
+            "expected obligations {}, got {}",
+            list(expected),
+            list(&obligations)
+        ));
     }
     let requestable = outcome.requestable.is_some();
     if expect.requestable.is_some_and(|expected| expected != requestable) {
