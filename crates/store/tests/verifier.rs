@@ -1,6 +1,8 @@
 //! An independent verifier, in another language, checks checkpoint and inclusion from the
 //! published files alone.
 
+#![expect(clippy::unwrap_used, reason = "a test says what is wrong by panicking")]
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 

@@ -95,15 +95,19 @@ fn what_rests_on_something_stale_is_refused_whole() {
         })
     };
     let (a, b) = (session("a"), session("b"));
-    submit(&[(a.clone(), 0), (Subject::World, 0)], &[a.clone()]).unwrap();
+    submit(
+        &[(a.clone(), 0), (Subject::World, 0)],
+        std::slice::from_ref(&a),
+    )
+    .unwrap();
     assert_eq!(store.version(&a), 1);
     // The head has moved although the disk may not have: a second proposal on version 0 is stale.
     assert_eq!(
-        submit(&[(a.clone(), 0)], &[a.clone()]),
+        submit(&[(a.clone(), 0)], std::slice::from_ref(&a)),
         Err(SubmitError::Stale)
     );
-    submit(&[(b.clone(), 0)], &[b.clone()]).unwrap();
-    submit(&[(a.clone(), 1)], &[a.clone()]).unwrap();
+    submit(&[(b.clone(), 0)], std::slice::from_ref(&b)).unwrap();
+    submit(&[(a.clone(), 1)], std::slice::from_ref(&a)).unwrap();
     submit(&[], &[Subject::World]).unwrap();
     assert_eq!(
         submit(&[(a, 2), (Subject::World, 0)], &[b]),
