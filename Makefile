@@ -58,14 +58,14 @@ system: build tools ## the whole system: demo, conformance, crash, verifier
 	cargo test --locked -p safeconduct-tests --features system -- --nocapture
 
 fuzz-smoke: ## each fuzz target over its seeds and a bounded number of mutations
-	cargo run --quiet --manifest-path fuzz/Cargo.toml --target-dir target/fuzz --bin smoke
+	cargo run --quiet --manifest-path fuzz/Cargo.toml --target-dir target --bin smoke
 
 bench: build tools ## speed, side by side; writes bench/RESULTS.md and bench/results.json
 	cargo run --release --locked -p safeconduct-bench
 
 soak: build tools ## long crash, load and fuzz runs
 	SOAK=1 cargo test --release --locked -p safeconduct-tests --features system -- --nocapture
-	cargo run --release --manifest-path fuzz/Cargo.toml --target-dir target/fuzz --bin smoke -- --rounds 2000000
+	cargo run --release --manifest-path fuzz/Cargo.toml --target-dir target --bin smoke -- --rounds 2000000
 
 clean: ## everything that was built or installed
 	rm -rf target $(VENV) node_modules .cache
