@@ -136,15 +136,6 @@ impl Ground {
                 _ => {}
             }
         }
-        for pep in all.iter_mut().filter_map(|identity| identity.pep.as_mut()) {
-            let full = |ty: &str| {
-                self.policies
-                    .resolve_type(ty)
-                    .unwrap_or_else(|| panic!("no type `{ty}`"))
-            };
-            pep.subjects = pep.subjects.iter().map(|ty| full(ty.as_str())).collect();
-            pep.resources = pep.resources.iter().map(|ty| full(ty.as_str())).collect();
-        }
         if !subjects.is_empty() {
             all.push(Identity {
                 id: IdentityId::new(ENFORCEMENT_POINT).unwrap(),
@@ -161,6 +152,17 @@ impl Ground {
                 }),
                 roles: BTreeSet::new(),
             });
+        }
+        // Whatever is no person has people who answer for it.
+        for identity in all
+            .iter_mut()
+            .filter(|identity| identity.kind != IdentityKind::User)
+        {
+            let person = |name| IdentityId::new(name).unwrap();
+            identity.owner.get_or_insert_with(|| person("owner"));
+            identity
+                .fallback_owner
+                .get_or_insert_with(|| person("fallback-owner"));
         }
         all
     }

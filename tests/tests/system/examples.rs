@@ -2,10 +2,12 @@
 //! works.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::Command;
 
 use safeconduct_tests::project::Project;
+use safeconduct_tests::server::Server;
 use safeconduct_tests::tools::{self, root};
 
 /// The folders with an example.
@@ -37,12 +39,12 @@ fn every_example_loads() {
     }
 }
 
-/// The fenced blocks of README that say `sh test`, each a script.
+/// The fenced `sh` blocks of README, each a script.
 fn blocks(text: &str) -> Vec<String> {
     let mut found = Vec::new();
     let mut lines = text.lines();
     while let Some(line) = lines.next() {
-        if line.trim() == "```sh test" {
+        if line.trim() == "```sh" {
             let block: Vec<&str> = lines
                 .by_ref()
                 .take_while(|line| line.trim() != "```")
@@ -53,38 +55,110 @@ fn blocks(text: &str) -> Vec<String> {
     found
 }
 
-#[test]
-fn what_the_readme_tells_people_to_type_works() {
-    let Ok(text) = fs::read_to_string(root().join("README.md")) else {
-        return tools::skip("README", "there is none");
-    };
-    let blocks = blocks(&text);
-    assert!(
-        !blocks.is_empty(),
-        "README.md marks no block with ```sh test"
-    );
-    // One after the other in one folder, as a reader does.
-    let place = Project::copy_of(&root().join("examples"));
-    let binary = tools::safeconduct();
-    let mut path = vec![
-        binary.parent().unwrap().to_owned(),
-        root().join("node_modules/.bin"),
-    ];
-    path.extend(std::env::split_paths(
-        &std::env::var_os("PATH").unwrap_or_default(),
-    ));
-    for block in blocks {
+/// Somebody at a shell, with a home folder and a path of their own.
+struct Reader {
+    home: Project,
+    /// Where they are.
+    folder: PathBuf,
+    environment: Vec<(&'static str, String)>,
+}
+
+impl Reader {
+    /// What README begins with, on this machine: the binary is built, and `npx` finds what is
+    /// installed beside us instead of fetching it.
+    fn new() -> Self {
+        let home = Project::empty();
+        let server = root().join("node_modules/.bin/mcp-server-filesystem");
+        home.write("bin/make", "#!/bin/sh\ntest \"$1\" = build\n");
+        home.write(
+            "bin/npx",
+            &format!("#!/bin/sh\nshift 2\nexec {} \"$@\"\n", server.display()),
+        );
+        home.write("notes/a.md", "a note\n");
+        for name in ["bin/make", "bin/npx"] {
+            fs::set_permissions(home.path(name), fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        let binary = tools::safeconduct();
+        let folders = [
+            home.path("bin"),
+            binary.parent().unwrap().into(),
+            root().join("node_modules/.bin"),
+        ];
+        let rest = std::env::var_os("PATH").unwrap_or_default();
+        let path = std::env::join_paths(folders.into_iter().chain(std::env::split_paths(&rest)));
+        let environment = vec![
+            ("HOME", home.folder().display().to_string()),
+            ("PATH", path.unwrap().into_string().unwrap()),
+            ("NO_COLOR", "1".to_owned()),
+        ];
+        Self {
+            folder: home.folder().to_owned(),
+            home,
+            environment,
+        }
+    }
+
+    fn types(&self, script: &str) -> String {
         let output = Command::new("bash")
-            .args(["-euo", "pipefail", "-c", &block])
-            .current_dir(place.folder())
-            .env("PATH", std::env::join_paths(&path).unwrap())
+            .args(["-euo", "pipefail", "-c", script])
+            .current_dir(&self.folder)
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .output()
             .unwrap();
-        assert!(
-            output.status.success(),
-            "{block}\n---\n{}{}",
-            String::from_utf8_lossy(&output.stdout),
-            String::from_utf8_lossy(&output.stderr)
-        );
+        let said =
+            String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{script}\n---\n{said}");
+        said.into_owned()
+    }
+}
+
+#[test]
+fn what_the_readme_tells_people_to_type_works() {
+    let text = fs::read_to_string(root().join("README.md")).unwrap();
+    if let Err(why) = tools::node() {
+        return tools::skip("README", &why);
+    }
+    let mut reader = Reader::new();
+    for block in blocks(&text) {
+        if block.contains("safeconduct init") {
+            reader.types(&block);
+            reader.folder = reader.home.path("my-guard");
+            for file in [
+                "safeconduct.yaml",
+                "catalogue/files.yaml",
+                "policies/starter.cedar",
+            ] {
+                assert!(reader.folder.join(file).exists(), "init wrote no {file}");
+            }
+            reader.types("safeconduct config check && safeconduct policy check");
+        } else if block.contains("safeconduct log verify") {
+            let guard = Project::copy_of(&reader.folder);
+            let server = Server::start(&guard);
+            let url = format!("http://{}", server.address);
+            reader.folder = guard.folder().to_owned();
+            reader.environment.push(("SAFECONDUCT_URL", url));
+            for line in block.lines() {
+                let line = line.split('#').next().unwrap().trim();
+                match line {
+                    // It follows until somebody stops it.
+                    "safeconduct log tail" => reader.types("safeconduct log tail --no-follow"),
+                    line => reader.types(line),
+                };
+            }
+            server.stop();
+        } else if block.contains("/access/v1/evaluation") {
+            let world = Project::copy_of(&root().join("examples/authzen-certification"));
+            let server = Server::start(&world);
+            let url = format!("http://{}", server.address);
+            reader.environment.push(("SAFECONDUCT_URL", url));
+            reader
+                .environment
+                .push(("SAFECONDUCT_TOKEN", server.mint("certification").1));
+            let answer = reader.types(&block);
+            assert!(answer.contains("\"decision\":true"), "{answer}");
+            server.stop();
+        } else {
+            panic!("README has a block that no test runs:\n{block}");
+        }
     }
 }

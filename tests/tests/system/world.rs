@@ -29,9 +29,22 @@ pub(crate) fn config(project: &Project) -> Json {
         "upstreams": { "box": project.upstream("box", &tools()) },
         "sessions": { "calls": 1_000_000 },
         "identities": [
-            { "id": AGENT, "kind": "agent", "pep": { "subjects": [] } },
-            { "id": "other", "kind": "agent", "pep": { "subjects": [] } },
+            agent(AGENT),
+            agent("other"),
+            { "id": "alice", "kind": "user" },
+            { "id": "bob", "kind": "user" },
         ],
+    })
+}
+
+/// An agent that may ask about itself over the API too.
+fn agent(id: &str) -> Json {
+    json!({
+        "id": id,
+        "kind": "agent",
+        "owner": "alice",
+        "fallback_owner": "bob",
+        "pep": { "subjects": [] },
     })
 }
 
