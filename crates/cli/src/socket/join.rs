@@ -175,7 +175,7 @@ pub(crate) async fn pump(
         let copied = tokio::io::copy(&mut input, &mut write).await;
         let closed = write.shutdown().await;
         // The half stays until its end is known, since dropping it is an end too.
-        (copied.and_then(|_| closed), write)
+        (copied.and(closed), write)
     };
     tokio::select! {
         answered = &mut answers => {

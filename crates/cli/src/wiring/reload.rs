@@ -107,7 +107,7 @@ impl Reloader {
         tracing::error!("the new policies are refused, the ones before stay in force: {error}");
         let known = {
             let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
-            std::mem::replace(&mut status.refused, Some(problem.clone()))
+            status.refused.replace(problem.clone())
         };
         // The same problem again is no news.
         if known.as_ref() != Some(&problem)

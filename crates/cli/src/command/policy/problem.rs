@@ -162,4 +162,17 @@ mod tests {
         let line = annotation("error", ("a,b.yaml", 2, 3), "t:1", "x\ny % z");
         assert_eq!(line, "::error file=a%2Cb.yaml,line=2,col=3,title=t%3A1::x%0Ay %25 z\n");
     }
+
+    #[test]
+    fn sarif_has_a_place_only_where_there_is_one() {
+        let problems = [
+            Problem::parse("a.cedar:3:7: error: wrong", "error"),
+            Problem::parse("no place", "warning"),
+        ];
+        let log = sarif(&problems);
+        let region = "/runs/0/results/0/locations/0/physicalLocation/region/startLine";
+        assert_eq!(log.pointer(region), Some(&json!(3)));
+        assert_eq!(log.pointer("/runs/0/results/1/locations"), None);
+        assert_eq!(log.pointer("/runs/0/results/1/level"), Some(&json!("warning")));
+    }
 }
