@@ -20,9 +20,7 @@ pub(crate) struct Admitted {
 
 impl Admitted {
     pub(crate) fn identity(&self) -> Result<&Identity, Problem> {
-        self.world
-            .identity(&self.proof.identity)
-            .ok_or_else(Problem::unauthenticated)
+        self.world.identity(&self.proof.identity).ok_or_else(Problem::unauthenticated)
     }
 }
 
@@ -31,10 +29,7 @@ impl Inner {
     pub(crate) fn admit(&self, parts: &Parts, operation: Operation) -> Result<Admitted, Problem> {
         self.check_doors(&parts.headers, &parts.uri)?;
         let proof = self.proof_of(parts)?;
-        let admitted = Admitted {
-            world: self.service.world(),
-            proof,
-        };
+        let admitted = Admitted { world: self.service.world(), proof };
         self.authorize(&admitted, operation)?;
         Ok(admitted)
     }
@@ -63,9 +58,7 @@ impl Inner {
         let host = match headers.get(HOST) {
             Some(host) => host.to_str().map_err(|_| refused("the `Host`"))?,
             // HTTP/2 has it in the target; a request without any comes from no browser.
-            None => uri
-                .authority()
-                .map_or("localhost", |authority| authority.as_str()),
+            None => uri.authority().map_or("localhost", |authority| authority.as_str()),
         };
         if !self.doors.lets_host_in(host) {
             return Err(refused("the `Host`"));
@@ -88,21 +81,13 @@ impl Inner {
             let peer = parts.extensions.get::<Authentication>();
             return peer.cloned().ok_or_else(Problem::unauthenticated);
         };
-        let bearer = header
-            .to_str()
-            .ok()
-            .and_then(bearer)
-            .ok_or_else(Problem::unauthenticated)?;
-        self.service
-            .authenticate(bearer)
-            .map_err(|_| Problem::unauthenticated())
+        let bearer = header.to_str().ok().and_then(bearer).ok_or_else(Problem::unauthenticated)?;
+        self.service.authenticate(bearer).map_err(|_| Problem::unauthenticated())
     }
 }
 
 /// The token of `Bearer TOKEN` (RFC 6750 section 2.1; the scheme's case does not matter).
 fn bearer(header: &str) -> Option<&str> {
     let (scheme, token) = header.split_once(' ')?;
-    scheme
-        .eq_ignore_ascii_case("bearer")
-        .then(|| token.trim_matches(' '))
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim_matches(' '))
 }

@@ -51,6 +51,7 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
         (status = 400, description = "A required field is missing or ill-typed, or the body is not JSON", body = String),
         (status = 401, description = "The enforcement point has not proved who it is", body = String),
         (status = 403, description = "The caller is no registered enforcement point", body = String),
+        (status = 408, description = "The body did not come within 30 s", body = String),
         (status = 413, description = "The body has more than 1 MiB", body = String),
     ),
     security(("bearer" = []))
@@ -78,6 +79,7 @@ pub(crate) async fn evaluation(State(api): State<Shared>, request: Request) -> R
         (status = 400, description = "The whole is unusable", body = String),
         (status = 401, description = "The enforcement point has not proved who it is", body = String),
         (status = 403, description = "The caller is no registered enforcement point", body = String),
+        (status = 408, description = "The body did not come within 30 s", body = String),
         (status = 413, description = "The body has more than 1 MiB", body = String),
     ),
     security(("bearer" = []))
@@ -112,10 +114,7 @@ struct AccessError {
 
 impl From<Problem> for AccessError {
     fn from(problem: Problem) -> Self {
-        Self {
-            status: problem.status(),
-            message: problem.detail().to_owned(),
-        }
+        Self { status: problem.status(), message: problem.detail().to_owned() }
     }
 }
 
@@ -125,20 +124,15 @@ impl From<BodyError> for AccessError {
             // The specification's conformance tests want 400 here, where 415 would say more.
             BodyError::NotJson | BodyError::Broken => StatusCode::BAD_REQUEST,
             BodyError::TooLong => StatusCode::PAYLOAD_TOO_LARGE,
+            BodyError::TooSlow => StatusCode::REQUEST_TIMEOUT,
         };
-        Self {
-            status,
-            message: error.to_string(),
-        }
+        Self { status, message: error.to_string() }
     }
 }
 
 impl From<AuthzenError> for AccessError {
     fn from(error: AuthzenError) -> Self {
-        Self {
-            status: StatusCode::BAD_REQUEST,
-            message: error.to_string(),
-        }
+        Self { status: StatusCode::BAD_REQUEST, message: error.to_string() }
     }
 }
 
@@ -181,12 +175,7 @@ fn asker(api: &Inner, parts: &Parts, operation: Operation) -> Result<Asker, Prob
         ),
     };
     let trace = trace::of(&parts.headers);
-    Ok(Asker {
-        proof: admitted.proof,
-        world: admitted.world,
-        session_name,
-        trace,
-    })
+    Ok(Asker { proof: admitted.proof, world: admitted.world, session_name, trace })
 }
 
 async fn single(api: &Inner, asker: &Asker, question: Evaluation) -> Vec<u8> {
@@ -207,9 +196,7 @@ async fn batch(api: &Inner, asker: &Asker, batch: Batch) -> Vec<u8> {
             Ok(question) => Ok(decide(api, asker, question).await),
             Err(error) => Err(error),
         };
-        let decision = item
-            .as_ref()
-            .map_or(Decision::Deny, |decided| decided.answer().decision);
+        let decision = item.as_ref().map_or(Decision::Deny, |decided| decided.answer().decision);
         reached.push(item);
         if batch.semantic.stops_after(decision) {
             break;
@@ -225,6 +212,7 @@ async fn batch(api: &Inner, asker: &Asker, batch: Batch) -> Vec<u8> {
 }
 
 /// What came of a question.
+#[expect(clippy::large_enum_variant, reason = "nearly every value is the large one")]
 enum Decided {
     Recorded(Recorded<Ruling>),
     /// A Deny without a record.
@@ -268,12 +256,7 @@ async fn decide(api: &Inner, asker: &Asker, question: Evaluation) -> Decided {
         }
     };
     let answer = decided.answer();
-    api.metrics.decided(
-        Asked::Authzen,
-        answer.decision,
-        answer.reasons,
-        began.elapsed(),
-    );
+    api.metrics.decided(Asked::Authzen, answer.decision, answer.reasons, began.elapsed());
     decided
 }
 
@@ -284,13 +267,7 @@ fn check(asker: &Asker, question: Evaluation) -> Check {
         None => Understood::LeftToCaller,
         Some(kinds) => Understood::Only(kinds.into_iter().map(Into::into).collect()),
     };
-    let Evaluation {
-        subject,
-        action,
-        input,
-        resource,
-        context,
-    } = question;
+    let Evaluation { subject, action, input, resource, context } = question;
     Check {
         subject: subject_of(asker, subject),
         action,
@@ -310,11 +287,7 @@ fn check(asker: &Asker, question: Evaluation) -> Check {
 fn subject_of(asker: &Asker, subject: Entity) -> Subject {
     let by = asker.proof.clone();
     let own = |id: &IdentityId| id.as_str() == subject.uid.id.as_str();
-    let kind = asker
-        .world
-        .identity(&by.identity)
-        .filter(|known| own(&known.id))
-        .map(|k| k.kind);
+    let kind = asker.world.identity(&by.identity).filter(|known| own(&known.id)).map(|k| k.kind);
     if kind.is_some_and(|kind| kind.as_str() == subject.uid.ty.as_str()) {
         return Subject::Caller(by);
     }

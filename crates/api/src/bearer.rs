@@ -48,9 +48,8 @@ impl Bearer {
 
     /// The one of those 256 bits, which must be random and never used before.
     pub fn from_random(random: [u8; 32]) -> Self {
-        let mut text = Zeroizing::new(String::with_capacity(
-            MARK.len() + RANDOM_CHARS + CHECKSUM_CHARS,
-        ));
+        let mut text =
+            Zeroizing::new(String::with_capacity(MARK.len() + RANDOM_CHARS + CHECKSUM_CHARS));
         text.push_str(MARK);
         URL_SAFE_NO_PAD.encode_string(random, &mut text);
         let checksum = checksum(&text);
@@ -99,10 +98,7 @@ pub fn new_token_text() -> Result<String, NoRandomness> {
 }
 
 /// A new public id of a token: `tok_` and a UUID that sorts by time.
-#[expect(
-    clippy::missing_panics_doc,
-    reason = "the text is a name for every UUID"
-)]
+#[expect(clippy::missing_panics_doc, reason = "the text is a name for every UUID")]
 pub fn new_token_id() -> TokenId {
     let id = format!("tok_{}", uuid::Uuid::now_v7().simple());
     #[expect(clippy::unwrap_used, reason = "36 printable characters are a name")]

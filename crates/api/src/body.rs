@@ -1,12 +1,18 @@
 //! Reading bodies: once, within their limit, after the caller has been let in.
 
+use std::time::Duration;
+
 use axum::body::{Body, to_bytes};
 use bytes::Bytes;
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
+use tokio::time::timeout;
 
 /// Longest body of a request, in bytes. A longer one is refused with 413.
 pub const BODY_BYTES_MAX: usize = 1024 * 1024;
+
+/// How long a client may take to send a body. A slower one is refused with 408.
+pub const BODY_READ_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Why a body cannot be used: the caller's fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -17,13 +23,13 @@ pub(crate) enum BodyError {
     TooLong,
     #[error("the body ended before it was complete")]
     Broken,
+    #[error("the body did not come within {} s", BODY_READ_TIMEOUT.as_secs())]
+    TooSlow,
 }
 
 /// The bytes of a body that says that it is JSON.
 pub(crate) async fn json_bytes(headers: &HeaderMap, body: Body) -> Result<Bytes, BodyError> {
-    let content_type = headers
-        .get(CONTENT_TYPE)
-        .map_or(&b""[..], |value| value.as_bytes());
+    let content_type = headers.get(CONTENT_TYPE).map_or(&b""[..], |value| value.as_bytes());
     if !is_json(content_type) {
         return Err(BodyError::NotJson);
     }
@@ -31,14 +37,11 @@ pub(crate) async fn json_bytes(headers: &HeaderMap, body: Body) -> Result<Bytes,
 }
 
 async fn read(body: Body) -> Result<Bytes, BodyError> {
-    to_bytes(body, BODY_BYTES_MAX).await.map_err(|error| {
+    let read = timeout(BODY_READ_TIMEOUT, to_bytes(body, BODY_BYTES_MAX));
+    read.await.map_err(|_| BodyError::TooSlow)?.map_err(|error| {
         let too_long = std::error::Error::source(&error)
             .is_some_and(|source| source.is::<http_body_util::LengthLimitError>());
-        if too_long {
-            BodyError::TooLong
-        } else {
-            BodyError::Broken
-        }
+        if too_long { BodyError::TooLong } else { BodyError::Broken }
     })
 }
 
@@ -48,10 +51,7 @@ fn is_json(content_type: &[u8]) -> bool {
     let Some((essence, rest)) = content_type.split_at_checked(JSON.len()) else {
         return false;
     };
-    let ends = rest
-        .iter()
-        .find(|b| !matches!(b, b' ' | b'\t'))
-        .is_none_or(|b| *b == b';');
+    let ends = rest.iter().find(|b| !matches!(b, b' ' | b'\t')).is_none_or(|b| *b == b';');
     essence.eq_ignore_ascii_case(JSON) && ends
 }
 
@@ -61,20 +61,10 @@ mod tests {
 
     #[test]
     fn only_json_is_json() {
-        for text in [
-            "application/json",
-            "Application/JSON; charset=utf-8",
-            "application/json ;x",
-        ] {
+        for text in ["application/json", "Application/JSON; charset=utf-8", "application/json ;x"] {
             assert!(is_json(text.as_bytes()), "{text}");
         }
-        for text in [
-            "",
-            "text/plain",
-            "application/jsonp",
-            "application/json-seq",
-            "text/json",
-        ] {
+        for text in ["", "text/plain", "application/jsonp", "application/json-seq", "text/json"] {
             assert!(!is_json(text.as_bytes()), "{text}");
         }
     }
@@ -85,5 +75,11 @@ mod tests {
         assert_eq!(at_limit.len(), BODY_BYTES_MAX);
         let over = read(Body::from(vec![b' '; BODY_BYTES_MAX + 1])).await;
         assert_eq!(over, Err(BodyError::TooLong));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_does_not_come_is_not_waited_for() {
+        let never = Body::from_stream(futures_util::stream::pending::<Result<Bytes, BodyError>>());
+        assert_eq!(read(never).await, Err(BodyError::TooSlow));
     }
 }

@@ -47,34 +47,19 @@ pub(crate) async fn list(
     parts: Parts,
 ) -> Result<Json<CatalogueForm>, Problem> {
     let caller = api.admit(&parts, Operation::CatalogueList)?;
-    let Listed {
-        server,
-        quarantined,
-        after,
-        limit,
-    } = page::query(&parts.uri)?;
+    let Listed { server, quarantined, after, limit } = page::query(&parts.uri)?;
     let world = &caller.world;
     let entries = world.catalogue().actions.values();
-    let found = entries
-        .map(|entry| (entry, world.quarantined(&entry.name)))
-        .filter(|(entry, seen)| {
+    let found =
+        entries.map(|entry| (entry, world.quarantined(&entry.name))).filter(|(entry, seen)| {
             let on = entry.server.as_ref().map(|server| server.as_str());
             server.as_deref().is_none_or(|server| on == Some(server))
                 && quarantined.is_none_or(|wanted| seen.is_some() == wanted)
-                && after
-                    .as_deref()
-                    .is_none_or(|after| entry.name.as_str() > after)
+                && after.as_deref().is_none_or(|after| entry.name.as_str() > after)
         });
-    let (found, next) = page_of(found, page::limit(limit)?, |(entry, _)| {
-        entry.name.to_string()
-    });
-    let actions = found
-        .into_iter()
-        .map(|(entry, seen)| CatalogueEntryForm::new(entry, seen));
-    Ok(Json(CatalogueForm {
-        actions: actions.collect(),
-        next,
-    }))
+    let (found, next) = page_of(found, page::limit(limit)?, |(entry, _)| entry.name.to_string());
+    let actions = found.into_iter().map(|(entry, seen)| CatalogueEntryForm::new(entry, seen));
+    Ok(Json(CatalogueForm { actions: actions.collect(), next }))
 }
 
 /// Lists the upstreams and how they stand.
@@ -95,11 +80,6 @@ pub(crate) async fn upstreams(
     parts: Parts,
 ) -> Result<Json<UpstreamsForm>, Problem> {
     api.admit(&parts, Operation::UpstreamsList)?;
-    let upstreams = api
-        .controls
-        .upstreams()
-        .into_iter()
-        .map(UpstreamForm::from)
-        .collect();
+    let upstreams = api.controls.upstreams().into_iter().map(UpstreamForm::from).collect();
     Ok(Json(UpstreamsForm { upstreams }))
 }

@@ -51,10 +51,7 @@ pub(crate) struct OutcomeForm {
     duration_ms: Option<u64>,
     /// What came back: digested under the session's key, and kept only where the catalogue says
     /// so, encrypted.
-    #[expect(
-        dead_code,
-        reason = "taken from the exact value, not through serde's numbers"
-    )]
+    #[expect(dead_code, reason = "taken from the exact value, not through serde's numbers")]
     #[serde(default)]
     #[schema(value_type = Option<Object>)]
     result: serde::de::IgnoredAny,
@@ -90,15 +87,11 @@ impl ReadOutcome {
         let value = value(body)?;
         let form: OutcomeForm = of_value(&value)?;
         let execution = Execution::parse(&form.execution).ok_or_else(|| {
-            let words = Execution::ALL
-                .map(|word| format!("`{}`", word.as_str()))
-                .join(", ");
+            let words = Execution::ALL.map(|word| format!("`{}`", word.as_str())).join(", ");
             Problem::invalid(format!("`/execution` must be one of {words}"))
         })?;
         if form.edits.len() > EDITS_MAX {
-            return Err(Problem::invalid(format!(
-                "`/edits` has more than {EDITS_MAX} edits"
-            )));
+            return Err(Problem::invalid(format!("`/edits` has more than {EDITS_MAX} edits")));
         }
         let detail = form.detail.map(|detail| word(&detail)).transpose()?;
         let edit = |edit: EditForm| Edit {
@@ -123,9 +116,7 @@ fn word(text: &str) -> Result<Arc<str>, Problem> {
     if fits {
         return Ok(text.into());
     }
-    Err(Problem::invalid(
-        "`/detail` must be one word of `a`-`z` and `_`, at most 64 long",
-    ))
+    Err(Problem::invalid("`/detail` must be one word of `a`-`z` and `_`, at most 64 long"))
 }
 
 /// Who the caller is.
@@ -227,10 +218,7 @@ impl TryFrom<&ReadRecord> for RecordForm {
             tracing::error!(%error, sequence = read.sequence, "the read model holds a leaf that is not JSON");
             Problem::unavailable("a record of the read model cannot be shown; rebuild it")
         })?;
-        Ok(Self {
-            sequence: read.sequence,
-            record,
-        })
+        Ok(Self { sequence: read.sequence, record })
     }
 }
 
@@ -396,10 +384,7 @@ impl From<&SessionView> for SessionForm {
             denials: session.denials(),
             distinct_resources: session.distinct_resources(),
             began_at: session.began_at().map(|at| at.to_string()),
-            actions: session
-                .actions()
-                .map(|(name, n)| (name.to_string(), n))
-                .collect(),
+            actions: session.actions().map(|(name, n)| (name.to_string(), n)).collect(),
         }
     }
 }

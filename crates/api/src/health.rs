@@ -44,10 +44,7 @@ pub(crate) struct CheckForm {
 
 impl CheckForm {
     const fn of(reason: Option<String>) -> Self {
-        Self {
-            ok: reason.is_none(),
-            reason,
-        }
+        Self { ok: reason.is_none(), reason }
     }
 }
 
@@ -75,20 +72,8 @@ pub(crate) async fn ready(State(api): State<Shared>) -> Response {
     };
     let (ledger, policies) = (CheckForm::of(ledger), CheckForm::of(policies));
     let ready = ledger.ok && policies.ok && !stopping;
-    let status = if ready {
-        StatusCode::OK
-    } else {
-        StatusCode::SERVICE_UNAVAILABLE
-    };
-    (
-        status,
-        Json(ReadyForm {
-            ready,
-            ledger,
-            policies,
-        }),
-    )
-        .into_response()
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(ReadyForm { ready, ledger, policies })).into_response()
 }
 
 /// Gives the process's numbers to Prometheus.
@@ -110,15 +95,9 @@ pub(crate) async fn metrics(State(api): State<Shared>) -> Response {
 fn refresh(api: &Inner) {
     let number = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
     let (service, metrics) = (&api.service, &api.metrics);
-    metrics
-        .ledger_ready
-        .set(i64::from(service.health() == LedgerHealth::Ready));
-    metrics
-        .policies
-        .set(number(service.world().policies().len() as u64));
+    metrics.ledger_ready.set(i64::from(service.health() == LedgerHealth::Ready));
+    metrics.policies.set(number(service.world().policies().len() as u64));
     metrics.sessions.set(number(service.sessions() as u64));
-    metrics
-        .outcomes_pending
-        .set(number(service.pending_outcomes() as u64));
+    metrics.outcomes_pending.set(number(service.pending_outcomes() as u64));
     metrics.records_read.set(number(api.read.read_up_to()));
 }

@@ -79,9 +79,7 @@ pub(crate) async fn list(
     let Listed { after, limit } = page::query(&parts.uri)?;
     let beyond = |identity: &&Identity| after.as_deref().is_none_or(|a| identity.id.as_str() > a);
     let found = caller.world.identities().filter(beyond);
-    let (found, next) = page_of(found, page::limit(limit)?, |identity| {
-        identity.id.to_string()
-    });
+    let (found, next) = page_of(found, page::limit(limit)?, |identity| identity.id.to_string());
     let identities = found.into_iter().map(IdentityForm::from).collect();
     Ok(Json(IdentitiesForm { identities, next }))
 }
@@ -107,12 +105,8 @@ pub(crate) async fn show(
     parts: Parts,
 ) -> Result<Json<IdentityForm>, Problem> {
     let caller = api.admit(&parts, Operation::IdentitiesShow)?;
-    let found = IdentityId::new(id.as_str())
-        .ok()
-        .and_then(|id| caller.world.identity(&id));
-    found
-        .map(|identity| Json(identity.into()))
-        .ok_or_else(|| Problem::not_found("identity", &id))
+    let found = IdentityId::new(id.as_str()).ok().and_then(|id| caller.world.identity(&id));
+    found.map(|identity| Json(identity.into())).ok_or_else(|| Problem::not_found("identity", &id))
 }
 
 /// Registers an identity, or changes one: the body is all of it. Where it has a role or gets
@@ -129,6 +123,9 @@ pub(crate) async fn show(
         (status = 400, description = "The body does not fit", body = ProblemForm),
         (status = 401, description = "Nobody has proved who they are", body = ProblemForm),
         (status = 403, description = "The caller may not do this", body = ProblemForm),
+        (status = 408, description = "The body did not come within 30 s", body = ProblemForm),
+        (status = 413, description = "The body has more than 1 MiB", body = ProblemForm),
+        (status = 415, description = "The content type is not `application/json`", body = ProblemForm),
         (status = 503, description = "It could not be recorded", body = ProblemForm),
     ),
     security(("bearer" = []))
@@ -144,16 +141,11 @@ pub(crate) async fn change(
     let identity = resolved(&caller.world, form::identity(&body, &id)?);
     // INVARIANT: whoever cannot give a role cannot change those who hold one either, so that no
     // right to register turns into a right to administer.
-    let held = caller
-        .world
-        .identity(&identity.id)
-        .is_some_and(|known| !known.roles.is_empty());
+    let held = caller.world.identity(&identity.id).is_some_and(|known| !known.roles.is_empty());
     if held || !identity.roles.is_empty() {
         api.authorize(&caller, Operation::IdentitiesChangePrivileged)?;
     }
-    api.service
-        .change_identity(identity, &caller.proof.identity)
-        .await?;
+    api.service.change_identity(identity, &caller.proof.identity).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
@@ -161,14 +153,8 @@ pub(crate) async fn change(
 fn resolved(world: &World, mut identity: Identity) -> Identity {
     let resolve = |ty: EntityType| world.policies().resolve_type(ty.as_str()).unwrap_or(ty);
     if let Some(pep) = &mut identity.pep {
-        pep.subjects = std::mem::take(&mut pep.subjects)
-            .into_iter()
-            .map(resolve)
-            .collect();
-        pep.resources = std::mem::take(&mut pep.resources)
-            .into_iter()
-            .map(resolve)
-            .collect();
+        pep.subjects = std::mem::take(&mut pep.subjects).into_iter().map(resolve).collect();
+        pep.resources = std::mem::take(&mut pep.resources).into_iter().map(resolve).collect();
     }
     identity
 }

@@ -45,7 +45,7 @@ mod trace;
 pub use bearer::{
     Bearer, NoRandomness, TOKEN_TTL_S_DEFAULT, TOKEN_TTL_S_MAX, new_token_id, new_token_text,
 };
-pub use body::BODY_BYTES_MAX;
+pub use body::{BODY_BYTES_MAX, BODY_READ_TIMEOUT};
 pub use config::{ApiConfig, ApiError, Hosts};
 pub use controls::{Controls, PolicyStatus, ReloadError, Reloading, UpstreamState, UpstreamStatus};
 pub use metrics::{Asked, Metrics};

@@ -55,9 +55,8 @@ pub struct Metrics {
 }
 
 /// Upper ends of the buckets of a decision's duration, in seconds.
-const BUCKETS: [f64; 12] = [
-    0.000_05, 0.000_1, 0.000_2, 0.000_5, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.2, 1.0,
-];
+const BUCKETS: [f64; 12] =
+    [0.000_05, 0.000_1, 0.000_2, 0.000_5, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.2, 1.0];
 
 impl Default for Metrics {
     fn default() -> Self {
@@ -66,11 +65,7 @@ impl Default for Metrics {
         let (reloads_refused, reloaded_at) = (Counter::default(), Gauge::default());
         let durations = Histogram::new(BUCKETS);
         let gauges: [Gauge; 5] = std::array::from_fn(|_| Gauge::default());
-        registry.register(
-            "decisions",
-            "Decisions, recorded or not",
-            Family::clone(&decisions),
-        );
+        registry.register("decisions", "Decisions, recorded or not", Family::clone(&decisions));
         registry.register(
             "decision_duration_seconds",
             "From the parsed question to the durable record",
@@ -91,31 +86,13 @@ impl Default for Metrics {
             "Policy sets that were refused",
             reloads_refused.clone(),
         );
-        let [
-            ledger_ready,
-            policies,
-            sessions,
-            outcomes_pending,
-            records_read,
-        ] = gauges;
+        let [ledger_ready, policies, sessions, outcomes_pending, records_read] = gauges;
         for (name, help, gauge) in [
-            (
-                "ledger_ready",
-                "1 while the ledger takes records",
-                &ledger_ready,
-            ),
+            ("ledger_ready", "1 while the ledger takes records", &ledger_ready),
             ("policies", "Policies in force", &policies),
             ("sessions", "Sessions in memory", &sessions),
-            (
-                "outcomes_pending",
-                "Permits that wait for their outcome",
-                &outcomes_pending,
-            ),
-            (
-                "read_model_records",
-                "Records that the read model has read",
-                &records_read,
-            ),
+            ("outcomes_pending", "Permits that wait for their outcome", &outcomes_pending),
+            ("read_model_records", "Records that the read model has read", &records_read),
         ] {
             registry.register(name, help, gauge.clone());
         }

@@ -10,7 +10,7 @@ use safeconduct_service::{Operation, Report};
 
 use crate::body::json_bytes;
 use crate::form::{OutcomeForm, ReadOutcome};
-use crate::problem::Problem;
+use crate::problem::{Problem, ProblemForm};
 use crate::router::Shared;
 
 /// Takes what then happened to a permitted action, from the enforcement point that asked.
@@ -23,11 +23,14 @@ use crate::router::Shared;
     params(("id" = String, Path, description = "The decision's id")),
     responses(
         (status = 204, description = "It is recorded"),
-        (status = 400, description = "The body does not fit", body = crate::problem::ProblemForm),
-        (status = 401, description = "Nobody has proved who they are", body = crate::problem::ProblemForm),
-        (status = 403, description = "The caller is no registered enforcement point", body = crate::problem::ProblemForm),
-        (status = 404, description = "No permit of that id waits for an outcome from this caller", body = crate::problem::ProblemForm),
-        (status = 503, description = "It could not be recorded", body = crate::problem::ProblemForm),
+        (status = 400, description = "The body does not fit", body = ProblemForm),
+        (status = 401, description = "Nobody has proved who they are", body = ProblemForm),
+        (status = 403, description = "The caller is no registered enforcement point", body = ProblemForm),
+        (status = 404, description = "No permit of that id waits for an outcome from this caller", body = ProblemForm),
+        (status = 408, description = "The body did not come within 30 s", body = ProblemForm),
+        (status = 413, description = "The body has more than 1 MiB", body = ProblemForm),
+        (status = 415, description = "The content type is not `application/json`", body = ProblemForm),
+        (status = 503, description = "It could not be recorded", body = ProblemForm),
     ),
     security(("bearer" = []))
 )]

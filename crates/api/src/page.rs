@@ -24,9 +24,7 @@ pub(crate) fn query<T: DeserializeOwned>(uri: &Uri) -> Result<T, Problem> {
 pub(crate) fn limit(wanted: Option<usize>) -> Result<usize, Problem> {
     match wanted.unwrap_or(LIMIT_DEFAULT) {
         limit @ 1..=LIMIT_MAX => Ok(limit),
-        _ => Err(Problem::invalid(format!(
-            "`limit` must be 1 to {LIMIT_MAX}"
-        ))),
+        _ => Err(Problem::invalid(format!("`limit` must be 1 to {LIMIT_MAX}"))),
     }
 }
 

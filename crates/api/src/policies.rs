@@ -29,10 +29,7 @@ pub(crate) async fn show(
     parts: Parts,
 ) -> Result<Json<PoliciesForm>, Problem> {
     let caller = api.admit(&parts, Operation::PoliciesShow)?;
-    Ok(Json(PoliciesForm::new(
-        &caller.world,
-        api.controls.policies(),
-    )))
+    Ok(Json(PoliciesForm::new(&caller.world, api.controls.policies())))
 }
 
 /// Loads policies and catalogue again from where they lie: whole, or not at all.
@@ -57,11 +54,9 @@ pub(crate) async fn reload(
     let caller = api.admit(&parts, Operation::PoliciesReload)?;
     match api.controls.reload(&caller.proof.identity).await {
         Ok(status) => Ok(Json(PoliciesForm::new(&api.service.world(), status))),
-        Err(ReloadError::Refused(problem)) => Err(Problem::new(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            "policies_refused",
-            problem,
-        )),
+        Err(ReloadError::Refused(problem)) => {
+            Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "policies_refused", problem))
+        }
         Err(ReloadError::Failed(problem)) => Err(Problem::unavailable(problem)),
     }
 }

@@ -36,11 +36,7 @@ pub(crate) struct ProblemForm {
 
 impl Problem {
     pub(crate) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        Self {
-            status,
-            code,
-            detail: detail.into(),
-        }
+        Self { status, code, detail: detail.into() }
     }
 
     /// Nobody has proved who they are. Never says whether a token was once good.
@@ -57,11 +53,7 @@ impl Problem {
     }
 
     pub(crate) fn not_found(what: &str, name: &str) -> Self {
-        Self::new(
-            StatusCode::NOT_FOUND,
-            "not_found",
-            format!("no {what} `{name}` is known"),
-        )
+        Self::new(StatusCode::NOT_FOUND, "not_found", format!("no {what} `{name}` is known"))
     }
 
     pub(crate) fn invalid(detail: impl Into<String>) -> Self {
@@ -92,10 +84,7 @@ impl IntoResponse for Problem {
         };
         let mut response = (self.status, axum::Json(form)).into_response();
         let headers = response.headers_mut();
-        headers.insert(
-            CONTENT_TYPE,
-            HeaderValue::from_static("application/problem+json"),
-        );
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if self.status == StatusCode::UNAUTHORIZED {
             headers.insert(WWW_AUTHENTICATE, CHALLENGE);
         }
@@ -112,6 +101,7 @@ impl From<BodyError> for Problem {
             BodyError::NotJson => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "not_json"),
             BodyError::TooLong => (StatusCode::PAYLOAD_TOO_LARGE, "too_long"),
             BodyError::Broken => (StatusCode::BAD_REQUEST, "broken_body"),
+            BodyError::TooSlow => (StatusCode::REQUEST_TIMEOUT, "too_slow"),
         };
         Self::new(status, code, error.to_string())
     }

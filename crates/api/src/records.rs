@@ -74,16 +74,8 @@ pub(crate) async fn query(
     let page = read(&api, move |read| read.query(&query)).await?;
     let full = page.records.len() == limit;
     Ok(Json(RecordsForm {
-        next_before: page
-            .records
-            .last()
-            .filter(|_| full)
-            .map(|record| record.sequence),
-        records: page
-            .records
-            .iter()
-            .map(RecordForm::try_from)
-            .collect::<Result<_, _>>()?,
+        next_before: page.records.last().filter(|_| full).map(|record| record.sequence),
+        records: page.records.iter().map(RecordForm::try_from).collect::<Result<_, _>>()?,
         read_up_to: page.read_up_to,
     }))
 }
@@ -92,10 +84,7 @@ fn wanted(wanted: Wanted) -> Result<RecordQuery, Problem> {
     let identity = name("identity", wanted.identity, IdentityId::new)?;
     let token = name("token", wanted.token, TokenId::new)?;
     let session = match (&identity, token) {
-        (Some(identity), Some(token)) => Some(SessionKey {
-            identity: identity.clone(),
-            token,
-        }),
+        (Some(identity), Some(token)) => Some(SessionKey { identity: identity.clone(), token }),
         (None, Some(_)) => return Err(Problem::invalid("`token` needs `identity`")),
         (_, None) => None,
     };
@@ -133,9 +122,7 @@ fn moment(what: &str, text: Option<String>) -> Result<Option<Timestamp>, Problem
     let Some(text) = text else { return Ok(None) };
     let parsed = Timestamp::parse(&text);
     let problem = || {
-        Problem::invalid(format!(
-            "`{what}` must be RFC 3339 in UTC, like `2026-11-22T03:43:04Z`"
-        ))
+        Problem::invalid(format!("`{what}` must be RFC 3339 in UTC, like `2026-11-22T03:43:04Z`"))
     };
     parsed.map(Some).ok_or_else(problem)
 }
@@ -164,14 +151,8 @@ pub(crate) async fn show(
     api.admit(&parts, Operation::RecordsShow)?;
     let record = RecordId::new(id.as_str()).map_err(|_| Problem::not_found("record", &id))?;
     let page = read(&api, move |read| read.record(&record)).await?;
-    let found = page
-        .records
-        .first()
-        .ok_or_else(|| Problem::not_found("record", &id))?;
-    Ok(Json(OneRecordForm {
-        record: found.try_into()?,
-        read_up_to: page.read_up_to,
-    }))
+    let found = page.records.first().ok_or_else(|| Problem::not_found("record", &id))?;
+    Ok(Json(OneRecordForm { record: found.try_into()?, read_up_to: page.read_up_to }))
 }
 
 /// Gives the newest signed checkpoint, to keep elsewhere and to verify against.
@@ -196,11 +177,7 @@ pub(crate) async fn checkpoint(
     api.admit(&parts, Operation::LogCheckpoint)?;
     let note = read(&api, |read| read.checkpoint()).await?;
     let note = note.ok_or_else(|| {
-        Problem::new(
-            http::StatusCode::NOT_FOUND,
-            "not_found",
-            "there is no checkpoint yet",
-        )
+        Problem::new(http::StatusCode::NOT_FOUND, "not_found", "there is no checkpoint yet")
     })?;
     Ok(([(CONTENT_TYPE, "text/plain; charset=utf-8")], note).into_response())
 }

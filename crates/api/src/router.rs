@@ -92,17 +92,11 @@ impl Api {
         Router::new()
             .route("/access/v1/evaluation", post(authzen::evaluation))
             .route("/access/v1/evaluations", post(authzen::evaluations))
-            .route(
-                "/.well-known/authzen-configuration",
-                get(authzen::configuration),
-            )
+            .route("/.well-known/authzen-configuration", get(authzen::configuration))
             .route("/v1/decisions/{id}/outcome", post(outcome::report))
             .route("/v1/whoami", get(identities::whoami))
             .route("/v1/identities", get(identities::list))
-            .route(
-                "/v1/identities/{id}",
-                get(identities::show).put(identities::change),
-            )
+            .route("/v1/identities/{id}", get(identities::show).put(identities::change))
             .route("/v1/tokens", get(tokens::list).post(tokens::issue))
             .route("/v1/tokens/{id}/revoke", post(tokens::revoke))
             .route("/v1/records", get(records::query))
@@ -114,10 +108,7 @@ impl Api {
             .route("/v1/catalogue", get(catalogue::list))
             .route("/v1/upstreams", get(catalogue::upstreams))
             .route("/v1/sessions/{identity}/{token}", get(sessions::show))
-            .route(
-                "/v1/sessions/{identity}/{token}/erase",
-                post(sessions::erase),
-            )
+            .route("/v1/sessions/{identity}/{token}/erase", post(sessions::erase))
             .route("/healthz", get(health::alive))
             .route("/readyz", get(health::ready))
             .route("/metrics", get(health::metrics))
@@ -128,18 +119,10 @@ impl Api {
 }
 
 async fn unknown() -> impl IntoResponse {
-    Problem::new(
-        http::StatusCode::NOT_FOUND,
-        "unknown_path",
-        "there is nothing at this path",
-    )
+    Problem::new(http::StatusCode::NOT_FOUND, "unknown_path", "there is nothing at this path")
 }
 
 async fn wrong_method() -> impl IntoResponse {
     let status = http::StatusCode::METHOD_NOT_ALLOWED;
-    Problem::new(
-        status,
-        "wrong_method",
-        "this path does not take this method",
-    )
+    Problem::new(status, "wrong_method", "this path does not take this method")
 }

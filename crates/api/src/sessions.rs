@@ -35,10 +35,7 @@ pub(crate) async fn show(
 ) -> Result<Json<SessionForm>, Problem> {
     api.admit(&parts, Operation::SessionsShow)?;
     let key = key(session)?;
-    let view = api
-        .service
-        .session(&key)
-        .ok_or_else(|| unknown(&key.to_string()))?;
+    let view = api.service.session(&key).ok_or_else(|| unknown(&key.to_string()))?;
     Ok(Json((&view).into()))
 }
 
@@ -68,21 +65,14 @@ pub(crate) async fn erase(
     parts: Parts,
 ) -> Result<Json<ErasedForm>, Problem> {
     let caller = api.admit(&parts, Operation::SessionsErase)?;
-    let attachments = api
-        .service
-        .erase(&key(session)?, &caller.proof.identity)
-        .await?;
+    let attachments = api.service.erase(&key(session)?, &caller.proof.identity).await?;
     Ok(Json(ErasedForm { attachments }))
 }
 
 fn key((identity, token): (String, String)) -> Result<SessionKey, Problem> {
     let shown = format!("{identity}#{token}");
-    let named = IdentityId::new(identity).and_then(|identity| {
-        Ok(SessionKey {
-            identity,
-            token: TokenId::new(token)?,
-        })
-    });
+    let named = IdentityId::new(identity)
+        .and_then(|identity| Ok(SessionKey { identity, token: TokenId::new(token)? }));
     named.map_err(|_| unknown(&shown))
 }
 

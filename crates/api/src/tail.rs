@@ -72,20 +72,10 @@ pub(crate) async fn tail(State(api): State<Shared>, parts: Parts) -> Result<Resp
     let place = std::sync::Arc::clone(&api.tails)
         .try_acquire_owned()
         .map_err(|_| Problem::unavailable(format!("there are {TAILS_MAX} streams already")))?;
-    let tail = Tail {
-        api,
-        proof: caller.proof,
-        next,
-        ready: VecDeque::new(),
-        _place: place,
-    };
+    let tail = Tail { api, proof: caller.proof, next, ready: VecDeque::new(), _place: place };
     let keep_alive = KeepAlive::new().interval(QUIET);
-    let mut response = Sse::new(events(tail))
-        .keep_alive(keep_alive)
-        .into_response();
-    response
-        .headers_mut()
-        .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    let mut response = Sse::new(events(tail)).keep_alive(keep_alive).into_response();
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(response)
 }
 
@@ -94,8 +84,7 @@ fn last_event(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
         return Ok(None);
     };
     let id = id.to_str().ok().and_then(|id| id.parse().ok());
-    id.map(Some)
-        .ok_or_else(|| Problem::invalid("`Last-Event-ID` is no sequence number"))
+    id.map(Some).ok_or_else(|| Problem::invalid("`Last-Event-ID` is no sequence number"))
 }
 
 struct Tail {
@@ -131,9 +120,7 @@ impl Tail {
             }
             let from = self.next;
             if self.api.read.read_up_to() > from {
-                let page = read(&self.api, move |read| read.from(from, BATCH))
-                    .await
-                    .ok()?;
+                let page = read(&self.api, move |read| read.from(from, BATCH)).await.ok()?;
                 self.ready.extend(page.records);
                 if !self.ready.is_empty() {
                     continue;

@@ -52,27 +52,16 @@ pub(crate) async fn list(
     parts: Parts,
 ) -> Result<Json<TokensForm>, Problem> {
     let caller = api.admit(&parts, Operation::TokensList)?;
-    let Listed {
-        identity,
-        after,
-        limit,
-    } = page::query(&parts.uri)?;
+    let Listed { identity, after, limit } = page::query(&parts.uri)?;
     let limit = page::limit(limit)?;
     let wanted = |token: &&Token| {
-        identity
-            .as_deref()
-            .is_none_or(|identity| token.identity.as_str() == identity)
-            && after
-                .as_deref()
-                .is_none_or(|after| token.id.as_str() > after)
+        identity.as_deref().is_none_or(|identity| token.identity.as_str() == identity)
+            && after.as_deref().is_none_or(|after| token.id.as_str() > after)
     };
     let mut found: Vec<&Token> = caller.world.tokens().filter(wanted).collect();
     found.sort_unstable_by(|a, b| a.id.cmp(&b.id));
     let (found, next) = page_of(found, limit, |token| token.id.to_string());
-    Ok(Json(TokensForm {
-        tokens: found.into_iter().map(TokenForm::from).collect(),
-        next,
-    }))
+    Ok(Json(TokensForm { tokens: found.into_iter().map(TokenForm::from).collect(), next }))
 }
 
 /// Issues a token. It is shown in this answer and never again. For an identity that has a role,
@@ -89,6 +78,9 @@ pub(crate) async fn list(
         (status = 401, description = "Nobody has proved who they are", body = ProblemForm),
         (status = 403, description = "The caller may not do this", body = ProblemForm),
         (status = 404, description = "Nobody is registered under that id", body = ProblemForm),
+        (status = 408, description = "The body did not come within 30 s", body = ProblemForm),
+        (status = 413, description = "The body has more than 1 MiB", body = ProblemForm),
+        (status = 415, description = "The content type is not `application/json`", body = ProblemForm),
         (status = 503, description = "It could not be recorded", body = ProblemForm),
     ),
     security(("bearer" = []))
@@ -103,16 +95,10 @@ pub(crate) async fn issue(
     let NewTokenForm { identity, ttl_s } = form::read(&body)?;
     let ttl_s = ttl_s.unwrap_or(TOKEN_TTL_S_DEFAULT);
     if !(1..=TOKEN_TTL_S_MAX).contains(&ttl_s) {
-        return Err(Problem::invalid(format!(
-            "`/ttl_s` must be 1 to {TOKEN_TTL_S_MAX}"
-        )));
+        return Err(Problem::invalid(format!("`/ttl_s` must be 1 to {TOKEN_TTL_S_MAX}")));
     }
     // INVARIANT: nobody gets hold of a role by a token of someone who has it.
-    if caller
-        .world
-        .identity(&identity.0)
-        .is_some_and(|known| !known.roles.is_empty())
-    {
+    if caller.world.identity(&identity.0).is_some_and(|known| !known.roles.is_empty()) {
         api.authorize(&caller, Operation::TokensIssuePrivileged)?;
     }
     let bearer = Bearer::generate().map_err(|error| Problem::unavailable(error.to_string()))?;
@@ -125,17 +111,10 @@ pub(crate) async fn issue(
         expires_at: issued_at.plus_ms(ttl_s * 1000),
         revoked: false,
     };
-    api.service
-        .register_token(token.clone(), &caller.proof.identity)
-        .await?;
-    let issued = IssuedTokenForm {
-        token: bearer.reveal(),
-        registered: (&token).into(),
-    };
+    api.service.register_token(token.clone(), &caller.proof.identity).await?;
+    let issued = IssuedTokenForm { token: bearer.reveal(), registered: (&token).into() };
     let mut response = (StatusCode::CREATED, Json(issued)).into_response();
-    response
-        .headers_mut()
-        .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(response)
 }
 
@@ -163,8 +142,6 @@ pub(crate) async fn revoke(
 ) -> Result<Response, Problem> {
     let caller = api.admit(&parts, Operation::TokensRevoke)?;
     let id = TokenId::new(id.as_str()).map_err(|_| Problem::not_found("token", &id))?;
-    api.service
-        .revoke_token(&id, &caller.proof.identity)
-        .await?;
+    api.service.revoke_token(&id, &caller.proof.identity).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }

@@ -1,0 +1,169 @@
+//! Who may do what in our own administration: every operation of the checked-in description is
+//! tried without a token and without the right, and the table of roles is checked in.
+
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use http::{Method, StatusCode};
+use safeconduct_model::{IdentityKind, Role};
+use safeconduct_service::{Administration, Operation};
+use serde_json::{Value as Json, json};
+use support::*;
+
+/// Operations that need no token: they show nothing that is anyone's. This list may only shrink.
+const PUBLIC: [&str; 4] = ["access.metadata", "healthz", "metrics", "readyz"];
+
+/// Operations that everyone with a good token may do. This list may only shrink.
+const EVERYONES: [&str; 1] = ["whoami"];
+
+/// Rights that a handler asks for in the middle, where the first one is not enough.
+const INNER: [&str; 2] = ["identities.change_privileged", "tokens.issue_privileged"];
+
+fn checked_in(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// Compares a text with the checked-in one; `UPDATE=1` writes it anew.
+fn compare(path: &str, text: &str) {
+    let file = checked_in(path);
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(&file, text).unwrap();
+    }
+    let kept = std::fs::read_to_string(&file).unwrap_or_default();
+    assert!(
+        kept == text,
+        "{path} is not up to date: run the tests with UPDATE=1 and look at the diff"
+    );
+}
+
+/// Every operation of the description: id, method, path.
+fn described() -> Vec<(String, Method, String)> {
+    let description: Json = serde_json::from_str(&safeconduct_api::document()).unwrap();
+    let mut operations = Vec::new();
+    for (path, methods) in description["paths"].as_object().unwrap() {
+        for (method, operation) in methods.as_object().unwrap() {
+            let id = operation["operationId"].as_str().unwrap().to_owned();
+            operations.push((id, method.to_uppercase().parse().unwrap(), path.clone()));
+        }
+    }
+    operations
+}
+
+#[test]
+fn the_description_is_the_checked_in_one() {
+    let text = safeconduct_api::document();
+    let description: Json = serde_json::from_str(&text).unwrap();
+    assert!(description["openapi"].as_str().unwrap().starts_with("3.1"));
+    compare("../../openapi/safeconduct.json", &text);
+}
+
+#[test]
+fn the_table_of_roles_is_the_checked_in_one() {
+    let administration = Administration::load().unwrap();
+    let columns: [(&str, safeconduct_model::Identity); 8] = [
+        ("none", identity("x", IdentityKind::User, &[])),
+        ("auditor", identity("x", IdentityKind::User, &[Role::Auditor])),
+        ("operator", identity("x", IdentityKind::User, &[Role::Operator])),
+        ("administrator", identity("x", IdentityKind::User, &[Role::Administrator])),
+        ("workload+operator", identity("x", IdentityKind::Workload, &[Role::Operator])),
+        ("account+auditor", identity("x", IdentityKind::ServiceAccount, &[Role::Auditor])),
+        ("pep", pep("x")),
+        ("agent+all", identity("x", IdentityKind::Agent, &Role::ALL)),
+    ];
+    let mut table = format!("{:<30}", "operation");
+    for (name, _) in &columns {
+        table.push_str(&format!(" {name:<17}"));
+    }
+    for operation in Operation::ALL {
+        table = format!("{}\n{:<30}", table.trim_end(), operation.as_str());
+        for (_, identity) in &columns {
+            let answer = if administration.permits(identity, *operation) { "yes" } else { "-" };
+            table.push_str(&format!(" {answer:<17}"));
+        }
+    }
+    compare("tests/access_matrix.txt", &format!("{}\n", table.trim_end()));
+}
+
+#[test]
+fn description_and_operations_name_the_same() {
+    let described: BTreeSet<String> = described().into_iter().map(|(id, ..)| id).collect();
+    let operations = Operation::ALL.iter().map(|operation| operation.as_str());
+    let ours: BTreeSet<String> =
+        operations.filter(|word| !INNER.contains(word)).chain(PUBLIC).map(str::to_owned).collect();
+    assert_eq!(described, ours);
+}
+
+/// The path with something in place of its parameters.
+fn filled(path: &str) -> String {
+    let segment = |segment: &str| match segment {
+        "{id}" | "{identity}" | "{token}" => "x".to_owned(),
+        other => other.to_owned(),
+    };
+    path.split('/').map(segment).collect::<Vec<_>>().join("/")
+}
+
+#[tokio::test]
+async fn every_operation_refuses_the_unauthenticated_and_the_unauthorized() {
+    let fixture = Fixture::new().await;
+    for (id, method, path) in described() {
+        let path = filled(&path);
+        let body = json!({});
+        let body = (method != Method::GET).then_some(&body);
+        let without = fixture.request("", method.clone(), &path, body);
+        let mut wrong = fixture.request("", method.clone(), &path, body);
+        let token = format!("Bearer {}", safeconduct_api::new_token_text().unwrap());
+        wrong.headers_mut().insert("authorization", token.parse().unwrap());
+        if PUBLIC.contains(&&*id) {
+            assert_eq!(fixture.send(without).await.status, StatusCode::OK, "{id}");
+            continue;
+        }
+        for request in [without, wrong] {
+            let answer = fixture.send(request).await;
+            assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{id}");
+            assert!(!answer.header("www-authenticate").is_empty(), "{id}");
+        }
+        let unauthorized = fixture.send(fixture.request(NOBODY, method.clone(), &path, body)).await;
+        let expected =
+            if EVERYONES.contains(&&*id) { StatusCode::OK } else { StatusCode::FORBIDDEN };
+        assert_eq!(unauthorized.status, expected, "{id}");
+        let agent = fixture.send(fixture.request(AGENT, method, &path, body)).await;
+        assert_eq!(agent.status, expected, "{id}: an agent with every role");
+    }
+}
+
+#[tokio::test]
+async fn an_operator_cannot_become_an_administrator() {
+    let fixture = Fixture::new().await;
+    let user = |id: &str, roles: Json| json!({"id": id, "kind": "user", "roles": roles});
+    let put = |id: &str, body: Json| {
+        fixture.request(OPERATOR, Method::PUT, &format!("/v1/identities/{id}"), Some(&body))
+    };
+    let plain = fixture.send(put("newcomer", user("newcomer", json!([])))).await;
+    assert_eq!(plain.status, StatusCode::NO_CONTENT);
+    let raised = fixture.send(put("newcomer", user("newcomer", json!(["auditor"])))).await;
+    assert_eq!(raised.status, StatusCode::FORBIDDEN);
+    let himself = fixture.send(put(OPERATOR, user(OPERATOR, json!(["administrator"])))).await;
+    assert_eq!(himself.status, StatusCode::FORBIDDEN);
+    // Taking a role away is a change of one who holds it.
+    let lowered = fixture.send(put(ADMINISTRATOR, user(ADMINISTRATOR, json!([])))).await;
+    assert_eq!(lowered.status, StatusCode::FORBIDDEN);
+    for who in [ADMINISTRATOR, AUDITOR, OPERATOR] {
+        let token = fixture.post(OPERATOR, "/v1/tokens", &json!({"identity": who})).await;
+        assert_eq!(token.status, StatusCode::FORBIDDEN, "{who}");
+    }
+    let token = fixture.post(OPERATOR, "/v1/tokens", &json!({"identity": PEP})).await;
+    assert_eq!(token.status, StatusCode::CREATED);
+    let token = fixture.post(ADMINISTRATOR, "/v1/tokens", &json!({"identity": AUDITOR})).await;
+    assert_eq!(token.status, StatusCode::CREATED);
+}
