@@ -3,11 +3,7 @@
 //!
 //! `permit_all LISTEN NAME URL` or `permit_all LISTEN NAME -- COMMAND ARGS…`
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "whoever starts it reads what went wrong"
-)]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "whoever starts it reads what went wrong")]
 
 #[path = "../tests/support/mod.rs"]
 mod support;
@@ -20,15 +16,10 @@ use http::header::AUTHORIZATION;
 use safeconduct_gateway::{Limits, list_tools};
 
 #[tokio::main]
-#[expect(
-    clippy::print_stdout,
-    reason = "it tells whoever started it where it listens"
-)]
+#[expect(clippy::print_stdout, reason = "it tells whoever started it where it listens")]
 async fn main() {
     let filter = tracing_subscriber::EnvFilter::from_default_env();
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     log.init();
     let args: Vec<String> = std::env::args().skip(1).collect();
     let all: Vec<&str> = args.iter().map(String::as_str).collect();
@@ -42,27 +33,18 @@ async fn main() {
     let point = support::point(&upstream.name, &tools, support::PERMIT_ALL).await;
     let path = format!("/mcp/{}", upstream.name);
     let gateway = point.gateway(upstream, limits);
-    let router = gateway
-        .router()
-        .layer(from_fn(|mut request: Request, next: Next| async {
-            let headers = request.headers_mut();
-            if !headers.contains_key(AUTHORIZATION) {
-                let bearer = HeaderValue::try_from(format!("Bearer {}", support::TOKEN)).unwrap();
-                headers.insert(AUTHORIZATION, bearer);
-            }
-            next.run(request).await
-        }));
+    let router = gateway.router().layer(from_fn(|mut request: Request, next: Next| async {
+        let headers = request.headers_mut();
+        if !headers.contains_key(AUTHORIZATION) {
+            let bearer = HeaderValue::try_from(format!("Bearer {}", support::TOKEN)).unwrap();
+            headers.insert(AUTHORIZATION, bearer);
+        }
+        next.run(request).await
+    }));
     let listener = tokio::net::TcpListener::bind(listen).await.unwrap();
-    println!(
-        "http://{}{path} with {} tools",
-        listener.local_addr().unwrap(),
-        tools.len()
-    );
+    println!("http://{}{path} with {} tools", listener.local_addr().unwrap(), tools.len());
     let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
     let stop = async { drop(tokio::signal::ctrl_c().await) };
-    axum::serve(listener, router)
-        .with_graceful_shutdown(stop)
-        .await
-        .unwrap();
+    axum::serve(listener, router).with_graceful_shutdown(stop).await.unwrap();
     gateway.shutdown().await;
 }

@@ -20,13 +20,9 @@ pub struct Question {
 /// to the upstream that nobody has decided on, so it is refused.
 const fn members(method: &str) -> &'static [&'static str] {
     match method.as_bytes() {
-        b"tools/call" | b"prompts/get" => &[
-            "name",
-            "arguments",
-            "_meta",
-            "inputResponses",
-            "requestState",
-        ],
+        b"tools/call" | b"prompts/get" => {
+            &["name", "arguments", "_meta", "inputResponses", "requestState"]
+        }
         b"resources/read" => &["uri", "_meta", "inputResponses", "requestState"],
         b"resources/subscribe" => &["uri", "_meta"],
         b"completion/complete" => &["ref", "argument", "context", "_meta"],
@@ -60,10 +56,9 @@ pub fn question(
         return Err(invalid("`task` is not supported here: call without it"));
     }
     let known = members(method);
-    let unknown = params.as_object().and_then(|all| {
-        all.keys()
-            .find(|name| !known.is_empty() && !known.contains(&&***name))
-    });
+    let unknown = params
+        .as_object()
+        .and_then(|all| all.keys().find(|name| !known.is_empty() && !known.contains(&&***name)));
     if let Some(unknown) = unknown {
         return Err(invalid(format!("`{method}` has no parameter `{unknown}`")));
     }
@@ -72,9 +67,7 @@ pub fn question(
         value.ok_or_else(|| invalid(format!("`{method}` needs a text `{name}`")))
     };
     let pick = |names: &[&'static str]| {
-        let found = names
-            .iter()
-            .filter_map(|name| Some((*name, params.member(name)?.clone())));
+        let found = names.iter().filter_map(|name| Some((*name, params.member(name)?.clone())));
         Value::object(found)
     };
     let (action, input, what) = match method {
@@ -87,11 +80,7 @@ pub fn question(
             arguments(params)?;
             let name = text("name")?;
             let input = pick(&["name", "arguments"]);
-            (
-                method_action(server, method),
-                input,
-                format!("prompt `{name}`"),
-            )
+            (method_action(server, method), input, format!("prompt `{name}`"))
         }
         "resources/read" | "resources/subscribe" => {
             let what = format!("`{method}` of `{}`", text("uri")?);
@@ -99,11 +88,7 @@ pub fn question(
         }
         "logging/setLevel" => {
             text("level")?;
-            (
-                method_action(server, method),
-                pick(&["level"]),
-                "the log level".into(),
-            )
+            (method_action(server, method), pick(&["level"]), "the log level".into())
         }
         "completion/complete" => {
             let input = pick(&["ref", "argument", "context"]);
@@ -116,11 +101,7 @@ pub fn question(
         }
     };
     match action {
-        Some(action) => Ok(Question {
-            action,
-            input,
-            what,
-        }),
+        Some(action) => Ok(Question { action, input, what }),
         None => Err(invalid("the name is too long or holds control characters")),
     }
 }
@@ -154,25 +135,10 @@ mod tests {
     #[test]
     fn each_method_has_its_action_and_input() {
         for (method, params, action, input) in [
-            (
-                "tools/call",
-                r#"{"name":"t","arguments":{"a":1},"_meta":{}}"#,
-                "s.t",
-                r#"{"a":1}"#,
-            ),
+            ("tools/call", r#"{"name":"t","arguments":{"a":1},"_meta":{}}"#, "s.t", r#"{"a":1}"#),
             ("tools/call", r#"{"name":"t"}"#, "s.t", "{}"),
-            (
-                "tools/call",
-                r#"{"name":"t","inputResponses":{},"requestState":"x"}"#,
-                "s.t",
-                "{}",
-            ),
-            (
-                "resources/read",
-                r#"{"uri":"u:x"}"#,
-                "s/resources/read",
-                r#"{"uri":"u:x"}"#,
-            ),
+            ("tools/call", r#"{"name":"t","inputResponses":{},"requestState":"x"}"#, "s.t", "{}"),
+            ("resources/read", r#"{"uri":"u:x"}"#, "s/resources/read", r#"{"uri":"u:x"}"#),
             (
                 "prompts/get",
                 r#"{"name":"p","arguments":{"x":"y"}}"#,
@@ -192,11 +158,7 @@ mod tests {
                 r#"{"maxTokens":5,"messages":[]}"#,
             ),
         ] {
-            assert_eq!(
-                asked(method, params),
-                Ok((action.into(), input.into())),
-                "{params}"
-            );
+            assert_eq!(asked(method, params), Ok((action.into(), input.into())), "{params}");
         }
     }
 

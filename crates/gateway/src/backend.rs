@@ -91,10 +91,7 @@ impl Backend {
             return Err(OpenError::NotModern);
         }
         match self.shared.live().await {
-            Ok(live) => Ok(Ready {
-                connection: Arc::clone(&self.shared),
-                live,
-            }),
+            Ok(live) => Ok(Ready { connection: Arc::clone(&self.shared), live }),
             Err(OpenError::NotModern) => {
                 self.not_modern.store(true, Ordering::Relaxed);
                 Err(OpenError::NotModern)
@@ -167,19 +164,13 @@ impl Backend {
 
     /// What stood in the way when it was last tried.
     pub(crate) fn problem(&self) -> Option<String> {
-        self.problem
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.problem.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// How many conversations are open that no client session holds.
     pub(crate) fn open(&self) -> usize {
         let standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
-        let open = standing
-            .values()
-            .filter(|standing| standing.connection.is_open())
-            .count();
+        let open = standing.values().filter(|standing| standing.connection.is_open()).count();
         open + usize::from(self.shared.is_open())
     }
 
@@ -196,9 +187,7 @@ impl Backend {
     pub(crate) fn close(&self) {
         self.shared.close();
         let mut standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
-        standing
-            .drain()
-            .for_each(|(_, standing)| standing.connection.close());
+        standing.drain().for_each(|(_, standing)| standing.connection.close());
     }
 }
 
@@ -206,10 +195,7 @@ impl Backend {
 /// nothing.
 pub(crate) fn own_initialize() -> Value {
     Value::object([
-        (
-            "protocolVersion",
-            Value::from(Revision::LATEST_LEGACY.as_str()),
-        ),
+        ("protocolVersion", Value::from(Revision::LATEST_LEGACY.as_str())),
         ("capabilities", edit::empty()),
         ("clientInfo", translate::gateway_info()),
     ])
@@ -254,10 +240,7 @@ impl Inbound for StandingInbound {
                     };
                     if let Ok(live) = connection.live().await {
                         // A server that is gone needs no answer.
-                        let _ = live
-                            .link
-                            .send(response_bytes(Some(&request.id), &answer))
-                            .await;
+                        let _ = live.link.send(response_bytes(Some(&request.id), &answer)).await;
                     }
                 });
             }
@@ -272,12 +255,7 @@ fn forward(
     revision: Revision,
 ) {
     use crate::methods::{Direction, Form, Rule, classify};
-    let rule = classify(
-        Direction::ToClient,
-        Form::Notification,
-        revision,
-        &notification.method,
-    );
+    let rule = classify(Direction::ToClient, Form::Notification, revision, &notification.method);
     let (Some(related), false) = (related, matches!(rule, Rule::Refused(_))) else {
         return;
     };

@@ -46,12 +46,7 @@ pub enum Transport {
 impl fmt::Debug for Transport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Stdio {
-                command,
-                args,
-                env,
-                cwd,
-            } => f
+            Self::Stdio { command, args, env, cwd } => f
                 .debug_struct("Stdio")
                 .field("command", command)
                 .field("args", &args.len())
@@ -94,6 +89,8 @@ pub struct Limits {
     pub idle: Duration,
     /// Most requests of one client session at a time. Default 256.
     pub in_flight: usize,
+    /// Most requests of all clients at a time. Default 4096.
+    pub calls: usize,
     /// How old a tool listing may be when a call rests on it. Default 60 seconds.
     pub listing_age: Duration,
     /// How often a long stream is checked against revocation, and kept alive. Default 15 seconds.
@@ -115,6 +112,7 @@ impl Default for Limits {
             connections: 256,
             idle: Duration::from_secs(1800),
             in_flight: 256,
+            calls: 4096,
             listing_age: Duration::from_secs(60),
             stream_check: Duration::from_secs(15),
         }

@@ -32,10 +32,7 @@ pub fn lapsed(revision: Revision, method: &str, what: &str, lapsed: Lapsed, id: 
     let told = Value::object([
         ("decision_id", Value::from(id)),
         ("decision", Value::from("deny")),
-        (
-            "reasons",
-            Value::from(vec![Value::object([("code", Value::from("lapsed"))])]),
-        ),
+        ("reasons", Value::from(vec![Value::object([("code", Value::from("lapsed"))])])),
     ]);
     if method == "tools/call" {
         tool_error(revision, &text, told)
@@ -46,10 +43,8 @@ pub fn lapsed(revision: Revision, method: &str, what: &str, lapsed: Lapsed, id: 
 
 fn tool_error(revision: Revision, text: &str, told: Value) -> Answer {
     let block = Value::object([("type", Value::from("text")), ("text", Value::from(text))]);
-    let mut result = Value::object([
-        ("content", Value::from(vec![block])),
-        ("isError", Value::from(true)),
-    ]);
+    let mut result =
+        Value::object([("content", Value::from(vec![block])), ("isError", Value::from(true))]);
     edit::set_meta(&mut result, META_DECISION, told);
     if revision.era() == Era::Modern {
         edit::set(&mut result, "resultType", "complete");
@@ -76,10 +71,7 @@ fn machine_readable(refusal: &Refusal) -> Value {
         }
         told
     });
-    let id = refusal
-        .decision
-        .as_ref()
-        .map_or(Value::Null, |id| Value::from(id.as_str()));
+    let id = refusal.decision.as_ref().map_or(Value::Null, |id| Value::from(id.as_str()));
     Value::object([
         ("decision_id", id),
         ("decision", Value::from("deny")),

@@ -15,7 +15,7 @@ use crate::authority::Authority;
 use crate::backend::{Backend, own_initialize};
 use crate::config::{GatewayConfig, Limits, UpstreamConfig};
 use crate::front::guard::Allowed;
-use crate::message::{Answer, Fault, METHOD_NOT_FOUND, Message, response_bytes};
+use crate::message::{Answer, Fault, INTERNAL_ERROR, METHOD_NOT_FOUND, Message, response_bytes};
 use crate::related::Related;
 use crate::session::ClientSession;
 use crate::upstream::{Connection, Greeting, Inbound, ListError, OpenError, Wiring};
@@ -39,9 +39,7 @@ pub struct Gateway<A: Authority> {
 
 impl<A: Authority> Clone for Gateway<A> {
     fn clone(&self) -> Self {
-        Self {
-            inner: Arc::clone(&self.inner),
-        }
+        Self { inner: Arc::clone(&self.inner) }
     }
 }
 
@@ -134,11 +132,7 @@ impl<A: Authority> Gateway<A> {
         }
         let limits = Arc::clone(&self.inner.limits);
         let backend = Backend::new(config, limits, self.inner.wiring.clone())?;
-        let mut backends = self
-            .inner
-            .backends
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut backends = self.inner.backends.write().unwrap_or_else(PoisonError::into_inner);
         if backends.contains_key(&name) {
             return Err(AddError::Taken(name));
         }
@@ -149,27 +143,18 @@ impl<A: Authority> Gateway<A> {
     /// Lets an upstream go, with everything that is open towards it. Returns whether there was
     /// one.
     pub fn remove_upstream(&self, name: &ServerName) -> bool {
-        let mut backends = self
-            .inner
-            .backends
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut backends = self.inner.backends.write().unwrap_or_else(PoisonError::into_inner);
         let Some(backend) = backends.remove(name) else {
             return false;
         };
         backend.close();
-        self.inner
-            .end_sessions(|session| session.backend.config.name == *name);
+        self.inner.end_sessions(|session| session.backend.config.name == *name);
         true
     }
 
     /// How each upstream is doing, by name.
     pub fn upstreams(&self) -> Vec<UpstreamStatus> {
-        let backends = self
-            .inner
-            .backends
-            .read()
-            .unwrap_or_else(PoisonError::into_inner);
+        let backends = self.inner.backends.read().unwrap_or_else(PoisonError::into_inner);
         let sessions = self.inner.sessions();
         let status = backends.values().map(|backend| UpstreamStatus {
             name: backend.config.name.clone(),
@@ -194,20 +179,11 @@ impl<A: Authority> Gateway<A> {
     pub async fn shutdown(&self) {
         self.inner.closed.cancel();
         self.inner.calls.close();
-        if tokio::time::timeout(LAST_CALLS, self.inner.calls.wait())
-            .await
-            .is_err()
-        {
+        if tokio::time::timeout(LAST_CALLS, self.inner.calls.wait()).await.is_err() {
             tracing::warn!(calls = self.inner.calls.len(), "calls are given up");
         }
         self.inner.end_sessions(|_| true);
-        let backends = self
-            .inner
-            .backends
-            .read()
-            .unwrap_or_else(PoisonError::into_inner);
-        backends.values().for_each(|backend| backend.close());
-        drop(backends);
+        self.inner.close_backends();
         let tasks = &self.inner.wiring.tasks;
         tasks.close();
         if tokio::time::timeout(SHUTDOWN, tasks.wait()).await.is_err() {
@@ -259,6 +235,16 @@ impl<A: Authority> Inner<A> {
         Ok((id, result))
     }
 
+    /// Whether one more request can be taken.
+    pub(crate) fn admits(&self) -> Result<(), Fault> {
+        match self.calls.len() < self.limits.calls && !self.calls.is_closed() {
+            true => Ok(()),
+            false => {
+                Err(Fault::new(INTERNAL_ERROR, "too many calls are under way; try again later"))
+            }
+        }
+    }
+
     pub(crate) fn session(&self, id: &str) -> Option<Arc<ClientSession<A>>> {
         self.sessions().get(id).map(Arc::clone)
     }
@@ -299,13 +285,16 @@ impl<A: Authority> Inner<A> {
         true
     }
 
+    fn close_backends(&self) {
+        let backends = self.backends.read().unwrap_or_else(PoisonError::into_inner);
+        backends.values().for_each(|backend| backend.close());
+    }
+
     fn close_idle(&self) {
         let idle = self.limits.idle;
         self.end_sessions(|session| session.quiet().is_some_and(|quiet| quiet > idle));
         let backends = self.backends.read().unwrap_or_else(PoisonError::into_inner);
-        backends
-            .values()
-            .for_each(|backend| backend.close_idle(idle));
+        backends.values().for_each(|backend| backend.close_idle(idle));
     }
 
     /// Reports an outcome. Its record is queued before this returns, so that the session knows of
@@ -374,10 +363,7 @@ pub async fn list_tools(
     let _ = tokio::time::timeout(SHUTDOWN, wiring.tasks.wait()).await;
     tracing::debug!(server = %config.name, took = ?begun.elapsed(), "tools listed");
     let pages = pages.map_err(|error: ListError| ListToolsError::List(error.to_string()))?;
-    let tools = pages
-        .iter()
-        .filter_map(|page| page.member("tools")?.as_array())
-        .flatten();
+    let tools = pages.iter().filter_map(|page| page.member("tools")?.as_array()).flatten();
     Ok(tools.cloned().collect())
 }
 

@@ -40,12 +40,7 @@ pub const META_SERVER: &str = "io.modelcontextprotocol/serverInfo";
 
 /// The revisions that the gateway speaks for every upstream, newest first.
 pub fn supported() -> Value {
-    Revision::ALL
-        .iter()
-        .rev()
-        .map(|r| Value::from(r.as_str()))
-        .collect::<Vec<_>>()
-        .into()
+    Revision::ALL.iter().rev().map(|r| Value::from(r.as_str())).collect::<Vec<_>>().into()
 }
 
 /// The refusal of a revision that is not spoken here.
@@ -63,11 +58,7 @@ pub fn mirrored_name<'a>(method: &str, params: Option<&'a Value>) -> Option<Opti
         "resources/read" => "uri",
         _ => return None,
     };
-    Some(
-        params
-            .and_then(|params| params.member(member))
-            .and_then(Value::as_str),
-    )
+    Some(params.and_then(|params| params.member(member)).and_then(Value::as_str))
 }
 
 /// Checks the standard headers of a 2026-07-28 request against its body.
@@ -109,10 +100,7 @@ pub fn check_params(headers: &HeaderMap, schema: &Value, arguments: &Value) -> R
             _ => false,
         };
         if !same {
-            return Err(mismatch(
-                mirrored.header.as_str(),
-                wanted.as_deref().unwrap_or("absent"),
-            ));
+            return Err(mismatch(mirrored.header.as_str(), wanted.as_deref().unwrap_or("absent")));
         }
     }
     Ok(())
@@ -121,11 +109,7 @@ pub fn check_params(headers: &HeaderMap, schema: &Value, arguments: &Value) -> R
 /// The headers that mirror a call, for an upstream that speaks 2026-07-28.
 pub fn mirror(method: &str, params: Option<&Value>, schema: Option<&Value>) -> HeaderMap {
     let mut headers = HeaderMap::new();
-    headers.extend(
-        HeaderValue::from_str(method)
-            .ok()
-            .map(|value| (METHOD, value)),
-    );
+    headers.extend(HeaderValue::from_str(method).ok().map(|value| (METHOD, value)));
     if let Some(Some(name)) = mirrored_name(method, params) {
         headers.extend(encode(name).map(|value| (NAME, value)));
     }
@@ -148,10 +132,7 @@ pub struct Mirrored {
 
 impl Mirrored {
     fn value(&self, arguments: &Value) -> Option<String> {
-        let value = self
-            .path
-            .iter()
-            .try_fold(arguments, |value, name| value.member(name))?;
+        let value = self.path.iter().try_fold(arguments, |value, name| value.member(name))?;
         match value {
             Value::String(text) => Some(text.to_string()),
             Value::Integer(n) => Some(n.to_string()),
@@ -174,10 +155,7 @@ pub fn annotations(schema: &Value) -> Result<Vec<Mirrored>, String> {
     let mut found = Vec::new();
     walk(schema, &mut Vec::new(), Reach::Root, &mut found)?;
     let mut seen = std::collections::BTreeSet::new();
-    match found
-        .iter()
-        .find(|mirrored| !seen.insert(mirrored.header.as_str().to_owned()))
-    {
+    match found.iter().find(|mirrored| !seen.insert(mirrored.header.as_str().to_owned())) {
         Some(twice) => Err(format!("`{}` is used twice", twice.header)),
         None => Ok(found),
     }
@@ -201,9 +179,7 @@ fn walk(
         return Err("the schema is nested too deeply".into());
     }
     if let Value::Array(items) = schema {
-        return items
-            .iter()
-            .try_for_each(|item| walk(item, path, Reach::Elsewhere, found));
+        return items.iter().try_for_each(|item| walk(item, path, Reach::Elsewhere, found));
     }
     let Some(members) = schema.as_object() else {
         return Ok(());
@@ -216,11 +192,7 @@ fn walk(
             // Values of these are instances, not schemas.
             ("const" | "enum" | "default" | "examples" | "x-mcp-header", _) => {}
             ("properties", Value::Object(properties)) => {
-                let next = if reach == Reach::Elsewhere {
-                    reach
-                } else {
-                    Reach::Property
-                };
+                let next = if reach == Reach::Elsewhere { reach } else { Reach::Property };
                 for (name, property) in properties {
                     path.push(name.to_string());
                     walk(property, path, next, found)?;
@@ -260,17 +232,11 @@ fn annotated(
     let name = name.ok_or("`x-mcp-header` must be a text that is not empty")?;
     let ty = ty.and_then(Value::as_str).unwrap_or_default();
     if !["string", "integer", "boolean"].contains(&ty) {
-        return Err(format!(
-            "`x-mcp-header` `{name}` needs type string, integer or boolean"
-        ));
+        return Err(format!("`x-mcp-header` `{name}` needs type string, integer or boolean"));
     }
     let header = HeaderName::try_from(format!("mcp-param-{name}"))
         .map_err(|_| format!("`x-mcp-header` {name:?} is no header name"))?;
-    Ok(Mirrored {
-        header,
-        path: path.to_vec(),
-        integer: ty == "integer",
-    })
+    Ok(Mirrored { header, path: path.to_vec(), integer: ty == "integer" })
 }
 
 /// The one value of a header; none where it is absent.
@@ -311,10 +277,7 @@ const CLOSE: &str = "?=";
 
 /// What a header value stands for: itself, or what its Base64 form holds.
 fn decode(value: &str) -> Option<String> {
-    match value
-        .strip_prefix(OPEN)
-        .and_then(|rest| rest.strip_suffix(CLOSE))
-    {
+    match value.strip_prefix(OPEN).and_then(|rest| rest.strip_suffix(CLOSE)) {
         Some(encoded) => String::from_utf8(STANDARD.decode(encoded).ok()?).ok(),
         None => Some(value.to_owned()),
     }
@@ -355,33 +318,12 @@ mod tests {
     fn headers_must_say_what_the_body_says() {
         let params = value(r#"{"name":"get weather","arguments":{}}"#);
         for (pairs, fits) in [
-            (
-                &[("mcp-method", "tools/call"), ("mcp-name", "get weather")][..],
-                true,
-            ),
-            (
-                &[
-                    ("mcp-method", "tools/call"),
-                    ("mcp-name", "=?base64?Z2V0IHdlYXRoZXI=?="),
-                ],
-                true,
-            ),
-            (
-                &[("mcp-method", "tools/list"), ("mcp-name", "get weather")],
-                false,
-            ),
-            (
-                &[("mcp-method", "tools/call"), ("mcp-name", "other")],
-                false,
-            ),
-            (
-                &[("mcp-method", "tools/call"), ("mcp-name", "=?base64?!!?=")],
-                false,
-            ),
-            (
-                &[("mcp-method", "tools/call"), ("mcp-name", "Get weather")],
-                false,
-            ),
+            (&[("mcp-method", "tools/call"), ("mcp-name", "get weather")][..], true),
+            (&[("mcp-method", "tools/call"), ("mcp-name", "=?base64?Z2V0IHdlYXRoZXI=?=")], true),
+            (&[("mcp-method", "tools/list"), ("mcp-name", "get weather")], false),
+            (&[("mcp-method", "tools/call"), ("mcp-name", "other")], false),
+            (&[("mcp-method", "tools/call"), ("mcp-name", "=?base64?!!?=")], false),
+            (&[("mcp-method", "tools/call"), ("mcp-name", "Get weather")], false),
             (&[("mcp-method", "tools/call")], false),
             (&[("mcp-name", "get weather")], false),
             (
@@ -410,29 +352,11 @@ mod tests {
         let arguments = value(r#"{"region":"eu","n":42,"in":{"b":true},"q":"x"}"#);
         for (pairs, fits) in [
             (
-                &[
-                    ("mcp-param-region", "eu"),
-                    ("mcp-param-n", "42"),
-                    ("mcp-param-b", "true"),
-                ][..],
+                &[("mcp-param-region", "eu"), ("mcp-param-n", "42"), ("mcp-param-b", "true")][..],
                 true,
             ),
-            (
-                &[
-                    ("mcp-param-region", "eu"),
-                    ("mcp-param-n", "42.0"),
-                    ("mcp-param-b", "true"),
-                ],
-                true,
-            ),
-            (
-                &[
-                    ("mcp-param-region", "us"),
-                    ("mcp-param-n", "42"),
-                    ("mcp-param-b", "true"),
-                ],
-                false,
-            ),
+            (&[("mcp-param-region", "eu"), ("mcp-param-n", "42.0"), ("mcp-param-b", "true")], true),
+            (&[("mcp-param-region", "us"), ("mcp-param-n", "42"), ("mcp-param-b", "true")], false),
             (&[("mcp-param-region", "eu"), ("mcp-param-n", "42")], false),
         ] {
             assert_eq!(

@@ -110,19 +110,10 @@ mod tests {
     #[test]
     fn the_outermost_id_is_found() {
         for (text, id) in [
-            (
-                r#"{"jsonrpc":"2.0","id":7,"result":{}}"#,
-                Some(Id::Integer(7)),
-            ),
-            (
-                r#"{"result":{"id":1,"x":["id",{"id":2}]},"id": -3 }"#,
-                Some(Id::Integer(-3)),
-            ),
+            (r#"{"jsonrpc":"2.0","id":7,"result":{}}"#, Some(Id::Integer(7))),
+            (r#"{"result":{"id":1,"x":["id",{"id":2}]},"id": -3 }"#, Some(Id::Integer(-3))),
             (r#"{"a":"id","id":"q","b":":"}"#, Some(Id::Text("q".into()))),
-            (
-                r#"{"id":7,"result":{"text":"\"},\"id\":8"#,
-                Some(Id::Integer(7)),
-            ),
+            (r#"{"id":7,"result":{"text":"\"},\"id\":8"#, Some(Id::Integer(7))),
             (r#"{"id":12"#, Some(Id::Integer(12))),
             (r#"{"id":1.5}"#, None),
             (r#"[{"id":1}]"#, None),

@@ -48,8 +48,7 @@ pub(crate) fn filter(
         }
         None => items.retain(|tool| {
             let name = tool.member("name").and_then(Value::as_str);
-            name.and_then(|name| tool_action(server, name))
-                .is_some_and(|action| may_see(&action))
+            name.and_then(|name| tool_action(server, name)).is_some_and(|action| may_see(&action))
         }),
     }
 }
@@ -65,10 +64,7 @@ pub(crate) fn drop_badly_annotated(server: &ServerName, result: &mut Value) {
         match headers::annotations(schema) {
             Ok(_) => true,
             Err(problem) => {
-                let name = tool
-                    .member("name")
-                    .and_then(Value::as_str)
-                    .unwrap_or_default();
+                let name = tool.member("name").and_then(Value::as_str).unwrap_or_default();
                 tracing::warn!(%server, tool = name, %problem, "a tool is left out");
                 false
             }
@@ -80,10 +76,7 @@ pub(crate) fn drop_badly_annotated(server: &ServerName, result: &mut Value) {
 /// no pin: whoever reads the list could have read either.
 pub(crate) fn definitions(server: &ServerName, pages: &[Value]) -> Vec<(ActionName, Value)> {
     let mut definitions: BTreeMap<ActionName, Value> = BTreeMap::new();
-    let tools = pages
-        .iter()
-        .filter_map(|page| page.member("tools")?.as_array())
-        .flatten();
+    let tools = pages.iter().filter_map(|page| page.member("tools")?.as_array()).flatten();
     for tool in tools {
         let name = tool.member("name").and_then(Value::as_str);
         let Some(action) = name.and_then(|name| tool_action(server, name)) else {
@@ -94,10 +87,7 @@ pub(crate) fn definitions(server: &ServerName, pages: &[Value]) -> Vec<(ActionNa
                 entry.insert(tool.clone());
             }
             Entry::Occupied(mut entry) if entry.get() != tool => {
-                entry.insert(Value::object([(
-                    "description",
-                    "described in two ways".into(),
-                )]));
+                entry.insert(Value::object([("description", "described in two ways".into())]));
             }
             Entry::Occupied(_) => {}
         }
@@ -107,10 +97,7 @@ pub(crate) fn definitions(server: &ServerName, pages: &[Value]) -> Vec<(ActionNa
 
 /// The cursor of the next page.
 pub(crate) fn next_cursor(result: &Value) -> Option<Value> {
-    result
-        .member("nextCursor")
-        .filter(|cursor| **cursor != Value::Null)
-        .cloned()
+    result.member("nextCursor").filter(|cursor| **cursor != Value::Null).cloned()
 }
 
 #[cfg(test)]
@@ -125,11 +112,7 @@ mod tests {
         let one = page(r#"{"tools":[{"name":"a","description":"good"},{"name":"b"}]}"#);
         let two = page(r#"{"tools":[{"name":"a","description":"evil"},{"name":"b"}]}"#);
         let found = definitions(&server, &[one, two]);
-        let description = |n: usize| {
-            found
-                .get(n)
-                .and_then(|(_, tool)| tool.member("description"))
-        };
+        let description = |n: usize| found.get(n).and_then(|(_, tool)| tool.member("description"));
         assert_eq!(found.len(), 2);
         assert_eq!(description(0), Some(&Value::from("described in two ways")));
         assert_eq!(description(1), None);
@@ -141,17 +124,10 @@ mod tests {
         let mut tools =
             json::parse(br#"{"tools":[{"name":"a"},{"name":"b"},{"name":7},{}],"nextCursor":"n"}"#)
                 .unwrap();
-        filter(&server, List::Tools, &mut tools, |action| {
-            action.as_str() == "s.b"
-        });
-        assert_eq!(
-            json::to_text(&tools),
-            r#"{"nextCursor":"n","tools":[{"name":"b"}]}"#
-        );
+        filter(&server, List::Tools, &mut tools, |action| action.as_str() == "s.b");
+        assert_eq!(json::to_text(&tools), r#"{"nextCursor":"n","tools":[{"name":"b"}]}"#);
         let mut prompts = json::parse(br#"{"prompts":[{"name":"a"}]}"#).unwrap();
-        filter(&server, List::Prompts, &mut prompts, |action| {
-            action.as_str() == "s/prompts/get"
-        });
+        filter(&server, List::Prompts, &mut prompts, |action| action.as_str() == "s/prompts/get");
         assert_eq!(json::to_text(&prompts), r#"{"prompts":[{"name":"a"}]}"#);
         filter(&server, List::Prompts, &mut prompts, |_| false);
         assert_eq!(json::to_text(&prompts), r#"{"prompts":[]}"#);

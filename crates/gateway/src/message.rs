@@ -75,20 +75,13 @@ pub struct Fault {
 impl Fault {
     /// A fault without data.
     pub fn new(code: i64, message: impl Into<Arc<str>>) -> Self {
-        Self {
-            code,
-            message: message.into(),
-            data: None,
-        }
+        Self { code, message: message.into(), data: None }
     }
 
     /// The same fault with data.
     #[must_use]
     pub fn with_data(self, data: Value) -> Self {
-        Self {
-            data: Some(data),
-            ..self
-        }
+        Self { data: Some(data), ..self }
     }
 }
 
@@ -190,18 +183,12 @@ fn from_value(value: Value) -> Result<Message, FramingError> {
         Value::Object(members) => members,
         Value::Array(_) => return Err(FramingError::Batch),
         _ => {
-            return Err(FramingError::Shape {
-                problem: "a message is an object",
-                id: None,
-            });
+            return Err(FramingError::Shape { problem: "a message is an object", id: None });
         }
     };
     let id_value = members.remove("id");
     let id = id_value.as_ref().and_then(Id::of);
-    let shape = |problem| FramingError::Shape {
-        problem,
-        id: id.clone(),
-    };
+    let shape = |problem| FramingError::Shape { problem, id: id.clone() };
     if members.get("jsonrpc").and_then(Value::as_str) != Some("2.0") {
         return Err(shape("`jsonrpc` must be \"2.0\""));
     }
@@ -216,9 +203,9 @@ fn from_value(value: Value) -> Result<Message, FramingError> {
             match (id_value, id.clone()) {
                 (None, _) => Ok(Message::Notification(Notification { method, params })),
                 (Some(_), Some(id)) => Ok(Message::Request(Request { id, method, params })),
-                (Some(_), None) => Err(shape(
-                    "`id` must be a text of at most 256 bytes or an integer",
-                )),
+                (Some(_), None) => {
+                    Err(shape("`id` must be a text of at most 256 bytes or an integer"))
+                }
             }
         }
         (Some(_), None, None) => Err(shape("`method` must be a text")),
@@ -230,9 +217,7 @@ fn from_value(value: Value) -> Result<Message, FramingError> {
         (None, Some(_), None) => Err(shape("`result` must be an object")),
         (None, None, Some(error)) => {
             if !matches!(id_value, None | Some(Value::Null)) && id.is_none() {
-                return Err(shape(
-                    "`id` must be a text of at most 256 bytes or an integer",
-                ));
+                return Err(shape("`id` must be a text of at most 256 bytes or an integer"));
             }
             let fault = fault(error)
                 .ok_or_else(|| shape("`error` must have an integer `code` and a text `message`"))?;
@@ -252,11 +237,7 @@ fn fault(error: Value) -> Option<Fault> {
         Value::String(message) => message,
         _ => return None,
     };
-    Some(Fault {
-        code,
-        message,
-        data: members.remove("data"),
-    })
+    Some(Fault { code, message, data: members.remove("data") })
 }
 
 /// The bytes of a request.
@@ -282,11 +263,7 @@ pub fn response_bytes(id: Option<&Id>, answer: &Answer) -> Vec<u8> {
     }
     match answer {
         Answer::Result(result) => member("result", result, &mut out),
-        Answer::Fault(Fault {
-            code,
-            message,
-            data,
-        }) => {
+        Answer::Fault(Fault { code, message, data }) => {
             out.extend_from_slice(b",\"error\":{\"code\":");
             json::write_integer(*code, &mut out);
             out.extend_from_slice(b",\"message\":");
@@ -334,18 +311,9 @@ mod tests {
     #[test]
     fn what_is_a_message_is_read() {
         for (text, id) in [
-            (
-                r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#,
-                Id::Integer(1),
-            ),
-            (
-                r#"{"jsonrpc":"2.0","id":"a","method":"ping","params":{}}"#,
-                Id::Text("a".into()),
-            ),
-            (
-                r#"{"jsonrpc":"2.0","id":-7,"method":"x","extra":1}"#,
-                Id::Integer(-7),
-            ),
+            (r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#, Id::Integer(1)),
+            (r#"{"jsonrpc":"2.0","id":"a","method":"ping","params":{}}"#, Id::Text("a".into())),
+            (r#"{"jsonrpc":"2.0","id":-7,"method":"x","extra":1}"#, Id::Integer(-7)),
         ] {
             assert!(
                 matches!(parse(text.as_bytes()), Ok(Message::Request(r)) if r.id == id),
@@ -367,61 +335,25 @@ mod tests {
         for (text, code) in [
             ("", PARSE_ERROR),
             ("{", PARSE_ERROR),
-            (
-                r#"{"jsonrpc":"2.0","id":1,"id":2,"method":"x"}"#,
-                PARSE_ERROR,
-            ),
-            (
-                r#"{"jsonrpc":"2.0","id":1,"method":"x","m\u0065thod":"y"}"#,
-                PARSE_ERROR,
-            ),
-            (
-                r#"[{"jsonrpc":"2.0","id":1,"method":"ping"}]"#,
-                INVALID_REQUEST,
-            ),
+            (r#"{"jsonrpc":"2.0","id":1,"id":2,"method":"x"}"#, PARSE_ERROR),
+            (r#"{"jsonrpc":"2.0","id":1,"method":"x","m\u0065thod":"y"}"#, PARSE_ERROR),
+            (r#"[{"jsonrpc":"2.0","id":1,"method":"ping"}]"#, INVALID_REQUEST),
             ("1", INVALID_REQUEST),
             (r#"{"id":1,"method":"x"}"#, INVALID_REQUEST),
             (r#"{"jsonrpc":"1.0","id":1,"method":"x"}"#, INVALID_REQUEST),
-            (
-                r#"{"jsonrpc":"2.0","id":1.5,"method":"x"}"#,
-                INVALID_REQUEST,
-            ),
-            (
-                r#"{"jsonrpc":"2.0","id":1.0,"method":"x"}"#,
-                INVALID_REQUEST,
-            ),
-            (
-                r#"{"jsonrpc":"2.0","id":1e3,"method":"x"}"#,
-                INVALID_REQUEST,
-            ),
-            (
-                r#"{"jsonrpc":"2.0","id":18446744073709551615,"method":"x"}"#,
-                INVALID_REQUEST,
-            ),
-            (
-                r#"{"jsonrpc":"2.0","id":null,"method":"x"}"#,
-                INVALID_REQUEST,
-            ),
+            (r#"{"jsonrpc":"2.0","id":1.5,"method":"x"}"#, INVALID_REQUEST),
+            (r#"{"jsonrpc":"2.0","id":1.0,"method":"x"}"#, INVALID_REQUEST),
+            (r#"{"jsonrpc":"2.0","id":1e3,"method":"x"}"#, INVALID_REQUEST),
+            (r#"{"jsonrpc":"2.0","id":18446744073709551615,"method":"x"}"#, INVALID_REQUEST),
+            (r#"{"jsonrpc":"2.0","id":null,"method":"x"}"#, INVALID_REQUEST),
             (r#"{"jsonrpc":"2.0","id":{},"method":"x"}"#, INVALID_REQUEST),
             (r#"{"jsonrpc":"2.0","id":1,"method":7}"#, INVALID_REQUEST),
-            (
-                r#"{"jsonrpc":"2.0","id":1,"method":"x","params":[]}"#,
-                INVALID_REQUEST,
-            ),
-            (
-                r#"{"jsonrpc":"2.0","id":1,"method":"x","result":{}}"#,
-                INVALID_REQUEST,
-            ),
-            (
-                r#"{"jsonrpc":"2.0","id":1,"result":{},"error":{}}"#,
-                INVALID_REQUEST,
-            ),
+            (r#"{"jsonrpc":"2.0","id":1,"method":"x","params":[]}"#, INVALID_REQUEST),
+            (r#"{"jsonrpc":"2.0","id":1,"method":"x","result":{}}"#, INVALID_REQUEST),
+            (r#"{"jsonrpc":"2.0","id":1,"result":{},"error":{}}"#, INVALID_REQUEST),
             (r#"{"jsonrpc":"2.0","id":1,"result":1}"#, INVALID_REQUEST),
             (r#"{"jsonrpc":"2.0","result":{}}"#, INVALID_REQUEST),
-            (
-                r#"{"jsonrpc":"2.0","id":1,"error":{"code":1.5,"message":"x"}}"#,
-                INVALID_REQUEST,
-            ),
+            (r#"{"jsonrpc":"2.0","id":1,"error":{"code":1.5,"message":"x"}}"#, INVALID_REQUEST),
             (r#"{"jsonrpc":"2.0","id":1}"#, INVALID_REQUEST),
         ] {
             match parse(text.as_bytes()) {
@@ -435,10 +367,7 @@ mod tests {
             r#"{"a":"#.repeat(100),
             "}".repeat(100)
         );
-        assert_eq!(
-            parse(deep.as_bytes()).map_err(|e| e.code()),
-            Err(PARSE_ERROR)
-        );
+        assert_eq!(parse(deep.as_bytes()).map_err(|e| e.code()), Err(PARSE_ERROR));
     }
 
     #[test]

@@ -88,13 +88,7 @@ const fn row(
     revisions: &'static [Revision],
     rule: Rule,
 ) -> Row {
-    Row {
-        method,
-        direction,
-        form,
-        revisions,
-        rule,
-    }
+    Row { method, direction, form, revisions, rule }
 }
 
 #[rustfmt::skip]
@@ -175,38 +169,14 @@ mod tests {
             (ToServer, Note, R07, "tools/call", Refused(Why::Unknown)),
             (ToClient, Ask, R11, "tools/call", Refused(Why::Unknown)),
             (ToServer, Ask, R11, "completion/complete", Gated),
-            (
-                ToServer,
-                Ask,
-                R07,
-                "resources/subscribe",
-                Refused(Why::OtherRevision),
-            ),
-            (
-                ToServer,
-                Ask,
-                R07,
-                "initialize",
-                Refused(Why::OtherRevision),
-            ),
-            (
-                ToServer,
-                Ask,
-                R06,
-                "server/discover",
-                Refused(Why::OtherRevision),
-            ),
+            (ToServer, Ask, R07, "resources/subscribe", Refused(Why::OtherRevision)),
+            (ToServer, Ask, R07, "initialize", Refused(Why::OtherRevision)),
+            (ToServer, Ask, R06, "server/discover", Refused(Why::OtherRevision)),
             (ToServer, Ask, R11, "tasks/get", TASKS),
             (ToServer, Ask, R11, "tools/Call", Refused(Why::Unknown)),
             (ToServer, Ask, R11, "made/up", Refused(Why::Unknown)),
             (ToClient, Ask, R11, "sampling/createMessage", Gated),
-            (
-                ToClient,
-                Ask,
-                R07,
-                "sampling/createMessage",
-                Refused(Why::OtherRevision),
-            ),
+            (ToClient, Ask, R07, "sampling/createMessage", Refused(Why::OtherRevision)),
             (ToClient, Ask, R06, "elicitation/create", Gated),
             (
                 ToClient,
@@ -216,11 +186,7 @@ mod tests {
                 Refused(Why::OtherRevision),
             ),
         ] {
-            assert_eq!(
-                classify(direction, form, revision, method),
-                rule,
-                "{method} {revision}"
-            );
+            assert_eq!(classify(direction, form, revision, method), rule, "{method} {revision}");
         }
     }
 
@@ -237,12 +203,7 @@ mod tests {
     #[test]
     fn what_must_be_decided_is_gated() {
         let to_server: Vec<_> = gated(ToServer).collect();
-        for method in [
-            "tools/call",
-            "resources/read",
-            "prompts/get",
-            "completion/complete",
-        ] {
+        for method in ["tools/call", "resources/read", "prompts/get", "completion/complete"] {
             assert!(to_server.contains(&method), "{method}");
         }
         let to_client: Vec<_> = gated(ToClient).collect();

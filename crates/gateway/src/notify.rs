@@ -25,10 +25,7 @@ pub(crate) fn for_client(
             edit::set_meta(params, META_SUBSCRIPTION, client_id?.to_value());
         }
     }
-    Some(notification_bytes(
-        &notification.method,
-        notification.params.as_ref(),
-    ))
+    Some(notification_bytes(&notification.method, notification.params.as_ref()))
 }
 
 /// The same for the result that ends a subscription.

@@ -75,10 +75,7 @@ impl Plan {
                 }
                 _ => remove(params, steps),
             };
-            edits.push(Edit {
-                obligation: obligation.clone(),
-                values,
-            });
+            edits.push(Edit { obligation: obligation.clone(), values });
         }
         edits
     }
@@ -87,10 +84,7 @@ impl Plan {
     pub fn edit_result(&self, result: &mut Value) -> Vec<Edit> {
         let mut edits = Vec::new();
         for (obligation, steps) in &self.output {
-            edits.push(Edit {
-                obligation: obligation.clone(),
-                values: redact(result, steps),
-            });
+            edits.push(Edit { obligation: obligation.clone(), values: redact(result, steps) });
         }
         edits
     }
@@ -106,10 +100,7 @@ fn redact(result: &mut Value, steps: &[Step]) -> u64 {
     for name in ["content", "contents"] {
         match edit::member_mut(result, name) {
             Some(Value::Array(items)) => {
-                values += items
-                    .iter_mut()
-                    .map(|item| redact_part(item, steps))
-                    .sum::<u64>();
+                values += items.iter_mut().map(|item| redact_part(item, steps)).sum::<u64>();
                 parts = true;
             }
             Some(single @ Value::Object(_)) => {
@@ -120,12 +111,8 @@ fn redact(result: &mut Value, steps: &[Step]) -> u64 {
         }
     }
     if let Some(Value::Array(messages)) = edit::member_mut(result, "messages") {
-        let contents = messages
-            .iter_mut()
-            .filter_map(|m| edit::member_mut(m, "content"));
-        values += contents
-            .map(|content| redact_part(content, steps))
-            .sum::<u64>();
+        let contents = messages.iter_mut().filter_map(|m| edit::member_mut(m, "content"));
+        values += contents.map(|content| redact_part(content, steps)).sum::<u64>();
         parts = true;
     }
     if parts { values } else { mask(result, steps) }
@@ -137,9 +124,7 @@ fn redact_part(part: &mut Value, steps: &[Step]) -> u64 {
         return redact_part(resource, steps);
     }
     if let Some(text) = edit::member_mut(part, "text") {
-        let parsed = text
-            .as_str()
-            .and_then(|text| json::parse(text.as_bytes()).ok());
+        let parsed = text.as_str().and_then(|text| json::parse(text.as_bytes()).ok());
         // A bare text or number is JSON too, yet no path leads into it.
         if let Some(mut inner @ (Value::Object(_) | Value::Array(_))) = parsed {
             let values = mask(&mut inner, steps);
@@ -206,19 +191,18 @@ fn each(value: &mut Value, steps: &[Step], act: &mut impl FnMut(&mut Value)) -> 
         return 1;
     };
     match (step, value) {
-        (Step::Member(name), Value::Object(members)) => members
-            .get_mut(name.as_str())
-            .map_or(0, |member| each(member, below, act)),
+        (Step::Member(name), Value::Object(members)) => {
+            members.get_mut(name.as_str()).map_or(0, |member| each(member, below, act))
+        }
         (Step::Element(at), Value::Array(items)) => {
             items.get_mut(*at).map_or(0, |item| each(item, below, act))
         }
         (Step::Every, Value::Array(items)) => {
             items.iter_mut().map(|item| each(item, below, act)).sum()
         }
-        (Step::Every, Value::Object(members)) => members
-            .values_mut()
-            .map(|member| each(member, below, act))
-            .sum(),
+        (Step::Every, Value::Object(members)) => {
+            members.values_mut().map(|member| each(member, below, act)).sum()
+        }
         _ => 0,
     }
 }
@@ -259,33 +243,18 @@ mod tests {
     use super::*;
 
     fn plan(obligations: &[&str]) -> Result<Plan, Obligation> {
-        Plan::of(
-            &obligations
-                .iter()
-                .map(|text| Obligation::parse(text))
-                .collect::<Vec<_>>(),
-        )
+        Plan::of(&obligations.iter().map(|text| Obligation::parse(text)).collect::<Vec<_>>())
     }
 
     fn edited(obligation: &str, result: &str) -> (String, u64) {
         let mut value = json::parse(result.as_bytes()).unwrap();
         let edits = plan(&[obligation]).unwrap().edit_result(&mut value);
-        (
-            json::to_text(&value),
-            edits.iter().map(|edit| edit.values).sum(),
-        )
+        (json::to_text(&value), edits.iter().map(|edit| edit.values).sum())
     }
 
     #[test]
     fn what_cannot_be_carried_out_is_not_planned() {
-        for text in [
-            "redact",
-            "redact:ssn",
-            "redact:$",
-            "redact:$.",
-            "redact:$[x]",
-            "notify:$.a",
-        ] {
+        for text in ["redact", "redact:ssn", "redact:$", "redact:$.", "redact:$[x]", "notify:$.a"] {
             assert!(plan(&[text]).is_err(), "{text}");
         }
         assert!(plan(&["redact:$.a['b c'][0][*].*", "redact_input:$.x"]).is_ok());
@@ -316,10 +285,7 @@ mod tests {
             let (text, values) = edited("redact:$.ssn", &format!(r#"{{"content":[{part}]}}"#));
             assert!(!text.contains("1234") && values == 1, "{text}");
         }
-        let (text, _) = edited(
-            "redact:$.ssn",
-            r#"{"contents":[{"uri":"u:","text":"1234"}]}"#,
-        );
+        let (text, _) = edited("redact:$.ssn", r#"{"contents":[{"uri":"u:","text":"1234"}]}"#);
         assert!(!text.contains("1234"));
         let (text, _) = edited(
             "redact:$.ssn",
@@ -331,13 +297,8 @@ mod tests {
     #[test]
     fn an_argument_is_taken_out() {
         let mut params = json::parse(br#"{"name":"t","arguments":{"a":1,"b":{"c":2}}}"#).unwrap();
-        let edits = plan(&["redact_input:$.b.c"])
-            .unwrap()
-            .edit_input("tools/call", &mut params);
-        assert_eq!(
-            json::to_text(&params),
-            r#"{"arguments":{"a":1,"b":{}},"name":"t"}"#
-        );
+        let edits = plan(&["redact_input:$.b.c"]).unwrap().edit_input("tools/call", &mut params);
+        assert_eq!(json::to_text(&params), r#"{"arguments":{"a":1,"b":{}},"name":"t"}"#);
         assert_eq!(edits.first().map(|edit| edit.values), Some(1));
     }
 }

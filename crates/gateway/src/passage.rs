@@ -59,15 +59,7 @@ impl Passage {
     pub(crate) fn permitted(redeemed: Redeemed<Gated>) -> (Self, Gated, RecordId, Vec<Obligation>) {
         let (mut gated, decision, obligations) = redeemed.into_parts();
         let params = gated.params.take();
-        (
-            Self {
-                method: Arc::clone(&gated.method),
-                params,
-            },
-            gated,
-            decision,
-            obligations,
-        )
+        (Self { method: Arc::clone(&gated.method), params }, gated, decision, obligations)
     }
 
     /// A request that needs no decision; `None` where the method needs one, or is not let
@@ -103,10 +95,7 @@ mod tests {
     fn no_gated_method_passes_without_a_permit() {
         for revision in Revision::ALL {
             for method in gated(Direction::ToServer) {
-                assert!(
-                    Passage::ungated(revision, method, None).is_none(),
-                    "{method} {revision}"
-                );
+                assert!(Passage::ungated(revision, method, None).is_none(), "{method} {revision}");
             }
             assert!(Passage::ungated(revision, "made/up", None).is_none());
             assert!(Passage::ungated(revision, "tools/list", None).is_some());

@@ -80,10 +80,7 @@ impl Related {
     }
 
     pub(crate) fn progress(&self) -> Option<Value> {
-        self.progress
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// A sign of life.

@@ -28,20 +28,12 @@ enum Body {
 impl Reply {
     /// A result whose JSON text is there already.
     pub(crate) const fn result(bytes: Vec<u8>) -> Self {
-        Self {
-            body: Body::Result(bytes),
-            status: None,
-            form: Form::Text,
-        }
+        Self { body: Body::Result(bytes), status: None, form: Form::Text }
     }
 
     /// The same reply with the HTTP status and the form that the upstream gave it.
-    pub(crate) fn as_came(self, status: Option<u16>, form: Form) -> Self {
-        Self {
-            status,
-            form,
-            ..self
-        }
+    pub(crate) fn delivered(self, status: Option<u16>, form: Form) -> Self {
+        Self { status, form, ..self }
     }
 
     /// Whether it goes out as a stream of one event.
@@ -73,10 +65,7 @@ impl Reply {
                 METHOD_NOT_FOUND => 404,
                 HEADER_MISMATCH | MISSING_CAPABILITY | UNSUPPORTED_VERSION | PARSE_ERROR
                 | INVALID_REQUEST => 400,
-                _ => self
-                    .status
-                    .filter(|status| matches!(status, 400 | 404))
-                    .unwrap_or(200),
+                _ => self.status.filter(|status| matches!(status, 400 | 404)).unwrap_or(200),
             },
         }
     }
@@ -84,11 +73,7 @@ impl Reply {
 
 impl From<Fault> for Reply {
     fn from(fault: Fault) -> Self {
-        Self {
-            body: Body::Fault(fault),
-            status: None,
-            form: Form::Text,
-        }
+        Self { body: Body::Fault(fault), status: None, form: Form::Text }
     }
 }
 
@@ -103,6 +88,6 @@ impl From<Answer> for Reply {
 
 impl From<Answered> for Reply {
     fn from(answered: Answered) -> Self {
-        Self::from(answered.answer).as_came(answered.status, answered.form)
+        Self::from(answered.answer).delivered(answered.status, answered.form)
     }
 }

@@ -95,9 +95,7 @@ impl<A: Authority> ClientSession<A> {
         });
         let params = handshake(params)?;
         let asked = params.member("protocolVersion").and_then(Value::as_str);
-        let asked = asked
-            .and_then(Revision::parse)
-            .unwrap_or(Revision::LATEST_LEGACY);
+        let asked = asked.and_then(Revision::parse).unwrap_or(Revision::LATEST_LEGACY);
         let inbound = Arc::new(SessionInbound(Arc::downgrade(&session)));
         let ready = match session.backend.for_legacy(params, inbound).await {
             Ok(ready) => ready,
@@ -115,10 +113,7 @@ impl<A: Authority> ClientSession<A> {
             }
             Era::Modern => {
                 let server = session.backend.config.name.as_str();
-                (
-                    asked,
-                    translate::initialize_result(&ready.live.greeted, asked, server),
-                )
+                (asked, translate::initialize_result(&ready.live.greeted, asked, server))
             }
         };
         // Nobody else sees the session before this returns, so both are set here and only here.
@@ -128,19 +123,13 @@ impl<A: Authority> ClientSession<A> {
     }
 
     pub(crate) fn revision(&self) -> Revision {
-        self.revision
-            .get()
-            .copied()
-            .unwrap_or(Revision::LATEST_LEGACY)
+        self.revision.get().copied().unwrap_or(Revision::LATEST_LEGACY)
     }
 
     pub(crate) async fn ready(&self) -> Result<Ready, OpenError> {
         let connection = self.connection.get().ok_or(OpenError::Closed)?;
         let live = connection.live().await?;
-        Ok(Ready {
-            connection: Arc::clone(connection),
-            live,
-        })
+        Ok(Ready { connection: Arc::clone(connection), live })
     }
 
     /// Whether it belongs to that credential.
@@ -155,10 +144,7 @@ impl<A: Authority> ClientSession<A> {
 
     /// How long nothing has happened; `None` while something is under way or listened for.
     pub(crate) fn quiet(&self) -> Option<Duration> {
-        let listening = lock(&self.standing)
-            .outlet
-            .as_ref()
-            .is_some_and(|o| !o.is_closed());
+        let listening = lock(&self.standing).outlet.as_ref().is_some_and(|o| !o.is_closed());
         let busy = listening || !lock(&self.in_flight).is_empty();
         (!busy).then(|| lock(&self.used).elapsed())
     }
@@ -207,12 +193,7 @@ impl<A: Authority> ClientSession<A> {
     pub(crate) async fn notified(&self, notification: Notification) -> Result<(), Fault> {
         self.touch();
         let Notification { method, mut params } = notification;
-        let rule = classify(
-            Direction::ToServer,
-            Form::Notification,
-            self.revision(),
-            &method,
-        );
+        let rule = classify(Direction::ToServer, Form::Notification, self.revision(), &method);
         match (rule, &*method) {
             (Rule::Handled, "notifications/initialized") => {
                 if let Some(connection) = self.connection.get() {
@@ -221,12 +202,9 @@ impl<A: Authority> ClientSession<A> {
                 Ok(())
             }
             (Rule::Handled, _) => {
-                let id = params
-                    .as_ref()
-                    .and_then(|params| params.member("requestId"));
-                let related = id
-                    .and_then(Id::of)
-                    .and_then(|id| lock(&self.in_flight).get(&id).cloned());
+                let id = params.as_ref().and_then(|params| params.member("requestId"));
+                let related =
+                    id.and_then(Id::of).and_then(|id| lock(&self.in_flight).get(&id).cloned());
                 if let Some(related) = related {
                     related.cancelled.cancel();
                 }
@@ -242,25 +220,15 @@ impl<A: Authority> ClientSession<A> {
                 if let Some(params) = params.as_mut() {
                     edit::take(params, "task");
                 }
-                let sent = ready
-                    .live
-                    .link
-                    .send(notification_bytes(&method, params.as_ref()))
-                    .await;
+                let sent = ready.live.link.send(notification_bytes(&method, params.as_ref())).await;
                 if let Err(error) = sent {
                     tracing::debug!(%error, method = &*method, "a notification was not taken");
                 }
                 Ok(())
             }
             _ => {
-                tracing::info!(
-                    method = &*method,
-                    "a notification that nobody knows was dropped"
-                );
-                Err(Fault::new(
-                    METHOD_NOT_FOUND,
-                    format!("notification `{method}` is not known"),
-                ))
+                tracing::info!(method = &*method, "a notification that nobody knows was dropped");
+                Err(Fault::new(METHOD_NOT_FOUND, format!("notification `{method}` is not known")))
             }
         }
     }
@@ -279,28 +247,18 @@ impl<A: Authority> ClientSession<A> {
     /// Puts a message on a stream that its client reads: the request's own, the standing one, or
     /// any other that is open.
     fn put(&self, message: Vec<u8>, related: Option<&Arc<Related>>) -> Result<(), NotTaken> {
-        let own = related
-            .and_then(|related| related.outlet.as_ref())
-            .filter(|o| !o.is_closed());
+        let own = related.and_then(|related| related.outlet.as_ref()).filter(|o| !o.is_closed());
         if let Some(outlet) = own {
             return outlet.send(message);
         }
         let mut standing = lock(&self.standing);
-        if let Some(outlet) = standing
-            .outlet
-            .as_ref()
-            .filter(|outlet| !outlet.is_closed())
-        {
+        if let Some(outlet) = standing.outlet.as_ref().filter(|outlet| !outlet.is_closed()) {
             return outlet.send(message);
         }
         let in_flight = lock(&self.in_flight);
         let open =
             |related: &&Arc<Related>| related.outlet.as_ref().is_some_and(|o| !o.is_closed());
-        if let Some(outlet) = in_flight
-            .values()
-            .find(open)
-            .and_then(|r| r.outlet.as_ref())
-        {
+        if let Some(outlet) = in_flight.values().find(open).and_then(|r| r.outlet.as_ref()) {
             return outlet.send(message);
         }
         if standing.backlog.len() >= BACKLOG_MAX {
@@ -312,12 +270,7 @@ impl<A: Authority> ClientSession<A> {
 
     /// A request of the upstream, up to its answer.
     async fn asked_by_server(&self, request: Request, related: Option<Arc<Related>>) {
-        let rule = classify(
-            Direction::ToClient,
-            Form::Request,
-            self.revision(),
-            &request.method,
-        );
+        let rule = classify(Direction::ToClient, Form::Request, self.revision(), &request.method);
         let answer = match rule {
             Rule::Passed => self.ask_client(&request, related.as_ref()).await,
             Rule::Gated => self.gated(&request, related.as_ref()).await,
@@ -332,11 +285,7 @@ impl<A: Authority> ClientSession<A> {
         let Ok(live) = connection.live().await else {
             return;
         };
-        if let Err(error) = live
-            .link
-            .send(response_bytes(Some(&request.id), &answer))
-            .await
-        {
+        if let Err(error) = live.link.send(response_bytes(Some(&request.id), &answer)).await {
             tracing::debug!(%error, "the upstream does not take an answer");
         }
     }
@@ -379,41 +328,28 @@ impl<A: Authority> ClientSession<A> {
         let redeemed = match authority.redeem(permit) {
             Ok(redeemed) => redeemed,
             Err((lapsed, decision)) => {
-                self.inner
-                    .observe(report(decision, Execution::NotExecuted, Some("lapsed")))
-                    .await;
+                self.inner.observe(report(decision, Execution::NotExecuted, Some("lapsed"))).await;
                 return Answer::Fault(Fault::new(INTERNAL_ERROR, lapsed.to_string()));
             }
         };
         let (gated, decision, obligations) = redeemed.into_parts();
         let Ok(plan) = Plan::of(&obligations) else {
-            self.inner
-                .observe(report(decision, Execution::NotExecuted, Some("obligation")))
-                .await;
+            self.inner.observe(report(decision, Execution::NotExecuted, Some("obligation"))).await;
             return Answer::Fault(Fault::new(
                 INTERNAL_ERROR,
                 "an obligation cannot be carried out",
             ));
         };
         let mut params = gated.params;
-        let edits = params
-            .as_mut()
-            .map(|params| plan.edit_input(&gated.method, params));
+        let edits = params.as_mut().map(|params| plan.edit_input(&gated.method, params));
         let mut edits = edits.unwrap_or_default();
-        let asked = Request {
-            id: request.id.clone(),
-            method: gated.method,
-            params,
-        };
+        let asked = Request { id: request.id.clone(), method: gated.method, params };
         let mut answer = self.ask_client(&asked, related).await;
         let mut outcome = match &mut answer {
             Answer::Result(result) => {
                 edits.extend(plan.edit_result(result));
                 let outcome = report(decision, Execution::Succeeded, None);
-                Report {
-                    result: Some(json::to_bytes(result)),
-                    ..outcome
-                }
+                Report { result: Some(json::to_bytes(result)), ..outcome }
             }
             Answer::Fault(fault) if fault.code == NO_ANSWER => {
                 report(decision, Execution::Unknown, Some("client_gone"))
@@ -466,17 +402,9 @@ impl<A: Authority> ClientSession<A> {
 
     fn notified_by_server(&self, notification: Notification, related: Option<&Arc<Related>>) {
         let method = Arc::clone(&notification.method);
-        let rule = classify(
-            Direction::ToClient,
-            Form::Notification,
-            self.revision(),
-            &method,
-        );
+        let rule = classify(Direction::ToClient, Form::Notification, self.revision(), &method);
         if matches!(rule, Rule::Refused(_)) {
-            tracing::debug!(
-                method = &*method,
-                "a notification of the server was dropped"
-            );
+            tracing::debug!(method = &*method, "a notification of the server was dropped");
             return;
         }
         if let Some(related) = related {
@@ -485,10 +413,7 @@ impl<A: Authority> ClientSession<A> {
         let bytes = match &*method {
             // It cancels what the server itself asked: those ids are its own.
             "notifications/cancelled" => {
-                let id = notification
-                    .params
-                    .as_ref()
-                    .and_then(|p| p.member("requestId"));
+                let id = notification.params.as_ref().and_then(|p| p.member("requestId"));
                 if let Some(id) = id.and_then(Id::of) {
                     lock(&self.asked).remove(&id);
                 }
@@ -499,18 +424,12 @@ impl<A: Authority> ClientSession<A> {
         // What changed for the whole session goes to the standing stream where there is one.
         let own =
             !method.ends_with("/list_changed") && &*method != "notifications/resources/updated";
-        let standing = lock(&self.standing)
-            .outlet
-            .as_ref()
-            .is_some_and(|o| !o.is_closed());
+        let standing = lock(&self.standing).outlet.as_ref().is_some_and(|o| !o.is_closed());
         let related = related.filter(|_| own || !standing);
         if let Some(bytes) = bytes
             && self.put(bytes, related).is_err()
         {
-            tracing::debug!(
-                method = &*method,
-                "a notification was dropped: nobody reads it"
-            );
+            tracing::debug!(method = &*method, "a notification was dropped: nobody reads it");
         }
     }
 }
@@ -521,15 +440,10 @@ const NO_ANSWER: i64 = i64::MIN;
 /// The client's own handshake, without what the gateway does not let through.
 fn handshake(params: Option<Value>) -> Result<Value, Fault> {
     let mut params = params.ok_or_else(|| {
-        Fault::new(
-            crate::message::INVALID_PARAMS,
-            "`initialize` needs parameters",
-        )
+        Fault::new(crate::message::INVALID_PARAMS, "`initialize` needs parameters")
     })?;
     let asked = params.member("protocolVersion").and_then(Value::as_str);
-    let spoken = asked
-        .and_then(Revision::parse)
-        .filter(|r| r.era() == Era::Legacy);
+    let spoken = asked.and_then(Revision::parse).filter(|r| r.era() == Era::Legacy);
     let spoken = spoken.unwrap_or(Revision::LATEST_LEGACY);
     edit::set(&mut params, "protocolVersion", spoken.as_str());
     if let Some(capabilities) = edit::member_mut(&mut params, "capabilities") {

@@ -50,12 +50,7 @@ impl<A: Authority> Side<A> {
         mirrored: Option<&HeaderMap>,
         related: &Arc<Related>,
     ) -> Reply {
-        let rule = classify(
-            Direction::ToServer,
-            Form::Request,
-            self.revision,
-            &request.method,
-        );
+        let rule = classify(Direction::ToServer, Form::Request, self.revision, &request.method);
         if let Rule::Refused(why) = rule {
             tracing::info!(server = %self.backend.config.name, method = &*request.method, ?why, "refused");
             return refused(&request.method, why).into();
@@ -147,29 +142,19 @@ impl<A: Authority> Side<A> {
         related: &Arc<Related>,
         patience: Patience,
     ) -> Result<Answered, LinkError> {
-        let Request {
-            method, mut params, ..
-        } = request;
+        let Request { method, mut params, .. } = request;
         self.fit_params(&mut params, ready);
         let passage = Passage::ungated(ready.live.revision, method, params)
             .ok_or_else(|| LinkError::NotSent("the method needs a decision".into()))?;
-        ready
-            .connection
-            .call(&ready.live, passage, related, patience)
-            .await
+        ready.connection.call(&ready.live, passage, related, patience).await
     }
 
     async fn passed(&self, request: Request, ready: &Ready, related: &Arc<Related>) -> Reply {
         let method = Arc::clone(&request.method);
-        match self
-            .forward(request, ready, related, Patience::Bounded)
-            .await
-        {
-            Ok(Answered {
-                answer,
-                status,
-                form,
-            }) => Reply::from(self.fit_answer(&method, answer, ready)).as_came(status, form),
+        match self.forward(request, ready, related, Patience::Bounded).await {
+            Ok(Answered { answer, status, form }) => {
+                Reply::from(self.fit_answer(&method, answer, ready)).delivered(status, form)
+            }
             Err(error) => error.fault().into(),
         }
     }
@@ -182,26 +167,17 @@ impl<A: Authority> Side<A> {
         related: &Arc<Related>,
     ) -> Reply {
         let (method, params) = (Arc::clone(&request.method), request.params.clone());
-        let answered = match self
-            .forward(request, ready, related, Patience::Bounded)
-            .await
-        {
+        let answered = match self.forward(request, ready, related, Patience::Bounded).await {
             Ok(answered) => answered,
             Err(error) => return error.fault().into(),
         };
-        let Answered {
-            mut answer,
-            status,
-            form,
-        } = answered;
+        let Answered { mut answer, status, form } = answered;
         if let Answer::Result(result) = &mut answer {
             let server = &self.backend.config.name;
             if list == List::Tools {
                 let authority = &*self.inner.authority;
                 let (connection, live) = (&ready.connection, &ready.live);
-                let seen = connection
-                    .page_seen(live, authority, params.as_ref(), result)
-                    .await;
+                let seen = connection.page_seen(live, authority, params.as_ref(), result).await;
                 if let Err(error) = seen {
                     return Fault::new(INTERNAL_ERROR, error.to_string()).into();
                 }
@@ -215,30 +191,23 @@ impl<A: Authority> Side<A> {
                 listing::filter(server, list, result, may_see);
             }
         }
-        Reply::from(self.fit_answer(&method, answer, ready)).as_came(status, form)
+        Reply::from(self.fit_answer(&method, answer, ready)).delivered(status, form)
     }
 
     async fn discover(&self, request: Request, ready: &Ready, related: &Arc<Related>) -> Reply {
         if ready.live.revision.era() == Era::Legacy {
             return Answer::Result(translate::discover_result(&ready.live.greeted)).into();
         }
-        match self
-            .forward(request, ready, related, Patience::Bounded)
-            .await
-        {
+        match self.forward(request, ready, related, Patience::Bounded).await {
             Err(error) => error.fault().into(),
-            Ok(Answered {
-                mut answer,
-                status,
-                form,
-            }) => {
+            Ok(Answered { mut answer, status, form }) => {
                 if let Answer::Result(result) = &mut answer {
                     edit::set(result, "supportedVersions", headers::supported());
                     if let Some(capabilities) = edit::member_mut(result, "capabilities") {
                         translate::scrub_capabilities(capabilities);
                     }
                 }
-                Reply::from(answer).as_came(status, form)
+                Reply::from(answer).delivered(status, form)
             }
         }
     }
@@ -277,15 +246,11 @@ impl<A: Authority> Side<A> {
             None => call.await,
         };
         match answered {
-            Ok(Answered {
-                mut answer,
-                status,
-                form,
-            }) => {
+            Ok(Answered { mut answer, status, form }) => {
                 if let Answer::Result(result) = &mut answer {
                     notify::result_for_client(result, related);
                 }
-                Reply::from(answer).as_came(status, form)
+                Reply::from(answer).delivered(status, form)
             }
             Err(error) => error.fault().into(),
         }
@@ -295,9 +260,7 @@ impl<A: Authority> Side<A> {
     /// decisions whose outcome is to be reported.
     async fn subscribable(&self, params: &mut Option<Value>) -> Result<Vec<RecordId>, Fault> {
         const METHOD: &str = "resources/subscribe";
-        let filter = params
-            .as_mut()
-            .and_then(|p| edit::member_mut(p, "notifications"));
+        let filter = params.as_mut().and_then(|p| edit::member_mut(p, "notifications"));
         let Some(filter) = filter else {
             return Ok(Vec::new());
         };
@@ -324,10 +287,7 @@ impl<A: Authority> Side<A> {
                     decisions.push(redeemed.decision().clone());
                     left.push(uri);
                 }
-                Ok(redeemed) => {
-                    self.not_executed(redeemed.decision().clone(), "obligation")
-                        .await
-                }
+                Ok(redeemed) => self.not_executed(redeemed.decision().clone(), "obligation").await,
                 Err((_, decision)) => self.not_executed(decision, "lapsed").await,
             }
         }
@@ -350,18 +310,12 @@ impl<A: Authority> Side<A> {
         let mut offered = true;
         if &*method == "tools/call" {
             // The definition that is live now must be known before anything rests on it.
-            let listing = ready
-                .connection
-                .listing(&ready.live, &*self.inner.authority)
-                .await;
+            let listing = ready.connection.listing(&ready.live, &*self.inner.authority).await;
             let listing = match listing {
                 Ok(listing) => listing,
                 Err(error) => return Fault::new(INTERNAL_ERROR, error.to_string()).into(),
             };
-            let tool = params
-                .as_ref()
-                .and_then(|p| p.member("name"))
-                .and_then(Value::as_str);
+            let tool = params.as_ref().and_then(|p| p.member("name")).and_then(Value::as_str);
             let schema = tool.and_then(|tool| listing.schemas.get(tool));
             offered = schema.is_some();
             if let (Some(schema), Some(mirrored)) = (schema, mirrored) {
@@ -433,22 +387,14 @@ impl<A: Authority> Side<A> {
             }
         };
         let mut edits = passage.edit(|method, params| {
-            let edits = params
-                .as_mut()
-                .map(|params| plan.edit_input(method, params));
+            let edits = params.as_mut().map(|params| plan.edit_input(method, params));
             self.fit_params(params, ready);
             edits.unwrap_or_default()
         });
         let begun = Instant::now();
         let (connection, live) = (&ready.connection, &ready.live);
-        let called = connection
-            .call(live, passage, related, Patience::Bounded)
-            .await;
-        let Answered {
-            answer,
-            status,
-            form,
-        } = match called {
+        let called = connection.call(live, passage, related, Patience::Bounded).await;
+        let Answered { answer, status, form } = match called {
             Ok(answered) => answered,
             Err(error) => {
                 let (execution, detail) = error.outcome();
@@ -462,9 +408,7 @@ impl<A: Authority> Side<A> {
             Ok(answer) => self.fit_answer(&gated.method, answer, ready),
             Err(denied) => denied,
         };
-        self.conclude(answer, decision, begun, edits)
-            .await
-            .as_came(status, form)
+        self.conclude(answer, decision, begun, edits).await.delivered(status, form)
     }
 
     fn redacted(&self, answer: Answer, plan: &Plan, edits: &mut Vec<Edit>) -> Answer {
@@ -474,10 +418,7 @@ impl<A: Authority> Side<A> {
                 Answer::Result(result)
             }
             // What else a fault carries cannot be told apart.
-            Answer::Fault(fault) if plan.redacts() => Answer::Fault(Fault {
-                data: None,
-                ..fault
-            }),
+            Answer::Fault(fault) if plan.redacts() => Answer::Fault(Fault { data: None, ..fault }),
             fault @ Answer::Fault(_) => fault,
         }
     }
@@ -526,22 +467,11 @@ impl<A: Authority> Side<A> {
             return Ok(answer);
         }
         let none = std::collections::BTreeMap::new();
-        let inputs = result
-            .member("inputRequests")
-            .and_then(Value::as_object)
-            .unwrap_or(&none);
+        let inputs = result.member("inputRequests").and_then(Value::as_object).unwrap_or(&none);
         for input in inputs.values() {
-            let method = input
-                .member("method")
-                .and_then(Value::as_str)
-                .unwrap_or_default();
+            let method = input.member("method").and_then(Value::as_str).unwrap_or_default();
             let refuse = |fault: Fault| Err(Answer::Fault(fault));
-            match classify(
-                Direction::ToClient,
-                Form::Request,
-                Revision::LATEST_LEGACY,
-                method,
-            ) {
+            match classify(Direction::ToClient, Form::Request, Revision::LATEST_LEGACY, method) {
                 Rule::Passed => continue,
                 Rule::Gated => {}
                 _ => {
@@ -558,24 +488,17 @@ impl<A: Authority> Side<A> {
             match self.inner.authority.decide(asked).await {
                 Err((refusal, asked)) => {
                     let what = format!("{}, which the server asks for", asked.question.what);
-                    return Err(denial::denied(
-                        self.revision,
-                        &gated.method,
-                        &what,
-                        &refusal,
-                    ));
+                    return Err(denial::denied(self.revision, &gated.method, &what, &refusal));
                 }
                 Ok(permit) => match self.inner.authority.redeem(permit) {
                     Ok(redeemed) if redeemed.obligations().is_empty() => {
                         // It reaches the client with this very answer.
                         let decision = redeemed.decision().clone();
                         let now = Instant::now();
-                        self.observe(self.report(decision, Execution::Succeeded, now, None))
-                            .await;
+                        self.observe(self.report(decision, Execution::Succeeded, now, None)).await;
                     }
                     Ok(redeemed) => {
-                        self.not_executed(redeemed.decision().clone(), "obligation")
-                            .await;
+                        self.not_executed(redeemed.decision().clone(), "obligation").await;
                         let text = "an obligation cannot be carried out on what the server asks";
                         return refuse(Fault::new(INTERNAL_ERROR, text));
                     }
@@ -608,12 +531,7 @@ impl<A: Authority> Side<A> {
     }
 
     async fn not_executed(&self, decision: RecordId, detail: &'static str) {
-        let report = self.report(
-            decision,
-            Execution::NotExecuted,
-            Instant::now(),
-            Some(detail),
-        );
+        let report = self.report(decision, Execution::NotExecuted, Instant::now(), Some(detail));
         self.observe(report).await;
     }
 

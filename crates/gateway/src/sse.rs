@@ -32,13 +32,7 @@ const RETRY_MAX: Duration = Duration::from_secs(10);
 
 impl Parser {
     pub(crate) fn new(limit: usize) -> Self {
-        Self {
-            line: Vec::new(),
-            event: Event::default(),
-            limit,
-            after_cr: false,
-            any: false,
-        }
+        Self { line: Vec::new(), event: Event::default(), limit, after_cr: false, any: false }
     }
 
     /// Takes bytes in, and gives the events that they complete.
@@ -89,9 +83,7 @@ impl Parser {
                 self.any = true;
             }
             b"retry" => {
-                let wait = text()
-                    .and_then(|text| text.parse().ok())
-                    .map(Duration::from_millis);
+                let wait = text().and_then(|text| text.parse().ok()).map(Duration::from_millis);
                 self.event.retry = wait.map(|wait| wait.min(RETRY_MAX));
                 self.any = true;
             }
@@ -126,12 +118,9 @@ mod tests {
 
     #[test]
     fn events_are_found_whatever_ends_a_line() {
-        for text in [
-            "data: a\n\n",
-            "data: a\r\n\r\n",
-            "data:a\r\r",
-            ": c\nevent: message\ndata: a\n\n",
-        ] {
+        for text in
+            ["data: a\n\n", "data: a\r\n\r\n", "data:a\r\r", ": c\nevent: message\ndata: a\n\n"]
+        {
             let events = parse(text.as_bytes());
             assert_eq!(events.len(), 1, "{text:?}");
             assert_eq!(events.first().map(|e| e.data.as_slice()), Some(&b"a"[..]));
@@ -139,19 +128,13 @@ mod tests {
         assert!(parse(b":\n\n: x\n\n").is_empty());
         let events = parse(b"id: 7\nretry: 99999999\ndata:\n\n");
         let event = events.first().unwrap();
-        assert_eq!(
-            (event.id.as_deref(), event.retry),
-            (Some("7"), Some(RETRY_MAX))
-        );
+        assert_eq!((event.id.as_deref(), event.retry), (Some("7"), Some(RETRY_MAX)));
     }
 
     #[test]
     fn a_long_event_is_refused() {
         let mut parser = Parser::new(10);
-        assert_eq!(
-            parser.feed(b"data: 0123456789", &mut Vec::new()),
-            Err(TooLong)
-        );
+        assert_eq!(parser.feed(b"data: 0123456789", &mut Vec::new()), Err(TooLong));
     }
 
     proptest! {

@@ -46,19 +46,10 @@ pub(crate) fn to_modern_answer(method: &str, answer: Answer) -> Answer {
             }
             Answer::Result(result)
         }
-        Answer::Fault(Fault {
-            code: NOT_FOUND_LEGACY,
-            message,
-            data,
-        }) => Answer::Fault(Fault {
-            code: INVALID_PARAMS,
-            message,
-            data,
-        }),
-        Answer::Fault(Fault {
-            code: URL_ELICITATION,
-            ..
-        }) => Answer::Fault(Fault::new(
+        Answer::Fault(Fault { code: NOT_FOUND_LEGACY, message, data }) => {
+            Answer::Fault(Fault { code: INVALID_PARAMS, message, data })
+        }
+        Answer::Fault(Fault { code: URL_ELICITATION, .. }) => Answer::Fault(Fault::new(
             INTERNAL_ERROR,
             "the server wants a page to be opened first, which it cannot ask of a client that \
              speaks 2026-07-28",
@@ -72,10 +63,7 @@ pub(crate) fn to_legacy_answer(answer: Answer) -> Answer {
     let Answer::Result(mut result) = answer else {
         return answer;
     };
-    match edit::take(&mut result, "resultType")
-        .as_ref()
-        .and_then(Value::as_str)
-    {
+    match edit::take(&mut result, "resultType").as_ref().and_then(Value::as_str) {
         None | Some("complete") => {
             edit::take(&mut result, "ttlMs");
             edit::take(&mut result, "cacheScope");
@@ -116,19 +104,11 @@ pub(crate) fn scrub_capabilities(capabilities: &mut Value) {
 
 /// What an older client is told of a 2026-07-28 upstream.
 pub(crate) fn initialize_result(discovered: &Value, revision: Revision, server: &str) -> Value {
-    let mut capabilities = discovered
-        .member("capabilities")
-        .cloned()
-        .unwrap_or_else(edit::empty);
+    let mut capabilities = discovered.member("capabilities").cloned().unwrap_or_else(edit::empty);
     reduce_capabilities(&mut capabilities);
-    let info = edit::meta(discovered, META_SERVER)
-        .cloned()
-        .unwrap_or_else(|| {
-            Value::object([
-                ("name", Value::from(server)),
-                ("version", Value::from("unknown")),
-            ])
-        });
+    let info = edit::meta(discovered, META_SERVER).cloned().unwrap_or_else(|| {
+        Value::object([("name", Value::from(server)), ("version", Value::from("unknown"))])
+    });
     let mut result = Value::object([
         ("protocolVersion", Value::from(revision.as_str())),
         ("capabilities", capabilities),
@@ -142,10 +122,7 @@ pub(crate) fn initialize_result(discovered: &Value, revision: Revision, server: 
 
 /// What a 2026-07-28 client is told of an older upstream.
 pub(crate) fn discover_result(initialized: &Value) -> Value {
-    let mut capabilities = initialized
-        .member("capabilities")
-        .cloned()
-        .unwrap_or_else(edit::empty);
+    let mut capabilities = initialized.member("capabilities").cloned().unwrap_or_else(edit::empty);
     reduce_capabilities(&mut capabilities);
     let mut result = Value::object([
         ("resultType", Value::from("complete")),
@@ -175,9 +152,7 @@ fn reduce_capabilities(capabilities: &mut Value) {
         ("resources", &["listChanged", "subscribe"]),
     ] {
         if let Some(capability) = edit::member_mut(capabilities, name) {
-            flags
-                .iter()
-                .for_each(|flag| drop(edit::take(capability, flag)));
+            flags.iter().for_each(|flag| drop(edit::take(capability, flag)));
         }
     }
 }
@@ -225,10 +200,7 @@ mod tests {
         assert_eq!(to_legacy_answer(modern), before);
         for kind in ["input_required", "task", "made_up"] {
             let result = Value::object([("resultType", Value::from(kind))]);
-            assert!(
-                matches!(to_legacy_answer(Answer::Result(result)), Answer::Fault(_)),
-                "{kind}"
-            );
+            assert!(matches!(to_legacy_answer(Answer::Result(result)), Answer::Fault(_)), "{kind}");
         }
     }
 
@@ -239,15 +211,9 @@ mod tests {
                 "logging":{},"tasks":{}},"serverInfo":{"name":"n","version":"1"},"instructions":"i"}"#,
         );
         let discovered = discover_result(&initialized);
-        assert_eq!(
-            discovered.member("capabilities"),
-            Some(&value(r#"{"tools":{}}"#))
-        );
+        assert_eq!(discovered.member("capabilities"), Some(&value(r#"{"tools":{}}"#)));
         let back = initialize_result(&discovered, Revision::V2025_11_25, "s");
         assert_eq!(back.member("serverInfo"), initialized.member("serverInfo"));
-        assert_eq!(
-            back.member("instructions"),
-            initialized.member("instructions")
-        );
+        assert_eq!(back.member("instructions"), initialized.member("instructions"));
     }
 }

@@ -1,10 +1,5 @@
 //! The gateway over a real child process that misbehaves in every way that it was told to.
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests"
-)]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
 mod support;
 
@@ -61,9 +56,7 @@ impl Reply {
     }
 
     fn text(&self) -> &str {
-        self.last()["result"]["content"][0]["text"]
-            .as_str()
-            .unwrap_or_default()
+        self.last()["result"]["content"][0]["text"].as_str().unwrap_or_default()
     }
 
     fn code(&self) -> i64 {
@@ -73,23 +66,13 @@ impl Reply {
 
 impl<'a> Client<'a> {
     fn new(bench: &'a Bench) -> Self {
-        Self {
-            bench,
-            token: TOKEN,
-            session: None,
-            version: None,
-        }
+        Self { bench, token: TOKEN, session: None, version: None }
     }
 
     async fn initialized(bench: &'a Bench) -> Self {
         let mut client = Self::new(bench);
         let reply = client.post(&initialize("2025-11-25")).await;
-        assert_eq!(
-            reply.last()["result"]["protocolVersion"],
-            "2025-11-25",
-            "{:?}",
-            reply.messages
-        );
+        assert_eq!(reply.last()["result"]["protocolVersion"], "2025-11-25", "{:?}", reply.messages);
         client.session = Some(reply.headers["mcp-session-id"].to_str().unwrap().to_owned());
         let ready = json!({"jsonrpc": "2.0", "method": "notifications/initialized"});
         assert_eq!(client.post(&ready).await.status, StatusCode::ACCEPTED);
@@ -121,10 +104,10 @@ impl<'a> Client<'a> {
             request = request.header("mcp-protocol-version", version);
         }
         for (name, value) in headers {
-            request.headers_mut().unwrap().insert(
-                http::HeaderName::try_from(*name).unwrap(),
-                value.parse().unwrap(),
-            );
+            request
+                .headers_mut()
+                .unwrap()
+                .insert(http::HeaderName::try_from(*name).unwrap(), value.parse().unwrap());
         }
         self.send(request.body(Body::from(body)).unwrap()).await
     }
@@ -134,11 +117,7 @@ impl<'a> Client<'a> {
         let (parts, body) = response.into_parts();
         let bytes = to_bytes(body, 1 << 24).await.unwrap();
         let text = String::from_utf8(bytes.to_vec()).unwrap();
-        let messages = match parts
-            .headers
-            .get("content-type")
-            .map(|ty| ty.to_str().unwrap())
-        {
+        let messages = match parts.headers.get("content-type").map(|ty| ty.to_str().unwrap()) {
             Some("text/event-stream") => text
                 .lines()
                 .filter_map(|line| line.strip_prefix("data: "))
@@ -147,11 +126,7 @@ impl<'a> Client<'a> {
             _ if text.is_empty() => Vec::new(),
             _ => vec![serde_json::from_str(&text).unwrap()],
         };
-        Reply {
-            status: parts.status,
-            headers: parts.headers,
-            messages,
-        }
+        Reply { status: parts.status, headers: parts.headers, messages }
     }
 }
 
@@ -179,30 +154,19 @@ async fn eventually(mut holds: impl FnMut() -> bool) {
 }
 
 fn hasty() -> Limits {
-    Limits {
-        call: Duration::from_millis(400),
-        ..Limits::default()
-    }
+    Limits { call: Duration::from_millis(400), ..Limits::default() }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_permitted_goes_through_and_is_recorded() {
     let bench = legacy(PERMIT_ALL).await;
     let client = Client::initialized(&bench).await;
-    let reply = client
-        .call("echo", json!({"b": 1.50, "a": [true, null]}))
-        .await;
+    let reply = client.call("echo", json!({"b": 1.50, "a": [true, null]})).await;
     assert_eq!(reply.status, StatusCode::OK);
     assert_eq!(reply.last()["id"], 7);
     let seen: Json = serde_json::from_str(reply.text()).unwrap();
-    assert_eq!(
-        seen,
-        json!({"name": "echo", "arguments": {"a": [true, null], "b": 1.5}})
-    );
-    assert_eq!(
-        bench.point.decisions(),
-        [("s.echo".to_owned(), Decision::Permit)]
-    );
+    assert_eq!(seen, json!({"name": "echo", "arguments": {"a": [true, null], "b": 1.5}}));
+    assert_eq!(bench.point.decisions(), [("s.echo".to_owned(), Decision::Permit)]);
     assert_eq!(bench.point.outcomes(), [(Execution::Succeeded, None)]);
     // The decision's record comes before its outcome's.
     let kinds = bench.point.kinds();
@@ -224,13 +188,7 @@ async fn a_denial_is_a_tool_result_and_reaches_no_server() {
     let reply = client.call("die", json!({})).await;
     assert_eq!(reply.last()["result"]["isError"], true);
     let text = reply.text();
-    for part in [
-        "die",
-        "no-fails",
-        "use echo instead",
-        "Do not retry unchanged",
-        "dec_",
-    ] {
+    for part in ["die", "no-fails", "use echo instead", "Do not retry unchanged", "dec_"] {
         assert!(text.contains(part), "{text}");
     }
     assert!(!text.contains("forbid"));
@@ -246,19 +204,10 @@ async fn a_denial_is_a_tool_result_and_reaches_no_server() {
     // A tool that nobody knows is denied too.
     let reply = client.call("made_up", json!({})).await;
     assert_eq!(reply.last()["result"]["isError"], true);
-    assert!(
-        bench
-            .point
-            .decisions()
-            .iter()
-            .all(|(_, decision)| *decision == Decision::Deny)
-    );
+    assert!(bench.point.decisions().iter().all(|(_, decision)| *decision == Decision::Deny));
     assert_eq!(bench.point.outcomes(), []);
     // The server is still alive: nothing reached it.
-    assert_eq!(
-        client.call("echo", json!({})).await.last()["result"]["isError"],
-        Json::Null
-    );
+    assert_eq!(client.call("echo", json!({})).await.last()["result"]["isError"], Json::Null);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -269,10 +218,7 @@ async fn lists_show_what_could_be_permitted() {
     let list = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list"});
     let reply = client.post(&list).await;
     let tools = reply.last()["result"]["tools"].as_array().unwrap();
-    let names: Vec<_> = tools
-        .iter()
-        .map(|tool| tool["name"].as_str().unwrap())
-        .collect();
+    let names: Vec<_> = tools.iter().map(|tool| tool["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["echo"]);
 }
 
@@ -280,24 +226,9 @@ async fn lists_show_what_could_be_permitted() {
 async fn a_server_that_misbehaves_gets_its_outcome_and_the_client_a_clear_error() {
     for (tool, execution, detail, part) in [
         ("die", Execution::Unknown, "upstream_gone", "went away"),
-        (
-            "silent",
-            Execution::Unknown,
-            "timeout",
-            "did not answer in time",
-        ),
-        (
-            "garbage",
-            Execution::Failed,
-            "malformed",
-            "no message of the protocol",
-        ),
-        (
-            "broken",
-            Execution::Failed,
-            "malformed",
-            "no message of the protocol",
-        ),
+        ("silent", Execution::Unknown, "timeout", "did not answer in time"),
+        ("garbage", Execution::Failed, "malformed", "no message of the protocol"),
+        ("broken", Execution::Failed, "malformed", "no message of the protocol"),
         ("huge", Execution::Failed, "too_large", "exceeds the limit"),
         ("fails", Execution::Failed, "upstream_error", "it failed"),
     ] {
@@ -316,22 +247,12 @@ async fn a_server_that_misbehaves_gets_its_outcome_and_the_client_a_clear_error(
         .await;
         let client = Client::initialized(&bench).await;
         let reply = client.call(tool, json!({})).await;
-        let message = reply.last()["error"]["message"]
-            .as_str()
-            .unwrap_or_default();
+        let message = reply.last()["error"]["message"].as_str().unwrap_or_default();
         assert!(message.contains(part), "{tool}: {:?}", reply.messages);
-        assert_eq!(
-            bench.point.outcomes(),
-            [(execution, Some(detail.to_owned()))],
-            "{tool}"
-        );
+        assert_eq!(bench.point.outcomes(), [(execution, Some(detail.to_owned()))], "{tool}");
         // It is there again for the next call.
         let reply = client.call("echo", json!({})).await;
-        assert!(
-            reply.text().contains("echo"),
-            "{tool}: {:?}",
-            reply.messages
-        );
+        assert!(reply.text().contains("echo"), "{tool}: {:?}", reply.messages);
         bench.gateway.shutdown().await;
     }
 }
@@ -364,19 +285,12 @@ async fn a_client_that_leaves_does_not_change_what_is_recorded() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_modern_client_that_leaves_has_cancelled() {
     let bench = bench(&["modern"], PERMIT_ALL, Limits::default()).await;
-    let client = Client {
-        version: Some("2026-07-28"),
-        ..Client::new(&bench)
-    };
+    let client = Client { version: Some("2026-07-28"), ..Client::new(&bench) };
     let folder = tempfile::tempdir().unwrap();
     let (started, go) = (folder.path().join("started"), folder.path().join("go"));
     let params = json!({"name": "slow", "arguments": {"started": &started, "go": &go}});
     let headers = [("mcp-method", "tools/call"), ("mcp-name", "slow")];
-    let call = client.raw(
-        Method::POST,
-        &headers,
-        modern(1, "tools/call", params).to_string(),
-    );
+    let call = client.raw(Method::POST, &headers, modern(1, "tools/call", params).to_string());
     tokio::select! {
         reply = call => panic!("{:?}", reply.messages),
         () = eventually(|| started.exists()) => {}
@@ -411,9 +325,7 @@ async fn an_upstream_asks_and_the_client_answers() {
             let () = answer;
             call
         };
-        let reply = tokio::time::timeout(Duration::from_secs(20), reply)
-            .await
-            .unwrap();
+        let reply = tokio::time::timeout(Duration::from_secs(20), reply).await.unwrap();
         let answer: Json = serde_json::from_str(reply.text()).unwrap();
         if forbidden {
             assert_eq!(answer["error"]["code"], -32001);
@@ -446,10 +358,7 @@ async fn a_child_gets_no_environment_but_what_is_listed() {
     // Cargo sets this one for its tests.
     assert!(std::env::var_os("CARGO_MANIFEST_DIR").is_some());
     assert!(names.iter().any(|name| name == "PATH"));
-    assert!(
-        !names.iter().any(|name| name.starts_with("CARGO")),
-        "{names:?}"
-    );
+    assert!(!names.iter().any(|name| name.starts_with("CARGO")), "{names:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -473,11 +382,7 @@ async fn obligations_are_the_only_edits() {
     let bench = legacy(policies).await;
     let client = Client::initialized(&bench).await;
     let reply = client.call("secrets", json!({})).await;
-    assert!(
-        !reply.last().to_string().contains("6789"),
-        "{}",
-        reply.last()
-    );
+    assert!(!reply.last().to_string().contains("6789"), "{}", reply.last());
     assert_eq!(reply.last()["result"]["structuredContent"]["name"], "Ada");
     let reply = client.call("echo", json!({"note": "x", "kept": 1})).await;
     let seen: Json = serde_json::from_str(reply.text()).unwrap();
@@ -511,51 +416,24 @@ async fn what_does_not_fit_is_refused_before_any_decision() {
 async fn nobody_else_uses_a_session_and_no_stranger_comes_in() {
     let bench = legacy(PERMIT_ALL).await;
     let client = Client::initialized(&bench).await;
-    let other = Client {
-        token: OTHER_TOKEN,
-        session: client.session.clone(),
-        ..Client::new(&bench)
-    };
-    assert_eq!(
-        other.call("echo", json!({})).await.status,
-        StatusCode::NOT_FOUND
-    );
-    assert_eq!(
-        other.raw(Method::GET, &[], String::new()).await.status,
-        StatusCode::NOT_FOUND
-    );
-    assert_eq!(
-        other.raw(Method::DELETE, &[], String::new()).await.status,
-        StatusCode::NOT_FOUND
-    );
-    let stranger = Client {
-        token: "made up",
-        session: client.session.clone(),
-        ..Client::new(&bench)
-    };
+    let other =
+        Client { token: OTHER_TOKEN, session: client.session.clone(), ..Client::new(&bench) };
+    assert_eq!(other.call("echo", json!({})).await.status, StatusCode::NOT_FOUND);
+    assert_eq!(other.raw(Method::GET, &[], String::new()).await.status, StatusCode::NOT_FOUND);
+    assert_eq!(other.raw(Method::DELETE, &[], String::new()).await.status, StatusCode::NOT_FOUND);
+    let stranger =
+        Client { token: "made up", session: client.session.clone(), ..Client::new(&bench) };
     let reply = stranger.call("echo", json!({})).await;
     assert_eq!(reply.status, StatusCode::UNAUTHORIZED);
     assert!(reply.headers.contains_key("www-authenticate"));
     let ping = json!({"jsonrpc": "2.0", "id": 1, "method": "ping"}).to_string();
     for (headers, status) in [
         (&[("host", "evil.example.com")][..], StatusCode::FORBIDDEN),
-        (
-            &[("origin", "http://evil.example.com")],
-            StatusCode::FORBIDDEN,
-        ),
+        (&[("origin", "http://evil.example.com")], StatusCode::FORBIDDEN),
         (&[("origin", "null")], StatusCode::FORBIDDEN),
-        (
-            &[("content-type", "text/plain")],
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        ),
-        (
-            &[("mcp-protocol-version", "1999-01-01")],
-            StatusCode::BAD_REQUEST,
-        ),
-        (
-            &[("mcp-protocol-version", "2025-06-18")],
-            StatusCode::BAD_REQUEST,
-        ),
+        (&[("content-type", "text/plain")], StatusCode::UNSUPPORTED_MEDIA_TYPE),
+        (&[("mcp-protocol-version", "1999-01-01")], StatusCode::BAD_REQUEST),
+        (&[("mcp-protocol-version", "2025-06-18")], StatusCode::BAD_REQUEST),
         (&[("origin", "http://localhost:3000")], StatusCode::OK),
     ] {
         assert_eq!(
@@ -564,30 +442,17 @@ async fn nobody_else_uses_a_session_and_no_stranger_comes_in() {
             "{headers:?}"
         );
     }
-    assert_eq!(
-        client.raw(Method::DELETE, &[], String::new()).await.status,
-        StatusCode::NO_CONTENT
-    );
-    assert_eq!(
-        client.raw(Method::POST, &[], ping).await.status,
-        StatusCode::NOT_FOUND
-    );
+    assert_eq!(client.raw(Method::DELETE, &[], String::new()).await.status, StatusCode::NO_CONTENT);
+    assert_eq!(client.raw(Method::POST, &[], ping).await.status, StatusCode::NOT_FOUND);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn header_and_body_must_agree() {
     let bench = bench(&["modern"], PERMIT_ALL, Limits::default()).await;
-    let client = Client {
-        version: Some("2026-07-28"),
-        ..Client::new(&bench)
-    };
+    let client = Client { version: Some("2026-07-28"), ..Client::new(&bench) };
     let params = json!({"name": "echo", "arguments": {"region": "eu"}});
     let body = modern(1, "tools/call", params).to_string();
-    let good = [
-        ("mcp-method", "tools/call"),
-        ("mcp-name", "echo"),
-        ("mcp-param-region", "eu"),
-    ];
+    let good = [("mcp-method", "tools/call"), ("mcp-name", "echo"), ("mcp-param-region", "eu")];
     let reply = client.raw(Method::POST, &good, body.clone()).await;
     assert_eq!(reply.status, StatusCode::OK, "{:?}", reply.messages);
     assert_eq!(reply.last()["result"]["resultType"], "complete");
@@ -597,12 +462,7 @@ async fn header_and_body_must_agree() {
         &[good[0], ("mcp-name", "die"), good[2]],
         &[("mcp-method", "tools/list"), good[1], good[2]],
         &[good[0], good[1], ("mcp-param-region", "us")],
-        &[
-            good[0],
-            good[1],
-            good[2],
-            ("mcp-protocol-version", "2025-11-25"),
-        ],
+        &[good[0], good[1], good[2], ("mcp-protocol-version", "2025-11-25")],
     ] {
         let reply = client.raw(Method::POST, headers, body.clone()).await;
         assert_eq!(
@@ -625,13 +485,7 @@ async fn header_and_body_must_agree() {
         .as_object_mut()
         .unwrap()
         .remove("io.modelcontextprotocol/clientCapabilities");
-    let reply = client
-        .raw(
-            Method::POST,
-            &[("mcp-method", "tools/list")],
-            bare.to_string(),
-        )
-        .await;
+    let reply = client.raw(Method::POST, &[("mcp-method", "tools/list")], bare.to_string()).await;
     assert_eq!((reply.status.as_u16(), reply.code()), (400, -32602));
     assert_eq!(bench.point.decisions().len(), 1);
     assert_eq!(
@@ -654,46 +508,25 @@ async fn tools_cross_between_revisions() {
     assert_eq!(reply.code(), -32601, "{:?}", reply.messages);
     // A newer client with an older server.
     let bench = legacy(PERMIT_ALL).await;
-    let client = Client {
-        version: Some("2026-07-28"),
-        ..Client::new(&bench)
-    };
+    let client = Client { version: Some("2026-07-28"), ..Client::new(&bench) };
     let headers = [("mcp-method", "server/discover")];
     let reply = client
-        .raw(
-            Method::POST,
-            &headers,
-            modern(1, "server/discover", json!({})).to_string(),
-        )
+        .raw(Method::POST, &headers, modern(1, "server/discover", json!({})).to_string())
         .await;
     assert_eq!(
         reply.last()["result"]["supportedVersions"],
         json!(["2026-07-28", "2025-11-25", "2025-06-18"])
     );
     let headers = [("mcp-method", "tools/list")];
-    let reply = client
-        .raw(
-            Method::POST,
-            &headers,
-            modern(2, "tools/list", json!({})).to_string(),
-        )
-        .await;
+    let reply =
+        client.raw(Method::POST, &headers, modern(2, "tools/list", json!({})).to_string()).await;
     assert_eq!(reply.last()["result"]["cacheScope"], "private");
     let headers = [("mcp-method", "tools/call"), ("mcp-name", "echo")];
     let params = json!({"name": "echo", "arguments": {}});
-    let reply = client
-        .raw(
-            Method::POST,
-            &headers,
-            modern(3, "tools/call", params).to_string(),
-        )
-        .await;
+    let reply =
+        client.raw(Method::POST, &headers, modern(3, "tools/call", params).to_string()).await;
     assert_eq!(reply.last()["result"]["resultType"], "complete");
-    assert!(
-        !reply.text().contains("protocolVersion"),
-        "{}",
-        reply.text()
-    );
+    assert!(!reply.text().contains("protocolVersion"), "{}", reply.text());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -708,10 +541,7 @@ async fn an_observed_denial_goes_ahead_and_says_so() {
     let reply = client.call("echo", json!({})).await;
     assert!(reply.text().contains("echo"), "{:?}", reply.messages);
     assert_eq!(reply.headers["safeconduct-mode"], "observe");
-    assert_eq!(
-        bench.point.decisions(),
-        [("s.echo".to_owned(), Decision::Deny)]
-    );
+    assert_eq!(bench.point.decisions(), [("s.echo".to_owned(), Decision::Deny)]);
     assert_eq!(bench.point.outcomes(), [(Execution::Succeeded, None)]);
 }
 
@@ -724,21 +554,17 @@ async fn a_client_over_a_stream_of_lines_is_served_alike() {
     let gateway = bench.gateway.clone();
     let authentication = bench.point.service.authenticate(TOKEN).unwrap();
     let server = safeconduct_model::ServerName::new("s").unwrap();
-    let serving = tokio::spawn(async move {
-        gateway
-            .serve_stream(&server, authentication, reader, writer)
-            .await
-    });
+    let serving =
+        tokio::spawn(
+            async move { gateway.serve_stream(&server, authentication, reader, writer).await },
+        );
     let (reader, mut writer) = tokio::io::split(ours);
     let mut lines = BufReader::new(reader).lines();
     let call = json!({"jsonrpc": "2.0", "id": 2, "method": "tools/call",
                       "params": {"name": "echo", "arguments": {}}});
     let early = call.to_string();
     for line in [early, "{".into(), initialize("2025-06-18").to_string()] {
-        writer
-            .write_all(format!("{line}\n").as_bytes())
-            .await
-            .unwrap();
+        writer.write_all(format!("{line}\n").as_bytes()).await.unwrap();
     }
     let next = async |lines: &mut tokio::io::Lines<_>| -> Json {
         serde_json::from_str(&lines.next_line().await.unwrap().unwrap()).unwrap()
@@ -749,19 +575,11 @@ async fn a_client_over_a_stream_of_lines_is_served_alike() {
     assert_eq!(greeted["result"]["protocolVersion"], "2025-06-18");
     let ready = json!({"jsonrpc": "2.0", "method": "notifications/initialized"});
     for line in [ready, call] {
-        writer
-            .write_all(format!("{line}\n").as_bytes())
-            .await
-            .unwrap();
+        writer.write_all(format!("{line}\n").as_bytes()).await.unwrap();
     }
     let answered = next(&mut lines).await;
     assert_eq!(answered["id"], 2);
-    assert!(
-        answered["result"]["content"][0]["text"]
-            .as_str()
-            .unwrap()
-            .contains("echo")
-    );
+    assert!(answered["result"]["content"][0]["text"].as_str().unwrap().contains("echo"));
     drop((lines, writer));
     serving.await.unwrap().unwrap();
     assert_eq!(bench.gateway.sessions(), 0);
@@ -771,19 +589,11 @@ async fn a_client_over_a_stream_of_lines_is_served_alike() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_upstream_that_does_not_start_is_told_and_nothing_is_executed() {
     let point = support::point(&script(&[]).name, &[], PERMIT_ALL).await;
-    let gateway = point.gateway(
-        support::stdio("s", "no-such-command-anywhere", &[]),
-        hasty(),
-    );
+    let gateway = point.gateway(support::stdio("s", "no-such-command-anywhere", &[]), hasty());
     let bench = Bench { point, gateway };
     let client = Client::new(&bench);
     let reply = client.post(&initialize("2025-11-25")).await;
-    assert!(
-        reply.last()["error"]["message"]
-            .as_str()
-            .unwrap()
-            .contains("does not start")
-    );
+    assert!(reply.last()["error"]["message"].as_str().unwrap().contains("does not start"));
     assert!(bench.gateway.upstreams()[0].problem.is_some());
     assert!(!reply.headers.contains_key("mcp-session-id"));
 }
@@ -796,9 +606,5 @@ async fn a_full_disk_is_a_deny() {
     bench.point.ledger.fail("no space left on device");
     let reply = client.call("echo", json!({})).await;
     assert_eq!(reply.last()["result"]["isError"], true);
-    assert!(
-        reply.text().contains("could not be recorded"),
-        "{}",
-        reply.text()
-    );
+    assert!(reply.text().contains("could not be recorded"), "{}", reply.text());
 }

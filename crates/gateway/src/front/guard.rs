@@ -24,10 +24,7 @@ pub(crate) enum Barred {
 impl Allowed {
     pub(crate) fn new(config: &GatewayConfig) -> Self {
         let lower = |all: &[String]| all.iter().map(|one| one.to_ascii_lowercase()).collect();
-        Self {
-            hosts: lower(&config.allowed_hosts),
-            origins: lower(&config.allowed_origins),
-        }
+        Self { hosts: lower(&config.allowed_hosts), origins: lower(&config.allowed_origins) }
     }
 
     /// Checks the host that a request was sent to, and the origin that a browser names.
@@ -53,9 +50,7 @@ impl Allowed {
 
     fn origin(&self, origin: &str) -> bool {
         let origin = origin.to_ascii_lowercase();
-        let host = origin
-            .split_once("://")
-            .and_then(|(_, authority)| hostname(authority));
+        let host = origin.split_once("://").and_then(|(_, authority)| hostname(authority));
         self.origins.contains(&origin) || host.is_some_and(|host| is_loopback(&host))
     }
 }
@@ -89,11 +84,7 @@ fn hostname(authority: &str) -> Option<String> {
 /// The bearer token of a request; none where there is not exactly one.
 pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
-    let value = values
-        .next()?
-        .to_str()
-        .ok()
-        .filter(|_| values.next().is_none())?;
+    let value = values.next()?.to_str().ok().filter(|_| values.next().is_none())?;
     let (scheme, token) = value.split_once(' ')?;
     let token = token.trim_matches(' ');
     (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
@@ -118,13 +109,9 @@ mod tests {
 
     #[test]
     fn only_known_hosts_and_origins_pass() {
-        for host in [
-            "localhost:80",
-            "127.0.0.1:8443",
-            "[::1]:1",
-            "gateway.example.org",
-            "LOCALHOST",
-        ] {
+        for host in
+            ["localhost:80", "127.0.0.1:8443", "[::1]:1", "gateway.example.org", "LOCALHOST"]
+        {
             assert_eq!(check(host, None), Ok(()), "{host}");
         }
         for host in [
@@ -139,11 +126,7 @@ mod tests {
         ] {
             assert_eq!(check(host, None), Err(Barred::Host), "{host}");
         }
-        for origin in [
-            "http://localhost:3000",
-            "https://app.example.org",
-            "http://127.0.0.1",
-        ] {
+        for origin in ["http://localhost:3000", "https://app.example.org", "http://127.0.0.1"] {
             assert_eq!(check("localhost", Some(origin)), Ok(()), "{origin}");
         }
         for origin in [
@@ -153,11 +136,7 @@ mod tests {
             "http://localhost.evil.com",
             "http://localhost@evil.com",
         ] {
-            assert_eq!(
-                check("localhost", Some(origin)),
-                Err(Barred::Origin),
-                "{origin}"
-            );
+            assert_eq!(check("localhost", Some(origin)), Err(Barred::Origin), "{origin}");
         }
         let none = Allowed::default().check(&Uri::from_static("/"), &HeaderMap::new());
         assert_eq!(none, Err(Barred::Host));

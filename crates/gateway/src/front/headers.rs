@@ -18,10 +18,7 @@ pub(crate) struct Accepts {
 
 pub(crate) fn accepts(headers: &HeaderMap) -> Accepts {
     let mut none = true;
-    let mut accepts = Accepts {
-        json: false,
-        stream: false,
-    };
+    let mut accepts = Accepts { json: false, stream: false };
     for value in headers.get_all(ACCEPT) {
         none = false;
         for range in value.to_str().unwrap_or_default().split(',') {
@@ -31,36 +28,18 @@ pub(crate) fn accepts(headers: &HeaderMap) -> Accepts {
             accepts.stream |= is(&["text/event-stream", "text/*", "*/*"]);
         }
     }
-    if none {
-        Accepts {
-            json: true,
-            stream: true,
-        }
-    } else {
-        accepts
-    }
+    if none { Accepts { json: true, stream: true } } else { accepts }
 }
 
 pub(crate) fn is_json(headers: &HeaderMap) -> bool {
-    let ty = headers
-        .get(CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
-    ty.split(';')
-        .next()
-        .unwrap_or_default()
-        .trim()
-        .eq_ignore_ascii_case("application/json")
+    let ty = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    ty.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json")
 }
 
 /// The one value of a header, as text.
 pub(crate) fn one<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     let mut values = headers.get_all(name).iter();
-    values
-        .next()
-        .filter(|_| values.next().is_none())?
-        .to_str()
-        .ok()
+    values.next().filter(|_| values.next().is_none())?.to_str().ok()
 }
 
 /// What the caller correlates by: W3C trace context, in the headers or in the message, or a
@@ -68,9 +47,7 @@ pub(crate) fn one<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a s
 pub(crate) fn trace(headers: &HeaderMap, params: Option<&Value>) -> Option<TraceId> {
     let in_message = params.and_then(|params| edit::meta(params, "traceparent")?.as_str());
     let parent = one(headers, &TRACEPARENT).or(in_message);
-    let id = parent
-        .and_then(|parent| parent.split('-').nth(1))
-        .filter(|id| id.len() == 32);
+    let id = parent.and_then(|parent| parent.split('-').nth(1)).filter(|id| id.len() == 32);
     let id = id.or_else(|| one(headers, &REQUEST_ID));
     id.and_then(|id| TraceId::new(id).ok())
 }

@@ -44,9 +44,7 @@ const NO_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 /// The routes of a gateway.
 pub(crate) fn router<A: Authority>(gateway: &Gateway<A>) -> Router {
-    Router::new()
-        .route("/mcp/{name}", any(serve::<A>))
-        .with_state(Arc::clone(&gateway.inner))
+    Router::new().route("/mcp/{name}", any(serve::<A>)).with_state(Arc::clone(&gateway.inner))
 }
 
 async fn serve<A: Authority>(
@@ -60,11 +58,7 @@ async fn serve<A: Authority>(
             Barred::Host => "this host is not served here",
             Barred::Origin => "this origin may not use the gateway",
         };
-        return refusal(
-            StatusCode::FORBIDDEN,
-            None,
-            &Fault::new(INVALID_REQUEST, text),
-        );
+        return refusal(StatusCode::FORBIDDEN, None, &Fault::new(INVALID_REQUEST, text));
     }
     let Some(bearer) = bearer(&parts.headers) else {
         return unauthorized("");
@@ -77,12 +71,7 @@ async fn serve<A: Authority>(
         return refusal(StatusCode::NOT_FOUND, None, &fault);
     };
     let observed = backend.config.mode == Mode::Observe;
-    let call = Call {
-        inner,
-        backend,
-        authentication,
-        parts,
-    };
+    let call = Call { inner, backend, authentication, parts };
     let mut response = match call.parts.method {
         Method::POST => call.post(body).await,
         Method::GET => call.get(),
@@ -90,9 +79,7 @@ async fn serve<A: Authority>(
         _ => method_not_allowed("POST, GET, DELETE"),
     };
     if observed {
-        response
-            .headers_mut()
-            .insert(MODE, HeaderValue::from_static("observe"));
+        response.headers_mut().insert(MODE, HeaderValue::from_static("observe"));
     }
     response
 }
@@ -127,10 +114,7 @@ impl<A: Authority> Call<A> {
             let fault = Fault::new(INVALID_REQUEST, text);
             return refusal(StatusCode::PAYLOAD_TOO_LARGE, None, &fault);
         };
-        let within = json::Limits {
-            bytes: limits.request_bytes,
-            depth: limits.request_depth,
-        };
+        let within = json::Limits { bytes: limits.request_bytes, depth: limits.request_depth };
         match message::parse_within(&body, within) {
             Ok(message) => self.message(message, accepts).await,
             Err(error) => {
@@ -154,9 +138,7 @@ impl<A: Authority> Call<A> {
             Message::Notification(n) => (None, n.params.as_ref(), Some(&*n.method)),
             Message::Response(..) => (None, None, None),
         };
-        let in_body = params
-            .and_then(|params| edit::meta(params, META_VERSION))
-            .cloned();
+        let in_body = params.and_then(|params| edit::meta(params, META_VERSION)).cloned();
         let refuse = |fault| refusal(StatusCode::BAD_REQUEST, id.as_ref(), &fault);
         match (revision, &claimed, &in_body) {
             (Some(revision), ..) if revision.era() == Era::Modern => {
@@ -188,6 +170,9 @@ impl<A: Authority> Call<A> {
         let headers = &self.parts.headers;
         if let Err(fault) = self.checked(&request) {
             return refusal(StatusCode::BAD_REQUEST, Some(&request.id), &fault);
+        }
+        if let Err(fault) = self.inner.admits() {
+            return refusal(StatusCode::SERVICE_UNAVAILABLE, Some(&request.id), &fault);
         }
         let (outlet, receiver) = Outlet::new();
         let related = Arc::new(Related::new(Some(request.id.clone()), Some(outlet)));
@@ -225,22 +210,13 @@ impl<A: Authority> Call<A> {
         let meta = |name| params.and_then(|params| edit::meta(params, name));
         match meta(META_VERSION) {
             None => {
-                return Err(Fault::new(
-                    INVALID_PARAMS,
-                    format!("`_meta` lacks `{META_VERSION}`"),
-                ));
+                return Err(Fault::new(INVALID_PARAMS, format!("`_meta` lacks `{META_VERSION}`")));
             }
             Some(version) if version.as_str() == Some(Revision::V2026_07_28.as_str()) => {}
             Some(_) => return Err(Fault::new(HEADER_MISMATCH, VERSION_MISMATCH)),
         }
-        if meta(META_CAPABILITIES)
-            .and_then(|c| c.as_object())
-            .is_none()
-        {
-            return Err(Fault::new(
-                INVALID_PARAMS,
-                format!("`_meta` lacks `{META_CAPABILITIES}`"),
-            ));
+        if meta(META_CAPABILITIES).and_then(|c| c.as_object()).is_none() {
+            return Err(Fault::new(INVALID_PARAMS, format!("`_meta` lacks `{META_CAPABILITIES}`")));
         }
         check_standard(&self.parts.headers, &request.method, params)
     }
@@ -258,7 +234,7 @@ impl<A: Authority> Call<A> {
         }
         let session = match self.session(revision) {
             Ok(session) => session,
-            Err(response) => return response,
+            Err(none) => return none.response(),
         };
         match message {
             Message::Request(request) => self.request(request, accepts, session).await,
@@ -274,13 +250,11 @@ impl<A: Authority> Call<A> {
     }
 
     /// The session that a request names, where it is the caller's own and of this upstream.
-    fn session(&self, revision: Option<Revision>) -> Result<Arc<ClientSession<A>>, Response> {
+    fn session(&self, revision: Option<Revision>) -> Result<Arc<ClientSession<A>>, NoSession> {
         let Some(id) = one(&self.parts.headers, &SESSION_ID) else {
-            let fault = Fault::new(
-                INVALID_REQUEST,
-                "`Mcp-Session-Id` is missing: initialize first",
-            );
-            return Err(refusal(StatusCode::BAD_REQUEST, None, &fault));
+            let fault =
+                Fault::new(INVALID_REQUEST, "`Mcp-Session-Id` is missing: initialize first");
+            return Err(NoSession(StatusCode::BAD_REQUEST, fault));
         };
         let known = self.inner.session(id).filter(|session| {
             session.belongs_to(&self.authentication)
@@ -290,28 +264,21 @@ impl<A: Authority> Call<A> {
         // Another's session is as unknown as one that never was.
         let Some(session) = known else {
             let fault = Fault::new(INVALID_REQUEST, "the session is unknown: initialize again");
-            return Err(refusal(StatusCode::NOT_FOUND, None, &fault));
+            return Err(NoSession(StatusCode::NOT_FOUND, fault));
         };
         if revision.is_some_and(|revision| revision != session.revision()) {
             let text = format!("this session speaks {}", session.revision());
             let fault = Fault::new(INVALID_REQUEST, text);
-            return Err(refusal(StatusCode::BAD_REQUEST, None, &fault));
+            return Err(NoSession(StatusCode::BAD_REQUEST, fault));
         }
         Ok(session)
     }
 
     async fn initialize(self, request: Request) -> Response {
-        let Self {
-            inner,
-            backend,
-            authentication,
-            ..
-        } = self;
+        let Self { inner, backend, authentication, .. } = self;
         // Apart, so that a client that leaves cannot leave half a session behind.
         let begun = tokio::spawn(async move {
-            inner
-                .begin_session(backend, authentication, request.params)
-                .await
+            inner.begin_session(backend, authentication, request.params).await
         });
         let begun = begun
             .await
@@ -338,6 +305,9 @@ impl<A: Authority> Call<A> {
         accepts: Accepts,
         session: Arc<ClientSession<A>>,
     ) -> Response {
+        if let Err(fault) = self.inner.admits() {
+            return refusal(StatusCode::SERVICE_UNAVAILABLE, Some(&request.id), &fault);
+        }
         let (outlet, receiver) = Outlet::new();
         let id = request.id.clone();
         let outlet = accepts.stream.then_some(outlet);
@@ -382,15 +352,12 @@ impl<A: Authority> Call<A> {
             return method_not_allowed("POST");
         }
         if !accepts(&self.parts.headers).stream {
-            let fault = Fault::new(
-                INVALID_REQUEST,
-                "the client must accept `text/event-stream`",
-            );
+            let fault = Fault::new(INVALID_REQUEST, "the client must accept `text/event-stream`");
             return refusal(StatusCode::NOT_ACCEPTABLE, None, &fault);
         }
         let session = match self.session(None) {
             Ok(session) => session,
-            Err(response) => return response,
+            Err(none) => return none.response(),
         };
         let (outlet, receiver) = Outlet::new();
         session.listen(outlet);
@@ -401,10 +368,7 @@ impl<A: Authority> Call<A> {
         };
         let events = stream::unfold(standing, |mut standing| async move {
             let bytes = standing.next().await?;
-            Some((
-                Ok::<_, std::convert::Infallible>(Bytes::from(bytes)),
-                standing,
-            ))
+            Some((Ok::<_, std::convert::Infallible>(Bytes::from(bytes)), standing))
         });
         stream_response(Body::from_stream(events))
     }
@@ -415,7 +379,7 @@ impl<A: Authority> Call<A> {
             return method_not_allowed("POST");
         }
         match self.session(None) {
-            Err(response) => response,
+            Err(none) => none.response(),
             Ok(_) => {
                 if let Some(id) = one(&self.parts.headers, &SESSION_ID) {
                     self.inner.end_session(id);
@@ -423,6 +387,15 @@ impl<A: Authority> Call<A> {
                 empty(StatusCode::NO_CONTENT)
             }
         }
+    }
+}
+
+/// Why a request has no session.
+struct NoSession(StatusCode, Fault);
+
+impl NoSession {
+    fn response(&self) -> Response {
+        refusal(self.0, None, &self.1)
     }
 }
 
@@ -501,11 +474,7 @@ impl<A: Authority> Waiting<A> {
 
     fn stream(self, first: Vec<u8>) -> Response {
         let check = StreamCheck::new(Arc::clone(&self.inner), self.authentication.clone());
-        let state = Streaming {
-            first: Some(first),
-            waiting: Some(self),
-            check,
-        };
+        let state = Streaming { first: Some(first), waiting: Some(self), check };
         let events = stream::unfold(state, |mut state| async move {
             let bytes = state.next().await?;
             Some((Ok::<_, std::convert::Infallible>(Bytes::from(bytes)), state))
@@ -602,11 +571,7 @@ struct StreamCheck<A: Authority> {
 impl<A: Authority> StreamCheck<A> {
     fn new(inner: Arc<Inner<A>>, authentication: Authentication) -> Self {
         let every = inner.limits.stream_check;
-        Self {
-            inner,
-            authentication,
-            every,
-        }
+        Self { inner, authentication, every }
     }
 
     async fn tick(&self) -> bool {
@@ -629,10 +594,7 @@ fn stream_response(body: Body) -> Response {
     let mut response = Response::new(body);
     let headers: &mut HeaderMap = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
-    headers.insert(
-        CACHE_CONTROL,
-        HeaderValue::from_static("no-cache, no-transform"),
-    );
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, no-transform"));
     headers.insert(NO_BUFFERING, HeaderValue::from_static("no"));
     response
 }
@@ -652,14 +614,9 @@ fn refusal(status: StatusCode, id: Option<&Id>, fault: &Fault) -> Response {
 }
 
 fn method_not_allowed(allowed: &'static str) -> Response {
-    let fault = Fault::new(
-        INVALID_REQUEST,
-        "this HTTP method is not part of the protocol here",
-    );
+    let fault = Fault::new(INVALID_REQUEST, "this HTTP method is not part of the protocol here");
     let mut response = refusal(StatusCode::METHOD_NOT_ALLOWED, None, &fault);
-    response
-        .headers_mut()
-        .insert(ALLOW, HeaderValue::from_static(allowed));
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
     response
 }
 

@@ -107,8 +107,7 @@ impl<A: Authority> StreamClient<A> {
             let (head, _) = chunk.split_at(end.unwrap_or(chunk.len()));
             if line.len() + head.len() > limit {
                 let text = format!("the message exceeds {limit} bytes");
-                self.answer(None, Answer::Fault(Fault::new(INVALID_REQUEST, text)))
-                    .await;
+                self.answer(None, Answer::Fault(Fault::new(INVALID_REQUEST, text))).await;
                 return Err(StreamError::LineTooLong { limit });
             }
             line.extend_from_slice(head);
@@ -130,10 +129,7 @@ impl<A: Authority> StreamClient<A> {
             return Err(StreamError::Revoked);
         }
         let limits = &self.inner.limits;
-        let within = json::Limits {
-            bytes: limits.request_bytes,
-            depth: limits.request_depth,
-        };
+        let within = json::Limits { bytes: limits.request_bytes, depth: limits.request_depth };
         match message::parse_within(line, within) {
             Ok(Message::Request(request)) => self.request(request).await,
             Ok(Message::Notification(notification)) => self.notified(notification).await,
@@ -161,10 +157,7 @@ impl<A: Authority> StreamClient<A> {
     }
 
     async fn request(self: &Arc<Self>, request: Request) {
-        let modern = request
-            .params
-            .as_ref()
-            .and_then(|params| edit::meta(params, META_VERSION));
+        let modern = request.params.as_ref().and_then(|params| edit::meta(params, META_VERSION));
         let session = match (modern, self.session()) {
             (Some(version), _) => {
                 if let Err(fault) = modern_meta(version.as_str(), &request) {
@@ -182,26 +175,22 @@ impl<A: Authority> StreamClient<A> {
             }
             (None, session) => session,
         };
-        let related = Arc::new(Related::new(
-            Some(request.id.clone()),
-            Some(self.outlet.clone()),
-        ));
+        if let Err(fault) = self.inner.admits() {
+            return self.answer(Some(&request.id), Answer::Fault(fault)).await;
+        }
+        let related = Arc::new(Related::new(Some(request.id.clone()), Some(self.outlet.clone())));
         let entered = match &session {
             Some(session) => session.enter(&request.id, &related),
             None => self.enter(&request.id, &related),
         };
         if let Err(refused) = entered {
-            return self
-                .answer(Some(&request.id), Answer::Fault(refused.fault()))
-                .await;
+            return self.answer(Some(&request.id), Answer::Fault(refused.fault())).await;
         }
         let side = Side {
             inner: Arc::clone(&self.inner),
             backend: Arc::clone(&self.backend),
             authentication: self.authentication.clone(),
-            revision: session
-                .as_ref()
-                .map_or(Revision::V2026_07_28, |session| session.revision()),
+            revision: session.as_ref().map_or(Revision::V2026_07_28, |session| session.revision()),
             session_name: session.as_ref().and_then(|session| session.name.clone()),
             trace: super::headers::trace(&http::HeaderMap::new(), request.params.as_ref()),
             session,
@@ -224,10 +213,7 @@ impl<A: Authority> StreamClient<A> {
     async fn initialize(self: &Arc<Self>, request: Request) {
         let backend = Arc::clone(&self.backend);
         let authentication = self.authentication.clone();
-        let begun = self
-            .inner
-            .begin_session(backend, authentication, request.params)
-            .await;
+        let begun = self.inner.begin_session(backend, authentication, request.params).await;
         let answer = match begun {
             Ok((id, result)) => {
                 if let Some(session) = self.inner.session(&id) {
@@ -252,14 +238,8 @@ impl<A: Authority> StreamClient<A> {
             return;
         }
         if &*notification.method == "notifications/cancelled" {
-            let id = notification
-                .params
-                .as_ref()
-                .and_then(|params| params.member("requestId"));
-            let in_flight = self
-                .in_flight
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
+            let id = notification.params.as_ref().and_then(|params| params.member("requestId"));
+            let in_flight = self.in_flight.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(related) = id.and_then(Id::of).and_then(|id| in_flight.get(&id)) {
                 related.cancelled.cancel();
             }
@@ -267,10 +247,7 @@ impl<A: Authority> StreamClient<A> {
     }
 
     fn enter(&self, id: &Id, related: &Arc<Related>) -> Result<(), NotAdmitted> {
-        let mut in_flight = self
-            .in_flight
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut in_flight = self.in_flight.lock().unwrap_or_else(PoisonError::into_inner);
         if in_flight.len() >= self.inner.limits.in_flight {
             return Err(NotAdmitted::TooMany);
         }
@@ -282,27 +259,15 @@ impl<A: Authority> StreamClient<A> {
     }
 
     fn leave(&self, id: &Id) {
-        self.in_flight
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(id);
+        self.in_flight.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
     }
 
     /// The client has closed its end: what is under way is cancelled, its session ends.
     fn end(&self) {
-        let in_flight = self
-            .in_flight
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        in_flight
-            .values()
-            .for_each(|related| related.cancelled.cancel());
+        let in_flight = self.in_flight.lock().unwrap_or_else(PoisonError::into_inner);
+        in_flight.values().for_each(|related| related.cancelled.cancel());
         drop(in_flight);
-        let session = self
-            .session
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let session = self.session.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some((id, _)) = session {
             self.inner.end_session(&id);
         }
@@ -314,16 +279,10 @@ fn modern_meta(version: Option<&str>, request: &Request) -> Result<(), Fault> {
     if version != Some(Revision::V2026_07_28.as_str()) {
         return Err(unsupported_version(version.unwrap_or_default()));
     }
-    let capabilities = request
-        .params
-        .as_ref()
-        .and_then(|p| edit::meta(p, META_CAPABILITIES));
+    let capabilities = request.params.as_ref().and_then(|p| edit::meta(p, META_CAPABILITIES));
     match capabilities.and_then(|capabilities| capabilities.as_object()) {
         Some(_) => Ok(()),
-        None => Err(Fault::new(
-            INVALID_PARAMS,
-            format!("`_meta` lacks `{META_CAPABILITIES}`"),
-        )),
+        None => Err(Fault::new(INVALID_PARAMS, format!("`_meta` lacks `{META_CAPABILITIES}`"))),
     }
 }
 

@@ -174,10 +174,7 @@ impl Connection {
         inbound: Arc<dyn Inbound>,
     ) -> Self {
         let stale = Arc::new(AtomicBool::new(false));
-        let inbound = Arc::new(Tap {
-            inner: inbound,
-            stale: Arc::clone(&stale),
-        });
+        let inbound = Arc::new(Tap { inner: inbound, stale: Arc::clone(&stale) });
         Self {
             config,
             limits,
@@ -206,10 +203,7 @@ impl Connection {
             return Err(OpenError::Closed);
         }
         let now = Instant::now();
-        if let Some(wait) = supervision
-            .not_before
-            .and_then(|at| at.checked_duration_since(now))
-        {
+        if let Some(wait) = supervision.not_before.and_then(|at| at.checked_duration_since(now)) {
             return Err(OpenError::BackingOff(wait));
         }
         let before = self.slot().take();
@@ -273,10 +267,7 @@ impl Connection {
     }
 
     fn current(&self) -> Option<Arc<Live>> {
-        self.slot()
-            .as_ref()
-            .filter(|live| !live.link.is_closed())
-            .map(Arc::clone)
+        self.slot().as_ref().filter(|live| !live.link.is_closed()).map(Arc::clone)
     }
 
     async fn open(&self) -> Result<Live, OpenError> {
@@ -305,9 +296,8 @@ impl Connection {
         link.speak(Revision::V2026_07_28);
         let mut params = None;
         translate::to_modern_params(&mut params, edit::empty());
-        let answered = self
-            .greet(link, "server/discover", params.as_ref(), self.limits.probe)
-            .await;
+        let answered =
+            self.greet(link, "server/discover", params.as_ref(), self.limits.probe).await;
         match answered {
             Ok(Answer::Result(result)) => {
                 let versions = result.member("supportedVersions").and_then(Value::as_array);
@@ -331,9 +321,7 @@ impl Connection {
         link: &Link,
         params: &Value,
     ) -> Result<(Revision, Value), OpenError> {
-        let answered = self
-            .greet(link, "initialize", Some(params), self.limits.connect)
-            .await;
+        let answered = self.greet(link, "initialize", Some(params), self.limits.connect).await;
         match answered.map_err(OpenError::Link)? {
             Answer::Fault(fault) => Err(OpenError::Refused(fault)),
             Answer::Result(result) => {
@@ -356,12 +344,7 @@ impl Connection {
     ) -> Result<Answer, LinkError> {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let mirror = headers::mirror(method, params, None);
-        let outgoing = Outgoing {
-            id,
-            method,
-            params,
-            mirror,
-        };
+        let outgoing = Outgoing { id, method, params, mirror };
         let related = Arc::new(Related::new(None, None));
         match tokio::time::timeout(wait, link.call(outgoing, &related)).await {
             Ok(answered) => answered.map(|answered| answered.answer),
@@ -379,10 +362,7 @@ impl Connection {
         patience: Patience,
     ) -> Result<Answered, LinkError> {
         let (method, params) = passage.into_parts();
-        match self
-            .call_once(live, &method, params.clone(), related, patience)
-            .await
-        {
+        match self.call_once(live, &method, params.clone(), related, patience).await {
             // The upstream has forgotten the session and done nothing: greet it again, once.
             Err(LinkError::SessionLost) => {
                 live.link.close();
@@ -390,8 +370,7 @@ impl Connection {
                     OpenError::Link(error) => error,
                     other => LinkError::NotSent(other.to_string()),
                 })?;
-                self.call_once(&again, &method, params, related, patience)
-                    .await
+                self.call_once(&again, &method, params, related, patience).await
             }
             answered => answered,
         }
@@ -416,23 +395,12 @@ impl Connection {
             Era::Legacy => HeaderMap::new(),
             Era::Modern => {
                 let listing = live.listing();
-                let tool = params
-                    .as_ref()
-                    .and_then(|p| p.member("name"))
-                    .and_then(Value::as_str);
-                let schema = listing
-                    .as_ref()
-                    .zip(tool)
-                    .and_then(|(l, tool)| l.schemas.get(tool));
+                let tool = params.as_ref().and_then(|p| p.member("name")).and_then(Value::as_str);
+                let schema = listing.as_ref().zip(tool).and_then(|(l, tool)| l.schemas.get(tool));
                 headers::mirror(method, params.as_ref(), schema)
             }
         };
-        let outgoing = Outgoing {
-            id,
-            method,
-            params: params.as_ref(),
-            mirror,
-        };
+        let outgoing = Outgoing { id, method, params: params.as_ref(), mirror };
         self.wait(live, outgoing, related, patience).await
     }
 
@@ -550,10 +518,7 @@ impl Connection {
                 Answer::Fault(fault) if fault.code == METHOD_NOT_FOUND => return Ok(pages),
                 Answer::Fault(fault) => return Err(ListError::Refused(fault)),
             };
-            tools += page
-                .member("tools")
-                .and_then(Value::as_array)
-                .map_or(0, <[_]>::len);
+            tools += page.member("tools").and_then(Value::as_array).map_or(0, <[_]>::len);
             cursor = listing::next_cursor(&page);
             pages.push(page);
             if tools > listing::TOOLS_MAX || pages.len() > listing::PAGES_MAX {
@@ -595,28 +560,16 @@ impl Drop for Connection {
 
 impl Live {
     fn listing(&self) -> Option<Arc<Listing>> {
-        self.listing
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.listing.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn set_listing(&self, pages: &[Value]) -> Arc<Listing> {
-        let tools = pages
-            .iter()
-            .filter_map(|page| page.member("tools")?.as_array())
-            .flatten();
+        let tools = pages.iter().filter_map(|page| page.member("tools")?.as_array()).flatten();
         let schemas = tools.filter_map(|tool| {
             let name = tool.member("name")?.as_str()?.to_owned();
-            Some((
-                name,
-                tool.member("inputSchema").cloned().unwrap_or_default(),
-            ))
+            Some((name, tool.member("inputSchema").cloned().unwrap_or_default()))
         });
-        let listing = Arc::new(Listing {
-            at: Instant::now(),
-            schemas: schemas.collect(),
-        });
+        let listing = Arc::new(Listing { at: Instant::now(), schemas: schemas.collect() });
         *self.listing.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&listing));
         listing
     }

@@ -76,17 +76,11 @@ impl HttpLink {
             url,
             headers: headers.clone(),
             spoken: Mutex::default(),
-            limits: json::Limits {
-                bytes: limits.answer_bytes,
-                depth: limits.answer_depth,
-            },
+            limits: json::Limits { bytes: limits.answer_bytes, depth: limits.answer_depth },
             inbound,
             closed: CancellationToken::new(),
         };
-        Ok(Self {
-            shared: Arc::new(shared),
-            tasks: wiring.tasks.clone(),
-        })
+        Ok(Self { shared: Arc::new(shared), tasks: wiring.tasks.clone() })
     }
 
     pub(crate) async fn call(
@@ -157,10 +151,7 @@ impl HttpLink {
         let mut response = response;
         let mut cursor = Cursor::default();
         for _ in 0..=RESUMES_MAX {
-            let read = self
-                .shared
-                .read(&mut response, Some((id, related)), &mut cursor)
-                .await;
+            let read = self.shared.read(&mut response, Some((id, related)), &mut cursor).await;
             match read? {
                 Some(answered) => {
                     self.drain(response);
@@ -213,19 +204,14 @@ impl Shared {
     fn with_headers(&self, request: RequestBuilder) -> RequestBuilder {
         let spoken = self.spoken().clone();
         let mut headers = self.headers.clone();
-        let revision = spoken
-            .revision
-            .map(|revision| HeaderValue::from_static(revision.as_str()));
+        let revision = spoken.revision.map(|revision| HeaderValue::from_static(revision.as_str()));
         headers.extend(revision.map(|value| (PROTOCOL_VERSION, value)));
         headers.extend(spoken.session.map(|value| (SESSION_ID, value)));
         request.headers(headers)
     }
 
     async fn post(&self, body: Vec<u8>, mirror: HeaderMap) -> Result<Response, LinkError> {
-        let modern = self
-            .spoken()
-            .revision
-            .is_some_and(|r| r.era() == Era::Modern);
+        let modern = self.spoken().revision.is_some_and(|r| r.era() == Era::Modern);
         let mirror = if modern { mirror } else { HeaderMap::new() };
         let request = self
             .with_headers(self.client.post(self.url.clone()))
@@ -253,9 +239,7 @@ impl Shared {
                     body.extend_from_slice(&chunk);
                 }
                 Ok(Some(_)) => {
-                    return Err(LinkError::TooLarge {
-                        limit: self.limits.bytes,
-                    });
+                    return Err(LinkError::TooLarge { limit: self.limits.bytes });
                 }
                 Err(_) => return Err(LinkError::Gone),
             }
@@ -273,11 +257,7 @@ impl Shared {
             Ok(Message::Response(answered, answer @ message::Answer::Fault(_)))
                 if answered.is_none() || answered.as_ref() == Some(id) =>
             {
-                Ok(Answered {
-                    answer,
-                    status: Some(status.as_u16()),
-                    form: Form::Text,
-                })
+                Ok(Answered { answer, status: Some(status.as_u16()), form: Form::Text })
             }
             _ if !status.is_success() => Err(self.refused(status)),
             _ => Err(LinkError::Malformed),
@@ -312,9 +292,7 @@ impl Shared {
                 }
             }
             if too_long {
-                return Err(LinkError::TooLarge {
-                    limit: self.limits.bytes,
-                });
+                return Err(LinkError::TooLarge { limit: self.limits.bytes });
             }
         }
         Ok(None)
@@ -330,10 +308,7 @@ impl Shared {
             Ok(Message::Response(id, answer)) => {
                 let ours = awaited.is_some_and(|(awaited, _)| id.as_ref() == Some(awaited));
                 if ours {
-                    return Ok(Some(Answered {
-                        form: Form::Stream,
-                        ..answer.into()
-                    }));
+                    return Ok(Some(Answered { form: Form::Stream, ..answer.into() }));
                 }
                 tracing::warn!(server = %self.name, ?id, "an answer that nobody waits for was dropped");
                 Ok(None)
@@ -345,11 +320,7 @@ impl Shared {
             Err(error) => {
                 tracing::warn!(server = %self.name, %error, "an event that is no message");
                 // On the stream of one call there is no doubt whose answer it would have been.
-                if related.is_some() {
-                    Err(LinkError::Malformed)
-                } else {
-                    Ok(None)
-                }
+                if related.is_some() { Err(LinkError::Malformed) } else { Ok(None) }
             }
         }
     }
@@ -357,11 +328,7 @@ impl Shared {
     /// Takes up a stream that broke off, where the revision and the stream allow it.
     async fn resume(&self, cursor: &Cursor) -> Option<Response> {
         let last = cursor.last.clone()?;
-        if self
-            .spoken()
-            .revision
-            .is_none_or(|revision| revision.era() == Era::Modern)
-        {
+        if self.spoken().revision.is_none_or(|revision| revision.era() == Era::Modern) {
             return None;
         }
         tokio::time::sleep(cursor.retry.unwrap_or(RELISTEN)).await;
@@ -408,13 +375,6 @@ impl Shared {
 }
 
 fn is_stream(response: &Response) -> bool {
-    let ty = response
-        .headers()
-        .get(CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok());
-    ty.is_some_and(|ty| {
-        ty.trim_start()
-            .to_ascii_lowercase()
-            .starts_with("text/event-stream")
-    })
+    let ty = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    ty.is_some_and(|ty| ty.trim_start().to_ascii_lowercase().starts_with("text/event-stream"))
 }

@@ -5,6 +5,7 @@ mod http;
 mod stdio;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use ::http::HeaderMap;
 use safeconduct_model::{Execution, Value};
@@ -15,6 +16,9 @@ use crate::config::{Limits, Transport, UpstreamConfig};
 use crate::message::{Answer, Fault, INTERNAL_ERROR, Message};
 use crate::related::Related;
 pub(crate) use connection::{Connection, Greeting, ListError, Live, OpenError, Patience, Wiring};
+
+/// How long an upstream may take to take a message that wants no answer.
+const SEND: Duration = Duration::from_secs(30);
 
 /// Why a call has no answer. Each has one outcome, and one sentence for the client.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -84,11 +88,7 @@ pub(crate) enum Form {
 
 impl From<Answer> for Answered {
     fn from(answer: Answer) -> Self {
-        Self {
-            answer,
-            status: None,
-            form: Form::Text,
-        }
+        Self { answer, status: None, form: Form::Text }
     }
 }
 
@@ -153,10 +153,14 @@ impl Link {
 
     /// Sends a message that wants no answer: a notification, or an answer to what was asked.
     pub(crate) async fn send(&self, bytes: Vec<u8>) -> Result<(), LinkError> {
-        match self {
-            Self::Stdio(link) => link.send(bytes).await,
-            Self::Http(link) => link.send(bytes).await,
-        }
+        let sending = async {
+            match self {
+                Self::Stdio(link) => link.send(bytes).await,
+                Self::Http(link) => link.send(bytes).await,
+            }
+        };
+        let sent = tokio::time::timeout(SEND, sending).await;
+        sent.unwrap_or(Err(LinkError::Timeout))
     }
 
     /// From here on, messages are of that revision.

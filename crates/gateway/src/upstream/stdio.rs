@@ -60,16 +60,11 @@ impl StdioLink {
             stdin: tokio::sync::Mutex::new(child.stdin.take()),
             pending: Mutex::default(),
             closed: CancellationToken::new(),
-            limits: json::Limits {
-                bytes: limits.answer_bytes,
-                depth: limits.answer_depth,
-            },
+            limits: json::Limits { bytes: limits.answer_bytes, depth: limits.answer_depth },
         });
         tracing::info!(server = %config.name, pid = child.id(), "upstream started");
         if let Some(stdout) = child.stdout.take() {
-            wiring
-                .tasks
-                .spawn(Arc::clone(&shared).read(stdout, inbound));
+            wiring.tasks.spawn(Arc::clone(&shared).read(stdout, inbound));
         }
         if let Some(stderr) = child.stderr.take() {
             wiring.tasks.spawn(log_stderr(config.name.clone(), stderr));
@@ -86,17 +81,8 @@ impl StdioLink {
         let id = outgoing.id;
         let bytes = message::request_bytes(&Id::Integer(id), outgoing.method, outgoing.params);
         let (answer, waiter) = oneshot::channel();
-        self.shared.pending().insert(
-            id,
-            Waiting {
-                answer,
-                related: Arc::clone(related),
-            },
-        );
-        let _forget = Forget {
-            shared: &self.shared,
-            id,
-        };
+        self.shared.pending().insert(id, Waiting { answer, related: Arc::clone(related) });
+        let _forget = Forget { shared: &self.shared, id };
         if self.shared.closed.is_cancelled() {
             return Err(LinkError::NotSent("it has ended".into()));
         }
@@ -114,9 +100,7 @@ impl StdioLink {
             return Err(LinkError::NotSent("it has ended".into()));
         };
         // A write that is given up in its middle leaves half a line; nothing can follow it.
-        let half = EndUnlessDone {
-            closed: Some(&self.shared.closed),
-        };
+        let half = EndUnlessDone { closed: Some(&self.shared.closed) };
         stdin
             .write_all(&bytes)
             .await
@@ -141,13 +125,7 @@ impl Drop for StdioLink {
 }
 
 fn spawn(config: &UpstreamConfig) -> std::io::Result<Child> {
-    let Transport::Stdio {
-        command,
-        args,
-        env,
-        cwd,
-    } = &config.transport
-    else {
+    let Transport::Stdio { command, args, env, cwd } = &config.transport else {
         return Err(std::io::Error::other("it is no command"));
     };
     let mut process = Command::new(command);
@@ -169,10 +147,7 @@ fn spawn(config: &UpstreamConfig) -> std::io::Result<Child> {
 
 /// Waits for the child to end, or ends it.
 async fn supervise(shared: Arc<Shared>, mut child: Child) {
-    let group = child
-        .id()
-        .and_then(|id| i32::try_from(id).ok())
-        .and_then(Pid::from_raw);
+    let group = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
     let signal = |signal| {
         if let Some(group) = group {
             // It may have ended by itself meanwhile.
@@ -235,12 +210,7 @@ impl Shared {
             Line::Whole(bytes) if bytes.iter().all(u8::is_ascii_whitespace) => return,
             Line::Whole(bytes) => bytes,
             Line::TooLong(scan) => {
-                return self.fail(
-                    *scan,
-                    LinkError::TooLarge {
-                        limit: self.limits.bytes,
-                    },
-                );
+                return self.fail(*scan, LinkError::TooLarge { limit: self.limits.bytes });
             }
         };
         match message::parse_within(&bytes, self.limits) {
@@ -284,9 +254,7 @@ impl Shared {
     }
 
     fn note_garbage(&self) {
-        self.pending()
-            .values()
-            .for_each(|waiting| waiting.related.note_garbage());
+        self.pending().values().for_each(|waiting| waiting.related.note_garbage());
     }
 
     /// The call that a message belongs to: by the token or id that it carries; a request by
@@ -309,10 +277,9 @@ impl Shared {
         });
         let found = match (named, message) {
             (Some(id), _) => pending.get(&id),
-            (None, Message::Request(_)) => pending
-                .iter()
-                .max_by_key(|(id, _)| **id)
-                .map(|(_, waiting)| waiting),
+            (None, Message::Request(_)) => {
+                pending.iter().max_by_key(|(id, _)| **id).map(|(_, waiting)| waiting)
+            }
             (None, _) if pending.len() == 1 => pending.values().next(),
             (None, _) => None,
         };

@@ -1,15 +1,6 @@
 //! A decision point over ports in memory, for tests and examples of the gateway.
-#![allow(
-    dead_code,
-    unreachable_pub,
-    missing_docs,
-    reason = "each test uses a part of it"
-)]
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test that cannot go on fails"
-)]
+#![allow(dead_code, unreachable_pub, missing_docs, reason = "each test uses a part of it")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -82,9 +73,7 @@ pub async fn point(server: &ServerName, tools: &[Value], policies: &str) -> Poin
     }
     for method in METHODS {
         let entry = entry(server, format!("{server}/{method}"), None);
-        sources
-            .actions
-            .push((entry.name.clone(), entry.server.clone()));
+        sources.actions.push((entry.name.clone(), entry.server.clone()));
         catalogue.actions.insert(entry.name.clone(), entry);
     }
     let loaded = load(&sources).unwrap_or_else(|error| panic!("{error:?}"));
@@ -110,10 +99,7 @@ pub async fn point(server: &ServerName, tools: &[Value], policies: &str) -> Poin
             pep: None,
             roles: BTreeSet::new(),
         };
-        service
-            .change_identity(identity.clone(), &me)
-            .await
-            .unwrap();
+        service.change_identity(identity.clone(), &me).await.unwrap();
         let token = Token {
             id: TokenId::new(format!("tok_{id}")).unwrap(),
             identity: identity.id,
@@ -129,20 +115,13 @@ pub async fn point(server: &ServerName, tools: &[Value], policies: &str) -> Poin
 
 impl Point {
     pub fn gateway(&self, upstream: UpstreamConfig, limits: Limits) -> Gateway<InProcess> {
-        let config = GatewayConfig {
-            upstreams: vec![upstream],
-            limits,
-            ..Default::default()
-        };
+        let config = GatewayConfig { upstreams: vec![upstream], limits, ..Default::default() };
         Gateway::new(config, Arc::new(InProcess::new(Arc::clone(&self.service)))).unwrap()
     }
 
     fn bodies(&self) -> Vec<Body> {
         let entries = self.ledger.entries();
-        entries
-            .iter()
-            .map(|entry| decode(&entry.leaf).unwrap().body)
-            .collect()
+        entries.iter().map(|entry| decode(&entry.leaf).unwrap().body).collect()
     }
 
     /// Every decision so far: action and answer.
@@ -157,10 +136,9 @@ impl Point {
     /// Every outcome so far.
     pub fn outcomes(&self) -> Vec<(Execution, Option<String>)> {
         let executed = self.bodies().into_iter().filter_map(|body| match body {
-            Body::Executed(executed) => Some((
-                executed.execution,
-                executed.detail.map(|detail| detail.to_string()),
-            )),
+            Body::Executed(executed) => {
+                Some((executed.execution, executed.detail.map(|detail| detail.to_string())))
+            }
             _ => None,
         });
         executed.collect()
@@ -192,9 +170,6 @@ pub fn http(name: &str, url: &str) -> UpstreamConfig {
     UpstreamConfig {
         name: ServerName::new(name).unwrap(),
         mode: Mode::Enforce,
-        transport: Transport::Http {
-            url: url.into(),
-            headers: http::HeaderMap::new(),
-        },
+        transport: Transport::Http { url: url.into(), headers: http::HeaderMap::new() },
     }
 }
