@@ -17,14 +17,7 @@ pub const TTL_S_MAX: u32 = 7 * 24 * 3600;
 /// Most approvers that a policy may ask for.
 pub const QUORUM_MAX: u32 = 10;
 
-const OURS: [&str; 6] = [
-    "id",
-    "message",
-    "requestable",
-    "obligation",
-    "mode",
-    "control",
-];
+const OURS: [&str; 6] = ["id", "message", "requestable", "obligation", "mode", "control"];
 
 /// Whether a policy has effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -77,9 +70,7 @@ pub(crate) fn read(
             .loc
             .as_ref()
             .or_else(|| policy.loc())
-            .map_or((0, 0), |loc| {
-                (loc.start(), loc.end().saturating_sub(loc.start()))
-            });
+            .map_or((0, 0), |loc| (loc.start(), loc.end().saturating_sub(loc.start())));
         let value = annotation.val.trim();
         let outcome = if OURS.contains(&name) {
             read.take(name, value, effect)
@@ -92,11 +83,7 @@ pub(crate) fn read(
             Ok(())
         };
         if let Err(Wrong { message, help }) = outcome {
-            problems.push(
-                located
-                    .problem(Severity::Error, at, message)
-                    .with_help(help),
-            );
+            problems.push(located.problem(Severity::Error, at, message).with_help(help));
         }
     }
     read
@@ -111,10 +98,7 @@ struct Wrong {
 
 impl Wrong {
     fn new(message: impl Into<String>, help: impl Into<String>) -> Self {
-        Self {
-            message: message.into(),
-            help: help.into(),
-        }
+        Self { message: message.into(), help: help.into() }
     }
 }
 
@@ -162,10 +146,7 @@ impl Annotations {
                 };
             }
             _ => {
-                self.controls = list("control", value, ',')?
-                    .into_iter()
-                    .map(Arc::from)
-                    .collect();
+                self.controls = list("control", value, ',')?.into_iter().map(Arc::from).collect();
             }
         }
         Ok(())
@@ -196,10 +177,7 @@ fn list<'a>(name: &str, value: &'a str, separator: char) -> Result<Vec<&'a str>,
 fn obligation(text: &str) -> Result<Obligation, Wrong> {
     let parsed = Obligation::parse(text);
     let kind_fits = parsed.kind.starts_with(|c: char| c.is_ascii_lowercase())
-        && parsed
-            .kind
-            .chars()
-            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+        && parsed.kind.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
     if kind_fits && !parsed.parameter.chars().any(char::is_control) {
         return Ok(parsed);
     }
@@ -213,15 +191,9 @@ fn requestable(value: &str) -> Result<Requestable, Wrong> {
     const HELP: &str = "write `approvers=resource.owner; quorum=1; ttl=15m`";
     let wrong = |message: String| Wrong::new(message, HELP);
     let (mut approvers, mut quorum, mut ttl_s) = (None, None, None);
-    for part in value
-        .split(';')
-        .map(str::trim)
-        .filter(|part| !part.is_empty())
-    {
+    for part in value.split(';').map(str::trim).filter(|part| !part.is_empty()) {
         let Some((key, text)) = part.split_once('=') else {
-            return Err(wrong(format!(
-                "`{part}` in `@requestable` is not `key=value`"
-            )));
+            return Err(wrong(format!("`{part}` in `@requestable` is not `key=value`")));
         };
         let (key, text) = (key.trim(), text.trim());
         let fresh = match key {
@@ -231,14 +203,9 @@ fn requestable(value: &str) -> Result<Requestable, Wrong> {
                 })?)
                 .is_none(),
             "quorum" => quorum
-                .replace(
-                    text.parse()
-                        .ok()
-                        .filter(|n| (1..=QUORUM_MAX).contains(n))
-                        .ok_or_else(|| {
-                            wrong(format!("quorum `{text}` is not between 1 and {QUORUM_MAX}"))
-                        })?,
-                )
+                .replace(text.parse().ok().filter(|n| (1..=QUORUM_MAX).contains(n)).ok_or_else(
+                    || wrong(format!("quorum `{text}` is not between 1 and {QUORUM_MAX}")),
+                )?)
                 .is_none(),
             "ttl" => ttl_s
                 .replace(
@@ -255,11 +222,7 @@ fn requestable(value: &str) -> Result<Requestable, Wrong> {
     let Some(approvers) = approvers else {
         return Err(wrong("`@requestable` does not say who may approve".into()));
     };
-    Ok(Requestable {
-        approvers,
-        quorum: quorum.unwrap_or(1),
-        ttl_s: ttl_s.unwrap_or(15 * 60),
-    })
+    Ok(Requestable { approvers, quorum: quorum.unwrap_or(1), ttl_s: ttl_s.unwrap_or(15 * 60) })
 }
 
 fn approver(text: &str) -> Option<Arc<str>> {
@@ -277,9 +240,7 @@ fn seconds(text: &str) -> Option<u32> {
         _ => return None,
     };
     let count: u32 = text.get(..text.len() - 1)?.parse().ok()?;
-    count
-        .checked_mul(unit)
-        .filter(|s| (1..=TTL_S_MAX).contains(s))
+    count.checked_mul(unit).filter(|s| (1..=TTL_S_MAX).contains(s))
 }
 
 /// Which annotation of ours a name looks like. Short names are only taken for a slip where case,
@@ -321,9 +282,8 @@ mod tests {
         ] {
             assert_eq!(slip(written), Some(meant), "{written}");
         }
-        for others in [
-            "node", "code", "model", "uid", "owner", "comment", "package", "advice", "i",
-        ] {
+        for others in ["node", "code", "model", "uid", "owner", "comment", "package", "advice", "i"]
+        {
             assert_eq!(slip(others), None, "{others}");
         }
     }
@@ -331,10 +291,7 @@ mod tests {
     #[test]
     fn requestable_is_read_strictly() {
         let read = requestable("approvers=resource.owner; quorum=2; ttl=1h").unwrap();
-        assert_eq!(
-            (&*read.approvers, read.quorum, read.ttl_s),
-            ("resource.owner", 2, 3600)
-        );
+        assert_eq!((&*read.approvers, read.quorum, read.ttl_s), ("resource.owner", 2, 3600));
         let read = requestable("approvers = group:leads").unwrap();
         assert_eq!((read.quorum, read.ttl_s), (1, 900));
         for wrong in [

@@ -77,19 +77,13 @@ impl Diagnostic {
 
     /// A problem with a whole file.
     pub(crate) fn in_file(severity: Severity, file: &Arc<str>, message: impl Into<String>) -> Self {
-        Self {
-            file: Arc::clone(file),
-            ..Self::general(severity, message)
-        }
+        Self { file: Arc::clone(file), ..Self::general(severity, message) }
     }
 
     /// The same with advice.
     #[must_use]
     pub(crate) fn with_help(self, help: impl Into<String>) -> Self {
-        Self {
-            help: Some(help.into()),
-            ..self
-        }
+        Self { help: Some(help.into()), ..self }
     }
 }
 
@@ -102,34 +96,17 @@ pub(crate) struct Located<'a> {
 
 impl<'a> Located<'a> {
     pub(crate) fn new(file: &'a Arc<str>, text: &'a str) -> Self {
-        let newlines = text
-            .bytes()
-            .enumerate()
-            .filter(|(_, b)| *b == b'\n')
-            .map(|(at, _)| at + 1);
-        Self {
-            file,
-            text,
-            line_starts: std::iter::once(0).chain(newlines).collect(),
-        }
+        let newlines = text.bytes().enumerate().filter(|(_, b)| *b == b'\n').map(|(at, _)| at + 1);
+        Self { file, text, line_starts: std::iter::once(0).chain(newlines).collect() }
     }
 
     /// Line and column, both from 1, of a byte offset.
     pub(crate) fn position(&self, offset: usize) -> (u32, u32) {
         let offset = offset.min(self.text.len());
-        let line = self
-            .line_starts
-            .partition_point(|start| *start <= offset)
-            .max(1);
+        let line = self.line_starts.partition_point(|start| *start <= offset).max(1);
         let start = self.line_starts.get(line - 1).copied().unwrap_or(0);
-        let column = self
-            .text
-            .get(start..offset)
-            .map_or(0, |before| before.chars().count());
-        (
-            u32::try_from(line).unwrap_or(u32::MAX),
-            u32::try_from(column + 1).unwrap_or(u32::MAX),
-        )
+        let column = self.text.get(start..offset).map_or(0, |before| before.chars().count());
+        (u32::try_from(line).unwrap_or(u32::MAX), u32::try_from(column + 1).unwrap_or(u32::MAX))
     }
 
     /// Line of the last character of a span.
@@ -145,10 +122,7 @@ impl<'a> Located<'a> {
         message: impl Into<String>,
     ) -> Diagnostic {
         let (line, column) = self.position(offset);
-        let text = self
-            .text
-            .get(offset..offset.saturating_add(length))
-            .unwrap_or("");
+        let text = self.text.get(offset..offset.saturating_add(length)).unwrap_or("");
         Diagnostic {
             severity,
             file: Arc::clone(self.file),
@@ -169,9 +143,7 @@ impl<'a> Located<'a> {
         otherwise: (usize, usize),
     ) -> Diagnostic {
         let label = found.labels().and_then(|mut labels| labels.next());
-        let at = label
-            .as_ref()
-            .map_or(otherwise, |label| (label.offset(), label.len()));
+        let at = label.as_ref().map_or(otherwise, |label| (label.offset(), label.len()));
         let mut message = strip_policy_id(&found.to_string());
         if let Some(detail) = label.as_ref().and_then(|label| label.label()) {
             message = format!("{message}: {detail}");
@@ -185,10 +157,7 @@ impl<'a> Located<'a> {
 
 /// Cedar opens validation messages with its own name of the policy, which nobody wrote.
 fn strip_policy_id(message: &str) -> String {
-    match message
-        .strip_prefix("for policy `")
-        .and_then(|rest| rest.split_once("`, "))
-    {
+    match message.strip_prefix("for policy `").and_then(|rest| rest.split_once("`, ")) {
         Some((_, rest)) => rest.to_owned(),
         None => message.to_owned(),
     }
@@ -218,11 +187,7 @@ impl LoadError {
     }
 
     fn summary(&self) -> String {
-        let first = self
-            .diagnostics
-            .first()
-            .map(Diagnostic::to_string)
-            .unwrap_or_default();
+        let first = self.diagnostics.first().map(Diagnostic::to_string).unwrap_or_default();
         match self.diagnostics.len() + self.more {
             0 | 1 => first,
             count => format!("{first} (and {} more problems)", count - 1),

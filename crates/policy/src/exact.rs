@@ -34,9 +34,8 @@ fn scaled(text: &str, digits: i64) -> Option<i64> {
     }
     let mut significant = format!("{whole}{fraction}");
     let exponent: i64 = exponent.parse().ok()?;
-    let mut shift = exponent
-        .checked_sub(i64::try_from(fraction.len()).ok()?)?
-        .checked_add(digits)?;
+    let mut shift =
+        exponent.checked_sub(i64::try_from(fraction.len()).ok()?)?.checked_add(digits)?;
     while shift < 0 && significant.ends_with('0') && significant.len() > 1 {
         significant.pop();
         shift += 1;
@@ -66,15 +65,8 @@ pub(crate) fn datetime(text: &str) -> Result<Value, String> {
             if digits.len() > 3 {
                 return Err(problem().into());
             }
-            let fraction = if digits.is_empty() {
-                String::new()
-            } else {
-                format!(".{digits:0<3}")
-            };
-            format!(
-                "{date}T{clock}{fraction}{}",
-                offset.to_uppercase().replace(':', "")
-            )
+            let fraction = if digits.is_empty() { String::new() } else { format!(".{digits:0<3}") };
+            format!("{date}T{clock}{fraction}{}", offset.to_uppercase().replace(':', ""))
         }
     };
     call(&DATETIME, &[Value::from(SmolStr::from(cedar))]).map_err(|_| problem().to_owned())
@@ -85,10 +77,7 @@ pub(crate) fn duration(text: &str) -> Result<Value, String> {
     let millis = iso_duration(text).ok_or_else(|| {
         "is not a duration that can be held exactly (ISO 8601 without years and months)".to_owned()
     })?;
-    call(
-        &DURATION,
-        &[Value::from(SmolStr::from(format!("{millis}ms")))],
-    )
+    call(&DURATION, &[Value::from(SmolStr::from(format!("{millis}ms")))])
 }
 
 fn iso_duration(text: &str) -> Option<i64> {
@@ -132,10 +121,7 @@ pub(crate) fn ip(text: &str) -> Result<Value, String> {
 
 /// A point in time, in milliseconds since 1970.
 pub(crate) fn instant(millis: i64) -> Result<Value, String> {
-    let offset = call(
-        &DURATION,
-        &[Value::from(SmolStr::from(format!("{millis}ms")))],
-    )?;
+    let offset = call(&DURATION, &[Value::from(SmolStr::from(format!("{millis}ms")))])?;
     match &*EPOCH {
         Ok(epoch) => call(&OFFSET, &[epoch.clone(), offset]),
         Err(problem) => Err(problem.clone()),
@@ -143,16 +129,9 @@ pub(crate) fn instant(millis: i64) -> Result<Value, String> {
 }
 
 fn call(function: &Option<Name>, arguments: &[Value]) -> Result<Value, String> {
-    let name = function
-        .as_ref()
-        .ok_or("is of a type that is not available")?;
-    let function = Extensions::all_available()
-        .func(name)
-        .map_err(|error| error.to_string())?;
-    match function
-        .call(arguments)
-        .map_err(|error| error.to_string())?
-    {
+    let name = function.as_ref().ok_or("is of a type that is not available")?;
+    let function = Extensions::all_available().func(name).map_err(|error| error.to_string())?;
+    match function.call(arguments).map_err(|error| error.to_string())? {
         PartialValue::Value(value) => Ok(value),
         PartialValue::Residual(_) => Err("is not known".into()),
     }
@@ -176,24 +155,12 @@ mod tests {
         assert_eq!(long("1e3"), Some(1000));
         assert_eq!(long("-12.50e1"), Some(-125));
         assert_eq!(long("0e999999999"), Some(0));
-        for wrong in [
-            "1.5",
-            "1e19",
-            "9223372036854775808",
-            "1e-1",
-            "1e99999999999999999999",
-        ] {
+        for wrong in ["1.5", "1e19", "9223372036854775808", "1e-1", "1e99999999999999999999"] {
             assert_eq!(long(wrong), None, "{wrong}");
         }
         assert_eq!(decimal("1.5").unwrap().to_string(), r#"decimal("1.5000")"#);
-        assert_eq!(
-            decimal("-0.00010").unwrap().to_string(),
-            r#"decimal("-0.0001")"#
-        );
-        assert_eq!(
-            decimal("12e-1").unwrap().to_string(),
-            r#"decimal("1.2000")"#
-        );
+        assert_eq!(decimal("-0.00010").unwrap().to_string(), r#"decimal("-0.0001")"#);
+        assert_eq!(decimal("12e-1").unwrap().to_string(), r#"decimal("1.2000")"#);
         for wrong in ["0.00001", "922337203685477.5808", "1e300", "x", "1.23456"] {
             assert!(decimal(wrong).is_err(), "{wrong}");
         }
@@ -202,19 +169,11 @@ mod tests {
 
     #[test]
     fn dates_are_exact_or_refused() {
-        for fits in [
-            "2024-10-15",
-            "2024-10-15T11:35:00Z",
-            "2024-10-15T11:35:00.12+05:30",
-        ] {
+        for fits in ["2024-10-15", "2024-10-15T11:35:00Z", "2024-10-15T11:35:00.12+05:30"] {
             assert!(datetime(fits).is_ok(), "{fits}");
         }
-        for wrong in [
-            "2024-10-15T11:35:00.1234Z",
-            "2024-10-15T11:35:00",
-            "yesterday",
-            "2024-13-01",
-        ] {
+        for wrong in ["2024-10-15T11:35:00.1234Z", "2024-10-15T11:35:00", "yesterday", "2024-13-01"]
+        {
             assert!(datetime(wrong).is_err(), "{wrong}");
         }
         assert!(datetime("2024-10-15T11:35:00.123000Z").is_ok());

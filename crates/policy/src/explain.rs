@@ -41,33 +41,26 @@ impl Policies {
         let mut prepared = Prepared::of(self, question)?;
         let mut candidates = Vec::new();
         self.index.candidates(&prepared.scope, &mut candidates);
-        let all = Needs {
-            context: ContextFields::ALL,
-            entities: true,
-            action: true,
-        };
+        let all = Needs { context: ContextFields::ALL, entities: true, action: true };
         let world = prepared.world(question, all)?;
         let evaluator = world.evaluator();
-        let explanations = candidates
-            .into_iter()
-            .filter_map(|at| self.entry(at))
-            .map(|entry| {
-                let statement = &entry.statement;
-                let verdict = if entry.scope.matches(&prepared.scope) {
-                    match statement.condition.satisfied(&evaluator) {
-                        Ok(true) => Verdict::Applies,
-                        Ok(false) => Verdict::NotSatisfied,
-                        Err(error) => Verdict::Failed(error),
-                    }
-                } else {
-                    Verdict::OutOfScope
-                };
-                Explanation {
-                    policy: Arc::clone(&statement.info),
-                    text: self.text_of(statement).unwrap_or_else(|| Arc::from("")),
-                    verdict,
+        let explanations = candidates.into_iter().filter_map(|at| self.entry(at)).map(|entry| {
+            let statement = &entry.statement;
+            let verdict = if entry.scope.matches(&prepared.scope) {
+                match statement.condition.satisfied(&evaluator) {
+                    Ok(true) => Verdict::Applies,
+                    Ok(false) => Verdict::NotSatisfied,
+                    Err(error) => Verdict::Failed(error),
                 }
-            });
+            } else {
+                Verdict::OutOfScope
+            };
+            Explanation {
+                policy: Arc::clone(&statement.info),
+                text: self.text_of(statement).unwrap_or_else(|| Arc::from("")),
+                verdict,
+            }
+        });
         Ok(explanations.collect())
     }
 }

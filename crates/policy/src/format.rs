@@ -19,10 +19,7 @@ pub fn format(name: &Arc<str>, text: &str) -> Result<String, LoadError> {
         if load::parse(&located, &mut problems).is_none() {
             return Err(LoadError::new(problems));
         }
-        let config = Config {
-            line_width: 100,
-            indent_width: 2,
-        };
+        let config = Config { line_width: 100, indent_width: 2 };
         policies_str_to_pretty(text, &config).map_err(|error| {
             let message = error.to_string();
             let problem = located.problem(crate::Severity::Error, (0, 0), message);

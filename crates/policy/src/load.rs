@@ -55,9 +55,7 @@ fn load_with(sources: &Sources, previous: Option<&Policies>) -> Result<Loaded, L
     };
     let units = read_all(sources, schema.as_deref(), previous, &mut problems);
     check_ids(&units, &mut problems);
-    let failed = problems
-        .iter()
-        .any(|problem| problem.severity == Severity::Error);
+    let failed = problems.iter().any(|problem| problem.severity == Severity::Error);
     match schema {
         Some(schema) if !failed => {
             let policies = Policies::of(schema, units);
@@ -83,9 +81,7 @@ fn read_all(
     let checker = schema.map(|schema| Checker::new(&schema.validator));
     let mut count = 0;
     for file in &sources.policies {
-        let known = previous
-            .and_then(|p| p.units.get(&file.name))
-            .filter(|u| u.text == file.text);
+        let known = previous.and_then(|p| p.units.get(&file.name)).filter(|u| u.text == file.text);
         let unit = match known {
             Some(known) => Some(Arc::clone(known)),
             None => read(file, checker.as_ref(), problems).map(Arc::new),
@@ -122,16 +118,9 @@ fn read(
         }
         statements.push(Arc::new(statement));
     }
-    let warnings = problems
-        .iter()
-        .skip(before)
-        .filter(|p| p.severity == Severity::Warning);
+    let warnings = problems.iter().skip(before).filter(|p| p.severity == Severity::Warning);
     let warnings = warnings.cloned().collect();
-    Some(Unit {
-        text: Arc::clone(&file.text),
-        statements,
-        warnings,
-    })
+    Some(Unit { text: Arc::clone(&file.text), statements, warnings })
 }
 
 /// The policies of a file, in their order.
@@ -167,11 +156,7 @@ pub(crate) fn parse(
         if template.slots().next().is_some() {
             problems.push(
                 located
-                    .problem(
-                        Severity::Error,
-                        at,
-                        "the policy is a template, which nothing fills",
-                    )
+                    .problem(Severity::Error, at, "the policy is a template, which nothing fills")
                     .with_help("write the entity where the slot stands"),
             );
         }
@@ -191,9 +176,7 @@ pub(crate) fn parse(
 }
 
 fn span(template: &Template) -> (usize, usize) {
-    template.loc().map_or((0, 0), |loc| {
-        (loc.start(), loc.end().saturating_sub(loc.start()))
-    })
+    template.loc().map_or((0, 0), |loc| (loc.start(), loc.end().saturating_sub(loc.start())))
 }
 
 fn statement(
@@ -210,9 +193,7 @@ fn statement(
     let (start, length) = span(template);
     let (line, column) = located.position(start);
     let reference = PolicyRef {
-        id: annotations
-            .id
-            .unwrap_or_else(|| fallback_id(located.file, number)),
+        id: annotations.id.unwrap_or_else(|| fallback_id(located.file, number)),
         effect,
         span: Span {
             file: Arc::clone(located.file),
@@ -244,10 +225,7 @@ fn fallback_id(file: &Arc<str>, number: usize) -> PolicyId {
     PolicyId::new(format!("{name}#{number}")).unwrap_or_else(|_| numbered(number))
 }
 
-#[expect(
-    clippy::expect_used,
-    reason = "a number sign and digits are always a name"
-)]
+#[expect(clippy::expect_used, reason = "a number sign and digits are always a name")]
 fn numbered(number: usize) -> PolicyId {
     PolicyId::new(format!("#{number}")).expect("a number sign and digits are a name")
 }

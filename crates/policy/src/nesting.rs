@@ -23,11 +23,7 @@ pub(crate) enum Language {
 
 /// Refuses a text whose parse could need more stack than [`with_stack`] gives.
 pub(crate) fn check(text: &str, language: Language) -> Result<(), TooDeep> {
-    let mut scan = Scan {
-        bytes: text.as_bytes(),
-        at: 0,
-        language,
-    };
+    let mut scan = Scan { bytes: text.as_bytes(), at: 0, language };
     let (mut depth, mut operators, mut start) = (0_usize, 0_usize, 0_usize);
     while let Some((offset, token)) = scan.next_token() {
         match token {
@@ -45,10 +41,7 @@ pub(crate) fn check(text: &str, language: Language) -> Result<(), TooDeep> {
         if operators > OPERATORS_MAX {
             let message =
                 format!("one policy has more than the limit of {OPERATORS_MAX} operators");
-            return Err(TooDeep {
-                offset: start,
-                message,
-            });
+            return Err(TooDeep { offset: start, message });
         }
     }
     Ok(())

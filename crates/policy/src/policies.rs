@@ -81,11 +81,7 @@ impl Policies {
                 hash.update(part);
             }
         }
-        let statements = units
-            .values()
-            .flat_map(|unit| &unit.statements)
-            .cloned()
-            .collect();
+        let statements = units.values().flat_map(|unit| &unit.statements).cloned().collect();
         let digest = Digest::from_bytes(hash.finalize().into());
         Self::assemble(schema, units, statements, digest)
     }
@@ -109,9 +105,7 @@ impl Policies {
                 Some(Entry { statement, scope })
             })
             .collect();
-        let ids = entries
-            .iter()
-            .map(|entry| entry.statement.info.reference.id.clone());
+        let ids = entries.iter().map(|entry| entry.statement.info.reference.id.clone());
         Self {
             index: Index::of(entries.iter().map(|entry| &entry.scope)),
             by_principal: Index::by_principal(entries.iter().map(|entry| &entry.scope)),
@@ -170,10 +164,7 @@ impl Policies {
 
     /// What was said when the set was loaded, without effect.
     pub fn warnings(&self) -> impl Iterator<Item = &Diagnostic> {
-        self.schema
-            .warnings
-            .iter()
-            .chain(self.units.values().flat_map(|unit| &unit.warnings))
+        self.schema.warnings.iter().chain(self.units.values().flat_map(|unit| &unit.warnings))
     }
 
     /// Whether a question can be put about that action.
@@ -214,13 +205,9 @@ impl Policies {
         };
         let action = self.interner.action(action);
         let mut found = Vec::new();
-        self.by_principal
-            .candidates_for_principal(&principal, &action, &mut found);
+        self.by_principal.candidates_for_principal(&principal, &action, &mut found);
         let mut permitted = false;
-        for entry in found
-            .into_iter()
-            .filter_map(|position| self.entry(position))
-        {
+        for entry in found.into_iter().filter_map(|position| self.entry(position)) {
             let statement = &entry.statement;
             let counts = statement.info.mode == PolicyMode::Enforce
                 && entry.scope.matches_for_some_resource(&principal, &action);

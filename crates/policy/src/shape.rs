@@ -92,11 +92,7 @@ enum Step {
 
 impl Converter {
     pub(crate) fn new(additional: AdditionalArguments) -> Self {
-        Self {
-            additional,
-            path: Vec::new(),
-            entities: Vec::new(),
-        }
+        Self { additional, path: Vec::new(), entities: Vec::new() }
     }
 
     /// JSON Pointer (RFC 6901) to the value at hand.
@@ -115,10 +111,7 @@ impl Converter {
     }
 
     fn unfit(&self, problem: impl Into<String>) -> Misfit {
-        Misfit::Unfit {
-            pointer: self.pointer(),
-            problem: problem.into(),
-        }
+        Misfit::Unfit { pointer: self.pointer(), problem: problem.into() }
     }
 
     fn below<T>(
@@ -150,10 +143,9 @@ impl Converter {
             (Shape::Duration, Value::String(text)) => self.extension(exact::duration(text)),
             (Shape::Ip, Value::String(text)) => self.extension(exact::ip(text)),
             (Shape::Set(element), Value::Array(items)) => self.set(items, element),
-            (Shape::Record(record), Value::Object(members)) => Ok(ast::Value::record_arc(
-                Arc::new(self.members(members, record)?),
-                None,
-            )),
+            (Shape::Record(record), Value::Object(members)) => {
+                Ok(ast::Value::record_arc(Arc::new(self.members(members, record)?), None))
+            }
             (Shape::Tuple(shapes), Value::Array(items)) => self.tuple(items, shapes),
             (Shape::Union(shapes), _) => self.union(value, shapes),
             (Shape::Choice(ty, choices), Value::String(text)) if choices.contains(&**text) => {
@@ -223,14 +215,10 @@ impl Converter {
         record: &Record,
     ) -> Result<BTreeMap<SmolStr, ast::Value>, Misfit> {
         if self.additional == AdditionalArguments::Refused
-            && let Some(name) = members
-                .keys()
-                .find(|name| !record.members.contains_key(&***name))
+            && let Some(name) = members.keys().find(|name| !record.members.contains_key(&***name))
         {
             self.path.push(Step::Member(SmolStr::from(&**name)));
-            return Err(Misfit::Undeclared {
-                pointer: self.pointer(),
-            });
+            return Err(Misfit::Undeclared { pointer: self.pointer() });
         }
         self.declared(members, record)
     }
@@ -294,18 +282,14 @@ impl Converter {
                     continue;
                 }
                 self.path.push(step);
-                return Err(Misfit::Undeclared {
-                    pointer: self.pointer(),
-                });
+                return Err(Misfit::Undeclared { pointer: self.pointer() });
             };
             let value = self.below(step, |this| this.convert(value, shape))?;
             tags.push((SmolStr::from(&**name), PartialValue::Value(value)));
         }
         // Named by its place, so that two of one request never are the same entity.
         let uid = EntityUID::from_components(tagged.ty.clone(), Eid::new(self.pointer()), None);
-        let attributes = attributes
-            .into_iter()
-            .map(|(k, v)| (k, PartialValue::Value(v)));
+        let attributes = attributes.into_iter().map(|(k, v)| (k, PartialValue::Value(v)));
         self.entities.push(ast::Entity::new_with_attr_partial_value(
             uid.clone(),
             attributes,

@@ -121,16 +121,9 @@ fn asserted(
     if needed.has(ContextField::Own) && !action.own.members.is_empty() {
         members.extend(converter.stated(said, &action.own)?);
     }
-    if let Some(declared) = action
-        .request
-        .as_ref()
-        .filter(|_| needed.has(ContextField::Request))
-    {
+    if let Some(declared) = action.request.as_ref().filter(|_| needed.has(ContextField::Request)) {
         let request = converter.stated(said, declared)?;
-        members.insert(
-            KEYS.request.clone(),
-            Cedar::record_arc(Arc::new(request), None),
-        );
+        members.insert(KEYS.request.clone(), Cedar::record_arc(Arc::new(request), None));
     }
     Ok(())
 }
@@ -147,17 +140,11 @@ fn session(session: &SessionSituation<'_>, with_actions: bool) -> Cedar {
     let mut members = BTreeMap::from([
         (KEYS.steps.clone(), count(session.steps)),
         (KEYS.denials.clone(), count(session.denials)),
-        (
-            KEYS.distinct_resources.clone(),
-            count(session.distinct_resources),
-        ),
+        (KEYS.distinct_resources.clone(), count(session.distinct_resources)),
         (KEYS.calls_left.clone(), count(session.calls_left)),
     ]);
     if with_actions {
-        let names = session
-            .actions
-            .iter()
-            .map(|name| SmolStr::from(name.as_str()).into());
+        let names = session.actions.iter().map(|name| SmolStr::from(name.as_str()).into());
         members.insert(KEYS.actions.clone(), Cedar::set_of_lits(names, None));
     }
     Cedar::record_arc(Arc::new(members), None)

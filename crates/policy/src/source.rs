@@ -34,10 +34,7 @@ pub struct SourceFile {
 impl SourceFile {
     /// Makes one of two texts.
     pub fn new(name: impl Into<Arc<str>>, text: impl Into<Arc<str>>) -> Self {
-        Self {
-            name: name.into(),
-            text: text.into(),
-        }
+        Self { name: name.into(), text: text.into() }
     }
 }
 
@@ -64,10 +61,7 @@ pub struct Naming {
 
 impl Default for Naming {
     fn default() -> Self {
-        Self {
-            namespace: "Safeconduct".into(),
-            action_id: "{server}.{tool}".into(),
-        }
+        Self { namespace: "Safeconduct".into(), action_id: "{server}.{tool}".into() }
     }
 }
 

@@ -45,20 +45,10 @@ impl<'s> Checker<'s> {
         let mut contexts: HashMap<Vec<(&str, &AttributeType)>, usize> = HashMap::new();
         let alike = schema.action_ids().map(|action| {
             let next = contexts.len();
-            (
-                action.name(),
-                *contexts
-                    .entry(shipped_members(action.context()))
-                    .or_insert(next),
-            )
+            (action.name(), *contexts.entry(shipped_members(action.context())).or_insert(next))
         });
         let alike = alike.collect();
-        Self {
-            schema,
-            types: Typechecker::new(schema, ValidationMode::Strict),
-            asked,
-            alike,
-        }
+        Self { schema, types: Typechecker::new(schema, ValidationMode::Strict), asked, alike }
     }
 
     /// Checks one policy; every problem goes to `problems`.
@@ -69,36 +59,23 @@ impl<'s> Checker<'s> {
         located: &Located<'_>,
         problems: &mut Vec<Diagnostic>,
     ) {
-        let whole = policy.loc().map_or((0, 0), |loc| {
-            (loc.start(), loc.end().saturating_sub(loc.start()))
-        });
+        let whole =
+            policy.loc().map_or((0, 0), |loc| (loc.start(), loc.end().saturating_sub(loc.start())));
         let mut errors: HashSet<ValidationError> =
             Validator::validate_entity_types_and_literals(self.schema, policy).collect();
         let (mut in_scope, mut possible) = (false, false);
-        let own = [
-            ContextField::Input,
-            ContextField::Request,
-            ContextField::Own,
-        ];
+        let own = [ContextField::Input, ContextField::Request, ContextField::Own];
         let one_for_all = !needs.action && !own.into_iter().any(|field| needs.context.has(field));
         let mut seen = HashSet::new();
         for environment in self.in_scope(policy) {
             in_scope = true;
-            if let RequestEnv::DeclaredAction {
-                principal,
-                action,
-                resource,
-                ..
-            } = environment
+            if let RequestEnv::DeclaredAction { principal, action, resource, .. } = environment
                 && one_for_all
                 && !seen.insert((principal, resource, self.alike.get(action)))
             {
                 continue;
             }
-            match self
-                .types
-                .typecheck_by_single_request_env(policy, environment)
-            {
+            match self.types.typecheck_by_single_request_env(policy, environment) {
                 PolicyCheck::Success(_) => possible = true,
                 PolicyCheck::Irrelevant(found, _) => errors.extend(found),
                 PolicyCheck::Fail(found) => {
@@ -111,10 +88,7 @@ impl<'s> Checker<'s> {
             let said = located.cedar(Severity::Error, error, whole);
             match error {
                 ValidationError::UnrecognizedActionId(_) if problems.len() < DIAGNOSTICS_MAX => {
-                    Diagnostic {
-                        help: self.nearest_action(&said.message).or(said.help),
-                        ..said
-                    }
+                    Diagnostic { help: self.nearest_action(&said.message).or(said.help), ..said }
                 }
                 _ => said,
             }
@@ -123,11 +97,7 @@ impl<'s> Checker<'s> {
         if found.is_empty() && !in_scope {
             found.push(
                 located
-                    .problem(
-                        Severity::Error,
-                        whole,
-                        "no action applies to what the scope names",
-                    )
+                    .problem(Severity::Error, whole, "no action applies to what the scope names")
                     .with_help("check which types of principal and resource the action has"),
             );
         } else if found.is_empty() && !possible {
@@ -150,13 +120,8 @@ impl<'s> Checker<'s> {
     /// The action whose name is nearest to the one that a message speaks of.
     fn nearest_action(&self, message: &str) -> Option<String> {
         let written = message.split('`').nth(1)?;
-        let names = self
-            .schema
-            .action_ids()
-            .map(|action| action.name().to_string());
-        let near = names
-            .map(|name| (strsim::osa_distance(&name, written), name))
-            .min()?;
+        let names = self.schema.action_ids().map(|action| action.name().to_string());
+        let near = names.map(|name| (strsim::osa_distance(&name, written), name)).min()?;
         (near.0 <= written.len() / 4).then(|| format!("did you mean `{}`?", near.1))
     }
 
@@ -171,28 +136,19 @@ impl<'s> Checker<'s> {
             ActionConstraint::In(list) => {
                 let below = |uid| self.schema.get_action_id(uid).map(|a| a.descendants());
                 let named = list.iter().map(|uid| &**uid);
-                named
-                    .clone()
-                    .chain(named.filter_map(below).flatten())
-                    .collect()
+                named.clone().chain(named.filter_map(below).flatten()).collect()
             }
         };
         let distinct: HashSet<&EntityUID> = actions.into_iter().collect();
-        distinct
-            .into_iter()
-            .filter_map(|action| self.asked.get(action))
-            .flatten()
-            .filter(move |environment| match environment {
-                RequestEnv::DeclaredAction {
-                    principal,
-                    resource,
-                    ..
-                } => {
+        distinct.into_iter().filter_map(|action| self.asked.get(action)).flatten().filter(
+            move |environment| match environment {
+                RequestEnv::DeclaredAction { principal, resource, .. } => {
                     self.fits(policy.principal_constraint().as_inner(), principal)
                         && self.fits(policy.resource_constraint().as_inner(), resource)
                 }
                 RequestEnv::UndeclaredAction => false,
-            })
+            },
+        )
     }
 
     fn fits(&self, constraint: &PrincipalOrResourceConstraint, ty: &EntityType) -> bool {
@@ -227,11 +183,7 @@ fn shipped_members(context: &Type) -> Vec<(&str, &AttributeType)> {
     let Type::Record { attrs, .. } = context else {
         return Vec::new();
     };
-    let own = [
-        ContextField::Input,
-        ContextField::Request,
-        ContextField::Own,
-    ];
+    let own = [ContextField::Input, ContextField::Request, ContextField::Own];
     attrs
         .iter()
         .map(|(name, attribute)| (name.as_str(), attribute))

@@ -82,10 +82,7 @@ mod tests {
         assert_eq!(pointer(r#"{"amount":1,"tags":["x",1]}"#), "/tags/1");
         assert_eq!(pointer(r#"{"amount":1,"to":{}}"#), "/to/name");
         assert_eq!(pointer(r#"{"amount":1,"note":7}"#), "/note");
-        assert_eq!(
-            pointer(r#"{"amount":1,"labels":{"a/b":1}}"#),
-            "/labels/a~1b"
-        );
+        assert_eq!(pointer(r#"{"amount":1,"labels":{"a/b":1}}"#), "/labels/a~1b");
         assert_eq!(pointer("{}"), "/amount");
         assert_eq!(pointer("[]"), "");
         let head = |n: &str| ask(&policies, READ, &format!(r#"{{"path":"/x","head":{n}}}"#));
@@ -112,9 +109,7 @@ mod tests {
                 .map(|answer| answer.enforced.decision())
         };
         assert_eq!(ask(AdditionalArguments::LeftOut), Ok(Decision::Permit));
-        let refused = QuestionError::UndeclaredArgument {
-            pointer: "/more".into(),
-        };
+        let refused = QuestionError::UndeclaredArgument { pointer: "/more".into() };
         assert_eq!(ask(AdditionalArguments::Refused), Err(refused));
     }
 
@@ -126,41 +121,19 @@ mod tests {
             "entity user; action look appliesTo { principal: user, resource: user };",
         )];
         let policies = loaded(&sources);
-        assert_eq!(
-            ask(&policies, "nothing", "{}"),
-            Err(QuestionError::UnknownAction)
-        );
+        assert_eq!(ask(&policies, "nothing", "{}"), Err(QuestionError::UnknownAction));
         let user = entity("user", "u");
         let agent = entity("Agent", "a");
         let error = ask_of(&policies, &entity("Robot", "r"), "look", &user, "{}");
-        assert_eq!(
-            error,
-            Err(QuestionError::UnknownType { ty: "Robot".into() })
-        );
+        assert_eq!(error, Err(QuestionError::UnknownType { ty: "Robot".into() }));
         let error = ask_of(&policies, &agent, "look", &user, "{}").unwrap_err();
-        assert!(matches!(
-            error,
-            QuestionError::NotApplicable {
-                role: "principal",
-                ..
-            }
-        ));
+        assert!(matches!(error, QuestionError::NotApplicable { role: "principal", .. }));
         assert!(ask_of(&policies, &user, "look", &user, "{}").is_ok());
         let error = ask_of(&policies, &user, "look", &user, r#"{"x":1}"#).unwrap_err();
-        assert_eq!(
-            error,
-            QuestionError::UndeclaredArgument {
-                pointer: "/x".into()
-            }
-        );
+        assert_eq!(error, QuestionError::UndeclaredArgument { pointer: "/x".into() });
         let within = within(user.clone(), &[("Nowhere", "n")]);
         let error = ask_of(&policies, &within, "look", &user, "{}");
-        assert_eq!(
-            error,
-            Err(QuestionError::UnknownType {
-                ty: "Nowhere".into()
-            })
-        );
+        assert_eq!(error, Err(QuestionError::UnknownType { ty: "Nowhere".into() }));
     }
 
     #[test]
@@ -175,10 +148,7 @@ mod tests {
         let answer = ask(&policies, READ, PATH).unwrap();
         assert_eq!(answer.enforced.decision(), Decision::Deny);
         assert_eq!(answer.enforced.errors[0].0.id.as_str(), "overflow");
-        assert_eq!(
-            (answer.enforced.permits.len(), answer.enforced.forbids.len()),
-            (1, 0)
-        );
+        assert_eq!((answer.enforced.permits.len(), answer.enforced.forbids.len()), (1, 0));
     }
 
     #[test]
@@ -207,9 +177,7 @@ mod tests {
                @obligation("log; redact:$.b") permit (principal, action, resource);"#,
         );
         let first = r#"@obligation("z") permit (principal, action, resource);"#;
-        sources
-            .policies
-            .push(SourceFile::new("a-first.cedar", first));
+        sources.policies.push(SourceFile::new("a-first.cedar", first));
         let answer = ask(&loaded(&sources), READ, PATH).unwrap();
         let obligations: Vec<_> = answer.obligations.iter().map(ToString::to_string).collect();
         assert_eq!(obligations, ["z", "redact:$.a", "log", "redact:$.b"]);
@@ -222,15 +190,10 @@ mod tests {
         };
         let asked = |policies: &[String]| {
             let text = format!("permit (principal, action, resource);{}", policies.concat());
-            ask(&loaded(&sources(&text)), READ, PATH)
-                .unwrap()
-                .requestable
+            ask(&loaded(&sources(&text)), READ, PATH).unwrap().requestable
         };
         let terms = asked(&[forbid("quorum=1; ttl=15m"), forbid("quorum=2; ttl=1h")]).unwrap();
-        assert_eq!(
-            (&*terms.approvers, terms.quorum, terms.ttl_s),
-            ("x", 2, 900)
-        );
+        assert_eq!((&*terms.approvers, terms.quorum, terms.ttl_s), ("x", 2, 900));
         let last = "forbid (principal, action, resource);".to_owned();
         assert_eq!(asked(&[forbid(""), last.clone()]), None);
         assert_eq!(asked(&[last, forbid("")]), None);
@@ -261,10 +224,7 @@ mod tests {
         assert_eq!(ask(Tier::Moderate).enforced.decision(), Decision::Permit);
         assert_eq!(ask(Tier::High).requestable.unwrap().quorum, 1);
         let answer = ask(Tier::Critical);
-        assert_eq!(
-            answer.enforced.forbids[0].id.as_str(),
-            "baseline.step-up.critical"
-        );
+        assert_eq!(answer.enforced.forbids[0].id.as_str(), "baseline.step-up.critical");
         assert_eq!(answer.requestable.unwrap().quorum, 2);
     }
 
@@ -291,10 +251,7 @@ mod tests {
         assert!(!may(entity("Agent", "a"), "files.pay"));
         assert!(may(clerk("a"), "files.pay"));
         assert!(!may(clerk("b"), "files.pay"), "forbidden whatever is asked");
-        assert!(
-            !may(entity("Agent", "c"), READ),
-            "shadow policies permit nothing"
-        );
+        assert!(!may(entity("Agent", "c"), READ), "shadow policies permit nothing");
         assert!(!may(clerk("a"), "files.nothing"));
         assert!(!may(entity("Robot", "a"), READ));
     }
@@ -318,16 +275,10 @@ mod tests {
         let policies = loaded(&sources);
         let user = having(
             entity("user", "u"),
-            &[
-                ("role", "admin".into()),
-                ("team", "red".into()),
-                ("gone", Value::Null),
-            ],
+            &[("role", "admin".into()), ("team", "red".into()), ("gone", Value::Null)],
         );
-        let record = having(
-            entity("record", "r"),
-            &[("owner", "u".into()), ("undeclared", Value::from(1))],
-        );
+        let record =
+            having(entity("record", "r"), &[("owner", "u".into()), ("undeclared", Value::from(1))]);
         let said = json(r#"{"ip":"127.0.0.1","channel":"web","else":{}}"#);
         let mut situation = situation(Tier::Low);
         situation.request = Some(&said);
@@ -347,10 +298,7 @@ mod tests {
         let bare = entity("user", "u");
         question.principal = &bare;
         let answer = policies.evaluate(&question).unwrap();
-        assert_eq!(
-            (answer.enforced.decision(), answer.enforced.errors.len()),
-            (Decision::Deny, 1)
-        );
+        assert_eq!((answer.enforced.decision(), answer.enforced.errors.len()), (Decision::Deny, 1));
         let odd = having(entity("user", "u"), &[("role", Value::from(1))]);
         question.principal = &odd;
         let error = policies.evaluate(&question).unwrap_err();
@@ -362,9 +310,7 @@ mod tests {
     fn what_a_tool_does_not_type_is_not_seen() {
         let mut sources = sources("permit (principal, action, resource);");
         sources.definitions.push(tool("files", "broken", "[]"));
-        sources
-            .actions
-            .push((ActionName::new("deploy").unwrap(), None));
+        sources.actions.push((ActionName::new("deploy").unwrap(), None));
         let policies = loaded(&sources);
         for action in ["files.broken", "deploy", "files/sampling/createMessage"] {
             let answer = ask(&policies, action, r#"{"any":[1,"x"]}"#).unwrap();
@@ -399,10 +345,8 @@ mod tests {
                 extra: &[],
             })
             .unwrap();
-        let said: Vec<_> = explained
-            .iter()
-            .map(|e| (e.policy.reference.id.as_str(), &e.verdict))
-            .collect();
+        let said: Vec<_> =
+            explained.iter().map(|e| (e.policy.reference.id.as_str(), &e.verdict)).collect();
         assert_eq!(said.len(), 3);
         assert_eq!(said[0], ("applies", &Verdict::Applies));
         assert_eq!(said[1], ("not", &Verdict::NotSatisfied));
@@ -412,14 +356,8 @@ mod tests {
 
     #[test]
     fn an_empty_set_denies() {
-        let policies = loaded(&Sources {
-            policies: Vec::new(),
-            ..sources("")
-        });
+        let policies = loaded(&Sources { policies: Vec::new(), ..sources("") });
         assert!(policies.is_empty());
-        assert_eq!(
-            ask(&policies, READ, PATH).unwrap().enforced.decision(),
-            Decision::Deny
-        );
+        assert_eq!(ask(&policies, READ, PATH).unwrap().enforced.decision(), Decision::Deny);
     }
 }

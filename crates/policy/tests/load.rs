@@ -24,18 +24,10 @@ mod tests {
 
     #[test]
     fn the_baseline_loads_with_nothing_else() {
-        let mut sources = Sources {
-            policies: baseline(),
-            ..Sources::default()
-        };
+        let mut sources = Sources { policies: baseline(), ..Sources::default() };
         let loaded = load(&sources).unwrap();
         assert_eq!((loaded.policies.len(), loaded.warnings), (2, Vec::new()));
-        assert!(
-            loaded
-                .policies
-                .iter()
-                .all(|policy| policy.requestable.is_some())
-        );
+        assert!(loaded.policies.iter().all(|policy| policy.requestable.is_some()));
         // It is checked strictly all the same.
         let text = "permit (principal, action, resource) when { context.no };";
         sources.policies.push(SourceFile::new("p.cedar", text));
@@ -48,21 +40,11 @@ mod tests {
             "// ä\npermit (principal, action, resource)\nwhen { context.sesion.steps > 1 };",
         ));
         let said = only(&error);
-        assert_eq!(
-            (said.line, said.column, said.end_line),
-            (3, 8, 3),
-            "{said:?}"
-        );
-        assert_eq!(
-            (&*said.file, said.text.as_str()),
-            ("test.cedar", "context.sesion.steps")
-        );
+        assert_eq!((said.line, said.column, said.end_line), (3, 8, 3), "{said:?}");
+        assert_eq!((&*said.file, said.text.as_str()), ("test.cedar", "context.sesion.steps"));
         assert!(said.message.contains("`sesion`"), "{said}");
         assert!(said.help.as_deref().unwrap().contains("session"), "{said}");
-        assert!(
-            error.to_string().starts_with("test.cedar:3:8: error: "),
-            "{error}"
-        );
+        assert!(error.to_string().starts_with("test.cedar:3:8: error: "), "{error}");
     }
 
     #[test]
@@ -75,16 +57,9 @@ mod tests {
             permit (principal, action, resource) when { context.session.steps == "1" };
             "#,
         );
-        sources.policies.push(SourceFile::new(
-            "second.cedar",
-            "permit (principal, action);",
-        ));
+        sources.policies.push(SourceFile::new("second.cedar", "permit (principal, action);"));
         let error = refused(&sources);
-        let places: Vec<_> = error
-            .diagnostics
-            .iter()
-            .map(|d| (&*d.file, d.line))
-            .collect();
+        let places: Vec<_> = error.diagnostics.iter().map(|d| (&*d.file, d.line)).collect();
         assert_eq!(
             places,
             [
@@ -127,20 +102,12 @@ mod tests {
     #[test]
     fn ids_are_unique_and_have_a_fallback() {
         let policies = loaded(&sources(&[permit("@id(\"a\")"), permit("")].join("\n")));
-        let ids: Vec<_> = policies
-            .iter()
-            .map(|p| p.reference.id.to_string())
-            .collect();
+        let ids: Vec<_> = policies.iter().map(|p| p.reference.id.to_string()).collect();
         assert_eq!(ids, ["a", "test.cedar#2"]);
         let id = PolicyId::new("test.cedar#2").unwrap();
-        assert_eq!(
-            &*policies.source_text(&id).unwrap(),
-            "permit (principal, action, resource);"
-        );
+        assert_eq!(&*policies.source_text(&id).unwrap(), "permit (principal, action, resource);");
         assert_eq!(policies.policy(&id).unwrap().reference.span.line, 2);
-        let error = refused(&sources(
-            &[permit("@id(\"a\")"), permit("@id(\"a\")")].join("\n"),
-        ));
+        let error = refused(&sources(&[permit("@id(\"a\")"), permit("@id(\"a\")")].join("\n")));
         let said = only(&error);
         assert!(said.message.contains("test.cedar:1:1"), "{said}");
         assert_eq!(said.line, 2);
@@ -179,9 +146,7 @@ mod tests {
 
     #[test]
     fn a_template_is_refused() {
-        let error = refused(&sources(
-            "permit (principal == ?principal, action, resource);",
-        ));
+        let error = refused(&sources("permit (principal == ?principal, action, resource);"));
         assert!(only(&error).message.contains("template"));
     }
 
@@ -205,10 +170,7 @@ mod tests {
             schemas: vec![SourceFile::new("s.cedarschema", schema)],
             servers: vec![refund.server.clone()],
             definitions: vec![refund],
-            naming: Naming {
-                namespace: "AgentCore".into(),
-                action_id: "{server}___{tool}".into(),
-            },
+            naming: Naming { namespace: "AgentCore".into(), action_id: "{server}___{tool}".into() },
             actions: Vec::new(),
         };
         let policies = loaded(&sources);
@@ -229,15 +191,9 @@ mod tests {
         sources.schemas = vec![SourceFile::new("own.cedarschema", schema)];
         let policies = loaded(&sources);
         let read = ActionName::new("read").unwrap();
-        assert_eq!(
-            policies.resolve_action(&read).unwrap().to_string(),
-            "Action::\"read\""
-        );
+        assert_eq!(policies.resolve_action(&read).unwrap().to_string(), "Action::\"read\"");
         assert_eq!(policies.resolve_type("record").unwrap().as_str(), "record");
-        assert_eq!(
-            policies.resolve_type("Path").unwrap().as_str(),
-            "Safeconduct::Path"
-        );
+        assert_eq!(policies.resolve_type("Path").unwrap().as_str(), "Safeconduct::Path");
         assert_eq!(
             policies.resolve_type("Safeconduct::Path").unwrap().as_str(),
             "Safeconduct::Path"
@@ -249,10 +205,7 @@ mod tests {
         ));
         let error = refused(&sources);
         assert!(
-            error
-                .diagnostics
-                .iter()
-                .any(|d| d.message.contains("write")),
+            error.diagnostics.iter().any(|d| d.message.contains("write")),
             "{:#?}",
             error.diagnostics
         );
@@ -278,36 +231,19 @@ mod tests {
                 when { principal in D::"d" && resource in E::"x" };"#,
         )];
         let loaded = load(&sources).unwrap();
-        assert_eq!(
-            loaded.warnings,
-            [],
-            "`in` through `D in [D, E]` is possible"
-        );
+        assert_eq!(loaded.warnings, [], "`in` through `D in [D, E]` is possible");
     }
 
     #[test]
     fn a_schema_that_does_not_hold_is_told_with_its_place() {
         let mut sources = sources("");
-        sources.schemas = vec![SourceFile::new(
-            "own.cedarschema",
-            "entity A in [Nowhere];\nentity B\n entity",
-        )];
+        sources.schemas =
+            vec![SourceFile::new("own.cedarschema", "entity A in [Nowhere];\nentity B\n entity")];
         let error = refused(&sources);
-        assert_eq!(
-            (&*only(&error).file, only(&error).line),
-            ("own.cedarschema", 3),
-            "{error}"
-        );
-        sources.schemas = vec![SourceFile::new(
-            "own.cedarschema",
-            "\nentity A in [Nowhere];",
-        )];
+        assert_eq!((&*only(&error).file, only(&error).line), ("own.cedarschema", 3), "{error}");
+        sources.schemas = vec![SourceFile::new("own.cedarschema", "\nentity A in [Nowhere];")];
         let error = refused(&sources);
-        assert_eq!(
-            (&*only(&error).file, only(&error).line),
-            ("own.cedarschema", 2),
-            "{error}"
-        );
+        assert_eq!((&*only(&error).file, only(&error).line), ("own.cedarschema", 2), "{error}");
         sources.schemas = vec![
             SourceFile::new("a.cedarschema", "entity A;"),
             SourceFile::new("b.cedarschema", "entity A;"),
@@ -320,15 +256,9 @@ mod tests {
         let mut sources = sources("permit (principal, action, resource);");
         let odd = r##"{"type":"object","properties":{
             "a":{"type":"string"},"b":{"$ref":"#/definitions/x"},"c":{"type":"strange"}}}"##;
-        sources
-            .definitions
-            .push(tool("files", "odd.tool-name", odd));
+        sources.definitions.push(tool("files", "odd.tool-name", odd));
         sources.definitions.push(tool("files", "broken", "[]"));
-        let deep = format!(
-            "{}{}",
-            r#"{"items":"#.repeat(40),
-            "{}".to_owned() + &"}".repeat(40)
-        );
+        let deep = format!("{}{}", r#"{"items":"#.repeat(40), "{}".to_owned() + &"}".repeat(40));
         sources.definitions.push(tool("files", "deep", &deep));
         let loaded = load(&sources).unwrap();
         let said: Vec<_> = loaded.warnings.iter().map(|w| w.message.clone()).collect();
@@ -336,18 +266,8 @@ mod tests {
         assert!(said.iter().any(|s| s.contains("argument `b`")), "{said:#?}");
         assert!(said.iter().any(|s| s.contains("`broken`")), "{said:#?}");
         assert!(said.iter().any(|s| s.contains("`deep`")), "{said:#?}");
-        for name in [
-            "files.odd.tool-name",
-            "files.broken",
-            "files.deep",
-            "files/resources/read",
-        ] {
-            assert!(
-                loaded
-                    .policies
-                    .knows_action(&ActionName::new(name).unwrap()),
-                "{name}"
-            );
+        for name in ["files.odd.tool-name", "files.broken", "files.deep", "files/resources/read"] {
+            assert!(loaded.policies.knows_action(&ActionName::new(name).unwrap()), "{name}");
         }
     }
 
@@ -380,11 +300,7 @@ mod tests {
         assert!(only(&refused(&sources(&deep))).message.contains("nest"));
         let chain = vec!["context.session.steps == 1"; EXPRESSION_DEPTH_MAX + 2].join(" || ");
         let chain = format!("permit (principal, action, resource) when {{ {chain} }};");
-        assert!(
-            only(&refused(&sources(&chain)))
-                .message
-                .contains("limit of 256")
-        );
+        assert!(only(&refused(&sources(&chain))).message.contains("limit of 256"));
         let long = format!("//{}", "x".repeat(FILE_BYTES_MAX));
         assert!(only(&refused(&sources(&long))).message.contains("bytes"));
     }
@@ -426,20 +342,14 @@ mod tests {
         two.policies.push(SourceFile::new("a.cedar", permit("")));
         let mut turned = two.clone();
         turned.policies.reverse();
-        assert_eq!(
-            digest(&two),
-            digest(&turned),
-            "the order of reading does not matter"
-        );
+        assert_eq!(digest(&two), digest(&turned), "the order of reading does not matter");
     }
 
     #[test]
     fn a_reload_takes_what_did_not_change() {
         let mut sources = sources(&permit("@id(\"a\")"));
         let before = loaded(&sources);
-        sources
-            .policies
-            .push(SourceFile::new("b.cedar", permit("@id(\"b\")")));
+        sources.policies.push(SourceFile::new("b.cedar", permit("@id(\"b\")")));
         let after = load_reusing(&sources, &before).unwrap().policies;
         assert_eq!(after.digest(), loaded(&sources).digest());
         let shared = |policies: &safeconduct_policy::Policies| {

@@ -31,11 +31,7 @@ mod tests {
         load(&sources(PLAIN)).unwrap();
         for text in texts {
             let parsed = ParsedPolicySet::parse(&text, &ServiceSchema::defaults()).unwrap();
-            assert_eq!(
-                parsed.policy_count(),
-                text.matches("@id(").count(),
-                "{text}"
-            );
+            assert_eq!(parsed.policy_count(), text.matches("@id(").count(), "{text}");
             assert!(parsed.policies().all(|policy| !policy.uses_temporal()));
         }
     }
@@ -43,16 +39,8 @@ mod tests {
     #[test]
     fn there_is_one_cedar() {
         let lock = include_str!("../../../Cargo.lock");
-        for name in [
-            "cedar-policy",
-            "cedar-policy-core",
-            "cedar-policy-formatter",
-        ] {
-            assert_eq!(
-                lock.matches(&format!("name = \"{name}\"\n")).count(),
-                1,
-                "{name}"
-            );
+        for name in ["cedar-policy", "cedar-policy-core", "cedar-policy-formatter"] {
+            assert_eq!(lock.matches(&format!("name = \"{name}\"\n")).count(), 1, "{name}");
         }
     }
 
@@ -61,10 +49,7 @@ mod tests {
         let text = "// why\npermit(principal,action,resource)when{context.session.steps<3};";
         let name = "a.cedar".into();
         let once = safeconduct_policy::format(&name, text).unwrap();
-        assert!(
-            once.starts_with("// why\npermit (principal, action, resource)\n"),
-            "{once}"
-        );
+        assert!(once.starts_with("// why\npermit (principal, action, resource)\n"), "{once}");
         assert_eq!(safeconduct_policy::format(&name, &once).unwrap(), once);
         let error = safeconduct_policy::format(&name, "permit (").unwrap_err();
         assert_eq!(error.diagnostics[0].line, 1);

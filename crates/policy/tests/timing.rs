@@ -1,10 +1,6 @@
 //! What a question costs in small and large sets. Run it alone, optimised:
 //! `cargo test --release -p safeconduct-policy --test timing -- --ignored --nocapture`.
-#![expect(
-    clippy::disallowed_methods,
-    clippy::disallowed_types,
-    reason = "it measures time"
-)]
+#![expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "it measures time")]
 
 #[cfg(test)]
 mod world;
@@ -54,9 +50,7 @@ mod tests {
             .unwrap();
             if text.len() > 900_000 || n + 1 == policies {
                 let name = format!("others-{file}.cedar");
-                sources
-                    .policies
-                    .push(SourceFile::new(name, std::mem::take(&mut text)));
+                sources.policies.push(SourceFile::new(name, std::mem::take(&mut text)));
                 file += 1;
             }
         }
@@ -66,10 +60,7 @@ mod tests {
     /// Nanoseconds of one question: the tenth part of a hundred rounds that was least disturbed.
     fn cost(policies: &Policies) -> u128 {
         let principal = having(
-            within(
-                entity("Safeconduct::Agent", "a"),
-                &[("Safeconduct::Group", "clerks")],
-            ),
+            within(entity("Safeconduct::Agent", "a"), &[("Safeconduct::Group", "clerks")]),
             &[("environment", Value::from("production"))],
         );
         let ancestors = ["/cases/4711", "/cases", "/"].map(|path| ("Safeconduct::Path", path));
@@ -114,10 +105,7 @@ mod tests {
             let policies = loaded(&sources);
             let load = start.elapsed().as_millis();
             costs.push(cost(&policies));
-            println!(
-                "{size} policies: loaded in {load} ms, question {} ns",
-                costs.last().unwrap()
-            );
+            println!("{size} policies: loaded in {load} ms, question {} ns", costs.last().unwrap());
         }
         assert!(costs[2] * 10 <= costs[0] * 15, "{costs:?}");
     }

@@ -55,14 +55,9 @@ impl Condition {
 /// How deep an expression nests.
 fn depth(expression: &Expr) -> usize {
     let deepest = match expression.expr_kind() {
-        ExprKind::If {
-            test_expr,
-            then_expr,
-            else_expr,
-        } => [test_expr, then_expr, else_expr]
-            .into_iter()
-            .map(|e| depth(e))
-            .max(),
+        ExprKind::If { test_expr, then_expr, else_expr } => {
+            [test_expr, then_expr, else_expr].into_iter().map(|e| depth(e)).max()
+        }
         ExprKind::And { left, right } | ExprKind::Or { left, right } => {
             Some(depth(left).max(depth(right)))
         }
@@ -94,10 +89,7 @@ fn look(expression: &Expr, needs: &mut Needs) {
                 }
                 return;
             }
-            if let ExprKind::GetAttr {
-                expr: inner,
-                attr: member,
-            } = expr.expr_kind()
+            if let ExprKind::GetAttr { expr: inner, attr: member } = expr.expr_kind()
                 && is_context(inner)
                 && ContextField::of(member) == ContextField::Session
             {
@@ -117,14 +109,8 @@ fn look(expression: &Expr, needs: &mut Needs) {
             needs.action |= uid.is_action();
         }
         ExprKind::Lit(_) => {}
-        ExprKind::If {
-            test_expr,
-            then_expr,
-            else_expr,
-        } => {
-            [test_expr, then_expr, else_expr]
-                .into_iter()
-                .for_each(|e| look(e, needs));
+        ExprKind::If { test_expr, then_expr, else_expr } => {
+            [test_expr, then_expr, else_expr].into_iter().for_each(|e| look(e, needs));
         }
         ExprKind::And { left, right } | ExprKind::Or { left, right } => {
             look(left, needs);
@@ -156,11 +142,9 @@ fn without_locations(expression: &Expr) -> Expr {
         ExprKind::Var(var) => Expr::var(*var),
         ExprKind::Slot(slot) => Expr::slot(*slot),
         ExprKind::Unknown(unknown) => Expr::unknown(unknown.clone()),
-        ExprKind::If {
-            test_expr,
-            then_expr,
-            else_expr,
-        } => Expr::ite(shared(test_expr), shared(then_expr), shared(else_expr)),
+        ExprKind::If { test_expr, then_expr, else_expr } => {
+            Expr::ite(shared(test_expr), shared(then_expr), shared(else_expr))
+        }
         ExprKind::And { left, right } => Expr::and(shared(left), shared(right)),
         ExprKind::Or { left, right } => Expr::or(shared(left), shared(right)),
         ExprKind::UnaryApp { op, arg } => Expr::unary_app(*op, shared(arg)),
@@ -176,10 +160,8 @@ fn without_locations(expression: &Expr) -> Expr {
         }
         ExprKind::Set(items) => Expr::set(items.iter().map(bare)),
         ExprKind::Record(members) => {
-            let members: std::collections::BTreeMap<SmolStr, Expr> = members
-                .iter()
-                .map(|(name, e)| (name.clone(), bare(e)))
-                .collect();
+            let members: std::collections::BTreeMap<SmolStr, Expr> =
+                members.iter().map(|(name, e)| (name.clone(), bare(e))).collect();
             Expr::record_arc(Arc::new(members))
         }
     }

@@ -162,21 +162,13 @@ fn policy() -> impl Strategy<Value = Written> {
         prop::option::weighted(0.6, condition()),
         prop::option::weighted(0.2, condition()),
     )
-        .prop_map(
-            |(permit, (principal, p), action, (resource, r), when, unless)| {
-                let effect = if permit { "permit" } else { "forbid" };
-                let when = when.map(|c| format!(" when {{ {c} }}")).unwrap_or_default();
-                let unless = unless
-                    .map(|c| format!(" unless {{ {c} }}"))
-                    .unwrap_or_default();
-                let text = format!("{effect} ({principal}, {action}, {resource}){when}{unless};");
-                Written {
-                    text,
-                    principal: p,
-                    resource: r,
-                }
-            },
-        )
+        .prop_map(|(permit, (principal, p), action, (resource, r), when, unless)| {
+            let effect = if permit { "permit" } else { "forbid" };
+            let when = when.map(|c| format!(" when {{ {c} }}")).unwrap_or_default();
+            let unless = unless.map(|c| format!(" unless {{ {c} }}")).unwrap_or_default();
+            let text = format!("{effect} ({principal}, {action}, {resource}){when}{unless};");
+            Written { text, principal: p, resource: r }
+        })
 }
 
 /// What belongs to what, directly; only to later ones, so that there is no circle.
@@ -188,17 +180,16 @@ struct Hierarchy {
 
 fn hierarchy() -> impl Strategy<Value = Hierarchy> {
     let above = |_| {
-        (0_usize..4)
-            .map(|n| prop::collection::vec(n + 1..5, 0..3))
-            .collect::<Vec<_>>()
-            .prop_map(|all| {
+        (0_usize..4).map(|n| prop::collection::vec(n + 1..5, 0..3)).collect::<Vec<_>>().prop_map(
+            |all| {
                 all.into_iter()
                     .map(|mut v| {
                         v.retain(|n| *n < 4);
                         v
                     })
                     .collect::<Vec<_>>()
-            })
+            },
+        )
     };
     (above(()), above(())).prop_map(|(teams, folders)| Hierarchy { teams, folders })
 }
@@ -235,25 +226,10 @@ struct Asked {
 fn asked() -> impl Strategy<Value = Asked> {
     let few = || prop::collection::vec(0_usize..4, 0..3);
     (
-        (
-            any::<bool>(),
-            0_usize..5,
-            few(),
-            any::<bool>(),
-            0_usize..5,
-            few(),
-        ),
+        (any::<bool>(), 0_usize..5, few(), any::<bool>(), 0_usize..5, few()),
         prop::sample::select(vec!["read", "write", "admin"]),
-        (
-            prop::option::of(0_i64..6),
-            prop::option::of(0_usize..4),
-            prop::option::of(0_usize..4),
-        ),
-        (
-            prop::option::of(0_i64..3),
-            prop::option::of(any::<bool>()),
-            any::<bool>(),
-        ),
+        (prop::option::of(0_i64..6), prop::option::of(0_usize..4), prop::option::of(0_usize..4)),
+        (prop::option::of(0_i64..3), prop::option::of(any::<bool>()), any::<bool>()),
     )
         .prop_map(
             |(
@@ -292,19 +268,13 @@ fn entities(asked: &Asked, hierarchy: &Hierarchy) -> (Entity, Entity, Vec<Entity
         } else {
             BTreeMap::new()
         },
-        ancestors: if n < 4 {
-            refs(ty, closure(direct, &direct[n]))
-        } else {
-            Vec::new()
-        },
+        ancestors: if n < 4 { refs(ty, closure(direct, &direct[n])) } else { Vec::new() },
     };
     let principal = if asked.person {
         let mut attributes: BTreeMap<Arc<str>, Value> = BTreeMap::new();
         attributes.extend(asked.age.map(|age| (Arc::from("age"), Value::from(age))));
         attributes.extend(
-            asked
-                .boss
-                .map(|boss| (Arc::from("boss"), Value::from(format!("Person{boss}")))),
+            asked.boss.map(|boss| (Arc::from("boss"), Value::from(format!("Person{boss}")))),
         );
         Entity {
             uid: uid("Person", asked.principal),
@@ -315,9 +285,7 @@ fn entities(asked: &Asked, hierarchy: &Hierarchy) -> (Entity, Entity, Vec<Entity
         group("Team", &hierarchy.teams, asked.principal)
     };
     let resource = if asked.doc {
-        let owner = asked
-            .owner
-            .map(|o| (Arc::from("owner"), Value::from(format!("Person{o}"))));
+        let owner = asked.owner.map(|o| (Arc::from("owner"), Value::from(format!("Person{o}"))));
         Entity {
             uid: uid("Doc", asked.resource),
             attributes: owner.into_iter().collect(),
@@ -329,10 +297,7 @@ fn entities(asked: &Asked, hierarchy: &Hierarchy) -> (Entity, Entity, Vec<Entity
     let extra = if asked.known {
         (0..4)
             .flat_map(|n| {
-                [
-                    group("Team", &hierarchy.teams, n),
-                    group("Folder", &hierarchy.folders, n),
-                ]
+                [group("Team", &hierarchy.teams, n), group("Folder", &hierarchy.folders, n)]
             })
             .filter(|e| e.uid != principal.uid && e.uid != resource.uid)
             .collect()
@@ -370,21 +335,11 @@ fn statement(policy: &ast::Policy, id: &str) -> Arc<Statement> {
         ast::Effect::Permit => safeconduct_model::PolicyEffect::Permit,
         ast::Effect::Forbid => safeconduct_model::PolicyEffect::Forbid,
     };
-    let span = Span {
-        file: Arc::from("test"),
-        line: 1,
-        column: 1,
-        end_line: 1,
-    };
+    let span = Span { file: Arc::from("test"), line: 1, column: 1, end_line: 1 };
     let id = safeconduct_model::PolicyId::new(id).unwrap();
     Arc::new(Statement {
         info: Arc::new(PolicyInfo {
-            reference: Arc::new(PolicyRef {
-                id,
-                effect,
-                span,
-                message: None,
-            }),
+            reference: Arc::new(PolicyRef { id, effect, span, message: None }),
             requestable: None,
             obligations: Vec::new(),
             controls: Vec::new(),
@@ -408,17 +363,13 @@ fn both(written: &[Written]) -> (Policies, PolicySet) {
         if written.principal.is_none() && written.resource.is_none() {
             let policy = parser::parse_policy(Some(core_id), &written.text).unwrap();
             statements.push(statement(&policy.into(), &id));
-            theirs
-                .add(Policy::parse(Some(PolicyId::new(&id)), &written.text).unwrap())
-                .unwrap();
+            theirs.add(Policy::parse(Some(PolicyId::new(&id)), &written.text).unwrap()).unwrap();
             continue;
         }
         let template_id = format!("t{number}");
-        let template = parser::parse_template(
-            Some(ast::PolicyID::from_string(&template_id)),
-            &written.text,
-        )
-        .unwrap();
+        let template =
+            parser::parse_template(Some(ast::PolicyID::from_string(&template_id)), &written.text)
+                .unwrap();
         let mut slots = HashMap::new();
         let mut public_slots = HashMap::new();
         if let Some(uid) = &written.principal {
@@ -433,26 +384,14 @@ fn both(written: &[Written]) -> (Policies, PolicySet) {
         statements.push(statement(&linked, &id));
         let template = Template::parse(Some(PolicyId::new(&template_id)), &written.text).unwrap();
         theirs.add_template(template).unwrap();
-        theirs
-            .link(
-                PolicyId::new(&template_id),
-                PolicyId::new(&id),
-                public_slots,
-            )
-            .unwrap();
+        theirs.link(PolicyId::new(&template_id), PolicyId::new(&id), public_slots).unwrap();
     }
     let digest = Digest::from_bytes([0; 32]);
-    (
-        Policies::assemble(Arc::clone(&SCHEMA), BTreeMap::new(), statements, digest),
-        theirs,
-    )
+    (Policies::assemble(Arc::clone(&SCHEMA), BTreeMap::new(), statements, digest), theirs)
 }
 
 fn ids(policies: &[Arc<PolicyRef>]) -> BTreeSet<String> {
-    policies
-        .iter()
-        .map(|policy| policy.id.to_string())
-        .collect()
+    policies.iter().map(|policy| policy.id.to_string()).collect()
 }
 
 fn ours(
@@ -464,11 +403,7 @@ fn ours(
     let action = ActionName::new(asked.action).unwrap();
     let mut input: BTreeMap<Arc<str>, Value> = BTreeMap::new();
     input.extend(asked.n.map(|n| (Arc::from("n"), Value::from(n))));
-    input.extend(
-        asked
-            .s
-            .map(|s| (Arc::from("s"), Value::from(if s { "x" } else { "y" }))),
-    );
+    input.extend(asked.s.map(|s| (Arc::from("s"), Value::from(if s { "x" } else { "y" }))));
     let situation = Situation {
         session: SessionSituation {
             steps: 3,
@@ -520,11 +455,7 @@ fn check_explanation(policies: &Policies, question: &Question<'_>, applied: &App
     let mut determining = ids(&applied.permits);
     determining.extend(ids(&applied.forbids));
     assert_eq!(with(|v| *v == Verdict::Applies), determining);
-    let failed = applied
-        .errors
-        .iter()
-        .map(|(policy, _)| policy.id.to_string())
-        .collect();
+    let failed = applied.errors.iter().map(|(policy, _)| policy.id.to_string()).collect();
     assert_eq!(with(|v| matches!(v, Verdict::Failed(_))), failed);
 }
 
@@ -541,18 +472,11 @@ fn theirs(
         _ => &[],
     };
     let action_uid: EntityUid = format!("Action::\"{}\"", asked.action).parse().unwrap();
-    let parents = parents
-        .iter()
-        .map(|p| format!("Action::\"{p}\"").parse().unwrap())
-        .collect();
+    let parents = parents.iter().map(|p| format!("Action::\"{p}\"").parse().unwrap()).collect();
     all.push(PublicEntity::new(action_uid.clone(), HashMap::new(), parents).unwrap());
     let mut input = serde_json::Map::new();
     input.extend(asked.n.map(|n| ("n".to_owned(), n.into())));
-    input.extend(
-        asked
-            .s
-            .map(|s| ("s".to_owned(), if s { "x" } else { "y" }.into())),
-    );
+    input.extend(asked.s.map(|s| ("s".to_owned(), if s { "x" } else { "y" }.into())));
     let context = serde_json::json!({
         "input": input,
         "session": {

@@ -67,11 +67,7 @@ impl Index {
                 Place::Anywhere => usize::MAX,
                 place => shared.get(&place).copied().unwrap_or(0),
             };
-            let place = if crowd(resource) < crowd(principal) {
-                resource
-            } else {
-                principal
-            };
+            let place = if crowd(resource) < crowd(principal) { resource } else { principal };
             index.shelve(place, &scope.actions, position);
         }
         index
@@ -144,8 +140,5 @@ fn places(scope: &Scope) -> [Place; 2] {
         }
         Constraint::Is(ty) => Place::Type(role, ty),
     };
-    [
-        place(Role::Principal, scope.principal),
-        place(Role::Resource, scope.resource),
-    ]
+    [place(Role::Principal, scope.principal), place(Role::Resource, scope.resource)]
 }

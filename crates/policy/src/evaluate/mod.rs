@@ -147,18 +147,12 @@ impl Policies {
         let mut asked = Prepared::of(self, question)?;
         let mut candidates = Vec::with_capacity(16);
         self.index.candidates(&asked.scope, &mut candidates);
-        candidates.retain(|at| {
-            self.entry(*at)
-                .is_some_and(|e| e.scope.matches(&asked.scope))
-        });
+        candidates.retain(|at| self.entry(*at).is_some_and(|e| e.scope.matches(&asked.scope)));
         let entries = candidates.iter().filter_map(|at| self.entry(*at));
         let needs = Needs::of(entries.clone());
         let world = asked.world(question, needs)?;
         let evaluator = world.evaluator();
-        let mut evaluation = Evaluation {
-            considered: candidates.len(),
-            ..Evaluation::default()
-        };
+        let mut evaluation = Evaluation { considered: candidates.len(), ..Evaluation::default() };
         let mut terms = Terms::None;
         for entry in entries {
             let satisfied = entry.statement.condition.satisfied(&evaluator);
@@ -184,11 +178,7 @@ impl Evaluation {
     fn take(&mut self, entry: &Entry, satisfied: Result<bool, Arc<str>>, terms: &mut Terms) {
         let info = &entry.statement.info;
         let enforced = info.mode == PolicyMode::Enforce;
-        let applied = if enforced {
-            &mut self.enforced
-        } else {
-            &mut self.shadow
-        };
+        let applied = if enforced { &mut self.enforced } else { &mut self.shadow };
         match (satisfied, info.reference.effect) {
             (Ok(false), _) => {}
             (Ok(true), PolicyEffect::Permit) => {
@@ -254,11 +244,7 @@ impl Condition {
         /// answer does not depend on the thread that asks.
         const SHALLOW: usize = 32;
         /// What one level of a condition takes: measured, and doubled.
-        const LEVEL_BYTES: usize = if cfg!(debug_assertions) {
-            96 << 10
-        } else {
-            8 << 10
-        };
+        const LEVEL_BYTES: usize = if cfg!(debug_assertions) { 96 << 10 } else { 8 << 10 };
         let Some(expression) = self.expression() else {
             return Ok(true);
         };

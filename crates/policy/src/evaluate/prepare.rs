@@ -34,10 +34,8 @@ impl<'p> Prepared<'p> {
         question: &Question<'_>,
     ) -> Result<Self, QuestionError> {
         let schema = &policies.schema;
-        let action = schema
-            .actions
-            .get(question.action.as_str())
-            .ok_or(QuestionError::UnknownAction)?;
+        let action =
+            schema.actions.get(question.action.as_str()).ok_or(QuestionError::UnknownAction)?;
         let principal = kind(policies, &question.principal.uid)?;
         let resource = kind(policies, &question.resource.uid)?;
         for (role, kind, applicable) in [
@@ -52,24 +50,12 @@ impl<'p> Prepared<'p> {
         let mut converter = Converter::new(question.additional);
         let input = arguments(action, question.input, &mut converter)?;
         let scope = Asked {
-            principal: policies
-                .interner
-                .asked(question.principal, principal, &schema.types)?,
+            principal: policies.interner.asked(question.principal, principal, &schema.types)?,
             action: policies.interner.action(action),
-            resource: policies
-                .interner
-                .asked(question.resource, resource, &schema.types)?,
+            resource: policies.interner.asked(question.resource, resource, &schema.types)?,
         };
         let entities = converter.entities;
-        Ok(Self {
-            action,
-            principal,
-            resource,
-            scope,
-            input,
-            entities,
-            policies,
-        })
+        Ok(Self { action, principal, resource, scope, input, entities, policies })
     }
 
     /// What Cedar evaluates conditions in: the parts of it that the conditions look at.
@@ -87,11 +73,8 @@ impl<'p> Prepared<'p> {
         )
         .map_err(|misfit| property("the request".into(), misfit))?;
         let by_context = self.action.holds_entities && !needs.context.is_empty();
-        let entities = if needs.entities || by_context {
-            self.store(question)?
-        } else {
-            Entities::new()
-        };
+        let entities =
+            if needs.entities || by_context { self.store(question)? } else { Entities::new() };
         let request = ast::Request::new_unchecked(
             known(self.principal, &question.principal.uid),
             EntityUIDEntry::known(self.action.uid.clone(), None),
@@ -131,9 +114,7 @@ impl<'p> Prepared<'p> {
     fn entity(&self, entity: &Entity, kind: &EntityKind) -> Result<ast::Entity, QuestionError> {
         let failed = |misfit| property(entity.uid.to_string().into(), misfit);
         let mut converter = Converter::new(AdditionalArguments::LeftOut);
-        let attributes = converter
-            .stated(&entity.attributes, &kind.attributes)
-            .map_err(failed)?;
+        let attributes = converter.stated(&entity.attributes, &kind.attributes).map_err(failed)?;
         let mut tags = Vec::new();
         if let Some(shape) = &kind.tags {
             for (name, value) in &entity.attributes {
@@ -149,9 +130,7 @@ impl<'p> Prepared<'p> {
         }
         Ok(ast::Entity::new_with_attr_partial_value(
             uid(kind, &entity.uid),
-            attributes
-                .into_iter()
-                .map(|(name, value)| (name, PartialValue::Value(value))),
+            attributes.into_iter().map(|(name, value)| (name, PartialValue::Value(value))),
             HashSet::new(),
             ancestors,
             tags,
@@ -167,21 +146,14 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn evaluator(&self) -> Evaluator<'_> {
-        Evaluator::new(
-            self.request.clone(),
-            &self.entities,
-            Extensions::all_available(),
-        )
+        Evaluator::new(self.request.clone(), &self.entities, Extensions::all_available())
     }
 }
 
 fn kind<'p>(policies: &'p Policies, uid: &EntityRef) -> Result<&'p EntityKind, QuestionError> {
     let ty = uid.ty.as_str();
     let kind = policies.schema.types.resolve(ty);
-    kind.map(|kind| &**kind)
-        .ok_or_else(|| QuestionError::UnknownType {
-            ty: uid.ty.shared(),
-        })
+    kind.map(|kind| &**kind).ok_or_else(|| QuestionError::UnknownType { ty: uid.ty.shared() })
 }
 
 fn uid(kind: &EntityKind, uid: &EntityRef) -> EntityUID {
@@ -214,17 +186,14 @@ fn arguments(
         Some(shape) => (&shape.record, shape.required || !members.is_empty()),
         None => (&nothing, false),
     };
-    let converted = converter
-        .members(members, record)
-        .map_err(|misfit| match misfit {
-            Misfit::Undeclared { pointer } => QuestionError::UndeclaredArgument {
-                pointer: pointer.into(),
-            },
-            Misfit::Unfit { pointer, problem } => QuestionError::NotRepresentable {
-                pointer: pointer.into(),
-                problem: problem.into(),
-            },
-        })?;
+    let converted = converter.members(members, record).map_err(|misfit| match misfit {
+        Misfit::Undeclared { pointer } => {
+            QuestionError::UndeclaredArgument { pointer: pointer.into() }
+        }
+        Misfit::Unfit { pointer, problem } => {
+            QuestionError::NotRepresentable { pointer: pointer.into(), problem: problem.into() }
+        }
+    })?;
     Ok(declared.then(|| ast::Value::record_arc(Arc::new(converted), None)))
 }
 
@@ -233,9 +202,5 @@ fn property(of: Arc<str>, misfit: Misfit) -> QuestionError {
         Misfit::Undeclared { pointer } => (pointer, "is not declared".to_owned()),
         Misfit::Unfit { pointer, problem } => (pointer, problem),
     };
-    QuestionError::PropertyNotRepresentable {
-        of,
-        pointer: pointer.into(),
-        problem: problem.into(),
-    }
+    QuestionError::PropertyNotRepresentable { of, pointer: pointer.into(), problem: problem.into() }
 }

@@ -183,10 +183,7 @@ impl Interner {
             return id;
         }
         let next = TypeId(u32::MAX - u32::try_from(self.foreign.len()).unwrap_or(0));
-        *self
-            .foreign
-            .entry(SmolStr::from(ty.to_string()))
-            .or_insert(next)
+        *self.foreign.entry(SmolStr::from(ty.to_string())).or_insert(next)
     }
 
     fn name(&mut self, uid: &EntityUID, types: &Types) -> Named {
@@ -227,34 +224,21 @@ impl Interner {
                 _ => {
                     let kind = types
                         .resolve(name)
-                        .ok_or_else(|| QuestionError::UnknownType {
-                            ty: ancestor.ty.shared(),
-                        })?;
+                        .ok_or_else(|| QuestionError::UnknownType { ty: ancestor.ty.shared() })?;
                     kind.id
                 }
             };
             last = Some((name, ty));
             within.extend(find(ty, ancestor.id.as_str()));
         }
-        Ok(Side {
-            ty: Some(kind.id),
-            itself,
-            within,
-        })
+        Ok(Side { ty: Some(kind.id), itself, within })
     }
 
     /// The action of a question.
     pub(crate) fn action(&self, action: &Action) -> Side {
         let itself = self.actions.get(&action.uid).copied();
-        let above = action
-            .ancestors
-            .iter()
-            .filter_map(|uid| self.actions.get(uid).copied());
-        Side {
-            ty: None,
-            itself,
-            within: itself.into_iter().chain(above).collect(),
-        }
+        let above = action.ancestors.iter().filter_map(|uid| self.actions.get(uid).copied());
+        Side { ty: None, itself, within: itself.into_iter().chain(above).collect() }
     }
 }
 

@@ -168,11 +168,7 @@ impl Action {
                     (None, Type::Record { attrs, .. }) => (types::record(attrs, schema), false),
                     (None, _) => return,
                 };
-                self.input = Some(InputShape {
-                    record,
-                    opaque,
-                    required,
-                });
+                self.input = Some(InputShape { record, opaque, required });
             }
             ContextField::Request => {
                 if let Type::Record { attrs, .. } = ty {
@@ -182,9 +178,7 @@ impl Action {
             ContextField::Later => {}
             ContextField::Own => {
                 if let Some(shape) = types::shape(ty, schema) {
-                    self.own
-                        .members
-                        .insert(name.clone(), Member { shape, required });
+                    self.own.members.insert(name.clone(), Member { shape, required });
                 }
             }
             // INVARIANT: `merge::widen_contexts` gave these members their shipped types, and

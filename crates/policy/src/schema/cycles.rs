@@ -36,10 +36,8 @@ pub(super) fn check(fragment: &Fragment<RawName>, problems: &mut Vec<Diagnostic>
     let circles: BTreeSet<Vec<&String>> = closure
         .iter()
         .map(|(ty, above)| {
-            let mut circle: Vec<&String> = above
-                .iter()
-                .filter(|other| *other != ty && reaches(other, ty))
-                .collect();
+            let mut circle: Vec<&String> =
+                above.iter().filter(|other| *other != ty && reaches(other, ty)).collect();
             if !circle.is_empty() {
                 circle.push(ty);
             }
@@ -53,10 +51,7 @@ pub(super) fn check(fragment: &Fragment<RawName>, problems: &mut Vec<Diagnostic>
         problems.push(
             Diagnostic::general(
                 Severity::Error,
-                format!(
-                    "entity types {} belong to each other in a circle",
-                    names.join(", ")
-                ),
+                format!("entity types {} belong to each other in a circle", names.join(", ")),
             )
             .with_help("only a type in itself, such as `Path in [Path]`, is possible"),
         );
@@ -70,10 +65,7 @@ pub(super) fn agree(validator: &ValidatorSchema, ours: &Above, problems: &mut Ve
     for ty in validator.entity_types() {
         theirs.entry(ty.name().to_string()).or_default();
         for descendant in &ty.descendants {
-            theirs
-                .entry(descendant.to_string())
-                .or_default()
-                .insert(ty.name().to_string());
+            theirs.entry(descendant.to_string()).or_default().insert(ty.name().to_string());
         }
     }
     for (ty, above) in ours {
@@ -96,10 +88,7 @@ fn parents(fragment: &Fragment<RawName>) -> Above {
         .0
         .iter()
         .flat_map(|(namespace, definition)| {
-            definition
-                .entity_types
-                .keys()
-                .map(move |base| full(namespace.as_ref(), base.as_ref()))
+            definition.entity_types.keys().map(move |base| full(namespace.as_ref(), base.as_ref()))
         })
         .collect();
     let mut direct = Above::new();
@@ -111,11 +100,7 @@ fn parents(fragment: &Fragment<RawName>) -> Above {
             let parents = standard.member_of_types.iter().map(|parent| {
                 let name = parent.clone().qualify_with(None).to_string();
                 let here = full(namespace.as_ref(), &name);
-                if parent.is_unqualified() && declared.contains(&here) {
-                    here
-                } else {
-                    name
-                }
+                if parent.is_unqualified() && declared.contains(&here) { here } else { name }
             });
             direct.insert(full(namespace.as_ref(), base.as_ref()), parents.collect());
         }

@@ -28,22 +28,12 @@ pub(super) struct Input {
 
 impl Input {
     pub(super) fn opaque(uid: String) -> Self {
-        Self {
-            uid,
-            properties: None,
-            definitions: HashMap::new(),
-            names: BTreeMap::new(),
-        }
+        Self { uid, properties: None, definitions: HashMap::new(), names: BTreeMap::new() }
     }
 
     /// Whether it is the input of that action, and not of one of the same id elsewhere.
     pub(super) fn is_for(&self, uid: &EntityUID) -> bool {
-        self.uid
-            == format!(
-                "{}::{:?}",
-                uid.entity_type(),
-                AsRef::<str>::as_ref(uid.eid())
-            )
+        self.uid == format!("{}::{:?}", uid.entity_type(), AsRef::<str>::as_ref(uid.eid()))
     }
 
     /// The shape of the arguments, and whether policies see nothing of them.
@@ -67,17 +57,9 @@ impl Input {
             let name = SmolStr::from(self.names.get(name).map_or(name, String::as_str));
             let ty = attribute(&name)?;
             let shape = self.of(property.property_type(), ty, schema, depth + 1)?;
-            Some((
-                name,
-                Member {
-                    shape,
-                    required: property.is_required(),
-                },
-            ))
+            Some((name, Member { shape, required: property.is_required() }))
         });
-        Record {
-            members: members.collect(),
-        }
+        Record { members: members.collect() }
     }
 
     /// The shape of a property, from what the tool says of it and what Cedar made of that.
@@ -127,13 +109,7 @@ impl Input {
                 let attribute = |name: &SmolStr| attrs.get_attr(name).map(|a| &*a.attr_type);
                 Shape::Record(Arc::new(self.record(properties, attribute, schema, depth)))
             }
-            (
-                PropertyType::Object {
-                    properties,
-                    additional_properties,
-                },
-                _,
-            ) => {
+            (PropertyType::Object { properties, additional_properties }, _) => {
                 let ty = types::entity_type(ty)?;
                 let declared = schema.get_entity_type(ty)?;
                 let attribute = |name: &SmolStr| declared.attr(name).map(|a| &*a.attr_type);
@@ -142,11 +118,7 @@ impl Input {
                     _ => None,
                 };
                 let attributes = self.record(properties, attribute, schema, depth);
-                Shape::Tagged(Arc::new(Tagged {
-                    ty: ty.clone(),
-                    attributes,
-                    tags,
-                }))
+                Shape::Tagged(Arc::new(Tagged { ty: ty.clone(), attributes, tags }))
             }
             (PropertyType::Ref { name }, _) => {
                 self.of(self.definitions.get(name)?, ty, schema, depth + 1)?

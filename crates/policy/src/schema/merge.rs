@@ -139,20 +139,10 @@ impl Declared {
     /// types of the deployment's own may do both.
     pub(super) fn of(fragment: &Fragment<RawName>, namespace: &Name) -> Self {
         const WHO: [&str; 4] = ["Agent", "Workload", "ServiceAccount", "User"];
-        const WHAT: [&str; 7] = [
-            "Server",
-            "Path",
-            "Host",
-            "Url",
-            "McpResource",
-            "Prompt",
-            "Resource",
-        ];
-        let mut declared = Self {
-            principals: Vec::new(),
-            resources: Vec::new(),
-            unqualified: BTreeSet::new(),
-        };
+        const WHAT: [&str; 7] =
+            ["Server", "Path", "Host", "Url", "McpResource", "Prompt", "Resource"];
+        let mut declared =
+            Self { principals: Vec::new(), resources: Vec::new(), unqualified: BTreeSet::new() };
         for (space, definition) in &fragment.0 {
             for base in definition.entity_types.keys() {
                 let text: &str = base.as_ref();
@@ -165,10 +155,7 @@ impl Declared {
                 };
                 let shipped = space.as_ref() == Some(namespace);
                 let own = !(shipped && ["Group", "TaskParameters"].contains(&text));
-                let (who, what) = (
-                    shipped && WHO.contains(&text),
-                    shipped && WHAT.contains(&text),
-                );
+                let (who, what) = (shipped && WHO.contains(&text), shipped && WHAT.contains(&text));
                 if who || (own && !what) {
                     declared.principals.push(name.clone());
                 }
@@ -191,29 +178,16 @@ pub(super) fn shipped_context(
     fragment: &Fragment<RawName>,
     namespace: &Name,
 ) -> Vec<(SmolStr, TypeOfAttribute<RawName>)> {
-    let context = fragment
-        .0
-        .get(&Some(namespace.clone()))
-        .and_then(|definition| {
-            let named = definition.common_types.iter();
-            named
-                .filter(|(id, _)| id.to_string() == "Context")
-                .map(|(_, ty)| &ty.ty)
-                .next()
-        });
-    let Some(Type::Type {
-        ty: TypeVariant::Record(record),
-        ..
-    }) = context
-    else {
+    let context = fragment.0.get(&Some(namespace.clone())).and_then(|definition| {
+        let named = definition.common_types.iter();
+        named.filter(|(id, _)| id.to_string() == "Context").map(|(_, ty)| &ty.ty).next()
+    });
+    let Some(Type::Type { ty: TypeVariant::Record(record), .. }) = context else {
         return Vec::new();
     };
     let members = record.attributes.iter().filter_map(|(name, attribute)| {
         let (Type::CommonTypeRef { type_name, .. }
-        | Type::Type {
-            ty: TypeVariant::EntityOrCommon { type_name },
-            ..
-        }) = &attribute.ty
+        | Type::Type { ty: TypeVariant::EntityOrCommon { type_name }, .. }) = &attribute.ty
         else {
             return None;
         };
@@ -221,10 +195,7 @@ pub(super) fn shipped_context(
         Some((
             name.clone(),
             TypeOfAttribute {
-                ty: Type::Type {
-                    ty: TypeVariant::EntityOrCommon { type_name: full },
-                    loc: None,
-                },
+                ty: Type::Type { ty: TypeVariant::EntityOrCommon { type_name: full }, loc: None },
                 annotations: Annotations::new(),
                 required: attribute.required,
             },
@@ -267,10 +238,8 @@ pub(super) fn widen_contexts(
                     ));
                 }
             }
-            applies.context = AttributesOrContext(Type::Type {
-                ty: TypeVariant::Record(record),
-                loc: None,
-            });
+            applies.context =
+                AttributesOrContext(Type::Type { ty: TypeVariant::Record(record), loc: None });
         }
     }
 }
@@ -279,10 +248,9 @@ pub(super) fn widen_contexts(
 fn type_name(ty: &Type<RawName>, space: Option<&Name>) -> Option<String> {
     match ty {
         Type::CommonTypeRef { type_name, .. }
-        | Type::Type {
-            ty: TypeVariant::EntityOrCommon { type_name },
-            ..
-        } => Some(type_name.qualify_with_name(space).to_string()),
+        | Type::Type { ty: TypeVariant::EntityOrCommon { type_name }, .. } => {
+            Some(type_name.qualify_with_name(space).to_string())
+        }
         Type::Type { .. } => None,
     }
 }
@@ -293,23 +261,14 @@ fn record_of(
     common: &BTreeMap<CommonTypeId, CommonType<RawName>>,
 ) -> Option<RecordType<RawName>> {
     let name = match ty {
-        Type::Type {
-            ty: TypeVariant::Record(record),
-            ..
-        } => return Some(record.clone()),
+        Type::Type { ty: TypeVariant::Record(record), .. } => return Some(record.clone()),
         Type::CommonTypeRef { type_name, .. }
-        | Type::Type {
-            ty: TypeVariant::EntityOrCommon { type_name },
-            ..
-        } => type_name.to_string(),
+        | Type::Type { ty: TypeVariant::EntityOrCommon { type_name }, .. } => type_name.to_string(),
         Type::Type { .. } => return None,
     };
     let found = common.iter().find(|(id, _)| id.to_string() == name)?;
     match &found.1.ty {
-        Type::Type {
-            ty: TypeVariant::Record(record),
-            ..
-        } => Some(record.clone()),
+        Type::Type { ty: TypeVariant::Record(record), .. } => Some(record.clone()),
         _ => None,
     }
 }
@@ -320,10 +279,7 @@ pub(super) fn resolution_problem(error: &SchemaError, sources: &Sources) -> Diag
     let help = miette::Diagnostic::help(error).map(|help| help.to_string());
     // The names that Cedar speaks of, in backticks or at the end.
     let told = [Some(&message), help.as_ref()];
-    let named = told
-        .into_iter()
-        .flatten()
-        .flat_map(|text| text.split('`').skip(1).step_by(2));
+    let named = told.into_iter().flatten().flat_map(|text| text.split('`').skip(1).step_by(2));
     let named = named.chain(message.rsplit([' ', '`']).take(1));
     for name in named {
         let base = name.rsplit("::").next().unwrap_or(name).trim_matches('"');
@@ -334,13 +290,7 @@ pub(super) fn resolution_problem(error: &SchemaError, sources: &Sources) -> Diag
             }
         }
     }
-    let file = sources
-        .schemas
-        .first()
-        .map_or_else(|| Arc::from(""), |f| Arc::clone(&f.name));
+    let file = sources.schemas.first().map_or_else(|| Arc::from(""), |f| Arc::clone(&f.name));
     let help = miette::Diagnostic::help(error).map(|help| help.to_string());
-    Diagnostic {
-        help,
-        ..Diagnostic::in_file(Severity::Error, &file, message)
-    }
+    Diagnostic { help, ..Diagnostic::in_file(Severity::Error, &file, message) }
 }

@@ -45,10 +45,7 @@ impl Schema {
     pub(crate) fn build(sources: &Sources, problems: &mut Vec<Diagnostic>) -> Option<Self> {
         let before = problems.len();
         let built = Builder::new(sources, problems)?.build(sources, problems)?;
-        let failed = problems
-            .iter()
-            .skip(before)
-            .any(|p| p.severity == Severity::Error);
+        let failed = problems.iter().skip(before).any(|p| p.severity == Severity::Error);
         (!failed).then_some(built)
     }
 }
@@ -61,10 +58,7 @@ pub(crate) fn digest(sources: &Sources) -> [u8; 32] {
         hash.update(text);
     };
     part(SHIPPED_SCHEMA.as_bytes());
-    let Naming {
-        namespace,
-        action_id,
-    } = &sources.naming;
+    let Naming { namespace, action_id } = &sources.naming;
     part(namespace.as_bytes());
     part(action_id.as_bytes());
     let files: BTreeMap<_, _> = sources.schemas.iter().map(|f| (&f.name, &f.text)).collect();
@@ -73,11 +67,8 @@ pub(crate) fn digest(sources: &Sources) -> [u8; 32] {
         part(name.as_bytes());
         part(text.as_bytes());
     }
-    let tools: BTreeMap<_, _> = sources
-        .definitions
-        .iter()
-        .map(|t| ((&t.server, &t.tool), &t.definition))
-        .collect();
+    let tools: BTreeMap<_, _> =
+        sources.definitions.iter().map(|t| ((&t.server, &t.tool), &t.definition)).collect();
     for ((server, tool), definition) in tools {
         part(b"tool");
         part(server.as_str().as_bytes());
@@ -119,17 +110,11 @@ impl Builder {
             );
             return None;
         };
-        let text = SHIPPED_SCHEMA.replace(
-            "namespace Safeconduct {",
-            &format!("namespace {namespace} {{"),
-        );
+        let text =
+            SHIPPED_SCHEMA.replace("namespace Safeconduct {", &format!("namespace {namespace} {{"));
         let file = Arc::from("<shipped schema>");
         let fragment = merge::parse(&Located::new(&file, &text), problems)?;
-        Some(Self {
-            namespace,
-            fragment,
-            inputs: BTreeMap::new(),
-        })
+        Some(Self { namespace, fragment, inputs: BTreeMap::new() })
     }
 
     fn build(mut self, sources: &Sources, problems: &mut Vec<Diagnostic>) -> Option<Schema> {
@@ -175,10 +160,7 @@ impl Builder {
         let mut ancestors: HashMap<EntityUID, Vec<EntityUID>> = HashMap::new();
         for action in validator.action_ids() {
             for descendant in action.descendants() {
-                ancestors
-                    .entry(descendant.clone())
-                    .or_default()
-                    .push(action.name().clone());
+                ancestors.entry(descendant.clone()).or_default().push(action.name().clone());
             }
         }
         let mut by_id: BTreeMap<Arc<str>, Vec<Arc<Action>>> = BTreeMap::new();
@@ -188,24 +170,16 @@ impl Builder {
                 continue;
             }
             let above = ancestors.remove(declared.name()).unwrap_or_default();
-            let input = self
-                .inputs
-                .get(id)
-                .filter(|input| input.is_for(declared.name()));
+            let input = self.inputs.get(id).filter(|input| input.is_for(declared.name()));
             let action = Action::of(declared, above, input, validator, types);
-            by_id
-                .entry(Arc::from(id))
-                .or_default()
-                .push(Arc::new(action));
+            by_id.entry(Arc::from(id)).or_default().push(Arc::new(action));
         }
         let mut actions = HashMap::new();
         for (id, mut found) in by_id {
             if found.len() > 1 {
                 found.sort_by_key(|action| action.uid.to_string());
-                let names: Vec<String> = found
-                    .iter()
-                    .map(|action| format!("`{}`", action.uid))
-                    .collect();
+                let names: Vec<String> =
+                    found.iter().map(|action| format!("`{}`", action.uid)).collect();
                 problems.push(
                     Diagnostic::general(
                         Severity::Error,

@@ -23,19 +23,11 @@ impl<'a> Names<'a> {
     pub(super) fn new(unqualified: &'a BTreeSet<String>, schema: &Value) -> Self {
         let mut used = HashSet::new();
         member_names(schema, &mut used);
-        Self {
-            unqualified,
-            used,
-            stand_in: BTreeMap::new(),
-            original: BTreeMap::new(),
-        }
+        Self { unqualified, used, stand_in: BTreeMap::new(), original: BTreeMap::new() }
     }
 
     pub(super) fn original(&self, name: &str) -> String {
-        self.original
-            .get(name)
-            .cloned()
-            .unwrap_or_else(|| name.to_owned())
+        self.original.get(name).cloned().unwrap_or_else(|| name.to_owned())
     }
 
     fn of(&mut self, name: &str) -> String {
@@ -85,11 +77,9 @@ impl<'a> Names<'a> {
         };
         let rewritten = members.iter().map(|(key, value)| {
             let value = match (&**key, value) {
-                ("properties" | "$defs", Value::Object(named)) => Value::object(
-                    named
-                        .iter()
-                        .map(|(name, ty)| (self.of(name), self.schema(ty))),
-                ),
+                ("properties" | "$defs", Value::Object(named)) => {
+                    Value::object(named.iter().map(|(name, ty)| (self.of(name), self.schema(ty))))
+                }
                 ("required", Value::Array(required)) => {
                     let names = required.iter().map(|name| match name.as_str() {
                         Some(name) => Value::from(self.of(name)),

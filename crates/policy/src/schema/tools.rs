@@ -66,11 +66,8 @@ impl Builder {
             }
         }
         let mut taken = BTreeSet::new();
-        let tools: BTreeMap<_, _> = sources
-            .definitions
-            .iter()
-            .map(|tool| ((&tool.server, &tool.tool), tool))
-            .collect();
+        let tools: BTreeMap<_, _> =
+            sources.definitions.iter().map(|tool| ((&tool.server, &tool.tool), tool)).collect();
         for tool in tools.values() {
             let id = sources.naming.tool_action(&tool.server, &tool.tool);
             let name = fresh_name(tool, &mut taken);
@@ -88,11 +85,7 @@ impl Builder {
                 self.inputs.insert(id.to_owned(), Input::opaque(uid));
             }
         }
-        let mut all = self
-            .fragment
-            .0
-            .values()
-            .flat_map(|definition| definition.actions.values());
+        let mut all = self.fragment.0.values().flat_map(|definition| definition.actions.values());
         if !all.any(|action| action.applies_to.is_some()) {
             self.action(STAND_IN, None, empty_record(), declared, problems);
         }
@@ -103,10 +96,7 @@ impl Builder {
     }
 
     fn here(&mut self) -> &mut NamespaceDefinition<RawName> {
-        self.fragment
-            .0
-            .entry(Some(self.namespace.clone()))
-            .or_insert_with(merge::empty)
+        self.fragment.0.entry(Some(self.namespace.clone())).or_insert_with(merge::empty)
     }
 
     fn insert(&mut self, id: &str, action: ActionType<RawName>, problems: &mut Vec<Diagnostic>) {
@@ -156,11 +146,7 @@ impl Builder {
     ) -> (Input, Type<RawName>) {
         let uid = self.uid(id);
         let told = |message: String| Diagnostic::general(Severity::Warning, message);
-        let schema = tool
-            .definition
-            .member("inputSchema")
-            .cloned()
-            .unwrap_or(Value::Null);
+        let schema = tool.definition.member("inputSchema").cloned().unwrap_or(Value::Null);
         if schema.depth() > DEFINITION_DEPTH_MAX {
             problems.push(told(format!(
                 "tool `{}` of server `{}` nests its arguments deeper than {DEFINITION_DEPTH_MAX} \
@@ -198,10 +184,7 @@ impl Builder {
         let ty = RawName::from_normalized_str(&format!("{}::{name}Input", self.namespace));
         let ty = ty.map_or_else(
             |_| empty_record(),
-            |type_name| Type::Type {
-                ty: TypeVariant::EntityOrCommon { type_name },
-                loc: None,
-            },
+            |type_name| Type::Type { ty: TypeVariant::EntityOrCommon { type_name }, loc: None },
         );
         let input = Input {
             uid,
@@ -244,22 +227,12 @@ fn group() -> ActionType<RawName> {
 }
 
 fn attribute(ty: Type<RawName>, required: bool) -> TypeOfAttribute<RawName> {
-    TypeOfAttribute {
-        ty,
-        annotations: Annotations::new(),
-        required,
-    }
+    TypeOfAttribute { ty, annotations: Annotations::new(), required }
 }
 
 fn record_type(attributes: BTreeMap<SmolStr, TypeOfAttribute<RawName>>) -> Type<RawName> {
-    let record = RecordType {
-        attributes,
-        additional_attributes: false,
-    };
-    Type::Type {
-        ty: TypeVariant::Record(record),
-        loc: None,
-    }
+    let record = RecordType { attributes, additional_attributes: false };
+    Type::Type { ty: TypeVariant::Record(record), loc: None }
 }
 
 fn empty_record() -> Type<RawName> {
@@ -269,10 +242,7 @@ fn empty_record() -> Type<RawName> {
 fn method_input(argument: &str) -> Type<RawName> {
     match RawName::from_normalized_str("__cedar::String") {
         Ok(type_name) if !argument.is_empty() => {
-            let string = Type::Type {
-                ty: TypeVariant::EntityOrCommon { type_name },
-                loc: None,
-            };
+            let string = Type::Type { ty: TypeVariant::EntityOrCommon { type_name }, loc: None };
             record_type([(SmolStr::from(argument), attribute(string, true))].into())
         }
         _ => empty_record(),
@@ -282,10 +252,7 @@ fn method_input(argument: &str) -> Type<RawName> {
 /// A name for a tool's types that Cedar can have and no other tool has.
 fn fresh_name(tool: &ToolDefinition, taken: &mut BTreeSet<String>) -> String {
     let plain = |text: &str| -> String {
-        text.chars()
-            .map(|c| if c.is_ascii_alphanumeric() { c } else { '_' })
-            .take(100)
-            .collect()
+        text.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).take(100).collect()
     };
     let mut base = format!("{}_{}", plain(tool.server.as_str()), plain(&tool.tool));
     if !base.starts_with(|c: char| c.is_ascii_alphabetic()) {
@@ -321,9 +288,8 @@ fn generate(namespace: &Name, name: &str, schema: &Value) -> Result<Generated, S
     let description = ServerDescription::from_json_str(&text).map_err(|error| error.to_string())?;
     // Decimals lie about a number with more than four digits; our conversion refuses such a
     // number, so that what policies see is always exact.
-    let config = SchemaGeneratorConfig::default()
-        .objects_as_records(true)
-        .encode_numbers_as_decimal(true);
+    let config =
+        SchemaGeneratorConfig::default().objects_as_records(true).encode_numbers_as_decimal(true);
     let mut generator =
         SchemaGenerator::new_with_config(stub, config).map_err(|error| error.to_string())?;
     generator
@@ -333,23 +299,16 @@ fn generate(namespace: &Name, name: &str, schema: &Value) -> Result<Generated, S
     ValidatorSchema::try_from(fragment.clone()).map_err(|error| error.to_string())?;
     if let Some(here) = fragment.0.get_mut(&Some(namespace.clone())) {
         here.actions.clear();
-        here.entity_types
-            .retain(|id, _| ![WHO, WHAT].contains(&id.as_ref()));
+        here.entity_types.retain(|id, _| ![WHO, WHAT].contains(&id.as_ref()));
     }
     let mut properties = Vec::new();
     let mut definitions = HashMap::new();
     for tool in description.tool_descriptions() {
         properties.extend(tool.inputs().properties().cloned());
-        let defined = tool
-            .type_definitions()
-            .chain(tool.inputs().type_definitions());
+        let defined = tool.type_definitions().chain(tool.inputs().type_definitions());
         definitions.extend(defined.map(|d| (d.name().into(), d.property_type().clone())));
     }
-    Ok(Generated {
-        fragment,
-        properties,
-        definitions,
-    })
+    Ok(Generated { fragment, properties, definitions })
 }
 
 /// Makes those arguments opaque that cannot be typed on their own, and gives their names.
@@ -365,10 +324,7 @@ fn make_opaque(schema: &mut Value, namespace: &Name, name: &str) -> Vec<String> 
     for (property, ty) in properties.iter_mut() {
         let mut alone = BTreeMap::from([
             (Arc::from("type"), Value::from("object")),
-            (
-                Arc::from("properties"),
-                Value::object([(Arc::clone(property), ty.clone())]),
-            ),
+            (Arc::from("properties"), Value::object([(Arc::clone(property), ty.clone())])),
         ]);
         alone.extend(definitions.clone().map(|d| (Arc::from("$defs"), d)));
         if generate(namespace, name, &Value::Object(alone)).is_err() {

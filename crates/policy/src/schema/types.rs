@@ -34,10 +34,7 @@ impl Types {
     pub(super) fn of(schema: &ValidatorSchema, namespace: &Name) -> Self {
         let mut sorted: BTreeMap<String, &EntityType> = BTreeMap::new();
         sorted.extend(schema.entity_type_names().map(|ty| (ty.to_string(), ty)));
-        let mut types = Self {
-            by_name: HashMap::new(),
-            ids: HashMap::new(),
-        };
+        let mut types = Self { by_name: HashMap::new(), ids: HashMap::new() };
         let mut short: Vec<(Arc<str>, Arc<EntityKind>)> = Vec::new();
         let prefix = format!("{namespace}::");
         for (name, ty) in sorted {
@@ -77,10 +74,7 @@ impl Types {
 fn choices(kind: &ValidatorEntityTypeKind) -> Option<Arc<HashSet<SmolStr>>> {
     match kind {
         ValidatorEntityTypeKind::Enum(choices) => Some(Arc::new(
-            choices
-                .iter()
-                .map(|eid| SmolStr::from(AsRef::<str>::as_ref(eid)))
-                .collect(),
+            choices.iter().map(|eid| SmolStr::from(AsRef::<str>::as_ref(eid))).collect(),
         )),
         ValidatorEntityTypeKind::Standard(_) => None,
     }
@@ -116,17 +110,9 @@ pub(super) fn shape(ty: &Type, schema: &ValidatorSchema) -> Option<Shape> {
 pub(super) fn record(attributes: &Attributes, schema: &ValidatorSchema) -> Record {
     let members = attributes.iter().filter_map(|(name, attribute)| {
         let shape = shape(&attribute.attr_type, schema)?;
-        Some((
-            name.clone(),
-            Member {
-                shape,
-                required: attribute.is_required(),
-            },
-        ))
+        Some((name.clone(), Member { shape, required: attribute.is_required() }))
     });
-    Record {
-        members: members.collect(),
-    }
+    Record { members: members.collect() }
 }
 
 /// The entity type that a type is.

@@ -19,10 +19,9 @@ pub(crate) fn json(text: &str) -> Value {
         match value {
             serde_json::Value::Null => Value::Null,
             serde_json::Value::Bool(b) => Value::Bool(*b),
-            serde_json::Value::Number(n) => n.as_i64().map_or_else(
-                || Value::Number(Number::parse(&n.to_string()).unwrap()),
-                Value::from,
-            ),
+            serde_json::Value::Number(n) => n
+                .as_i64()
+                .map_or_else(|| Value::Number(Number::parse(&n.to_string()).unwrap()), Value::from),
             serde_json::Value::String(text) => Value::from(text.as_str()),
             serde_json::Value::Array(items) => Value::Array(items.iter().map(of).collect()),
             serde_json::Value::Object(members) => {
@@ -35,11 +34,7 @@ pub(crate) fn json(text: &str) -> Value {
 
 pub(crate) fn tool(server: &str, name: &str, schema: &str) -> ToolDefinition {
     let definition = Value::object([("name", Value::from(name)), ("inputSchema", json(schema))]);
-    ToolDefinition {
-        server: ServerName::new(server).unwrap(),
-        tool: name.into(),
-        definition,
-    }
+    ToolDefinition { server: ServerName::new(server).unwrap(), tool: name.into(), definition }
 }
 
 /// A server `files` with a few tools, and the given policies.
@@ -58,10 +53,7 @@ pub(crate) fn sources(policies: &str) -> Sources {
     Sources {
         policies: vec![SourceFile::new("test.cedar", policies)],
         servers: vec![ServerName::new("files").unwrap()],
-        definitions: vec![
-            tool("files", "read_text_file", read),
-            tool("files", "pay", pay),
-        ],
+        definitions: vec![tool("files", "read_text_file", read), tool("files", "pay", pay)],
         ..Sources::default()
     }
 }
@@ -82,18 +74,12 @@ pub(crate) fn entity(ty: &str, id: &str) -> Entity {
 }
 
 pub(crate) fn within(mut entity: Entity, ancestors: &[(&str, &str)]) -> Entity {
-    entity.ancestors = ancestors
-        .iter()
-        .map(|(ty, id)| EntityRef::new(*ty, *id).unwrap())
-        .collect();
+    entity.ancestors = ancestors.iter().map(|(ty, id)| EntityRef::new(*ty, *id).unwrap()).collect();
     entity
 }
 
 pub(crate) fn having(mut entity: Entity, attributes: &[(&str, Value)]) -> Entity {
-    entity.attributes = attributes
-        .iter()
-        .map(|(k, v)| (Arc::from(*k), v.clone()))
-        .collect();
+    entity.attributes = attributes.iter().map(|(k, v)| (Arc::from(*k), v.clone())).collect();
     entity
 }
 
@@ -136,10 +122,7 @@ pub(crate) fn ask(
         &having(
             within(
                 entity("Safeconduct::Path", "/cases/4711/notes.md"),
-                &[
-                    ("Safeconduct::Path", "/cases/4711"),
-                    ("Safeconduct::Path", "/cases"),
-                ],
+                &[("Safeconduct::Path", "/cases/4711"), ("Safeconduct::Path", "/cases")],
             ),
             &[("path", Value::from("/cases/4711/notes.md"))],
         ),
