@@ -1,5 +1,5 @@
 //! `safeconduct mcp`: wrappers join one server, which nobody had to start.
-#![cfg(unix)]
+#![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
@@ -36,7 +36,6 @@ identities:
             .args(["mcp", "--config"])
             .arg(self.folder.path().join("safeconduct.yaml"))
             .args(arguments)
-            .env_remove("XDG_RUNTIME_DIR")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -93,7 +92,8 @@ fn wrappers_that_start_at_once_join_one_server() {
 #[test]
 fn another_command_under_a_configured_name_is_refused() {
     let project = Project::new();
-    let refused = project.wrap(&["--server", "echo", "--", "cat", "-n"]).wait_with_output().unwrap();
+    let refused =
+        project.wrap(&["--server", "echo", "--", "cat", "-n"]).wait_with_output().unwrap();
     assert_eq!(refused.status.code(), Some(1));
     let said = String::from_utf8(refused.stderr).unwrap();
     assert!(said.contains("upstream `echo` is `cat` in the configuration"), "{said}");

@@ -32,14 +32,8 @@ impl Refusal {
     pub fn message_for_agent(&self, what: &str) -> String {
         let mut text = format!("Denied: {what}.\n");
         for reason in &self.reasons {
-            let rule = reason
-                .policy()
-                .map(|policy| format!(" [rule `{}`]", policy.id));
-            text.push_str(&format!(
-                "- {}{}\n",
-                reason.message(),
-                rule.unwrap_or_default()
-            ));
+            let rule = reason.policy().map(|policy| format!(" [rule `{}`]", policy.id));
+            text.push_str(&format!("- {}{}\n", reason.message(), rule.unwrap_or_default()));
         }
         match &self.requestable {
             Some(_) => text.push_str(
@@ -105,14 +99,7 @@ impl Decide for InProcess {
             }
             Err(unrecorded) => {
                 let reasons = vec![unrecorded.reason];
-                Err((
-                    Refusal {
-                        decision: None,
-                        reasons,
-                        requestable: None,
-                    },
-                    cargo,
-                ))
+                Err((Refusal { decision: None, reasons, requestable: None }, cargo))
             }
         }
     }

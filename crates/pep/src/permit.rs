@@ -1,6 +1,6 @@
 //! The permit.
 
-use safeconduct_model::{Authentication, Obligation, RecordId, Timestamp};
+use safeconduct_model::{Authentication, Decision, Obligation, Reason, RecordId, Timestamp};
 use safeconduct_service::{Recorded, Ruling, Service};
 use thiserror::Error;
 
@@ -12,6 +12,8 @@ pub struct Permit<T> {
     cargo: T,
     decision: RecordId,
     obligations: Vec<Obligation>,
+    answer: Decision,
+    reasons: Vec<Reason>,
     authentication: Authentication,
     expires_at: Timestamp,
 }
@@ -35,6 +37,8 @@ impl<T> Permit<T> {
             cargo,
             decision: ruling.outcome.record.id,
             obligations: ruling.outcome.obligations,
+            answer: ruling.outcome.decision,
+            reasons: ruling.outcome.reasons,
             authentication: ruling.request.subject.authentication().clone(),
             expires_at: ruling.expires_at,
         }
@@ -50,6 +54,16 @@ impl<T> Permit<T> {
         &self.obligations
     }
 
+    /// What was decided: a Deny where that is only observed.
+    pub const fn answer(&self) -> Decision {
+        self.answer
+    }
+
+    /// Why, so that nobody who counts or logs works it out again.
+    pub fn reasons(&self) -> &[Reason] {
+        &self.reasons
+    }
+
     /// Uses it up, where it still holds.
     pub(crate) fn redeem(self, service: &Service) -> Result<Redeemed<T>, (Lapsed, RecordId)> {
         let now = service.now();
@@ -59,17 +73,8 @@ impl<T> Permit<T> {
         if !service.stands(&self.authentication, now) {
             return Err((Lapsed::Revoked, self.decision));
         }
-        let Self {
-            cargo,
-            decision,
-            obligations,
-            ..
-        } = self;
-        Ok(Redeemed {
-            cargo,
-            decision,
-            obligations,
-        })
+        let Self { cargo, decision, obligations, .. } = self;
+        Ok(Redeemed { cargo, decision, obligations })
     }
 }
 

@@ -57,7 +57,6 @@ const OTHERS: &[(&str, &str)] = &[
     ("NO_COLOR", "--color never, where --color is auto"),
     ("RUST_LOG", "which log lines are written, such as `safeconduct=debug`"),
     ("SAFECONDUCT_TOKEN", "the bearer token for a running server; there is no flag for it"),
-    ("XDG_RUNTIME_DIR", "where the socket is that `safeconduct mcp` joins a server by"),
 ];
 
 const FORMATTING: &str = "\

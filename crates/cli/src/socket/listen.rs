@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::wiring::counted::Counted;
 use safeconduct_gateway::Gateway;
 use safeconduct_model::{Authentication, IdentityId, IdentityKind, IdentityStatus, TokenId};
-use safeconduct_pep::InProcess;
 use safeconduct_service::Service;
 use safeconduct_wire::config::Config;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
@@ -37,7 +37,7 @@ pub(crate) struct Door {
     /// The configuration.
     pub(crate) config: Arc<Config>,
     /// The gateway.
-    pub(crate) gateway: Gateway<InProcess>,
+    pub(crate) gateway: Gateway<Counted>,
     /// The decision point.
     pub(crate) service: Arc<Service>,
 }

@@ -11,25 +11,27 @@ use crate::exit::{CommandError, failed};
 /// Longest path of a socket, in bytes: 108 with a closing zero on Linux, 104 on macOS.
 const PATH_BYTES_MAX: usize = 103;
 
-/// The socket of a configuration: in `$XDG_RUNTIME_DIR`, or below the data folder, or, where
-/// that is too long, in a folder of the user's own among the temporary files.
+/// The socket of a configuration: below the data folder, or, where that is too long, in the
+/// folder that the system keeps for the user, or in one of the user's own among the temporary
+/// files. Nothing of the environment counts: clients hand little of it to what they start, and
+/// every wrapper must come to the same place.
 ///
 /// # Errors
 /// The configuration file is not there.
 pub(crate) fn path(file: &Path, config: &Config) -> Result<PathBuf, CommandError> {
+    let beside = config.data.join("run").join("mcp.sock");
+    if beside.is_absolute() && beside.as_os_str().len() <= PATH_BYTES_MAX {
+        return Ok(beside);
+    }
     let file = absolute(file)?;
     let name = format!("{:016x}.sock", hash(file.as_os_str().as_encoded_bytes()));
-    let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
-    let candidates = [
-        runtime
-            .filter(|folder| folder.is_dir())
-            .map(|folder| folder.join("safeconduct").join(&name)),
-        Some(config.data.join("run").join("mcp.sock")),
-    ];
-    let fits = |path: &PathBuf| path.as_os_str().len() <= PATH_BYTES_MAX && path.is_absolute();
     let user = rustix::process::getuid().as_raw();
-    let own = || PathBuf::from("/tmp").join(format!("safeconduct-{user}")).join(&name);
-    Ok(candidates.into_iter().flatten().find(fits).unwrap_or_else(own))
+    let kept = PathBuf::from(format!("/run/user/{user}"));
+    let folder = match kept.is_dir() {
+        true => kept.join("safeconduct"),
+        false => PathBuf::from(format!("/tmp/safeconduct-{user}")),
+    };
+    Ok(folder.join(name))
 }
 
 /// The configuration file without symbolic links, so that two ways to it are one.
@@ -62,7 +64,7 @@ pub(super) fn prepare(socket: &Path) -> Result<(), CommandError> {
     let found = fs::symlink_metadata(folder).map_err(|error| failed(&shown, error))?;
     if !found.is_dir() || found.uid() != rustix::process::getuid().as_raw() {
         return Err(CommandError::Failed(format!(
-            "`{shown}` is another user's, so no socket can be in it; set XDG_RUNTIME_DIR"
+            "`{shown}` is another user's, so no socket can be in it; give the data folder a shorter path"
         )));
     }
     if found.mode() & 0o077 != 0 {

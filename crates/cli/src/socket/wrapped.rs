@@ -5,9 +5,9 @@ use std::collections::btree_map::Entry;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::wiring::counted::Counted;
 use safeconduct_gateway::{Gateway, Transport, UpstreamConfig};
 use safeconduct_model::{Mode, ServerName};
-use safeconduct_pep::InProcess;
 use safeconduct_wire::config::{self, Config};
 
 use super::Hello;
@@ -15,7 +15,7 @@ use super::Hello;
 /// The upstreams that wrappers brought, beside those of the configuration.
 pub(super) struct Wrapped {
     config: Arc<Config>,
-    gateway: Gateway<InProcess>,
+    gateway: Gateway<Counted>,
     brought: Mutex<BTreeMap<ServerName, Brought>>,
 }
 
@@ -56,7 +56,7 @@ impl Drop for Wrapping<'_> {
 }
 
 impl Wrapped {
-    pub(super) fn new(config: Arc<Config>, gateway: Gateway<InProcess>) -> Self {
+    pub(super) fn new(config: Arc<Config>, gateway: Gateway<Counted>) -> Self {
         Self { config, gateway, brought: Mutex::default() }
     }
 

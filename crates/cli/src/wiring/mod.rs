@@ -1,6 +1,7 @@
 //! From a configuration file to a running server.
 
 pub(crate) mod bootstrap;
+pub(crate) mod counted;
 pub(crate) mod project;
 mod reload;
 pub(crate) mod server;

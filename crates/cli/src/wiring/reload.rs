@@ -1,16 +1,16 @@
 //! Loading policies and catalogue again: on change, on SIGHUP, on request. Whole or not at all.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use crate::wiring::counted::Counted;
 use notify::{RecursiveMode, Watcher as _};
 use safeconduct_api::{
-    Controls, PolicyStatus, ReloadError, Reloading, UpstreamState, UpstreamStatus,
+    Controls, Metrics, PolicyStatus, ReloadError, Reloading, UpstreamState, UpstreamStatus,
 };
 use safeconduct_gateway::Gateway;
 use safeconduct_model::{IdentityId, ServerName};
-use safeconduct_pep::InProcess;
 use safeconduct_service::Service;
 use safeconduct_wire::config::{Config, Transport};
 use tokio::sync::mpsc;
@@ -28,8 +28,9 @@ pub(crate) struct Reloader {
     service: Arc<Service>,
     config: Arc<Config>,
     file: PathBuf,
-    gateway: Gateway<InProcess>,
+    gateway: Gateway<Counted>,
     status: Mutex<PolicyStatus>,
+    metrics: OnceLock<Arc<Metrics>>,
     /// One reload at a time.
     reloading: tokio::sync::Mutex<()>,
 }
@@ -39,11 +40,17 @@ impl Reloader {
         service: Arc<Service>,
         config: Arc<Config>,
         file: PathBuf,
-        gateway: Gateway<InProcess>,
+        gateway: Gateway<Counted>,
     ) -> Self {
         let status = PolicyStatus { loaded_at: Some(service.now()), refused: None };
         let (status, reloading) = (Mutex::new(status), tokio::sync::Mutex::new(()));
-        Self { service, config, file, gateway, status, reloading }
+        let metrics = OnceLock::new();
+        Self { service, config, file, gateway, status, metrics, reloading }
+    }
+
+    /// Says where reloads are counted. The first word holds.
+    pub(crate) fn count_in(&self, metrics: &Arc<Metrics>) {
+        self.metrics.get_or_init(|| Arc::clone(metrics));
     }
 
     /// The configuration that the server runs with.
@@ -94,7 +101,11 @@ impl Reloader {
             .await
             .map_err(|error| ReloadError::Failed(error.to_string()))?;
         tracing::info!(%digest, cause, "policies and catalogue are loaded");
-        let status = PolicyStatus { loaded_at: Some(self.service.now()), refused: None };
+        let now = self.service.now();
+        if let Some(metrics) = self.metrics.get() {
+            metrics.policies_loaded(now);
+        }
+        let status = PolicyStatus { loaded_at: Some(now), refused: None };
         *self.status.lock().unwrap_or_else(PoisonError::into_inner) = status.clone();
         Ok(status)
     }
@@ -104,6 +115,9 @@ impl Reloader {
             CommandError::Invalid(problems) => problems.first().cloned().unwrap_or_default(),
             other => other.to_string(),
         };
+        if let Some(metrics) = self.metrics.get() {
+            metrics.policies_refused();
+        }
         tracing::error!("the new policies are refused, the ones before stay in force: {error}");
         let known = {
             let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);

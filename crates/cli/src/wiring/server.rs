@@ -8,6 +8,7 @@ use std::time::Duration;
 use safeconduct_api::{Api, ApiConfig, Hosts};
 use safeconduct_gateway::Gateway;
 use safeconduct_ledger::Origin;
+use safeconduct_model::Identity;
 use safeconduct_pep::InProcess;
 use safeconduct_service::{Attachment, Ledger, Ports, Service, Settings, World};
 use safeconduct_store::{AttachmentState, Store, StoreOptions, Vault};
@@ -19,6 +20,7 @@ use tokio_util::task::TaskTracker;
 use crate::exit::{CommandError, failed};
 use crate::socket::{self, Door};
 use crate::system::{SystemClock, UuidIds};
+use crate::wiring::counted::Counted;
 use crate::wiring::project::{Project, Rules};
 use crate::wiring::reload::Reloader;
 use crate::wiring::{bootstrap, upstream};
@@ -36,7 +38,7 @@ pub(crate) struct Running {
     /// The ledger's files.
     pub(crate) store: Arc<Store>,
     /// The gateway.
-    pub(crate) gateway: Gateway<InProcess>,
+    pub(crate) gateway: Gateway<Counted>,
     /// Where it listens.
     pub(crate) address: SocketAddr,
     /// Policies and catalogue, and loading them again.
@@ -62,9 +64,9 @@ pub(crate) async fn start(project: Project, listen: SocketAddr) -> Result<Runnin
     let administrator = bootstrap::administrator(&service, &config.keys).await?;
 
     let gateway_config = upstream::gateway_config(&config)?;
-    let decide = Arc::new(InProcess::new(Arc::clone(&service)));
-    let gateway =
-        Gateway::new(gateway_config, decide).map_err(|error| failed("upstreams", error))?;
+    let decide = Counted::new(InProcess::new(Arc::clone(&service)));
+    let gateway = Gateway::new(gateway_config, Arc::new(decide.clone()))
+        .map_err(|error| failed("upstreams", error))?;
     let reloader =
         Arc::new(Reloader::new(Arc::clone(&service), Arc::clone(&config), file, gateway.clone()));
 
@@ -80,6 +82,8 @@ pub(crate) async fn start(project: Project, listen: SocketAddr) -> Result<Runnin
     let read = Arc::new(store.read_model());
     let api = Api::new(Arc::clone(&service), read, Arc::clone(&reloader) as _, &api_config)
         .map_err(|error| failed("api", error))?;
+    decide.count_in(api.metrics());
+    reloader.count_in(api.metrics());
 
     let running = Running {
         service,
@@ -160,9 +164,28 @@ async fn enter(service: &Service, config: &Config, rules: &Rules) -> Result<(), 
         .await;
     entered.map_err(|error| failed("the ledger", error))?;
     for identity in &config.identities {
-        bootstrap::register(service, identity.clone()).await?;
+        bootstrap::register(service, named(identity, rules)?).await?;
     }
     Ok(())
+}
+
+/// An identity of the configuration, the types of its registration as the schema names them.
+fn named(identity: &Identity, rules: &Rules) -> Result<Identity, CommandError> {
+    let mut identity = identity.clone();
+    if let Some(pep) = &mut identity.pep {
+        for types in [&mut pep.subjects, &mut pep.resources] {
+            let resolved = types.iter().map(|ty| {
+                rules.policies.resolve_type(ty.as_str()).ok_or_else(|| {
+                    CommandError::Invalid(vec![format!(
+                        "identity `{}`: no schema declares the type `{ty}` of its `pep`",
+                        identity.id
+                    )])
+                })
+            });
+            *types = resolved.collect::<Result<_, _>>()?;
+        }
+    }
+    Ok(identity)
 }
 
 impl Running {

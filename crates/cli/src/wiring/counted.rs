@@ -1,0 +1,75 @@
+//! The decision point of this process as the gateway sees it, with what it decides counted.
+
+use std::future::Future;
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+
+use safeconduct_api::{Asked, Metrics};
+use safeconduct_gateway::{Authority, DefinitionsError};
+use safeconduct_model::{ActionName, Authentication, Decision, RecordId, ServerName, Value};
+use safeconduct_pep::{Asks, Decide, InProcess, Lapsed, Permit, Redeemed, Refusal};
+use safeconduct_service::{ObserveError, Report};
+
+/// Decides in this process, and counts.
+#[derive(Clone)]
+pub(crate) struct Counted {
+    inner: InProcess,
+    metrics: Arc<OnceLock<Arc<Metrics>>>,
+}
+
+impl Counted {
+    /// Counts once [`Counted::count_in`] has said where.
+    pub(crate) fn new(inner: InProcess) -> Self {
+        Self { inner, metrics: Arc::default() }
+    }
+
+    /// Says where to count. The first word holds.
+    pub(crate) fn count_in(&self, metrics: &Arc<Metrics>) {
+        self.metrics.get_or_init(|| Arc::clone(metrics));
+    }
+}
+
+impl Decide for Counted {
+    async fn decide<T: Asks + Send>(&self, cargo: T) -> Result<Permit<T>, (Refusal, T)> {
+        let begun = Instant::now();
+        let decided = self.inner.decide(cargo).await;
+        if let Some(metrics) = self.metrics.get() {
+            let (decision, reasons) = match &decided {
+                Ok(permit) => (permit.answer(), permit.reasons()),
+                Err((refusal, _)) => (Decision::Deny, refusal.reasons.as_slice()),
+            };
+            metrics.decided(Asked::Gateway, decision, reasons, begun.elapsed());
+        }
+        decided
+    }
+
+    fn redeem<T: Send>(&self, permit: Permit<T>) -> Result<Redeemed<T>, (Lapsed, RecordId)> {
+        self.inner.redeem(permit)
+    }
+
+    fn observe(&self, report: Report) -> impl Future<Output = Result<(), ObserveError>> + Send {
+        self.inner.observe(report)
+    }
+}
+
+impl Authority for Counted {
+    fn authenticate(&self, bearer: &str) -> Option<Authentication> {
+        self.inner.authenticate(bearer)
+    }
+
+    fn stands(&self, authentication: &Authentication) -> bool {
+        self.inner.stands(authentication)
+    }
+
+    fn may_see(&self, authentication: &Authentication, action: &ActionName) -> bool {
+        self.inner.may_see(authentication, action)
+    }
+
+    fn definitions_seen(
+        &self,
+        server: &ServerName,
+        tools: Vec<(ActionName, Value)>,
+    ) -> impl Future<Output = Result<(), DefinitionsError>> + Send {
+        self.inner.definitions_seen(server, tools)
+    }
+}
