@@ -181,7 +181,7 @@ impl Service {
         // A ledger that takes no record has turned readiness red already; after a restart the
         // permit is found without outcome and recorded then.
         if let Err(error) = self.queue_outcome(&report, pending) {
-            tracing::warn!(%error, "an overdue outcome could not be recorded");
+            tracing::debug!(%error, "an overdue outcome could not be recorded");
         }
     }
 

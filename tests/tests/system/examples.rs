@@ -146,6 +146,7 @@ fn what_the_readme_tells_people_to_type_works() {
                 };
             }
             server.stop();
+            reader.folder = reader.home.folder().to_owned();
         } else if block.contains("/access/v1/evaluation") {
             let world = Project::copy_of(&root().join("examples/authzen-certification"));
             let server = Server::start(&world);

@@ -4,6 +4,7 @@ use std::fs;
 use std::process::Command;
 
 use rustix::process::{Resource, Rlimit, Signal, getrlimit};
+use safeconduct_tests::http::Connection;
 use safeconduct_tests::project::Project;
 use safeconduct_tests::server::{Server, exported, record_of, verify, wait_until};
 use safeconduct_tests::tools;
@@ -67,11 +68,25 @@ fn a_data_folder_of_another_process() {
     verify(&project);
 }
 
-/// Sends questions until one is refused for want of a record; the first such answer.
+/// A question whose record is large: the resource's name is in it.
+fn large(n: u32) -> Json {
+    let mut question = may_put(AGENT, &n.to_string());
+    question["resource"] = json!({ "type": "Resource", "id": format!("{n}{}", "x".repeat(8_000)) });
+    question
+}
+
+/// Asks until there is no room for a record: the first answer without one.
 fn until_unrecorded(server: &Server, token: &str) -> Json {
-    for n in 0..200_000 {
-        let answer = server.evaluate(token, &may_put(AGENT, &format!("{n}-{}", "x".repeat(2000))));
+    let authorization = format!("Bearer {token}");
+    let headers = [("Authorization", &*authorization), ("Content-Type", "application/json")];
+    let mut connection = Connection::open(server.address).unwrap();
+    for n in 0..100_000 {
+        let body = large(n).to_string();
+        let path = "/access/v1/evaluation";
+        let response = connection.request("POST", path, &headers, body.as_bytes()).unwrap();
+        let answer = response.json();
         if answer["decision"] == json!(false) {
+            println!("no room after {n} questions");
             return answer;
         }
     }
@@ -121,7 +136,7 @@ fn a_file_that_may_not_grow() {
     command
         .args([
             "-c",
-            &format!("ulimit -f {}; exec \"$0\" \"$@\"", limit / 512),
+            &format!("trap '' XFSZ; ulimit -f {}; exec \"$0\" \"$@\"", limit / 512),
         ])
         .arg(tools::safeconduct())
         .env("NO_COLOR", "1");
@@ -158,7 +173,7 @@ fn a_full_disk() {
             .output()
             .is_ok_and(|out| out.status.success())
     };
-    if !mount(&["-t", "tmpfs", "-o", "size=96m", "tmpfs"]) {
+    if !mount(&["-t", "tmpfs", "-o", "size=256m", "tmpfs"]) {
         return tools::skip("a full disk", "no right to mount a tmpfs here");
     }
     let _mounted = Mounted(&data);

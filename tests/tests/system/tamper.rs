@@ -152,6 +152,10 @@ fn records_dropped_and_swapped_by_someone_who_knows_the_format() {
         dropped.remove(at);
         fs::write(&file, rewritten(&whole, &dropped)).unwrap();
         finds(&format!("record {at} dropped"), &project, &[]);
+        if at + 1 == all.len() {
+            // What is added at the end is what no checkpoint speaks of yet.
+            continue;
+        }
         let mut doubled = all.clone();
         doubled.insert(at, all[at]);
         fs::write(&file, rewritten(&whole, &doubled)).unwrap();
