@@ -24,10 +24,10 @@ use crate::reply::Reply;
 use crate::revision::Era;
 use crate::session::ClientSession;
 use crate::upstream::{Answered, LinkError, OpenError, Patience};
-use crate::{Revision, denial, edit, headers, listing, notify, translate};
+use crate::{Revision, denial, edit, headers, listing, translate};
 
-/// Most resources that one subscription may name.
-const SUBSCRIPTIONS_MAX: usize = 64;
+mod asked;
+mod listen;
 
 /// Whoever asks: the client's side of a request.
 pub(crate) struct Side<A: Authority> {
@@ -135,7 +135,7 @@ impl<A: Authority> Side<A> {
         answer
     }
 
-    async fn forward(
+    pub(super) async fn forward(
         &self,
         request: Request,
         ready: &Ready,
@@ -212,89 +212,6 @@ impl<A: Authority> Side<A> {
         }
     }
 
-    /// Opens a stream of notifications; each resource that it names is decided on.
-    async fn listen(&self, mut request: Request, ready: &Ready, related: &Arc<Related>) -> Reply {
-        if ready.live.revision.era() == Era::Legacy {
-            return cannot_cross(&request.method, ready.live.revision).into();
-        }
-        let permitted = match self.subscribable(&mut request.params).await {
-            Ok(permitted) => permitted,
-            Err(fault) => return fault.into(),
-        };
-        let begun = Instant::now();
-        let mut call = std::pin::pin!(self.forward(request, ready, related, Patience::Endless));
-        let mut answered = None;
-        if !permitted.is_empty() {
-            tokio::select! {
-                biased;
-                done = &mut call => answered = Some(done),
-                // The first message on the stream acknowledges it.
-                () = related.sign() => {}
-            }
-            let (execution, detail) = match &answered {
-                None => (Execution::Succeeded, None),
-                Some(Ok(_)) => (Execution::Failed, Some("upstream_error")),
-                Some(Err(error)) => (error.outcome().0, Some(error.outcome().1)),
-            };
-            for decision in permitted {
-                let report = self.report(decision, execution, begun, detail);
-                self.observe(report).await;
-            }
-        }
-        let answered = match answered {
-            Some(answered) => answered,
-            None => call.await,
-        };
-        match answered {
-            Ok(Answered { mut answer, status, form }) => {
-                if let Answer::Result(result) = &mut answer {
-                    notify::result_for_client(result, related);
-                }
-                Reply::from(answer).delivered(status, form)
-            }
-            Err(error) => error.fault().into(),
-        }
-    }
-
-    /// Leaves those resources in a subscription that the caller may subscribe to; gives the
-    /// decisions whose outcome is to be reported.
-    async fn subscribable(&self, params: &mut Option<Value>) -> Result<Vec<RecordId>, Fault> {
-        const METHOD: &str = "resources/subscribe";
-        let filter = params.as_mut().and_then(|p| edit::member_mut(p, "notifications"));
-        let Some(filter) = filter else {
-            return Ok(Vec::new());
-        };
-        let Some(Value::Array(uris)) = edit::take(filter, "resourceSubscriptions") else {
-            return Ok(Vec::new());
-        };
-        if uris.len() > SUBSCRIPTIONS_MAX {
-            return Err(Fault::new(
-                INVALID_REQUEST,
-                format!("a subscription names at most {SUBSCRIPTIONS_MAX} resources"),
-            ));
-        }
-        let (mut left, mut decisions) = (Vec::new(), Vec::new());
-        for uri in uris {
-            let params = Value::object([("uri", uri.clone())]);
-            let question = action::question(&self.backend.config.name, METHOD, Some(&params))?;
-            let gated = self.ask(question, METHOD.into(), None, None);
-            let Ok(permit) = self.inner.authority.decide(gated).await else {
-                continue;
-            };
-            let planned = Plan::of(permit.obligations()).is_ok();
-            match self.inner.authority.redeem(permit) {
-                Ok(redeemed) if planned => {
-                    decisions.push(redeemed.decision().clone());
-                    left.push(uri);
-                }
-                Ok(redeemed) => self.not_executed(redeemed.decision().clone(), "obligation").await,
-                Err((_, decision)) => self.not_executed(decision, "lapsed").await,
-            }
-        }
-        edit::set(filter, "resourceSubscriptions", left);
-        Ok(decisions)
-    }
-
     async fn gated(
         &self,
         request: Request,
@@ -344,7 +261,7 @@ impl<A: Authority> Side<A> {
         }
     }
 
-    fn ask(
+    pub(super) fn ask(
         &self,
         question: action::Question,
         method: Arc<str>,
@@ -453,66 +370,7 @@ impl<A: Authority> Side<A> {
         reply
     }
 
-    /// A result that asks for input carries requests of the server: each is decided on.
-    async fn inputs_permitted(
-        &self,
-        answer: Answer,
-        gated: &Gated,
-        decision: &RecordId,
-    ) -> Result<Answer, Answer> {
-        let Answer::Result(result) = &answer else {
-            return Ok(answer);
-        };
-        if result.member("resultType").and_then(Value::as_str) != Some("input_required") {
-            return Ok(answer);
-        }
-        let none = std::collections::BTreeMap::new();
-        let inputs = result.member("inputRequests").and_then(Value::as_object).unwrap_or(&none);
-        for input in inputs.values() {
-            let method = input.member("method").and_then(Value::as_str).unwrap_or_default();
-            let refuse = |fault: Fault| Err(Answer::Fault(fault));
-            match classify(Direction::ToClient, Form::Request, Revision::LATEST_LEGACY, method) {
-                Rule::Passed => continue,
-                Rule::Gated => {}
-                _ => {
-                    let text = format!("the server asks for `{method}`, which is not let through");
-                    return refuse(Fault::new(INTERNAL_ERROR, text));
-                }
-            }
-            let params = input.member("params");
-            let question = match action::question(&self.backend.config.name, method, params) {
-                Ok(question) => question,
-                Err(fault) => return refuse(fault),
-            };
-            let asked = self.ask(question, method.into(), None, Some(decision.clone()));
-            match self.inner.authority.decide(asked).await {
-                Err((refusal, asked)) => {
-                    let what = format!("{}, which the server asks for", asked.question.what);
-                    return Err(denial::denied(self.revision, &gated.method, &what, &refusal));
-                }
-                Ok(permit) => match self.inner.authority.redeem(permit) {
-                    Ok(redeemed) if redeemed.obligations().is_empty() => {
-                        // It reaches the client with this very answer.
-                        let decision = redeemed.decision().clone();
-                        let now = Instant::now();
-                        self.observe(self.report(decision, Execution::Succeeded, now, None)).await;
-                    }
-                    Ok(redeemed) => {
-                        self.not_executed(redeemed.decision().clone(), "obligation").await;
-                        let text = "an obligation cannot be carried out on what the server asks";
-                        return refuse(Fault::new(INTERNAL_ERROR, text));
-                    }
-                    Err((lapsed, decision)) => {
-                        self.not_executed(decision, "lapsed").await;
-                        return refuse(Fault::new(INTERNAL_ERROR, lapsed.to_string()));
-                    }
-                },
-            }
-        }
-        Ok(answer)
-    }
-
-    fn report(
+    pub(super) fn report(
         &self,
         decision: RecordId,
         execution: Execution,
@@ -530,12 +388,12 @@ impl<A: Authority> Side<A> {
         }
     }
 
-    async fn not_executed(&self, decision: RecordId, detail: &'static str) {
+    pub(super) async fn not_executed(&self, decision: RecordId, detail: &'static str) {
         let report = self.report(decision, Execution::NotExecuted, Instant::now(), Some(detail));
         self.observe(report).await;
     }
 
-    async fn observe(&self, report: Report) {
+    pub(super) async fn observe(&self, report: Report) {
         self.inner.observe(report).await;
     }
 }
@@ -549,7 +407,7 @@ fn refused(method: &str, why: Why) -> Fault {
     Fault::new(METHOD_NOT_FOUND, text)
 }
 
-fn cannot_cross(method: &str, theirs: Revision) -> Fault {
+pub(super) fn cannot_cross(method: &str, theirs: Revision) -> Fault {
     let text = format!("the server speaks {theirs}, in which `{method}` has no counterpart");
     Fault::new(METHOD_NOT_FOUND, text)
 }

@@ -2,25 +2,22 @@
 //! from 2026-07-28.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::{Path, Request as HttpRequest, State};
 use axum::response::Response;
 use axum::routing::any;
-use futures_util::stream;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use http::{HeaderName, HeaderValue, Method, StatusCode};
 use safeconduct_model::{Authentication, Mode};
 use safeconduct_wire::json;
-use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
-use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::sync::CancellationToken;
 
 use super::guard::{Barred, bearer};
 use super::headers::{Accepts, accepts, is_json, one, trace};
+use super::response::{accepted, empty, json_response, method_not_allowed, refusal, unauthorized};
+use super::streaming::{Standing, StreamCheck, Waiting};
 use crate::authority::Authority;
 use crate::backend::Backend;
 use crate::gateway::{Gateway, Inner};
@@ -29,18 +26,16 @@ use crate::headers::{
     unsupported_version,
 };
 use crate::message::{
-    self, Answer, Fault, INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, Id, Message, Request,
+    self, Answer, Fault, INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, Message, Request,
     response_bytes,
 };
 use crate::related::{Outlet, Related};
-use crate::reply::Reply;
 use crate::revision::Era;
 use crate::session::ClientSession;
 use crate::side::Side;
-use crate::{Revision, edit, sse};
+use crate::{Revision, edit};
 
 const MODE: HeaderName = HeaderName::from_static("safeconduct-mode");
-const NO_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 /// The routes of a gateway.
 pub(crate) fn router<A: Authority>(gateway: &Gateway<A>) -> Router {
@@ -366,11 +361,7 @@ impl<A: Authority> Call<A> {
             session,
             check: StreamCheck::new(self.inner, self.authentication),
         };
-        let events = stream::unfold(standing, |mut standing| async move {
-            let bytes = standing.next().await?;
-            Some((Ok::<_, std::convert::Infallible>(Bytes::from(bytes)), standing))
-        });
-        stream_response(Body::from_stream(events))
+        standing.respond()
     }
 
     /// Ends a session.
@@ -401,230 +392,3 @@ impl NoSession {
 
 const VERSION_MISMATCH: &str =
     "header mismatch: `MCP-Protocol-Version` does not match the body's protocol version";
-
-/// A request that is being answered. Small answers go out as one JSON text; a message that comes
-/// first, or a long wait, turns the answer into a stream.
-struct Waiting<A: Authority> {
-    inner: Arc<Inner<A>>,
-    authentication: Authentication,
-    receiver: mpsc::Receiver<Vec<u8>>,
-    task: JoinHandle<Reply>,
-    id: Id,
-    revision: Revision,
-    /// The client said that it no longer wants the answer.
-    cancelled: CancellationToken,
-    /// Cancels the request once the client has left, in revisions where leaving means that.
-    gone: Option<DropGuard>,
-}
-
-enum First {
-    Reply(Reply),
-    Message(Vec<u8>),
-    Wait,
-    Cancelled,
-}
-
-impl<A: Authority> Waiting<A> {
-    async fn respond(mut self, accepts: Accepts) -> Response {
-        let first = loop {
-            let first = self.first(accepts).await;
-            if !matches!(first, First::Wait) || (accepts.stream && self.still_stands()) {
-                break first;
-            }
-        };
-        match first {
-            First::Reply(reply) if accepts.json && !(accepts.stream && reply.is_stream()) => {
-                self.stays();
-                let status = match self.revision.era() {
-                    Era::Legacy => StatusCode::OK,
-                    Era::Modern => {
-                        StatusCode::from_u16(reply.modern_status()).unwrap_or(StatusCode::OK)
-                    }
-                };
-                json_response(status, reply.bytes(&self.id))
-            }
-            First::Reply(reply) => {
-                self.stays();
-                stream_response(Body::from(sse::event(&reply.bytes(&self.id))))
-            }
-            First::Cancelled => stream_response(Body::empty()),
-            First::Message(message) => self.stream(sse::event(&message)),
-            First::Wait => self.stream(sse::KEEP_ALIVE.to_vec()),
-        }
-    }
-
-    async fn first(&mut self, accepts: Accepts) -> First {
-        let check = self.inner.limits.stream_check;
-        tokio::select! {
-            biased;
-            message = self.receiver.recv(), if accepts.stream => match message {
-                Some(message) => First::Message(message),
-                // The other end is dropped right after the reply is made.
-                None => First::Reply(reply(&mut self.task).await),
-            },
-            done = &mut self.task => First::Reply(done.unwrap_or_else(|_| broke_off())),
-            () = self.cancelled.cancelled() => First::Cancelled,
-            () = tokio::time::sleep(check) => First::Wait,
-        }
-    }
-
-    fn still_stands(&self) -> bool {
-        self.inner.authority.stands(&self.authentication)
-    }
-
-    fn stream(self, first: Vec<u8>) -> Response {
-        let check = StreamCheck::new(Arc::clone(&self.inner), self.authentication.clone());
-        let state = Streaming { first: Some(first), waiting: Some(self), check };
-        let events = stream::unfold(state, |mut state| async move {
-            let bytes = state.next().await?;
-            Some((Ok::<_, std::convert::Infallible>(Bytes::from(bytes)), state))
-        });
-        stream_response(Body::from_stream(events))
-    }
-
-    /// The answer has been made, so a client that leaves now cancels nothing.
-    fn stays(&mut self) {
-        if let Some(gone) = self.gone.take() {
-            gone.disarm();
-        }
-    }
-}
-
-async fn reply(task: &mut JoinHandle<Reply>) -> Reply {
-    task.await.unwrap_or_else(|_| broke_off())
-}
-
-fn broke_off() -> Reply {
-    Fault::new(INTERNAL_ERROR, "the call broke off inside the gateway").into()
-}
-
-/// The stream of one request.
-struct Streaming<A: Authority> {
-    first: Option<Vec<u8>>,
-    waiting: Option<Waiting<A>>,
-    check: StreamCheck<A>,
-}
-
-impl<A: Authority> Streaming<A> {
-    async fn next(&mut self) -> Option<Vec<u8>> {
-        if let Some(first) = self.first.take() {
-            return Some(first);
-        }
-        let waiting = self.waiting.as_mut()?;
-        let done = tokio::select! {
-            biased;
-            message = waiting.receiver.recv() => match message {
-                Some(message) => return Some(sse::event(&message)),
-                None => reply(&mut waiting.task).await,
-            },
-            done = &mut waiting.task => done.unwrap_or_else(|_| broke_off()),
-            () = waiting.cancelled.cancelled() => {
-                self.waiting = None;
-                return None;
-            }
-            stands = self.check.tick() => {
-                if stands {
-                    return Some(sse::KEEP_ALIVE.to_vec());
-                }
-                // Dropping it cancels the request where leaving means that.
-                self.waiting = None;
-                return None;
-            }
-        };
-        let mut waiting = self.waiting.take()?;
-        waiting.stays();
-        // What came before the reply goes out before it.
-        let mut bytes = Vec::new();
-        while let Ok(message) = waiting.receiver.try_recv() {
-            bytes.extend(sse::event(&message));
-        }
-        bytes.extend(sse::event(&done.bytes(&waiting.id)));
-        Some(bytes)
-    }
-}
-
-/// The standing stream of a session.
-struct Standing<A: Authority> {
-    receiver: mpsc::Receiver<Vec<u8>>,
-    session: Arc<ClientSession<A>>,
-    check: StreamCheck<A>,
-}
-
-impl<A: Authority> Standing<A> {
-    async fn next(&mut self) -> Option<Vec<u8>> {
-        tokio::select! {
-            biased;
-            () = self.session.closed.cancelled() => None,
-            message = self.receiver.recv() => message.map(|message| sse::event(&message)),
-            stands = self.check.tick() => stands.then(|| sse::KEEP_ALIVE.to_vec()),
-        }
-    }
-}
-
-/// Looks from time to time whether a long stream may go on.
-struct StreamCheck<A: Authority> {
-    inner: Arc<Inner<A>>,
-    authentication: Authentication,
-    every: Duration,
-}
-
-impl<A: Authority> StreamCheck<A> {
-    fn new(inner: Arc<Inner<A>>, authentication: Authentication) -> Self {
-        let every = inner.limits.stream_check;
-        Self { inner, authentication, every }
-    }
-
-    async fn tick(&self) -> bool {
-        tokio::select! {
-            () = tokio::time::sleep(self.every) => self.inner.authority.stands(&self.authentication),
-            () = self.inner.closed.cancelled() => false,
-        }
-    }
-}
-
-fn json_response(status: StatusCode, bytes: Vec<u8>) -> Response {
-    let mut response = Response::new(Body::from(bytes));
-    *response.status_mut() = status;
-    let json = HeaderValue::from_static("application/json");
-    response.headers_mut().insert(CONTENT_TYPE, json);
-    response
-}
-
-fn stream_response(body: Body) -> Response {
-    let mut response = Response::new(body);
-    let headers: &mut HeaderMap = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, no-transform"));
-    headers.insert(NO_BUFFERING, HeaderValue::from_static("no"));
-    response
-}
-
-fn empty(status: StatusCode) -> Response {
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = status;
-    response
-}
-
-fn accepted() -> Response {
-    empty(StatusCode::ACCEPTED)
-}
-
-fn refusal(status: StatusCode, id: Option<&Id>, fault: &Fault) -> Response {
-    json_response(status, response_bytes(id, &Answer::Fault(fault.clone())))
-}
-
-fn method_not_allowed(allowed: &'static str) -> Response {
-    let fault = Fault::new(INVALID_REQUEST, "this HTTP method is not part of the protocol here");
-    let mut response = refusal(StatusCode::METHOD_NOT_ALLOWED, None, &fault);
-    response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
-    response
-}
-
-fn unauthorized(error: &str) -> Response {
-    let fault = Fault::new(INVALID_REQUEST, "a valid bearer token is needed");
-    let mut response = refusal(StatusCode::UNAUTHORIZED, None, &fault);
-    if let Ok(challenge) = HeaderValue::from_str(&format!("Bearer realm=\"safeconduct\"{error}")) {
-        response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
-    }
-    response
-}

@@ -3,7 +3,9 @@
 pub(crate) mod guard;
 mod headers;
 mod http;
+mod response;
 mod stream;
+mod streaming;
 
 pub(crate) use http::router;
 pub use stream::StreamError;

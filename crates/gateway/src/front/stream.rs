@@ -2,12 +2,14 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use safeconduct_model::{Authentication, ServerName};
 use safeconduct_wire::json;
 use thiserror::Error;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::sync::mpsc;
+use tokio_util::task::TaskTracker;
 
 use crate::authority::Authority;
 use crate::backend::Backend;
@@ -21,6 +23,9 @@ use crate::related::{Outlet, Related};
 use crate::session::{ClientSession, NotAdmitted};
 use crate::side::Side;
 use crate::{Revision, edit};
+
+/// How long what is under way may still be answered once the client has closed its end.
+const LAST_ANSWERS: Duration = Duration::from_secs(2);
 
 /// Why a stream was not served to its end.
 #[derive(Debug, Error)]
@@ -44,7 +49,7 @@ pub enum StreamError {
 
 impl<A: Authority> Gateway<A> {
     /// Serves one client that writes a message per line, until it closes its end. What is under
-    /// way then comes to its recorded end, but no answer is written any more.
+    /// way then has 2 seconds to be answered; after that it comes to its recorded end unanswered.
     ///
     /// # Errors
     /// [`StreamError`] says whose fault it is.
@@ -62,7 +67,8 @@ impl<A: Authority> Gateway<A> {
         let backend = self.inner.backend(upstream.as_str());
         let backend = backend.ok_or_else(|| StreamError::NoUpstream(upstream.clone()))?;
         let (outlet, receiver) = Outlet::new();
-        let writing = tokio::spawn(write(writer, receiver));
+        let tasks = TaskTracker::new();
+        let mut writing = tokio::spawn(write(writer, receiver));
         let client = Arc::new(StreamClient {
             inner: Arc::clone(&self.inner),
             backend,
@@ -70,11 +76,17 @@ impl<A: Authority> Gateway<A> {
             outlet,
             session: Mutex::new(None),
             in_flight: Mutex::default(),
+            tasks: tasks.clone(),
         });
         let read = client.read(reader).await;
+        tasks.close();
+        let _ = tokio::time::timeout(LAST_ANSWERS, tasks.wait()).await;
         client.end();
         drop(client);
-        writing.abort();
+        // It ends by itself once nobody is left who could write.
+        if tokio::time::timeout(LAST_ANSWERS, &mut writing).await.is_err() {
+            writing.abort();
+        }
         read
     }
 }
@@ -88,6 +100,8 @@ struct StreamClient<A: Authority> {
     session: Mutex<Option<(String, Arc<ClientSession<A>>)>>,
     /// Requests without a session, so that they can be cancelled.
     in_flight: Mutex<HashMap<Id, Arc<Related>>>,
+    /// Requests that are being answered.
+    tasks: TaskTracker,
 }
 
 impl<A: Authority> StreamClient<A> {
@@ -196,7 +210,7 @@ impl<A: Authority> StreamClient<A> {
             session,
         };
         let client = Arc::clone(self);
-        self.inner.calls.spawn(async move {
+        self.inner.calls.spawn(self.tasks.track_future(async move {
             let id = request.id.clone();
             let reply = side.answer(request, None, &related).await;
             match &side.session {
@@ -207,7 +221,7 @@ impl<A: Authority> StreamClient<A> {
                 // A client that does not read any more needs no answer.
                 let _ = client.outlet.deliver(reply.bytes(&id)).await;
             }
-        });
+        }));
     }
 
     async fn initialize(self: &Arc<Self>, request: Request) {

@@ -1,7 +1,6 @@
 //! One conversation with an upstream: greeted, supervised, opened again when it breaks, and
 //! never called about a tool that it was not asked to describe first.
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -12,14 +11,14 @@ use thiserror::Error;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::TaskTracker;
 
+use super::tools::Listing;
 use super::{Answered, Inbound, Link, LinkError, Outgoing};
-use crate::authority::{Authority, DefinitionsError};
 use crate::config::{Limits, UpstreamConfig};
-use crate::message::{self, Answer, Fault, INTERNAL_ERROR, METHOD_NOT_FOUND, Message};
+use crate::message::{self, Answer, Fault, INTERNAL_ERROR, Message};
 use crate::passage::Passage;
 use crate::related::Related;
 use crate::revision::Era;
-use crate::{Revision, edit, headers, listing, translate};
+use crate::{Revision, edit, headers, translate};
 
 /// First wait before an upstream that broke twice is started again.
 const BACKOFF: Duration = Duration::from_millis(500);
@@ -117,31 +116,10 @@ pub(crate) struct Live {
     pub(crate) revision: Revision,
     /// The result of `initialize` or `server/discover`.
     pub(crate) greeted: Value,
-    listing: Mutex<Option<Arc<Listing>>>,
-    listing_turn: tokio::sync::Mutex<()>,
+    pub(super) listing: Mutex<Option<Arc<Listing>>>,
+    pub(super) listing_turn: tokio::sync::Mutex<()>,
     since: Instant,
     _slot: OwnedSemaphorePermit,
-}
-
-/// The tools as the upstream described them.
-#[derive(Debug)]
-pub(crate) struct Listing {
-    at: Instant,
-    /// Input schemas by tool name.
-    pub(crate) schemas: HashMap<String, Value>,
-}
-
-/// Why the tools could not be listed.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub(crate) enum ListError {
-    #[error("the server's tools could not be listed: {0}")]
-    Link(#[from] LinkError),
-    #[error("the server did not list its tools: {}", .0.message)]
-    Refused(Fault),
-    #[error("the server lists too many tools")]
-    TooMany,
-    #[error(transparent)]
-    Definitions(#[from] DefinitionsError),
 }
 
 #[derive(Default)]
@@ -152,7 +130,7 @@ struct Supervision {
 
 pub(crate) struct Connection {
     pub(crate) config: Arc<UpstreamConfig>,
-    limits: Arc<Limits>,
+    pub(super) limits: Arc<Limits>,
     wiring: Wiring,
     greeting: Greeting,
     inbound: Arc<dyn Inbound>,
@@ -160,7 +138,7 @@ pub(crate) struct Connection {
     supervision: tokio::sync::Mutex<Supervision>,
     /// Whether the client has said `notifications/initialized`.
     ready: AtomicBool,
-    stale: Arc<AtomicBool>,
+    pub(super) stale: Arc<AtomicBool>,
     closed: AtomicBool,
     next_id: AtomicI64,
 }
@@ -470,108 +448,11 @@ impl Connection {
             tracing::debug!(server = %self.config.name, id, "a cancellation was not taken");
         }
     }
-
-    /// The tools of this conversation, listed now where that was not done or is too long ago.
-    /// What is seen is reported before this returns.
-    pub(crate) async fn listing<A: Authority>(
-        &self,
-        live: &Live,
-        authority: &A,
-    ) -> Result<Arc<Listing>, ListError> {
-        if let Some(listing) = self.fresh(live) {
-            return Ok(listing);
-        }
-        let _turn = live.listing_turn.lock().await;
-        if let Some(listing) = self.fresh(live) {
-            return Ok(listing);
-        }
-        self.initialized().await;
-        self.stale.store(false, Ordering::Relaxed);
-        let listing = self.list(live).await?;
-        let named = listing::definitions(&self.config.name, &listing);
-        authority.definitions_seen(&self.config.name, named).await?;
-        Ok(live.set_listing(&listing))
-    }
-
-    fn fresh(&self, live: &Live) -> Option<Arc<Listing>> {
-        let listing = live.listing()?;
-        let fresh =
-            !self.stale.load(Ordering::Relaxed) && listing.at.elapsed() < self.limits.listing_age;
-        fresh.then_some(listing)
-    }
-
-    /// All pages of the tools.
-    pub(crate) async fn list(&self, live: &Live) -> Result<Vec<Value>, ListError> {
-        let related = Arc::new(Related::new(None, None));
-        let (mut pages, mut tools, mut cursor) = (Vec::new(), 0, None);
-        loop {
-            let mut params = cursor.map(|cursor| Value::object([("cursor", cursor)]));
-            if live.revision.era() == Era::Modern {
-                translate::to_modern_params(&mut params, edit::empty());
-            }
-            let passage = Passage::ungated(live.revision, "tools/list", params);
-            let passage = passage.ok_or_else(|| LinkError::NotSent("it has no lists".into()))?;
-            let call = self.call(live, passage, &related, Patience::Bounded);
-            let page = match call.await?.answer {
-                Answer::Result(page) => page,
-                // A server without tools need not know the method.
-                Answer::Fault(fault) if fault.code == METHOD_NOT_FOUND => return Ok(pages),
-                Answer::Fault(fault) => return Err(ListError::Refused(fault)),
-            };
-            tools += page.member("tools").and_then(Value::as_array).map_or(0, <[_]>::len);
-            cursor = listing::next_cursor(&page);
-            pages.push(page);
-            if tools > listing::TOOLS_MAX || pages.len() > listing::PAGES_MAX {
-                return Err(ListError::TooMany);
-            }
-            if cursor.is_none() {
-                return Ok(pages);
-            }
-        }
-    }
-
-    /// Takes in a page that a client asked for; the only page is a whole listing.
-    pub(crate) async fn page_seen<A: Authority>(
-        &self,
-        live: &Live,
-        authority: &A,
-        params: Option<&Value>,
-        page: &Value,
-    ) -> Result<(), DefinitionsError> {
-        let named = listing::definitions(&self.config.name, std::slice::from_ref(page));
-        let whole = params.and_then(|params| params.member("cursor")).is_none()
-            && listing::next_cursor(page).is_none();
-        if whole {
-            self.stale.store(false, Ordering::Relaxed);
-        }
-        authority.definitions_seen(&self.config.name, named).await?;
-        if whole {
-            live.set_listing(std::slice::from_ref(page));
-        }
-        Ok(())
-    }
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
         self.close();
-    }
-}
-
-impl Live {
-    fn listing(&self) -> Option<Arc<Listing>> {
-        self.listing.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn set_listing(&self, pages: &[Value]) -> Arc<Listing> {
-        let tools = pages.iter().filter_map(|page| page.member("tools")?.as_array()).flatten();
-        let schemas = tools.filter_map(|tool| {
-            let name = tool.member("name")?.as_str()?.to_owned();
-            Some((name, tool.member("inputSchema").cloned().unwrap_or_default()))
-        });
-        let listing = Arc::new(Listing { at: Instant::now(), schemas: schemas.collect() });
-        *self.listing.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&listing));
-        listing
     }
 }
 

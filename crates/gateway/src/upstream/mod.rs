@@ -3,6 +3,7 @@
 pub(crate) mod connection;
 mod http;
 mod stdio;
+mod tools;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +16,8 @@ use crate::Revision;
 use crate::config::{Limits, Transport, UpstreamConfig};
 use crate::message::{Answer, Fault, INTERNAL_ERROR, Message};
 use crate::related::Related;
-pub(crate) use connection::{Connection, Greeting, ListError, Live, OpenError, Patience, Wiring};
+pub(crate) use connection::{Connection, Greeting, Live, OpenError, Patience, Wiring};
+pub(crate) use tools::ListError;
 
 /// How long an upstream may take to take a message that wants no answer.
 const SEND: Duration = Duration::from_secs(30);
