@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::evaluate::{Needs, Prepared, Question, QuestionError};
+use crate::evaluate::{EntityNeeds, Needs, Prepared, Question, QuestionError};
 use crate::policies::{Policies, PolicyInfo};
 use crate::schema::ContextFields;
 
@@ -41,7 +41,7 @@ impl Policies {
         let mut prepared = Prepared::of(self, question)?;
         let mut candidates = Vec::new();
         self.index.candidates(&prepared.scope, &mut candidates);
-        let all = Needs { context: ContextFields::ALL, entities: true, action: true };
+        let all = Needs { context: ContextFields::ALL, entities: EntityNeeds::ALL, action: true };
         let world = prepared.world(question, all)?;
         let evaluator = world.evaluator();
         let explanations = candidates.into_iter().filter_map(|at| self.entry(at)).map(|entry| {

@@ -138,7 +138,10 @@ impl Converter {
             (Shape::Decimal, Value::Integer(n)) => self.extension(exact::decimal(&n.to_string())),
             (Shape::Decimal, Value::Number(n)) => self.extension(exact::decimal(n.as_str())),
             (Shape::Decimal, Value::String(text)) => self.extension(exact::decimal(text)),
-            (Shape::String, Value::String(text)) => Ok(ast::Value::from(SmolStr::from(&**text))),
+            // A long text is shared, not copied.
+            (Shape::String, Value::String(text)) => {
+                Ok(ast::Value::from(SmolStr::from(Arc::clone(text))))
+            }
             (Shape::Datetime, Value::String(text)) => self.extension(exact::datetime(text)),
             (Shape::Duration, Value::String(text)) => self.extension(exact::duration(text)),
             (Shape::Ip, Value::String(text)) => self.extension(exact::ip(text)),

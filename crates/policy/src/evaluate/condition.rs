@@ -5,10 +5,10 @@
 
 use std::sync::Arc;
 
-use cedar_policy_core::ast::{EntityUID, Expr, ExprKind, Literal, Var};
+use cedar_policy_core::ast::{BinaryOp, EntityUID, Expr, ExprKind, Literal, Var};
 use smol_str::SmolStr;
 
-use super::Needs;
+use super::{EntityNeeds, Needs};
 use crate::schema::{ContextField, ContextFields};
 
 /// A condition, with what it looks at.
@@ -99,15 +99,14 @@ fn look(expression: &Expr, needs: &mut Needs) {
                 }
                 return;
             }
-            look(expr, needs);
+            look_up(expr, needs);
         }
         ExprKind::Var(Var::Context) => needs.context = ContextFields::ALL,
-        ExprKind::Var(Var::Action) => (needs.entities, needs.action) = (true, true),
-        ExprKind::Var(_) | ExprKind::Slot(_) | ExprKind::Unknown(_) => needs.entities = true,
-        ExprKind::Lit(Literal::EntityUID(uid)) => {
-            needs.entities = true;
-            needs.action |= uid.is_action();
-        }
+        ExprKind::Var(Var::Action) => needs.action = true,
+        // The request itself says who they are; what is known of them is looked up.
+        ExprKind::Var(Var::Principal | Var::Resource) => {}
+        ExprKind::Slot(_) | ExprKind::Unknown(_) => needs.entities = EntityNeeds::ALL,
+        ExprKind::Lit(Literal::EntityUID(uid)) => needs.action |= uid.is_action(),
         ExprKind::Lit(_) => {}
         ExprKind::If { test_expr, then_expr, else_expr } => {
             [test_expr, then_expr, else_expr].into_iter().for_each(|e| look(e, needs));
@@ -117,14 +116,45 @@ fn look(expression: &Expr, needs: &mut Needs) {
             look(right, needs);
         }
         ExprKind::UnaryApp { arg, .. } => look(arg, needs),
-        ExprKind::BinaryApp { arg1, arg2, .. } => {
-            look(arg1, needs);
+        ExprKind::BinaryApp { op, arg1, arg2 } => {
+            match op {
+                BinaryOp::In | BinaryOp::GetTag | BinaryOp::HasTag => look_up(arg1, needs),
+                _ => look(arg1, needs),
+            }
             look(arg2, needs);
         }
         ExprKind::ExtensionFunctionApp { args, .. } => args.iter().for_each(|e| look(e, needs)),
         ExprKind::Like { expr, .. } | ExprKind::Is { expr, .. } => look(expr, needs),
         ExprKind::Set(items) => items.iter().for_each(|e| look(e, needs)),
         ExprKind::Record(members) => members.values().for_each(|e| look(e, needs)),
+    }
+}
+
+/// Marks what is looked at where an expression's value is taken for an entity of which something
+/// is asked: an attribute, a tag, what it belongs to. Only these read the store.
+fn look_up(expression: &Expr, needs: &mut Needs) {
+    match expression.expr_kind() {
+        ExprKind::Var(Var::Principal) => {
+            needs.entities = needs.entities.union(EntityNeeds::PRINCIPAL);
+        }
+        ExprKind::Var(Var::Resource) => {
+            needs.entities = needs.entities.union(EntityNeeds::RESOURCE);
+        }
+        // A context that can hold entities brings the whole store with it.
+        _ if is_of_context(expression) => look(expression, needs),
+        // Any entity may come out of it.
+        _ => {
+            needs.entities = EntityNeeds::ALL;
+            look(expression, needs);
+        }
+    }
+}
+
+/// Whether it is the context, or a member of a member of it.
+fn is_of_context(expression: &Expr) -> bool {
+    match expression.expr_kind() {
+        ExprKind::GetAttr { expr, .. } => is_of_context(expr),
+        _ => is_context(expression),
     }
 }
 

@@ -215,11 +215,36 @@ impl Terms {
     }
 }
 
+/// Of which entities something is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct EntityNeeds(u8);
+
+impl EntityNeeds {
+    pub(crate) const PRINCIPAL: Self = Self(1);
+    pub(crate) const RESOURCE: Self = Self(2);
+    /// The action, what arguments hold, and what the question brings beside.
+    pub(crate) const OTHERS: Self = Self(4);
+    pub(crate) const ALL: Self = Self(7);
+
+    #[must_use]
+    pub(crate) const fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    pub(crate) const fn has(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    pub(crate) const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+}
+
 /// What the conditions of some policies look at.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Needs {
     pub(crate) context: ContextFields,
-    pub(crate) entities: bool,
+    pub(crate) entities: EntityNeeds,
     /// Whether they tell actions apart.
     pub(crate) action: bool,
 }
@@ -230,7 +255,7 @@ impl Needs {
             let condition = entry.statement.condition.needs();
             Self {
                 context: needs.context.union(condition.context),
-                entities: needs.entities || condition.entities,
+                entities: needs.entities.union(condition.entities),
                 action: needs.action || condition.action,
             }
         })

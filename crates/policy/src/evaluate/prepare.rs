@@ -11,7 +11,7 @@ use safeconduct_model::{Entity, EntityRef, Value};
 use smol_str::SmolStr;
 
 use super::scope::Asked;
-use super::{Needs, Question, QuestionError};
+use super::{EntityNeeds, Needs, Question, QuestionError};
 use crate::policies::Policies;
 use crate::schema::{Action, EntityKind};
 use crate::shape::{AdditionalArguments, Converter, Misfit, Record};
@@ -73,8 +73,9 @@ impl<'p> Prepared<'p> {
         )
         .map_err(|misfit| property("the request".into(), misfit))?;
         let by_context = self.action.holds_entities && !needs.context.is_empty();
+        let entities = if by_context { EntityNeeds::ALL } else { needs.entities };
         let entities =
-            if needs.entities || by_context { self.store(question)? } else { Entities::new() };
+            if entities.is_empty() { Entities::new() } else { self.store(question, entities)? };
         let request = ast::Request::new_unchecked(
             known(self.principal, &question.principal.uid),
             EntityUIDEntry::known(self.action.uid.clone(), None),
@@ -84,16 +85,29 @@ impl<'p> Prepared<'p> {
         Ok(World { request, entities })
     }
 
-    fn store(&mut self, question: &Question<'_>) -> Result<Entities, QuestionError> {
-        let mut all = std::mem::take(&mut self.entities);
-        all.push(self.action.entity.clone());
-        all.push(self.entity(question.principal, self.principal)?);
-        let mut seen = vec![&question.principal.uid];
-        for entity in std::iter::once(question.resource).chain(question.extra) {
-            // What is said of an entity first, counts.
-            if !seen.contains(&&entity.uid) {
-                seen.push(&entity.uid);
-                all.push(self.entity(entity, kind(self.policies, &entity.uid)?)?);
+    fn store(
+        &mut self,
+        question: &Question<'_>,
+        needs: EntityNeeds,
+    ) -> Result<Entities, QuestionError> {
+        let mut all = Vec::new();
+        let same = question.principal.uid == question.resource.uid;
+        // What is said of an entity first, counts.
+        if needs.has(EntityNeeds::PRINCIPAL) || (same && needs.has(EntityNeeds::RESOURCE)) {
+            all.push(self.entity(question.principal, self.principal)?);
+        }
+        if needs.has(EntityNeeds::RESOURCE) && !same {
+            all.push(self.entity(question.resource, self.resource)?);
+        }
+        if needs.has(EntityNeeds::OTHERS) {
+            all.append(&mut self.entities);
+            all.push(self.action.entity.clone());
+            let mut seen = vec![&question.principal.uid, &question.resource.uid];
+            for entity in question.extra {
+                if !seen.contains(&&entity.uid) {
+                    seen.push(&entity.uid);
+                    all.push(self.entity(entity, kind(self.policies, &entity.uid)?)?);
+                }
             }
         }
         Entities::from_entities(
@@ -157,7 +171,7 @@ fn kind<'p>(policies: &'p Policies, uid: &EntityRef) -> Result<&'p EntityKind, Q
 }
 
 fn uid(kind: &EntityKind, uid: &EntityRef) -> EntityUID {
-    EntityUID::from_components(kind.ty.clone(), Eid::new(uid.id.as_str()), None)
+    EntityUID::from_components(kind.ty.clone(), Eid::new(SmolStr::from(uid.id.shared())), None)
 }
 
 fn known(kind: &EntityKind, of: &EntityRef) -> EntityUIDEntry {
