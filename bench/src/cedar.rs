@@ -74,9 +74,7 @@ impl Peer {
 
     pub(crate) fn answer(&self, prepared: &Prepared) -> Result<(), Failure> {
         let Prepared { request, entities } = prepared;
-        let response = self
-            .authorizer
-            .is_authorized(request, &self.policies, entities);
+        let response = self.authorizer.is_authorized(request, &self.policies, entities);
         match black_box(response).decision() {
             Decision::Allow => Ok(()),
             Decision::Deny => Err("Cedar denied".into()),
@@ -87,10 +85,8 @@ impl Peer {
         let principal = uid(&self.agent, &format!("agent-{agent}"));
         let path = world::path(agent);
         let resource = uid(&self.path, &path);
-        let entities = [
-            self.principal(principal.clone())?,
-            self.resource(resource.clone(), &path)?,
-        ];
+        let entities =
+            [self.principal(principal.clone())?, self.resource(resource.clone(), &path)?];
         Ok(Prepared {
             entities: Entities::from_entities(entities, None)?,
             request: Request::new(
@@ -104,24 +100,14 @@ impl Peer {
     }
 
     fn principal(&self, principal: EntityUid) -> Result<Entity, Failure> {
-        let attributes = [
-            ("owner", "alice"),
-            ("environment", "production"),
-            ("status", "active"),
-        ];
+        let attributes = [("owner", "alice"), ("environment", "production"), ("status", "active")];
         let attributes = attributes.map(|(name, value)| (name.to_owned(), string(value)));
         let groups = ["clerks", "readers"].map(|group| uid(&self.group, group));
-        Ok(Entity::new(
-            principal,
-            HashMap::from(attributes),
-            HashSet::from(groups),
-        )?)
+        Ok(Entity::new(principal, HashMap::from(attributes), HashSet::from(groups))?)
     }
 
     fn resource(&self, resource: EntityUid, path: &str) -> Result<Entity, Failure> {
-        let above = path
-            .match_indices('/')
-            .filter_map(|(at, _)| path.get(..at.max(1)));
+        let above = path.match_indices('/').filter_map(|(at, _)| path.get(..at.max(1)));
         let ancestors = above.map(|folder| uid(&self.path, folder)).collect();
         let attributes = HashMap::from([("path".to_owned(), string(path))]);
         Ok(Entity::new(resource, attributes, ancestors)?)
@@ -132,24 +118,14 @@ fn context(path: &str, given: Given) -> Result<Context, Failure> {
     let actions = ["list", "read_text_file", "search", "stat", "tree", "write"];
     let actions = actions.map(|tool| RestrictedExpression::new_string(format!("files.{tool}")));
     let actions = RestrictedExpression::new_set(actions);
-    let input = [
-        ("path", string(path)),
-        ("head", long(40)),
-        ("why", string("the customer asked for it")),
-    ];
-    let mut session = vec![
-        ("steps", long(48)),
-        ("denials", long(2)),
-        ("actions", actions),
-    ];
+    let input =
+        [("path", string(path)), ("head", long(40)), ("why", string("the customer asked for it"))];
+    let mut session = vec![("steps", long(48)), ("denials", long(2)), ("actions", actions)];
     let mut identity = vec![("age_s", long(86_400))];
     let mut action = vec![("tier", string("low"))];
     let mut members = Vec::new();
     if matches!(given, Given::WholeContext) {
-        session.extend([
-            ("distinct_resources", long(20)),
-            ("calls_left", long(9_952)),
-        ]);
+        session.extend([("distinct_resources", long(20)), ("calls_left", long(9_952))]);
         identity.extend([
             ("kind", string("agent")),
             ("method", string("api_key")),
@@ -170,18 +146,14 @@ fn context(path: &str, given: Given) -> Result<Context, Failure> {
         ("identity", record(identity)?),
         ("action", record(action)?),
     ]);
-    let members = members
-        .into_iter()
-        .map(|(name, value)| (name.to_owned(), value));
+    let members = members.into_iter().map(|(name, value)| (name.to_owned(), value));
     Ok(Context::from_pairs(members)?)
 }
 
 fn record(
     members: impl IntoIterator<Item = (&'static str, RestrictedExpression)>,
 ) -> Result<RestrictedExpression, Failure> {
-    let members = members
-        .into_iter()
-        .map(|(name, value)| (name.to_owned(), value));
+    let members = members.into_iter().map(|(name, value)| (name.to_owned(), value));
     Ok(RestrictedExpression::new_record(members)?)
 }
 

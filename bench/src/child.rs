@@ -36,26 +36,21 @@ pub(crate) fn own(processor: Option<u32>, arguments: &[&str]) -> Result<Command,
 impl Process {
     /// Starts it. What it says on standard output can be read line by line.
     pub(crate) fn start(mut command: Command) -> Result<Self, Failure> {
-        let mut child = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .map_err(|error| format!("`{:?}` cannot be started: {error}", command.get_program()))?;
+        let mut child =
+            command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().map_err(|error| {
+                format!("`{:?}` cannot be started: {error}", command.get_program())
+            })?;
         let stdout = child.stdout.take().map(BufReader::new);
         Ok(Self { child, stdout })
     }
 
     /// Starts it, and lets nobody hear what it says.
     pub(crate) fn start_unheard(mut command: Command) -> Result<Self, Failure> {
-        let child = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .spawn()
-            .map_err(|error| format!("`{:?}` cannot be started: {error}", command.get_program()))?;
-        Ok(Self {
-            child,
-            stdout: None,
-        })
+        let child =
+            command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().map_err(|error| {
+                format!("`{:?}` cannot be started: {error}", command.get_program())
+            })?;
+        Ok(Self { child, stdout: None })
     }
 
     /// The next line that it says.

@@ -28,10 +28,7 @@ const AT: Timestamp = Timestamp::from_millis(1_795_500_000_000);
 
 /// Measures.
 pub(crate) fn measure() -> Result<Section, Failure> {
-    let rigs = SIZES
-        .into_iter()
-        .map(Rig::new)
-        .collect::<Result<Vec<_>, _>>()?;
+    let rigs = SIZES.into_iter().map(Rig::new).collect::<Result<Vec<_>, _>>()?;
     let peer = Peer::new(&world::policy_files(10, Naming::Folder))?;
     let prepared = peer.prepare(0, Given::WhatPoliciesReadOnly)?;
     let mut contestants = Vec::new();
@@ -68,31 +65,16 @@ fn report(median: impl Fn(&str) -> f64) -> Section {
     let (hot, cold) = (Access::Hot, Access::Cold);
     let grows = ours(hot, 100_000) / ours(hot, 10);
     section.target("decide_100k_over_10_policies", grows, Target::AtMost(1.5));
-    section.target(
-        "decide_over_cedar_10",
-        ours(hot, 10) / lean,
-        Target::AtMost(1.0),
-    );
-    section.target(
-        "decide_100k_over_cedar_10",
-        ours(hot, 100_000) / lean,
-        Target::AtMost(1.0),
-    );
-    section.number(
-        "decide_cold_100k_over_hot_10",
-        ours(cold, 100_000) / ours(hot, 10),
-    );
+    section.target("decide_over_cedar_10", ours(hot, 10) / lean, Target::AtMost(1.0));
+    section.target("decide_100k_over_cedar_10", ours(hot, 100_000) / lean, Target::AtMost(1.0));
+    section.number("decide_cold_100k_over_hot_10", ours(cold, 100_000) / ours(hot, 10));
     section.number("decide_cold_100k_over_cedar_10", ours(cold, 100_000) / lean);
     section.line("");
     section.line("| µs of CPU | 10 policies | 1,000 | 100,000 |");
     section.line("|---|---|---|---|");
     for access in [hot, cold] {
         let cells = SIZES.map(|size| format!("{:.2}", ours(access, size) / 1e3));
-        section.line(format!(
-            "| `engine::decide`, {} | {} |",
-            access.name(),
-            cells.join(" | ")
-        ));
+        section.line(format!("| `engine::decide`, {} | {} |", access.name(), cells.join(" | ")));
         for size in SIZES {
             let key = format!("decide_{}_{size}_us", access.name());
             section.number(&key, ours(access, size) / 1e3);
@@ -103,14 +85,9 @@ fn report(median: impl Fn(&str) -> f64) -> Section {
         section.line(format!("| Cedar, {} | {cost:.2} | – | – |", given.words()));
     }
     let alone = median("cedar alone") / 1e3;
-    section.line(format!(
-        "| Cedar, nothing built, `is_authorized` alone | {alone:.2} | – | – |"
-    ));
+    section.line(format!("| Cedar, nothing built, `is_authorized` alone | {alone:.2} | – | – |"));
     section.number("cedar_10_us", lean / 1e3);
-    section.number(
-        "cedar_10_whole_context_us",
-        median(Given::WholeContext.name()) / 1e3,
-    );
+    section.number("cedar_10_whole_context_us", median(Given::WholeContext.name()) / 1e3);
     section.number("cedar_10_alone_us", alone);
     section.line("");
     section.line(
@@ -209,10 +186,7 @@ impl Rig {
             vocabulary: &self.vocabulary,
             catalogue: Digest::from_bytes([2; 32]),
         };
-        let now = Now {
-            at: AT,
-            decision: RecordId::new("dec_0123456789abcdef0123456789abcdef")?,
-        };
+        let now = Now { at: AT, decision: RecordId::new("dec_0123456789abcdef0123456789abcdef")? };
         let request = self.request(agent);
         let outcome = black_box(decide(&request, &facts, &self.policies, &now));
         match outcome.decision {
@@ -261,10 +235,7 @@ impl Agent {
                 at: AT.plus_ms(-86_400_000),
             },
             path: world::path(number).into(),
-            known: Known {
-                entity: entity_of(&identity, vocabulary)?,
-                identity,
-            },
+            known: Known { entity: entity_of(&identity, vocabulary)?, identity },
         })
     }
 }
@@ -277,11 +248,7 @@ fn fifty_steps(agent: usize) -> Result<Session, Failure> {
         let tool = tool.get(step % tool.len()).ok_or("no tool")?;
         let file = format!("/cases/{agent}/{}", step % 20);
         session.apply(&Step {
-            decision: if step % 25 == 24 {
-                Decision::Deny
-            } else {
-                Decision::Permit
-            },
+            decision: if step % 25 == 24 { Decision::Deny } else { Decision::Permit },
             action: ActionName::new(format!("files.{tool}"))?,
             resources: vec![fingerprint(&EntityRef::new("Safeconduct::Path", file)?)],
             at: AT.plus_ms(-1000 * (50 - step as i64)),

@@ -48,7 +48,5 @@ impl Disk {
 pub(crate) fn folder() -> Result<tempfile::TempDir, Failure> {
     let target: PathBuf = report::folder().join("../target");
     std::fs::create_dir_all(&target)?;
-    Ok(tempfile::Builder::new()
-        .prefix("bench-")
-        .tempdir_in(target)?)
+    Ok(tempfile::Builder::new().prefix("bench-").tempdir_in(target)?)
 }

@@ -24,10 +24,7 @@ pub(crate) fn measure() -> Result<Section, Failure> {
     let root = report::folder().join("..");
     let needed = [
         (root.join("node_modules/node/bin/node"), "make tools"),
-        (
-            root.join("node_modules/.bin/mcp-server-everything"),
-            "make tools",
-        ),
+        (root.join("node_modules/.bin/mcp-server-everything"), "make tools"),
         (root.join("target/release/safeconduct"), "make build"),
     ];
     if let Some((missing, made_by)) = needed.iter().find(|(path, _)| !path.exists()) {
@@ -43,10 +40,7 @@ pub(crate) fn measure() -> Result<Section, Failure> {
     section.line("");
     section.line("| | p50 µs | p99 µs |");
     section.line("|---|---|---|");
-    for (words, key, took) in [
-        ("direct", "direct", &direct),
-        ("gateway", "gateway", &guarded),
-    ] {
+    for (words, key, took) in [("direct", "direct", &direct), ("gateway", "gateway", &guarded)] {
         let (p50, p99) = (median(took), quantile(took, 0.99));
         section.line(format!("| {words} | {p50:.0} | {p99:.0} |"));
         section.number(&format!("mcp_{key}_us_p50"), p50);
@@ -67,11 +61,7 @@ fn run(node: &Path, server: &Path, safeconduct: &Path) -> Result<(Vec<f64>, Vec<
     let folder = disk::folder()?;
     let port = free_port()?;
     let mut upstream = command(node, None);
-    upstream
-        .arg(server)
-        .arg("streamableHttp")
-        .env("PORT", port.to_string())
-        .stderr(Stdio::null());
+    upstream.arg(server).arg("streamableHttp").env("PORT", port.to_string()).stderr(Stdio::null());
     // What it logs for each call must go somewhere, or it would stop at a full pipe.
     let _upstream = Process::start_unheard(upstream)?;
     let address = format!("127.0.0.1:{port}");

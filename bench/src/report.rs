@@ -16,30 +16,15 @@ struct Part {
 }
 
 const PARTS: &[Part] = &[
-    Part {
-        name: "decide",
-        measure: decide::measure,
-    },
-    Part {
-        name: "startup",
-        measure: startup::measure,
-    },
-    Part {
-        name: "http",
-        measure: http::measure,
-    },
-    Part {
-        name: "mcp",
-        measure: mcp::measure,
-    },
+    Part { name: "decide", measure: decide::measure },
+    Part { name: "startup", measure: startup::measure },
+    Part { name: "http", measure: http::measure },
+    Part { name: "mcp", measure: mcp::measure },
 ];
 
 /// Runs the named parts, or all of them and writes the report.
 pub(crate) fn run(names: &[&str]) -> Result<(), Failure> {
-    if let Some(unknown) = names
-        .iter()
-        .find(|name| !PARTS.iter().any(|part| part.name == **name))
-    {
+    if let Some(unknown) = names.iter().find(|name| !PARTS.iter().any(|part| part.name == **name)) {
         return Err(format!("there is no part `{unknown}`").into());
     }
     let began = Instant::now();
@@ -48,11 +33,7 @@ pub(crate) fn run(names: &[&str]) -> Result<(), Failure> {
         if names.is_empty() || names.contains(&part.name) {
             let section =
                 (part.measure)().map_err(|failure| format!("part `{}`: {failure}", part.name))?;
-            say(&format!(
-                "\n## {}\n\n{}",
-                section.title,
-                section.lines.join("\n")
-            ));
+            say(&format!("\n## {}\n\n{}", section.title, section.lines.join("\n")));
             sections.push(section);
         }
     }
@@ -75,11 +56,7 @@ fn write(sections: &[Section], took_s: u64) -> Result<(), Failure> {
     );
     let mut numbers: BTreeMap<&str, serde_json::Value> = BTreeMap::new();
     for section in sections {
-        text.push_str(&format!(
-            "\n## {}\n\n{}\n",
-            section.title,
-            section.lines.join("\n")
-        ));
+        text.push_str(&format!("\n## {}\n\n{}\n", section.title, section.lines.join("\n")));
         for (key, value) in &section.numbers {
             // Four digits are more than such a measurement is worth.
             let rounded: f64 = format!("{value:.3e}").parse()?;

@@ -19,11 +19,7 @@ impl<'a> Contestant<'a> {
         name: impl Into<String>,
         run: impl FnMut(u32) -> Result<(), Failure> + 'a,
     ) -> Self {
-        Self {
-            name: name.into(),
-            run: Box::new(run),
-            samples: Vec::new(),
-        }
+        Self { name: name.into(), run: Box::new(run), samples: Vec::new() }
     }
 
     /// Median nanoseconds per operation.
@@ -52,7 +48,7 @@ pub(crate) fn compete(
 }
 
 /// CPU time of this thread so far, in nanoseconds.
-fn thread_cpu_ns() -> f64 {
+pub(crate) fn thread_cpu_ns() -> f64 {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     time.tv_sec as f64 * 1e9 + time.tv_nsec as f64
 }
@@ -67,10 +63,7 @@ pub(crate) fn quantile(samples: &[f64], share: f64) -> f64 {
     let mut sorted = samples.to_vec();
     sorted.sort_by(f64::total_cmp);
     let last = sorted.len().saturating_sub(1);
-    sorted
-        .get((last as f64 * share) as usize)
-        .copied()
-        .unwrap_or(0.0)
+    sorted.get((last as f64 * share) as usize).copied().unwrap_or(0.0)
 }
 
 /// A cheap sequence of numbers that look random and are the same in every run.
@@ -79,10 +72,8 @@ pub(crate) struct Shuffle(pub(crate) u64);
 impl Shuffle {
     /// The next number below `limit`.
     pub(crate) fn below(&mut self, limit: usize) -> usize {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         ((self.0 >> 33) as usize) % limit.max(1)
     }
 }

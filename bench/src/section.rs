@@ -18,10 +18,7 @@ pub(crate) struct Section {
 
 impl Section {
     pub(crate) fn new(title: &'static str) -> Self {
-        Self {
-            title,
-            ..Self::default()
-        }
+        Self { title, ..Self::default() }
     }
 
     /// Keeps a number.
@@ -32,8 +29,7 @@ impl Section {
     /// Keeps a number that has a target, and says whether it was met.
     pub(crate) fn target(&mut self, key: &str, value: f64, target: Target) {
         let met = if target.met(value) { "met" } else { "MISSED" };
-        self.lines
-            .push(format!("| `{key}` | {} | {target} | {met} |", short(value)));
+        self.lines.push(format!("| `{key}` | {} | {target} | {met} |", short(value)));
         self.number(key, value);
     }
 

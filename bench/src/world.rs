@@ -95,16 +95,11 @@ pub(crate) fn sources(policies: Vec<SourceFile>) -> Result<Sources, Failure> {
     let integer = || Value::object([("type", Value::from("integer"))]);
     let schema = Value::object([
         ("type", Value::from("object")),
-        (
-            "properties",
-            Value::object([("path", string()), ("head", integer()), ("why", string())]),
-        ),
+        ("properties", Value::object([("path", string()), ("head", integer()), ("why", string())])),
         ("required", Value::Array(vec![Value::from("path")])),
     ]);
-    let definition = Value::object([
-        ("name", Value::from("read_text_file")),
-        ("inputSchema", schema),
-    ]);
+    let definition =
+        Value::object([("name", Value::from("read_text_file")), ("inputSchema", schema)]);
     Ok(Sources {
         policies,
         servers: vec![ServerName::new("files")?],
@@ -147,9 +142,7 @@ pub(crate) fn entry(naming: Naming) -> Result<ActionEntry, Failure> {
 /// The catalogue.
 pub(crate) fn catalogue(naming: Naming) -> Result<Catalogue, Failure> {
     let entry = entry(naming)?;
-    Ok(Catalogue {
-        actions: [(entry.name.clone(), entry)].into(),
-    })
+    Ok(Catalogue { actions: [(entry.name.clone(), entry)].into() })
 }
 
 /// The names of the shipped types.

@@ -68,9 +68,7 @@ pub(crate) fn child(
 ) -> Result<(), Failure> {
     let dialect = Dialect::parse(dialect)?;
     let lasts = Duration::from_millis(millis);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_io()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
     let local = LocalSet::new();
     let all = runtime.block_on(local.run_until(async {
         let begins = Instant::now() + WARM_UP;
@@ -118,10 +116,7 @@ async fn connection(
     let mut stream = TcpStream::connect(&*address).await.map_err(said)?;
     stream.set_nodelay(true).map_err(said)?;
     let mut buffer = vec![0; 16 * 1024];
-    let mut answers = Answers {
-        warm_up: 0,
-        took_us: Vec::with_capacity(1 << 14),
-    };
+    let mut answers = Answers { warm_up: 0, took_us: Vec::with_capacity(1 << 14) };
     loop {
         let sent = Instant::now();
         stream.write_all(&request).await.map_err(said)?;

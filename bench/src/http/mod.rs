@@ -100,13 +100,7 @@ impl Ran {
     }
 
     fn single_p50_us(&self) -> f64 {
-        median(
-            &self
-                .single
-                .iter()
-                .map(|seen| seen.p50_us)
-                .collect::<Vec<_>>(),
-        )
+        median(&self.single.iter().map(|seen| seen.p50_us).collect::<Vec<_>>())
     }
 }
 
@@ -126,8 +120,11 @@ pub(crate) fn measure() -> Result<Section, Failure> {
     for _ in 0..ROUNDS {
         for (server, ran) in &mut servers {
             round(*server, ran)?;
+            // Right beside the answers that wait for the same disk.
+            if *server == Server::Durable {
+                syncs.extend(disk.writes(1000)?);
+            }
         }
-        syncs.extend(disk.writes(1000)?);
     }
     Ok(report(&servers, median(&syncs)))
 }
@@ -141,11 +138,9 @@ fn round(server: Server, ran: &mut Ran) -> Result<(), Failure> {
     let seen = load::run(&address, server.dialect(), CONNECTIONS, LASTS)?;
     ran.cpu_us.push((process.cpu_us()? - before) / seen.answers);
     process.settle(SETTLE)?;
-    ran.all_cpu_us
-        .push((process.cpu_us()? - before) / seen.answers);
+    ran.all_cpu_us.push((process.cpu_us()? - before) / seen.answers);
     ran.many.push(seen);
-    ran.single
-        .push(load::run(&address, server.dialect(), 1, SINGLE_LASTS)?);
+    ran.single.push(load::run(&address, server.dialect(), 1, SINGLE_LASTS)?);
     Ok(())
 }
 
@@ -157,30 +152,15 @@ fn report(servers: &[(Server, Ran)], sync_us: f64) -> Section {
     section.targets();
     let (memory, durable) = (Server::Memory, Server::Durable);
     let empty = rate(Server::Empty);
-    section.target(
-        "http_over_empty",
-        rate(memory) / empty,
-        Target::Floor(0.45, 0.6),
-    );
-    section.target(
-        "http_durable_over_empty",
-        rate(durable) / empty,
-        Target::Floor(0.3, 0.5),
-    );
+    section.target("http_over_empty", rate(memory) / empty, Target::Floor(0.45, 0.6));
+    section.target("http_durable_over_empty", rate(durable) / empty, Target::Floor(0.3, 0.5));
     let over_sync = single(durable) / sync_us;
-    section.target(
-        "durable_single_over_fdatasync",
-        over_sync,
-        Target::AtMost(3.0),
-    );
+    section.target("durable_single_over_fdatasync", over_sync, Target::AtMost(3.0));
     section.number("http_durable_over_memory", rate(durable) / rate(memory));
     section.number("fdatasync_300_bytes_us", sync_us);
     if find(Server::Cerbos).is_some() {
         section.number("cerbos_http_over_empty", rate(Server::Cerbos) / empty);
-        section.number(
-            "http_durable_over_cerbos",
-            rate(durable) / rate(Server::Cerbos),
-        );
+        section.number("http_durable_over_cerbos", rate(durable) / rate(Server::Cerbos));
     }
     section.line("");
     section.line(

@@ -34,9 +34,7 @@ pub(crate) const POLICIES: usize = 1_000;
 
 /// Serves until it is ended; says its address first.
 pub(crate) fn child(kind: &str, folder: &str) -> Result<(), Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?.to_string();
@@ -95,18 +93,11 @@ async fn durable(address: &str, folder: &Path) -> Result<Router, Failure> {
 }
 
 async fn router(address: &str, ports: Ports, read: Arc<dyn ReadModel>) -> Result<Router, Failure> {
-    let policies = load(&world::sources(world::policy_files(
-        POLICIES,
-        Naming::Itself,
-    ))?)?
-    .policies;
+    let policies = load(&world::sources(world::policy_files(POLICIES, Naming::Itself))?)?.policies;
     let catalogue = Arc::new(world::catalogue(Naming::Itself)?);
     let digest = Digest::from_bytes([2; 32]);
     let world = World::new(Arc::new(policies), catalogue, digest, world::vocabulary()?);
-    let settings = Settings {
-        calls_max: u64::MAX,
-        ..Settings::default()
-    };
+    let settings = Settings { calls_max: u64::MAX, ..Settings::default() };
     let service = Arc::new(Service::new(ports, settings, world));
     register(&service).await?;
     let config = ApiConfig {
@@ -145,9 +136,7 @@ struct SystemClock;
 
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
-        let since = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
     }
 }
@@ -156,10 +145,7 @@ impl Clock for SystemClock {
 struct UuidIds;
 
 impl Ids for UuidIds {
-    #[expect(
-        clippy::expect_used,
-        reason = "a prefix and 32 hexadecimal digits are a name"
-    )]
+    #[expect(clippy::expect_used, reason = "a prefix and 32 hexadecimal digits are a name")]
     fn record(&self, prefix: &'static str) -> RecordId {
         let id = format!("{prefix}_{}", uuid::Uuid::now_v7().simple());
         RecordId::new(id).expect("a prefix and 32 hexadecimal digits are a name")
@@ -186,10 +172,7 @@ impl Controls for NoControls {
 struct NothingRead;
 
 impl NothingRead {
-    const PAGE: Page = Page {
-        records: Vec::new(),
-        read_up_to: 0,
-    };
+    const PAGE: Page = Page { records: Vec::new(), read_up_to: 0 };
 }
 
 impl ReadModel for NothingRead {

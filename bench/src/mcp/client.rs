@@ -35,12 +35,7 @@ impl Client {
         if let Some(token) = token {
             head.push_str(&format!("Authorization: Bearer {token}\r\n"));
         }
-        let mut client = Self {
-            stream,
-            head,
-            buffer: Vec::new(),
-            next: 1,
-        };
+        let mut client = Self { stream, head, buffer: Vec::new(), next: 1 };
         let answer = client.post(INITIALIZE)?;
         let session = header(&answer, "mcp-session-id");
         if !answer.contains("serverInfo") {
@@ -48,9 +43,7 @@ impl Client {
         }
         client.head.push_str("MCP-Protocol-Version: 2025-06-18\r\n");
         if let Some(session) = session {
-            client
-                .head
-                .push_str(&format!("Mcp-Session-Id: {session}\r\n"));
+            client.head.push_str(&format!("Mcp-Session-Id: {session}\r\n"));
         }
         client.post(INITIALIZED)?;
         Ok(client)
@@ -85,8 +78,7 @@ impl Client {
             if read == 0 {
                 return Err("the server closed the connection".into());
             }
-            self.buffer
-                .extend_from_slice(part.get(..read).unwrap_or_default());
+            self.buffer.extend_from_slice(part.get(..read).unwrap_or_default());
         }
         Ok(String::from_utf8_lossy(&self.buffer).into_owned())
     }
@@ -108,8 +100,7 @@ fn header(answer: &str, name: &str) -> Option<String> {
     let (head, _) = answer.split_once("\r\n\r\n")?;
     head.lines().find_map(|line| {
         let (key, value) = line.split_once(':')?;
-        key.eq_ignore_ascii_case(name)
-            .then(|| value.trim().to_owned())
+        key.eq_ignore_ascii_case(name).then(|| value.trim().to_owned())
     })
 }
 
@@ -121,9 +112,7 @@ mod tests {
     fn an_answer_in_chunks_ends_with_the_empty_one() {
         let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nMcp-Session-Id: s\r\n\r\n";
         assert!(!is_complete(format!("{head}2\r\nhi\r\n").as_bytes()));
-        assert!(is_complete(
-            format!("{head}2\r\nhi\r\n0\r\n\r\n").as_bytes()
-        ));
+        assert!(is_complete(format!("{head}2\r\nhi\r\n0\r\n\r\n").as_bytes()));
         assert_eq!(header(head, "mcp-session-id").as_deref(), Some("s"));
     }
 }
