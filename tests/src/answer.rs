@@ -29,11 +29,7 @@ impl Answer {
         Self {
             decision: outcome.decision.to_string(),
             reasons: reasons.collect(),
-            obligations: outcome
-                .obligations
-                .iter()
-                .map(ToString::to_string)
-                .collect(),
+            obligations: outcome.obligations.iter().map(ToString::to_string).collect(),
             requestable: outcome
                 .requestable
                 .as_ref()
@@ -80,37 +76,25 @@ impl Answer {
         if self.decision != expect.decision.as_str() {
             let reasons = &self.reasons;
             let (wanted, got) = (expect.decision, &self.decision);
-            problems.push(format!(
-                "expected {wanted}, got {got} because of {reasons:?}"
-            ));
+            problems.push(format!("expected {wanted}, got {got} because of {reasons:?}"));
         }
         if let Some(wanted) = &expect.reasons {
             // A case names a policy by its id alone.
-            let got = self
-                .reasons
-                .iter()
-                .map(|r| r.split_once(':').map_or(r.as_str(), |(_, id)| id));
+            let got =
+                self.reasons.iter().map(|r| r.split_once(':').map_or(r.as_str(), |(_, id)| id));
             let got: BTreeSet<String> = got.map(str::to_owned).collect();
             if got != *wanted {
-                problems.push(format!(
-                    "expected reasons {wanted:?}, got {:?}",
-                    self.reasons
-                ));
+                problems.push(format!("expected reasons {wanted:?}, got {:?}", self.reasons));
             }
         }
         if let Some(wanted) = &expect.obligations {
             let wanted: BTreeSet<String> = wanted.iter().map(ToString::to_string).collect();
             if self.obligations != wanted {
-                problems.push(format!(
-                    "expected obligations {wanted:?}, got {:?}",
-                    self.obligations
-                ));
+                problems
+                    .push(format!("expected obligations {wanted:?}, got {:?}", self.obligations));
             }
         }
-        if expect
-            .requestable
-            .is_some_and(|wanted| wanted != self.requestable.is_some())
-        {
+        if expect.requestable.is_some_and(|wanted| wanted != self.requestable.is_some()) {
             problems.push(format!("requestable is {:?}", self.requestable));
         }
         problems
@@ -123,10 +107,7 @@ fn key(code: &str, policy: Option<&str>) -> String {
 
 fn requestable(value: &Json) -> Option<String> {
     let approvers = value["approvers"].as_str()?;
-    Some(format!(
-        "{approvers}; {}; {}",
-        value["quorum"], value["ttl_s"]
-    ))
+    Some(format!("{approvers}; {}; {}", value["quorum"], value["ttl_s"]))
 }
 
 fn list(value: &Json) -> impl Iterator<Item = &Json> {

@@ -53,11 +53,7 @@ impl Case {
                 .unwrap_or_else(|error| panic!("{}: {error}", beside.display())),
             Err(_) => Upstream::default(),
         };
-        let area = file
-            .parent()
-            .and_then(Path::file_name)
-            .unwrap()
-            .to_string_lossy();
+        let area = file.parent().and_then(Path::file_name).unwrap().to_string_lossy();
         let name = file.file_stem().unwrap().to_string_lossy();
         Self {
             name: format!("{area}/{name}"),
@@ -70,10 +66,7 @@ impl Case {
 
     /// Its world.
     pub fn own_world(&self) -> &World {
-        self.suite
-            .world
-            .as_ref()
-            .unwrap_or_else(|| panic!("{}: has no `world`", self.name))
+        self.suite.world.as_ref().unwrap_or_else(|| panic!("{}: has no `world`", self.name))
     }
 }
 

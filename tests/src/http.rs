@@ -29,10 +29,7 @@ pub struct Response {
 impl Response {
     /// The first value of a header.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers
-            .iter()
-            .find(|(key, _)| key == name)
-            .map(|(_, value)| value.as_str())
+        self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
     /// The body as text.
@@ -57,9 +54,7 @@ impl Connection {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
-        Ok(Self {
-            stream: BufReader::new(stream),
-        })
+        Ok(Self { stream: BufReader::new(stream) })
     }
 
     /// Sends bytes as they are.
@@ -105,9 +100,7 @@ impl Connection {
     pub fn response(&mut self) -> io::Result<Response> {
         let mut response = self.response_head()?;
         loop {
-            let length = response
-                .header("content-length")
-                .and_then(|text| text.parse().ok());
+            let length = response.header("content-length").and_then(|text| text.parse().ok());
             if response.header("transfer-encoding").is_some() {
                 response.body = self.chunks()?;
             } else if let Some(length) = length {
@@ -139,11 +132,7 @@ impl Connection {
                     headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
                 }
                 None => {
-                    return Ok(Response {
-                        status,
-                        headers,
-                        body: Vec::new(),
-                    });
+                    return Ok(Response { status, headers, body: Vec::new() });
                 }
             }
         }

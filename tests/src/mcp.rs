@@ -39,14 +39,10 @@ impl Client {
     /// The connection broke.
     pub fn ask(&mut self, method: &str, params: Json) -> io::Result<Json> {
         let (headers, body) = self.message(method, params);
-        let headers: Vec<(&str, &str)> = headers
-            .iter()
-            .map(|(name, value)| (*name, value.as_str()))
-            .collect();
+        let headers: Vec<(&str, &str)> =
+            headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let path = format!("/mcp/{}", self.server);
-        let response = self
-            .connection
-            .request("POST", &path, &headers, body.as_bytes())?;
+        let response = self.connection.request("POST", &path, &headers, body.as_bytes())?;
         Ok(message_of(&response))
     }
 
@@ -55,10 +51,7 @@ impl Client {
     /// # Errors
     /// The connection broke.
     pub fn call(&mut self, tool: &str, arguments: &Json) -> io::Result<Json> {
-        self.ask(
-            "tools/call",
-            json!({ "name": tool, "arguments": arguments }),
-        )
+        self.ask("tools/call", json!({ "name": tool, "arguments": arguments }))
     }
 
     /// Headers and body of a request.
@@ -96,15 +89,9 @@ impl Client {
 
 /// The JSON-RPC message of an answer: its body, or the last event of its stream.
 pub fn message_of(response: &Response) -> Json {
-    if response
-        .header("content-type")
-        .is_some_and(|ty| ty.starts_with("text/event-stream"))
-    {
+    if response.header("content-type").is_some_and(|ty| ty.starts_with("text/event-stream")) {
         let text = response.text();
-        let last = text
-            .lines()
-            .filter_map(|line| line.strip_prefix("data:"))
-            .next_back();
+        let last = text.lines().filter_map(|line| line.strip_prefix("data:")).next_back();
         let last = last.unwrap_or_else(|| panic!("no event in `{text}`"));
         return serde_json::from_str(last.trim()).unwrap();
     }

@@ -22,10 +22,7 @@ pub struct Project {
 impl Project {
     /// An empty folder with the folders that a configuration names.
     pub fn empty() -> Self {
-        let folder = tempfile::Builder::new()
-            .prefix("safeconduct-test-")
-            .tempdir()
-            .unwrap();
+        let folder = tempfile::Builder::new().prefix("safeconduct-test-").tempdir().unwrap();
         for name in ["policies", "catalogue"] {
             fs::create_dir(folder.path().join(name)).unwrap();
         }
@@ -34,10 +31,7 @@ impl Project {
 
     /// A copy of a folder, its data and keys left out.
     pub fn copy_of(from: &Path) -> Self {
-        let folder = tempfile::Builder::new()
-            .prefix("safeconduct-test-")
-            .tempdir()
-            .unwrap();
+        let folder = tempfile::Builder::new().prefix("safeconduct-test-").tempdir().unwrap();
         copy(from, folder.path());
         Self { folder }
     }
@@ -53,21 +47,13 @@ impl Project {
         if let Some(schema) = world["schema"].as_str() {
             project.write("policies/schema.cedarschema", schema);
         }
-        for (number, file) in world["catalogue"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .enumerate()
-        {
+        for (number, file) in world["catalogue"].as_array().into_iter().flatten().enumerate() {
             let text = pinned(file, case).to_string();
             project.write(&format!("catalogue/{number}.yaml"), &text);
         }
         let mut upstreams = Map::new();
         for (server, tools) in world["tools"].as_object().into_iter().flatten() {
-            project.write(
-                &format!("catalogue/{server}.tools.json"),
-                &tools.to_string(),
-            );
+            project.write(&format!("catalogue/{server}.tools.json"), &tools.to_string());
             let live = case.upstream.live.get(server);
             let live = live.map_or_else(|| tools.clone(), |live| live_tools(tools, live));
             upstreams.insert(server.clone(), project.upstream(server, &live));
@@ -106,10 +92,7 @@ impl Project {
 
     /// Writes the configuration.
     pub fn configure(&self, config: &Json) {
-        self.write(
-            "safeconduct.yaml",
-            &serde_json::to_string_pretty(config).unwrap(),
-        );
+        self.write("safeconduct.yaml", &serde_json::to_string_pretty(config).unwrap());
     }
 
     /// The configuration of a live server with those tools, which logs its calls to
@@ -178,11 +161,7 @@ fn pinned(file: &Json, case: &Case) -> Json {
         return file;
     };
     if case.upstream.live.contains_key(&server) {
-        for tool in case.world["tools"][&server]
-            .as_array()
-            .into_iter()
-            .flatten()
-        {
+        for tool in case.world["tools"][&server].as_array().into_iter().flatten() {
             let name = tool["name"].as_str().unwrap();
             let pin = pin_of(&from_serde(tool)).to_string();
             if file["actions"].get(name).is_some() {
@@ -195,10 +174,7 @@ fn pinned(file: &Json, case: &Case) -> Json {
 
 /// The tools as a live server lists them: those of the world, replaced by name.
 fn live_tools(tools: &Json, live: &[Json]) -> Json {
-    let replaced: BTreeSet<&str> = live
-        .iter()
-        .filter_map(|tool| tool["name"].as_str())
-        .collect();
+    let replaced: BTreeSet<&str> = live.iter().filter_map(|tool| tool["name"].as_str()).collect();
     let kept = tools.as_array().into_iter().flatten();
     let kept = kept.filter(|tool| !replaced.contains(tool["name"].as_str().unwrap_or_default()));
     kept.chain(live).cloned().collect()

@@ -46,14 +46,8 @@ impl Ground {
     pub fn of(case: &Case) -> Self {
         let world = case.own_world();
         let naming = Naming {
-            namespace: world
-                .namespace
-                .clone()
-                .unwrap_or_else(|| Naming::default().namespace),
-            action_id: world
-                .action_id
-                .clone()
-                .unwrap_or_else(|| Naming::default().action_id),
+            namespace: world.namespace.clone().unwrap_or_else(|| Naming::default().namespace),
+            action_id: world.action_id.clone().unwrap_or_else(|| Naming::default().action_id),
         };
         let vocabulary = Vocabulary::new(&naming.namespace).unwrap();
         let mut catalogue = catalogue::merge(world.catalogue.clone()).unwrap_or_else(|problems| {
@@ -71,10 +65,7 @@ impl Ground {
             .filter(|tool| catalogue.entry(&action_of(tool)).is_some())
             .collect();
         let tools: BTreeSet<ActionName> = definitions.iter().map(action_of).collect();
-        let others = catalogue
-            .actions
-            .values()
-            .filter(|entry| !tools.contains(&entry.name));
+        let others = catalogue.actions.values().filter(|entry| !tools.contains(&entry.name));
         let sources = Sources {
             policies: sources_of(&world.policies),
             schemas: world
@@ -82,16 +73,13 @@ impl Ground {
                 .iter()
                 .map(|text| SourceFile::new("schema.cedarschema", text.as_str()))
                 .collect(),
-            actions: others
-                .map(|entry| (entry.name.clone(), entry.server.clone()))
-                .collect(),
+            actions: others.map(|entry| (entry.name.clone(), entry.server.clone())).collect(),
             servers: world.tools.keys().cloned().collect(),
             definitions,
             naming,
         };
-        let policies = load(&sources)
-            .unwrap_or_else(|error| panic!("{}: {error}", case.name))
-            .policies;
+        let policies =
+            load(&sources).unwrap_or_else(|error| panic!("{}: {error}", case.name)).policies;
         for entry in catalogue.actions.values_mut() {
             for mapping in &mut entry.resources {
                 mapping.ty = policies.resolve_type(mapping.ty.as_str()).unwrap();
@@ -111,9 +99,7 @@ impl Ground {
         };
         for identity in ground.registered(case) {
             let entity = entity_of(&identity, &ground.vocabulary).unwrap();
-            ground
-                .identities
-                .insert(identity.id.clone(), Known { identity, entity });
+            ground.identities.insert(identity.id.clone(), Known { identity, entity });
         }
         ground
     }
@@ -154,15 +140,10 @@ impl Ground {
             });
         }
         // Whatever is no person has people who answer for it.
-        for identity in all
-            .iter_mut()
-            .filter(|identity| identity.kind != IdentityKind::User)
-        {
+        for identity in all.iter_mut().filter(|identity| identity.kind != IdentityKind::User) {
             let person = |name| IdentityId::new(name).unwrap();
             identity.owner.get_or_insert_with(|| person("owner"));
-            identity
-                .fallback_owner
-                .get_or_insert_with(|| person("fallback-owner"));
+            identity.fallback_owner.get_or_insert_with(|| person("fallback-owner"));
         }
         all
     }
@@ -187,10 +168,7 @@ impl Ground {
             }
             let (subject, caller, known) = self.who(step);
             let proof = subject.authentication();
-            let key = SessionKey {
-                identity: proof.identity.clone(),
-                token: proof.token.clone(),
-            };
+            let key = SessionKey { identity: proof.identity.clone(), token: proof.token.clone() };
             let session = sessions.entry(key.clone()).or_default();
             let request = Request {
                 subject,
@@ -199,10 +177,7 @@ impl Ground {
                 input: step.input.clone(),
                 input_digest: KeyedDigest::from_bytes([0; 32]),
                 asserted: step.context.clone(),
-                session: SessionRef {
-                    key,
-                    name: step.session.clone(),
-                },
+                session: SessionRef { key, name: step.session.clone() },
                 pep: IdentityId::new("test").unwrap(),
                 mode: self.mode,
                 trace: None,
@@ -221,16 +196,10 @@ impl Ground {
                 vocabulary: &self.vocabulary,
                 catalogue: Digest::from_bytes([0; 32]),
             };
-            let now = Now {
-                at: step.now.unwrap_or(NOW),
-                decision: RecordId::new("dec_test").unwrap(),
-            };
+            let now =
+                Now { at: step.now.unwrap_or(NOW), decision: RecordId::new("dec_test").unwrap() };
             let outcome = decide(&request, &facts, &self.policies, &now);
-            assert_eq!(
-                outcome,
-                decide(&request, &facts, &self.policies, &now),
-                "not pure"
-            );
+            assert_eq!(outcome, decide(&request, &facts, &self.policies, &now), "not pure");
             session.apply(&outcome.step);
             answers.push(Answer::of_outcome(&outcome));
         }
@@ -247,37 +216,19 @@ impl Ground {
             at: step.now.unwrap_or(NOW),
         };
         match &step.principal {
-            Principal::Registered(id) => (
-                Subject::Caller(proof(id)),
-                self.identities.get(id).cloned(),
-                None,
-            ),
+            Principal::Registered(id) => {
+                (Subject::Caller(proof(id)), self.identities.get(id).cloned(), None)
+            }
             Principal::Made(identity) => {
                 let id = &identity.id;
-                (
-                    Subject::Caller(proof(id)),
-                    self.identities.get(id).cloned(),
-                    None,
-                )
+                (Subject::Caller(proof(id)), self.identities.get(id).cloned(), None)
             }
             Principal::Asserted { by, entity } => {
-                let by = by
-                    .clone()
-                    .unwrap_or_else(|| IdentityId::new(ENFORCEMENT_POINT).unwrap());
+                let by = by.clone().unwrap_or_else(|| IdentityId::new(ENFORCEMENT_POINT).unwrap());
                 let entity = self.full(entity);
-                let known = self
-                    .identities
-                    .values()
-                    .find(|known| known.entity.uid == entity.uid);
+                let known = self.identities.values().find(|known| known.entity.uid == entity.uid);
                 let caller = self.identities.get(&by).cloned();
-                (
-                    Subject::Asserted {
-                        by: proof(&by),
-                        entity,
-                    },
-                    caller,
-                    known.cloned(),
-                )
+                (Subject::Asserted { by: proof(&by), entity }, caller, known.cloned())
             }
         }
     }
@@ -285,11 +236,7 @@ impl Ground {
 
 /// The credential of a step's principal, by a name that is unique in its file.
 pub fn credential(step: &Step) -> String {
-    format!(
-        "{}.{}",
-        step.principal_name,
-        step.credential.as_deref().unwrap_or("default")
-    )
+    format!("{}.{}", step.principal_name, step.credential.as_deref().unwrap_or("default"))
 }
 
 fn action_of(tool: &ToolDefinition) -> ActionName {
@@ -297,10 +244,7 @@ fn action_of(tool: &ToolDefinition) -> ActionName {
 }
 
 fn sources_of(texts: &BTreeMap<String, String>) -> Vec<SourceFile> {
-    texts
-        .iter()
-        .map(|(name, text)| SourceFile::new(name.as_str(), text.as_str()))
-        .collect()
+    texts.iter().map(|(name, text)| SourceFile::new(name.as_str(), text.as_str())).collect()
 }
 
 /// The tools whose live definition is not the pinned one.
@@ -310,15 +254,9 @@ fn quarantined(case: &Case) -> BTreeMap<ActionName, Digest> {
         for tool in live {
             let seen = pin_of(&from_serde(tool));
             let name = tool["name"].as_str().unwrap();
-            let (_, pinned) = case
-                .own_world()
-                .tools
-                .iter()
-                .find(|(known, _)| known.as_str() == server)
-                .unwrap();
-            let pinned = pinned
-                .iter()
-                .find(|one| catalogue::tool_name(one) == Some(name));
+            let (_, pinned) =
+                case.own_world().tools.iter().find(|(known, _)| known.as_str() == server).unwrap();
+            let pinned = pinned.iter().find(|one| catalogue::tool_name(one) == Some(name));
             if pinned.is_some_and(|pinned| pin_of(pinned) != seen) {
                 found.insert(ActionName::new(format!("{server}.{name}")).unwrap(), seen);
             }

@@ -67,12 +67,7 @@ impl Server {
             Ok(url) => {
                 let admin = fs::read_to_string(project.path("keys/admin.token")).unwrap();
                 let address = url.parse().unwrap();
-                Ok(Self {
-                    child,
-                    address,
-                    admin: admin.trim().to_owned(),
-                    talk,
-                })
+                Ok(Self { child, address, admin: admin.trim().to_owned(), talk })
             }
             Err(_) => {
                 let _ = child.kill();
@@ -113,20 +108,14 @@ impl Server {
     /// Tells it to stop, and waits until it has.
     pub fn stop(mut self) {
         self.signal(Signal::TERM);
-        wait_until("the server to stop", || {
-            self.child.try_wait().unwrap().is_some()
-        });
+        wait_until("the server to stop", || self.child.try_wait().unwrap().is_some());
     }
 
     /// Asks over a connection of its own.
     pub fn ask(&self, method: &str, path: &str, token: &str, body: &Json) -> Response {
         let authorization = format!("Bearer {token}");
         let mut headers = vec![("Authorization", authorization.as_str())];
-        let bytes = if body.is_null() {
-            Vec::new()
-        } else {
-            body.to_string().into_bytes()
-        };
+        let bytes = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
         if !body.is_null() {
             headers.push(("Content-Type", "application/json"));
         }
@@ -138,17 +127,8 @@ impl Server {
     /// Asks as the administrator.
     pub fn administer(&self, method: &str, path: &str, body: &Json) -> Json {
         let response = self.ask(method, path, &self.admin, body);
-        assert!(
-            response.status < 300,
-            "{method} {path}: {} {}",
-            response.status,
-            response.text()
-        );
-        if response.body.is_empty() {
-            Json::Null
-        } else {
-            response.json()
-        }
+        assert!(response.status < 300, "{method} {path}: {} {}", response.status, response.text());
+        if response.body.is_empty() { Json::Null } else { response.json() }
     }
 
     /// Issues a token: its id and its text.
@@ -199,29 +179,18 @@ pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
 pub fn exported(project: &Project) -> Vec<Json> {
     let (code, out, err) = tools::run(&project.config(), &["-o", "json", "log", "export"]);
     assert_eq!(code, 0, "log export: {err}");
-    out.lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect()
+    out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 /// The record itself of an exported line.
 pub fn record_of(line: &Json) -> &Json {
-    if line["record"].is_object() {
-        &line["record"]
-    } else {
-        line
-    }
+    if line["record"].is_object() { &line["record"] } else { line }
 }
 
 /// Decisions by id.
 pub fn decisions(lines: &[Json]) -> BTreeMap<String, Json> {
-    let records = lines
-        .iter()
-        .map(record_of)
-        .filter(|record| record["kind"] == "decision");
-    records
-        .map(|record| (record["id"].as_str().unwrap().to_owned(), record.clone()))
-        .collect()
+    let records = lines.iter().map(record_of).filter(|record| record["kind"] == "decision");
+    records.map(|record| (record["id"].as_str().unwrap().to_owned(), record.clone())).collect()
 }
 
 /// Asserts that a stopped server's ledger verifies.

@@ -8,10 +8,7 @@ use std::time::SystemTime;
 
 /// The root of the work tree.
 pub fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .unwrap()
-        .to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
 
 /// The folder of built programs that this test runs from.
@@ -19,11 +16,7 @@ fn target() -> PathBuf {
     let own = env::current_exe().unwrap();
     let folder = own.parent().unwrap();
     // Tests lie in `deps`, programs beside it.
-    let folder = if folder.ends_with("deps") {
-        folder.parent().unwrap()
-    } else {
-        folder
-    };
+    let folder = if folder.ends_with("deps") { folder.parent().unwrap() } else { folder };
     folder.to_owned()
 }
 
@@ -34,17 +27,11 @@ pub fn safeconduct() -> PathBuf {
     }
     let built = |profile: &str| root().join("target").join(profile).join("safeconduct");
     let age = |file: &PathBuf| fs::metadata(file).and_then(|m| m.modified()).ok();
-    let found = [
-        target().join("safeconduct"),
-        built("release"),
-        built("debug"),
-    ]
-    .into_iter()
-    .filter_map(|file| Some((age(&file)?, file)))
-    .max_by_key(|(age, _): &(SystemTime, PathBuf)| *age);
-    found
-        .expect("no binary `safeconduct`: run `make build` first")
-        .1
+    let found = [target().join("safeconduct"), built("release"), built("debug")]
+        .into_iter()
+        .filter_map(|file| Some((age(&file)?, file)))
+        .max_by_key(|(age, _): &(SystemTime, PathBuf)| *age);
+    found.expect("no binary `safeconduct`: run `make build` first").1
 }
 
 /// The MCP server of the tests.
@@ -58,11 +45,7 @@ pub fn test_upstream() -> PathBuf {
 /// Why there is none.
 pub fn python() -> Result<PathBuf, String> {
     let file = root().join(".venv/bin/python");
-    if file.exists() {
-        Ok(file)
-    } else {
-        Err("no .venv: run `make tools`".into())
-    }
+    if file.exists() { Ok(file) } else { Err("no .venv: run `make tools`".into()) }
 }
 
 /// Node 22 or later.
@@ -71,11 +54,7 @@ pub fn python() -> Result<PathBuf, String> {
 /// Why there is none.
 pub fn node() -> Result<PathBuf, String> {
     let file = root().join("node_modules/.bin/node");
-    if file.exists() {
-        Ok(file)
-    } else {
-        Err("no node_modules: run `make tools`".into())
-    }
+    if file.exists() { Ok(file) } else { Err("no node_modules: run `make tools`".into()) }
 }
 
 /// A folder of outside material beside the work tree.
@@ -85,9 +64,7 @@ pub fn node() -> Result<PathBuf, String> {
 pub fn evals(name: &str) -> Result<PathBuf, String> {
     let folder = root().join("../shared/evals").join(name);
     let there = folder.is_dir();
-    there
-        .then_some(folder)
-        .ok_or(format!("no ../shared/evals/{name} beside the work tree"))
+    there.then_some(folder).ok_or(format!("no ../shared/evals/{name} beside the work tree"))
 }
 
 /// Says why a test, or a part of one, does not run here.
@@ -109,12 +86,7 @@ pub fn command() -> Command {
 
 /// Runs a command of the binary to its end: exit code, standard output, standard error.
 pub fn run(config: &Path, args: &[&str]) -> (i32, String, String) {
-    let output = command()
-        .arg("--config")
-        .arg(config)
-        .args(args)
-        .output()
-        .unwrap();
+    let output = command().arg("--config").arg(config).args(args).output().unwrap();
     (
         output.status.code().unwrap_or(-1),
         String::from_utf8_lossy(&output.stdout).into_owned(),

@@ -81,9 +81,7 @@ fn call(id: &Json, params: &Json, calls: Option<&mut File>) -> io::Result<()> {
         "die" => std::process::exit(3),
         "silent" => Ok(()),
         "twice" => say(&answer).and_then(|()| say(&answer)),
-        "garbage" => say(&format!(
-            "{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{{{{ not JSON"
-        )),
+        "garbage" => say(&format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{{{{ not JSON")),
         "other_id" => say(&answer.replace(&format!("\"id\":{id}"), "\"id\":987654321")),
         "huge" => huge(id),
         "hold" => {

@@ -31,12 +31,7 @@ fn the_certification_suite_passes() {
             .arg(suite.join("run_authzen.py"))
             .arg(format!("http://{}", server.address))
             .arg(suite.join("certification.jsonl"))
-            .args([
-                "--suite",
-                name,
-                "--header",
-                &format!("Authorization: Bearer {token}"),
-            ])
+            .args(["--suite", name, "--header", &format!("Authorization: Bearer {token}")])
             .output()
             .unwrap();
         let text = String::from_utf8_lossy(&output.stdout);
@@ -143,17 +138,10 @@ fn what_is_no_question_is_refused_and_what_is_unknown_is_ignored() {
     let body = good.to_string();
     let mut connection = Connection::open(server.address).unwrap();
     let path = "/access/v1/evaluation";
-    let response = connection
-        .request("POST", path, &headers, body.as_bytes())
-        .unwrap();
-    assert_eq!(
-        (response.status, response.header("x-request-id")),
-        (200, Some("abc-123"))
-    );
+    let response = connection.request("POST", path, &headers, body.as_bytes()).unwrap();
+    assert_eq!((response.status, response.header("x-request-id")), (200, Some("abc-123")));
     let text = [headers[0], ("Content-Type", "text/plain")];
-    let response = connection
-        .request("POST", path, &text, body.as_bytes())
-        .unwrap();
+    let response = connection.request("POST", path, &text, body.as_bytes()).unwrap();
     assert!((400..500).contains(&response.status), "{}", response.status);
     let response = server.ask("GET", "/.well-known/authzen-configuration", "", &Json::Null);
     let metadata = response.json();

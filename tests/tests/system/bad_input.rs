@@ -19,11 +19,7 @@ struct Bad {
 }
 
 fn bad(what: &'static str, body: impl Into<Vec<u8>>, statuses: &'static [u16]) -> Bad {
-    Bad {
-        what,
-        body: body.into(),
-        statuses,
-    }
+    Bad { what, body: body.into(), statuses }
 }
 
 fn nested(depth: usize) -> String {
@@ -42,34 +38,14 @@ fn bodies(good: &Json) -> Vec<Bad> {
         bad("no JSON", "hello", &[400]),
         bad("two values", format!("{text}{text}"), &[400]),
         bad("not UTF-8", not_utf8, &[400]),
-        bad(
-            "a lone surrogate",
-            format!("{end},\"x\":\"\\ud800\"}}"),
-            &[400],
-        ),
-        bad(
-            "a duplicate key",
-            format!("{end},\"a\":1,\"a\":2}}"),
-            &[400],
-        ),
-        bad(
-            "a duplicate key, escaped",
-            format!("{end},\"ab\":1,\"\\u0061b\":2}}"),
-            &[400],
-        ),
+        bad("a lone surrogate", format!("{end},\"x\":\"\\ud800\"}}"), &[400]),
+        bad("a duplicate key", format!("{end},\"a\":1,\"a\":2}}"), &[400]),
+        bad("a duplicate key, escaped", format!("{end},\"ab\":1,\"\\u0061b\":2}}"), &[400]),
         bad("deep", format!("{end},\"x\":{}}}", nested(100_000)), &[400]),
-        bad(
-            "oversize",
-            format!("{end},\"x\":\"{}\"}}", "x".repeat(5 << 20)),
-            &[413],
-        ),
+        bad("oversize", format!("{end},\"x\":\"{}\"}}", "x".repeat(5 << 20)), &[413]),
         bad("a comment", format!("{end}/* */}}"), &[400]),
         bad("a number of no kind", format!("{end},\"x\":01}}"), &[400]),
-        bad(
-            "a control character",
-            format!("{end},\"x\":\"\n\"}}"),
-            &[400],
-        ),
+        bad("a control character", format!("{end},\"x\":\"\n\"}}"), &[400]),
         bad("a byte order mark", format!("\u{feff}{text}"), &[400]),
     ]
 }
@@ -84,10 +60,7 @@ fn nothing_happened(project: &Project) {
     verify(project);
     assert_eq!(world::reached(project), Vec::<String>::new());
     let lines = exported(project);
-    let permits = lines
-        .iter()
-        .map(record_of)
-        .filter(|r| r["body"]["decision"] == json!("permit"));
+    let permits = lines.iter().map(record_of).filter(|r| r["body"]["decision"] == json!("permit"));
     assert_eq!(permits.count(), 0);
 }
 
@@ -97,10 +70,7 @@ fn questions_that_are_none() {
     let mut server = Server::start(&project);
     let (_, token) = server.mint(AGENT);
     let authorization = format!("Bearer {token}");
-    let headers = [
-        ("Authorization", &*authorization),
-        ("Content-Type", "application/json"),
-    ];
+    let headers = [("Authorization", &*authorization), ("Content-Type", "application/json")];
     for path in ["/access/v1/evaluation", "/access/v1/evaluations"] {
         for bad in bodies(&world::may_put(AGENT, "x")) {
             let response = post(server.address, path, &headers, &bad.body);
@@ -111,11 +81,7 @@ fn questions_that_are_none() {
                 bad.what,
                 response.status
             );
-            assert!(
-                !told.is_empty() && told.len() < 2_000,
-                "{path}, {}: {told}",
-                bad.what
-            );
+            assert!(!told.is_empty() && told.len() < 2_000, "{path}, {}: {told}", bad.what);
         }
         assert!(server.is_up() && server.is_ready(), "{}", server.talk());
     }
@@ -129,14 +95,10 @@ fn messages_that_are_none() {
     let mut server = Server::start(&project);
     let (_, token) = server.mint(AGENT);
     let mut client = server.mcp("box", &token);
-    let (headers, body) = client.message(
-        "tools/call",
-        json!({ "name": "put", "arguments": { "id": "x" } }),
-    );
-    let headers: Vec<(&str, &str)> = headers
-        .iter()
-        .map(|(name, value)| (*name, &**value))
-        .collect();
+    let (headers, body) =
+        client.message("tools/call", json!({ "name": "put", "arguments": { "id": "x" } }));
+    let headers: Vec<(&str, &str)> =
+        headers.iter().map(|(name, value)| (*name, &**value)).collect();
     let good: Json = serde_json::from_str(&body).unwrap();
     let mut all = bodies(&good);
     for (what, pointer, value) in [
@@ -151,16 +113,8 @@ fn messages_that_are_none() {
             "/params/_meta/io.modelcontextprotocol~1protocolVersion",
             json!("2025-11-25"),
         ),
-        (
-            "another tool than the header",
-            "/params/name",
-            json!("burn"),
-        ),
-        (
-            "another method than the header",
-            "/method",
-            json!("tools/list"),
-        ),
+        ("another tool than the header", "/params/name", json!("burn")),
+        ("another method than the header", "/method", json!("tools/list")),
     ] {
         let mut message = good.clone();
         *message.pointer_mut(pointer).unwrap() = value;
@@ -177,17 +131,9 @@ fn messages_that_are_none() {
             response.status
         );
         let message = response.json();
-        assert!(
-            message["error"]["message"].is_string(),
-            "{}: {told}",
-            bad.what
-        );
+        assert!(message["error"]["message"].is_string(), "{}: {told}", bad.what);
     }
-    let unknown = [
-        ("unknown", "2099-01-01"),
-        ("odd", "\u{e4}"),
-        ("old", "2024-11-05"),
-    ];
+    let unknown = [("unknown", "2099-01-01"), ("odd", "\u{e4}"), ("old", "2024-11-05")];
     for (what, revision) in unknown {
         let changed = headers.iter().map(|(name, value)| match *name {
             "MCP-Protocol-Version" => (*name, revision),
@@ -197,10 +143,9 @@ fn messages_that_are_none() {
         let response = post(server.address, "/mcp/box", &changed, body.as_bytes());
         assert_eq!(response.status, 400, "{what} revision: {}", response.text());
     }
-    for (what, name) in [
-        ("duplicate tool header", "Mcp-Name"),
-        ("duplicate revision", "MCP-Protocol-Version"),
-    ] {
+    for (what, name) in
+        [("duplicate tool header", "Mcp-Name"), ("duplicate revision", "MCP-Protocol-Version")]
+    {
         let twice: Vec<_> = headers.iter().copied().chain([(name, "burn")]).collect();
         let response = post(server.address, "/mcp/box", &twice, body.as_bytes());
         assert_eq!(response.status, 400, "{what}: {}", response.text());
@@ -222,29 +167,12 @@ fn strangers() {
     let made_up = "sc_0000000000000000000000000000000000000000000000000000000000000000";
     server.administer("POST", &format!("/v1/tokens/{id}/revoke"), &Json::Null);
     for (what, token) in [("revoked", &*token), ("unknown", made_up), ("empty", "")] {
-        for path in [
-            "/access/v1/evaluation",
-            "/v1/whoami",
-            "/v1/records",
-            "/mcp/box",
-        ] {
-            let method = if path.starts_with("/v1") {
-                "GET"
-            } else {
-                "POST"
-            };
+        for path in ["/access/v1/evaluation", "/v1/whoami", "/v1/records", "/mcp/box"] {
+            let method = if path.starts_with("/v1") { "GET" } else { "POST" };
             let response = server.ask(method, path, token, &question);
-            assert_eq!(
-                response.status,
-                401,
-                "{what} token at {path}: {}",
-                response.text()
-            );
+            assert_eq!(response.status, 401, "{what} token at {path}: {}", response.text());
             let challenge = response.header("www-authenticate").unwrap_or_default();
-            assert!(
-                challenge.starts_with("Bearer"),
-                "{what} token at {path}: `{challenge}`"
-            );
+            assert!(challenge.starts_with("Bearer"), "{what} token at {path}: `{challenge}`");
         }
     }
     // Names of pages that rebind a name to this machine.
@@ -262,20 +190,14 @@ fn strangers() {
             Some(2),
         );
         if name == "Host" {
-            let text = String::from_utf8(request)
-                .unwrap()
-                .replacen("Host: localhost\r\n", "", 1);
+            let text = String::from_utf8(request).unwrap().replacen("Host: localhost\r\n", "", 1);
             request = text.into_bytes();
         }
         let mut connection = Connection::open(server.address).unwrap();
         connection.send(&request).unwrap();
         connection.send(b"{}").unwrap();
         let response = connection.response().unwrap();
-        assert!(
-            [403, 421].contains(&response.status),
-            "{name}: {}",
-            response.status
-        );
+        assert!([403, 421].contains(&response.status), "{name}: {}", response.status);
     }
     server.stop();
     verify(&project);
@@ -294,12 +216,7 @@ fn initialize(server: &Server, token: &str, revision: &str) -> Response {
         "capabilities": {},
         "clientInfo": { "name": "safeconduct-tests", "version": "0" },
     } });
-    post(
-        server.address,
-        "/mcp/box",
-        &headers,
-        body.to_string().as_bytes(),
-    )
+    post(server.address, "/mcp/box", &headers, body.to_string().as_bytes())
 }
 
 #[test]
@@ -322,20 +239,11 @@ fn a_session_of_another_identity() {
         ];
         let body = json!({ "jsonrpc": "2.0", "id": 2, "method": "tools/call",
             "params": { "name": "put", "arguments": { "id": "in a session" } } });
-        post(
-            server.address,
-            "/mcp/box",
-            &headers,
-            body.to_string().as_bytes(),
-        )
+        post(server.address, "/mcp/box", &headers, body.to_string().as_bytes())
     };
     for (what, token, session) in [
         ("another identity's", &*theirs, &*session),
-        (
-            "one that never was",
-            &mine,
-            "0123456789abcdef0123456789abcdef",
-        ),
+        ("one that never was", &mine, "0123456789abcdef0123456789abcdef"),
         ("one that is no id", &mine, "x y"),
     ] {
         let response = ask(token, session);
@@ -359,11 +267,7 @@ fn a_session_of_another_identity() {
     // An older revision than any that is spoken is answered with one that is.
     let old = initialize(&server, &mine, "2024-11-05");
     let spoken = mcp::message_of(&old);
-    assert_ne!(
-        spoken["result"]["protocolVersion"],
-        json!("2024-11-05"),
-        "{spoken}"
-    );
+    assert_ne!(spoken["result"]["protocolVersion"], json!("2024-11-05"), "{spoken}");
     assert_ne!(REVISION, "2025-11-25");
     server.stop();
     verify(&project);
@@ -375,18 +279,12 @@ fn clients_that_break_off() {
     let server = Server::start(&project);
     let (_, token) = server.mint(AGENT);
     let authorization = format!("Bearer {token}");
-    let headers = [
-        ("Authorization", &*authorization),
-        ("Content-Type", "application/json"),
-    ];
+    let headers = [("Authorization", &*authorization), ("Content-Type", "application/json")];
     let body = world::may_put(AGENT, "x").to_string();
     for path in ["/access/v1/evaluation", "/mcp/box"] {
         let whole = head("POST", path, &headers, Some(body.len()));
         for cut in [3, whole.len() / 2, whole.len() - 1] {
-            Connection::open(server.address)
-                .unwrap()
-                .send(&whole[..cut])
-                .unwrap();
+            Connection::open(server.address).unwrap().send(&whole[..cut]).unwrap();
         }
         let mut connection = Connection::open(server.address).unwrap();
         connection.send(&whole).unwrap();

@@ -36,21 +36,13 @@ fn the_gateway_scores_as_the_server_itself() {
     let project = Project::copy_of(&root().join("examples/permit-all"));
     let config = fs::read_to_string(project.config()).unwrap();
     assert!(config.contains(":9201/"));
-    project.write(
-        "safeconduct.yaml",
-        &config.replace(":9201/", &format!(":{port}/")),
-    );
+    project.write("safeconduct.yaml", &config.replace(":9201/", &format!(":{port}/")));
     let server = Server::start(&project);
     let (_, token) = server.mint("suite");
     let through = forwarder(server.address, token);
     for revision in REVISIONS {
         let expected = score(&node, &format!("http://{direct}/mcp"), revision, &project);
-        let got = score(
-            &node,
-            &format!("http://{through}/mcp/conformance"),
-            revision,
-            &project,
-        );
+        let got = score(&node, &format!("http://{through}/mcp/conformance"), revision, &project);
         let passed = |score: &BTreeMap<String, String>| {
             score.values().filter(|status| *status == "SUCCESS").count()
         };
@@ -90,11 +82,7 @@ impl Drop for Killed {
 }
 
 fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// The status of each check, by scenario and id. A check that comes several times is numbered.
@@ -103,16 +91,7 @@ fn score(node: &Path, url: &str, revision: &str, project: &Project) -> BTreeMap<
     fs::create_dir(&results).unwrap();
     let output = Command::new(node)
         .arg(root().join("node_modules/@modelcontextprotocol/conformance/dist/index.js"))
-        .args([
-            "server",
-            "--url",
-            url,
-            "--spec-version",
-            revision,
-            "--suite",
-            "all",
-            "-o",
-        ])
+        .args(["server", "--url", url, "--spec-version", revision, "--suite", "all", "-o"])
         .arg(&results)
         .current_dir(project.folder())
         .output()
@@ -129,18 +108,12 @@ fn score(node: &Path, url: &str, revision: &str, project: &Project) -> BTreeMap<
         let name = name.split("-20").next().unwrap_or_default().to_owned();
         for check in checks {
             let id = check["id"].as_str().unwrap_or_default();
-            let number = (1..)
-                .find(|n| !found.contains_key(&format!("{name} {id} {n}")))
-                .unwrap();
+            let number = (1..).find(|n| !found.contains_key(&format!("{name} {id} {n}"))).unwrap();
             let status = check["status"].as_str().unwrap_or_default().to_owned();
             found.insert(format!("{name} {id} {number}"), status);
         }
     }
-    assert!(
-        !found.is_empty(),
-        "{}",
-        String::from_utf8_lossy(&output.stdout)
-    );
+    assert!(!found.is_empty(), "{}", String::from_utf8_lossy(&output.stdout));
     found
 }
 
@@ -179,17 +152,9 @@ fn forward(mut client: TcpStream, to: SocketAddr, token: &str) -> std::io::Resul
     );
     let mut length = 0;
     for line in lines {
-        let name = line
-            .split(':')
-            .next()
-            .unwrap_or_default()
-            .to_ascii_lowercase();
+        let name = line.split(':').next().unwrap_or_default().to_ascii_lowercase();
         if name == "content-length" {
-            length = line
-                .split(':')
-                .nth(1)
-                .and_then(|n| n.trim().parse().ok())
-                .unwrap_or(0);
+            length = line.split(':').nth(1).and_then(|n| n.trim().parse().ok()).unwrap_or(0);
         }
         if name != "connection" && name != "authorization" {
             out += &format!("{line}\r\n");

@@ -26,11 +26,7 @@ const CLIENTS: usize = 3;
 
 #[test]
 fn killed_under_load() {
-    let kills = if env::var_os("SOAK").is_some() {
-        10 * KILLS
-    } else {
-        KILLS
-    };
+    let kills = if env::var_os("SOAK").is_some() { 10 * KILLS } else { KILLS };
     let seed = env::var("SEED").ok().and_then(|text| text.parse().ok());
     let seed: u64 = seed.unwrap_or_else(|| fastrand::u64(..1_000_000));
     println!("SEED={seed}");
@@ -38,10 +34,7 @@ fn killed_under_load() {
     let project = world::project();
     let mut server = Server::start(&project);
     let tokens: Vec<String> = (0..2 * CLIENTS).map(|_| server.mint(AGENT).1).collect();
-    let load = Load {
-        next: AtomicU64::new(1),
-        answered: Mutex::default(),
-    };
+    let load = Load { next: AtomicU64::new(1), answered: Mutex::default() };
     let mut seen = Seen::default();
     let begun = Instant::now();
     for kill in 1..=kills {
@@ -73,10 +66,7 @@ fn killed_under_load() {
         begun.elapsed(),
         seen.records
     );
-    assert!(
-        answered > kills as usize,
-        "hardly any load: {answered} answers"
-    );
+    assert!(answered > kills as usize, "hardly any load: {answered} answers");
 }
 
 /// What clients do, and what they were answered.
@@ -104,10 +94,8 @@ impl Load {
             let params = json!({ "name": "put", "arguments": { "id": trace } });
             let (headers, body) = client.message("tools/call", params);
             let parent = format!("00-{trace}-0000000000000001-01");
-            let mut headers: Vec<(&str, &str)> = headers
-                .iter()
-                .map(|(name, value)| (*name, &**value))
-                .collect();
+            let mut headers: Vec<(&str, &str)> =
+                headers.iter().map(|(name, value)| (*name, &**value)).collect();
             headers.push(("traceparent", &parent));
             match connection.request("POST", "/mcp/box", &headers, body.as_bytes()) {
                 Ok(response) => {
@@ -136,12 +124,7 @@ impl Load {
             let body = may_put(AGENT, &trace).to_string();
             match connection.request("POST", "/access/v1/evaluation", &headers, body.as_bytes()) {
                 Ok(response) => {
-                    assert_eq!(
-                        response.json()["decision"],
-                        json!(true),
-                        "{}",
-                        response.text()
-                    );
+                    assert_eq!(response.json()["decision"], json!(true), "{}", response.text());
                     self.answered.lock().unwrap().push(trace);
                 }
                 Err(_) => return,
@@ -193,10 +176,7 @@ impl Seen {
             }
             "outcome" => {
                 let decision = body["decision"].as_str().unwrap();
-                assert!(
-                    self.open.remove(decision),
-                    "an outcome of nothing, or a second: {record}"
-                );
+                assert!(self.open.remove(decision), "an outcome of nothing, or a second: {record}");
             }
             _ => {}
         }
@@ -212,10 +192,7 @@ impl Seen {
             );
         }
         for trace in load.answered.lock().unwrap().iter() {
-            assert!(
-                self.permits.contains(trace),
-                "{at}: answered call {trace} is lost"
-            );
+            assert!(self.permits.contains(trace), "{at}: answered call {trace} is lost");
         }
         // The load has ended: whatever was permitted before has its outcome, if only `unknown`.
         assert!(self.open.is_empty(), "{at}: no outcome of {:?}", self.open);

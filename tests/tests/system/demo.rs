@@ -8,9 +8,7 @@ fn the_demo_goes_as_expected() {
         return tools::skip("the demo", &why);
     }
     let mut path = vec![root().join("node_modules/.bin")];
-    path.extend(std::env::split_paths(
-        &std::env::var_os("PATH").unwrap_or_default(),
-    ));
+    path.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()));
     let output = tools::command()
         .arg("demo")
         .current_dir(root())

@@ -12,12 +12,9 @@ use safeconduct_tests::tools::{self, root};
 
 /// The folders with an example.
 fn examples() -> Vec<PathBuf> {
-    let folders = fs::read_dir(root().join("examples"))
-        .unwrap()
-        .map(|entry| entry.unwrap().path());
-    let mut found: Vec<PathBuf> = folders
-        .filter(|folder| folder.join("safeconduct.yaml").exists())
-        .collect();
+    let folders = fs::read_dir(root().join("examples")).unwrap().map(|entry| entry.unwrap().path());
+    let mut found: Vec<PathBuf> =
+        folders.filter(|folder| folder.join("safeconduct.yaml").exists()).collect();
     found.sort();
     found
 }
@@ -45,10 +42,7 @@ fn blocks(text: &str) -> Vec<String> {
     let mut lines = text.lines();
     while let Some(line) = lines.next() {
         if line.trim() == "```sh" {
-            let block: Vec<&str> = lines
-                .by_ref()
-                .take_while(|line| line.trim() != "```")
-                .collect();
+            let block: Vec<&str> = lines.by_ref().take_while(|line| line.trim() != "```").collect();
             found.push(block.join("\n"));
         }
     }
@@ -70,20 +64,14 @@ impl Reader {
         let home = Project::empty();
         let server = root().join("node_modules/.bin/mcp-server-filesystem");
         home.write("bin/make", "#!/bin/sh\ntest \"$1\" = build\n");
-        home.write(
-            "bin/npx",
-            &format!("#!/bin/sh\nshift 2\nexec {} \"$@\"\n", server.display()),
-        );
+        home.write("bin/npx", &format!("#!/bin/sh\nshift 2\nexec {} \"$@\"\n", server.display()));
         home.write("notes/a.md", "a note\n");
         for name in ["bin/make", "bin/npx"] {
             fs::set_permissions(home.path(name), fs::Permissions::from_mode(0o755)).unwrap();
         }
         let binary = tools::safeconduct();
-        let folders = [
-            home.path("bin"),
-            binary.parent().unwrap().into(),
-            root().join("node_modules/.bin"),
-        ];
+        let folders =
+            [home.path("bin"), binary.parent().unwrap().into(), root().join("node_modules/.bin")];
         let rest = std::env::var_os("PATH").unwrap_or_default();
         let path = std::env::join_paths(folders.into_iter().chain(std::env::split_paths(&rest)));
         let environment = vec![
@@ -91,11 +79,7 @@ impl Reader {
             ("PATH", path.unwrap().into_string().unwrap()),
             ("NO_COLOR", "1".to_owned()),
         ];
-        Self {
-            folder: home.folder().to_owned(),
-            home,
-            environment,
-        }
+        Self { folder: home.folder().to_owned(), home, environment }
     }
 
     fn types(&self, script: &str) -> String {
@@ -123,11 +107,7 @@ fn what_the_readme_tells_people_to_type_works() {
         if block.contains("safeconduct init") {
             reader.types(&block);
             reader.folder = reader.home.path("my-guard");
-            for file in [
-                "safeconduct.yaml",
-                "catalogue/files.yaml",
-                "policies/starter.cedar",
-            ] {
+            for file in ["safeconduct.yaml", "catalogue/files.yaml", "policies/starter.cedar"] {
                 assert!(reader.folder.join(file).exists(), "init wrote no {file}");
             }
             reader.types("safeconduct config check && safeconduct policy check");
@@ -152,9 +132,7 @@ fn what_the_readme_tells_people_to_type_works() {
             let server = Server::start(&world);
             let url = format!("http://{}", server.address);
             reader.environment.push(("SAFECONDUCT_URL", url));
-            reader
-                .environment
-                .push(("SAFECONDUCT_TOKEN", server.mint("certification").1));
+            reader.environment.push(("SAFECONDUCT_TOKEN", server.mint("certification").1));
             let answer = reader.types(&block);
             assert!(answer.contains("\"decision\":true"), "{answer}");
             server.stop();

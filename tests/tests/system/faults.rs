@@ -33,9 +33,7 @@ fn a_policy_folder_that_vanishes() {
     );
     server.signal(Signal::HUP);
     wait_until("another refusal", || {
-        refused()
-            .as_str()
-            .is_some_and(|problem| problem.contains("box.cedar"))
+        refused().as_str().is_some_and(|problem| problem.contains("box.cedar"))
     });
     assert!(permitted(), "the running set stays");
     project.write("policies/box.cedar", "// nothing is permitted any more\n");
@@ -95,33 +93,16 @@ fn until_unrecorded(server: &Server, token: &str) -> Json {
 
 /// What holds once the ledger takes no more records.
 fn nothing_is_permitted(project: &Project, server: &mut Server, token: &str, answer: &Json) {
-    assert_eq!(
-        answer["context"]["reasons"][0]["code"],
-        json!("not_recorded"),
-        "{answer}"
-    );
+    assert_eq!(answer["context"]["reasons"][0]["code"], json!("not_recorded"), "{answer}");
     assert!(!server.is_ready(), "readiness is red");
     let before = world::reached(project).len();
-    let call = server
-        .mcp("box", token)
-        .call("put", &json!({ "id": "unrecorded" }))
-        .unwrap();
+    let call = server.mcp("box", token).call("put", &json!({ "id": "unrecorded" })).unwrap();
     assert!(!succeeded(&call), "{call}");
-    assert_eq!(
-        world::reached(project).len(),
-        before,
-        "no call without a record"
-    );
-    assert_eq!(
-        server.evaluate(token, &may_put(AGENT, "y"))["decision"],
-        json!(false)
-    );
+    assert_eq!(world::reached(project).len(), before, "no call without a record");
+    assert_eq!(server.evaluate(token, &may_put(AGENT, "y"))["decision"], json!(false));
     assert!(server.is_up(), "{}", server.talk());
     let metrics = server.ask("GET", "/metrics", "", &Json::Null).text();
-    assert!(
-        metrics.contains("safeconduct_log_append_failures_total"),
-        "{metrics}"
-    );
+    assert!(metrics.contains("safeconduct_log_append_failures_total"), "{metrics}");
 }
 
 #[test]
@@ -134,18 +115,12 @@ fn a_file_that_may_not_grow() {
     // The segment is made in full size: take it away, so that a new one must be made.
     let mut command = Command::new("sh");
     command
-        .args([
-            "-c",
-            &format!("trap '' XFSZ; ulimit -f {}; exec \"$0\" \"$@\"", limit / 512),
-        ])
+        .args(["-c", &format!("trap '' XFSZ; ulimit -f {}; exec \"$0\" \"$@\"", limit / 512)])
         .arg(tools::safeconduct())
         .env("NO_COLOR", "1");
     match Server::try_start(&project, command) {
         // Where not even the segment fits, it must say so instead of starting.
-        Err(talk) => assert!(
-            talk.contains("File too large") || talk.contains("space"),
-            "{talk}"
-        ),
+        Err(talk) => assert!(talk.contains("File too large") || talk.contains("space"), "{talk}"),
         Ok(mut server) => {
             let (_, token) = server.mint(AGENT);
             let answer = until_unrecorded(&server, &token);
@@ -167,22 +142,15 @@ fn a_full_disk() {
     let data = project.path("data");
     fs::create_dir(&data).unwrap();
     let mount = |args: &[&str]| {
-        Command::new("mount")
-            .args(args)
-            .arg(&data)
-            .output()
-            .is_ok_and(|out| out.status.success())
+        Command::new("mount").args(args).arg(&data).output().is_ok_and(|out| out.status.success())
     };
-    if !mount(&["-t", "tmpfs", "-o", "size=256m", "tmpfs"]) {
+    if !mount(&["-t", "tmpfs", "-o", "size=448m", "tmpfs"]) {
         return tools::skip("a full disk", "no right to mount a tmpfs here");
     }
     let _mounted = Mounted(&data);
     let mut server = Server::start(&project);
     let (_, token) = server.mint(AGENT);
-    assert_eq!(
-        server.evaluate(&token, &may_put(AGENT, "x"))["decision"],
-        json!(true)
-    );
+    assert_eq!(server.evaluate(&token, &may_put(AGENT, "x"))["decision"], json!(true));
     // All that is left; what is preallocated is used up by questions.
     let filler = fs::File::create(data.join("filler")).unwrap();
     let free = rustix::fs::statvfs(&data).unwrap();
@@ -199,10 +167,7 @@ fn a_full_disk() {
     fs::remove_file(data.join("filler")).unwrap();
     let server = Server::start(&project);
     assert!(server.is_ready());
-    assert_eq!(
-        server.evaluate(&token, &may_put(AGENT, "x"))["decision"],
-        json!(true)
-    );
+    assert_eq!(server.evaluate(&token, &may_put(AGENT, "x"))["decision"], json!(true));
     server.stop();
     verify(&project);
 }
@@ -213,17 +178,13 @@ fn a_data_folder_that_cannot_be_written() {
     Server::start(&project).stop();
     let data = project.path("data");
     let data_text = data.display().to_string();
-    let bound = Command::new("mount")
-        .args(["--bind", &data_text, &data_text])
-        .output();
+    let bound = Command::new("mount").args(["--bind", &data_text, &data_text]).output();
     if !bound.is_ok_and(|out| out.status.success()) {
         return tools::skip("a read-only folder", "no right to mount here");
     }
     let _mounted = Mounted(&data);
-    let remount = Command::new("mount")
-        .args(["-o", "remount,bind,ro", &data_text])
-        .output()
-        .unwrap();
+    let remount =
+        Command::new("mount").args(["-o", "remount,bind,ro", &data_text]).output().unwrap();
     assert!(remount.status.success());
     let talk = Server::try_start(&project, tools::command()).expect_err("it cannot write");
     assert!(talk.to_lowercase().contains("read-only"), "{talk}");
@@ -259,33 +220,22 @@ fn a_read_model_that_is_lost_or_damaged() {
     let first = server.administer("GET", "/v1/records?limit=1", &Json::Null);
     let read_up_to = first["read_up_to"].as_u64().unwrap();
     let before = decisions(&server, read_up_to);
-    wait_until("all fifty", || {
-        decisions(&server, 0).as_array().unwrap().len() == 50
-    });
+    wait_until("all fifty", || decisions(&server, 0).as_array().unwrap().len() == 50);
     let whole = decisions(&server, 0);
     assert!(before.as_array().unwrap().len() <= 50);
     server.stop();
     let model = project.path("data/read.sqlite");
     let damages: [(&str, &dyn Fn()); 4] = [
         ("deleted", &|| fs::remove_file(&model).unwrap()),
-        ("no database", &|| {
-            fs::write(&model, b"this is no database").unwrap()
-        }),
+        ("no database", &|| fs::write(&model, b"this is no database").unwrap()),
         ("cut short", &|| {
             let length = fs::metadata(&model).unwrap().len();
-            fs::OpenOptions::new()
-                .write(true)
-                .open(&model)
-                .unwrap()
-                .set_len(length / 2)
-                .unwrap();
+            fs::OpenOptions::new().write(true).open(&model).unwrap().set_len(length / 2).unwrap();
         }),
         ("overwritten in the middle", &|| {
             let mut bytes = fs::read(&model).unwrap();
             let middle = bytes.len() / 2;
-            bytes[4096.min(middle)..]
-                .iter_mut()
-                .for_each(|byte| *byte ^= 0x5a);
+            bytes[4096.min(middle)..].iter_mut().for_each(|byte| *byte ^= 0x5a);
             fs::write(&model, bytes).unwrap();
         }),
     ];

@@ -17,6 +17,7 @@ mod crash;
 mod demo;
 mod examples;
 mod faults;
+mod sessions;
 mod tamper;
 mod three_ways;
 mod upstreams;

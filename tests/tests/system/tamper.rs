@@ -29,10 +29,7 @@ fn ask(project: &Project, questions: usize) {
         server.evaluate(&token, &may_put(AGENT, &n.to_string()));
     }
     assert_eq!(
-        server
-            .mcp("box", &token)
-            .call("put", &json!({ "id": "x" }))
-            .unwrap()["error"],
+        server.mcp("box", &token).call("put", &json!({ "id": "x" })).unwrap()["error"],
         json!(null)
     );
     server.stop();
@@ -40,10 +37,8 @@ fn ask(project: &Project, questions: usize) {
 
 fn segment(project: &Project) -> PathBuf {
     let folder = project.path("data/segments");
-    let mut files: Vec<PathBuf> = fs::read_dir(folder)
-        .unwrap()
-        .map(|e| e.unwrap().path())
-        .collect();
+    let mut files: Vec<PathBuf> =
+        fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).collect();
     files.retain(|file| file.file_name().unwrap().to_string_lossy().starts_with('0'));
     files.sort();
     files.remove(0)
@@ -123,10 +118,7 @@ fn a_flipped_bit_anywhere() {
     }
     // The server does not start on it, and says which record is bad; fsck explains.
     let talk = Server::try_start(&project, tools::command()).expect_err("a corrupt ledger");
-    assert!(
-        talk.contains("record") || talk.contains("segment"),
-        "{talk}"
-    );
+    assert!(talk.contains("record") || talk.contains("segment"), "{talk}");
     let (code, out, err) = tools::run(&project.config(), &["log", "fsck"]);
     assert_ne!(code, 0, "{out}{err}");
     assert!(out.contains("PROBLEM"), "{out}{err}");
@@ -199,11 +191,7 @@ fn a_replaced_checkpoint() {
     let whole = fs::read_to_string(&file).unwrap();
     let size = whole.lines().nth(1).unwrap();
     let larger = (size.parse::<u64>().unwrap() + 1).to_string();
-    fs::write(
-        &file,
-        whole.replacen(&format!("\n{size}\n"), &format!("\n{larger}\n"), 1),
-    )
-    .unwrap();
+    fs::write(&file, whole.replacen(&format!("\n{size}\n"), &format!("\n{larger}\n"), 1)).unwrap();
     finds("a checkpoint of another size", &project, &[]);
     let other = ledger(10);
     fs::copy(checkpoint_file(&other), &file).unwrap();

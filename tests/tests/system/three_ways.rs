@@ -36,10 +36,7 @@ fn all_three_ways_give_equal_answers() {
     assert!(problems.is_empty(), "\n{}", problems.join("\n"));
     let [pure, http, gateway] = asked.into_inner().unwrap();
     println!("asked {pure} pure, {http} over HTTP, {gateway} through the gateway");
-    assert!(
-        http > 100 && gateway > 80,
-        "{http} over HTTP, {gateway} through the gateway"
-    );
+    assert!(http > 100 && gateway > 80, "{http} over HTTP, {gateway} through the gateway");
 }
 
 #[test]
@@ -48,21 +45,12 @@ fn the_command_line_gives_the_same_answers() {
     // What only a live server or an enforcement point shows, test files cannot say.
     let enforced = |case: &&Case| {
         let steps = case.suite.tests.iter().flat_map(|test| &test.steps);
-        let mut reasons = steps
-            .filter_map(|step| step.expect.reasons.as_ref())
-            .flatten();
+        let mut reasons = steps.filter_map(|step| step.expect.reasons.as_ref()).flatten();
         !case.upstream.live.is_empty() || reasons.any(|reason| reason == "unknown_obligation")
     };
-    let files = cases
-        .iter()
-        .filter(|case| !enforced(case))
-        .map(|case| &case.file);
+    let files = cases.iter().filter(|case| !enforced(case)).map(|case| &case.file);
     let mut command: Command = tools::command();
-    let output = command
-        .args(["policy", "test"])
-        .args(files)
-        .output()
-        .unwrap();
+    let output = command.args(["policy", "test"]).args(files).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{text}");
 }
@@ -84,10 +72,7 @@ fn run(case: &Case) -> (Vec<String>, [usize; 3]) {
             continue;
         }
         count[0] += pure.len();
-        let http = Http {
-            ground: &ground,
-            server: &server,
-        };
+        let http = Http { ground: &ground, server: &server };
         for ((number, step), (answer, id)) in test.steps.iter().enumerate().zip(http.run(test)) {
             count[1] += 1;
             let what = format!("{}: {}, step {}", case.name, test.name, number + 1);
@@ -111,9 +96,7 @@ fn run(case: &Case) -> (Vec<String>, [usize; 3]) {
     let lines = exported(&project);
     let recorded = decisions(&lines);
     for (what, answer, id) in over_http {
-        let record = recorded
-            .get(&id)
-            .map(|record| Answer::of_record(&record["body"]));
+        let record = recorded.get(&id).map(|record| Answer::of_record(&record["body"]));
         if record.as_ref() != Some(&answer) {
             problems.push(format!("{what}: HTTP {answer:?}, recorded {record:?}"));
         }
@@ -122,18 +105,11 @@ fn run(case: &Case) -> (Vec<String>, [usize; 3]) {
         .iter()
         .map(record_of)
         .filter(|r| r["kind"] == "decision")
-        .filter(|r| {
-            r["body"]["pep"]
-                .as_str()
-                .is_some_and(|pep| pep.starts_with("gateway"))
-        })
+        .filter(|r| r["body"]["pep"].as_str().is_some_and(|pep| pep.starts_with("gateway")))
         .collect();
     if found.len() != through_gateway.len() {
         let (found, asked) = (found.len(), through_gateway.len());
-        problems.push(format!(
-            "{}: {found} decisions of {asked} gateway calls",
-            case.name
-        ));
+        problems.push(format!("{}: {found} decisions of {asked} gateway calls", case.name));
     }
     let mut calls = BTreeMap::<String, usize>::new();
     for ((what, pure, step), record) in through_gateway.into_iter().zip(found) {
@@ -150,10 +126,8 @@ fn run(case: &Case) -> (Vec<String>, [usize; 3]) {
         let text = std::fs::read_to_string(project.calls_of(&server)).unwrap_or_default();
         if text.lines().count() != expected {
             let reached = text.lines().count();
-            problems.push(format!(
-                "{}: {reached} calls reached `{server}`, not {expected}",
-                case.name
-            ));
+            problems
+                .push(format!("{}: {reached} calls reached `{server}`, not {expected}", case.name));
         }
     }
     (problems, count)
@@ -165,18 +139,13 @@ fn unlike(what: &str, way: &str, answer: &Answer, step: &Step, case: &Case) -> V
         return Vec::new();
     }
     let problems = answer.unlike(&step.expect).into_iter();
-    problems
-        .map(|problem| format!("{what}: {way}: {problem}"))
-        .collect()
+    problems.map(|problem| format!("{what}: {way}: {problem}")).collect()
 }
 
 /// Whether a gateway can be asked this: its callers speak for themselves, and its catalogue says
 /// what a call touches.
 fn fits_gateway(case: &Case, step: &Step) -> bool {
-    let own = matches!(
-        step.principal,
-        Principal::Registered(_) | Principal::Made(_)
-    );
+    let own = matches!(step.principal, Principal::Registered(_) | Principal::Made(_));
     let action = step.action.as_str();
     let server = action.split(['.', '/']).next().unwrap_or_default();
     let served = case.world["tools"].get(server).is_some();
@@ -192,11 +161,7 @@ struct Tokens<'a> {
 
 impl<'a> Tokens<'a> {
     fn new(server: &'a Server, test: &Test) -> Self {
-        Self {
-            server,
-            sessions: test.sessions,
-            issued: BTreeMap::new(),
-        }
+        Self { server, sessions: test.sessions, issued: BTreeMap::new() }
     }
 
     fn of(&mut self, identity: &IdentityId, step: &Step) -> String {
@@ -204,10 +169,7 @@ impl<'a> Tokens<'a> {
             return self.server.mint(identity.as_str()).1;
         }
         let mint = || self.server.mint(identity.as_str()).1;
-        self.issued
-            .entry(format!("{identity} {}", credential(step)))
-            .or_insert_with(mint)
-            .clone()
+        self.issued.entry(format!("{identity} {}", credential(step))).or_insert_with(mint).clone()
     }
 }
 
@@ -248,10 +210,7 @@ impl Http<'_> {
                 .unwrap();
             assert_eq!(response.status, 200, "{body}: {}", response.text());
             let answer = response.json();
-            let id = answer["context"]["decision_id"]
-                .as_str()
-                .unwrap_or_default()
-                .to_owned();
+            let id = answer["context"]["decision_id"].as_str().unwrap_or_default().to_owned();
             (Answer::of_authzen(&answer), id)
         };
         test.steps.iter().map(ask).collect()
@@ -268,9 +227,7 @@ impl Http<'_> {
             Principal::Registered(id) => own(&self.ground.identities[id].identity),
             Principal::Made(identity) => own(identity),
             Principal::Asserted { by, entity } => {
-                let by = by
-                    .clone()
-                    .unwrap_or_else(|| IdentityId::new(ENFORCEMENT_POINT).unwrap());
+                let by = by.clone().unwrap_or_else(|| IdentityId::new(ENFORCEMENT_POINT).unwrap());
                 (by, entity_json(entity))
             }
         }
@@ -289,11 +246,8 @@ impl Http<'_> {
 }
 
 fn entity_json(entity: &safeconduct_model::Entity) -> Json {
-    let properties: serde_json::Map<String, Json> = entity
-        .attributes
-        .iter()
-        .map(|(name, value)| (name.to_string(), of_value(value)))
-        .collect();
+    let properties: serde_json::Map<String, Json> =
+        entity.attributes.iter().map(|(name, value)| (name.to_string(), of_value(value))).collect();
     json!({
         "type": entity.uid.ty.as_str(),
         "id": entity.uid.id.as_str(),

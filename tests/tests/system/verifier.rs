@@ -39,10 +39,7 @@ fn a_second_verifier_agrees() {
         let (code, out, err) = tools::run(&project.config(), &["log", "verify"]);
         assert_eq!(code, 0, "{out}{err}");
         let records = told.split(' ').next().unwrap();
-        assert!(
-            out.contains(&format!("verified: {records} records")),
-            "{out} and {told}"
-        );
+        assert!(out.contains(&format!("verified: {records} records")), "{out} and {told}");
     }
     let entries = project.path("data/tlog/tile/entries/000");
     let whole = fs::read(&entries).unwrap();

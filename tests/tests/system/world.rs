@@ -77,27 +77,15 @@ pub(crate) fn may_put(agent: &str, id: &str) -> Json {
 pub(crate) fn reached(project: &Project) -> Vec<String> {
     let text = std::fs::read_to_string(project.calls_of("box")).unwrap_or_default();
     // A server that was killed in the middle of a line has not answered that call either.
-    let lines = text
-        .lines()
-        .filter_map(|line| serde_json::from_str::<Json>(line).ok());
-    lines
-        .map(|call| {
-            call["arguments"]["id"]
-                .as_str()
-                .unwrap_or_default()
-                .to_owned()
-        })
-        .collect()
+    let lines = text.lines().filter_map(|line| serde_json::from_str::<Json>(line).ok());
+    lines.map(|call| call["arguments"]["id"].as_str().unwrap_or_default().to_owned()).collect()
 }
 
 /// The text that an agent gets, of a result or an error.
 pub(crate) fn told(answer: &Json) -> String {
     match answer["error"]["message"].as_str() {
         Some(message) => message.to_owned(),
-        None => answer["result"]["content"][0]["text"]
-            .as_str()
-            .unwrap_or_default()
-            .to_owned(),
+        None => answer["result"]["content"][0]["text"].as_str().unwrap_or_default().to_owned(),
     }
 }
 
