@@ -608,3 +608,22 @@ async fn a_full_disk_is_a_deny() {
     assert_eq!(reply.last()["result"]["isError"], true);
     assert!(reply.text().contains("could not be recorded"), "{}", reply.text());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_does_not_outlive_its_credential() {
+    let limits = Limits { stream_check: Duration::from_millis(20), ..Limits::default() };
+    let bench = bench(&[], PERMIT_ALL, limits).await;
+    let client = Client::initialized(&bench).await;
+    let standing = client.raw(Method::GET, &[], String::new());
+    let revoked = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let token = safeconduct_model::TokenId::new("tok_agent").unwrap();
+        let by = safeconduct_model::IdentityId::new("admin").unwrap();
+        bench.point.service.revoke_token(&token, &by).await.unwrap();
+    };
+    let ended = async { tokio::join!(standing, revoked) };
+    let (reply, ()) = tokio::time::timeout(Duration::from_secs(10), ended).await.unwrap();
+    assert_eq!(reply.status, StatusCode::OK);
+    let reply = client.call("echo", json!({})).await;
+    assert_eq!(reply.status, StatusCode::UNAUTHORIZED);
+}

@@ -11,6 +11,7 @@ use http::StatusCode;
 use safeconduct_model::Authentication;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::headers::Accepts;
@@ -135,20 +136,21 @@ impl<A: Authority> Streaming<A> {
         let waiting = self.waiting.as_mut()?;
         let done = tokio::select! {
             biased;
+            // Before messages, so that a stream that never rests is looked at too.
+            stands = self.check.tick() => {
+                if stands {
+                    return Some(sse::KEEP_ALIVE.to_vec());
+                }
+                // Dropping it cancels the request where leaving means that.
+                self.waiting = None;
+                return None;
+            }
             message = waiting.receiver.recv() => match message {
                 Some(message) => return Some(sse::event(&message)),
                 None => reply(&mut waiting.task).await,
             },
             done = &mut waiting.task => done.unwrap_or_else(|_| broke_off()),
             () = waiting.cancelled.cancelled() => {
-                self.waiting = None;
-                return None;
-            }
-            stands = self.check.tick() => {
-                if stands {
-                    return Some(sse::KEEP_ALIVE.to_vec());
-                }
-                // Dropping it cancels the request where leaving means that.
                 self.waiting = None;
                 return None;
             }
@@ -185,8 +187,9 @@ impl<A: Authority> Standing<A> {
         tokio::select! {
             biased;
             () = self.session.closed.cancelled() => None,
-            message = self.receiver.recv() => message.map(|message| sse::event(&message)),
+            // Before messages, so that a stream that never rests is looked at too.
             stands = self.check.tick() => stands.then(|| sse::KEEP_ALIVE.to_vec()),
+            message = self.receiver.recv() => message.map(|message| sse::event(&message)),
         }
     }
 }
@@ -196,17 +199,22 @@ pub(super) struct StreamCheck<A: Authority> {
     inner: Arc<Inner<A>>,
     authentication: Authentication,
     every: Duration,
+    /// When the next look is due, however much comes before.
+    due: Instant,
 }
 
 impl<A: Authority> StreamCheck<A> {
     pub(super) fn new(inner: Arc<Inner<A>>, authentication: Authentication) -> Self {
         let every = inner.limits.stream_check;
-        Self { inner, authentication, every }
+        Self { inner, authentication, every, due: Instant::now() + every }
     }
 
-    async fn tick(&self) -> bool {
+    async fn tick(&mut self) -> bool {
         tokio::select! {
-            () = tokio::time::sleep(self.every) => self.inner.authority.stands(&self.authentication),
+            () = tokio::time::sleep_until(self.due) => {
+                self.due = Instant::now() + self.every;
+                self.inner.authority.stands(&self.authentication)
+            }
             () = self.inner.closed.cancelled() => false,
         }
     }
