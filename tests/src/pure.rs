@@ -111,10 +111,8 @@ impl Ground {
         let mut subjects = BTreeSet::new();
         for step in case.suite.tests.iter().flat_map(|test| &test.steps) {
             match &step.principal {
-                Principal::Made(identity) => {
-                    if !all.contains(identity) {
-                        all.push((**identity).clone());
-                    }
+                Principal::Made(identity) if !all.contains(identity) => {
+                    all.push((**identity).clone());
                 }
                 Principal::Asserted { by: None, entity } => {
                     subjects.insert(self.full(entity).uid.ty);

@@ -266,7 +266,7 @@ fn ask_gateway(server: &Server, test: &Test) {
         let identity = match &step.principal {
             Principal::Registered(id) => id.clone(),
             Principal::Made(identity) => identity.id.clone(),
-            Principal::Asserted { .. } => unreachable!("does not fit a gateway"),
+            Principal::Asserted { .. } => panic!("does not fit a gateway"),
         };
         let token = tokens.of(&identity, step);
         let action = step.action.as_str();
