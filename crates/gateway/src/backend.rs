@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 
 use safeconduct_model::{IdentityId, NameError, SessionKey, Value};
 
-use crate::config::{Limits, UpstreamConfig};
+use crate::config::{Limits, Transport, UpstreamConfig};
 use crate::message::{Answer, Fault, METHOD_NOT_FOUND, Message, response_bytes};
 use crate::related::Related;
+use crate::revision::Era;
 use crate::upstream::{Connection, Greeting, Inbound, LinkError, Live, OpenError, Wiring};
 use crate::{Revision, edit, notify, translate};
 
@@ -23,11 +24,13 @@ pub(crate) struct Backend {
     wiring: Wiring,
     not_modern: AtomicBool,
     not_legacy: AtomicBool,
-    /// The one conversation of all clients where no revision has sessions.
+    /// The one conversation of all clients with an upstream that has no sessions, where each call
+    /// has a stream of its own.
     shared: Arc<Connection>,
-    /// Conversations on behalf of 2026-07-28 clients with an upstream that has sessions: one for
-    /// each credential, so that nobody meets another's state.
-    standing: Mutex<HashMap<SessionKey, Standing>>,
+    /// Conversations that outlive a client's session: with an upstream that has sessions on
+    /// behalf of 2026-07-28 clients, and with a child process that has none. One for each
+    /// credential, so that nobody meets another's state or reads another's notifications.
+    standing: Mutex<HashMap<(SessionKey, Era), Standing>>,
     problem: Mutex<Option<String>>,
 }
 
@@ -71,9 +74,9 @@ impl Backend {
 
     /// A conversation for a client that speaks 2026-07-28.
     pub(crate) async fn for_modern(&self, key: &SessionKey) -> Result<Ready, OpenError> {
-        let opened = match self.modern().await {
+        let opened = match self.modern(key).await {
             Err(OpenError::NotModern) => {
-                let connection = self.standing(key);
+                let connection = self.standing(key, Era::Legacy);
                 let live = connection.live().await;
                 if live.is_ok() {
                     connection.initialized().await;
@@ -86,12 +89,16 @@ impl Backend {
     }
 
     /// The conversation without sessions, where the upstream has one.
-    pub(crate) async fn modern(&self) -> Result<Ready, OpenError> {
+    async fn modern(&self, key: &SessionKey) -> Result<Ready, OpenError> {
         if self.not_modern.load(Ordering::Relaxed) {
             return Err(OpenError::NotModern);
         }
-        match self.shared.live().await {
-            Ok(live) => Ok(Ready { connection: Arc::clone(&self.shared), live }),
+        let connection = match &self.config.transport {
+            Transport::Http { .. } => Arc::clone(&self.shared),
+            Transport::Stdio { .. } => self.standing(key, Era::Modern),
+        };
+        match connection.live().await {
+            Ok(live) => Ok(Ready { connection, live }),
             Err(OpenError::NotModern) => {
                 self.not_modern.store(true, Ordering::Relaxed);
                 Err(OpenError::NotModern)
@@ -104,16 +111,22 @@ impl Backend {
     /// where the upstream has no handshake.
     pub(crate) async fn for_legacy(
         &self,
+        key: &SessionKey,
         params: Value,
         inbound: Arc<dyn Inbound>,
     ) -> Result<Ready, OpenError> {
-        let opened = self.legacy(params, inbound).await;
+        let opened = self.legacy(key, params, inbound).await;
         self.note(opened)
     }
 
-    async fn legacy(&self, params: Value, inbound: Arc<dyn Inbound>) -> Result<Ready, OpenError> {
+    async fn legacy(
+        &self,
+        key: &SessionKey,
+        params: Value,
+        inbound: Arc<dyn Inbound>,
+    ) -> Result<Ready, OpenError> {
         if self.not_legacy.load(Ordering::Relaxed) {
-            return self.modern().await;
+            return self.modern(key).await;
         }
         let connection = Arc::new(self.connection(Greeting::Legacy(params), inbound));
         let refused = match connection.live().await {
@@ -121,7 +134,7 @@ impl Backend {
             Err(error @ (OpenError::Refused(_) | OpenError::Link(LinkError::Refused(_)))) => error,
             Err(error) => return Err(error),
         };
-        match self.modern().await {
+        match self.modern(key).await {
             Ok(ready) => {
                 self.not_legacy.store(true, Ordering::Relaxed);
                 Ok(ready)
@@ -130,13 +143,16 @@ impl Backend {
         }
     }
 
-    fn standing(&self, key: &SessionKey) -> Arc<Connection> {
+    fn standing(&self, key: &SessionKey, era: Era) -> Arc<Connection> {
         let mut standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
-        let entry = standing.entry(key.clone()).or_insert_with(|| Standing {
-            connection: Arc::new_cyclic(|weak| {
-                let inbound = Arc::new(StandingInbound(weak.clone()));
-                self.connection(Greeting::Legacy(own_initialize()), inbound)
-            }),
+        let entry = standing.entry((key.clone(), era)).or_insert_with(|| Standing {
+            connection: match era {
+                Era::Modern => Arc::new(self.connection(Greeting::Modern, Arc::new(SharedInbound))),
+                Era::Legacy => Arc::new_cyclic(|weak| {
+                    let inbound = Arc::new(StandingInbound(weak.clone()));
+                    self.connection(Greeting::Legacy(own_initialize()), inbound)
+                }),
+            },
             used: Instant::now(),
         });
         entry.used = Instant::now();

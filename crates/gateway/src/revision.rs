@@ -14,7 +14,7 @@ pub enum Revision {
 }
 
 /// Whether a revision has a handshake.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Era {
     /// `initialize`, sessions, requests from the server (up to 2025-11-25).
     Legacy,

@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use safeconduct_model::{Authentication, Execution, SessionName, Value};
+use safeconduct_model::{Authentication, Execution, SessionKey, SessionName, Value};
 use safeconduct_service::Report;
 use safeconduct_wire::json;
 use tokio::sync::oneshot;
@@ -97,12 +97,9 @@ impl<A: Authority> ClientSession<A> {
         let asked = params.member("protocolVersion").and_then(Value::as_str);
         let asked = asked.and_then(Revision::parse).unwrap_or(Revision::LATEST_LEGACY);
         let inbound = Arc::new(SessionInbound(Arc::downgrade(&session)));
-        let ready = match session.backend.for_legacy(params, inbound).await {
-            Ok(ready) => ready,
-            // Others may have ended their sessions without saying so.
-            Err(OpenError::TooMany) => return Err(OpenError::TooMany.fault()),
-            Err(error) => return Err(error.fault()),
-        };
+        let key = session.key();
+        let ready = session.backend.for_legacy(&key, params, inbound).await;
+        let ready = ready.map_err(|error| error.fault())?;
         let (revision, result) = match ready.live.revision.era() {
             Era::Legacy => {
                 let mut result = ready.live.greeted.clone();
@@ -120,6 +117,13 @@ impl<A: Authority> ClientSession<A> {
         let _ = session.revision.set(revision);
         let _ = session.connection.set(ready.connection);
         Ok((session, result))
+    }
+
+    fn key(&self) -> SessionKey {
+        SessionKey {
+            identity: self.authentication.identity.clone(),
+            token: self.authentication.token.clone(),
+        }
     }
 
     pub(crate) fn revision(&self) -> Revision {
