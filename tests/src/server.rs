@@ -83,6 +83,11 @@ impl Server {
         self.child.id()
     }
 
+    /// The administrator's token.
+    pub fn admin(&self) -> &str {
+        &self.admin
+    }
+
     /// What it has said so far.
     pub fn talk(&self) -> String {
         self.talk.lock().unwrap().join("\n")

@@ -36,7 +36,7 @@ fn sixty_four_calls_at_once() {
     });
     assert_eq!(*permitted.lock().unwrap(), BUDGET);
     let state = server.administer("GET", &format!("/v1/sessions/{AGENT}/{session}"), &Json::Null);
-    assert_eq!((&state["sequence"], &state["calls_left"]), (&json!(CALLS), &json!(0)), "{state}");
+    assert_eq!((&state["sequence"], &state["steps"]), (&json!(CALLS), &json!(BUDGET)), "{state}");
     server.stop();
     verify(&project);
     let lines = exported(&project);
