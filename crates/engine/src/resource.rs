@@ -58,20 +58,17 @@ fn reference(ty: &EntityType, id: &str) -> Result<EntityRef, String> {
 /// A file path: lexically normal, with every folder above it as an ancestor, so that
 /// `resource in Path::"/cases/4711"` ends at a folder's border and nowhere else.
 fn path(ty: &EntityType, text: &str, root: Option<&str>) -> Result<Entity, String> {
+    refuse_rewritten(text)?;
     let absolute = match (text.starts_with('/'), root) {
         (true, _) => text.to_owned(),
         (false, Some(root)) => format!("{root}/{text}"),
         (false, None) => return Err("is a relative path, and the catalogue gives no root".into()),
     };
-    if text.contains('\\') {
-        return Err("holds a backslash".into());
-    }
     let mut segments = Vec::new();
     for segment in absolute.split('/') {
         match segment {
             "" | "." => {}
             ".." => return Err("holds `..`".into()),
-            "~" if segments.is_empty() => return Err("starts with `~`".into()),
             _ => segments.push(segment),
         }
     }
@@ -95,10 +92,30 @@ fn path(ty: &EntityType, text: &str, root: Option<&str>) -> Result<Entity, Strin
     Ok(Entity { uid: reference(ty, &normal)?, attributes, ancestors })
 }
 
+/// Refuses what a server may rewrite before it opens a path, so that what is decided is what is
+/// opened: home folders, other separators, schemes, space at the ends.
+fn refuse_rewritten(text: &str) -> Result<(), String> {
+    let problem = match text {
+        _ if text.starts_with('~') => "starts with `~`, which a server may take for a home folder",
+        _ if text.contains('\\') => "holds a backslash, which a server may take for a separator",
+        _ if text.trim() != text => "begins or ends with white space",
+        _ if text.get(..5).is_some_and(|head| head.eq_ignore_ascii_case("file:")) => {
+            "is a `file:` URL, not a path"
+        }
+        _ => return Ok(()),
+    };
+    Err(problem.into())
+}
+
 /// A URL as the WHATWG standard reads it, so that what is decided is what will be fetched.
 fn url(ty: &EntityType, text: &str, vocabulary: &Vocabulary) -> Result<Entity, String> {
+    // Other readers of URLs take these for other hosts than the WHATWG standard does.
+    if text.contains('\\') || text.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        return Err("holds a backslash, white space or a control character".into());
+    }
     let url = Url::parse(text).map_err(|error| format!("is no URL: {error}"))?;
-    if !url.username().is_empty() || url.password().is_some() {
+    let authority = text.split_once("//").map_or("", |(_, rest)| rest);
+    if authority.split(['/', '?', '#']).next().is_some_and(|authority| authority.contains('@')) {
         return Err("holds a user name or password".into());
     }
     let host = url.host_str().filter(|host| !host.is_empty()).ok_or("is a URL without a host")?;

@@ -42,7 +42,9 @@ pub(crate) fn situate<'a>(
             limit: INPUT_DEPTH_MAX as u64,
         });
     }
-    if facts.session.steps() >= facts.calls_max {
+    // An enforcement point's credential speaks for many: its calls are nobody's budget.
+    let own_call = matches!(request.subject, Subject::Caller(_));
+    if own_call && facts.session.steps() >= facts.calls_max {
         obstacles.push(Reason::BudgetSpent { calls: facts.calls_max });
     }
     if !obstacles.is_empty() {

@@ -105,10 +105,7 @@ impl Obligation {
     /// Reads `kind:parameter`; a text without a colon is a kind without parameter.
     pub fn parse(text: &str) -> Self {
         let (kind, parameter) = text.split_once(':').unwrap_or((text, ""));
-        Self {
-            kind: kind.trim().into(),
-            parameter: parameter.trim().into(),
-        }
+        Self { kind: kind.trim().into(), parameter: parameter.trim().into() }
     }
 }
 
@@ -157,6 +154,8 @@ pub enum Reason {
     UnknownIdentity(IdentityId),
     /// The identity may not act at all.
     IdentityNotActive(IdentityId, IdentityStatus),
+    /// The credential was revoked or has expired since it was presented.
+    CredentialEnded,
     /// The enforcement point may not say this.
     AssertionNotAllowed(Arc<str>),
     /// The session belongs to another identity or credential.
@@ -224,6 +223,7 @@ impl Reason {
             Self::NoPermit { .. } => "no_permit",
             Self::UnknownIdentity(_) => "unknown_identity",
             Self::IdentityNotActive(..) => "identity_not_active",
+            Self::CredentialEnded => "credential_ended",
             Self::AssertionNotAllowed(_) => "assertion_not_allowed",
             Self::ForeignSession => "foreign_session",
             Self::UnknownAction(_) => "unknown_action",
@@ -256,21 +256,17 @@ impl Reason {
                 None => format!("rule `{}` applies", policy.id),
             },
             Self::PolicyError { policy, .. } => {
-                format!(
-                    "rule `{}` could not be evaluated, so nothing is permitted",
-                    policy.id
-                )
+                format!("rule `{}` could not be evaluated, so nothing is permitted", policy.id)
             }
             Self::NoPermit { resource: None } => "no rule permits this".into(),
-            Self::NoPermit {
-                resource: Some(resource),
-            } => {
+            Self::NoPermit { resource: Some(resource) } => {
                 format!("no rule permits this on {resource}")
             }
             Self::UnknownIdentity(id) => format!("nobody is registered as `{id}`"),
             Self::IdentityNotActive(id, status) => {
                 format!("identity `{id}` is {}", status.as_str())
             }
+            Self::CredentialEnded => "the credential was revoked or has expired".into(),
             Self::AssertionNotAllowed(what) => {
                 format!("the enforcement point is not registered to say this: {what}")
             }
@@ -283,11 +279,7 @@ impl Reason {
                 format!("argument `{pointer}` {problem}")
             }
             Self::NotDeclared(what) => format!("no schema declares {what}"),
-            Self::PropertyNotRepresentable {
-                of,
-                pointer,
-                problem,
-            } => {
+            Self::PropertyNotRepresentable { of, pointer, problem } => {
                 format!("property `{pointer}` of {of} {problem}")
             }
             Self::ResourceNotMapped { pointer, problem } => {
@@ -298,10 +290,7 @@ impl Reason {
                 format!("the session's budget of {calls} calls is spent")
             }
             Self::UnknownObligation(obligation) => {
-                format!(
-                    "the enforcement point does not know the obligation `{}`",
-                    obligation.kind
-                )
+                format!("the enforcement point does not know the obligation `{}`", obligation.kind)
             }
             Self::Contended => "too many changes at the same moment; try again".into(),
             Self::NotRecorded(_) => "the decision could not be recorded".into(),

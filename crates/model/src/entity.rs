@@ -24,10 +24,7 @@ impl EntityRef {
     /// # Errors
     /// [`NameError`] where one of them does not fit.
     pub fn new(ty: impl Into<Arc<str>>, id: impl Into<Arc<str>>) -> Result<Self, NameError> {
-        Ok(Self {
-            ty: EntityType::new(ty)?,
-            id: EntityId::new(id)?,
-        })
+        Ok(Self { ty: EntityType::new(ty)?, id: EntityId::new(id)? })
     }
 }
 
@@ -58,10 +55,6 @@ pub struct Entity {
 impl Entity {
     /// An entity of which nothing but its name is known.
     pub const fn bare(uid: EntityRef) -> Self {
-        Self {
-            uid,
-            attributes: BTreeMap::new(),
-            ancestors: Vec::new(),
-        }
+        Self { uid, attributes: BTreeMap::new(), ancestors: Vec::new() }
     }
 }

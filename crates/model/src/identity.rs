@@ -19,12 +19,7 @@ pub enum IdentityKind {
 
 impl IdentityKind {
     /// Every kind.
-    pub const ALL: [Self; 4] = [
-        Self::Agent,
-        Self::Workload,
-        Self::ServiceAccount,
-        Self::User,
-    ];
+    pub const ALL: [Self; 4] = [Self::Agent, Self::Workload, Self::ServiceAccount, Self::User];
 
     /// The word for it on every wire.
     pub const fn as_str(self) -> &'static str {
@@ -67,12 +62,7 @@ pub enum IdentityStatus {
 
 impl IdentityStatus {
     /// Every status.
-    pub const ALL: [Self; 4] = [
-        Self::Active,
-        Self::Suspended,
-        Self::Quarantined,
-        Self::Retired,
-    ];
+    pub const ALL: [Self; 4] = [Self::Active, Self::Suspended, Self::Quarantined, Self::Retired];
 
     /// The word for it on every wire.
     pub const fn as_str(self) -> &'static str {

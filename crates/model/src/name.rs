@@ -48,17 +48,10 @@ impl fmt::Display for NameError {
         match self {
             Self::Empty { what } => write!(f, "{what} is empty"),
             Self::TooLong { what, bytes, limit } => {
-                write!(
-                    f,
-                    "{what} has {bytes} bytes, more than the limit of {limit}"
-                )
+                write!(f, "{what} has {bytes} bytes, more than the limit of {limit}")
             }
             Self::Control { what } => write!(f, "{what} holds a control character"),
-            Self::Alphabet {
-                what,
-                found,
-                allowed,
-            } => {
+            Self::Alphabet { what, found, allowed } => {
                 write!(f, "{what} holds `{found}`; allowed are {allowed}")
             }
         }
@@ -73,11 +66,7 @@ pub(crate) fn printable(what: &'static str, text: &str, limit: usize) -> Result<
         return Err(NameError::Empty { what });
     }
     if text.len() > limit {
-        return Err(NameError::TooLong {
-            what,
-            bytes: text.len(),
-            limit,
-        });
+        return Err(NameError::TooLong { what, bytes: text.len(), limit });
     }
     if text.chars().any(char::is_control) {
         return Err(NameError::Control { what });
@@ -199,32 +188,16 @@ mod tests {
     #[test]
     fn a_name_is_short_and_printable() {
         assert!(IdentityId::new("spiffe://example.org/agent/a").is_ok());
-        assert_eq!(
-            IdentityId::new(""),
-            Err(NameError::Empty {
-                what: "an identity id"
-            })
-        );
-        assert_eq!(
-            ActionName::new("a\nb"),
-            Err(NameError::Control {
-                what: "an action name"
-            })
-        );
+        assert_eq!(IdentityId::new(""), Err(NameError::Empty { what: "an identity id" }));
+        assert_eq!(ActionName::new("a\nb"), Err(NameError::Control { what: "an action name" }));
         let long = "x".repeat(NAME_BYTES_MAX + 1);
-        assert!(matches!(
-            ActionName::new(long),
-            Err(NameError::TooLong { bytes: 513, .. })
-        ));
+        assert!(matches!(ActionName::new(long), Err(NameError::TooLong { bytes: 513, .. })));
     }
 
     #[test]
     fn a_server_name_fits_a_url_path() {
         assert!(ServerName::new("case-files_2").is_ok());
-        assert!(matches!(
-            ServerName::new("Files"),
-            Err(NameError::Alphabet { found: 'F', .. })
-        ));
+        assert!(matches!(ServerName::new("Files"), Err(NameError::Alphabet { found: 'F', .. })));
         assert!(ServerName::new("a/b").is_err());
     }
 }

@@ -207,12 +207,7 @@ pub enum Execution {
 
 impl Execution {
     /// Every value.
-    pub const ALL: [Self; 4] = [
-        Self::Succeeded,
-        Self::Failed,
-        Self::NotExecuted,
-        Self::Unknown,
-    ];
+    pub const ALL: [Self; 4] = [Self::Succeeded, Self::Failed, Self::NotExecuted, Self::Unknown];
 
     /// The word for it on every wire.
     pub const fn as_str(self) -> &'static str {

@@ -38,10 +38,9 @@ impl Subject {
     /// The proof that came with the request: the caller's own, or its enforcement point's.
     pub const fn authentication(&self) -> &Authentication {
         match self {
-            Self::Caller(authentication)
-            | Self::Asserted {
-                by: authentication, ..
-            } => authentication,
+            Self::Caller(authentication) | Self::Asserted { by: authentication, .. } => {
+                authentication
+            }
         }
     }
 }
@@ -77,7 +76,8 @@ pub struct Request {
     pub resource: Option<Entity>,
     /// The arguments.
     pub input: Value,
-    /// Keyed digest of the arguments' canonical bytes.
+    /// Keyed digest of the canonical bytes of the arguments, or, where the enforcement point says
+    /// more, of the list of the arguments and [`Request::asserted`].
     pub input_digest: KeyedDigest,
     /// What else the enforcement point says; policies see it as `context.request`.
     pub asserted: Option<Value>,

@@ -76,11 +76,7 @@ impl fmt::Display for Timestamp {
         let (days, ms) = (self.0.div_euclid(86_400_000), self.0.rem_euclid(86_400_000));
         let (year, month, day) = civil_from_days(days);
         let (h, m, s) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1000 % 60);
-        write!(
-            f,
-            "{year:04}-{month:02}-{day:02}T{h:02}:{m:02}:{s:02}.{:03}Z",
-            ms % 1000
-        )
+        write!(f, "{year:04}-{month:02}-{day:02}T{h:02}:{m:02}:{s:02}.{:03}Z", ms % 1000)
     }
 }
 
@@ -95,11 +91,7 @@ fn civil_from_days(days: i64) -> (i64, i64, i64) {
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let shifted_month = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 {
-        shifted_month + 3
-    } else {
-        shifted_month - 9
-    };
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
     (year_of_era + era * 400 + i64::from(month <= 2), month, day)
 }
 
@@ -120,38 +112,24 @@ mod tests {
 
     #[test]
     fn prints_rfc_3339() {
-        assert_eq!(
-            Timestamp::from_millis(0).to_string(),
-            "1970-01-01T00:00:00.000Z"
-        );
+        assert_eq!(Timestamp::from_millis(0).to_string(), "1970-01-01T00:00:00.000Z");
         assert_eq!(
             Timestamp::from_millis(1_709_210_096_789).to_string(),
             "2024-02-29T12:34:56.789Z"
         );
-        assert_eq!(
-            Timestamp::from_millis(-1).to_string(),
-            "1969-12-31T23:59:59.999Z"
-        );
+        assert_eq!(Timestamp::from_millis(-1).to_string(), "1969-12-31T23:59:59.999Z");
     }
 
     #[test]
     fn refuses_what_it_would_not_print() {
-        for text in [
-            "2023-02-29T00:00:00Z",
-            "2024-01-01",
-            "2024-01-01T00:00:00+01:00",
-            "x",
-        ] {
+        for text in ["2023-02-29T00:00:00Z", "2024-01-01", "2024-01-01T00:00:00+01:00", "x"] {
             assert_eq!(Timestamp::parse(text), None, "{text}");
         }
     }
 
     #[test]
     fn a_clock_that_steps_back_gives_no_negative_span() {
-        assert_eq!(
-            Timestamp::from_millis(5).ms_since(Timestamp::from_millis(9)),
-            0
-        );
+        assert_eq!(Timestamp::from_millis(5).ms_since(Timestamp::from_millis(9)), 0);
     }
 
     proptest! {

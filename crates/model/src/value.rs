@@ -130,19 +130,16 @@ impl Value {
         if pointer.is_empty() {
             return Some(self);
         }
-        pointer
-            .strip_prefix('/')?
-            .split('/')
-            .try_fold(self, |value, token| match value {
-                Self::Object(members) => {
-                    members.get(token.replace("~1", "/").replace("~0", "~").as_str())
-                }
-                // RFC 6901 section 4: no leading zero.
-                Self::Array(items) if token == "0" || !token.starts_with('0') => {
-                    items.get(token.parse::<usize>().ok()?)
-                }
-                _ => None,
-            })
+        pointer.strip_prefix('/')?.split('/').try_fold(self, |value, token| match value {
+            Self::Object(members) => {
+                members.get(token.replace("~1", "/").replace("~0", "~").as_str())
+            }
+            // RFC 6901 section 4: no leading zero.
+            Self::Array(items) if token == "0" || !token.starts_with('0') => {
+                items.get(token.parse::<usize>().ok()?)
+            }
+            _ => None,
+        })
     }
 
     /// Follows a JSON Pointer in which the token `*` stands for each element of a list, and
@@ -247,10 +244,7 @@ mod tests {
     fn a_pointer_finds_members_and_elements() {
         let value = Value::object([
             ("a/b", Value::from(1)),
-            (
-                "list",
-                Value::Array(vec![Value::object([("p", Value::from("x"))]), Value::Null]),
-            ),
+            ("list", Value::Array(vec![Value::object([("p", Value::from("x"))]), Value::Null])),
         ]);
         assert_eq!(value.pointer("/a~1b"), Some(&Value::from(1)));
         assert_eq!(value.pointer("/list/0/p"), Some(&Value::from("x")));

@@ -44,19 +44,14 @@ impl Service {
             return Err(AuthenticateError::Unknown);
         }
         let world = self.world();
-        let token = world
-            .tokens
-            .get(&token_digest(bearer))
-            .ok_or(AuthenticateError::Unknown)?;
+        let token = world.tokens.get(&token_digest(bearer)).ok_or(AuthenticateError::Unknown)?;
         if token.revoked {
             return Err(AuthenticateError::Revoked);
         }
         if self.clock.now() >= token.expires_at {
             return Err(AuthenticateError::Expired);
         }
-        let identity = world
-            .identity(&token.identity)
-            .ok_or(AuthenticateError::Unknown)?;
+        let identity = world.identity(&token.identity).ok_or(AuthenticateError::Unknown)?;
         if identity.status != IdentityStatus::Active {
             return Err(AuthenticateError::NotActive);
         }
@@ -77,13 +72,7 @@ impl Service {
         at: Timestamp,
     ) -> Authentication {
         let (method, assurance) = (Method::LocalPeer, Assurance::Substantial);
-        Authentication {
-            identity,
-            token,
-            method,
-            assurance,
-            at,
-        }
+        Authentication { identity, token, method, assurance, at }
     }
 
     /// Whether policies could permit this identity the action at all: what lists may show. It

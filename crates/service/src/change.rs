@@ -98,8 +98,7 @@ impl Service {
         digest: Option<Digest>,
         problem: String,
     ) -> Result<(), ChangeError> {
-        self.change(|_| Ok(vec![Body::PoliciesRefused { digest, problem }]))
-            .await
+        self.change(|_| Ok(vec![Body::PoliciesRefused { digest, problem }])).await
     }
 
     /// Records that this process took the ledger over.
@@ -107,12 +106,7 @@ impl Service {
     /// # Errors
     /// [`ChangeError`] where the record could not be made.
     pub async fn record_start(&self, version: &str) -> Result<(), ChangeError> {
-        self.change(|_| {
-            Ok(vec![Body::ServerStarted {
-                version: version.to_owned(),
-            }])
-        })
-        .await
+        self.change(|_| Ok(vec![Body::ServerStarted { version: version.to_owned() }])).await
     }
 
     /// Registers an identity, or changes one.
@@ -134,16 +128,10 @@ impl Service {
                 return Ok(Vec::new());
             }
             if known.is_none() && world.identities.len() >= IDENTITIES_MAX {
-                return Err(ChangeError::OverLimit {
-                    what: "identities",
-                    limit: IDENTITIES_MAX,
-                });
+                return Err(ChangeError::OverLimit { what: "identities", limit: IDENTITIES_MAX });
             }
             world.with_identity(identity.clone())?;
-            Ok(vec![Body::IdentityChanged {
-                identity,
-                by: by.clone(),
-            }])
+            Ok(vec![Body::IdentityChanged { identity, by: by.clone() }])
         })
         .await
     }
@@ -158,16 +146,10 @@ impl Service {
                 return Err(ChangeError::UnknownIdentity(token.identity.clone()));
             }
             if world.tokens.len() >= TOKENS_MAX {
-                return Err(ChangeError::OverLimit {
-                    what: "tokens",
-                    limit: TOKENS_MAX,
-                });
+                return Err(ChangeError::OverLimit { what: "tokens", limit: TOKENS_MAX });
             }
             world.with_token(token.clone());
-            Ok(vec![Body::TokenIssued {
-                token,
-                by: by.clone(),
-            }])
+            Ok(vec![Body::TokenIssued { token, by: by.clone() }])
         })
         .await
     }
@@ -178,21 +160,13 @@ impl Service {
     /// [`ChangeError`] says what does not fit.
     pub async fn revoke_token(&self, id: &TokenId, by: &IdentityId) -> Result<(), ChangeError> {
         self.change(|world| {
-            let token = world
-                .token(id)
-                .ok_or_else(|| ChangeError::UnknownToken(id.clone()))?;
+            let token = world.token(id).ok_or_else(|| ChangeError::UnknownToken(id.clone()))?;
             if token.revoked {
                 return Ok(Vec::new());
             }
-            let revoked = Token {
-                revoked: true,
-                ..token.clone()
-            };
+            let revoked = Token { revoked: true, ..token.clone() };
             world.with_token(revoked);
-            Ok(vec![Body::TokenRevoked {
-                token: id.clone(),
-                by: by.clone(),
-            }])
+            Ok(vec![Body::TokenRevoked { token: id.clone(), by: by.clone() }])
         })
         .await
     }
@@ -209,32 +183,23 @@ impl Service {
     ) -> Result<(), ChangeError> {
         // Nearly always nothing has changed: find out without making anyone wait.
         let world = self.world();
-        if definitions
-            .iter()
-            .all(|(action, seen)| world.seen.get(action) == Some(seen))
-        {
+        if definitions.iter().all(|(action, seen)| world.seen.get(action) == Some(seen)) {
             return Ok(());
         }
         self.change(|world| {
             let mut bodies = Vec::new();
             let live = Arc::make_mut(&mut world.seen);
             for (action, seen) in definitions {
-                let entry = world.catalogue.entry(&action);
-                let Some(entry) = entry.filter(|e| e.server.as_ref() == Some(server)) else {
-                    continue;
-                };
+                // What the catalogue does not list yet is remembered too: a pin may come.
                 let before = live.insert(action.clone(), seen);
-                if let Some(pinned) = entry.definition
+                let entry = world.catalogue.entry(&action);
+                let pinned = entry.filter(|e| e.server.as_ref() == Some(server));
+                if let Some(pinned) = pinned.and_then(|entry| entry.definition)
                     && before != Some(seen)
                     && (pinned != seen || before.is_some())
                 {
                     let server = server.clone();
-                    bodies.push(Body::DefinitionSeen {
-                        action,
-                        server,
-                        pinned,
-                        seen,
-                    });
+                    bodies.push(Body::DefinitionSeen { action, server, pinned, seen });
                 }
             }
             world.quarantined = Arc::new(quarantine(&world.catalogue, &world.seen));
@@ -263,10 +228,8 @@ impl Service {
         let _changing = self.keep_changes_out();
         let mut world = World::clone(&self.world());
         let bodies = change(&mut world)?;
-        let entries = bodies
-            .into_iter()
-            .map(|body| self.entry(body))
-            .collect::<Result<Vec<_>, _>>()?;
+        let entries =
+            bodies.into_iter().map(|body| self.entry(body)).collect::<Result<Vec<_>, _>>()?;
         if entries.is_empty() {
             // Nothing that a decision rests on is recorded, yet it may have moved in memory.
             world.version = self.world().version;
@@ -275,11 +238,7 @@ impl Service {
         }
         let reads = vec![(Subject::World, world.version)];
         let writes = vec![Subject::World];
-        let ticket = self.ledger.submit(Proposal {
-            entries,
-            reads,
-            writes,
-        })?;
+        let ticket = self.ledger.submit(Proposal { entries, reads, writes })?;
         world.version += 1;
         self.world.store(Arc::new(world));
         Ok(Some(ticket))
@@ -295,14 +254,11 @@ impl Service {
         };
         let leaf = safeconduct_ledger::encode(&record)
             .map_err(|error| ChangeError::Record(error.to_string().into()))?;
-        Ok(Entry {
-            leaf,
-            attachment: None,
-        })
+        Ok(Entry { leaf, attachment: None })
     }
 }
 
-fn quarantine(
+pub(crate) fn quarantine(
     catalogue: &Catalogue,
     seen: &std::collections::BTreeMap<ActionName, Digest>,
 ) -> std::collections::BTreeMap<ActionName, Digest> {

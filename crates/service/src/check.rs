@@ -63,19 +63,18 @@ impl Service {
     ) -> Result<Recorded<Ruling>, Unrecorded> {
         let queued = self.decide_and_queue(check)?;
         describe(span, &queued.ruling);
-        let Queued {
-            ruling,
-            keys,
-            ticket,
-        } = queued;
-        self.ledger
-            .durable(ticket)
-            .await
-            .map_err(|error| Unrecorded {
-                reason: Reason::NotRecorded(error.0),
-            })?;
-        if ruling.goes_ahead() {
+        let Queued { ruling, keys, ticket } = queued;
+        // Before the wait: a caller that goes away meanwhile leaves a permit that is durable all
+        // the same, and whose outcome is to be recorded.
+        let expects = ruling.goes_ahead();
+        if expects {
             self.expect_outcome(&ruling, keys);
+        }
+        if let Err(error) = self.ledger.durable(ticket).await {
+            if expects {
+                self.expect_nothing(ruling.decision());
+            }
+            return Err(Unrecorded { reason: Reason::NotRecorded(error.0) });
         }
         Ok(Recorded::durable(ruling, ticket.last))
     }
@@ -84,10 +83,7 @@ impl Service {
     /// that its decisions are one sequence.
     fn decide_and_queue(&self, check: Check) -> Result<Queued, Unrecorded> {
         let proof = check.subject.authentication();
-        let key = SessionKey {
-            identity: proof.identity.clone(),
-            token: proof.token.clone(),
-        };
+        let key = SessionKey { identity: proof.identity.clone(), token: proof.token.clone() };
         let slot = self.sessions.slot(&key).ok_or(Unrecorded {
             reason: Reason::OverLimit {
                 what: "the number of sessions",
@@ -99,11 +95,14 @@ impl Service {
         let canonical = safeconduct_ledger::canonical(&check.input);
         let understood = check.understood;
         let request = Request {
-            input_digest: keys.digest(&canonical),
-            session: SessionRef {
-                key,
-                name: check.session_name,
+            input_digest: match &check.asserted {
+                None => keys.digest(&canonical),
+                Some(asserted) => {
+                    let both = Value::Array(vec![check.input.clone(), asserted.clone()]);
+                    keys.digest(&safeconduct_ledger::canonical(&both))
+                }
             },
+            session: SessionRef { key, name: check.session_name },
             subject: check.subject,
             action: check.action,
             resource: check.resource,
@@ -119,55 +118,43 @@ impl Service {
             // denies nobody; another process may still win the race.
             let _alone = (attempt >= ATTEMPTS).then(|| self.keep_changes_out());
             let world = self.world();
-            let now = Now {
-                at: self.clock.now(),
-                decision: self.ids.record("dec"),
+            let now = Now { at: self.clock.now(), decision: self.ids.record("dec") };
+            let facts = facts(&request, &world, &slot, &understood, self.settings.calls_max);
+            let refuse = |reason| {
+                safeconduct_engine::refuse(&request, &facts, &world.policies, &now, vec![reason])
             };
-            let outcome = if attempt > ATTEMPTS {
-                contended(&request, &world, &slot, &understood, &self.settings, &now)
+            let proof = request.subject.authentication();
+            let mut outcome = if attempt > ATTEMPTS {
+                refuse(Reason::Contended)
+            } else if world.ended(&proof.token, now.at) {
+                refuse(Reason::CredentialEnded)
             } else {
-                let facts = facts(
-                    &request,
-                    &world,
-                    &slot,
-                    &understood,
-                    self.settings.calls_max,
-                );
                 decide(&request, &facts, &world.policies, &now)
             };
-            let kept = world
-                .catalogue
-                .entry(&request.action)
-                .is_some_and(|e| e.keep_arguments);
-            let sealed = if kept {
-                Some((&*keys, canonical.as_slice()))
-            } else {
-                None
-            };
-            let entries = entries(&outcome, began.as_ref(), sealed)?;
+            // What is too long for a record is refused, and the refusal is recorded.
+            let leaf = safeconduct_ledger::encode(&outcome.record).or_else(|error| {
+                let limit = safeconduct_ledger::LEAF_BYTES_MAX as u64;
+                outcome = refuse(Reason::OverLimit { what: "the decision's record", limit });
+                tracing::warn!(%error, "a decision is too long to be recorded and is refused");
+                safeconduct_ledger::encode(&outcome.record)
+            });
+            let leaf = leaf.map_err(|error| Unrecorded {
+                reason: Reason::NotRecorded(error.to_string().into()),
+            })?;
+            let kept = world.catalogue.entry(&request.action).is_some_and(|e| e.keep_arguments);
+            let attachment = if kept { Some(sealed(&*keys, &outcome, &canonical)?) } else { None };
+            let entries = began.iter().cloned().chain([Entry { leaf, attachment }]).collect();
             let mut reads = vec![(Subject::Session(request.session.key.clone()), slot.version)];
             if attempt <= ATTEMPTS {
                 reads.push((Subject::World, world.version));
             }
             let writes = vec![Subject::Session(request.session.key.clone())];
-            match self.ledger.submit(Proposal {
-                entries,
-                reads,
-                writes,
-            }) {
+            match self.ledger.submit(Proposal { entries, reads, writes }) {
                 Ok(ticket) => {
                     slot.advance(&outcome, &keys, ticket, began.is_some(), kept);
                     let expires_at = now.at.plus_ms(self.settings.permit_ttl_ms);
-                    let ruling = Ruling {
-                        outcome,
-                        request,
-                        expires_at,
-                    };
-                    return Ok(Queued {
-                        ruling,
-                        keys,
-                        ticket,
-                    });
+                    let ruling = Ruling { outcome, request, expires_at };
+                    return Ok(Queued { ruling, keys, ticket });
                 }
                 // A change may be between its record and its swap: wait for it to be through.
                 Err(SubmitError::Stale) if attempt < ATTEMPTS => drop(self.keep_changes_out()),
@@ -175,9 +162,7 @@ impl Service {
                 Err(error) => return Err(not_recorded(&error)),
             }
         }
-        Err(Unrecorded {
-            reason: Reason::Contended,
-        })
+        Err(Unrecorded { reason: Reason::Contended })
     }
 
     /// The keys of a session: in memory, unwrapped from the ledger, or new; new ones come with
@@ -196,10 +181,7 @@ impl Service {
         if let Some(at) = slot.keys_at {
             let wrapped = self.ledger.attachment(at).map_err(|error| refuse(&error))?;
             if let Some(wrapped) = wrapped {
-                let keys = self
-                    .vault
-                    .unwrap(key, &wrapped)
-                    .map_err(|error| refuse(&error))?;
+                let keys = self.vault.unwrap(key, &wrapped).map_err(|error| refuse(&error))?;
                 return Ok((keys, None));
             }
         }
@@ -209,18 +191,10 @@ impl Service {
             at: self.clock.now(),
             trace: None,
             parent: None,
-            body: safeconduct_model::Body::SessionBegan {
-                session: key.clone(),
-            },
+            body: safeconduct_model::Body::SessionBegan { session: key.clone() },
         };
         let leaf = safeconduct_ledger::encode(&record).map_err(|error| refuse(&error))?;
-        Ok((
-            keys,
-            Some(Entry {
-                leaf,
-                attachment: Some(wrapped),
-            }),
-        ))
+        Ok((keys, Some(Entry { leaf, attachment: Some(wrapped) })))
     }
 }
 
@@ -287,9 +261,9 @@ fn facts<'a>(
     let registered = |id: &IdentityId| world.identities.get(id).map(AsRef::<Known>::as_ref);
     let subject = match &request.subject {
         Who::Caller(_) => None,
-        Who::Asserted { entity, .. } => IdentityId::new(entity.uid.id.as_str())
-            .ok()
-            .and_then(|id| registered(&id)),
+        Who::Asserted { entity, .. } => {
+            IdentityId::new(entity.uid.id.as_str()).ok().and_then(|id| registered(&id))
+        }
     };
     Facts {
         caller: registered(&request.subject.authentication().identity),
@@ -304,50 +278,16 @@ fn facts<'a>(
     }
 }
 
-/// The Deny of a request that could not be decided on anything that stood still.
-fn contended(
-    request: &Request,
-    world: &World,
-    slot: &Slot,
-    understood: &Understood,
-    settings: &crate::Settings,
-    now: &Now,
-) -> Outcome {
-    let facts = facts(request, world, slot, understood, settings.calls_max);
-    safeconduct_engine::refuse(
-        request,
-        &facts,
-        &world.policies,
-        now,
-        vec![Reason::Contended],
-    )
-}
-
-fn entries(
+/// The arguments, to be kept beside the record.
+fn sealed(
+    keys: &dyn SessionKeys,
     outcome: &Outcome,
-    began: Option<&Entry>,
-    sealed: Option<(&dyn SessionKeys, &[u8])>,
-) -> Result<Vec<Entry>, Unrecorded> {
-    let refuse = |error: String| Unrecorded {
-        reason: Reason::NotRecorded(error.into()),
-    };
-    let leaf =
-        safeconduct_ledger::encode(&outcome.record).map_err(|error| refuse(error.to_string()))?;
-    let attachment = match sealed {
-        Some((keys, canonical)) => Some(
-            keys.seal(&outcome.record.id, "arguments", canonical)
-                .map_err(|error| refuse(error.to_string()))?,
-        ),
-        None => None,
-    };
-    let mut entries = Vec::with_capacity(2);
-    entries.extend(began.cloned());
-    entries.push(Entry { leaf, attachment });
-    Ok(entries)
+    canonical: &[u8],
+) -> Result<Vec<u8>, Unrecorded> {
+    let sealed = keys.seal(&outcome.record.id, "arguments", canonical);
+    sealed.map_err(|error| Unrecorded { reason: Reason::NotRecorded(error.to_string().into()) })
 }
 
 pub(crate) fn not_recorded(error: &SubmitError) -> Unrecorded {
-    Unrecorded {
-        reason: Reason::NotRecorded(error.to_string().into()),
-    }
+    Unrecorded { reason: Reason::NotRecorded(error.to_string().into()) }
 }

@@ -37,11 +37,8 @@ impl Service {
             .ok_or_else(|| EraseError::UnknownSession(session.clone()))?;
         let (ticket, erased) = {
             let mut slot = lock(&slot);
-            let sequences: Vec<u64> = slot
-                .keys_at
-                .into_iter()
-                .chain(slot.sealed_at.iter().copied())
-                .collect();
+            let sequences: Vec<u64> =
+                slot.keys_at.into_iter().chain(slot.sealed_at.iter().copied()).collect();
             let erased = self.ledger.erase(&sequences)?;
             slot.keys = None;
             slot.keys_at = None;
@@ -59,15 +56,9 @@ impl Service {
             };
             let leaf = safeconduct_ledger::encode(&record)
                 .map_err(|error| EraseError::Record(error.to_string().into()))?;
-            let entries = vec![Entry {
-                leaf,
-                attachment: None,
-            }];
-            let ticket = self.ledger.submit(Proposal {
-                entries,
-                reads: Vec::new(),
-                writes: Vec::new(),
-            })?;
+            let entries = vec![Entry { leaf, attachment: None }];
+            let ticket =
+                self.ledger.submit(Proposal { entries, reads: Vec::new(), writes: Vec::new() })?;
             (ticket, erased)
         };
         self.ledger.durable(ticket).await?;

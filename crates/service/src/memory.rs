@@ -45,12 +45,7 @@ struct State {
 impl MemoryLedger {
     /// A ledger that forgets every entry: for measuring.
     pub fn forgetful() -> Self {
-        Self {
-            state: Mutex::new(State {
-                keep_nothing: true,
-                ..State::default()
-            }),
-        }
+        Self { state: Mutex::new(State { keep_nothing: true, ..State::default() }) }
     }
 
     /// All entries, in order.
@@ -75,11 +70,7 @@ impl Ledger for MemoryLedger {
             return Err(SubmitError::Failed(Arc::clone(why)));
         }
         let version = |subject| state.versions.get(subject).copied().unwrap_or(0);
-        if proposal
-            .reads
-            .iter()
-            .any(|(subject, read)| version(subject) != *read)
-        {
+        if proposal.reads.iter().any(|(subject, read)| version(subject) != *read) {
             return Err(SubmitError::Stale);
         }
         for subject in proposal.writes {
@@ -90,10 +81,7 @@ impl Ledger for MemoryLedger {
         if !state.keep_nothing {
             state.entries.extend(proposal.entries);
         }
-        Ok(Ticket {
-            first,
-            last: state.length.saturating_sub(1),
-        })
+        Ok(Ticket { first, last: state.length.saturating_sub(1) })
     }
 
     fn durable(&self, _: Ticket) -> Durable<'_> {
@@ -109,11 +97,7 @@ impl Ledger for MemoryLedger {
 
     fn attachment(&self, sequence: u64) -> Result<Option<Vec<u8>>, AppendError> {
         let index = usize::try_from(sequence).map_err(|e| AppendError(e.to_string().into()))?;
-        Ok(self
-            .lock()
-            .entries
-            .get(index)
-            .and_then(|entry| entry.attachment.clone()))
+        Ok(self.lock().entries.get(index).and_then(|entry| entry.attachment.clone()))
     }
 
     fn erase(&self, sequences: &[u64]) -> Result<u64, AppendError> {

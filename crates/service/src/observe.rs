@@ -46,6 +46,9 @@ pub enum ObserveError {
     Record(Arc<str>),
 }
 
+/// Longest result that is kept, in bytes; a longer one is digested and not kept.
+pub const KEPT_BYTES_MAX: usize = 4 * 1024 * 1024;
+
 /// How many overdue permits one sweep records at most.
 const SWEEP_MAX: usize = 4096;
 
@@ -60,15 +63,24 @@ impl Service {
             let asked_here = pending
                 .get(&report.decision)
                 .is_some_and(|pending| pending.asked_by == report.reported_by);
-            if asked_here {
-                pending.remove(&report.decision)
-            } else {
-                None
-            }
+            if asked_here { pending.remove(&report.decision) } else { None }
         };
         let pending = pending.ok_or_else(|| ObserveError::NotPending(report.decision.clone()))?;
-        let ticket = self.queue_outcome(&report, &pending)?;
+        let ticket = match self.queue_outcome(&report, &pending) {
+            Ok(ticket) => ticket,
+            Err(error) => {
+                // It goes on waiting: the report can be made again, or its time runs out.
+                self.put_back(report.decision, pending);
+                return Err(error);
+            }
+        };
         Ok(self.ledger.durable(ticket).await?)
+    }
+
+    fn put_back(&self, decision: RecordId, pending: Pending) {
+        // It has just made room for itself, so nothing is crowded out.
+        let _ =
+            self.pending.lock().unwrap_or_else(PoisonError::into_inner).insert(decision, pending);
     }
 
     fn queue_outcome(
@@ -77,16 +89,11 @@ impl Service {
         pending: &Pending,
     ) -> Result<crate::Ticket, ObserveError> {
         let now = self.clock.now();
-        let keep = report.result.is_some()
-            && self
-                .world()
-                .catalogue
-                .entry(&pending.action)
-                .is_some_and(|e| e.keep_result);
+        let short = |result: &Vec<u8>| result.len() <= KEPT_BYTES_MAX;
+        let keep = report.result.as_ref().is_some_and(short)
+            && self.world().catalogue.entry(&pending.action).is_some_and(|e| e.keep_result);
         let keys = pending.keys.as_deref();
-        let digest = keys
-            .zip(report.result.as_deref())
-            .map(|(keys, bytes)| keys.digest(bytes));
+        let digest = keys.zip(report.result.as_deref()).map(|(keys, bytes)| keys.digest(bytes));
         let record = Record {
             id: self.ids.record("out"),
             at: now,
@@ -108,23 +115,24 @@ impl Service {
         let refuse = |error: &dyn std::fmt::Display| ObserveError::Record(error.to_string().into());
         let leaf = safeconduct_ledger::encode(&record).map_err(|error| refuse(&error))?;
         let attachment = match (keep, keys, &report.result) {
-            (true, Some(keys), Some(bytes)) => Some(
-                keys.seal(&record.id, "result", bytes)
-                    .map_err(|error| refuse(&error))?,
-            ),
+            (true, Some(keys), Some(bytes)) => {
+                Some(keys.seal(&record.id, "result", bytes).map_err(|error| refuse(&error))?)
+            }
             _ => None,
         };
         let sealed = attachment.is_some();
         let entries = vec![Entry { leaf, attachment }];
-        let ticket = self.ledger.submit(Proposal {
-            entries,
-            reads: Vec::new(),
-            writes: Vec::new(),
-        })?;
+        let ticket =
+            self.ledger.submit(Proposal { entries, reads: Vec::new(), writes: Vec::new() })?;
         if sealed && let Some(slot) = self.sessions.known(&pending.session) {
             lock(&slot).sealed_at.push(ticket.last);
         }
         Ok(ticket)
+    }
+
+    /// Forgets a permit that did not become durable.
+    pub(crate) fn expect_nothing(&self, decision: &RecordId) {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner).remove(decision);
     }
 
     /// Remembers that an outcome is to come.
@@ -187,10 +195,7 @@ impl Service {
 
     /// How many permits wait for their outcome.
     pub fn pending_outcomes(&self) -> usize {
-        self.pending
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .len()
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
     /// Whether a credential still stands at that moment: what a permit is checked against again
@@ -200,7 +205,6 @@ impl Service {
         authentication: &safeconduct_model::Authentication,
         at: Timestamp,
     ) -> bool {
-        self.world()
-            .stands(&authentication.identity, &authentication.token, at)
+        self.world().stands(&authentication.identity, &authentication.token, at)
     }
 }

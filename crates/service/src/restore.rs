@@ -7,6 +7,7 @@ use safeconduct_model::{
 };
 use safeconduct_session::{Step, fingerprint};
 
+use crate::change::quarantine;
 use crate::pending::Pending;
 use crate::sessions::lock;
 use crate::{Service, World};
@@ -20,10 +21,7 @@ pub struct Restore<'a> {
 impl Service {
     /// Begins a fold. Nothing else may use the service meanwhile.
     pub fn restore(&self) -> Restore<'_> {
-        Restore {
-            service: self,
-            world: World::clone(&self.world()),
-        }
+        Restore { service: self, world: World::clone(&self.world()) }
     }
 }
 
@@ -43,10 +41,7 @@ impl Restore<'_> {
             Body::TokenIssued { token, .. } => self.world.with_token(token.clone()),
             Body::TokenRevoked { token, .. } => {
                 if let Some(token) = self.world.token(token) {
-                    let revoked = safeconduct_model::Token {
-                        revoked: true,
-                        ..token.clone()
-                    };
+                    let revoked = safeconduct_model::Token { revoked: true, ..token.clone() };
                     self.world.with_token(revoked);
                 }
             }
@@ -64,11 +59,13 @@ impl Restore<'_> {
                     self.slot(&executed.session, |slot| slot.sealed_at.push(sequence));
                 }
             }
+            Body::DefinitionSeen { action, seen, .. } => {
+                Arc::make_mut(&mut self.world.seen).insert(action.clone(), *seen);
+            }
             Body::ServerStarted { .. }
             | Body::PoliciesLoaded { .. }
             | Body::PoliciesRefused { .. }
-            | Body::CatalogueLoaded { .. }
-            | Body::DefinitionSeen { .. } => {}
+            | Body::CatalogueLoaded { .. } => {}
         }
         Ok(())
     }
@@ -76,11 +73,10 @@ impl Restore<'_> {
     /// Ends the fold: the service stands where the records end, and every permit without an
     /// outcome is recorded as `unknown`, because the process that could have told is gone.
     /// Returns how many those were.
-    pub fn finish(self) -> usize {
+    pub fn finish(mut self) -> usize {
+        self.world.quarantined = Arc::new(quarantine(&self.world.catalogue, &self.world.seen));
         self.service.world.store(Arc::new(self.world.clone()));
-        let left = self
-            .pending()
-            .overdue(Timestamp::from_millis(i64::MAX), usize::MAX);
+        let left = self.pending().overdue(Timestamp::from_millis(i64::MAX), usize::MAX);
         let count = left.len();
         for (decision, pending) in left {
             self.service.record_unknown(decision, &pending, "restart");
@@ -121,10 +117,7 @@ impl Restore<'_> {
     }
 
     fn pending(&self) -> std::sync::MutexGuard<'_, crate::pending::PendingPermits> {
-        self.service
-            .pending
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.service.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn slot(&self, key: &SessionKey, change: impl FnOnce(&mut crate::sessions::Slot)) {

@@ -22,11 +22,7 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self {
-            calls_max: 10_000,
-            permit_ttl_ms: 30_000,
-            outcome_deadline_ms: 900_000,
-        }
+        Self { calls_max: 10_000, permit_ttl_ms: 30_000, outcome_deadline_ms: 900_000 }
     }
 }
 
@@ -59,12 +55,7 @@ pub struct Service {
 impl Service {
     /// A decision point over that world. [`Service::restore`] comes next, before any request.
     pub fn new(ports: Ports, settings: Settings, world: World) -> Self {
-        let Ports {
-            ledger,
-            vault,
-            clock,
-            ids,
-        } = ports;
+        let Ports { ledger, vault, clock, ids } = ports;
         Self {
             ledger,
             vault,
@@ -102,10 +93,7 @@ impl Service {
     pub fn session(&self, key: &SessionKey) -> Option<SessionView> {
         let slot = self.sessions.known(key)?;
         let session = lock(&slot).session.clone();
-        Some(SessionView {
-            key: key.clone(),
-            session,
-        })
+        Some(SessionView { key: key.clone(), session })
     }
 
     /// How many sessions are in memory.

@@ -40,11 +40,7 @@ impl Sessions {
 
     /// The slot of that session, where there is one.
     pub(crate) fn known(&self, key: &SessionKey) -> Option<Arc<Mutex<Slot>>> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(key)
-            .cloned()
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
     }
 
     /// How many there are.

@@ -108,16 +108,18 @@ impl World {
         let active = self
             .identity(identity)
             .is_some_and(|identity| identity.status == safeconduct_model::IdentityStatus::Active);
+        active && !self.ended(token, at)
+    }
+
+    /// Whether a registered token was revoked or has expired.
+    pub(crate) fn ended(&self, token: &TokenId, at: safeconduct_model::Timestamp) -> bool {
         let registered = self.tokens_by_id.get(token);
-        active && registered.is_none_or(|token| !token.revoked && at < token.expires_at)
+        registered.is_some_and(|token| token.revoked || at >= token.expires_at)
     }
 
     /// Takes an identity in, as policies will see it.
     pub(crate) fn with_identity(&mut self, identity: Identity) -> Result<(), NameError> {
-        let known = Known {
-            entity: entity_of(&identity, &self.vocabulary)?,
-            identity,
-        };
+        let known = Known { entity: entity_of(&identity, &self.vocabulary)?, identity };
         Arc::make_mut(&mut self.identities).insert(known.identity.id.clone(), Arc::new(known));
         Ok(())
     }
@@ -136,10 +138,7 @@ impl World {
 pub fn entity_of(identity: &Identity, vocabulary: &Vocabulary) -> Result<Entity, NameError> {
     let namespace = vocabulary.namespace();
     let ty = EntityType::new(format!("{namespace}::{}", identity.kind.entity_type()))?;
-    let uid = EntityRef {
-        ty,
-        id: EntityId::new(identity.id.shared())?,
-    };
+    let uid = EntityRef { ty, id: EntityId::new(identity.id.shared())? };
     let mut attributes = BTreeMap::from([
         (Arc::from("kind"), Value::from(identity.kind.as_str())),
         (Arc::from("status"), Value::from(identity.status.as_str())),
@@ -151,19 +150,8 @@ pub fn entity_of(identity: &Identity, vocabulary: &Vocabulary) -> Result<Entity,
         attributes.insert("environment".into(), Value::from(environment.as_str()));
     }
     let group = |name: &String| {
-        Ok(EntityRef {
-            ty: vocabulary.group().clone(),
-            id: EntityId::new(name.as_str())?,
-        })
+        Ok(EntityRef { ty: vocabulary.group().clone(), id: EntityId::new(name.as_str())? })
     };
-    let ancestors = identity
-        .groups
-        .iter()
-        .map(group)
-        .collect::<Result<_, NameError>>()?;
-    Ok(Entity {
-        uid,
-        attributes,
-        ancestors,
-    })
+    let ancestors = identity.groups.iter().map(group).collect::<Result<_, NameError>>()?;
+    Ok(Entity { uid, attributes, ancestors })
 }

@@ -41,9 +41,7 @@ fn entry(tool: &str) -> ActionEntry {
 
 fn catalogue() -> Catalogue {
     let entries = ["read", "show", "move"].map(entry);
-    Catalogue {
-        actions: entries.into_iter().map(|e| (e.name.clone(), e)).collect(),
-    }
+    Catalogue { actions: entries.into_iter().map(|e| (e.name.clone(), e)).collect() }
 }
 
 fn policies(text: &str) -> Arc<safeconduct_policy::Policies> {
@@ -75,15 +73,8 @@ struct Bench {
 async fn bench(settings: Settings) -> Bench {
     let (ports, ledger, clock) = ports();
     let service = Arc::new(Service::new(ports, settings, world(POLICIES)));
-    service
-        .change_identity(agent("agent"), &me())
-        .await
-        .unwrap();
-    Bench {
-        service,
-        ledger,
-        clock,
-    }
+    service.change_identity(agent("agent"), &me()).await.unwrap();
+    Bench { service, ledger, clock }
 }
 
 fn me() -> IdentityId {
@@ -131,11 +122,7 @@ fn check(tool: &str) -> Check {
 }
 
 fn records(ledger: &MemoryLedger) -> Vec<Record> {
-    ledger
-        .entries()
-        .iter()
-        .map(|entry| decode(&entry.leaf).unwrap())
-        .collect()
+    ledger.entries().iter().map(|entry| decode(&entry.leaf).unwrap()).collect()
 }
 
 fn decided(ledger: &MemoryLedger) -> Vec<Decided> {
@@ -159,30 +146,15 @@ async fn a_permit_is_recorded_with_its_reasons() {
     assert_eq!(ruling.value().outcome.decision, Decision::Permit);
     let decided = decided(&bench.ledger).pop().unwrap();
     assert_eq!(decided.sequence, 1);
-    assert_eq!(
-        decided.reasons[0].policy.as_ref().unwrap().id.as_str(),
-        "reads"
-    );
-    assert_eq!(
-        decided.principal.to_string(),
-        "Safeconduct::Agent::\"agent\""
-    );
-    assert_eq!(
-        decided.resources[0].to_string(),
-        "Safeconduct::Server::\"files\""
-    );
+    assert_eq!(decided.reasons[0].policy.as_ref().unwrap().id.as_str(), "reads");
+    assert_eq!(decided.principal.to_string(), "Safeconduct::Agent::\"agent\"");
+    assert_eq!(decided.resources[0].to_string(), "Safeconduct::Server::\"files\"");
 }
 
 #[tokio::test]
 async fn a_requestable_forbid_makes_a_requestable_deny() {
     let bench = bench(Settings::default()).await;
-    let outcome = bench
-        .service
-        .check(check("move"))
-        .await
-        .unwrap()
-        .into_value()
-        .outcome;
+    let outcome = bench.service.check(check("move")).await.unwrap().into_value().outcome;
     assert_eq!(outcome.decision, Decision::Deny);
     assert_eq!(outcome.requestable.unwrap().ttl_s, 900);
     assert_eq!(outcome.reasons[0].message(), "ask a person");
@@ -193,23 +165,11 @@ async fn what_nobody_knows_is_denied_and_recorded() {
     let bench = bench(Settings::default()).await;
     let mut unknown = check("read");
     unknown.action = name(ActionName::new("files.none"));
-    let outcome = bench
-        .service
-        .check(unknown)
-        .await
-        .unwrap()
-        .into_value()
-        .outcome;
+    let outcome = bench.service.check(unknown).await.unwrap().into_value().outcome;
     assert_eq!(codes(&outcome), ["unknown_action"]);
     let mut stranger = check("read");
     stranger.subject = Subject::Caller(proof("stranger", "t"));
-    let outcome = bench
-        .service
-        .check(stranger)
-        .await
-        .unwrap()
-        .into_value()
-        .outcome;
+    let outcome = bench.service.check(stranger).await.unwrap().into_value().outcome;
     assert_eq!(codes(&outcome), ["unknown_identity"]);
     assert_eq!(decided(&bench.ledger).len(), 2);
 }
@@ -217,23 +177,11 @@ async fn what_nobody_knows_is_denied_and_recorded() {
 #[tokio::test]
 async fn an_obligation_that_the_enforcement_point_does_not_know_is_a_deny() {
     let bench = bench(Settings::default()).await;
-    let permitted = bench
-        .service
-        .check(check("show"))
-        .await
-        .unwrap()
-        .into_value()
-        .outcome;
+    let permitted = bench.service.check(check("show")).await.unwrap().into_value().outcome;
     assert_eq!(permitted.obligations, [Obligation::parse("redact:$.ssn")]);
     let mut ignorant = check("show");
     ignorant.understood = Understood::Only(BTreeSet::new());
-    let denied = bench
-        .service
-        .check(ignorant)
-        .await
-        .unwrap()
-        .into_value()
-        .outcome;
+    let denied = bench.service.check(ignorant).await.unwrap().into_value().outcome;
     assert_eq!(codes(&denied), ["unknown_obligation"]);
     assert!(denied.obligations.is_empty());
 }
@@ -250,10 +198,7 @@ async fn parallel_calls_of_a_session_are_one_sequence() {
         })
         .collect();
     for call in calls {
-        assert_eq!(
-            call.await.unwrap().value().outcome.decision,
-            Decision::Permit
-        );
+        assert_eq!(call.await.unwrap().value().outcome.decision, Decision::Permit);
     }
     let sequences: Vec<_> = decided(&bench.ledger).iter().map(|d| d.sequence).collect();
     assert_eq!(sequences, (1..=64).collect::<Vec<_>>());
@@ -269,81 +214,41 @@ async fn a_change_of_the_world_is_never_missed_and_denies_nobody() {
             let mut n = 0_u32;
             while !stop.load(std::sync::atomic::Ordering::Relaxed) {
                 n += 1;
-                service
-                    .change_identity(agent(&format!("other{n}")), &me())
-                    .await
-                    .unwrap();
+                service.change_identity(agent(&format!("other{n}")), &me()).await.unwrap();
                 tokio::task::yield_now().await;
             }
         })
     };
     for _ in 0..500 {
-        let outcome = bench
-            .service
-            .check(check("read"))
-            .await
-            .unwrap()
-            .into_value()
-            .outcome;
+        let outcome = bench.service.check(check("read")).await.unwrap().into_value().outcome;
         assert_eq!(outcome.decision, Decision::Permit);
     }
     stop.store(true, std::sync::atomic::Ordering::Relaxed);
     changing.await.unwrap();
     let mut suspended = agent("agent");
     suspended.status = IdentityStatus::Suspended;
-    bench
-        .service
-        .change_identity(suspended, &me())
-        .await
-        .unwrap();
-    let outcome = bench
-        .service
-        .check(check("read"))
-        .await
-        .unwrap()
-        .into_value()
-        .outcome;
+    bench.service.change_identity(suspended, &me()).await.unwrap();
+    let outcome = bench.service.check(check("read")).await.unwrap().into_value().outcome;
     assert_eq!(codes(&outcome), ["identity_not_active"]);
 }
 
 #[tokio::test]
 async fn a_session_name_sheds_no_budget_and_another_token_is_another_session() {
-    let settings = Settings {
-        calls_max: 2,
-        ..Settings::default()
-    };
+    let settings = Settings { calls_max: 2, ..Settings::default() };
     let bench = bench(settings).await;
     for part in ["a", "b"] {
         let mut check = check("read");
         check.session_name = Some(name(SessionName::new(part)));
-        let outcome = bench
-            .service
-            .check(check)
-            .await
-            .unwrap()
-            .into_value()
-            .outcome;
+        let outcome = bench.service.check(check).await.unwrap().into_value().outcome;
         assert_eq!(outcome.decision, Decision::Permit);
     }
     let mut third = check("read");
     third.session_name = Some(name(SessionName::new("c")));
-    let outcome = bench
-        .service
-        .check(third)
-        .await
-        .unwrap()
-        .into_value()
-        .outcome;
+    let outcome = bench.service.check(third).await.unwrap().into_value().outcome;
     assert_eq!(codes(&outcome), ["budget_spent"]);
     let mut other = check("read");
     other.subject = Subject::Caller(proof("agent", "t2"));
-    let outcome = bench
-        .service
-        .check(other)
-        .await
-        .unwrap()
-        .into_value()
-        .outcome;
+    let outcome = bench.service.check(other).await.unwrap().into_value().outcome;
     assert_eq!(outcome.decision, Decision::Permit);
 }
 
@@ -375,15 +280,8 @@ async fn only_the_enforcement_point_that_asked_reports_and_only_once() {
     let decision = ruling.value().decision().clone();
     let foreign = bench.service.observe(report(&decision, "agent")).await;
     assert!(matches!(foreign, Err(ObserveError::NotPending(_))));
-    bench
-        .service
-        .observe(report(&decision, "gateway:files"))
-        .await
-        .unwrap();
-    let twice = bench
-        .service
-        .observe(report(&decision, "gateway:files"))
-        .await;
+    bench.service.observe(report(&decision, "gateway:files")).await.unwrap();
+    let twice = bench.service.observe(report(&decision, "gateway:files")).await;
     assert!(matches!(twice, Err(ObserveError::NotPending(_))));
     let last = records(&bench.ledger).pop().unwrap();
     assert_eq!(last.parent, Some(decision));
@@ -394,9 +292,7 @@ async fn an_outcome_that_never_comes_is_unknown() {
     let bench = bench(Settings::default()).await;
     bench.service.check(check("read")).await.unwrap();
     assert_eq!(bench.service.sweep(), 0);
-    bench.clock.set(Timestamp::from_millis(
-        Settings::default().outcome_deadline_ms,
-    ));
+    bench.clock.set(Timestamp::from_millis(Settings::default().outcome_deadline_ms));
     assert_eq!(bench.service.sweep(), 1);
     let Body::Executed(executed) = records(&bench.ledger).pop().unwrap().body else {
         panic!("no outcome")
@@ -409,64 +305,21 @@ async fn an_outcome_that_never_comes_is_unknown() {
 async fn a_changed_definition_is_quarantined_until_it_is_as_approved_again() {
     let bench = bench(Settings::default()).await;
     let server = name(ServerName::new("files"));
-    let seen = |byte| {
-        vec![(
-            name(ActionName::new("files.read")),
-            Digest::from_bytes([byte; 32]),
-        )]
-    };
-    bench
-        .service
-        .definitions_seen(&server, seen(1))
-        .await
-        .unwrap();
+    let seen = |byte| vec![(name(ActionName::new("files.read")), Digest::from_bytes([byte; 32]))];
+    bench.service.definitions_seen(&server, seen(1)).await.unwrap();
     assert_eq!(
-        bench
-            .service
-            .check(check("read"))
-            .await
-            .unwrap()
-            .value()
-            .outcome
-            .decision,
+        bench.service.check(check("read")).await.unwrap().value().outcome.decision,
         Decision::Permit
     );
-    bench
-        .service
-        .definitions_seen(&server, seen(2))
-        .await
-        .unwrap();
-    let outcome = bench
-        .service
-        .check(check("read"))
-        .await
-        .unwrap()
-        .into_value()
-        .outcome;
+    bench.service.definitions_seen(&server, seen(2)).await.unwrap();
+    let outcome = bench.service.check(check("read")).await.unwrap().into_value().outcome;
     assert_eq!(codes(&outcome), ["quarantined"]);
-    assert!(
-        !bench
-            .service
-            .may_see(&proof("agent", "t1"), &name(ActionName::new("files.read")))
-    );
-    bench
-        .service
-        .definitions_seen(&server, seen(1))
-        .await
-        .unwrap();
-    let outcome = bench
-        .service
-        .check(check("read"))
-        .await
-        .unwrap()
-        .into_value()
-        .outcome;
+    assert!(!bench.service.may_see(&proof("agent", "t1"), &name(ActionName::new("files.read"))));
+    bench.service.definitions_seen(&server, seen(1)).await.unwrap();
+    let outcome = bench.service.check(check("read")).await.unwrap().into_value().outcome;
     assert_eq!(outcome.decision, Decision::Permit);
     let seen = records(&bench.ledger);
-    let kinds: Vec<_> = seen
-        .iter()
-        .filter(|r| r.body.kind() == "definition_seen")
-        .collect();
+    let kinds: Vec<_> = seen.iter().filter(|r| r.body.kind() == "definition_seen").collect();
     assert_eq!(kinds.len(), 2);
 }
 
@@ -482,39 +335,14 @@ async fn tokens_are_known_by_their_digest_until_they_end() {
         revoked: false,
     };
     bench.service.register_token(token, &me()).await.unwrap();
-    assert_eq!(
-        bench
-            .service
-            .authenticate("secret")
-            .unwrap()
-            .identity
-            .as_str(),
-        "agent"
-    );
-    assert_eq!(
-        bench.service.authenticate("other"),
-        Err(AuthenticateError::Unknown)
-    );
+    assert_eq!(bench.service.authenticate("secret").unwrap().identity.as_str(), "agent");
+    assert_eq!(bench.service.authenticate("other"), Err(AuthenticateError::Unknown));
     bench.clock.set(Timestamp::from_millis(1000));
-    assert_eq!(
-        bench.service.authenticate("secret"),
-        Err(AuthenticateError::Expired)
-    );
+    assert_eq!(bench.service.authenticate("secret"), Err(AuthenticateError::Expired));
     bench.clock.set(Timestamp::from_millis(0));
-    bench
-        .service
-        .revoke_token(&name(TokenId::new("tok_1")), &me())
-        .await
-        .unwrap();
-    assert_eq!(
-        bench.service.authenticate("secret"),
-        Err(AuthenticateError::Revoked)
-    );
-    assert!(
-        !bench
-            .service
-            .stands(&proof("agent", "tok_1"), Timestamp::default())
-    );
+    bench.service.revoke_token(&name(TokenId::new("tok_1")), &me()).await.unwrap();
+    assert_eq!(bench.service.authenticate("secret"), Err(AuthenticateError::Revoked));
+    assert!(!bench.service.stands(&proof("agent", "tok_1"), Timestamp::default()));
 }
 
 #[tokio::test]
@@ -523,32 +351,22 @@ async fn the_records_give_the_same_state_again() {
     for tool in ["read", "show", "move", "read"] {
         bench.service.check(check(tool)).await.unwrap();
     }
-    let key = SessionKey {
-        identity: name(IdentityId::new("agent")),
-        token: name(TokenId::new("t1")),
-    };
+    let key =
+        SessionKey { identity: name(IdentityId::new("agent")), token: name(TokenId::new("t1")) };
     let before = bench.service.session(&key).unwrap();
 
     let (ports, ledger, _) = ports();
     let again = Service::new(ports, Settings::default(), world(POLICIES));
     let mut restore = again.restore();
     for (sequence, entry) in bench.ledger.entries().iter().enumerate() {
-        let sealed = if entry.attachment.is_some() {
-            Attachment::Present
-        } else {
-            Attachment::Absent
-        };
-        restore
-            .apply(sequence as u64, &decode(&entry.leaf).unwrap(), sealed)
-            .unwrap();
+        let sealed =
+            if entry.attachment.is_some() { Attachment::Present } else { Attachment::Absent };
+        restore.apply(sequence as u64, &decode(&entry.leaf).unwrap(), sealed).unwrap();
     }
     assert_eq!(restore.finish(), 3, "three permits had no outcome");
     assert_eq!(again.session(&key).unwrap(), before);
-    let identities: BTreeMap<_, _> = again
-        .world()
-        .identities()
-        .map(|i| (i.id.clone(), i.clone()))
-        .collect();
+    let identities: BTreeMap<_, _> =
+        again.world().identities().map(|i| (i.id.clone(), i.clone())).collect();
     assert_eq!(identities.len(), 1);
     let unknown = records(&ledger);
     assert!(unknown.iter().all(|record| matches!(&record.body, Body::Executed(executed)
@@ -560,27 +378,16 @@ async fn erased_values_are_gone_and_the_leaves_stay() {
     let bench = bench(Settings::default()).await;
     bench.service.check(check("read")).await.unwrap();
     let before = bench.ledger.entries();
-    let key = SessionKey {
-        identity: name(IdentityId::new("agent")),
-        token: name(TokenId::new("t1")),
-    };
+    let key =
+        SessionKey { identity: name(IdentityId::new("agent")), token: name(TokenId::new("t1")) };
     assert_eq!(bench.service.erase(&key, &me()).await.unwrap(), 2);
     let after = bench.ledger.entries();
     for (was, is) in before.iter().zip(&after) {
         assert_eq!(was.leaf, is.leaf);
         assert_eq!(is.attachment, None);
     }
-    assert_eq!(
-        records(&bench.ledger).pop().unwrap().body.kind(),
-        "values_erased"
-    );
-    let outcome = bench
-        .service
-        .check(check("read"))
-        .await
-        .unwrap()
-        .into_value()
-        .outcome;
+    assert_eq!(records(&bench.ledger).pop().unwrap().body.kind(), "values_erased");
+    let outcome = bench.service.check(check("read")).await.unwrap().into_value().outcome;
     assert_eq!(outcome.decision, Decision::Permit);
 }
 
@@ -591,4 +398,59 @@ async fn what_is_no_person_needs_owners() {
     orphan.fallback_owner = None;
     let refused = bench.service.change_identity(orphan, &me()).await;
     assert!(matches!(refused, Err(ChangeError::NoOwner(_))));
+}
+
+#[tokio::test]
+async fn a_revoked_credential_is_denied_even_where_it_was_checked_before() {
+    let bench = bench(Settings::default()).await;
+    let token = Token {
+        id: name(TokenId::new("t1")),
+        identity: name(IdentityId::new("agent")),
+        digest: token_digest("secret"),
+        issued_at: Timestamp::default(),
+        expires_at: Timestamp::from_millis(i64::MAX),
+        revoked: false,
+    };
+    bench.service.register_token(token, &me()).await.unwrap();
+    bench.service.authenticate("secret").unwrap();
+    bench.service.revoke_token(&name(TokenId::new("t1")), &me()).await.unwrap();
+    let outcome = bench.service.check(check("read")).await.unwrap().into_value().outcome;
+    assert_eq!(codes(&outcome), ["credential_ended"]);
+}
+
+#[tokio::test]
+async fn a_decision_too_long_for_a_record_is_refused_and_counted() {
+    let bench = bench(Settings::default()).await;
+    let mut long = check("read");
+    let mut catalogue = catalogue();
+    let action = name(ActionName::new("files.read"));
+    catalogue.actions.get_mut(&action).unwrap().resources = vec![ResourceMapping {
+        argument: "/paths/*".into(),
+        ty: name(EntityType::new("Safeconduct::Path")),
+        form: ResourceForm::Path { root: None },
+        optional: false,
+    }];
+    let vocabulary = Arc::new(Vocabulary::new("Safeconduct").unwrap());
+    let digest = Digest::from_bytes([8; 32]);
+    bench
+        .service
+        .change_policies(policies(POLICIES), Arc::new(catalogue), digest, vocabulary, "change")
+        .await
+        .unwrap();
+    let paths = (0..20).map(|n| Value::from(format!("/{n}/{}", "x".repeat(8000)))).collect();
+    long.input = Value::object([("paths", Value::Array(paths))]);
+    let outcome = bench.service.check(long).await.unwrap().into_value().outcome;
+    assert_eq!(codes(&outcome), ["over_limit"]);
+    assert_eq!(decided(&bench.ledger).len(), 1);
+}
+
+#[tokio::test]
+async fn an_outcome_that_could_not_be_recorded_can_be_reported_again() {
+    let bench = bench(Settings::default()).await;
+    let ruling = bench.service.check(check("read")).await.unwrap();
+    let decision = ruling.value().decision().clone();
+    bench.ledger.fail("no space left on device");
+    let failed = bench.service.observe(report(&decision, "gateway:files")).await;
+    assert!(matches!(failed, Err(ObserveError::Submit(_))));
+    assert_eq!(bench.service.pending_outcomes(), 1);
 }

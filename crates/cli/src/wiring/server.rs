@@ -8,7 +8,7 @@ use std::time::Duration;
 use safeconduct_api::{Api, ApiConfig, Hosts};
 use safeconduct_gateway::Gateway;
 use safeconduct_ledger::Origin;
-use safeconduct_model::Identity;
+use safeconduct_model::{Identity, IdentityStatus};
 use safeconduct_pep::InProcess;
 use safeconduct_service::{Attachment, Ledger, Ports, Service, Settings, World};
 use safeconduct_store::{AttachmentState, Store, StoreOptions, Vault};
@@ -164,14 +164,20 @@ async fn enter(service: &Service, config: &Config, rules: &Rules) -> Result<(), 
         .await;
     entered.map_err(|error| failed("the ledger", error))?;
     for identity in &config.identities {
-        bootstrap::register(service, named(identity, rules)?).await?;
+        bootstrap::register(service, named(service, identity, rules)?).await?;
     }
     Ok(())
 }
 
-/// An identity of the configuration, the types of its registration as the schema names them.
-fn named(identity: &Identity, rules: &Rules) -> Result<Identity, CommandError> {
+/// An identity of the configuration, the types of its registration as the schema names them. A
+/// person's or a finding's word that it is stopped outlives a restart.
+fn named(service: &Service, identity: &Identity, rules: &Rules) -> Result<Identity, CommandError> {
     let mut identity = identity.clone();
+    if let Some(known) = service.world().identity(&identity.id)
+        && known.status != IdentityStatus::Active
+    {
+        identity.status = known.status;
+    }
     if let Some(pep) = &mut identity.pep {
         for types in [&mut pep.subjects, &mut pep.resources] {
             let resolved = types.iter().map(|ty| {

@@ -32,6 +32,21 @@ fn a_path_that_could_mean_another_is_refused() {
 }
 
 #[test]
+fn a_path_that_a_server_may_rewrite_is_refused() {
+    for text in ["~/.ssh/id_rsa", "~root/x", "a\\..\\b", " /x", "x ", "FILE:///etc/passwd"] {
+        assert!(path(&ty(), text, Some("/cases")).is_err(), "{text}");
+    }
+    assert!(path(&ty(), "4711/a~b.md", Some("/cases")).is_ok());
+}
+
+#[test]
+fn a_url_that_others_read_differently_is_refused() {
+    for text in ["http://good.com\\@evil.com/", "http://good.com/ x", "http://go\tod.com/"] {
+        assert!(url(&ty(), text, &vocabulary()).is_err(), "{text}");
+    }
+}
+
+#[test]
 fn a_url_knows_its_host_and_the_domains_above_it() {
     let ty = EntityType::new("Safeconduct::Url").unwrap();
     let entity = url(&ty, "HTTPS://Api.Example.COM.:443/a/../b?q", &vocabulary()).unwrap();
