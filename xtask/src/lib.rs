@@ -17,11 +17,7 @@ pub const LAYERS: &[(&str, u8, &[&str])] = &[
     ("engine", 1, &["model", "policy", "session"]),
     ("ledger", 1, &["model"]),
     ("wire", 1, &["model"]),
-    (
-        "service",
-        2,
-        &["model", "policy", "session", "engine", "ledger", "wire"],
-    ),
+    ("service", 2, &["model", "policy", "session", "engine", "ledger", "wire"]),
     ("store", 3, &["model", "ledger", "service"]),
     ("pep", 3, &["model", "service"]),
     ("gateway", 3, &["model", "wire", "service", "pep"]),
@@ -66,13 +62,7 @@ pub fn root() -> PathBuf {
 /// What `cargo metadata` says.
 pub fn dependencies() -> Result<BTreeMap<String, Vec<String>>, String> {
     let output = Command::new(env!("CARGO"))
-        .args([
-            "metadata",
-            "--no-deps",
-            "--format-version",
-            "1",
-            "--offline",
-        ])
+        .args(["metadata", "--no-deps", "--format-version", "1", "--offline"])
         .current_dir(root())
         .output()
         .map_err(|error| format!("cargo cannot be started: {error}"))?;
@@ -81,23 +71,14 @@ pub fn dependencies() -> Result<BTreeMap<String, Vec<String>>, String> {
     }
     let metadata: Value =
         serde_json::from_slice(&output.stdout).map_err(|error| error.to_string())?;
-    let packages = metadata
-        .get("packages")
-        .and_then(Value::as_array)
-        .ok_or("no packages")?;
+    let packages = metadata.get("packages").and_then(Value::as_array).ok_or("no packages")?;
     Ok(packages.iter().filter_map(normal_dependencies).collect())
 }
 
 fn normal_dependencies(package: &Value) -> Option<(String, Vec<String>)> {
-    let name = package
-        .get("name")?
-        .as_str()?
-        .strip_prefix("safeconduct-")?
-        .to_owned();
+    let name = package.get("name")?.as_str()?.strip_prefix("safeconduct-")?.to_owned();
     let all = package.get("dependencies")?.as_array()?;
-    let normal = all
-        .iter()
-        .filter(|dependency| dependency.get("kind").is_some_and(Value::is_null));
+    let normal = all.iter().filter(|dependency| dependency.get("kind").is_some_and(Value::is_null));
     let names = normal.filter_map(|dependency| dependency.get("name")?.as_str());
     Some((name, names.map(str::to_owned).collect()))
 }
@@ -123,9 +104,7 @@ mod tests {
                         wrong.push(format!("{name} must not depend on {inner}"));
                     }
                     None if *ring <= 1 && IMPURE.contains(&dependency.as_str()) => {
-                        wrong.push(format!(
-                            "{name} is pure and must not depend on {dependency}"
-                        ));
+                        wrong.push(format!("{name} is pure and must not depend on {dependency}"));
                     }
                     _ => {}
                 }
@@ -138,10 +117,7 @@ mod tests {
     fn every_crate_is_in_the_table() {
         for entry in std::fs::read_dir(root().join("crates")).unwrap() {
             let name = entry.unwrap().file_name().into_string().unwrap();
-            assert!(
-                LAYERS.iter().any(|(layer, ..)| *layer == name),
-                "`{name}` has no ring"
-            );
+            assert!(LAYERS.iter().any(|(layer, ..)| *layer == name), "`{name}` has no ring");
         }
     }
 
@@ -165,17 +141,8 @@ mod tests {
             if *ring <= 1 {
                 let path = root().join("crates").join(name).join("clippy.toml");
                 let text = std::fs::read_to_string(&path).unwrap_or_default();
-                for banned in [
-                    "SystemTime::now",
-                    "Instant::now",
-                    "std::fs::read",
-                    "env::var",
-                ] {
-                    assert!(
-                        text.contains(banned),
-                        "{} does not ban {banned}",
-                        path.display()
-                    );
+                for banned in ["SystemTime::now", "Instant::now", "std::fs::read", "env::var"] {
+                    assert!(text.contains(banned), "{} does not ban {banned}", path.display());
                 }
             }
         }
@@ -185,12 +152,7 @@ mod tests {
     fn model_and_engine_derive_no_serde() {
         let dependencies = dependencies().unwrap();
         for name in ["model", "engine"] {
-            assert!(
-                !dependencies[name]
-                    .iter()
-                    .any(|dependency| dependency == "serde"),
-                "{name}"
-            );
+            assert!(!dependencies[name].iter().any(|dependency| dependency == "serde"), "{name}");
         }
     }
 
@@ -198,11 +160,7 @@ mod tests {
     fn there_is_one_cedar_in_the_tree() {
         let lock = std::fs::read_to_string(root().join("Cargo.lock")).unwrap();
         for name in ["cedar-policy", "cedar-policy-core"] {
-            assert_eq!(
-                lock.matches(&format!("name = \"{name}\"\n")).count(),
-                1,
-                "{name}"
-            );
+            assert_eq!(lock.matches(&format!("name = \"{name}\"\n")).count(), 1, "{name}");
         }
     }
 
@@ -225,10 +183,7 @@ mod tests {
             let path = entry.path();
             let name = entry.file_name();
             if path.is_dir() {
-                if !["target", "node_modules", ".venv"]
-                    .iter()
-                    .any(|skip| name == *skip)
-                {
+                if !["target", "node_modules", ".venv"].iter().any(|skip| name == *skip) {
                     walk(&path, files);
                 }
             } else if path.extension().is_some_and(|extension| extension == "rs") {

@@ -59,17 +59,10 @@ impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::OutOfSequence { expected, found } => {
-                write!(
-                    f,
-                    "record {expected} should follow, but record {found} does"
-                )
+                write!(f, "record {expected} should follow, but record {found} does")
             }
             Self::NotARecord { sequence, problem } => write!(f, "record {sequence}: {problem}"),
-            Self::Truncated {
-                checkpoint,
-                signed,
-                found,
-            } => write!(
+            Self::Truncated { checkpoint, signed, found } => write!(
                 f,
                 "{checkpoint} signs {signed} records, but there are only {found}: record {found} \
                  and all after it are gone"
@@ -98,10 +91,7 @@ impl Audit {
         let roots = checkpoints
             .into_iter()
             .map(|checkpoint| (checkpoint.size, (checkpoint.size == 0).then(|| tree.root())));
-        Self {
-            roots: roots.collect(),
-            tree,
-        }
+        Self { roots: roots.collect(), tree }
     }
 
     /// How many leaves were read.
@@ -119,10 +109,7 @@ impl Audit {
     /// reading can go on; one that is not the next is not.
     pub fn push(&mut self, sequence: u64, leaf: &[u8]) -> (Vec<Tile>, Option<Finding>) {
         if sequence != self.size() {
-            let finding = Finding::OutOfSequence {
-                expected: self.size(),
-                found: sequence,
-            };
+            let finding = Finding::OutOfSequence { expected: self.size(), found: sequence };
             return (Vec::new(), Some(finding));
         }
         let full = self.tree.push(leaf_hash(leaf));
@@ -130,10 +117,7 @@ impl Audit {
             *root = Some(self.tree.root());
         }
         let problem = decode(leaf).err();
-        (
-            full,
-            problem.map(|problem| Finding::NotARecord { sequence, problem }),
-        )
+        (full, problem.map(|problem| Finding::NotARecord { sequence, problem }))
     }
 
     /// Compares what was read with a checkpoint that [`Audit::new`] was given. `name` says which

@@ -80,10 +80,7 @@ fn utf16_order(a: &str, b: &str) -> Ordering {
 /// and control characters escaped, each in one way.
 pub fn write_canonical_string(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
-    if text
-        .bytes()
-        .all(|byte| byte >= 0x20 && byte != b'"' && byte != b'\\')
-    {
+    if text.bytes().all(|byte| byte >= 0x20 && byte != b'"' && byte != b'\\') {
         out.extend_from_slice(text.as_bytes());
     } else {
         text.bytes().for_each(|byte| write_escaped(byte, out));
@@ -118,11 +115,7 @@ pub(crate) const fn hex_digits(byte: u8) -> [u8; 2] {
 }
 
 const fn hex_digit(nibble: u8) -> u8 {
-    if nibble < 10 {
-        b'0' + nibble
-    } else {
-        b'a' + nibble - 10
-    }
+    if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 }
 }
 
 /// Appends an integer in decimal.

@@ -30,11 +30,7 @@ impl Origin {
     /// [`KeyError::Origin`].
     pub fn new(text: &str) -> Result<Self, KeyError> {
         let fits = is_key_name_valid(text) && !text.chars().any(char::is_control);
-        if fits && text.len() <= 255 {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(KeyError::Origin)
-        }
+        if fits && text.len() <= 255 { Ok(Self(text.to_owned())) } else { Err(KeyError::Origin) }
     }
 
     /// The text.
@@ -94,9 +90,7 @@ pub struct CheckpointKey {
 
 impl fmt::Debug for CheckpointKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CheckpointKey")
-            .field("verifier", &self.verifier)
-            .finish_non_exhaustive()
+        f.debug_struct("CheckpointKey").field("verifier", &self.verifier).finish_non_exhaustive()
     }
 }
 
@@ -113,11 +107,7 @@ impl CheckpointKey {
         tagged.truncate(1);
         tagged.extend_from_slice(seed);
         let encoded = Zeroizing::new(BASE64_STANDARD.encode(&*tagged));
-        Self::parse(&format!(
-            "PRIVATE+KEY+{}+{id:08x}+{}",
-            origin.as_str(),
-            *encoded
-        ))
+        Self::parse(&format!("PRIVATE+KEY+{}+{id:08x}+{}", origin.as_str(), *encoded))
     }
 
     /// From its text, `PRIVATE+KEY+NAME+ID+KEY`; spaces and line ends around it do not matter.
@@ -131,21 +121,12 @@ impl CheckpointKey {
         let mut parts = text.splitn(5, '+').skip(2);
         let origin = Origin::new(parts.next().ok_or(KeyError::SigningKey)?)?;
         let encoded = parts.nth(1).ok_or(KeyError::SigningKey)?;
-        let tagged = BASE64_STANDARD
-            .decode(encoded)
-            .map_err(|_| KeyError::SigningKey)?;
+        let tagged = BASE64_STANDARD.decode(encoded).map_err(|_| KeyError::SigningKey)?;
         let tagged = Zeroizing::new(tagged);
-        let seed = tagged
-            .get(1..)
-            .and_then(|seed| <&[u8; 32]>::try_from(seed).ok());
+        let seed = tagged.get(1..).and_then(|seed| <&[u8; 32]>::try_from(seed).ok());
         let public = SigningKey::from_bytes(seed.ok_or(KeyError::SigningKey)?).verifying_key();
         let verifier = new_ed25519_verifier_key(origin.as_str(), &public);
-        Ok(Self {
-            origin,
-            signer,
-            text: Zeroizing::new(text.to_owned()),
-            verifier,
-        })
+        Ok(Self { origin, signer, text: Zeroizing::new(text.to_owned()), verifier })
     }
 
     /// Its text, to keep in a file that nobody else can read.
@@ -172,8 +153,7 @@ impl CheckpointKey {
         let text = tlog_tiles::Checkpoint::new(self.origin.as_str(), *size, *root, "")
             .map_err(|_| CheckpointError::Malformed)?;
         let mut note = Note::new(&text.to_bytes(), &[]).map_err(|_| CheckpointError::Malformed)?;
-        note.add_sigs(&[&self.signer])
-            .map_err(|_| CheckpointError::Malformed)?;
+        note.add_sigs(&[&self.signer]).map_err(|_| CheckpointError::Malformed)?;
         Ok(note.to_bytes())
     }
 }
@@ -187,9 +167,7 @@ pub struct CheckpointVerifier {
 
 impl fmt::Debug for CheckpointVerifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CheckpointVerifier")
-            .field("origin", &self.origin)
-            .finish_non_exhaustive()
+        f.debug_struct("CheckpointVerifier").field("origin", &self.origin).finish_non_exhaustive()
     }
 }
 
@@ -230,10 +208,7 @@ impl CheckpointVerifier {
         if checkpoint.origin() != self.origin.as_str() {
             return Err(CheckpointError::OtherOrigin);
         }
-        Ok(Checkpoint {
-            size: checkpoint.size(),
-            root: *checkpoint.hash(),
-        })
+        Ok(Checkpoint { size: checkpoint.size(), root: *checkpoint.hash() })
     }
 }
 
@@ -264,10 +239,7 @@ mod tests {
 
     #[test]
     fn what_was_signed_verifies_and_nothing_else_does() {
-        let checkpoint = Checkpoint {
-            size: 3,
-            root: crate::leaf_hash(b"x"),
-        };
+        let checkpoint = Checkpoint { size: 3, root: crate::leaf_hash(b"x") };
         let note = key().sign(&checkpoint).unwrap();
         let verifier = CheckpointVerifier::parse(key().verifier_text()).unwrap();
         assert_eq!(verifier.verify(&note).unwrap(), checkpoint);
@@ -279,10 +251,7 @@ mod tests {
         }
         let text = String::from_utf8(note.clone()).unwrap();
         let larger = text.replacen("\n3\n", "\n4\n", 1);
-        assert_eq!(
-            verifier.verify(larger.as_bytes()),
-            Err(CheckpointError::BadSignature)
-        );
+        assert_eq!(verifier.verify(larger.as_bytes()), Err(CheckpointError::BadSignature));
 
         let other = CheckpointKey::from_seed(&Origin::new("example.com/ledger").unwrap(), &[8; 32]);
         let other = other.unwrap().sign(&checkpoint).unwrap();

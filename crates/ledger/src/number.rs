@@ -24,11 +24,7 @@ pub(crate) fn write_number(text: &str, out: &mut Vec<u8>) {
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
     let digits: Vec<u8> = whole.bytes().chain(fraction.bytes()).collect();
     let leading = digits.iter().take_while(|digit| **digit == b'0').count();
-    let trailing = digits
-        .iter()
-        .rev()
-        .take_while(|digit| **digit == b'0')
-        .count();
+    let trailing = digits.iter().rev().take_while(|digit| **digit == b'0').count();
     let Some(significant) = digits.get(leading..digits.len().saturating_sub(trailing)) else {
         // Nothing but zeros, counted from both ends: RFC 8785 writes minus zero as zero.
         out.push(b'0');

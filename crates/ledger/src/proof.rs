@@ -60,19 +60,11 @@ pub fn prove_inclusion<F: Fn(&TilePath) -> Option<Vec<u8>>>(
     index: u64,
 ) -> Result<Vec<Hash>, ProofError> {
     if index >= tiles.size {
-        return Err(ProofError::OutOfRange {
-            wanted: index,
-            size: tiles.size,
-        });
+        return Err(ProofError::OutOfRange { wanted: index, size: tiles.size });
     }
-    let source = Source {
-        tiles,
-        missing: RefCell::default(),
-    };
+    let source = Source { tiles, missing: RefCell::default() };
     let proof = tlog_tiles::prove_record(tiles.size, index, &source).map_err(|_| source.error())?;
-    let leaf = source
-        .read_hash(stored_hash_index(0, index))
-        .map_err(|_| source.error())?;
+    let leaf = source.read_hash(stored_hash_index(0, index)).map_err(|_| source.error())?;
     match check_inclusion(&proof, tiles.size, tiles.root, index, leaf) {
         Ok(()) => Ok(proof),
         Err(_) => Err(ProofError::InconsistentTiles),
@@ -89,18 +81,12 @@ pub fn prove_consistency<F: Fn(&TilePath) -> Option<Vec<u8>>>(
     older: u64,
 ) -> Result<Vec<Hash>, ProofError> {
     if older > tiles.size {
-        return Err(ProofError::OutOfRange {
-            wanted: older,
-            size: tiles.size,
-        });
+        return Err(ProofError::OutOfRange { wanted: older, size: tiles.size });
     }
     if older == 0 {
         return Ok(Vec::new());
     }
-    let source = Source {
-        tiles,
-        missing: RefCell::default(),
-    };
+    let source = Source { tiles, missing: RefCell::default() };
     let proof = tlog_tiles::prove_tree(tiles.size, older, &source).map_err(|_| source.error())?;
     let older_root = tlog_tiles::tree_hash(older, &source).map_err(|_| source.error())?;
     match check_consistency(&proof, tiles.size, tiles.root, older, older_root) {
@@ -121,10 +107,7 @@ pub fn check_inclusion(
     leaf: Hash,
 ) -> Result<(), ProofError> {
     if index >= size {
-        return Err(ProofError::OutOfRange {
-            wanted: index,
-            size,
-        });
+        return Err(ProofError::OutOfRange { wanted: index, size });
     }
     tlog_tiles::check_record(&proof.to_vec(), size, root, index, leaf)
         .map_err(|_| ProofError::DoesNotHold)
@@ -142,18 +125,11 @@ pub fn check_consistency(
     older_root: Hash,
 ) -> Result<(), ProofError> {
     if older > size {
-        return Err(ProofError::OutOfRange {
-            wanted: older,
-            size,
-        });
+        return Err(ProofError::OutOfRange { wanted: older, size });
     }
     if older == 0 {
         let holds = proof.is_empty() && older_root == crate::EMPTY_ROOT;
-        return if holds {
-            Ok(())
-        } else {
-            Err(ProofError::DoesNotHold)
-        };
+        return if holds { Ok(()) } else { Err(ProofError::DoesNotHold) };
     }
     tlog_tiles::check_tree(&proof.to_vec(), size, root, older, older_root)
         .map_err(|_| ProofError::DoesNotHold)
@@ -179,19 +155,11 @@ impl<F: Fn(&TilePath) -> Option<Vec<u8>>> Source<'_, F> {
         let tile = Tile::from_index(TILE_HEIGHT, index);
         // As wide as it is in this tree: in tile rows, a hash stands for 256 of the row below.
         let first = tile.level_index() << TILE_HEIGHT;
-        let row = self
-            .tiles
-            .size
-            .checked_shr(u32::from(tile.level()) * u32::from(TILE_HEIGHT));
-        let width = row
-            .unwrap_or(0)
-            .saturating_sub(first)
-            .min(TILE_WIDTH.into());
+        let row = self.tiles.size.checked_shr(u32::from(tile.level()) * u32::from(TILE_HEIGHT));
+        let width = row.unwrap_or(0).saturating_sub(first).min(TILE_WIDTH.into());
         let width = u32::try_from(width).unwrap_or(0);
         let path = TilePath {
-            content: TileContent::Hashes {
-                level: tile.level(),
-            },
+            content: TileContent::Hashes { level: tile.level() },
             index: tile.level_index(),
             width: u16::try_from(width).unwrap_or(0),
         };

@@ -46,15 +46,9 @@ impl TilePath {
     /// The tile that holds the leaf of that index, or its hash, in a tree of that size. `None`
     /// where the tree ends before.
     pub fn of_leaf(content: TileContent, index: u64, size: u64) -> Option<Self> {
-        let in_tree = size
-            .checked_sub(index / 256 * 256)
-            .filter(|_| index < size)?;
+        let in_tree = size.checked_sub(index / 256 * 256).filter(|_| index < size)?;
         let width = u16::try_from(in_tree).map_or(TILE_WIDTH, |width| width.min(TILE_WIDTH));
-        Some(Self {
-            content,
-            index: index / 256,
-            width,
-        })
+        Some(Self { content, index: index / 256, width })
     }
 
     /// Parses what is printed, and nothing else.
@@ -80,16 +74,9 @@ impl fmt::Display for TilePath {
             groups.push(above % 1000);
             above /= 1000;
         }
-        groups
-            .iter()
-            .rev()
-            .try_for_each(|group| write!(f, "x{group:03}/"))?;
+        groups.iter().rev().try_for_each(|group| write!(f, "x{group:03}/"))?;
         write!(f, "{:03}", self.index % 1000)?;
-        if self.width < TILE_WIDTH {
-            write!(f, ".p/{}", self.width)
-        } else {
-            Ok(())
-        }
+        if self.width < TILE_WIDTH { write!(f, ".p/{}", self.width) } else { Ok(()) }
     }
 }
 
@@ -112,11 +99,7 @@ fn parse(text: &str) -> Option<TilePath> {
         let group: u64 = group.strip_prefix('x').unwrap_or(group).parse().ok()?;
         index.checked_mul(1000)?.checked_add(group)
     })?;
-    Some(TilePath {
-        content,
-        index,
-        width,
-    })
+    Some(TilePath { content, index, width })
 }
 
 /// Why bytes are no entry bundle.
@@ -153,9 +136,7 @@ pub fn decode_bundle(bundle: &[u8]) -> Result<Vec<&[u8]>, BundleError> {
         if entries.len() == usize::from(TILE_WIDTH) {
             return Err(BundleError::TooMany);
         }
-        let truncated = BundleError::Truncated {
-            entry: entries.len(),
-        };
+        let truncated = BundleError::Truncated { entry: entries.len() };
         let (length, behind) = rest.split_first_chunk::<2>().ok_or(truncated)?;
         let length = usize::from(u16::from_be_bytes(*length));
         let (entry, behind) = behind.split_at_checked(length).ok_or(truncated)?;
@@ -173,22 +154,12 @@ mod tests {
 
     #[test]
     fn paths_are_those_of_the_specification() {
-        let path = |content, index, width| {
-            TilePath {
-                content,
-                index,
-                width,
-            }
-            .to_string()
-        };
+        let path = |content, index, width| TilePath { content, index, width }.to_string();
         let hashes = |level| TileContent::Hashes { level };
         assert_eq!(path(hashes(0), 1_234_067, 256), "tile/0/x001/x234/067");
         assert_eq!(path(hashes(1), 0, 1), "tile/1/000.p/1");
         assert_eq!(path(hashes(0), 1000, 256), "tile/0/x001/000");
-        assert_eq!(
-            path(TileContent::Entries, 273, 112),
-            "tile/entries/273.p/112"
-        );
+        assert_eq!(path(TileContent::Entries, 273, 112), "tile/entries/273.p/112");
         // The example of the specification: a tree of 70,000 leaves.
         let last = TilePath::of_leaf(hashes(0), 69_999, 70_000).unwrap();
         assert_eq!(last.to_string(), "tile/0/273.p/112");

@@ -67,8 +67,7 @@ impl TreeBuilder {
     /// The tiles at the right edge that are not yet full, lowest level first.
     pub fn partial_tiles(&self) -> Vec<Tile> {
         let rows = (0_u8..).zip(&self.rows).filter(|(_, row)| !row.is_empty());
-        rows.map(|(level, row)| tile(level, tiles_before(self.size, level), row))
-            .collect()
+        rows.map(|(level, row)| tile(level, tiles_before(self.size, level), row)).collect()
     }
 
     /// The root of the tree so far: [`EMPTY_ROOT`] without leaves.
@@ -92,11 +91,7 @@ fn tiles_before(size: u64, level: u8) -> u64 {
 fn tile(level: u8, index: u64, row: &[Hash]) -> Tile {
     let width = u16::try_from(row.len()).unwrap_or(TILE_WIDTH);
     Tile {
-        path: TilePath {
-            content: TileContent::Hashes { level },
-            index,
-            width,
-        },
+        path: TilePath { content: TileContent::Hashes { level }, index, width },
         bytes: row.iter().flat_map(|hash| hash.0).collect(),
     }
 }

@@ -34,21 +34,12 @@ fn log(size: u64) -> Log {
         roots: vec![EMPTY_ROOT],
     };
     for n in 0..size {
-        log.tiles.extend(
-            log.builder
-                .push(leaf_hash(&leaf(n)))
-                .into_iter()
-                .map(|t| (t.path, t.bytes)),
-        );
+        log.tiles
+            .extend(log.builder.push(leaf_hash(&leaf(n))).into_iter().map(|t| (t.path, t.bytes)));
         log.oracle.push(leaf(n));
         log.roots.push(log.builder.root());
     }
-    log.tiles.extend(
-        log.builder
-            .partial_tiles()
-            .into_iter()
-            .map(|t| (t.path, t.bytes)),
-    );
+    log.tiles.extend(log.builder.partial_tiles().into_iter().map(|t| (t.path, t.bytes)));
     log
 }
 
@@ -67,12 +58,7 @@ fn roots_are_those_of_the_other_implementation() {
     for n in 0..1100 {
         builder.push(leaf_hash(&leaf(n)));
         oracle.push(leaf(n));
-        assert_eq!(
-            builder.root().0[..],
-            oracle.root().as_bytes()[..],
-            "size {}",
-            n + 1
-        );
+        assert_eq!(builder.root().0[..], oracle.root().as_bytes()[..], "size {}", n + 1);
     }
 }
 
@@ -92,15 +78,9 @@ fn a_tree_of_three_levels_has_the_root_of_the_other_implementation() {
     }
     assert_eq!(builder.root().0[..], oracle.root().as_bytes()[..]);
     assert_eq!(top.len(), 1);
-    let partial: Vec<String> = builder
-        .partial_tiles()
-        .iter()
-        .map(|tile| tile.path.to_string())
-        .collect();
-    assert_eq!(
-        partial,
-        ["tile/0/257.p/44", "tile/1/001.p/1", "tile/2/000.p/1"]
-    );
+    let partial: Vec<String> =
+        builder.partial_tiles().iter().map(|tile| tile.path.to_string()).collect();
+    assert_eq!(partial, ["tile/0/257.p/44", "tile/1/001.p/1", "tile/2/000.p/1"]);
 }
 
 proptest! {
@@ -172,45 +152,27 @@ proptest! {
 #[test]
 fn what_is_beyond_the_tree_has_no_proof() {
     let log = log(3);
-    let tiles = TileHashes::new(3, log.builder.root(), |path: &TilePath| {
-        log.tiles.get(path).cloned()
-    });
+    let tiles =
+        TileHashes::new(3, log.builder.root(), |path: &TilePath| log.tiles.get(path).cloned());
     let out_of_range = ProofError::OutOfRange { wanted: 3, size: 3 };
     assert_eq!(prove_inclusion(&tiles, 3), Err(out_of_range.clone()));
-    assert_eq!(
-        check_inclusion(&[], 3, EMPTY_ROOT, 3, EMPTY_ROOT),
-        Err(out_of_range)
-    );
+    assert_eq!(check_inclusion(&[], 3, EMPTY_ROOT, 3, EMPTY_ROOT), Err(out_of_range));
     assert!(prove_consistency(&tiles, 4).is_err());
     assert_eq!(prove_consistency(&tiles, 0), Ok(vec![]));
     let missing = TileHashes::new(3, log.builder.root(), |_: &TilePath| None);
     assert_eq!(
         prove_inclusion(&missing, 0),
-        Err(ProofError::MissingTile {
-            path: "tile/0/000.p/3".into()
-        })
+        Err(ProofError::MissingTile { path: "tile/0/000.p/3".into() })
     );
 }
 
 #[test]
 fn an_audit_compares_with_checkpoints() {
     let log = log(300);
-    let checkpoint = |size: u64| Checkpoint {
-        size,
-        root: log.roots[size as usize],
-    };
-    let (then, now, beyond) = (
-        checkpoint(0),
-        checkpoint(299),
-        Checkpoint {
-            size: 301,
-            root: EMPTY_ROOT,
-        },
-    );
-    let forked = Checkpoint {
-        size: 7,
-        root: leaf_hash(b"fork"),
-    };
+    let checkpoint = |size: u64| Checkpoint { size, root: log.roots[size as usize] };
+    let (then, now, beyond) =
+        (checkpoint(0), checkpoint(299), Checkpoint { size: 301, root: EMPTY_ROOT });
+    let forked = Checkpoint { size: 7, root: leaf_hash(b"fork") };
     let mut audit = Audit::new([&then, &now, &beyond, &forked]);
     for n in 0..300 {
         let (_, finding) = audit.push(n, &leaf(n));
@@ -218,23 +180,11 @@ fn an_audit_compares_with_checkpoints() {
     }
     assert_eq!(audit.compare("a", &then), None);
     assert_eq!(audit.compare("a", &now), None);
-    assert!(matches!(
-        audit.compare("a", &beyond),
-        Some(Finding::Truncated { found: 300, .. })
-    ));
-    assert!(matches!(
-        audit.compare("a", &forked),
-        Some(Finding::RootDiffers { signed: 7, .. })
-    ));
+    assert!(matches!(audit.compare("a", &beyond), Some(Finding::Truncated { found: 300, .. })));
+    assert!(matches!(audit.compare("a", &forked), Some(Finding::RootDiffers { signed: 7, .. })));
     assert!(matches!(
         audit.push(301, b"{}"),
-        (
-            _,
-            Some(Finding::OutOfSequence {
-                expected: 300,
-                found: 301
-            })
-        )
+        (_, Some(Finding::OutOfSequence { expected: 300, found: 301 }))
     ));
 }
 

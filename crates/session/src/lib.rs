@@ -113,12 +113,7 @@ impl Session {
 /// every machine, and no defence against someone who wants two names to collide, which would
 /// only make the count too low by one.
 pub fn fingerprint(resource: &EntityRef) -> u64 {
-    let bytes = resource
-        .ty
-        .as_str()
-        .bytes()
-        .chain([0])
-        .chain(resource.id.as_str().bytes());
+    let bytes = resource.ty.as_str().bytes().chain([0]).chain(resource.id.as_str().bytes());
     bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
     })
@@ -131,11 +126,7 @@ mod tests {
 
     fn step(permit: bool, action: u8, resource: u64) -> Step {
         Step {
-            decision: if permit {
-                Decision::Permit
-            } else {
-                Decision::Deny
-            },
+            decision: if permit { Decision::Permit } else { Decision::Deny },
             action: ActionName::new(format!("a{action}")).unwrap(),
             resources: vec![resource],
             at: Timestamp::from_millis(1),
@@ -146,10 +137,7 @@ mod tests {
     fn a_denied_step_touches_nothing() {
         let mut session = Session::default();
         session.apply(&step(false, 1, 1));
-        assert_eq!(
-            (session.sequence(), session.steps(), session.denials()),
-            (1, 0, 1)
-        );
+        assert_eq!((session.sequence(), session.steps(), session.denials()), (1, 0, 1));
         assert_eq!(session.distinct_resources(), 0);
         assert_eq!(session.actions().count(), 0);
     }

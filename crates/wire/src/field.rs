@@ -76,20 +76,13 @@ pub struct FieldError {
 impl FieldError {
     /// A problem at that pointer.
     pub fn new(pointer: impl Into<String>, problem: FieldProblem) -> Self {
-        Self {
-            pointer: pointer.into(),
-            problem,
-        }
+        Self { pointer: pointer.into(), problem }
     }
 }
 
 /// The words of a vocabulary, for a message: `` `a`, `b` ``.
 pub(crate) fn listed(words: &[&str]) -> String {
-    words
-        .iter()
-        .map(|word| format!("`{word}`"))
-        .collect::<Vec<_>>()
-        .join(", ")
+    words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
 }
 
 /// A text cut to 64 characters, for a message.
@@ -175,11 +168,5 @@ pub(crate) fn wrong_kind(
     value: &Value,
     wanted: &'static str,
 ) -> FieldError {
-    FieldError::new(
-        pointer,
-        FieldProblem::WrongKind {
-            found: value.kind(),
-            wanted,
-        },
-    )
+    FieldError::new(pointer, FieldProblem::WrongKind { found: value.kind(), wanted })
 }

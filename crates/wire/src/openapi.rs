@@ -83,15 +83,12 @@ fn read(schema: Json) -> RefOr<Schema> {
 fn worded(schema: Json) -> Json {
     match schema {
         Json::Object(mut object) => {
-            let words = object
-                .get("oneOf")
-                .and_then(Json::as_array)
-                .and_then(|options| {
-                    options
-                        .iter()
-                        .map(|option| option.get("const").cloned())
-                        .collect::<Option<Vec<_>>>()
-                });
+            let words = object.get("oneOf").and_then(Json::as_array).and_then(|options| {
+                options
+                    .iter()
+                    .map(|option| option.get("const").cloned())
+                    .collect::<Option<Vec<_>>>()
+            });
             if let Some(words) = words {
                 object.remove("oneOf");
                 object.insert("type".into(), "string".into());
@@ -102,12 +99,7 @@ fn worded(schema: Json) -> Json {
             if let Some(Json::Object(properties)) = object.get_mut("properties") {
                 properties.values_mut().for_each(typed);
             }
-            Json::Object(
-                object
-                    .into_iter()
-                    .map(|(name, value)| (name, worded(value)))
-                    .collect(),
-            )
+            Json::Object(object.into_iter().map(|(name, value)| (name, worded(value))).collect())
         }
         Json::Array(items) => Json::Array(items.into_iter().map(worded).collect()),
         other => other,
@@ -117,10 +109,7 @@ fn worded(schema: Json) -> Json {
 /// Says of what may be anything that it may be anything: the document's type wants a type.
 fn typed(schema: &mut Json) {
     let Json::Object(object) = schema else { return };
-    if !["type", "anyOf", "oneOf", "enum"]
-        .iter()
-        .any(|keyword| object.contains_key(*keyword))
-    {
+    if !["type", "anyOf", "oneOf", "enum"].iter().any(|keyword| object.contains_key(*keyword)) {
         let types = ["null", "boolean", "number", "string", "array", "object"];
         object.insert("type".into(), Json::from(types.as_slice()));
     }
@@ -147,10 +136,6 @@ mod tests {
     fn a_query_is_described() {
         let parameters = admin::RecordQueryForm::into_params(|| None);
         assert_eq!(parameters.len(), 11);
-        assert!(
-            parameters
-                .iter()
-                .all(|p| p.description.is_some() && p.schema.is_some())
-        );
+        assert!(parameters.iter().all(|p| p.description.is_some() && p.schema.is_some()));
     }
 }

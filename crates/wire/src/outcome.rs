@@ -138,15 +138,10 @@ mod tests {
                         "edits":[{"obligation":"redact:$.ssn","values":2}]}"#;
         let report = parse(body).unwrap();
         assert_eq!(json::to_text(&report.result.unwrap()), r#"{"a":1.50}"#);
-        assert_eq!(
-            report.edits[0].obligation,
-            Obligation::parse("redact:$.ssn")
-        );
+        assert_eq!(report.edits[0].obligation, Obligation::parse("redact:$.ssn"));
         // Nothing is a result too.
         assert_eq!(
-            parse(br#"{"outcome":"succeeded","result":null}"#)
-                .unwrap()
-                .result,
+            parse(br#"{"outcome":"succeeded","result":null}"#).unwrap().result,
             Some(Value::Null)
         );
     }

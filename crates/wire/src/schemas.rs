@@ -9,10 +9,7 @@ use crate::suite::SuiteForm;
 
 macro_rules! published {
     ($name:literal) => {
-        concat!(
-            "https://raw.githubusercontent.com/safeconduct/safeconduct/main/schemas/",
-            $name
-        )
+        concat!("https://raw.githubusercontent.com/safeconduct/safeconduct/main/schemas/", $name)
     };
 }
 

@@ -63,11 +63,7 @@ fn the_forms_use_no_more_of_json_schema_than_is_checked() {
                     }
                 }
                 "anyOf" | "oneOf" => {
-                    value
-                        .as_array()
-                        .unwrap()
-                        .iter()
-                        .for_each(|schema| walk(schema, at));
+                    value.as_array().unwrap().iter().for_each(|schema| walk(schema, at));
                 }
                 "items" | "additionalProperties" | "propertyNames" => walk(value, at),
                 _ => {}
@@ -77,9 +73,6 @@ fn the_forms_use_no_more_of_json_schema_than_is_checked() {
     for (name, schema) in schemas::all() {
         walk(&schema, name);
         // An optional key may be absent, never empty.
-        assert!(
-            !schema.to_string().contains("\"null\""),
-            "{name} allows null"
-        );
+        assert!(!schema.to_string().contains("\"null\""), "{name} allows null");
     }
 }

@@ -34,24 +34,12 @@ fn numbers_that_a_double_holds_are_written_as_rfc_8785_says() {
 
 #[test]
 fn numbers_that_a_double_would_round_keep_every_digit() {
-    assert_eq!(
-        text(&number("18446744073709551615")),
-        "18446744073709551615"
-    );
+    assert_eq!(text(&number("18446744073709551615")), "18446744073709551615");
     assert_eq!(text(&Value::Integer(i64::MIN)), "-9223372036854775808");
-    assert_eq!(
-        text(&Value::Integer(9_007_199_254_740_993)),
-        "9007199254740993"
-    );
+    assert_eq!(text(&Value::Integer(9_007_199_254_740_993)), "9007199254740993");
     assert_eq!(text(&number("1e400")), "1e+400");
-    assert_eq!(
-        text(&number("0.10000000000000000001")),
-        "0.10000000000000000001"
-    );
-    assert_eq!(
-        text(&number("1e99999999999999999999")),
-        "1e99999999999999999999"
-    );
+    assert_eq!(text(&number("0.10000000000000000001")), "0.10000000000000000001");
+    assert_eq!(text(&number("1e99999999999999999999")), "1e99999999999999999999");
     assert_eq!(text(&number("0e99999999999999999999")), "0");
 }
 
@@ -80,10 +68,7 @@ fn members_are_sorted_by_utf_16() {
 fn texts_are_escaped_in_one_way() {
     // RFC 8785 section 3.2.2.2.
     let value = Value::from("\u{20ac}$\u{f}\nA'\u{42}\"\\\u{5c}\"/\u{8}\u{c}\t\u{7f}");
-    assert_eq!(
-        text(&value),
-        "\"\u{20ac}$\\u000f\\nA'B\\\"\\\\\\\\\\\"/\\b\\f\\t\u{7f}\""
-    );
+    assert_eq!(text(&value), "\"\u{20ac}$\\u000f\\nA'B\\\"\\\\\\\\\\\"/\\b\\f\\t\u{7f}\"");
 }
 
 proptest! {
@@ -136,9 +121,8 @@ proptest! {
 
 /// Sign, digits and exponent of a decimal: an oracle that knows no notation.
 fn exact(text: &str) -> (bool, String, i32) {
-    let (unsigned, negative) = text
-        .strip_prefix('-')
-        .map_or((text, false), |unsigned| (unsigned, true));
+    let (unsigned, negative) =
+        text.strip_prefix('-').map_or((text, false), |unsigned| (unsigned, true));
     let (mantissa, exponent) = unsigned.split_once('e').unwrap_or((unsigned, "0"));
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
     let digits = format!("{whole}{fraction}");
@@ -146,11 +130,7 @@ fn exact(text: &str) -> (bool, String, i32) {
     let exponent = exponent.parse::<i32>().unwrap() - fraction.len() as i32
         + (digits.len() - shorter.len()) as i32;
     let digits = shorter.trim_start_matches('0').to_owned();
-    if digits.is_empty() {
-        (false, digits, 0)
-    } else {
-        (negative, digits, exponent)
-    }
+    if digits.is_empty() { (false, digits, 0) } else { (negative, digits, exponent) }
 }
 
 fn values() -> impl Strategy<Value = Value> {

@@ -28,39 +28,29 @@ pub fn decode(leaf: &[u8]) -> Result<Record, DecodeError> {
         id: name("id", &form.id)?,
         at: time("at", &form.at)?,
         trace: form.trace.map(|trace| name("trace", &trace)).transpose()?,
-        parent: form
-            .parent
-            .map(|parent| name("parent", &parent))
-            .transpose()?,
+        parent: form.parent.map(|parent| name("parent", &parent)).transpose()?,
         body: body(&form.kind.0, form.body.get().as_bytes())?,
     };
     match encode(&record) {
         Ok(canonical) if canonical == leaf => Ok(record),
         Ok(canonical) => {
-            let offset = canonical
-                .iter()
-                .zip(leaf)
-                .take_while(|(a, b)| a == b)
-                .count();
+            let offset = canonical.iter().zip(leaf).take_while(|(a, b)| a == b).count();
             Err(DecodeError::NotCanonical { offset })
         }
-        Err(problem) => Err(DecodeError::Malformed {
-            problem: problem.to_string(),
-        }),
+        Err(problem) => Err(DecodeError::Malformed { problem: problem.to_string() }),
     }
 }
 
 fn parse<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, DecodeError> {
-    serde_json::from_slice(json).map_err(|error| DecodeError::Malformed {
-        problem: error.to_string(),
-    })
+    serde_json::from_slice(json)
+        .map_err(|error| DecodeError::Malformed { problem: error.to_string() })
 }
 
 fn body(kind: &str, json: &[u8]) -> Result<Body, DecodeError> {
     Ok(match kind {
-        "server_started" => Body::ServerStarted {
-            version: owned(parse::<form::ServerStarted<'_>>(json)?.version),
-        },
+        "server_started" => {
+            Body::ServerStarted { version: owned(parse::<form::ServerStarted<'_>>(json)?.version) }
+        }
         "policies_loaded" => {
             let form: form::PoliciesLoaded<'_> = parse(json)?;
             Body::PoliciesLoaded {
@@ -72,40 +62,25 @@ fn body(kind: &str, json: &[u8]) -> Result<Body, DecodeError> {
         "policies_refused" => {
             let form: form::PoliciesRefused<'_> = parse(json)?;
             Body::PoliciesRefused {
-                digest: form
-                    .digest
-                    .map(|text| digest("digest", &text))
-                    .transpose()?,
+                digest: form.digest.map(|text| digest("digest", &text)).transpose()?,
                 problem: owned(form.problem),
             }
         }
         "catalogue_loaded" => {
             let form: form::CatalogueLoaded<'_> = parse(json)?;
-            Body::CatalogueLoaded {
-                digest: digest("digest", &form.digest)?,
-                actions: form.actions,
-            }
+            Body::CatalogueLoaded { digest: digest("digest", &form.digest)?, actions: form.actions }
         }
         "identity_changed" => {
             let form: form::IdentityChanged<'_> = parse(json)?;
-            Body::IdentityChanged {
-                identity: identity(form.identity)?,
-                by: name("by", &form.by)?,
-            }
+            Body::IdentityChanged { identity: identity(form.identity)?, by: name("by", &form.by)? }
         }
         "token_issued" => {
             let form: form::TokenIssued<'_> = parse(json)?;
-            Body::TokenIssued {
-                token: token(&form.token)?,
-                by: name("by", &form.by)?,
-            }
+            Body::TokenIssued { token: token(&form.token)?, by: name("by", &form.by)? }
         }
         "token_revoked" => {
             let form: form::TokenRevoked<'_> = parse(json)?;
-            Body::TokenRevoked {
-                token: name("token", &form.token)?,
-                by: name("by", &form.by)?,
-            }
+            Body::TokenRevoked { token: name("token", &form.token)?, by: name("by", &form.by)? }
         }
         "session_began" => Body::SessionBegan {
             session: session(&parse::<form::SessionBegan<'_>>(json)?.session)?,
@@ -130,9 +105,7 @@ fn body(kind: &str, json: &[u8]) -> Result<Body, DecodeError> {
             }
         }
         _ => {
-            return Err(DecodeError::UnknownKind {
-                kind: kind.to_owned(),
-            });
+            return Err(DecodeError::UnknownKind { kind: kind.to_owned() });
         }
     })
 }
@@ -140,33 +113,18 @@ fn body(kind: &str, json: &[u8]) -> Result<Body, DecodeError> {
 fn decided(form: form::Decided<'_>) -> Result<model::Decided, DecodeError> {
     Ok(model::Decided {
         session: session(&form.session)?,
-        session_name: form
-            .session_name
-            .map(|text| name("session_name", &text))
-            .transpose()?,
+        session_name: form.session_name.map(|text| name("session_name", &text)).transpose()?,
         sequence: form.sequence,
         pep: name("pep", &form.pep)?,
         method: word("method", &form.method, METHODS, Method::as_str)?,
         principal: entity(&form.principal)?,
         action: name("action", &form.action)?,
-        resources: form
-            .resources
-            .iter()
-            .map(entity)
-            .collect::<Result<_, _>>()?,
+        resources: form.resources.iter().map(entity).collect::<Result<_, _>>()?,
         input_digest: keyed("input_digest", &form.input_digest)?,
         decision: word("decision", &form.decision, DECISIONS, Decision::as_str)?,
         mode: word("mode", &form.mode, MODES, Mode::as_str)?,
-        reasons: form
-            .reasons
-            .into_iter()
-            .map(reason)
-            .collect::<Result<_, _>>()?,
-        shadow: form
-            .shadow
-            .into_iter()
-            .map(reason)
-            .collect::<Result<_, _>>()?,
+        reasons: form.reasons.into_iter().map(reason).collect::<Result<_, _>>()?,
+        shadow: form.shadow.into_iter().map(reason).collect::<Result<_, _>>()?,
         obligations: form.obligations.iter().map(obligation).collect(),
         requestable: form.requestable.map(|form| model::Requestable {
             approvers: shared(&form.approvers),
@@ -186,17 +144,11 @@ fn executed(form: form::Executed<'_>) -> Result<model::Executed, DecodeError> {
     Ok(model::Executed {
         decision: name("decision", &form.decision)?,
         session: session(&form.session)?,
-        execution: word(
-            "execution",
-            &form.execution,
-            &model::Execution::ALL,
-            |value| value.as_str(),
-        )?,
+        execution: word("execution", &form.execution, &model::Execution::ALL, |value| {
+            value.as_str()
+        })?,
         duration_ms: form.duration_ms,
-        result_digest: form
-            .result_digest
-            .map(|text| keyed("result_digest", &text))
-            .transpose()?,
+        result_digest: form.result_digest.map(|text| keyed("result_digest", &text)).transpose()?,
         result_bytes: form.result_bytes,
         detail: form.detail.as_ref().map(shared),
         edits: form.edits.iter().map(edit).collect(),
@@ -225,23 +177,14 @@ fn reason(form: form::Reason<'_>) -> Result<model::RecordedReason, DecodeError> 
 }
 
 fn identity(form: form::Identity<'_>) -> Result<model::Identity, DecodeError> {
-    let roles = form
-        .roles
-        .iter()
-        .map(|role| word("roles", role, &model::Role::ALL, |role| role.as_str()));
+    let roles =
+        form.roles.iter().map(|role| word("roles", role, &model::Role::ALL, |role| role.as_str()));
     Ok(model::Identity {
         id: name("id", &form.id)?,
-        kind: word("kind", &form.kind, &model::IdentityKind::ALL, |kind| {
-            kind.as_str()
-        })?,
-        status: word("status", &form.status, &model::IdentityStatus::ALL, |s| {
-            s.as_str()
-        })?,
+        kind: word("kind", &form.kind, &model::IdentityKind::ALL, |kind| kind.as_str())?,
+        status: word("status", &form.status, &model::IdentityStatus::ALL, |s| s.as_str())?,
         owner: form.owner.map(|text| name("owner", &text)).transpose()?,
-        fallback_owner: form
-            .fallback_owner
-            .map(|t| name("fallback_owner", &t))
-            .transpose()?,
+        fallback_owner: form.fallback_owner.map(|t| name("fallback_owner", &t)).transpose()?,
         environment: form.environment.map(owned),
         roles: roles.collect::<Result<_, _>>()?,
         groups: form.groups.into_iter().map(owned).collect(),
@@ -251,10 +194,7 @@ fn identity(form: form::Identity<'_>) -> Result<model::Identity, DecodeError> {
 
 fn pep(form: form::Pep<'_>) -> Result<model::PepRegistration, DecodeError> {
     let types = |field, texts: &[Text<'_>]| {
-        texts
-            .iter()
-            .map(|text| name(field, text))
-            .collect::<Result<BTreeSet<_>, _>>()
+        texts.iter().map(|text| name(field, text)).collect::<Result<BTreeSet<_>, _>>()
     };
     Ok(model::PepRegistration {
         subjects: types("subjects", &form.subjects)?,
@@ -282,17 +222,11 @@ fn session(form: &form::Session<'_>) -> Result<model::SessionKey, DecodeError> {
 }
 
 fn entity(form: &form::Entity<'_>) -> Result<model::EntityRef, DecodeError> {
-    Ok(model::EntityRef {
-        ty: name("type", &form.ty)?,
-        id: name("id", &form.id)?,
-    })
+    Ok(model::EntityRef { ty: name("type", &form.ty)?, id: name("id", &form.id)? })
 }
 
 fn obligation(form: &form::Obligation<'_>) -> model::Obligation {
-    model::Obligation {
-        kind: shared(&form.kind),
-        parameter: shared(&form.parameter),
-    }
+    model::Obligation { kind: shared(&form.kind), parameter: shared(&form.parameter) }
 }
 
 fn shared(text: &Text<'_>) -> Arc<str> {
@@ -318,15 +252,7 @@ macro_rules! names {
     )*};
 }
 
-names!(
-    RecordId,
-    TraceId,
-    IdentityId,
-    TokenId,
-    SessionName,
-    ActionName,
-    PolicyId
-);
+names!(RecordId, TraceId, IdentityId, TokenId, SessionName, ActionName, PolicyId);
 names!(EntityType, EntityId, ServerName);
 
 fn name<N: Name>(field: &'static str, text: &Text<'_>) -> Result<N, DecodeError> {
@@ -334,10 +260,7 @@ fn name<N: Name>(field: &'static str, text: &Text<'_>) -> Result<N, DecodeError>
 }
 
 fn unknown(field: &'static str, text: &Text<'_>) -> DecodeError {
-    DecodeError::UnknownWord {
-        field,
-        found: text.0.chars().take(80).collect(),
-    }
+    DecodeError::UnknownWord { field, found: text.0.chars().take(80).collect() }
 }
 
 fn word<T: Copy>(

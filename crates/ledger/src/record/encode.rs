@@ -36,11 +36,7 @@ fn write_body(body: &Body, out: &mut Vec<u8>) -> Result<(), EncodeError> {
     object(out, |o| {
         match body {
             Body::ServerStarted { version } => o.text("version", version),
-            Body::PoliciesLoaded {
-                digest,
-                policies,
-                cause,
-            } => {
+            Body::PoliciesLoaded { digest, policies, cause } => {
                 o.text("cause", cause);
                 o.digest("digest", "sha256:", digest.as_bytes());
                 o.number("policies", *policies);
@@ -70,21 +66,12 @@ fn write_body(body: &Body, out: &mut Vec<u8>) -> Result<(), EncodeError> {
             Body::SessionBegan { session } => o.session(session)?,
             Body::Decided(decided) => write_decided(decided, o)?,
             Body::Executed(executed) => write_executed(executed, o)?,
-            Body::ValuesErased {
-                session,
-                by,
-                attachments,
-            } => {
+            Body::ValuesErased { session, by, attachments } => {
                 o.number("attachments", *attachments);
                 o.text("by", by.as_str());
                 o.session(session)?;
             }
-            Body::DefinitionSeen {
-                action,
-                server,
-                pinned,
-                seen,
-            } => {
+            Body::DefinitionSeen { action, server, pinned, seen } => {
                 o.text("action", action.as_str());
                 o.digest("pinned", "sha256:", pinned.as_bytes());
                 o.digest("seen", "sha256:", seen.as_bytes());
@@ -99,11 +86,7 @@ fn write_decided(decided: &Decided, o: &mut Object<'_>) -> Result<(), EncodeErro
     o.text("action", decided.action.as_str());
     o.digest("catalogue", "sha256:", decided.catalogue.as_bytes());
     o.text("decision", decided.decision.as_str());
-    o.digest(
-        "input_digest",
-        "hmac-sha256:",
-        decided.input_digest.as_bytes(),
-    );
+    o.digest("input_digest", "hmac-sha256:", decided.input_digest.as_bytes());
     o.text("method", decided.method.as_str());
     o.text("mode", decided.mode.as_str());
     o.list("obligations", &decided.obligations, |obligation, out| {
@@ -126,10 +109,7 @@ fn write_decided(decided: &Decided, o: &mut Object<'_>) -> Result<(), EncodeErro
     })?;
     o.number("sequence", decided.sequence);
     o.session(&decided.session)?;
-    o.optional(
-        "session_name",
-        decided.session_name.as_ref().map(AsRef::as_ref),
-    );
+    o.optional("session_name", decided.session_name.as_ref().map(AsRef::as_ref));
     o.list("shadow", &decided.shadow, write_reason)
 }
 
@@ -176,20 +156,12 @@ fn write_executed(executed: &Executed, o: &mut Object<'_>) -> Result<(), EncodeE
 
 fn write_identity(identity: &Identity, o: &mut Object<'_>) -> Result<(), EncodeError> {
     o.optional("environment", identity.environment.as_deref());
-    o.optional(
-        "fallback_owner",
-        identity.fallback_owner.as_ref().map(AsRef::as_ref),
-    );
+    o.optional("fallback_owner", identity.fallback_owner.as_ref().map(AsRef::as_ref));
     o.texts("groups", identity.groups.iter().map(String::as_str))?;
     o.text("id", identity.id.as_str());
     o.text("kind", identity.kind.as_str());
     o.optional("owner", identity.owner.as_ref().map(AsRef::as_ref));
-    if let Some(PepRegistration {
-        subjects,
-        resources,
-        properties,
-    }) = &identity.pep
-    {
+    if let Some(PepRegistration { subjects, resources, properties }) = &identity.pep {
         o.nested("pep", |o| {
             o.truth("properties", *properties);
             o.texts("resources", resources.iter().map(AsRef::as_ref))?;
@@ -269,17 +241,14 @@ impl Object<'_> {
 
     fn truth(&mut self, name: &'static str, truth: bool) {
         self.key(name);
-        self.out
-            .extend_from_slice(if truth { b"true" } else { b"false" });
+        self.out.extend_from_slice(if truth { b"true" } else { b"false" });
     }
 
     fn digest(&mut self, name: &'static str, prefix: &'static str, bytes: &[u8; 32]) {
         self.key(name);
         self.out.push(b'"');
         self.out.extend_from_slice(prefix.as_bytes());
-        bytes
-            .iter()
-            .for_each(|byte| self.out.extend_from_slice(&hex_digits(*byte)));
+        bytes.iter().for_each(|byte| self.out.extend_from_slice(&hex_digits(*byte)));
         self.out.push(b'"');
     }
 

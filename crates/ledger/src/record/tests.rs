@@ -11,10 +11,7 @@ fn id<T>(made: Result<T, NameError>) -> T {
 }
 
 fn session() -> SessionKey {
-    SessionKey {
-        identity: id(IdentityId::new("agent-7")),
-        token: id(TokenId::new("tok_1")),
-    }
+    SessionKey { identity: id(IdentityId::new("agent-7")), token: id(TokenId::new("tok_1")) }
 }
 
 fn digest(byte: u8) -> Digest {
@@ -27,12 +24,7 @@ fn reason(code: &str) -> RecordedReason {
         policy: Some(RecordedPolicy {
             id: id(PolicyId::new("no-move")),
             effect: PolicyEffect::Forbid,
-            span: Span {
-                file: "case.cedar".into(),
-                line: 3,
-                column: 1,
-                end_line: 5,
-            },
+            span: Span { file: "case.cedar".into(), line: 3, column: 1, end_line: 5 },
         }),
         message: "files stay where they are".into(),
         detail: Some("line one\nline \"two\"".into()),
@@ -73,11 +65,7 @@ fn decided() -> Decided {
         reasons: vec![reason("policy")],
         shadow: vec![reason("policy_error")],
         obligations: vec![Obligation::parse("redact:$.ssn")],
-        requestable: Some(Requestable {
-            approvers: "owner".into(),
-            quorum: 1,
-            ttl_s: 900,
-        }),
+        requestable: Some(Requestable { approvers: "owner".into(), quorum: 1, ttl_s: 900 }),
         policies: digest(1),
         catalogue: digest(2),
     }
@@ -95,34 +83,13 @@ fn bodies() -> Vec<Body> {
         revoked: false,
     };
     vec![
-        Body::ServerStarted {
-            version: "0.1.0".into(),
-        },
-        Body::PoliciesLoaded {
-            digest: digest(1),
-            policies: 12,
-            cause: "start".into(),
-        },
-        Body::PoliciesRefused {
-            digest: Some(digest(3)),
-            problem: "case.cedar:1:1: no".into(),
-        },
-        Body::CatalogueLoaded {
-            digest: digest(2),
-            actions: 14,
-        },
-        Body::IdentityChanged {
-            identity: identity(),
-            by: by.clone(),
-        },
-        Body::TokenIssued {
-            token,
-            by: by.clone(),
-        },
-        Body::TokenRevoked {
-            token: id(TokenId::new("tok_1")),
-            by: by.clone(),
-        },
+        Body::ServerStarted { version: "0.1.0".into() },
+        Body::PoliciesLoaded { digest: digest(1), policies: 12, cause: "start".into() },
+        Body::PoliciesRefused { digest: Some(digest(3)), problem: "case.cedar:1:1: no".into() },
+        Body::CatalogueLoaded { digest: digest(2), actions: 14 },
+        Body::IdentityChanged { identity: identity(), by: by.clone() },
+        Body::TokenIssued { token, by: by.clone() },
+        Body::TokenRevoked { token: id(TokenId::new("tok_1")), by: by.clone() },
         Body::SessionBegan { session: session() },
         Body::Decided(Box::new(decided())),
         Body::Executed(Executed {
@@ -133,16 +100,9 @@ fn bodies() -> Vec<Body> {
             result_digest: Some(KeyedDigest::from_bytes([4; 32])),
             result_bytes: 512,
             detail: Some("upstream_error".into()),
-            edits: vec![Edit {
-                obligation: Obligation::parse("redact:$.ssn"),
-                values: 2,
-            }],
+            edits: vec![Edit { obligation: Obligation::parse("redact:$.ssn"), values: 2 }],
         }),
-        Body::ValuesErased {
-            session: session(),
-            by,
-            attachments: 3,
-        },
+        Body::ValuesErased { session: session(), by, attachments: 3 },
         Body::DefinitionSeen {
             action: id(ActionName::new("files.move_file")),
             server: id(ServerName::new("files")),
@@ -163,10 +123,7 @@ fn record(body: Body) -> Record {
 }
 
 #[test]
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a test reads, and on request writes, golden files"
-)]
+#[expect(clippy::disallowed_methods, reason = "a test reads, and on request writes, golden files")]
 fn each_kind_has_the_leaf_of_its_golden_file() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
     for body in bodies() {
@@ -177,10 +134,7 @@ fn each_kind_has_the_leaf_of_its_golden_file() {
             fs::write(&path, &leaf).unwrap();
         }
         let golden = fs::read(&path).unwrap();
-        assert_eq!(
-            String::from_utf8_lossy(&leaf),
-            String::from_utf8_lossy(&golden)
-        );
+        assert_eq!(String::from_utf8_lossy(&leaf), String::from_utf8_lossy(&golden));
         assert_eq!(decode(&golden).unwrap(), record);
     }
 }
@@ -192,10 +146,7 @@ fn leaves_are_canonical_json() {
         let value: serde_json::Value = serde_json::from_slice(&leaf).unwrap();
         let value = from_serde(&value);
         let canonical = crate::canonical(&value);
-        assert_eq!(
-            String::from_utf8_lossy(&leaf),
-            String::from_utf8_lossy(&canonical)
-        );
+        assert_eq!(String::from_utf8_lossy(&leaf), String::from_utf8_lossy(&canonical));
     }
 }
 
@@ -215,15 +166,9 @@ fn from_serde(value: &serde_json::Value) -> Value {
 }
 
 fn leaf() -> String {
-    let body = Body::TokenRevoked {
-        token: id(TokenId::new("tok_1")),
-        by: id(IdentityId::new("ada")),
-    };
-    let record = Record {
-        trace: None,
-        parent: None,
-        ..record(body)
-    };
+    let body =
+        Body::TokenRevoked { token: id(TokenId::new("tok_1")), by: id(IdentityId::new("ada")) };
+    let record = Record { trace: None, parent: None, ..record(body) };
     String::from_utf8(encode(&record).unwrap()).unwrap()
 }
 
@@ -238,21 +183,9 @@ fn a_leaf_that_is_not_ours_is_refused_by_name() {
         ("\"v\":1", "\"v\":1,\"v\":1", "duplicate field `v`"),
         (",\"v\":1", "", "missing field `v`"),
         ("token_revoked", "token_lost", "kind `token_lost`"),
-        (
-            "\"by\":\"ada\"",
-            "\"by\":\"ada\",\"x\":1",
-            "unknown field `x`",
-        ),
-        (
-            "\"by\":\"ada\"",
-            "\"by\":\"ada\",\"by\":\"ada\"",
-            "duplicate field `by`",
-        ),
-        (
-            "\"by\":\"ada\"",
-            "\"by\":\"\"",
-            "`by`: an identity id is empty",
-        ),
+        ("\"by\":\"ada\"", "\"by\":\"ada\",\"x\":1", "unknown field `x`"),
+        ("\"by\":\"ada\"", "\"by\":\"ada\",\"by\":\"ada\"", "duplicate field `by`"),
+        ("\"by\":\"ada\"", "\"by\":\"\"", "`by`: an identity id is empty"),
         ("\"by\":\"ada\"", "\"by\":1", "expected a string"),
         ("2026-", "2026x", "`at` holds"),
         ("{\"at\"", "{ \"at\"", "not canonical from byte 1 on"),
@@ -268,18 +201,9 @@ fn a_leaf_that_is_not_ours_is_refused_by_name() {
         let message = refused(&changed);
         assert!(message.contains(says), "{to}: {message}");
     }
-    assert!(matches!(
-        decode(b"\xff"),
-        Err(DecodeError::Malformed { .. })
-    ));
-    assert!(matches!(
-        decode(&[b'['; 65_535]),
-        Err(DecodeError::Malformed { .. })
-    ));
-    assert_eq!(
-        decode(&[b'['; 65_536]),
-        Err(DecodeError::TooLong { bytes: 65_536 })
-    );
+    assert!(matches!(decode(b"\xff"), Err(DecodeError::Malformed { .. })));
+    assert!(matches!(decode(&[b'['; 65_535]), Err(DecodeError::Malformed { .. })));
+    assert_eq!(decode(&[b'['; 65_536]), Err(DecodeError::TooLong { bytes: 65_536 }));
 }
 
 #[test]
@@ -289,10 +213,7 @@ fn members_in_another_order_are_refused() {
         "\"token\":\"tok_1\",\"by\":\"ada\"",
         1,
     );
-    assert!(matches!(
-        decode(leaf.as_bytes()),
-        Err(DecodeError::NotCanonical { .. })
-    ));
+    assert!(matches!(decode(leaf.as_bytes()), Err(DecodeError::NotCanonical { .. })));
 }
 
 #[test]
@@ -308,14 +229,9 @@ fn what_does_not_fit_a_leaf_is_refused() {
 
     let late = Record {
         at: Timestamp::from_millis(i64::MAX),
-        ..record(Body::ServerStarted {
-            version: "1".into(),
-        })
+        ..record(Body::ServerStarted { version: "1".into() })
     };
-    assert_eq!(
-        encode(&late),
-        Err(EncodeError::TimeOutOfRange { field: "at" })
-    );
+    assert_eq!(encode(&late), Err(EncodeError::TimeOutOfRange { field: "at" }));
 }
 
 fn texts() -> impl Strategy<Value = String> {

@@ -21,10 +21,7 @@ impl IdentityList {
     /// A page of identities.
     pub fn of<'a>(page: impl IntoIterator<Item = &'a Identity>, next: Option<IdentityId>) -> Self {
         let identities = page.into_iter().map(IdentityForm::from).collect();
-        Self {
-            identities,
-            next: next.map(Written),
-        }
+        Self { identities, next: next.map(Written) }
     }
 }
 
@@ -57,9 +54,7 @@ pub struct TokenIssued {
 
 impl std::fmt::Debug for TokenIssued {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("TokenIssued")
-            .field("id", &self.id)
-            .finish_non_exhaustive()
+        f.debug_struct("TokenIssued").field("id", &self.id).finish_non_exhaustive()
     }
 }
 

@@ -63,9 +63,6 @@ impl RecordView {
     /// # Errors
     /// Where the leaf is not JSON: it was damaged on its way.
     pub fn new(sequence: u64, leaf: &str) -> Result<Self, serde_json::Error> {
-        Ok(Self {
-            sequence,
-            record: RawValue::from_string(leaf.to_owned())?,
-        })
+        Ok(Self { sequence, record: RawValue::from_string(leaf.to_owned())? })
     }
 }

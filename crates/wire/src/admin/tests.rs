@@ -51,11 +51,7 @@ fn a_token_is_never_shown_by_accident() {
         expires_at: Written(token.expires_at),
     };
     assert!(!format!("{issued:?}").contains("sc_secret"));
-    assert!(
-        serde_json::to_string(&issued)
-            .unwrap()
-            .contains("sc_secret")
-    );
+    assert!(serde_json::to_string(&issued).unwrap().contains("sc_secret"));
 }
 
 #[test]

@@ -53,11 +53,7 @@ impl ItemAnswer<'_> {
 pub fn write_evaluation(answer: &Answer<'_>, out: &mut Vec<u8>) {
     write_decision(answer.decision, out);
     out.extend_from_slice(b",\"context\":{\"reasons\":[");
-    separated(
-        answer.reasons.iter().take(REASONS_SHOWN_MAX),
-        out,
-        write_reason,
-    );
+    separated(answer.reasons.iter().take(REASONS_SHOWN_MAX), out, write_reason);
     out.push(b']');
     if let Some(left_out) = answer.reasons.len().checked_sub(REASONS_SHOWN_MAX + 1) {
         out.extend_from_slice(b",\"reasons_left_out\":");

@@ -26,11 +26,7 @@ pub enum Semantic {
 }
 
 impl Semantic {
-    const WORDS: &[&str] = &[
-        "execute_all",
-        "deny_on_first_deny",
-        "permit_on_first_permit",
-    ];
+    const WORDS: &[&str] = &["execute_all", "deny_on_first_deny", "permit_on_first_permit"];
 
     /// The word for it on the wire.
     pub const fn as_str(self) -> &'static str {
@@ -43,13 +39,9 @@ impl Semantic {
 
     /// The semantic of that word.
     pub fn parse(word: &str) -> Option<Self> {
-        [
-            Self::ExecuteAll,
-            Self::DenyOnFirstDeny,
-            Self::PermitOnFirstPermit,
-        ]
-        .into_iter()
-        .find(|semantic| semantic.as_str() == word)
+        [Self::ExecuteAll, Self::DenyOnFirstDeny, Self::PermitOnFirstPermit]
+            .into_iter()
+            .find(|semantic| semantic.as_str() == word)
     }
 
     /// Whether the batch stops after such an answer. A failure counts as a Deny.
@@ -108,19 +100,12 @@ impl Evaluations {
         }
         bounded(items.len(), "evaluations", EVALUATIONS_MAX)?;
         let repeated = items.len().saturating_mul(defaults.values());
-        bounded(
-            repeated,
-            "values repeated from the defaults",
-            REPEATED_VALUES_MAX,
-        )?;
+        bounded(repeated, "values repeated from the defaults", REPEATED_VALUES_MAX)?;
         let items = items.into_iter().enumerate().map(|(index, item)| {
             let mut fields = Fields::of(item, format!("/evaluations/{index}"))?;
             Parts::read(&mut fields)?.or(&defaults).complete(&fields)
         });
-        Ok(Self::Batch(Batch {
-            semantic,
-            items: items.collect(),
-        }))
+        Ok(Self::Batch(Batch { semantic, items: items.collect() }))
     }
 }
 
@@ -128,10 +113,7 @@ fn bounded(count: usize, what: &'static str, limit: usize) -> Result<(), FieldEr
     if count <= limit {
         return Ok(());
     }
-    let problem = FieldProblem::OverLimit {
-        what,
-        limit: limit as u64,
-    };
+    let problem = FieldProblem::OverLimit { what, limit: limit as u64 };
     Err(FieldError::new("/evaluations", problem))
 }
 
@@ -144,10 +126,8 @@ fn semantic(fields: &mut Fields) -> Result<Semantic, FieldError> {
     match options.take("evaluations_semantic") {
         None => Ok(Semantic::default()),
         Some(Value::String(word)) => Semantic::parse(&word).ok_or_else(|| {
-            let problem = FieldProblem::UnknownWord {
-                found: shown(&word),
-                allowed: Semantic::WORDS,
-            };
+            let problem =
+                FieldProblem::UnknownWord { found: shown(&word), allowed: Semantic::WORDS };
             FieldError::new(AT, problem)
         }),
         Some(other) => Err(wrong_kind(AT, &other, "a string")),

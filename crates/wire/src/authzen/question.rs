@@ -53,11 +53,7 @@ impl Evaluation {
     /// The types of obligation that the enforcement point says it can carry out
     /// (`context.supported_obligations`, obligations profile); `None` where it says nothing.
     pub fn supported_obligations(&self) -> Option<Vec<&str>> {
-        let listed = self
-            .context
-            .as_ref()?
-            .member("supported_obligations")?
-            .as_array()?;
+        let listed = self.context.as_ref()?.member("supported_obligations")?.as_array()?;
         Some(listed.iter().filter_map(Value::as_str).collect())
     }
 }
@@ -116,10 +112,7 @@ impl Parts {
         let of = |entity: &Entity| 2 + entity.attributes.values().map(values).sum::<usize>();
         self.subject.as_ref().map_or(0, of)
             + self.resource.as_ref().map_or(0, of)
-            + self
-                .action
-                .as_ref()
-                .map_or(0, |(_, input)| 1 + values(input))
+            + self.action.as_ref().map_or(0, |(_, input)| 1 + values(input))
             + self.context.as_ref().map_or(0, values)
     }
 }
@@ -137,11 +130,7 @@ fn entity(value: Value, at: String) -> Result<Entity, FieldError> {
     let ty = fields.name("type", EntityType::new)?;
     let id = fields.name("id", EntityId::new)?;
     let attributes = fields.object("properties")?.unwrap_or_default();
-    Ok(Entity {
-        uid: EntityRef { ty, id },
-        attributes,
-        ancestors: Vec::new(),
-    })
+    Ok(Entity { uid: EntityRef { ty, id }, attributes, ancestors: Vec::new() })
 }
 
 fn call(value: Value, at: String) -> Result<Call, FieldError> {

@@ -32,15 +32,9 @@ fn a_question_is_read_into_the_model() {
     )
     .unwrap();
     assert_eq!(question.subject.uid, EntityRef::new("user", "bob").unwrap());
-    assert_eq!(
-        question.subject.attributes.get("role"),
-        Some(&Value::from("admin"))
-    );
+    assert_eq!(question.subject.attributes.get("role"), Some(&Value::from("admin")));
     assert_eq!(question.input, Value::object([("soft", Value::from(true))]));
-    assert_eq!(
-        question.resource,
-        Entity::bare(EntityRef::new("record", "record-2").unwrap())
-    );
+    assert_eq!(question.resource, Entity::bare(EntityRef::new("record", "record-2").unwrap()));
     assert_eq!(question.supported_obligations(), Some(vec!["redact"]));
 }
 
@@ -50,10 +44,7 @@ fn what_is_missing_or_ill_typed_is_named() {
     assert_eq!(refusal(&body(&[ALICE, RECORD])), "`/action` is missing");
     assert_eq!(refusal(&body(&[ALICE, READ])), "`/resource` is missing");
     for (text, problem) in [
-        (
-            r#"{"subject":"alice"}"#,
-            "`/subject` is a string, but must be an object",
-        ),
+        (r#"{"subject":"alice"}"#, "`/subject` is a string, but must be an object"),
         (r#"{"subject":{"id":"a"}}"#, "`/subject/type` is missing"),
         (r#"{"subject":{"type":"a"}}"#, "`/subject/id` is missing"),
         (
@@ -61,26 +52,17 @@ fn what_is_missing_or_ill_typed_is_named() {
             "`/subject/id` does not fit: an entity id is empty",
         ),
         (r#"{"action":{}}"#, "`/action/name` is missing"),
-        (
-            r#"{"action":{"name":123}}"#,
-            "`/action/name` is an integer, but must be a string",
-        ),
+        (r#"{"action":{"name":123}}"#, "`/action/name` is an integer, but must be a string"),
         (
             r#"{"action":{"name":"a","properties":[]}}"#,
             "`/action/properties` is an array, but must be an object",
         ),
-        (
-            r#"{"context":null}"#,
-            "`/context` is null, but must be an object",
-        ),
+        (r#"{"context":null}"#, "`/context` is null, but must be an object"),
         ("[]", "`` is an array, but must be an object"),
     ] {
         assert_eq!(refusal(text.as_bytes()), problem, "{text}");
     }
-    assert!(matches!(
-        Evaluation::parse(b"{\"subject\": "),
-        Err(AuthzenError::Json(_))
-    ));
+    assert!(matches!(Evaluation::parse(b"{\"subject\": "), Err(AuthzenError::Json(_))));
     assert!(matches!(Evaluation::parse(b""), Err(AuthzenError::Json(_))));
 }
 
@@ -101,15 +83,10 @@ fn an_item_replaces_defaults_whole() {
         r#""evaluations":[{},{"subject":{"type":"user","id":"bob"},"context":{"time":"u"}}]"#,
     ]));
     assert_eq!(batch.semantic, Semantic::ExecuteAll);
-    let [Ok(first), Ok(second)] = batch.items.as_slice() else {
-        panic!("{batch:?}")
-    };
+    let [Ok(first), Ok(second)] = batch.items.as_slice() else { panic!("{batch:?}") };
     assert_eq!(first.subject.attributes.len(), 1);
     assert!(second.subject.attributes.is_empty());
-    assert_eq!(
-        second.context,
-        Some(Value::object([("time", Value::from("u"))]))
-    );
+    assert_eq!(second.context, Some(Value::object([("time", Value::from("u"))])));
     assert_eq!(second.resource, first.resource);
 }
 
@@ -123,10 +100,7 @@ fn a_bad_item_spoils_only_itself() {
     let problems: Vec<_> = batch
         .items
         .iter()
-        .map(|item| {
-            item.as_ref()
-                .map_or_else(ToString::to_string, |_| "fine".into())
-        })
+        .map(|item| item.as_ref().map_or_else(ToString::to_string, |_| "fine".into()))
         .collect();
     assert_eq!(
         problems,
@@ -144,50 +118,26 @@ fn absent_or_empty_evaluations_are_a_single_question() {
     for extra in ["\"x\":0", "\"evaluations\":[]"] {
         let body = body(&[ALICE, READ, RECORD, extra]);
         let single = Evaluation::parse(&body).unwrap();
-        assert_eq!(
-            Evaluations::parse(&body).unwrap(),
-            Evaluations::Single(Box::new(single))
-        );
+        assert_eq!(Evaluations::parse(&body).unwrap(), Evaluations::Single(Box::new(single)));
     }
 }
 
 #[test]
 fn what_makes_a_batch_unusable_is_named() {
-    let many = format!(
-        "\"evaluations\":[{}]",
-        vec!["{}"; EVALUATIONS_MAX + 1].join(",")
-    );
+    let many = format!("\"evaluations\":[{}]", vec!["{}"; EVALUATIONS_MAX + 1].join(","));
     let wide = format!("\"context\":{{\"a\":[{}]}}", vec!["0"; 1000].join(","));
-    let half = format!(
-        "\"evaluations\":[{}]",
-        vec!["{}"; EVALUATIONS_MAX / 2].join(",")
-    );
+    let half = format!("\"evaluations\":[{}]", vec!["{}"; EVALUATIONS_MAX / 2].join(","));
     for (parts, problem) in [
+        (vec!["\"evaluations\":{}"], "`/evaluations` is an object, but must be an array"),
+        (vec!["\"subject\":1", "\"evaluations\":[{}]"], "`/subject` is an integer"),
         (
-            vec!["\"evaluations\":{}"],
-            "`/evaluations` is an object, but must be an array",
-        ),
-        (
-            vec!["\"subject\":1", "\"evaluations\":[{}]"],
-            "`/subject` is an integer",
-        ),
-        (
-            vec![
-                r#""options":{"evaluations_semantic":"some"}"#,
-                "\"evaluations\":[{}]",
-            ],
+            vec![r#""options":{"evaluations_semantic":"some"}"#, "\"evaluations\":[{}]"],
             "`/options/evaluations_semantic` is `some`, but must be one of `execute_all`, \
              `deny_on_first_deny`, `permit_on_first_permit`",
         ),
-        (
-            vec!["\"options\":[]"],
-            "`/options` is an array, but must be an object",
-        ),
+        (vec!["\"options\":[]"], "`/options` is an array, but must be an object"),
         (vec![&many], "`/evaluations` has more evaluations than 1000"),
-        (
-            vec![&wide, &half],
-            "`/evaluations` has more values repeated from the defaults",
-        ),
+        (vec![&wide, &half], "`/evaluations` has more values repeated from the defaults"),
     ] {
         let error = Evaluations::parse(&body(&parts)).unwrap_err().to_string();
         assert!(error.starts_with(problem), "{error}");
@@ -198,10 +148,7 @@ fn what_makes_a_batch_unusable_is_named() {
 fn each_semantic_stops_where_it_says() {
     let stops = |word: &str| {
         let semantic = Semantic::parse(word).unwrap();
-        (
-            semantic.stops_after(Decision::Permit),
-            semantic.stops_after(Decision::Deny),
-        )
+        (semantic.stops_after(Decision::Permit), semantic.stops_after(Decision::Deny))
     };
     assert_eq!(stops("execute_all"), (false, false));
     assert_eq!(stops("deny_on_first_deny"), (false, true));
@@ -212,12 +159,7 @@ fn policy() -> Arc<PolicyRef> {
     Arc::new(PolicyRef {
         id: PolicyId::new("no-\"moves\"").unwrap(),
         effect: PolicyEffect::Forbid,
-        span: Span {
-            file: "a.cedar".into(),
-            line: 1,
-            column: 1,
-            end_line: 3,
-        },
+        span: Span { file: "a.cedar".into(), line: 1, column: 1, end_line: 3 },
         message: Some("moving files needs a person".into()),
     })
 }
@@ -227,17 +169,10 @@ fn an_answer_says_why_and_never_where() {
     let id = RecordId::new("d-1").unwrap();
     let reasons = [
         Reason::Policy(policy()),
-        Reason::PolicyError {
-            policy: policy(),
-            error: "secret internals".into(),
-        },
+        Reason::PolicyError { policy: policy(), error: "secret internals".into() },
         Reason::NoPermit { resource: None },
     ];
-    let requestable = Requestable {
-        approvers: "resource.owner".into(),
-        quorum: 1,
-        ttl_s: 900,
-    };
+    let requestable = Requestable { approvers: "resource.owner".into(), quorum: 1, ttl_s: 900 };
     let mut out = Vec::new();
     write_evaluation(
         &Answer {
@@ -250,10 +185,7 @@ fn an_answer_says_why_and_never_where() {
         &mut out,
     );
     let text = String::from_utf8(out.clone()).unwrap();
-    assert!(
-        !text.contains("secret") && !text.contains("a.cedar"),
-        "{text}"
-    );
+    assert!(!text.contains("secret") && !text.contains("a.cedar"), "{text}");
     let value: serde_json::Value = serde_json::from_slice(&out).unwrap();
     assert_eq!(
         value,
@@ -292,15 +224,9 @@ fn a_batch_answers_in_order_and_bounds_its_reasons() {
     let value = json::parse(&out).unwrap();
     let get = |pointer: &str| value.pointer(pointer).cloned();
     assert_eq!(get("/evaluations/0/decision"), Some(Value::from(true)));
-    assert_eq!(
-        get("/evaluations/0/context/reasons_left_out"),
-        Some(Value::from(3))
-    );
+    assert_eq!(get("/evaluations/0/context/reasons_left_out"), Some(Value::from(3)));
     assert_eq!(get("/evaluations/1/decision"), Some(Value::from(false)));
-    assert_eq!(
-        get("/evaluations/1/context/error/status"),
-        Some(Value::from(400))
-    );
+    assert_eq!(get("/evaluations/1/context/error/status"), Some(Value::from(400)));
 }
 
 #[test]

@@ -23,10 +23,7 @@ pub struct DraftTool<'a> {
 /// Tier and effect of a tool, guessed from the MCP annotations `readOnlyHint`,
 /// `destructiveHint` and `openWorldHint` (whose absence means the worse) and from its name.
 pub fn guess(tool: &Value) -> (Tier, Effect) {
-    let hint = |name: &str| {
-        tool.pointer(&format!("/annotations/{name}"))
-            .and_then(Value::as_bool)
-    };
+    let hint = |name: &str| tool.pointer(&format!("/annotations/{name}")).and_then(Value::as_bool);
     let (reads, destroys) = (hint("readOnlyHint"), hint("destructiveHint"));
     let open = hint("openWorldHint") == Some(true);
     let (tier, effect) = match (reads, destroys) {
@@ -39,13 +36,9 @@ pub fn guess(tool: &Value) -> (Tier, Effect) {
     };
     let name = tool_name(tool).unwrap_or_default().to_lowercase();
     let sounds = |words: &[&str]| words.iter().any(|word| name_has(&name, word));
-    if sounds(&[
-        "exec", "execute", "run", "shell", "command", "eval", "script",
-    ]) {
+    if sounds(&["exec", "execute", "run", "shell", "command", "eval", "script"]) {
         (tier.max(Tier::High), Effect::Execute)
-    } else if sounds(&[
-        "send", "post", "publish", "email", "mail", "share", "upload",
-    ]) {
+    } else if sounds(&["send", "post", "publish", "email", "mail", "share", "upload"]) {
         (tier.max(Tier::High), Effect::Send)
     } else if sounds(&["grant", "permission", "role", "admin", "token", "password"]) {
         (tier.max(Tier::High), Effect::Administer)
@@ -58,8 +51,7 @@ pub fn guess(tool: &Value) -> (Tier, Effect) {
 
 /// Whether a name has that word between `_`, `-`, `.` or its ends.
 fn name_has(name: &str, word: &str) -> bool {
-    name.split(|c: char| !c.is_alphanumeric())
-        .any(|part| part == word)
+    name.split(|c: char| !c.is_alphanumeric()).any(|part| part == word)
 }
 
 /// The YAML text of a first draft, for a person to look through.
@@ -72,17 +64,11 @@ pub fn draft(server: &str, tools: &[DraftTool<'_>]) -> String {
          server: {server}\n",
         crate::schemas::CATALOGUE_SCHEMA,
     );
-    let mut tools: Vec<_> = tools
-        .iter()
-        .filter_map(|tool| Some((tool_name(tool.definition)?, tool)))
-        .collect();
+    let mut tools: Vec<_> =
+        tools.iter().filter_map(|tool| Some((tool_name(tool.definition)?, tool))).collect();
     tools.sort_by_key(|(name, _)| *name);
     tools.dedup_by_key(|(name, _)| *name);
-    out.push_str(if tools.is_empty() {
-        "actions: {}\n"
-    } else {
-        "actions:\n"
-    });
+    out.push_str(if tools.is_empty() { "actions: {}\n" } else { "actions:\n" });
     for (name, tool) in tools {
         // Writing to a text does not fail.
         let _ = entry(name, tool, &mut out);
@@ -92,14 +78,8 @@ pub fn draft(server: &str, tools: &[DraftTool<'_>]) -> String {
 
 fn entry(name: &str, tool: &DraftTool<'_>, out: &mut String) -> std::fmt::Result {
     let (tier, effect) = guess(tool.definition);
-    let description = tool
-        .definition
-        .member("description")
-        .and_then(Value::as_str);
-    if let Some(first) = description
-        .map(first_sentence)
-        .filter(|text| !text.is_empty())
-    {
+    let description = tool.definition.member("description").and_then(Value::as_str);
+    if let Some(first) = description.map(first_sentence).filter(|text| !text.is_empty()) {
         writeln!(out, "  # {first}")?;
     }
     writeln!(out, "  {}:", quoted(name))?;
@@ -113,10 +93,7 @@ fn entry(name: &str, tool: &DraftTool<'_>, out: &mut String) -> std::fmt::Result
     for (pointer, ty, form, optional) in resources {
         let optional = if optional { ", optional: true" } else { "" };
         let pointer = quoted(&pointer);
-        writeln!(
-            out,
-            "      - {{ argument: {pointer}, type: {ty}, form: {form}{optional} }}"
-        )?;
+        writeln!(out, "      - {{ argument: {pointer}, type: {ty}, form: {form}{optional} }}")?;
     }
     if let Some(digest) = tool.digest {
         writeln!(out, "    definition: {digest}")?;
@@ -126,29 +103,16 @@ fn entry(name: &str, tool: &DraftTool<'_>, out: &mut String) -> std::fmt::Result
 
 /// The arguments that look as if they named something: pointer, type, form, optional.
 fn resources(tool: &Value) -> Vec<(String, &'static str, &'static str, bool)> {
-    let Some(properties) = tool
-        .pointer("/inputSchema/properties")
-        .and_then(Value::as_object)
+    let Some(properties) = tool.pointer("/inputSchema/properties").and_then(Value::as_object)
     else {
         return Vec::new();
     };
-    let required = tool
-        .pointer("/inputSchema/required")
-        .and_then(Value::as_array);
-    let required = |name: &str| {
-        required
-            .unwrap_or_default()
-            .iter()
-            .any(|text| text.as_str() == Some(name))
-    };
+    let required = tool.pointer("/inputSchema/required").and_then(Value::as_array);
+    let required =
+        |name: &str| required.unwrap_or_default().iter().any(|text| text.as_str() == Some(name));
     let mut found = Vec::new();
     for (name, schema) in properties {
-        let ty = |schema: &Value| {
-            schema
-                .member("type")
-                .and_then(Value::as_str)
-                .map(str::to_owned)
-        };
+        let ty = |schema: &Value| schema.member("type").and_then(Value::as_str).map(str::to_owned);
         let (each, item) = match ty(schema).as_deref() {
             Some("string") => ("", Some(schema)),
             Some("array") => ("/*", schema.member("items")),
@@ -199,10 +163,7 @@ fn quoted(text: &str) -> String {
         return text.to_owned();
     }
     // Not every control character may stand in YAML as it may in JSON.
-    let text: String = text
-        .chars()
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-        .collect();
+    let text: String = text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
     json::to_text(&Value::from(text))
 }
 
@@ -210,9 +171,7 @@ fn quoted(text: &str) -> String {
 fn first_sentence(text: &str) -> String {
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     let printable: String = line.chars().filter(|c| !c.is_control()).collect();
-    let sentence = printable
-        .split_once(". ")
-        .map_or(printable.as_str(), |(first, _)| first);
+    let sentence = printable.split_once(". ").map_or(printable.as_str(), |(first, _)| first);
     match sentence.char_indices().nth(90) {
         Some((end, _)) => sentence.get(..end).unwrap_or_default().to_owned() + "…",
         None => sentence.trim_end_matches('.').to_owned(),

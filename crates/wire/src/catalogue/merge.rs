@@ -43,11 +43,7 @@ pub fn merge(files: Vec<CatalogueFile>) -> Result<Catalogue, Vec<Diagnostic>> {
         let message = format!("the catalogue has more than {ACTIONS_MAX} actions");
         problems.push(Diagnostic::new("", Place::default(), "", message));
     }
-    if problems.is_empty() {
-        Ok(Catalogue { actions })
-    } else {
-        Err(problems)
-    }
+    if problems.is_empty() { Ok(Catalogue { actions }) } else { Err(problems) }
 }
 
 fn unlisted_methods(server: &ServerName, defaults: Defaults) -> impl Iterator<Item = ActionEntry> {

@@ -17,12 +17,7 @@ pub fn repin(
 ) -> Result<String, Vec<Diagnostic>> {
     let root = parse_yaml(file, text, YamlLimits::default())?;
     let Some(node) = find(&root, action) else {
-        let place = Place {
-            line: 1,
-            column: 1,
-            start: 0,
-            end: 0,
-        };
+        let place = Place { line: 1, column: 1, start: 0, end: 0 };
         let message = format!("no action `{action}` is in this file");
         return Err(vec![Diagnostic::new(file, place, "", message)]);
     };
@@ -66,14 +61,7 @@ fn edit(action: &Node, definition: &Digest) -> Option<(usize, usize, String)> {
     let flow = action.place.start < first.start;
     let behind = match flow {
         true => ", ".to_owned(),
-        false => format!(
-            "\n{}",
-            " ".repeat((first.column as usize).saturating_sub(1))
-        ),
+        false => format!("\n{}", " ".repeat((first.column as usize).saturating_sub(1))),
     };
-    Some((
-        first.start,
-        first.start,
-        format!("definition: {definition}{behind}"),
-    ))
+    Some((first.start, first.start, format!("definition: {definition}{behind}")))
 }

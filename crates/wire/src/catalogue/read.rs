@@ -38,10 +38,7 @@ pub(super) struct Defaults {
 /// # Errors
 /// Every problem that was found: the author of the file is at fault.
 pub fn parse(file: &str, text: &str) -> Result<CatalogueFile, Vec<Diagnostic>> {
-    let limits = YamlLimits {
-        bytes: CATALOGUE_BYTES_MAX,
-        ..YamlLimits::default()
-    };
+    let limits = YamlLimits { bytes: CATALOGUE_BYTES_MAX, ..YamlLimits::default() };
     read_document(&document::read::<CatalogueForm>(file, text, limits)?)
 }
 
@@ -55,10 +52,7 @@ pub(crate) fn read_document(
         document,
         server: form.server.as_ref().map(|server| &server.0),
         defaults: Defaults {
-            integrity: form
-                .defaults
-                .integrity
-                .map_or(Integrity::Untrusted, |word| word.0),
+            integrity: form.defaults.integrity.map_or(Integrity::Untrusted, |word| word.0),
             confidentiality: form
                 .defaults
                 .confidentiality
@@ -71,12 +65,7 @@ pub(crate) fn read_document(
     };
     reader.all();
     if reader.problems.is_empty() {
-        let Reader {
-            server,
-            defaults,
-            entries,
-            ..
-        } = reader;
+        let Reader { server, defaults, entries, .. } = reader;
         Ok(CatalogueFile {
             file: document.file.clone(),
             server: server.cloned(),
@@ -100,11 +89,7 @@ impl Reader<'_> {
     fn all(&mut self) {
         let form = &self.document.content;
         for (name, action) in &form.actions {
-            self.entry(
-                &["actions", name],
-                self.server.map(|s| format!("{s}.{name}")),
-                action,
-            );
+            self.entry(&["actions", name], self.server.map(|s| format!("{s}.{name}")), action);
         }
         for (name, action) in &form.methods {
             match self.server {
@@ -112,11 +97,8 @@ impl Reader<'_> {
                     self.entry(&["methods", name], Some(format!("{server}/{name}")), action);
                 }
                 None => {
-                    let problem = self
-                        .document
-                        .problem("/methods", "methods belong to a server");
-                    self.problems
-                        .push(problem.with_help("name it: `server: NAME`"));
+                    let problem = self.document.problem("/methods", "methods belong to a server");
+                    self.problems.push(problem.with_help("name it: `server: NAME`"));
                     return;
                 }
             }
@@ -153,9 +135,7 @@ impl Reader<'_> {
             effect: form.effect.0,
             guessed: form.guessed,
             integrity: form.integrity.map_or(defaults.integrity, |word| word.0),
-            confidentiality: form
-                .confidentiality
-                .map_or(defaults.confidentiality, |word| word.0),
+            confidentiality: form.confidentiality.map_or(defaults.confidentiality, |word| word.0),
             resources,
             definition: form.definition.as_ref().map(|digest| digest.0),
             additional_arguments: form.additional_arguments == Some(AdditionalArguments::Allow),
@@ -173,8 +153,7 @@ impl Reader<'_> {
             (FormWord::Text | FormWord::Url, Some(_)) => {
                 let message = "only the form `path` has a root";
                 let problem = self.document.problem(&format!("{pointer}/root"), message);
-                self.problems
-                    .push(problem.with_help("write `form: path`, or leave `root` out"));
+                self.problems.push(problem.with_help("write `form: path`, or leave `root` out"));
                 return None;
             }
         };

@@ -43,22 +43,11 @@ fn a_full_file_is_read() {
     );
     let catalogue = merge(vec![parse("files.yaml", &text).unwrap()]).unwrap();
     let read = catalogue.entry(&name("files.read_text_file")).unwrap();
-    assert_eq!(
-        (read.tier, read.effect, read.guessed),
-        (Tier::Low, Effect::Read, true)
-    );
+    assert_eq!((read.tier, read.effect, read.guessed), (Tier::Low, Effect::Read, true));
     assert_eq!(read.integrity, Integrity::Untrusted);
     assert_eq!(read.confidentiality, Confidentiality::Confidential);
-    assert_eq!(
-        read.resources[0].form,
-        ModelForm::Path {
-            root: Some("/srv/cases".into())
-        }
-    );
-    assert_eq!(
-        (&read.resources[1].form, read.resources[1].optional),
-        (&ModelForm::Url, true)
-    );
+    assert_eq!(read.resources[0].form, ModelForm::Path { root: Some("/srv/cases".into()) });
+    assert_eq!((&read.resources[1].form, read.resources[1].optional), (&ModelForm::Url, true));
     assert_eq!(read.definition, Digest::parse(PIN));
     assert!(read.additional_arguments && read.keep_arguments && !read.keep_result);
     let moved = catalogue.entry(&name("files.move_file")).unwrap();
@@ -66,18 +55,9 @@ fn a_full_file_is_read() {
     assert!(!moved.additional_arguments && moved.definition.is_none());
     // What is listed holds; what is not has its default.
     let method = |text: &str| catalogue.entry(&name(text)).map(|e| (e.tier, e.effect));
-    assert_eq!(
-        method("files/resources/read"),
-        Some((Tier::Moderate, Effect::Read))
-    );
-    assert_eq!(
-        method("files/sampling/createMessage"),
-        Some((Tier::High, Effect::Execute))
-    );
-    assert_eq!(
-        method("files/elicitation/create"),
-        Some((Tier::Moderate, Effect::Send))
-    );
+    assert_eq!(method("files/resources/read"), Some((Tier::Moderate, Effect::Read)));
+    assert_eq!(method("files/sampling/createMessage"), Some((Tier::High, Effect::Execute)));
+    assert_eq!(method("files/elicitation/create"), Some((Tier::Moderate, Effect::Send)));
     assert_eq!(method("files/tools/unheard_of"), None);
 }
 
@@ -85,14 +65,7 @@ fn a_full_file_is_read() {
 fn without_a_server_names_stand_verbatim() {
     let file = parse("a.yaml", "actions: { read: { tier: low, effect: read } }").unwrap();
     let catalogue = merge(vec![file]).unwrap();
-    assert_eq!(
-        catalogue
-            .actions
-            .keys()
-            .map(ActionName::as_str)
-            .collect::<Vec<_>>(),
-        ["read"]
-    );
+    assert_eq!(catalogue.actions.keys().map(ActionName::as_str).collect::<Vec<_>>(), ["read"]);
     assert_eq!(
         problems("methods: { resources/read: { tier: low, effect: read } }"),
         ["c.yaml:1:10: methods belong to a server (name it: `server: NAME`)"]
@@ -131,10 +104,7 @@ fn slips_are_named_with_their_line() {
         ["c.yaml:1:96: only the form `path` has a root (write `form: path`, or leave `root` out)"]
     );
     assert!(
-        problems(&format!(
-            "actions: {{ {}: {{ tier: low, effect: read }} }}",
-            "x".repeat(600)
-        ))[0]
+        problems(&format!("actions: {{ {}: {{ tier: low, effect: read }} }}", "x".repeat(600)))[0]
             .contains("512")
     );
     assert!(problems(&"#".repeat(CATALOGUE_BYTES_MAX + 1))[0].contains("1048576 bytes"));
@@ -142,11 +112,7 @@ fn slips_are_named_with_their_line() {
 
 #[test]
 fn an_action_in_two_files_is_named_in_both() {
-    let one = parse(
-        "a.yaml",
-        "server: s\nactions: { x: { tier: low, effect: read } }",
-    )
-    .unwrap();
+    let one = parse("a.yaml", "server: s\nactions: { x: { tier: low, effect: read } }").unwrap();
     let two = parse("b.yaml", "actions:\n  s.x: { tier: low, effect: read }").unwrap();
     let problems = merge(vec![one, two]).unwrap_err();
     assert_eq!(
@@ -175,55 +141,30 @@ fn tools() -> Vec<Value> {
 fn a_draft_is_a_catalogue_that_says_it_is_guessed() {
     let tools = tools();
     let pin = Digest::parse(PIN);
-    let draft_tools: Vec<_> = tools
-        .iter()
-        .map(|definition| DraftTool {
-            definition,
-            digest: pin,
-        })
-        .collect();
+    let draft_tools: Vec<_> =
+        tools.iter().map(|definition| DraftTool { definition, digest: pin }).collect();
     let text = draft("files", &draft_tools);
     let file = parse("files.yaml", &text).unwrap_or_else(|e| panic!("{e:?}\n{text}"));
     assert_eq!(file.entries.len(), 5);
-    assert!(
-        file.entries
-            .iter()
-            .all(|(e, _)| e.guessed && e.definition == pin)
-    );
+    assert!(file.entries.iter().all(|(e, _)| e.guessed && e.definition == pin));
     let catalogue = merge(vec![file]).unwrap();
-    let tier = |n: &str| {
-        catalogue
-            .entry(&name(n))
-            .map(|e| (e.tier, e.effect))
-            .unwrap()
-    };
+    let tier = |n: &str| catalogue.entry(&name(n)).map(|e| (e.tier, e.effect)).unwrap();
     assert_eq!(tier("files.write_file"), (Tier::Moderate, Effect::Write));
     assert_eq!(tier("files.read_many"), (Tier::Low, Effect::Read));
     assert_eq!(tier("files.on"), (Tier::High, Effect::Write));
     // A name only ever raises.
     assert_eq!(tier("files.run_query"), (Tier::High, Effect::Execute));
     let read = catalogue.entry(&name("files.read_many")).unwrap();
-    let mapped: Vec<_> = read
-        .resources
-        .iter()
-        .map(|r| (r.argument.as_str(), r.ty.as_str(), r.optional))
-        .collect();
-    assert_eq!(
-        mapped,
-        [("/pageUrl", "Url", true), ("/paths/*", "Path", false)]
-    );
+    let mapped: Vec<_> =
+        read.resources.iter().map(|r| (r.argument.as_str(), r.ty.as_str(), r.optional)).collect();
+    assert_eq!(mapped, [("/pageUrl", "Url", true), ("/paths/*", "Path", false)]);
     assert!(text.contains("  # Creates a file\n  write_file:"), "{text}");
     assert!(text.starts_with("# yaml-language-server: $schema=https://"));
 }
 
 #[test]
 fn an_empty_draft_is_a_catalogue() {
-    assert!(
-        parse("x.yaml", &draft("x", &[]))
-            .unwrap()
-            .entries
-            .is_empty()
-    );
+    assert!(parse("x.yaml", &draft("x", &[])).unwrap().entries.is_empty());
 }
 
 #[test]
@@ -231,10 +172,7 @@ fn a_pin_covers_what_an_agent_is_told() {
     let tools = tools();
     let pinned = definition_digest_input(&tools[0]);
     let members: Vec<_> = pinned.as_object().unwrap().keys().map(|k| &**k).collect();
-    assert_eq!(
-        members,
-        ["annotations", "description", "inputSchema", "name", "title"]
-    );
+    assert_eq!(members, ["annotations", "description", "inputSchema", "name", "title"]);
 }
 
 #[test]
@@ -249,12 +187,7 @@ fn approved_tools_are_written_as_they_are_read() {
     let problems = parse_tools("t.json", &duplicate).unwrap_err();
     assert_eq!(problems[0].message, "`/5/name` is the name of two tools");
     assert!(parse_tools("t.json", b"{}").is_err());
-    assert!(
-        parse_tools("t.json", b"[{\"inputSchema\":1}]")
-            .unwrap_err()
-            .len()
-            == 2
-    );
+    assert!(parse_tools("t.json", b"[{\"inputSchema\":1}]").unwrap_err().len() == 2);
     assert_eq!(parse_tools("t.json", b"[\n1,,]").unwrap_err()[0].line, 2);
 }
 
@@ -277,10 +210,7 @@ fn a_pin_changes_nothing_but_itself() {
          \x20 resources/read: {{ tier: low, effect: read }}\n"
     );
     let pinned = repin("f", &text, "files.a", &new).unwrap();
-    assert_eq!(
-        pinned,
-        text.replace(&format!("\"{PIN}\""), &new.to_string())
-    );
+    assert_eq!(pinned, text.replace(&format!("\"{PIN}\""), &new.to_string()));
     let pinned = repin("f", &text, "files.b", &new).unwrap();
     assert_eq!(
         pinned,
@@ -290,14 +220,9 @@ fn a_pin_changes_nothing_but_itself() {
         )
     );
     let pinned = repin("f", &text, "files.c", &new).unwrap();
-    assert_eq!(
-        pinned,
-        text.replace("c: { tier", &format!("c: {{ definition: {new}, tier"))
-    );
+    assert_eq!(pinned, text.replace("c: { tier", &format!("c: {{ definition: {new}, tier")));
     assert!(
-        repin("f", &text, "files/resources/read", &new)
-            .unwrap()
-            .contains("read: { definition")
+        repin("f", &text, "files/resources/read", &new).unwrap().contains("read: { definition")
     );
     for missing in ["files.x", "a", "other.a", "files/a"] {
         assert!(repin("f", &text, missing, &new).is_err(), "{missing}");

@@ -18,23 +18,13 @@ pub const TOOLS_MAX: usize = 10_000;
 
 /// The members of a tool's definition that a pin covers: everything that tells an agent what the
 /// tool is. Icons and `_meta` may change without making it another tool.
-const PINNED: &[&str] = &[
-    "annotations",
-    "description",
-    "inputSchema",
-    "name",
-    "outputSchema",
-    "title",
-];
+const PINNED: &[&str] =
+    &["annotations", "description", "inputSchema", "name", "outputSchema", "title"];
 
 /// What of a tool's definition is pinned: an object of those members that are there. Its digest
 /// is SHA-256 over its canonical bytes (RFC 8785).
 pub fn definition_digest_input(tool: &Value) -> Value {
-    Value::object(
-        PINNED
-            .iter()
-            .filter_map(|name| Some((*name, tool.member(name)?.clone()))),
-    )
+    Value::object(PINNED.iter().filter_map(|name| Some((*name, tool.member(name)?.clone()))))
 }
 
 /// The name of a tool, where it has one.
@@ -48,10 +38,7 @@ pub fn tool_name(tool: &Value) -> Option<&str> {
 /// # Errors
 /// Every problem that was found: a file that was edited by hand, or is damaged.
 pub fn parse_tools(file: &str, bytes: &[u8]) -> Result<Vec<Value>, Vec<Diagnostic>> {
-    let limits = Limits {
-        bytes: TOOLS_BYTES_MAX,
-        depth: TOOLS_DEPTH_MAX,
-    };
+    let limits = Limits { bytes: TOOLS_BYTES_MAX, depth: TOOLS_DEPTH_MAX };
     let value = json::parse_within(bytes, limits).map_err(|error| {
         let small = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         let place = Place {
@@ -60,27 +47,14 @@ pub fn parse_tools(file: &str, bytes: &[u8]) -> Result<Vec<Value>, Vec<Diagnosti
             start: error.offset,
             end: error.offset,
         };
-        vec![Diagnostic::new(
-            file,
-            place,
-            error.pointer,
-            error.problem.to_string(),
-        )]
+        vec![Diagnostic::new(file, place, error.pointer, error.problem.to_string())]
     })?;
-    let top = Place {
-        line: 1,
-        column: 1,
-        start: 0,
-        end: 0,
-    };
+    let top = Place { line: 1, column: 1, start: 0, end: 0 };
     let problem = |pointer: String, message: &str| {
         Diagnostic::new(file, top, pointer.clone(), format!("`{pointer}` {message}"))
     };
     let Value::Array(tools) = value else {
-        return Err(vec![problem(
-            String::new(),
-            "must be the array of a server's tools",
-        )]);
+        return Err(vec![problem(String::new(), "must be the array of a server's tools")]);
     };
     let mut names = BTreeSet::new();
     let mut problems = Vec::new();
@@ -91,29 +65,15 @@ pub fn parse_tools(file: &str, bytes: &[u8]) -> Result<Vec<Value>, Vec<Diagnosti
         match tool_name(tool) {
             None => problems.push(problem(format!("/{index}/name"), "must be a text")),
             Some(name) if !names.insert(name) => {
-                problems.push(problem(
-                    format!("/{index}/name"),
-                    "is the name of two tools",
-                ));
+                problems.push(problem(format!("/{index}/name"), "is the name of two tools"));
             }
             Some(_) => {}
         }
-        if tool
-            .member("inputSchema")
-            .and_then(Value::as_object)
-            .is_none()
-        {
-            problems.push(problem(
-                format!("/{index}/inputSchema"),
-                "must be an object",
-            ));
+        if tool.member("inputSchema").and_then(Value::as_object).is_none() {
+            problems.push(problem(format!("/{index}/inputSchema"), "must be an object"));
         }
     }
-    if problems.is_empty() {
-        Ok(tools)
-    } else {
-        Err(problems)
-    }
+    if problems.is_empty() { Ok(tools) } else { Err(problems) }
 }
 
 /// Writes `catalogue/SERVER.tools.json`: the tools as the server gave them, in the order of

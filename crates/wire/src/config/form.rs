@@ -104,9 +104,7 @@ pub struct CatalogueFolderForm {
 
 impl Default for CatalogueFolderForm {
     fn default() -> Self {
-        Self {
-            folder: "./catalogue".into(),
-        }
+        Self { folder: "./catalogue".into() }
     }
 }
 
@@ -271,10 +269,7 @@ pub struct LimitsForm {
 
 impl Default for LimitsForm {
     fn default() -> Self {
-        Self {
-            message_bytes: 4 * 1024 * 1024,
-            queue: 65_536,
-        }
+        Self { message_bytes: 4 * 1024 * 1024, queue: 65_536 }
     }
 }
 

@@ -15,10 +15,7 @@ use crate::document::{self, Diagnostic, Document, YamlLimits, closest};
 /// # Errors
 /// Every problem that was found: the author of the file is at fault.
 pub fn parse(file: &str, text: &str, folder: &Path) -> Result<Config, Vec<Diagnostic>> {
-    let limits = YamlLimits {
-        bytes: 16 * 1024 * 1024,
-        nodes: 4_000_000,
-    };
+    let limits = YamlLimits { bytes: 16 * 1024 * 1024, nodes: 4_000_000 };
     let mut document = document::read::<ConfigForm>(file, text, limits)?;
     let mut problems = Vec::new();
     let listen = document.content.listen.parse().map_err(|_| {
@@ -33,10 +30,8 @@ pub fn parse(file: &str, text: &str, folder: &Path) -> Result<Config, Vec<Diagno
         }
     }
     let identities = std::mem::take(&mut document.content.identities);
-    let identities: Vec<Identity> = identities
-        .into_iter()
-        .map(crate::identity::IdentityForm::into_model)
-        .collect();
+    let identities: Vec<Identity> =
+        identities.into_iter().map(crate::identity::IdentityForm::into_model).collect();
     problems.extend(identity_problems(&document, &identities));
     problems.sort_by_key(|problem| (problem.line, problem.column));
     let form = document.content;
@@ -86,9 +81,7 @@ fn upstream(
             args: stdio.args,
             env: stdio.env,
             pass_env: stdio.pass_env,
-            cwd: stdio
-                .cwd
-                .map_or_else(|| folder.to_owned(), |cwd| join(folder, &cwd)),
+            cwd: stdio.cwd.map_or_else(|| folder.to_owned(), |cwd| join(folder, &cwd)),
         },
         (None, Some(http)) => Transport::Http {
             url: http.url,
@@ -102,16 +95,10 @@ fn upstream(
                 .collect(),
         },
         (both, _) => {
-            let how = if both.is_some() {
-                "both ways"
-            } else {
-                "no way"
-            };
+            let how = if both.is_some() { "both ways" } else { "no way" };
             let message = format!("upstream `{name}` names {how} to be reached");
             let problem = document.problem(&format!("/upstreams/{name}"), message);
-            return Err(Box::new(
-                problem.with_help("write either `stdio:` or `http:`"),
-            ));
+            return Err(Box::new(problem.with_help("write either `stdio:` or `http:`")));
         }
     };
     Ok(Upstream {
@@ -129,11 +116,7 @@ fn identity_problems(document: &Document<ConfigForm>, identities: &[Identity]) -
     for (index, identity) in identities.iter().enumerate() {
         let pointer = format!("/identities/{index}/id");
         if let Some(earlier) = first.insert(&identity.id, index) {
-            let line = document
-                .root
-                .nearest(&format!("/identities/{earlier}/id"))
-                .place
-                .line;
+            let line = document.root.nearest(&format!("/identities/{earlier}/id")).place.line;
             let message = format!("identity `{}` is here twice", identity.id);
             let problem = document.problem(&pointer, message);
             problems.push(problem.with_help(format!("the first is in line {line}")));

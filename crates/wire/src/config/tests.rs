@@ -48,35 +48,19 @@ fn everything_that_can_be_said_is_read() {
     assert_eq!(config.keys, Path::new("/etc/keys"));
     assert_eq!(config.policies.action_id, "{server}___{tool}");
     let files = &config.upstreams[&ServerName::new("files").unwrap()];
-    assert_eq!(
-        (files.mode, files.revision),
-        (Mode::Observe, Revision::Mcp20251125)
-    );
-    let Transport::Stdio {
-        env, pass_env, cwd, ..
-    } = &files.transport
-    else {
-        panic!()
-    };
+    assert_eq!((files.mode, files.revision), (Mode::Observe, Revision::Mcp20251125));
+    let Transport::Stdio { env, pass_env, cwd, .. } = &files.transport else { panic!() };
     assert_eq!(env["KEY"].reveal(), "hunter2");
     assert!(pass_env.contains("HOME"));
     assert_eq!(cwd, Path::new("/etc/sc"));
     let remote = &config.upstreams[&ServerName::new("remote").unwrap()];
     assert_eq!((remote.mode, remote.timeout_s), (Mode::Enforce, 60));
-    let Transport::Http { headers, .. } = &remote.transport else {
-        panic!()
-    };
-    assert_eq!(
-        headers["Authorization"],
-        HeaderValue::Environment("TOKEN_VAR".into())
-    );
+    let Transport::Http { headers, .. } = &remote.transport else { panic!() };
+    assert_eq!(headers["Authorization"], HeaderValue::Environment("TOKEN_VAR".into()));
     assert_eq!(config.identities[0].kind, IdentityKind::Agent);
     assert!(config.identities[1].roles.contains(&Role::Auditor));
     assert!(config.identities[1].pep.as_ref().unwrap().properties);
-    assert_eq!(
-        (config.session_calls, config.message_bytes, config.queue),
-        (7, 2048, 16)
-    );
+    assert_eq!((config.session_calls, config.message_bytes, config.queue), (7, 2048, 16));
     assert_eq!(config.dev_identity.as_ref().unwrap().as_str(), "case-agent");
 }
 
@@ -155,12 +139,6 @@ fn what_the_schema_cannot_say_is_checked_too() {
 fn the_form_s_defaults_are_the_documented_ones() {
     let schema = crate::schemas::config_schema();
     let default = |pointer: &str| schema.pointer(pointer).cloned();
-    assert_eq!(
-        default("/properties/listen/default"),
-        Some("127.0.0.1:7411".into())
-    );
-    assert_eq!(
-        default("/$defs/UpstreamForm/properties/timeout_s/default"),
-        Some(60.into())
-    );
+    assert_eq!(default("/properties/listen/default"), Some("127.0.0.1:7411".into()));
+    assert_eq!(default("/$defs/UpstreamForm/properties/timeout_s/default"), Some(60.into()));
 }

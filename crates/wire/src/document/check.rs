@@ -17,16 +17,9 @@ const PROBLEMS_MAX: usize = 100;
 
 /// All problems of a node, in the order of the text.
 pub(super) fn check(schema: &Json, node: &Node, file: &str) -> Vec<Diagnostic> {
-    let mut checker = Checker {
-        root: schema,
-        file,
-        path: Vec::new(),
-        problems: Vec::new(),
-    };
+    let mut checker = Checker { root: schema, file, path: Vec::new(), problems: Vec::new() };
     checker.check(schema, node);
-    checker
-        .problems
-        .sort_by_key(|problem| (problem.line, problem.column));
+    checker.problems.sort_by_key(|problem| (problem.line, problem.column));
     checker.problems
 }
 
@@ -40,10 +33,7 @@ struct Checker<'a> {
 impl<'a> Checker<'a> {
     fn report(&mut self, place: Place, message: String, help: Option<String>) {
         if self.problems.len() < PROBLEMS_MAX {
-            let pointer = self
-                .path
-                .iter()
-                .fold(String::new(), |all, token| all + "/" + token);
+            let pointer = self.path.iter().fold(String::new(), |all, token| all + "/" + token);
             let problem = Diagnostic::new(self.file, place, pointer, message);
             self.problems.push(Diagnostic { help, ..problem });
         }
@@ -97,9 +87,7 @@ impl<'a> Checker<'a> {
             Content::Text(text) => format!("`{}`", shown(text)),
             other => kind(other).to_owned(),
         };
-        let meant = node
-            .text()
-            .and_then(|text| closest(text, words.iter().copied()));
+        let meant = node.text().and_then(|text| closest(text, words.iter().copied()));
         let message = format!("{found} is not one of {}", listed(words));
         self.report(node.place, message, meant.map(did_you_mean));
     }
@@ -130,11 +118,7 @@ impl<'a> Checker<'a> {
     }
 
     fn wrong_type(&mut self, types: &[&str], node: &Node) {
-        let wanted = types
-            .iter()
-            .map(|ty| described(ty))
-            .collect::<Vec<_>>()
-            .join(" or ");
+        let wanted = types.iter().map(|ty| described(ty)).collect::<Vec<_>>().join(" or ");
         let help = match &node.content {
             Content::Null => Some("write a value, or leave the key out".to_owned()),
             Content::Text(text) if types.contains(&"boolean") => boolean_meant(text),
@@ -146,11 +130,7 @@ impl<'a> Checker<'a> {
             _ => None,
         };
         let found = kind(&node.content);
-        self.report(
-            node.place,
-            format!("this is {found}, but must be {wanted}"),
-            help,
-        );
+        self.report(node.place, format!("this is {found}, but must be {wanted}"), help);
     }
 
     fn map(&mut self, schema: &'a Map<String, Json>, node: &Node) {
@@ -162,11 +142,8 @@ impl<'a> Checker<'a> {
             match (known.and_then(|known| known.get(&*entry.key)), others) {
                 (Some(schema), _) => self.inside(&entry.key, schema, &entry.value),
                 (None, Some(Json::Bool(false))) => {
-                    let names: Vec<_> = known
-                        .into_iter()
-                        .flat_map(Map::keys)
-                        .map(String::as_str)
-                        .collect();
+                    let names: Vec<_> =
+                        known.into_iter().flat_map(Map::keys).map(String::as_str).collect();
                     let meant = closest(&entry.key, names.iter().copied());
                     misspelt.extend(meant);
                     let help =
@@ -183,32 +160,18 @@ impl<'a> Checker<'a> {
                 self.key(names, &entry.key, entry.key_place);
             }
         }
-        for name in schema
-            .get("required")
-            .and_then(Json::as_array)
-            .into_iter()
-            .flatten()
-        {
+        for name in schema.get("required").and_then(Json::as_array).into_iter().flatten() {
             let Some(name) = name.as_str() else { continue };
             if node.get(name).is_none() && !misspelt.contains(&name) {
                 self.report(node.place, format!("missing key `{name}`"), None);
             }
         }
-        self.size(
-            schema,
-            node,
-            node.entries().len(),
-            ["minProperties", "maxProperties"],
-            "keys",
-        );
+        self.size(schema, node, node.entries().len(), ["minProperties", "maxProperties"], "keys");
     }
 
     /// A key of an open map, against the schema of its names.
     fn key(&mut self, names: &'a Json, key: &Arc<str>, place: Place) {
-        let node = Node {
-            place,
-            content: Content::Text(Arc::clone(key)),
-        };
+        let node = Node { place, content: Content::Text(Arc::clone(key)) };
         self.inside(key, names, &node);
     }
 
@@ -220,22 +183,12 @@ impl<'a> Checker<'a> {
         }
         if schema.get("uniqueItems") == Some(&Json::Bool(true)) {
             for (index, item) in items.iter().enumerate() {
-                if items
-                    .iter()
-                    .take(index)
-                    .any(|other| other.content == item.content)
-                {
+                if items.iter().take(index).any(|other| other.content == item.content) {
                     self.report(item.place, "this is in the list already".to_owned(), None);
                 }
             }
         }
-        self.size(
-            schema,
-            node,
-            items.len(),
-            ["minItems", "maxItems"],
-            "elements",
-        );
+        self.size(schema, node, items.len(), ["minItems", "maxItems"], "elements");
     }
 
     fn text(&mut self, schema: &'a Map<String, Json>, node: &Node, text: &str) {
@@ -282,11 +235,7 @@ impl<'a> Checker<'a> {
         if let Some(most) = limit(max)
             && (count as u64) > most
         {
-            self.report(
-                node.place,
-                format!("this has more than {most} {what}"),
-                None,
-            );
+            self.report(node.place, format!("this has more than {most} {what}"), None);
         }
     }
 }
@@ -300,18 +249,12 @@ fn vocabulary(schema: &Map<String, Json>) -> Option<Vec<&str>> {
         return Some(vec![word]);
     }
     // Words with a comment each.
-    let words = options(schema)?
-        .iter()
-        .map(|option| vocabulary(option.as_object()?));
+    let words = options(schema)?.iter().map(|option| vocabulary(option.as_object()?));
     Some(words.collect::<Option<Vec<_>>>()?.concat())
 }
 
 fn options(schema: &Map<String, Json>) -> Option<&[Json]> {
-    schema
-        .get("anyOf")
-        .or_else(|| schema.get("oneOf"))?
-        .as_array()
-        .map(Vec::as_slice)
+    schema.get("anyOf").or_else(|| schema.get("oneOf"))?.as_array().map(Vec::as_slice)
 }
 
 fn types(schema: &Map<String, Json>) -> Vec<&str> {

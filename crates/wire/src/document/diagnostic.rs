@@ -52,11 +52,7 @@ impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.line {
             0 => write!(f, "`{}`: {}", self.pointer, self.message)?,
-            _ => write!(
-                f,
-                "{}:{}:{}: {}",
-                self.file, self.line, self.column, self.message
-            )?,
+            _ => write!(f, "{}:{}:{}: {}", self.file, self.line, self.column, self.message)?,
         }
         match &self.help {
             Some(help) => write!(f, " ({help})"),

@@ -35,18 +35,12 @@ pub(super) fn check_format(format: &str, text: &str) -> Result<(), String> {
             is_pointer(text),
             "is no JSON Pointer: it begins with `/`, `*` stands for each element of a list",
         ),
-        "absolute-path" => fits(
-            text.starts_with('/'),
-            "is no absolute path: it begins with `/`",
-        ),
+        "absolute-path" => fits(text.starts_with('/'), "is no absolute path: it begins with `/`"),
         "socket-address" => fits(
             text.parse::<SocketAddr>().is_ok(),
             "is no address with port, such as `127.0.0.1:7411` or `[::1]:7411`",
         ),
-        "http-url" => fits(
-            is_http_url(text),
-            "is no URL that begins with `http://` or `https://`",
-        ),
+        "http-url" => fits(is_http_url(text), "is no URL that begins with `http://` or `https://`"),
         "environment-name" => fits(
             is_environment_name(text),
             "is no name of an environment variable: letters, digits and `_`",
@@ -60,10 +54,7 @@ pub(super) fn check_format(format: &str, text: &str) -> Result<(), String> {
             "is no template of an action: it holds `{tool}`, may hold `{server}`, and no other \
              brace",
         ),
-        "host" => fits(
-            is_host(text),
-            "is no host, such as `safeconduct.example.org`",
-        ),
+        "host" => fits(is_host(text), "is no host, such as `safeconduct.example.org`"),
         "origin" => fits(
             text.split_once("://").is_some_and(|(scheme, host)| {
                 (scheme == "http" || scheme == "https") && is_host(host)
@@ -77,26 +68,17 @@ pub(super) fn check_format(format: &str, text: &str) -> Result<(), String> {
 }
 
 fn fits(fits: bool, problem: &str) -> Result<(), String> {
-    if fits {
-        Ok(())
-    } else {
-        Err(problem.to_owned())
-    }
+    if fits { Ok(()) } else { Err(problem.to_owned()) }
 }
 
 /// RFC 6901 section 3, without the empty pointer.
 fn is_pointer(text: &str) -> bool {
     text.starts_with('/')
-        && text
-            .split('~')
-            .skip(1)
-            .all(|rest| rest.starts_with('0') || rest.starts_with('1'))
+        && text.split('~').skip(1).all(|rest| rest.starts_with('0') || rest.starts_with('1'))
 }
 
 fn is_http_url(text: &str) -> bool {
-    let rest = text
-        .strip_prefix("http://")
-        .or_else(|| text.strip_prefix("https://"));
+    let rest = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
     let printable = |c: char| !c.is_control() && !c.is_whitespace();
     rest.is_some_and(|rest| {
         !rest.is_empty() && !rest.starts_with('/') && rest.chars().all(printable)

@@ -60,17 +60,8 @@ pub fn read<T: DeserializeOwned + JsonSchema>(
     }
     // The schema has been held; what is left are the few things that it cannot say.
     match serde_json::from_value(crate::json::to_serde(&root.to_value())) {
-        Ok(content) => Ok(Document {
-            file: file.to_owned(),
-            content,
-            root,
-        }),
-        Err(error) => Err(vec![Diagnostic::new(
-            file,
-            root.place,
-            "",
-            error.to_string(),
-        )]),
+        Ok(content) => Ok(Document { file: file.to_owned(), content, root }),
+        Err(error) => Err(vec![Diagnostic::new(file, root.place, "", error.to_string())]),
     }
 }
 

@@ -105,11 +105,9 @@ impl Node {
             Content::Number(n) => Value::Number(n.clone()),
             Content::Text(text) => Value::String(Arc::clone(text)),
             Content::List(items) => Value::Array(items.iter().map(Self::to_value).collect()),
-            Content::Map(entries) => Value::object(
-                entries
-                    .iter()
-                    .map(|e| (Arc::clone(&e.key), e.value.to_value())),
-            ),
+            Content::Map(entries) => {
+                Value::object(entries.iter().map(|e| (Arc::clone(&e.key), e.value.to_value())))
+            }
         }
     }
 
@@ -133,9 +131,6 @@ impl Node {
                     .collect(),
             ),
         };
-        Self {
-            place: Place::default(),
-            content,
-        }
+        Self { place: Place::default(), content }
     }
 }

@@ -38,10 +38,7 @@ fn a_document_that_fits_is_read() {
     let document = read::<Form>("f.yaml", text, YamlLimits::default()).unwrap();
     assert_eq!(document.content.name.0.as_str(), "files");
     assert_eq!(document.content.tier, Some(Word(Tier::Low)));
-    assert_eq!(
-        (document.content.count, document.content.more[0].at.as_str()),
-        (3, "1")
-    );
+    assert_eq!((document.content.count, document.content.more[0].at.as_str()), (3, "1"));
     let problem = document.problem("/more/0/at/x", "no");
     assert_eq!(problem.to_string(), "f.yaml:6:9: no");
 }
@@ -69,10 +66,7 @@ fn what_has_no_single_meaning_is_refused() {
     for (text, problem) in [
         ("", "f.yaml:1:1: the file is empty"),
         ("# only a comment\n", "the file is empty"),
-        (
-            "name: a\nname: b\n",
-            "f.yaml:2:1: the key `name` is here twice (the first is in line 1)",
-        ),
+        ("name: a\nname: b\n", "f.yaml:2:1: the key `name` is here twice (the first is in line 1)"),
         ("name: &a files\n", "anchors and aliases"),
         ("name: !!str files\n", "tags"),
         ("%YAML 1.2\n---\nname: a\n", "this is not YAML"),
@@ -94,10 +88,7 @@ fn what_has_no_single_meaning_is_refused() {
 
 #[test]
 fn size_is_bounded() {
-    let limits = YamlLimits {
-        bytes: 100,
-        nodes: 10,
-    };
+    let limits = YamlLimits { bytes: 100, nodes: 10 };
     let long = format!("name: {}", "a".repeat(100));
     let many = format!("[{}]", "a,".repeat(20));
     for text in [&long, &many] {
@@ -111,10 +102,7 @@ fn a_value_from_json_is_named_by_its_pointer() {
     let value = crate::json::parse(br#"{"name":"files","more":[{"at":"x","b":1}]}"#).unwrap();
     let problems = read_value::<Form>(&value).unwrap_err();
     assert_eq!(problems.len(), 1);
-    assert_eq!(
-        problems[0].to_string(),
-        "`/more/0`: unknown key `b` (known are `at`)"
-    );
+    assert_eq!(problems[0].to_string(), "`/more/0`: unknown key `b` (known are `at`)");
 }
 
 proptest! {

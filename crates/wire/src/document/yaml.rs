@@ -27,10 +27,7 @@ pub const YAML_DEPTH_MAX: usize = 64;
 impl Default for YamlLimits {
     /// 1 MiB and 500,000 nodes.
     fn default() -> Self {
-        Self {
-            bytes: 1024 * 1024,
-            nodes: 500_000,
-        }
+        Self { bytes: 1024 * 1024, nodes: 500_000 }
     }
 }
 
@@ -39,12 +36,7 @@ impl Default for YamlLimits {
 /// # Errors
 /// The first thing that is no YAML, or all duplicate keys.
 pub fn parse_yaml(file: &str, text: &str, limits: YamlLimits) -> Result<Node, Vec<Diagnostic>> {
-    let start = Place {
-        line: 1,
-        column: 1,
-        start: 0,
-        end: 0,
-    };
+    let start = Place { line: 1, column: 1, start: 0, end: 0 };
     if text.len() > limits.bytes {
         let message = format!("the file has more than {} bytes", limits.bytes);
         return Err(vec![Diagnostic::new(file, start, "", message)]);
@@ -84,12 +76,7 @@ impl<'a> Reader<'a> {
             nodes_left: limits.nodes,
             nodes: limits.nodes,
             depth: 0,
-            last: Place {
-                line: 1,
-                column: 1,
-                start: 0,
-                end: 0,
-            },
+            last: Place { line: 1, column: 1, start: 0, end: 0 },
             duplicates: Vec::new(),
         }
     }
@@ -173,13 +160,7 @@ impl<'a> Reader<'a> {
         }
         let content = read(self)?;
         self.depth -= 1;
-        Ok(Node {
-            place: Place {
-                end: self.last.end.max(start.end),
-                ..start
-            },
-            content,
-        })
+        Ok(Node { place: Place { end: self.last.end.max(start.end), ..start }, content })
     }
 
     fn list(&mut self) -> Result1<Content> {
@@ -202,10 +183,7 @@ impl<'a> Reader<'a> {
                     let text = event.scalar().map(|(text, _)| Arc::<str>::from(text));
                     // Read as a value too, for what it may not be: tagged, anchored, an alias.
                     self.node(event, place)?;
-                    (
-                        text.ok_or_else(|| self.problem(place, "a key must be a text"))?,
-                        place,
-                    )
+                    (text.ok_or_else(|| self.problem(place, "a key must be a text"))?, place)
                 }
             };
             let (event, place) = self.next()?;
@@ -213,17 +191,12 @@ impl<'a> Reader<'a> {
             match lines.get(&key) {
                 None => {
                     lines.insert(Arc::clone(&key), key_place.line);
-                    entries.push(Entry {
-                        key,
-                        key_place,
-                        value,
-                    });
+                    entries.push(Entry { key, key_place, value });
                 }
                 Some(line) => {
                     let message = format!("the key `{key}` is here twice");
                     let problem = Diagnostic::new(self.file, key_place, "", message);
-                    self.duplicates
-                        .push(problem.with_help(format!("the first is in line {line}")));
+                    self.duplicates.push(problem.with_help(format!("the first is in line {line}")));
                 }
             }
         }
@@ -231,26 +204,14 @@ impl<'a> Reader<'a> {
 }
 
 fn place(span: &Span) -> Place {
-    let start = marker_place(
-        span.start.line(),
-        span.start.col(),
-        span.start.byte_offset(),
-    );
-    Place {
-        end: span.end.byte_offset().unwrap_or(start.start),
-        ..start
-    }
+    let start = marker_place(span.start.line(), span.start.col(), span.start.byte_offset());
+    Place { end: span.end.byte_offset().unwrap_or(start.start), ..start }
 }
 
 fn marker_place(line: usize, column: usize, offset: Option<usize>) -> Place {
     let small = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
     let start = offset.unwrap_or_default();
-    Place {
-        line: small(line),
-        column: small(column).saturating_add(1),
-        start,
-        end: start,
-    }
+    Place { line: small(line), column: small(column).saturating_add(1), start, end: start }
 }
 
 /// The value of a scalar without quotes.
@@ -262,9 +223,7 @@ fn plain(text: &str) -> Content {
         _ => {}
     }
     match Number::parse(text) {
-        Some(number) => text
-            .parse()
-            .map_or(Content::Number(number), Content::Integer),
+        Some(number) => text.parse().map_or(Content::Number(number), Content::Integer),
         None => Content::Text(text.into()),
     }
 }

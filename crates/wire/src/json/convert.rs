@@ -16,10 +16,7 @@ pub fn to_serde(value: &Value) -> Json {
         Value::String(text) => Json::from(&**text),
         Value::Array(items) => Json::Array(items.iter().map(to_serde).collect()),
         Value::Object(members) => Json::Object(
-            members
-                .iter()
-                .map(|(name, value)| (name.to_string(), to_serde(value)))
-                .collect(),
+            members.iter().map(|(name, value)| (name.to_string(), to_serde(value))).collect(),
         ),
     }
 }
@@ -35,10 +32,8 @@ pub fn from_serde(json: &Json) -> Value {
         },
         Json::String(text) => Value::from(text.as_str()),
         Json::Array(items) => Value::Array(items.iter().map(from_serde).collect()),
-        Json::Object(members) => Value::object(
-            members
-                .iter()
-                .map(|(name, value)| (name.as_str(), from_serde(value))),
-        ),
+        Json::Object(members) => {
+            Value::object(members.iter().map(|(name, value)| (name.as_str(), from_serde(value))))
+        }
     }
 }

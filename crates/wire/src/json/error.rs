@@ -104,16 +104,9 @@ impl JsonError {
     /// Locates a problem in the bytes that were read. Costs a pass over them, so it is done only
     /// once something is wrong.
     pub(super) fn new(bytes: &[u8], failure: Failure) -> Self {
-        let Failure {
-            problem,
-            offset,
-            mut path,
-        } = failure;
+        let Failure { problem, offset, mut path } = failure;
         let before = bytes.get(..offset).unwrap_or(bytes);
-        let line_start = before
-            .iter()
-            .rposition(|&b| b == b'\n')
-            .map_or(0, |newline| newline + 1);
+        let line_start = before.iter().rposition(|&b| b == b'\n').map_or(0, |newline| newline + 1);
         // A character begins at every byte that does not continue one.
         let begins = |b: &&u8| **b & 0xC0 != 0x80;
         path.reverse();
@@ -121,15 +114,8 @@ impl JsonError {
             problem,
             offset,
             line: 1 + before.iter().filter(|&&b| b == b'\n').count(),
-            column: 1 + before
-                .get(line_start..)
-                .unwrap_or_default()
-                .iter()
-                .filter(begins)
-                .count(),
-            pointer: path
-                .iter()
-                .fold(String::new(), |pointer, token| pointer + "/" + token),
+            column: 1 + before.get(line_start..).unwrap_or_default().iter().filter(begins).count(),
+            pointer: path.iter().fold(String::new(), |pointer, token| pointer + "/" + token),
         }
     }
 }
@@ -147,11 +133,7 @@ pub(super) struct Failure {
 impl Failure {
     #[cold]
     pub(super) const fn new(problem: JsonProblem, offset: usize) -> Self {
-        Self {
-            problem,
-            offset,
-            path: Vec::new(),
-        }
+        Self { problem, offset, path: Vec::new() }
     }
 
     #[cold]

@@ -27,10 +27,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            bytes: BYTES_MAX,
-            depth: DEPTH_MAX,
-        }
+        Self { bytes: BYTES_MAX, depth: DEPTH_MAX }
     }
 }
 
@@ -55,12 +52,7 @@ pub fn parse_within(bytes: &[u8], limits: Limits) -> Result<Value, JsonError> {
 
 fn parse_all(bytes: &[u8], limits: Limits) -> Result<Value, Failure> {
     if bytes.len() > limits.bytes {
-        return Err(Failure::new(
-            JsonProblem::TooLong {
-                limit: limits.bytes,
-            },
-            limits.bytes,
-        ));
+        return Err(Failure::new(JsonProblem::TooLong { limit: limits.bytes }, limits.bytes));
     }
     if bytes.starts_with(b"\xEF\xBB\xBF") {
         return Err(Failure::new(JsonProblem::ByteOrderMark, 0));
@@ -68,13 +60,7 @@ fn parse_all(bytes: &[u8], limits: Limits) -> Result<Value, Failure> {
     let text = std::str::from_utf8(bytes)
         .map_err(|error| Failure::new(JsonProblem::NotUtf8, error.valid_up_to()))?;
     let depth = limits.depth.min(DEPTH_CEILING);
-    let mut parser = Parser {
-        text,
-        at: 0,
-        depth_left: depth,
-        depth,
-        scratch: String::new(),
-    };
+    let mut parser = Parser { text, at: 0, depth_left: depth, depth, scratch: String::new() };
     let value = parser.value()?;
     parser.skip_space();
     match parser.peek() {
@@ -162,9 +148,7 @@ impl Parser<'_> {
         }
         loop {
             self.depth_check()?;
-            let item = self
-                .value()
-                .map_err(|failure| failure.in_element(items.len()))?;
+            let item = self.value().map_err(|failure| failure.in_element(items.len()))?;
             items.push(item);
             self.skip_space();
             match self.peek() {
@@ -199,9 +183,8 @@ impl Parser<'_> {
         let mut magnitude = 0_i64;
         let mut fits = true;
         while let Some(digit @ b'0'..=b'9') = self.peek() {
-            let next = magnitude
-                .checked_mul(10)
-                .and_then(|n| n.checked_sub(i64::from(digit - b'0')));
+            let next =
+                magnitude.checked_mul(10).and_then(|n| n.checked_sub(i64::from(digit - b'0')));
             (magnitude, fits) = (next.unwrap_or(0), fits && next.is_some());
             self.at += 1;
         }
@@ -249,11 +232,7 @@ impl Parser<'_> {
         while let Some(b'0'..=b'9') = self.peek() {
             self.at += 1;
         }
-        if self.at == start {
-            Err(self.unexpected("a digit"))
-        } else {
-            Ok(())
-        }
+        if self.at == start { Err(self.unexpected("a digit")) } else { Ok(()) }
     }
 
     fn word(&mut self, word: &'static str, value: Value) -> Result<Value, Failure> {
@@ -288,11 +267,7 @@ impl Parser<'_> {
 
     #[cold]
     fn unexpected(&self, wanted: &'static str) -> Failure {
-        match self
-            .text
-            .get(self.at..)
-            .and_then(|rest| rest.chars().next())
-        {
+        match self.text.get(self.at..).and_then(|rest| rest.chars().next()) {
             Some(found) => self.failure(JsonProblem::Unexpected { found, wanted }),
             None => self.failure(JsonProblem::Truncated),
         }

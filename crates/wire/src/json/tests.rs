@@ -55,20 +55,11 @@ fn what_is_not_json_is_refused_with_its_place() {
         (b"[\"\\x41\"]", "unknown_escape", 2, "/0"),
         (b"[\"\\u00g0\"]", "unknown_escape", 2, "/0"),
         (b"[\"a\nb\"]", "control_character", 3, "/0"),
-        (
-            b"{\"a\":{\"b\":1,\"\\u0062\":2}}",
-            "duplicate_member",
-            12,
-            "/a/b",
-        ),
+        (b"{\"a\":{\"b\":1,\"\\u0062\":2}}", "duplicate_member", 12, "/a/b"),
         (b"{\"x/y\":[0,{\"~\":}]}", "unexpected", 15, "/x~1y/1/~0"),
         (too_long.as_bytes(), "number_too_long", 1, "/0"),
     ] {
-        assert_eq!(
-            problem(text),
-            (code, offset, pointer.to_owned()),
-            "{text:?}"
-        );
+        assert_eq!(problem(text), (code, offset, pointer.to_owned()), "{text:?}");
     }
 }
 
@@ -85,28 +76,16 @@ fn a_place_is_given_in_lines_and_characters() {
 #[test]
 fn size_and_depth_are_bounded() {
     let nested = |n: usize| "[".repeat(n) + &"]".repeat(n);
-    assert_eq!(
-        parse(nested(DEPTH_MAX).as_bytes()).unwrap().depth(),
-        DEPTH_MAX
-    );
+    assert_eq!(parse(nested(DEPTH_MAX).as_bytes()).unwrap().depth(), DEPTH_MAX);
     assert_eq!(problem(nested(DEPTH_MAX + 1).as_bytes()).0, "too_deep");
     // A scalar counts as a level too, as `Value::depth` counts it.
     let full = "[".repeat(DEPTH_MAX) + "1" + &"]".repeat(DEPTH_MAX);
     assert_eq!(problem(full.as_bytes()).0, "too_deep");
     assert_eq!(problem("[".repeat(1_000_000).as_bytes()).0, "too_deep");
-    let limits = Limits {
-        bytes: 3,
-        depth: usize::MAX,
-    };
+    let limits = Limits { bytes: 3, depth: usize::MAX };
     assert!(parse_within(b"[1]", limits).is_ok());
-    assert_eq!(
-        parse_within(b"[12]", limits).unwrap_err().problem.code(),
-        "too_long"
-    );
-    let limits = Limits {
-        bytes: BYTES_MAX,
-        depth: usize::MAX,
-    };
+    assert_eq!(parse_within(b"[12]", limits).unwrap_err().problem.code(), "too_long");
+    let limits = Limits { bytes: BYTES_MAX, depth: usize::MAX };
     assert!(parse_within("[".repeat(1_000_000).as_bytes(), limits).is_err());
 }
 

@@ -48,10 +48,7 @@ fn plain_run(bytes: &[u8], at: usize) -> usize {
     // from it. A borrow may spill into higher bytes, so the word is searched from its lowest
     // byte; that is why it is read as little-endian.
     for chunk in rest.chunks_exact(8) {
-        let word = chunk
-            .iter()
-            .rev()
-            .fold(0_u64, |word, &b| word << 8 | u64::from(b));
+        let word = chunk.iter().rev().fold(0_u64, |word, &b| word << 8 | u64::from(b));
         let below = |w: u64, n: u64| w.wrapping_sub(ONES * n) & !w;
         let quotes = below(word ^ (ONES * u64::from(b'"')), 1);
         let backslashes = below(word ^ (ONES * u64::from(b'\\')), 1);
@@ -108,8 +105,6 @@ fn code_unit(text: &str, at: usize) -> Result<u32, Failure> {
     };
     digits.iter().try_fold(0, |unit, &digit| {
         let digit = char::from(digit).to_digit(16);
-        digit
-            .map(|d| unit << 4 | d)
-            .ok_or(Failure::new(JsonProblem::UnknownEscape, at))
+        digit.map(|d| unit << 4 | d).ok_or(Failure::new(JsonProblem::UnknownEscape, at))
     })
 }

@@ -41,11 +41,7 @@ pub fn parse_resources(
     text: &str,
 ) -> Result<BTreeMap<String, Entity>, Vec<Diagnostic>> {
     let document = document::read::<BTreeMap<String, ResourceFixtureForm>>(file, text, limits())?;
-    Ok(document
-        .content
-        .iter()
-        .map(|(name, form)| (name.clone(), resource(form)))
-        .collect())
+    Ok(document.content.iter().map(|(name, form)| (name.clone(), resource(form))).collect())
 }
 
 pub(super) fn principals<T>(
@@ -64,19 +60,12 @@ pub(super) fn principals<T>(
             }
         }
     }
-    if problems.is_empty() {
-        Ok(found)
-    } else {
-        Err(problems)
-    }
+    if problems.is_empty() { Ok(found) } else { Err(problems) }
 }
 
 pub(super) fn resource(form: &ResourceFixtureForm) -> Entity {
     Entity {
-        uid: EntityRef {
-            ty: form.ty.0.clone(),
-            id: form.id.0.clone(),
-        },
+        uid: EntityRef { ty: form.ty.0.clone(), id: form.id.0.clone() },
         attributes: attributes(&form.properties),
         ancestors: Vec::new(),
     }
@@ -87,25 +76,19 @@ fn principal(form: &PrincipalForm) -> Result<Principal, (&'static str, String)> 
     let identity =
         || IdentityId::new(form.id.0.as_str()).map_err(|error| ("id", error.to_string()));
     match (&form.kind, &form.ty) {
-        (Some(_), Some(_)) => Err((
-            "kind",
-            "an identity has a `kind`, a subject has a `type`: not both".into(),
-        )),
+        (Some(_), Some(_)) => {
+            Err(("kind", "an identity has a `kind`, a subject has a `type`: not both".into()))
+        }
         (None, None) => match only_id(form) {
             None => Ok(Principal::Registered(identity()?)),
             Some(field) => Err((field, format!("`{field}` needs a `kind` or a `type`"))),
         },
         (Some(kind), None) => match subject_field(form) {
-            Some(field) => Err((
-                field,
-                format!("`{field}` needs a `type` instead of a `kind`"),
-            )),
+            Some(field) => Err((field, format!("`{field}` needs a `type` instead of a `kind`"))),
             None => Ok(Principal::Made(Box::new(Identity {
                 id: identity()?,
                 kind: kind.0,
-                status: form
-                    .status
-                    .map_or(IdentityStatus::Active, |status| status.0),
+                status: form.status.map_or(IdentityStatus::Active, |status| status.0),
                 owner: form.owner.clone().map(|owner| owner.0),
                 fallback_owner: None,
                 environment: form.environment.clone(),
@@ -115,17 +98,11 @@ fn principal(form: &PrincipalForm) -> Result<Principal, (&'static str, String)> 
             }))),
         },
         (None, Some(ty)) => match identity_field(form) {
-            Some(field) => Err((
-                field,
-                format!("`{field}` needs a `kind` instead of a `type`"),
-            )),
+            Some(field) => Err((field, format!("`{field}` needs a `kind` instead of a `type`"))),
             None => Ok(Principal::Asserted {
                 by: form.by.clone().map(|by| by.0),
                 entity: Entity {
-                    uid: EntityRef {
-                        ty: ty.0.clone(),
-                        id: form.id.0.clone(),
-                    },
+                    uid: EntityRef { ty: ty.0.clone(), id: form.id.0.clone() },
                     attributes: attributes(&form.properties),
                     ancestors: Vec::new(),
                 },
@@ -144,22 +121,13 @@ fn identity_field(form: &PrincipalForm) -> Option<&'static str> {
         ("roles", !form.roles.is_empty()),
         ("pep", form.pep.is_some()),
     ];
-    fields
-        .into_iter()
-        .find(|(_, there)| *there)
-        .map(|(name, _)| name)
+    fields.into_iter().find(|(_, there)| *there).map(|(name, _)| name)
 }
 
 /// A field that only a subject of whom someone speaks has.
 fn subject_field(form: &PrincipalForm) -> Option<&'static str> {
-    let fields = [
-        ("properties", !form.properties.is_empty()),
-        ("by", form.by.is_some()),
-    ];
-    fields
-        .into_iter()
-        .find(|(_, there)| *there)
-        .map(|(name, _)| name)
+    let fields = [("properties", !form.properties.is_empty()), ("by", form.by.is_some())];
+    fields.into_iter().find(|(_, there)| *there).map(|(name, _)| name)
 }
 
 /// A field that a registered identity has elsewhere.
@@ -168,7 +136,5 @@ fn only_id(form: &PrincipalForm) -> Option<&'static str> {
 }
 
 pub(super) fn attributes(map: &Map<String, Json>) -> BTreeMap<std::sync::Arc<str>, Value> {
-    map.iter()
-        .map(|(name, value)| (name.as_str().into(), from_serde(value)))
-        .collect()
+    map.iter().map(|(name, value)| (name.as_str().into(), from_serde(value))).collect()
 }

@@ -74,10 +74,8 @@ fn expected<'a>(
             continue;
         }
         for (action, expect) in &form.actions {
-            let at = format!(
-                "{at}/actions/{}",
-                action.0.as_str().replace('~', "~0").replace('/', "~1")
-            );
+            let at =
+                format!("{at}/actions/{}", action.0.as_str().replace('~', "~0").replace('/', "~1"));
             if !test.actions.contains(action) {
                 reader.problem(&at, format!("`{action}` is no action of this test"));
                 continue;

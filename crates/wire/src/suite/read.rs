@@ -40,26 +40,14 @@ pub fn parse_with(
     let document = document::read::<SuiteForm>(file, text, limits())?;
     let form = &document.content;
     let mut fixtures = shared.clone();
-    fixtures.principals.extend(fixtures::principals(
-        &document,
-        "/principals",
-        &form.principals,
-    )?);
-    fixtures.resources.extend(
-        form.resources
-            .iter()
-            .map(|(name, form)| (name.clone(), fixtures::resource(form))),
-    );
-    let mut reader = Reader {
-        document: &document,
-        fixtures,
-        steps_left: STEPS_MAX,
-        problems: Vec::new(),
-    };
-    let world = form
-        .world
-        .as_ref()
-        .map(|form| world::world(&document, form, folder, &mut reader.problems));
+    fixtures.principals.extend(fixtures::principals(&document, "/principals", &form.principals)?);
+    fixtures
+        .resources
+        .extend(form.resources.iter().map(|(name, form)| (name.clone(), fixtures::resource(form))));
+    let mut reader =
+        Reader { document: &document, fixtures, steps_left: STEPS_MAX, problems: Vec::new() };
+    let world =
+        form.world.as_ref().map(|form| world::world(&document, form, folder, &mut reader.problems));
     let tests: Vec<Test> = (0..)
         .zip(&form.tests)
         .map(|(index, test): (usize, _)| reader.test(&format!("/tests/{index}"), test))
@@ -80,26 +68,16 @@ pub fn parse_with(
 
 /// What is read of a test file.
 pub(super) fn limits() -> YamlLimits {
-    YamlLimits {
-        bytes: SUITE_BYTES_MAX,
-        ..YamlLimits::default()
-    }
+    YamlLimits { bytes: SUITE_BYTES_MAX, ..YamlLimits::default() }
 }
 
 fn skipped(skip: bool, reason: Option<&String>) -> Option<String> {
-    skip.then(|| {
-        reason
-            .cloned()
-            .unwrap_or_else(|| "no reason given".to_owned())
-    })
+    skip.then(|| reason.cloned().unwrap_or_else(|| "no reason given".to_owned()))
 }
 
 /// The arguments or context of a form.
 pub(super) fn input(map: &Map<String, Json>) -> Value {
-    Value::object(
-        map.iter()
-            .map(|(name, value)| (name.as_str(), from_serde(value))),
-    )
+    Value::object(map.iter().map(|(name, value)| (name.as_str(), from_serde(value))))
 }
 
 /// A file on its way into tests, with the problems found so far.
@@ -117,10 +95,7 @@ impl Reader<'_> {
         let in_matrix = asks || !test.expect.is_empty() || !test.resources.is_empty();
         let (sessions, steps) = match (in_matrix, test.steps.is_empty()) {
             (true, false) => {
-                self.problem(
-                    at,
-                    "a test is either a matrix or `steps`, not both".to_owned(),
-                );
+                self.problem(at, "a test is either a matrix or `steps`, not both".to_owned());
                 (Sessions::Shared, Vec::new())
             }
             (_, true) if !asks => {
@@ -132,13 +107,7 @@ impl Reader<'_> {
             (false, false) => (Sessions::Shared, self.steps(at, test)),
         };
         let skip = skipped(test.skip, test.skip_reason.as_ref());
-        Test {
-            name: test.name.clone(),
-            line,
-            skip,
-            sessions,
-            steps,
-        }
+        Test { name: test.name.clone(), line, skip, sessions, steps }
     }
 
     fn steps(&mut self, at: &str, test: &TestForm) -> Vec<Step> {
@@ -149,15 +118,12 @@ impl Reader<'_> {
                 break;
             }
             let principal = self.principal(&form.principal, &format!("{at}/principal"));
-            let resource = form
-                .resource
-                .as_ref()
-                .map(|name| self.resource(name, &format!("{at}/resource")));
+            let resource =
+                form.resource.as_ref().map(|name| self.resource(name, &format!("{at}/resource")));
             let expect = self.expect(&format!("{at}/expect"), &form.expect);
-            let (Some(principal), Some(resource)) = (
-                principal,
-                resource.map_or(Some(None), |found| found.map(Some)),
-            ) else {
+            let (Some(principal), Some(resource)) =
+                (principal, resource.map_or(Some(None), |found| found.map(Some)))
+            else {
                 continue;
             };
             steps.push(Step {
@@ -221,9 +187,7 @@ impl Reader<'_> {
     }
 
     fn unknown(&mut self, at: &str, what: &str, name: &str, meant: Option<String>) {
-        let problem = self
-            .document
-            .problem(at, format!("no {what} is called `{name}`"));
+        let problem = self.document.problem(at, format!("no {what} is called `{name}`"));
         self.problems.push(match meant {
             Some(meant) => problem.with_help(format!("did you mean `{meant}`?")),
             None => problem.with_help(format!("list it under `{what}s`")),
@@ -238,11 +202,7 @@ impl Reader<'_> {
                 true
             }
             None => {
-                if !self
-                    .problems
-                    .iter()
-                    .any(|problem| problem.message.contains("questions"))
-                {
+                if !self.problems.iter().any(|problem| problem.message.contains("questions")) {
                     self.problem(at, format!("the file asks more than {STEPS_MAX} questions"));
                 }
                 false

@@ -37,47 +37,23 @@ tests:
 #[test]
 fn a_matrix_asks_every_cell_and_denies_what_is_unlisted() {
     let suite = parse("t.yaml", MATRIX).unwrap();
-    assert_eq!(
-        (suite.name.as_str(), suite.world.is_none()),
-        ("Records", true)
-    );
+    assert_eq!((suite.name.as_str(), suite.world.is_none()), ("Records", true));
     let test = &suite.tests[0];
-    assert_eq!(
-        (test.sessions, test.steps.len(), test.line),
-        (Sessions::Apart, 8, 11)
-    );
+    assert_eq!((test.sessions, test.steps.len(), test.line), (Sessions::Apart, 8, 11));
     let permits: Vec<_> = test
         .steps
         .iter()
         .filter(|step| step.expect.decision == Decision::Permit)
-        .map(|s| {
-            (
-                s.principal_name.as_str(),
-                s.resource_name.as_deref(),
-                s.action.as_str(),
-            )
-        })
+        .map(|s| (s.principal_name.as_str(), s.resource_name.as_deref(), s.action.as_str()))
         .collect();
-    assert_eq!(
-        permits,
-        [("alice", Some("r1"), "read"), ("bob", Some("r2"), "read")]
-    );
+    assert_eq!(permits, [("alice", Some("r1"), "read"), ("bob", Some("r2"), "read")]);
     let last = test.steps.last().unwrap();
-    assert_eq!(
-        (last.expect.requestable, last.expect.line),
-        (Some(true), 23)
-    );
+    assert_eq!((last.expect.requestable, last.expect.line), (Some(true), 23));
     assert_eq!(last.input, Value::object([("soft", Value::from(true))]));
     assert_eq!(last.now, Timestamp::parse("2026-11-22T00:00:00Z"));
     let redact = [Obligation::parse("redact:$.ssn")].into();
     assert_eq!(test.steps[6].expect.obligations, Some(redact));
-    let Principal::Asserted {
-        by: Some(by),
-        entity,
-    } = &last.principal
-    else {
-        panic!()
-    };
+    let Principal::Asserted { by: Some(by), entity } = &last.principal else { panic!() };
     assert_eq!((by.as_str(), entity.attributes.len()), ("pep", 1));
 }
 
@@ -129,13 +105,8 @@ fn a_case_brings_its_world_and_goes_step_by_step() {
         (steps[1].outcome, steps[1].credential.as_deref()),
         (Execution::Failed, Some("second"))
     );
-    assert_eq!(
-        steps[1].expect.reasons,
-        Some(["budget_spent".to_owned()].into())
-    );
-    let Principal::Made(made) = &steps[2].principal else {
-        panic!()
-    };
+    assert_eq!(steps[1].expect.reasons, Some(["budget_spent".to_owned()].into()));
+    let Principal::Made(made) = &steps[2].principal else { panic!() };
     assert_eq!((made.kind, made.groups.len()), (IdentityKind::Workload, 1));
 }
 
@@ -148,11 +119,7 @@ fn shared_fixtures_are_known_and_a_file_s_own_go_before_them() {
     let text = "principals: { a: { id: own } }\n\
                 tests: [{ name: n, principals: [a, b], resources: [r], actions: [x] }]";
     let suite = parse_with("t.yaml", text, Path::new(""), &shared).unwrap();
-    let ids: Vec<_> = suite.tests[0]
-        .steps
-        .iter()
-        .map(|s| format!("{:?}", s.principal))
-        .collect();
+    let ids: Vec<_> = suite.tests[0].steps.iter().map(|s| format!("{:?}", s.principal)).collect();
     assert_eq!(ids, ["Registered(\"own\")", "Registered(\"b\")"]);
 }
 
@@ -163,11 +130,7 @@ fn what_is_skipped_says_why() {
                 \x20 - { name: n, principals: [a], actions: [x], skip: true, skipReason: later }\n\
                 \x20 - { name: m, principals: [a], actions: [x], skip: true }\n";
     let suite = parse("t.yaml", text).unwrap();
-    let skips: Vec<_> = suite
-        .tests
-        .iter()
-        .map(|test| test.skip.as_deref())
-        .collect();
+    let skips: Vec<_> = suite.tests.iter().map(|test| test.skip.as_deref()).collect();
     assert_eq!(skips, [Some("later"), Some("no reason given")]);
 }
 
@@ -206,18 +169,12 @@ fn slips_are_named() {
 #[test]
 fn questions_are_bounded() {
     let names: Vec<String> = (0..200).map(|i| format!("a{i}")).collect();
-    let fixtures: Vec<String> = names
-        .iter()
-        .map(|name| format!("{name}: {{ id: x }}"))
-        .collect();
+    let fixtures: Vec<String> = names.iter().map(|name| format!("{name}: {{ id: x }}")).collect();
     let text = format!(
         "principals: {{ {} }}\ntests: [{{ name: n, principals: [{}], actions: [{}] }}]",
         fixtures.join(", "),
         names.join(","),
         names.join(",")
     );
-    assert_eq!(
-        problems(&text),
-        ["t.yaml:2:9: the file asks more than 20000 questions"]
-    );
+    assert_eq!(problems(&text), ["t.yaml:2:9: the file asks more than 20000 questions"]);
 }

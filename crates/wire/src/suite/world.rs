@@ -23,10 +23,7 @@ pub(super) fn world(
         let part = Document {
             file: document.file.clone(),
             content: form.clone(),
-            root: document
-                .root
-                .nearest(&format!("/world/catalogue/{index}"))
-                .clone(),
+            root: document.root.nearest(&format!("/world/catalogue/{index}")).clone(),
         };
         match catalogue::read_document(&part) {
             Ok(file) => catalogue.push(file),
@@ -34,16 +31,8 @@ pub(super) fn world(
         }
     }
     World {
-        folder: form
-            .folder
-            .as_ref()
-            .map(|path| folder.join(path).components().collect()),
-        identities: form
-            .identities
-            .iter()
-            .cloned()
-            .map(IdentityForm::into_model)
-            .collect(),
+        folder: form.folder.as_ref().map(|path| folder.join(path).components().collect()),
+        identities: form.identities.iter().cloned().map(IdentityForm::into_model).collect(),
         session_calls: form.sessions.as_ref().map(|sessions| sessions.calls),
         namespace: form.namespace.clone(),
         action_id: form.action_id.clone(),
@@ -54,9 +43,7 @@ pub(super) fn world(
             .tools
             .iter()
             .map(|(server, tools)| {
-                let tools = tools
-                    .iter()
-                    .map(|tool| from_serde(&Json::Object(tool.clone())));
+                let tools = tools.iter().map(|tool| from_serde(&Json::Object(tool.clone())));
                 (server.0.clone(), tools.collect())
             })
             .collect(),
