@@ -11,7 +11,7 @@ use safeconduct_policy::Policies;
 use thiserror::Error;
 
 use crate::world::{IDENTITIES_MAX, TOKENS_MAX};
-use crate::{AppendError, Entry, Proposal, Service, Subject, SubmitError, Ticket, World};
+use crate::{AppendError, Entry, Proposal, Service, SubmitError, Ticket, Versioned, World};
 
 /// Why a change did not happen.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -236,8 +236,8 @@ impl Service {
             self.world.store(Arc::new(world));
             return Ok(None);
         }
-        let reads = vec![(Subject::World, world.version)];
-        let writes = vec![Subject::World];
+        let reads = vec![(Versioned::World, world.version)];
+        let writes = vec![Versioned::World];
         let ticket = self.ledger.submit(Proposal { entries, reads, writes })?;
         world.version += 1;
         self.world.store(Arc::new(world));

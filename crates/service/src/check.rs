@@ -5,15 +5,15 @@ use std::sync::Arc;
 use safeconduct_engine::{Facts, Known, Outcome, Understood, decide};
 use safeconduct_model::{
     ActionName, Entity, IdentityId, Mode, Now, Reason, Record, RecordId, Request, SessionKey,
-    SessionName, SessionRef, Subject as Who, TraceId, Value,
+    SessionName, SessionRef, Subject, TraceId, Value,
 };
 use tracing::field::Empty;
 use tracing::{Instrument as _, Span};
 
 use crate::sessions::{SESSIONS_MAX, Slot, lock};
 use crate::{
-    Entry, Proposal, Recorded, Ruling, Service, SessionKeys, Subject, SubmitError, Ticket,
-    Unrecorded, World,
+    Entry, Proposal, Recorded, Ruling, Service, SessionKeys, SubmitError, Ticket, Unrecorded,
+    Versioned, World,
 };
 
 /// How often a decision is made again when others change what it rests on.
@@ -23,7 +23,7 @@ const ATTEMPTS: u32 = 3;
 #[derive(Debug, Clone)]
 pub struct Check {
     /// Who wants to act.
-    pub subject: Who,
+    pub subject: Subject,
     /// What they want to do.
     pub action: ActionName,
     /// What they want to do it to, where the enforcement point names it.
@@ -144,11 +144,11 @@ impl Service {
             let kept = world.catalogue.entry(&request.action).is_some_and(|e| e.keep_arguments);
             let attachment = if kept { Some(sealed(&*keys, &outcome, &canonical)?) } else { None };
             let entries = began.iter().cloned().chain([Entry { leaf, attachment }]).collect();
-            let mut reads = vec![(Subject::Session(request.session.key.clone()), slot.version)];
+            let mut reads = vec![(Versioned::Session(request.session.key.clone()), slot.version)];
             if attempt <= ATTEMPTS {
-                reads.push((Subject::World, world.version));
+                reads.push((Versioned::World, world.version));
             }
-            let writes = vec![Subject::Session(request.session.key.clone())];
+            let writes = vec![Versioned::Session(request.session.key.clone())];
             match self.ledger.submit(Proposal { entries, reads, writes }) {
                 Ok(ticket) => {
                     slot.advance(&outcome, &keys, ticket, began.is_some(), kept);
@@ -260,8 +260,8 @@ fn facts<'a>(
 ) -> Facts<'a> {
     let registered = |id: &IdentityId| world.identities.get(id).map(AsRef::<Known>::as_ref);
     let subject = match &request.subject {
-        Who::Caller(_) => None,
-        Who::Asserted { entity, .. } => {
+        Subject::Caller(_) => None,
+        Subject::Asserted { entity, .. } => {
             IdentityId::new(entity.uid.id.as_str()).ok().and_then(|id| registered(&id))
         }
     };

@@ -11,7 +11,7 @@ use sha2::Sha256;
 
 use crate::{
     AppendError, Clock, Durable, Entry, Ids, Ledger, LedgerHealth, Ports, Proposal, SessionKeys,
-    Subject, SubmitError, Ticket, Vault, VaultError,
+    SubmitError, Ticket, Vault, VaultError, Versioned,
 };
 
 /// Ports that keep everything in memory, and whose clock stands still unless it is moved.
@@ -36,7 +36,7 @@ pub struct MemoryLedger {
 #[derive(Default)]
 struct State {
     entries: Vec<Entry>,
-    versions: HashMap<Subject, u64>,
+    versions: HashMap<Versioned, u64>,
     failed: Option<Arc<str>>,
     keep_nothing: bool,
     length: u64,

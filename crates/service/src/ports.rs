@@ -11,7 +11,7 @@ use thiserror::Error;
 
 /// Something whose version a decision reads, and whose change makes it stale.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Subject {
+pub enum Versioned {
     /// Identities, tokens, policies and catalogue together: they change rarely.
     World,
     /// One session.
@@ -33,9 +33,9 @@ pub struct Proposal {
     /// The entries, in order. They get consecutive sequence numbers.
     pub entries: Vec<Entry>,
     /// The version of everything that was read. A subject never written has version 0.
-    pub reads: Vec<(Subject, u64)>,
+    pub reads: Vec<(Versioned, u64)>,
     /// What the entries change: each one's version goes up by one.
-    pub writes: Vec<Subject>,
+    pub writes: Vec<Versioned>,
 }
 
 /// The place of a proposal in the ledger: assigned, not yet durable.

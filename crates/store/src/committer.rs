@@ -68,10 +68,7 @@ impl Committer {
             let attachment = entry.attachment.as_ref().map_or(0, Vec::len);
             let bytes = frame_bytes(entry.leaf.len(), attachment);
             let pending = self.batch.bytes.len() as u64;
-            let room = self
-                .place
-                .as_ref()
-                .map_or(0, |place| place.capacity - place.offset);
+            let room = self.place.as_ref().map_or(0, |place| place.capacity - place.offset);
             let full = pending + bytes > room;
             if full || pending > BATCH_BYTES as u64 {
                 self.flush()?;
@@ -123,42 +120,26 @@ impl Committer {
             self.disk.prepare(&spare_path, wanted)?;
         }
         let file = self.disk.open(&spare_path)?;
-        let header = SegmentHeader {
-            first,
-            ledger: self.ledger,
-        };
+        let header = SegmentHeader { first, ledger: self.ledger };
         file.write_all_at(&header.encode(), 0)?;
         file.sync()?;
         let path = segment::path(&self.data, first);
         fs::rename(&spare_path, &path)?;
         segment::sync_folder(&segment::folder(&self.data))?;
         self.index.add_segment(first, Arc::new(File::open(&path)?));
-        self.place = Some(Place {
-            file,
-            offset: segment::HEADER_BYTES,
-            capacity: wanted,
-        });
+        self.place = Some(Place { file, offset: segment::HEADER_BYTES, capacity: wanted });
         Ok(())
     }
 
     /// Makes the next segment ready while this one still has room, beside the committer.
     fn prepare_spare(&mut self) {
-        let filling = self
-            .place
-            .as_ref()
-            .is_some_and(|p| p.offset > p.capacity / 2);
+        let filling = self.place.as_ref().is_some_and(|p| p.offset > p.capacity / 2);
         if self.spare.is_some() || !filling {
             return;
         }
-        let (disk, path, bytes) = (
-            Arc::clone(&self.disk),
-            segment::spare_path(&self.data),
-            self.segment_bytes,
-        );
+        let (disk, path, bytes) =
+            (Arc::clone(&self.disk), segment::spare_path(&self.data), self.segment_bytes);
         let prepare = move || disk.prepare(&path, bytes);
-        self.spare = std::thread::Builder::new()
-            .name("ledger-spare".into())
-            .spawn(prepare)
-            .ok();
+        self.spare = std::thread::Builder::new().name("ledger-spare".into()).spawn(prepare).ok();
     }
 }

@@ -67,15 +67,7 @@ impl Cursor {
         attachments: Attachments,
         chunk: usize,
     ) -> Self {
-        Self {
-            file,
-            next,
-            offset,
-            attachments,
-            chunk,
-            buffer: Vec::new(),
-            buffer_at: 0,
-        }
+        Self { file, next, offset, attachments, chunk, buffer: Vec::new(), buffer_at: 0 }
     }
 
     /// The record that should come next.
@@ -91,10 +83,7 @@ impl Cursor {
     /// Reads the frame at the cursor and moves behind it.
     pub(crate) fn step(&mut self) -> io::Result<Step<'_>> {
         let offset = self.offset;
-        let Some(header) = self
-            .bytes(offset, HEADER_BYTES)?
-            .and_then(<[u8]>::first_chunk)
-        else {
+        let Some(header) = self.bytes(offset, HEADER_BYTES)?.and_then(<[u8]>::first_chunk) else {
             return Ok(Step::End);
         };
         if header == &[0; HEADER_BYTES] {
@@ -120,11 +109,7 @@ impl Cursor {
         }
         let content = HEADER_BYTES + header.leaf_bytes + header.attachment_bytes;
         let padding = (header.frame_bytes() as usize).saturating_sub(content);
-        let padding = if self.attachments == Attachments::Check {
-            padding
-        } else {
-            0
-        };
+        let padding = if self.attachments == Attachments::Check { padding } else { 0 };
         match self.bytes(offset + content as u64, padding)? {
             None => return Ok(Step::Bad(FrameProblem::BeyondFile)),
             Some(padding) if padding.iter().any(|byte| *byte != 0) => {
@@ -139,22 +124,13 @@ impl Cursor {
             return Ok(Step::Bad(FrameProblem::LeafChecksum));
         }
         if header.sequence != self.next {
-            return Ok(Step::Bad(FrameProblem::Sequence {
-                found: header.sequence,
-            }));
+            return Ok(Step::Bad(FrameProblem::Sequence { found: header.sequence }));
         }
         self.next += 1;
         self.offset += header.frame_bytes();
         // Read again from the buffer: a borrow that is returned cannot have been moved past.
-        let leaf = self
-            .bytes(offset + HEADER_BYTES as u64, header.leaf_bytes)?
-            .unwrap_or_default();
-        Ok(Step::Frame(Frame {
-            offset,
-            header,
-            leaf,
-            finished,
-        }))
+        let leaf = self.bytes(offset + HEADER_BYTES as u64, header.leaf_bytes)?.unwrap_or_default();
+        Ok(Step::Frame(Frame { offset, header, leaf, finished }))
     }
 
     /// So many bytes of the file from there on, read ahead where need be; `None` where the file
@@ -178,11 +154,7 @@ impl Cursor {
         self.buffer.resize(length, 0);
         self.buffer_at = at;
         let mut filled = 0;
-        while let Some(rest) = self
-            .buffer
-            .get_mut(filled..)
-            .filter(|rest| !rest.is_empty())
-        {
+        while let Some(rest) = self.buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
             match self.file.read_at(rest, at + filled as u64) {
                 Ok(0) => break,
                 Ok(read) => filled += read,

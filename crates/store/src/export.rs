@@ -25,9 +25,7 @@ pub fn export(
     let until = until.unwrap_or(u64::MAX);
     scan::scan(data, Attachments::Skip, |_, frame| {
         if failed.is_none() && (from..until).contains(&frame.header.sequence) {
-            let line = out
-                .write_all(frame.leaf)
-                .and_then(|()| out.write_all(b"\n"));
+            let line = out.write_all(frame.leaf).and_then(|()| out.write_all(b"\n"));
             match line {
                 Ok(()) => written += 1,
                 Err(error) => failed = Some(error),

@@ -79,8 +79,7 @@ impl Follower {
                 let due = last.map_or(Duration::ZERO, |last: Instant| {
                     self.publish_every.saturating_sub(last.elapsed())
                 });
-                self.signal
-                    .wait(Some(due), || self.queue.durable() > durable);
+                self.signal.wait(Some(due), || self.queue.durable() > durable);
                 self.signal.pause(GATHER.min(due));
             }
         }
@@ -186,10 +185,7 @@ impl FollowError {
         let Self::Sqlite(error) = self else {
             return false;
         };
-        matches!(
-            error.sqlite_error_code(),
-            Some(DatabaseCorrupt | NotADatabase)
-        )
+        matches!(error.sqlite_error_code(), Some(DatabaseCorrupt | NotADatabase))
     }
 }
 

@@ -179,11 +179,8 @@ pub(crate) fn push_frame(out: &mut Vec<u8>, sequence: u64, batch: u64, entry: &E
     out.extend_from_slice(&batch.to_le_bytes());
     out.extend_from_slice(&(attachment.len() as u32).to_le_bytes());
     let checked = crc32c::crc32c(out.get(start..).unwrap_or_default());
-    let state = if attachment.is_empty() {
-        AttachmentState::None
-    } else {
-        AttachmentState::Present
-    };
+    let state =
+        if attachment.is_empty() { AttachmentState::None } else { AttachmentState::Present };
     out.extend_from_slice(&crc32c::crc32c_append(checked, &entry.leaf).to_le_bytes());
     out.extend_from_slice(&state.code().to_le_bytes());
     out.extend_from_slice(&crc32c::crc32c(attachment).to_le_bytes());

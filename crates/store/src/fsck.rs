@@ -57,11 +57,7 @@ pub fn fsck(data: &Path) -> Condition {
             }
             _ => {
                 condition.segments.extend(current.take());
-                current = Some(SegmentCondition {
-                    first,
-                    records: 1,
-                    bytes,
-                });
+                current = Some(SegmentCondition { first, records: 1, bytes });
             }
         }
         condition.records += 1;
@@ -91,11 +87,7 @@ impl fmt::Display for Condition {
             None => writeln!(f, "owner: none")?,
         }
         for segment in &self.segments {
-            let SegmentCondition {
-                first,
-                records,
-                bytes,
-            } = segment;
+            let SegmentCondition { first, records, bytes } = segment;
             writeln!(f, "segment {first:020}: {records} records, {bytes} bytes")?;
         }
         writeln!(f, "records: {}", self.records)?;
@@ -103,10 +95,7 @@ impl fmt::Display for Condition {
             writeln!(f, "attachments {state}: {count}")?;
         }
         if let Some(torn) = &self.torn {
-            writeln!(
-                f,
-                "tail: torn at {torn}; it was never answered, and the next start cuts it"
-            )?;
+            writeln!(f, "tail: torn at {torn}; it was never answered, and the next start cuts it")?;
         }
         match &self.problem {
             Some(problem) => {

@@ -29,23 +29,13 @@ pub(crate) struct Index {
 impl Index {
     /// A new last segment.
     pub(crate) fn add_segment(&self, first: u64, file: Arc<File>) {
-        let segment = Indexed {
-            first,
-            file,
-            marks: Vec::new(),
-        };
-        self.segments
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(segment);
+        let segment = Indexed { first, file, marks: Vec::new() };
+        self.segments.write().unwrap_or_else(PoisonError::into_inner).push(segment);
     }
 
     /// Records of the last segment, in order, with their offsets.
     pub(crate) fn add_records(&self, records: impl IntoIterator<Item = (u64, u64)>) {
-        let mut segments = self
-            .segments
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut segments = self.segments.write().unwrap_or_else(PoisonError::into_inner);
         let Some(last) = segments.last_mut() else {
             return;
         };
@@ -59,20 +49,12 @@ impl Index {
     /// A cursor near that record, at or before it.
     fn near(&self, sequence: u64, attachments: Attachments, chunk: usize) -> Option<Cursor> {
         let segments = self.segments.read().unwrap_or_else(PoisonError::into_inner);
-        let place = segments
-            .partition_point(|segment| segment.first <= sequence)
-            .checked_sub(1)?;
+        let place = segments.partition_point(|segment| segment.first <= sequence).checked_sub(1)?;
         let segment = segments.get(place)?;
         let mark = (sequence - segment.first) / STRIDE;
         let offset = segment.marks.get(usize::try_from(mark).ok()?)?;
         let next = segment.first + mark * STRIDE;
-        Some(Cursor::new(
-            Arc::clone(&segment.file),
-            next,
-            *offset,
-            attachments,
-            chunk,
-        ))
+        Some(Cursor::new(Arc::clone(&segment.file), next, *offset, attachments, chunk))
     }
 
     /// A cursor at that record.
@@ -92,9 +74,7 @@ impl Index {
     /// The first record of the segment that holds that record.
     pub(crate) fn segment_of(&self, sequence: u64) -> Option<u64> {
         let segments = self.segments.read().unwrap_or_else(PoisonError::into_inner);
-        let place = segments
-            .partition_point(|segment| segment.first <= sequence)
-            .checked_sub(1)?;
+        let place = segments.partition_point(|segment| segment.first <= sequence).checked_sub(1)?;
         segments.get(place).map(|segment| segment.first)
     }
 
@@ -140,18 +120,13 @@ impl Index {
 
     fn file_of(&self, sequence: u64) -> Option<Arc<File>> {
         let segments = self.segments.read().unwrap_or_else(PoisonError::into_inner);
-        let place = segments
-            .partition_point(|segment| segment.first <= sequence)
-            .checked_sub(1)?;
+        let place = segments.partition_point(|segment| segment.first <= sequence).checked_sub(1)?;
         segments.get(place).map(|segment| Arc::clone(&segment.file))
     }
 }
 
 fn unreadable(sequence: u64) -> io::Error {
-    io::Error::new(
-        io::ErrorKind::InvalidData,
-        format!("record {sequence} cannot be read"),
-    )
+    io::Error::new(io::ErrorKind::InvalidData, format!("record {sequence} cannot be read"))
 }
 
 /// Reads durable records in order, from segment to segment.
@@ -163,11 +138,7 @@ pub(crate) struct Reader {
 
 impl Reader {
     pub(crate) const fn new(index: Arc<Index>, from: u64) -> Self {
-        Self {
-            index,
-            cursor: None,
-            next: from,
-        }
+        Self { index, cursor: None, next: from }
     }
 
     /// The record that comes next.

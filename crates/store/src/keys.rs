@@ -77,11 +77,7 @@ pub(crate) fn signing_key(keys: &Path, origin: &Origin) -> Result<CheckpointKey,
     let key = key.map_err(|problem| KeysError::Signing { path, problem })?;
     let public = keys.join(VERIFIER_KEY);
     if !public.exists() {
-        create(
-            &public,
-            format!("{}\n", key.verifier_text()).as_bytes(),
-            0o644,
-        )?;
+        create(&public, format!("{}\n", key.verifier_text()).as_bytes(), 0o644)?;
     }
     Ok(key)
 }
@@ -119,10 +115,7 @@ pub(crate) fn make_folder(path: &Path) -> io::Result<()> {
 
 /// The text of a file that only its owner can read; `None` where there is no such file.
 fn read_secret(path: &Path) -> Result<Option<Zeroizing<String>>, KeysError> {
-    let io = |source| KeysError::Io {
-        path: path.to_owned(),
-        source,
-    };
+    let io = |source| KeysError::Io { path: path.to_owned(), source };
     let file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -130,15 +123,10 @@ fn read_secret(path: &Path) -> Result<Option<Zeroizing<String>>, KeysError> {
     };
     let mode = file.metadata().map_err(io)?.permissions().mode() & 0o777;
     if mode & 0o077 != 0 {
-        return Err(KeysError::Exposed {
-            path: path.to_owned(),
-            mode,
-        });
+        return Err(KeysError::Exposed { path: path.to_owned(), mode });
     }
     let mut text = Zeroizing::new(String::with_capacity(KEY_FILE_BYTES_MAX as usize));
-    file.take(KEY_FILE_BYTES_MAX)
-        .read_to_string(&mut text)
-        .map_err(io)?;
+    file.take(KEY_FILE_BYTES_MAX).read_to_string(&mut text).map_err(io)?;
     Ok(Some(text))
 }
 
@@ -149,19 +137,12 @@ fn create(path: &Path, bytes: &[u8], mode: u32) -> Result<(), KeysError> {
         let folder = path.parent().unwrap_or_else(|| Path::new("."));
         make_folder(folder)?;
         let draft = path.with_extension("tmp");
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(mode)
-            .open(&draft)?;
+        let mut file =
+            OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&draft)?;
         file.write_all(bytes)?;
         file.sync_all()?;
         fs::rename(&draft, path)?;
         segment::sync_folder(folder)
     };
-    written().map_err(|source| KeysError::Io {
-        path: path.to_owned(),
-        source,
-    })
+    written().map_err(|source| KeysError::Io { path: path.to_owned(), source })
 }

@@ -41,10 +41,7 @@ pub(crate) struct Lock {
 /// Takes the lock, or says who has it.
 pub(crate) fn take(data: &Path) -> Result<Lock, LockError> {
     let path = data.join("lock");
-    let io = |source| LockError::Io {
-        path: path.clone(),
-        source,
-    };
+    let io = |source| LockError::Io { path: path.clone(), source };
     let mut file = OpenOptions::new()
         .read(true)
         .write(true)
@@ -56,16 +53,12 @@ pub(crate) fn take(data: &Path) -> Result<Lock, LockError> {
     match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => {}
         Err(rustix::io::Errno::WOULDBLOCK) => {
-            return Err(LockError::Owned {
-                data: data.to_owned(),
-                pid: read_pid(&mut file),
-            });
+            return Err(LockError::Owned { data: data.to_owned(), pid: read_pid(&mut file) });
         }
         Err(error) => return Err(io(error.into())),
     }
     file.set_len(0).map_err(io)?;
-    file.write_all(format!("{}\n", std::process::id()).as_bytes())
-        .map_err(io)?;
+    file.write_all(format!("{}\n", std::process::id()).as_bytes()).map_err(io)?;
     Ok(Lock { _file: file })
 }
 

@@ -35,10 +35,7 @@ pub(crate) struct Recovered {
 /// Makes the folders and takes the lock.
 pub(crate) fn take_folder(data: &Path) -> Result<Lock, OpenError> {
     let folder = segment::folder(data);
-    keys::make_folder(&folder).map_err(|source| OpenError::Io {
-        path: folder,
-        source,
-    })?;
+    keys::make_folder(&folder).map_err(|source| OpenError::Io { path: folder, source })?;
     Ok(lock::take(data)?)
 }
 
@@ -47,10 +44,7 @@ pub(crate) fn recover(
     disk: &dyn Disk,
     key: &CheckpointKey,
 ) -> Result<Recovered, OpenError> {
-    let io = |source| OpenError::Io {
-        path: data.to_owned(),
-        source,
-    };
+    let io = |source| OpenError::Io { path: data.to_owned(), source };
     let checkpoint = published(data, key)?;
     let mut reading = Reading::new(checkpoint.as_ref());
     let scanned = scan::scan(data, Attachments::Check, |first, frame| {
@@ -62,17 +56,9 @@ pub(crate) fn recover(
         if reading.tree.size() == reading.signed {
             reading.published = Some(reading.tree.clone());
         }
-        reading
-            .offsets
-            .entry(first)
-            .or_default()
-            .push((frame.header.sequence, frame.offset));
+        reading.offsets.entry(first).or_default().push((frame.header.sequence, frame.offset));
         if !frame.finished {
-            reading
-                .unfinished
-                .entry(first)
-                .or_default()
-                .push(Attached::of(frame));
+            reading.unfinished.entry(first).or_default().push(Attached::of(frame));
         }
     })?;
     if let Some(checkpoint) = &checkpoint {
@@ -98,10 +84,7 @@ pub(crate) fn recover(
         index,
         ledger,
         place: place(data, disk, &scanned).map_err(io)?,
-        published: reading
-            .published
-            .filter(|_| reading.intact)
-            .unwrap_or_default(),
+        published: reading.published.filter(|_| reading.intact).unwrap_or_default(),
     })
 }
 
@@ -139,11 +122,8 @@ fn published(data: &Path, key: &CheckpointKey) -> Result<Option<Checkpoint>, Ope
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(source) => return Err(OpenError::Io { path, source }),
     };
-    let verifier =
-        CheckpointVerifier::parse(key.verifier_text()).map_err(|problem| KeysError::Signing {
-            path: keys::SIGNING_KEY.into(),
-            problem,
-        })?;
+    let verifier = CheckpointVerifier::parse(key.verifier_text())
+        .map_err(|problem| KeysError::Signing { path: keys::SIGNING_KEY.into(), problem })?;
     match verifier.verify(&note) {
         Ok(checkpoint) => Ok(Some(checkpoint)),
         Err(CheckpointError::Malformed) => {
@@ -162,14 +142,8 @@ fn compare(
     let signed = checkpoint.size;
     match tree {
         Some(tree) if tree.root() == checkpoint.root => Ok(()),
-        Some(tree) => Err(OpenError::Changed {
-            signed,
-            root: tree.root(),
-        }),
-        None => Err(OpenError::Truncated {
-            found: records,
-            signed,
-        }),
+        Some(tree) => Err(OpenError::Changed { signed, root: tree.root() }),
+        None => Err(OpenError::Truncated { found: records, signed }),
     }
 }
 
@@ -195,20 +169,13 @@ fn place(data: &Path, disk: &dyn Disk, scanned: &Scanned) -> io::Result<Option<P
         let file = OpenOptions::new().write(true).open(&path)?;
         segment::zero(&file, scanned.end, capacity)?;
     }
-    Ok(Some(Place {
-        file: disk.open(&path)?,
-        offset: scanned.end,
-        capacity,
-    }))
+    Ok(Some(Place { file: disk.open(&path)?, offset: scanned.end, capacity }))
 }
 
 /// Whether a full tile, and the bundle of its entries, lie where they should.
 fn is_published(data: &Path, tile: &Tile) -> bool {
     let kept = tlog::read_tile(data, &tile.path).is_ok_and(|bytes| bytes == tile.bytes);
-    let entries = TilePath {
-        content: TileContent::Entries,
-        ..tile.path
-    };
+    let entries = TilePath { content: TileContent::Entries, ..tile.path };
     let is_leaves = tile.path.content == TileContent::Hashes { level: 0 };
     let bundled = !is_leaves || tlog::tile_path(data, &entries).is_file();
     if !kept || !bundled {

@@ -7,7 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use safeconduct_ledger::LEAF_BYTES_MAX;
 use safeconduct_service::{
-    AppendError, Entry, LedgerHealth, Proposal, Subject, SubmitError, Ticket,
+    AppendError, Entry, LedgerHealth, Proposal, SubmitError, Ticket, Versioned,
 };
 use tokio::sync::watch;
 
@@ -36,7 +36,7 @@ pub(crate) struct Queue {
 struct Head {
     next: u64,
     /// Versions since this process began; both sides of the comparison start at 0 with it.
-    versions: HashMap<Subject, u64>,
+    versions: HashMap<Versioned, u64>,
     waiting: Vec<Entry>,
     bytes: usize,
     failed: Option<Arc<str>>,
@@ -71,43 +71,29 @@ impl Queue {
             work: Condvar::new(),
             reached: Condvar::new(),
             durable: AtomicU64::new(records),
-            progress: watch::Sender::new(Progress {
-                durable: records,
-                failed: None,
-            }),
+            progress: watch::Sender::new(Progress { durable: records, failed: None }),
             entries_max,
             bytes_max,
         }
     }
 
     pub(crate) fn submit(&self, proposal: Proposal) -> Result<Ticket, SubmitError> {
-        let Proposal {
-            entries,
-            reads,
-            writes,
-        } = proposal;
+        let Proposal { entries, reads, writes } = proposal;
         let bytes = entries.iter().map(entry_bytes).sum::<Result<usize, _>>()?;
         let mut head = self.head();
         if let Some(reason) = &head.failed {
             return Err(SubmitError::Failed(Arc::clone(reason)));
         }
         let version = |subject| head.versions.get(subject).copied().unwrap_or(0);
-        if reads
-            .iter()
-            .any(|(subject, read)| version(subject) != *read)
-        {
+        if reads.iter().any(|(subject, read)| version(subject) != *read) {
             return Err(SubmitError::Stale);
         }
         if head.waiting.len() + entries.len() > self.entries_max {
-            return Err(SubmitError::QueueFull {
-                limit: self.entries_max as u64,
-            });
+            return Err(SubmitError::QueueFull { limit: self.entries_max as u64 });
         }
         // Entries that alone exceed the bytes still pass an empty queue: their own limits hold.
         if head.bytes + bytes > self.bytes_max && head.bytes > 0 {
-            return Err(SubmitError::QueueFull {
-                limit: self.bytes_max as u64,
-            });
+            return Err(SubmitError::QueueFull { limit: self.bytes_max as u64 });
         }
         let first = head.next;
         head.next += entries.len() as u64;
@@ -116,10 +102,7 @@ impl Queue {
         for subject in writes {
             *head.versions.entry(subject).or_insert(0) += 1;
         }
-        let ticket = Ticket {
-            first,
-            last: head.next.saturating_sub(1),
-        };
+        let ticket = Ticket { first, last: head.next.saturating_sub(1) };
         // A committer that is at work looks again before it sleeps: only an idle one is woken.
         let wake = std::mem::take(&mut head.committer_idle);
         drop(head);
@@ -130,7 +113,7 @@ impl Queue {
     }
 
     /// The version that the next proposal must have read.
-    pub(crate) fn version(&self, subject: &Subject) -> u64 {
+    pub(crate) fn version(&self, subject: &Versioned) -> u64 {
         self.head().versions.get(subject).copied().unwrap_or(0)
     }
 
@@ -142,10 +125,7 @@ impl Queue {
         }
         head.blocked += 1;
         while self.durable() <= sequence && head.failed.is_none() {
-            head = self
-                .reached
-                .wait(head)
-                .unwrap_or_else(PoisonError::into_inner);
+            head = self.reached.wait(head).unwrap_or_else(PoisonError::into_inner);
         }
         head.blocked -= 1;
         match &head.failed {
@@ -191,10 +171,7 @@ impl Queue {
             if !head.waiting.is_empty() {
                 let entries = std::mem::take(&mut head.waiting);
                 head.bytes = 0;
-                return Some(Work {
-                    first: head.next - entries.len() as u64,
-                    entries,
-                });
+                return Some(Work { first: head.next - entries.len() as u64, entries });
             }
             if head.closing {
                 return None;
@@ -210,8 +187,7 @@ impl Queue {
         if self.head().blocked > 0 {
             self.reached.notify_all();
         }
-        self.progress
-            .send_modify(|progress| progress.durable = durable);
+        self.progress.send_modify(|progress| progress.durable = durable);
     }
 
     /// Nothing is appended any more; whatever waits has failed.
@@ -222,8 +198,7 @@ impl Queue {
             head.bytes = 0;
             Arc::clone(head.failed.get_or_insert_with(|| reason.into()))
         };
-        self.progress
-            .send_modify(|progress| progress.failed = Some(reason));
+        self.progress.send_modify(|progress| progress.failed = Some(reason));
         self.work.notify_all();
         self.reached.notify_all();
     }
@@ -247,17 +222,11 @@ fn entry_bytes(entry: &Entry) -> Result<usize, SubmitError> {
         if bytes <= limit {
             Ok(bytes)
         } else {
-            Err(SubmitError::TooLong {
-                bytes: bytes as u64,
-                limit: limit as u64,
-            })
+            Err(SubmitError::TooLong { bytes: bytes as u64, limit: limit as u64 })
         }
     };
     let leaf = within(entry.leaf.len(), LEAF_BYTES_MAX)?;
-    let attachment = within(
-        entry.attachment.as_ref().map_or(0, Vec::len),
-        ATTACHMENT_BYTES_MAX,
-    )?;
+    let attachment = within(entry.attachment.as_ref().map_or(0, Vec::len), ATTACHMENT_BYTES_MAX)?;
     Ok(leaf + attachment)
 }
 

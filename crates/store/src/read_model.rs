@@ -56,9 +56,7 @@ impl SharedReader {
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Connection>> {
-        self.connection
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -73,9 +71,7 @@ pub struct ReadModel {
 
 impl std::fmt::Debug for ReadModel {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ReadModel")
-            .field("data", &self.data)
-            .finish_non_exhaustive()
+        f.debug_struct("ReadModel").field("data", &self.data).finish_non_exhaustive()
     }
 }
 
@@ -106,21 +102,12 @@ impl ReadModel {
 
     fn page(&self, sequences: &[u64], read_up_to: u64) -> Result<Page, ReadError> {
         let read = |sequence: &u64| {
-            let leaf = self
-                .index
-                .read(*sequence, |frame| text(frame.leaf))
-                .map_err(failed)?;
+            let leaf = self.index.read(*sequence, |frame| text(frame.leaf)).map_err(failed)?;
             let leaf = leaf.ok_or_else(|| missing(*sequence))??;
-            Ok(ReadRecord {
-                sequence: *sequence,
-                leaf,
-            })
+            Ok(ReadRecord { sequence: *sequence, leaf })
         };
         let records = sequences.iter().map(read).collect::<Result<_, _>>()?;
-        Ok(Page {
-            records,
-            read_up_to,
-        })
+        Ok(Page { records, read_up_to })
     }
 }
 
@@ -144,19 +131,11 @@ impl service::ReadModel for ReadModel {
         let mut records = Vec::new();
         while records.len() < limit.min(service::PAGE_RECORDS_MAX) {
             let sequence = reader.next_sequence();
-            let read = reader
-                .read(read_up_to, |frame| text(frame.leaf))
-                .map_err(failed)?;
+            let read = reader.read(read_up_to, |frame| text(frame.leaf)).map_err(failed)?;
             let Some(leaf) = read else { break };
-            records.push(ReadRecord {
-                sequence,
-                leaf: leaf?,
-            });
+            records.push(ReadRecord { sequence, leaf: leaf? });
         }
-        Ok(Page {
-            records,
-            read_up_to,
-        })
+        Ok(Page { records, read_up_to })
     }
 
     fn read_up_to(&self) -> u64 {
@@ -167,11 +146,7 @@ impl service::ReadModel for ReadModel {
         let mut followed = self.followed.clone();
         Grown(Box::pin(async move {
             // An error means that the store was closed: there never will be more.
-            drop(
-                followed
-                    .wait_for(|followed| followed.applied > records)
-                    .await,
-            );
+            drop(followed.wait_for(|followed| followed.applied > records).await);
         }))
     }
 
@@ -188,9 +163,7 @@ impl service::ReadModel for ReadModel {
 }
 
 fn text(leaf: &[u8]) -> Result<Arc<str>, ReadError> {
-    std::str::from_utf8(leaf)
-        .map(Arc::from)
-        .map_err(|_| ReadError("a leaf is not text".into()))
+    std::str::from_utf8(leaf).map(Arc::from).map_err(|_| ReadError("a leaf is not text".into()))
 }
 
 fn failed(error: io::Error) -> ReadError {

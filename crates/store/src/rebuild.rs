@@ -20,10 +20,7 @@ impl Store {
     pub async fn rebuild(options: StoreOptions) -> Result<u64, OpenError> {
         let lock = open::take_folder(&options.data)?;
         let data = options.data.clone();
-        let io = |source| OpenError::Io {
-            path: data.clone(),
-            source,
-        };
+        let io = |source| OpenError::Io { path: data.clone(), source };
         read_model::remove(&data).map_err(io)?;
         tlog::remove_tiles(&data).map_err(io)?;
         let store = Self::open_locked(options, Arc::new(RealDisk), lock)?;
@@ -34,9 +31,7 @@ impl Store {
         if reached.applied == records && reached.published == Some(records) {
             Ok(records)
         } else {
-            Err(io(io::Error::other(
-                "not everything could be derived; the log says why",
-            )))
+            Err(io(io::Error::other("not everything could be derived; the log says why")))
         }
     }
 }

@@ -82,10 +82,7 @@ pub(crate) fn scan(
     mut visit: impl FnMut(u64, &Frame<'_>),
 ) -> Result<Scanned, ScanError> {
     let folder = segment::folder(data);
-    let segments = segment::list(data).map_err(|source| ScanError::Io {
-        path: folder,
-        source,
-    })?;
+    let segments = segment::list(data).map_err(|source| ScanError::Io { path: folder, source })?;
     let mut found = Scanned {
         records: 0,
         segments: segments.clone(),
@@ -95,10 +92,7 @@ pub(crate) fn scan(
     };
     for (place, first) in segments.iter().enumerate() {
         let path = segment::path(data, *first);
-        let io = |source| ScanError::Io {
-            path: path.clone(),
-            source,
-        };
+        let io = |source| ScanError::Io { path: path.clone(), source };
         if *first != found.records {
             // The records between are gone, with the file that held them or the end of the last.
             let before = place.checked_sub(1).and_then(|before| segments.get(before));
@@ -113,22 +107,13 @@ pub(crate) fn scan(
         let header = read_header(&path, &file, *first)?;
         if found.ledger.is_some_and(|ledger| ledger != header.ledger) {
             let problem = "it belongs to another ledger".into();
-            return Err(ScanError::Segment {
-                path,
-                problem,
-                first: *first,
-            });
+            return Err(ScanError::Segment { path, problem, first: *first });
         }
         found.ledger = Some(header.ledger);
 
         let start = segment::HEADER_BYTES;
-        let mut cursor = Cursor::new(
-            Arc::clone(&file),
-            *first,
-            start,
-            attachments,
-            CHUNK_SEQUENTIAL,
-        );
+        let mut cursor =
+            Cursor::new(Arc::clone(&file), *first, start, attachments, CHUNK_SEQUENTIAL);
         let stopped = loop {
             match cursor.step().map_err(io)? {
                 Step::Frame(frame) => visit(*first, &frame),
@@ -167,21 +152,14 @@ pub(crate) fn read_header(
     first: u64,
 ) -> Result<SegmentHeader, ScanError> {
     let mut bytes = [0; segment::HEADER_BYTES as usize];
-    let refused = |problem| ScanError::Segment {
-        path: path.to_owned(),
-        problem,
-        first,
-    };
+    let refused = |problem| ScanError::Segment { path: path.to_owned(), problem, first };
     match file.read_exact_at(&mut bytes, 0) {
         Ok(()) => {}
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
             return Err(refused("it ends within its header".into()));
         }
         Err(source) => {
-            return Err(ScanError::Io {
-                path: path.to_owned(),
-                source,
-            });
+            return Err(ScanError::Io { path: path.to_owned(), source });
         }
     }
     let header = SegmentHeader::parse(&bytes).map_err(refused)?;

@@ -61,10 +61,7 @@ impl SegmentHeader {
         if crc32c::crc32c(checked) != (Fields { rest: checksum }).u32() {
             return Err("its header's checksum does not fit".into());
         }
-        Ok(Self {
-            first: fields.u64(),
-            ledger: LedgerId(fields.take()),
-        })
+        Ok(Self { first: fields.u64(), ledger: LedgerId(fields.take()) })
     }
 }
 
@@ -133,21 +130,14 @@ pub(crate) struct RealDisk;
 
 impl Disk for RealDisk {
     fn open(&self, path: &Path) -> io::Result<Box<dyn SegmentFile>> {
-        Ok(Box::new(
-            OpenOptions::new().read(true).write(true).open(path)?,
-        ))
+        Ok(Box::new(OpenOptions::new().read(true).write(true).open(path)?))
     }
 }
 
 /// Zeros are written, not only reserved: a write into blocks that are merely reserved changes
 /// metadata, and then each fdatasync waits for the file system's journal too.
 fn prepare(path: &Path, bytes: u64) -> io::Result<()> {
-    let file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(path)?;
+    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
     match rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, bytes) {
         // Some file systems cannot reserve; then the zeros do it.
         Ok(()) | Err(rustix::io::Errno::OPNOTSUPP) => {}

@@ -9,8 +9,8 @@ use std::thread::JoinHandle;
 use safeconduct_ledger::{CheckpointError, CheckpointKey, DecodeError, Hash, decode};
 use safeconduct_model::Record;
 use safeconduct_service::{
-    self as service, AppendError, Durable, Ledger, LedgerHealth, Proposal, Subject, SubmitError,
-    Ticket,
+    self as service, AppendError, Durable, Ledger, LedgerHealth, Proposal, SubmitError, Ticket,
+    Versioned,
 };
 use thiserror::Error;
 use tokio::sync::watch;
@@ -132,9 +132,7 @@ pub struct Store {
 
 impl std::fmt::Debug for Store {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Store")
-            .field("data", &self.data)
-            .finish_non_exhaustive()
+        f.debug_struct("Store").field("data", &self.data).finish_non_exhaustive()
     }
 }
 
@@ -163,20 +161,10 @@ impl Store {
     ) -> Result<Self, OpenError> {
         let key = Arc::new(keys::signing_key(&options.keys, &options.origin)?);
         let recovered = open::recover(&options.data, disk.as_ref(), &key)?;
-        let Recovered {
-            records,
-            index,
-            ledger,
-            place,
-            published,
-        } = recovered;
+        let Recovered { records, index, ledger, place, published } = recovered;
         let index = Arc::new(index);
         let signal = Arc::new(Signal::default());
-        let queue = Arc::new(Queue::new(
-            records,
-            options.queue_entries,
-            options.queue_bytes,
-        ));
+        let queue = Arc::new(Queue::new(records, options.queue_entries, options.queue_bytes));
         let committer = Committer {
             data: options.data.clone(),
             ledger,
@@ -208,12 +196,7 @@ impl Store {
         };
         let (data, index_of_read_model) = (options.data.clone(), Arc::clone(&index));
         let mut store = Self {
-            read_model: ReadModel {
-                data,
-                index: index_of_read_model,
-                readers,
-                followed,
-            },
+            read_model: ReadModel { data, index: index_of_read_model, readers, followed },
             data: options.data.clone(),
             queue,
             index,
@@ -225,10 +208,7 @@ impl Store {
             follower: None,
             _lock: lock,
         };
-        let io = |source| OpenError::Io {
-            path: options.data.clone(),
-            source,
-        };
+        let io = |source| OpenError::Io { path: options.data.clone(), source };
         store.committer = Some(spawn("ledger-commit", move || committer.run()).map_err(io)?);
         store.follower = Some(spawn("ledger-follow", move || follower.run()).map_err(io)?);
         Ok(store)
@@ -241,7 +221,7 @@ impl Store {
 
     /// The version of a subject that the next proposal must have read. Versions count writes since
     /// this store was opened.
-    pub fn version(&self, subject: &Subject) -> u64 {
+    pub fn version(&self, subject: &Versioned) -> u64 {
         self.queue.version(subject)
     }
 
@@ -252,10 +232,7 @@ impl Store {
 
     /// All durable records from that one on, in order, for folding state.
     pub fn replay(&self, from: u64) -> Replay {
-        Replay {
-            reader: Reader::new(Arc::clone(&self.index), from),
-            limit: self.records(),
-        }
+        Replay { reader: Reader::new(Arc::clone(&self.index), from), limit: self.records() }
     }
 
     /// One durable record; `None` where there is none of that number yet.
@@ -285,10 +262,7 @@ impl Store {
         let records = self.records();
         let mut followed = self.read_model.followed.clone();
         let before = *followed.borrow_and_update();
-        if before
-            .published
-            .is_some_and(|published| published >= records)
-        {
+        if before.published.is_some_and(|published| published >= records) {
             return true;
         }
         self.signal.publish();
@@ -331,9 +305,7 @@ impl Ledger for Store {
 
     fn attachment(&self, sequence: u64) -> Result<Option<Vec<u8>>, AppendError> {
         if sequence >= self.records() {
-            return Err(AppendError(
-                format!("record {sequence} is not durable").into(),
-            ));
+            return Err(AppendError(format!("record {sequence} is not durable").into()));
         }
         self.index.attachment(sequence).map_err(failed)
     }
@@ -387,11 +359,7 @@ impl Iterator for Replay {
 fn placed(frame: &Frame<'_>) -> Result<Placed, ReadError> {
     let sequence = frame.header.sequence;
     match decode(frame.leaf) {
-        Ok(record) => Ok(Placed {
-            sequence,
-            record,
-            attachment: frame.attachment(),
-        }),
+        Ok(record) => Ok(Placed { sequence, record, attachment: frame.attachment() }),
         Err(problem) => Err(ReadError::Decode { sequence, problem }),
     }
 }

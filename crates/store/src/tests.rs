@@ -30,9 +30,7 @@ pub(crate) struct Folder {
 
 impl Folder {
     pub(crate) fn new() -> Self {
-        Self {
-            dir: tempfile::tempdir().unwrap(),
-        }
+        Self { dir: tempfile::tempdir().unwrap() }
     }
 
     pub(crate) fn data(&self) -> PathBuf {
@@ -67,9 +65,7 @@ pub(crate) fn record(n: u64) -> Record {
         at: Timestamp::from_millis(1_795_319_000_000 + n as i64),
         trace: None,
         parent: None,
-        body: Body::ServerStarted {
-            version: format!("0.1.{n}"),
-        },
+        body: Body::ServerStarted { version: format!("0.1.{n}") },
     }
 }
 
@@ -79,12 +75,7 @@ pub(crate) fn decision(n: u64) -> Record {
     let policy = RecordedPolicy {
         id: PolicyId::new(format!("rule-{}", n % 4)).unwrap(),
         effect: PolicyEffect::Forbid,
-        span: Span {
-            file: "p.cedar".into(),
-            line: 1,
-            column: 1,
-            end_line: 2,
-        },
+        span: Span { file: "p.cedar".into(), line: 1, column: 1, end_line: 2 },
     };
     let reason = RecordedReason {
         code: "policy".into(),
@@ -105,11 +96,7 @@ pub(crate) fn decision(n: u64) -> Record {
         action: ActionName::new(format!("files.tool_{}", n % 5)).unwrap(),
         resources: vec![EntityRef::new("Safeconduct::Path", "/cases/4711/notes.md").unwrap()],
         input_digest: KeyedDigest::from_bytes([n as u8; 32]),
-        decision: if n.is_multiple_of(2) {
-            Decision::Permit
-        } else {
-            Decision::Deny
-        },
+        decision: if n.is_multiple_of(2) { Decision::Permit } else { Decision::Deny },
         mode: Mode::Enforce,
         reasons: vec![reason.clone(), reason],
         shadow: Vec::new(),
@@ -126,32 +113,19 @@ pub(crate) fn decision(n: u64) -> Record {
 }
 
 pub(crate) fn decision_entry(n: u64) -> Entry {
-    Entry {
-        leaf: encode(&decision(n)).unwrap(),
-        attachment: None,
-    }
+    Entry { leaf: encode(&decision(n)).unwrap(), attachment: None }
 }
 
 pub(crate) fn entry(n: u64) -> Entry {
-    Entry {
-        leaf: encode(&record(n)).unwrap(),
-        attachment: None,
-    }
+    Entry { leaf: encode(&record(n)).unwrap(), attachment: None }
 }
 
 pub(crate) fn attached(n: u64, attachment: &[u8]) -> Entry {
-    Entry {
-        attachment: Some(attachment.to_vec()),
-        ..entry(n)
-    }
+    Entry { attachment: Some(attachment.to_vec()), ..entry(n) }
 }
 
 pub(crate) fn proposal(entries: Vec<Entry>) -> Proposal {
-    Proposal {
-        entries,
-        reads: Vec::new(),
-        writes: Vec::new(),
-    }
+    Proposal { entries, reads: Vec::new(), writes: Vec::new() }
 }
 
 /// Appends entries as one batch and waits for the disk.
@@ -161,11 +135,7 @@ pub(crate) fn append(store: &Store, entries: Vec<Entry>) {
 }
 
 pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .build()
-        .unwrap()
-        .block_on(future)
+    tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(future)
 }
 
 /// All records of a store, which must be numbers 0, 1, 2, … in order.

@@ -33,10 +33,7 @@ pub(crate) fn read_tile(data: &Path, path: &TilePath) -> io::Result<Vec<u8>> {
     let read = |path: &TilePath| read_bounded(&tile_path(data, path), TILE_BYTES_MAX);
     match read(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound && path.width < TILE_WIDTH => {
-            read(&TilePath {
-                width: TILE_WIDTH,
-                ..*path
-            })
+            read(&TilePath { width: TILE_WIDTH, ..*path })
         }
         read => read,
     }
@@ -56,9 +53,7 @@ const TILE_BYTES_MAX: u64 = 256 * 65_537;
 /// Reads a file that is not longer than that.
 pub(crate) fn read_bounded(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    File::open(path)?
-        .take(limit.saturating_add(1))
-        .read_to_end(&mut bytes)?;
+    File::open(path)?.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > limit {
         let kind = io::ErrorKind::FileTooLarge;
         return Err(io::Error::new(kind, format!("more than {limit} bytes")));
@@ -88,18 +83,8 @@ impl Publisher {
         let size = tree.size();
         let mut reader = Reader::new(index, size - size % u64::from(TILE_WIDTH));
         let mut bundle = Vec::new();
-        while reader
-            .read(size, |frame| push_entry(&mut bundle, frame.leaf))?
-            .is_some()
-        {}
-        Ok(Self {
-            data: data.to_owned(),
-            key,
-            reader,
-            tree,
-            bundle,
-            published: None,
-        })
+        while reader.read(size, |frame| push_entry(&mut bundle, frame.leaf))?.is_some() {}
+        Ok(Self { data: data.to_owned(), key, reader, tree, bundle, published: None })
     }
 
     /// How many records the last published checkpoint signs; `None` before the first.
@@ -123,10 +108,7 @@ impl Publisher {
             let Some(full) = read? else { return Ok(()) };
             for tile in full {
                 if tile.path.content == (TileContent::Hashes { level: 0 }) {
-                    let path = TilePath {
-                        content: TileContent::Entries,
-                        ..tile.path
-                    };
+                    let path = TilePath { content: TileContent::Entries, ..tile.path };
                     let bundle = std::mem::take(&mut self.bundle);
                     self.write_full(&path, &bundle)?;
                 }
@@ -139,18 +121,12 @@ impl Publisher {
     pub(crate) fn publish(&mut self) -> io::Result<()> {
         for tile in self.tree.partial_tiles() {
             if tile.path.content == (TileContent::Hashes { level: 0 }) {
-                let path = TilePath {
-                    content: TileContent::Entries,
-                    ..tile.path
-                };
+                let path = TilePath { content: TileContent::Entries, ..tile.path };
                 replace(&tile_path(&self.data, &path), &self.bundle)?;
             }
             replace(&tile_path(&self.data, &tile.path), &tile.bytes)?;
         }
-        let checkpoint = Checkpoint {
-            size: self.tree.size(),
-            root: self.tree.root(),
-        };
+        let checkpoint = Checkpoint { size: self.tree.size(), root: self.tree.root() };
         let note = self.key.sign(&checkpoint).map_err(io::Error::other)?;
         replace_durably(&checkpoint_path(&self.data), &note)?;
         self.published = Some(checkpoint.size);

@@ -41,9 +41,7 @@ impl std::fmt::Debug for Vault {
 impl Vault {
     /// A vault under that wrapping key.
     pub fn new(wrapping_key: &[u8; 32]) -> Self {
-        Self {
-            wrapping: XChaCha20Poly1305::new(Key::from_slice(wrapping_key)),
-        }
+        Self { wrapping: XChaCha20Poly1305::new(Key::from_slice(wrapping_key)) }
     }
 }
 
@@ -71,10 +69,8 @@ impl service::Vault for Vault {
         wrapped: &[u8],
     ) -> Result<Arc<dyn SessionKeys>, VaultError> {
         let plain = Zeroizing::new(open(&self.wrapping, &wrap_context(session), wrapped)?);
-        let data_key: &[u8; 32] = plain
-            .as_slice()
-            .try_into()
-            .map_err(|_| VaultError::NotAuthentic)?;
+        let data_key: &[u8; 32] =
+            plain.as_slice().try_into().map_err(|_| VaultError::NotAuthentic)?;
         Ok(Arc::new(Keys::derive(data_key)))
     }
 }
@@ -132,9 +128,7 @@ fn seal(cipher: &XChaCha20Poly1305, aad: &[u8], plain: &[u8]) -> Result<Vec<u8>,
 
 fn open(cipher: &XChaCha20Poly1305, aad: &[u8], sealed: &[u8]) -> Result<Vec<u8>, VaultError> {
     let (version, rest) = sealed.split_first().ok_or(VaultError::NotAuthentic)?;
-    let (nonce, msg) = rest
-        .split_at_checked(NONCE_BYTES)
-        .ok_or(VaultError::NotAuthentic)?;
+    let (nonce, msg) = rest.split_at_checked(NONCE_BYTES).ok_or(VaultError::NotAuthentic)?;
     if *version != VERSION {
         return Err(VaultError::NotAuthentic);
     }
@@ -145,10 +139,7 @@ fn open(cipher: &XChaCha20Poly1305, aad: &[u8], sealed: &[u8]) -> Result<Vec<u8>
 
 /// A wrapped key opens for its own session alone.
 fn wrap_context(session: &SessionKey) -> Vec<u8> {
-    context(
-        b"safeconduct wrap v1",
-        &[session.identity.as_str(), session.token.as_str()],
-    )
+    context(b"safeconduct wrap v1", &[session.identity.as_str(), session.token.as_str()])
 }
 
 /// A sealed value opens for its own record and purpose alone.
@@ -191,17 +182,12 @@ mod tests {
     fn unwrapped_keys_are_the_same_keys() {
         let vault = Vault::new(&[1; 32]);
         let (keys, wrapped) = vault.begin(&session("a")).unwrap();
-        let again = Vault::new(&[1; 32])
-            .unwrap(&session("a"), &wrapped)
-            .unwrap();
+        let again = Vault::new(&[1; 32]).unwrap(&session("a"), &wrapped).unwrap();
         assert_eq!(keys.digest(b"x"), again.digest(b"x"));
         assert_ne!(keys.digest(b"x"), keys.digest(b"y"));
         let sealed = keys.seal(&id("dec_1"), "arguments", b"secret").unwrap();
         assert!(!sealed.windows(6).any(|bytes| bytes == b"secret"));
-        assert_eq!(
-            again.open(&id("dec_1"), "arguments", &sealed).unwrap(),
-            b"secret"
-        );
+        assert_eq!(again.open(&id("dec_1"), "arguments", &sealed).unwrap(), b"secret");
     }
 
     #[test]
@@ -218,16 +204,8 @@ mod tests {
         let vault = Vault::new(&[1; 32]);
         let (keys, wrapped) = vault.begin(&session("a")).unwrap();
         assert!(vault.unwrap(&session("b"), &wrapped).is_err());
-        assert!(
-            Vault::new(&[2; 32])
-                .unwrap(&session("a"), &wrapped)
-                .is_err()
-        );
-        assert!(
-            vault
-                .unwrap(&session("a"), &vec![0; wrapped.len()])
-                .is_err()
-        );
+        assert!(Vault::new(&[2; 32]).unwrap(&session("a"), &wrapped).is_err());
+        assert!(vault.unwrap(&session("a"), &vec![0; wrapped.len()]).is_err());
 
         let sealed = keys.seal(&id("dec_1"), "result", b"secret").unwrap();
         assert_eq!(keys.open(&id("dec_2"), "result", &sealed), refused);
@@ -235,10 +213,7 @@ mod tests {
         // Where one part ends and the next begins is part of the context.
         assert_eq!(keys.open(&id("dec_1r"), "esult", &sealed), refused);
         for length in 0..sealed.len() {
-            assert_eq!(
-                keys.open(&id("dec_1"), "result", &sealed[..length]),
-                refused
-            );
+            assert_eq!(keys.open(&id("dec_1"), "result", &sealed[..length]), refused);
         }
         for byte in 0..sealed.len() {
             let mut flipped = sealed.clone();

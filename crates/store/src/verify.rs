@@ -75,29 +75,17 @@ impl fmt::Display for Problem {
             Self::Segments(error) => error.fmt(f),
             Self::Finding(finding) => finding.fmt(f),
             Self::MissingTile { tile } => write!(f, "`{tile}` is missing"),
-            Self::Tile {
-                tile,
-                sequence: None,
-            } => {
+            Self::Tile { tile, sequence: None } => {
                 write!(f, "`{tile}` does not follow from the records")
             }
-            Self::Tile {
-                tile,
-                sequence: Some(sequence),
-            } => {
-                write!(
-                    f,
-                    "record {sequence} is not the one that `{tile}` was made of"
-                )
+            Self::Tile { tile, sequence: Some(sequence) } => {
+                write!(f, "record {sequence} is not the one that `{tile}` was made of")
             }
             Self::Checkpoint(error) => write!(f, "the published checkpoint: {error}"),
             Self::NoCheckpoint => f.write_str("there is no published checkpoint"),
             Self::Against(error) => write!(f, "the checkpoint to compare with: {error}"),
             Self::Unerased { sequence } => {
-                write!(
-                    f,
-                    "the attachment of record {sequence} is marked as erased and still there"
-                )
+                write!(f, "the attachment of record {sequence} is marked as erased and still there")
             }
         }
     }
@@ -183,21 +171,16 @@ fn read(data: &Path, verified: &mut Verified, kept: Option<&Checkpoint>) {
         let sequence = frame.header.sequence;
         bundle.push(frame.leaf.to_vec());
         let (full, finding) = audit.push(sequence, frame.leaf);
-        finding
-            .into_iter()
-            .for_each(|finding| verified.add(Problem::Finding(finding)));
+        finding.into_iter().for_each(|finding| verified.add(Problem::Finding(finding)));
         if !frame.finished {
             verified.add(Problem::Unerased { sequence });
         }
         if audit.size() <= signed {
-            full.iter()
-                .for_each(|tile| compare(data, tile, &bundle, verified));
+            full.iter().for_each(|tile| compare(data, tile, &bundle, verified));
         }
         if audit.size() == signed {
             let partial = audit.tree().partial_tiles();
-            partial
-                .iter()
-                .for_each(|tile| compare(data, tile, &bundle, verified));
+            partial.iter().for_each(|tile| compare(data, tile, &bundle, verified));
         }
         if !full.is_empty() {
             bundle.clear();
@@ -218,9 +201,7 @@ fn read(data: &Path, verified: &mut Verified, kept: Option<&Checkpoint>) {
     ];
     for (name, checkpoint) in named {
         let finding = checkpoint.and_then(|checkpoint| audit.compare(name, checkpoint));
-        finding
-            .into_iter()
-            .for_each(|finding| verified.add(Problem::Finding(finding)));
+        finding.into_iter().for_each(|finding| verified.add(Problem::Finding(finding)));
     }
 }
 
@@ -234,21 +215,13 @@ fn compare(data: &Path, tile: &Tile, leaves: &[Vec<u8>], verified: &mut Verified
         Ok(kept) => {
             if let Some(place) = first_difference(&tile.bytes, &kept) {
                 let sequence = (level == 0).then(|| first.saturating_add(place));
-                verified.add(Problem::Tile {
-                    tile: tile.path.to_string(),
-                    sequence,
-                });
+                verified.add(Problem::Tile { tile: tile.path.to_string(), sequence });
             }
         }
-        Err(_) => verified.add(Problem::MissingTile {
-            tile: tile.path.to_string(),
-        }),
+        Err(_) => verified.add(Problem::MissingTile { tile: tile.path.to_string() }),
     }
     if level == 0 {
-        let path = TilePath {
-            content: TileContent::Entries,
-            ..tile.path
-        };
+        let path = TilePath { content: TileContent::Entries, ..tile.path };
         match tlog::read_tile(data, &path) {
             Ok(kept) => {
                 let entries = decode_bundle(&kept).unwrap_or_default();
@@ -256,15 +229,10 @@ fn compare(data: &Path, tile: &Tile, leaves: &[Vec<u8>], verified: &mut Verified
                 let differs = leaves.iter().position(|leaf| entries.next() != Some(leaf));
                 if let Some(place) = differs {
                     let sequence = Some(first + place as u64);
-                    verified.add(Problem::Tile {
-                        tile: path.to_string(),
-                        sequence,
-                    });
+                    verified.add(Problem::Tile { tile: path.to_string(), sequence });
                 }
             }
-            Err(_) => verified.add(Problem::MissingTile {
-                tile: path.to_string(),
-            }),
+            Err(_) => verified.add(Problem::MissingTile { tile: path.to_string() }),
         }
     }
 }

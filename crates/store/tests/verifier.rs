@@ -17,34 +17,20 @@ fn entry(n: u64) -> Entry {
         at: Timestamp::from_millis(1_795_319_000_000 + n as i64),
         trace: None,
         parent: None,
-        body: Body::ServerStarted {
-            version: format!("0.1.{n}"),
-        },
+        body: Body::ServerStarted { version: format!("0.1.{n}") },
     };
-    Entry {
-        leaf: encode(&record).unwrap(),
-        attachment: None,
-    }
+    Entry { leaf: encode(&record).unwrap(), attachment: None }
 }
 
 /// A Python that has the package that the verifier needs.
 fn python() -> Option<&'static str> {
-    let has = Command::new("python3")
-        .args(["-c", "import cryptography"])
-        .output();
-    has.is_ok_and(|output| output.status.success())
-        .then_some("python3")
+    let has = Command::new("python3").args(["-c", "import cryptography"]).output();
+    has.is_ok_and(|output| output.status.success()).then_some("python3")
 }
 
 fn verify(python: &str, tlog: &Path, key: &Path, index: u64) -> Output {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/verifier/verify.py");
-    Command::new(python)
-        .arg(script)
-        .arg(tlog)
-        .arg(key)
-        .arg(index.to_string())
-        .output()
-        .unwrap()
+    Command::new(python).arg(script).arg(tlog).arg(key).arg(index.to_string()).output().unwrap()
 }
 
 fn ledger(folder: &Path, records: u64) -> (PathBuf, PathBuf) {
@@ -56,13 +42,7 @@ fn ledger(folder: &Path, records: u64) -> (PathBuf, PathBuf) {
     };
     let store = Store::open(options).unwrap();
     let entries = (0..records).map(entry).collect();
-    store
-        .submit(Proposal {
-            entries,
-            reads: Vec::new(),
-            writes: Vec::new(),
-        })
-        .unwrap();
+    store.submit(Proposal { entries, reads: Vec::new(), writes: Vec::new() }).unwrap();
     store.close();
     (data.join("tlog"), keys.join(VERIFIER_KEY))
 }

@@ -63,17 +63,11 @@ impl Applier {
         super::remove(data)?;
         let connection = connect(data)?;
         connection.execute_batch(SCHEMA)?;
-        let values = [
-            ("schema", SCHEMA_VERSION.to_owned()),
-            ("ledger", hex::encode(ledger.0)),
-        ];
+        let values = [("schema", SCHEMA_VERSION.to_owned()), ("ledger", hex::encode(ledger.0))];
         for (name, value) in values {
             connection.execute("INSERT INTO meta VALUES (?1, ?2)", params![name, value])?;
         }
-        Ok(Self {
-            connection,
-            applied: 0,
-        })
+        Ok(Self { connection, applied: 0 })
     }
 
     /// The read model that lies there, if it is one of this ledger.
@@ -108,16 +102,10 @@ impl Applier {
         // Pages that were damaged are found where they are read; this finds the rest early.
         let whole: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
         if whole != "ok" {
-            tracing::warn!(
-                problem = whole,
-                "the read model is damaged; it is made again"
-            );
+            tracing::warn!(problem = whole, "the read model is damaged; it is made again");
             return Ok(None);
         }
-        Ok(Some(Self {
-            connection,
-            applied,
-        }))
+        Ok(Some(Self { connection, applied }))
     }
 
     /// How many records it has taken in.
@@ -181,10 +169,7 @@ fn insert(transaction: &Transaction<'_>, sequence: u64, record: &Record) -> rusq
         Body::Decided(decided) => {
             action = Some(&decided.action);
             decision = Some(decided.decision.as_str());
-            let policies = decided
-                .reasons
-                .iter()
-                .filter_map(|reason| reason.policy.as_ref());
+            let policies = decided.reasons.iter().filter_map(|reason| reason.policy.as_ref());
             let mut statement =
                 transaction.prepare_cached("INSERT OR IGNORE INTO reasons VALUES (?1, ?2)")?;
             for policy in policies {

@@ -40,18 +40,12 @@ pub(super) fn statement(query: &RecordQuery) -> (String, Vec<Value>) {
         }
         None => "records",
     };
-    let Filter {
-        mut conditions,
-        values,
-    } = filter;
+    let Filter { mut conditions, values } = filter;
     if conditions.is_empty() {
         conditions.push_str(" WHERE TRUE");
     }
     let limit = limit.min(&PAGE_RECORDS_MAX);
-    (
-        format!("SELECT seq FROM {table}{conditions} ORDER BY seq DESC LIMIT {limit}"),
-        values,
-    )
+    (format!("SELECT seq FROM {table}{conditions} ORDER BY seq DESC LIMIT {limit}"), values)
 }
 
 #[derive(Default)]
@@ -62,11 +56,7 @@ struct Filter {
 
 impl Filter {
     fn text(&mut self, column: &str, operator: &str, value: Option<&str>) {
-        self.add(
-            column,
-            operator,
-            value.map(|value| Value::Text(value.to_owned())),
-        );
+        self.add(column, operator, value.map(|value| Value::Text(value.to_owned())));
     }
 
     fn number(&mut self, column: &str, operator: &str, value: Option<i64>) {
@@ -75,14 +65,9 @@ impl Filter {
 
     fn add(&mut self, column: &str, operator: &str, value: Option<Value>) {
         let Some(value) = value else { return };
-        let and = if self.values.is_empty() {
-            "WHERE"
-        } else {
-            "AND"
-        };
+        let and = if self.values.is_empty() { "WHERE" } else { "AND" };
         self.values.push(value);
         let place = self.values.len();
-        self.conditions
-            .push_str(&format!(" {and} {column} {operator} ?{place}"));
+        self.conditions.push_str(&format!(" {and} {column} {operator} ?{place}"));
     }
 }

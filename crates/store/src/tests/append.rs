@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 use std::sync::Mutex;
 
 use safeconduct_model::{IdentityId, SessionKey, TokenId};
-use safeconduct_service::{LedgerHealth, Subject, SubmitError, Ticket};
+use safeconduct_service::{LedgerHealth, SubmitError, Ticket, Versioned};
 
 use super::*;
 use crate::{ATTACHMENT_BYTES_MAX, AttachmentState, LockError, OpenError, segment};
@@ -16,10 +16,7 @@ fn what_was_answered_is_there_again_after_opening() {
     }
     append(&store, (10..300).map(entry).collect());
     assert_holds(&store, 300);
-    assert!(
-        segment::list(&folder.data()).unwrap().len() > 2,
-        "several segments"
-    );
+    assert!(segment::list(&folder.data()).unwrap().len() > 2, "several segments");
     store.close();
 
     let store = folder.open();
@@ -46,10 +43,7 @@ fn an_entry_larger_than_a_segment_gets_its_own() {
     assert_eq!(store.attachment(1).unwrap().unwrap(), large);
     assert_eq!(store.attachment(0).unwrap(), None);
     assert!(store.attachment(4).is_err());
-    let kept: Vec<_> = store
-        .replay(0)
-        .map(|placed| placed.unwrap().attachment)
-        .collect();
+    let kept: Vec<_> = store.replay(0).map(|placed| placed.unwrap().attachment).collect();
     assert_eq!(kept[..2], [AttachmentState::None, AttachmentState::Present]);
 }
 
@@ -76,8 +70,8 @@ fn sixty_four_threads_make_one_sequence_without_gaps() {
     assert_eq!(folder.open().records(), 64 * 20 * 2);
 }
 
-fn session(name: &str) -> Subject {
-    Subject::Session(SessionKey {
+fn session(name: &str) -> Versioned {
+    Versioned::Session(SessionKey {
         identity: IdentityId::new(name).unwrap(),
         token: TokenId::new("t").unwrap(),
     })
@@ -87,7 +81,7 @@ fn session(name: &str) -> Subject {
 fn what_rests_on_something_stale_is_refused_whole() {
     let folder = Folder::new();
     let store = folder.open();
-    let submit = |reads: &[(Subject, u64)], writes: &[Subject]| {
+    let submit = |reads: &[(Versioned, u64)], writes: &[Versioned]| {
         store.submit(Proposal {
             entries: vec![entry(0)],
             reads: reads.to_vec(),
@@ -95,24 +89,14 @@ fn what_rests_on_something_stale_is_refused_whole() {
         })
     };
     let (a, b) = (session("a"), session("b"));
-    submit(
-        &[(a.clone(), 0), (Subject::World, 0)],
-        std::slice::from_ref(&a),
-    )
-    .unwrap();
+    submit(&[(a.clone(), 0), (Versioned::World, 0)], std::slice::from_ref(&a)).unwrap();
     assert_eq!(store.version(&a), 1);
     // The head has moved although the disk may not have: a second proposal on version 0 is stale.
-    assert_eq!(
-        submit(&[(a.clone(), 0)], std::slice::from_ref(&a)),
-        Err(SubmitError::Stale)
-    );
+    assert_eq!(submit(&[(a.clone(), 0)], std::slice::from_ref(&a)), Err(SubmitError::Stale));
     submit(&[(b.clone(), 0)], std::slice::from_ref(&b)).unwrap();
     submit(&[(a.clone(), 1)], std::slice::from_ref(&a)).unwrap();
-    submit(&[], &[Subject::World]).unwrap();
-    assert_eq!(
-        submit(&[(a, 2), (Subject::World, 0)], &[b]),
-        Err(SubmitError::Stale)
-    );
+    submit(&[], &[Versioned::World]).unwrap();
+    assert_eq!(submit(&[(a, 2), (Versioned::World, 0)], &[b]), Err(SubmitError::Stale));
     store.close();
     assert_eq!(folder.open().records(), 4);
 }
@@ -147,13 +131,7 @@ fn parallel_calls_of_one_session_come_out_as_one_sequence() {
         }
     });
     assert_eq!(order.lock().unwrap().len(), 64);
-    assert!(
-        order
-            .lock()
-            .unwrap()
-            .iter()
-            .all(|(sequence, version)| sequence == version)
-    );
+    assert!(order.lock().unwrap().iter().all(|(sequence, version)| sequence == version));
     assert_holds(&store, 64);
 }
 
@@ -161,28 +139,13 @@ fn parallel_calls_of_one_session_come_out_as_one_sequence() {
 fn what_is_too_long_is_refused() {
     let folder = Folder::new();
     let store = folder.open();
-    let long = Entry {
-        leaf: vec![b'x'; 65_536],
-        attachment: None,
-    };
+    let long = Entry { leaf: vec![b'x'; 65_536], attachment: None };
     let refused = store.submit(proposal(vec![entry(0), long]));
-    assert_eq!(
-        refused,
-        Err(SubmitError::TooLong {
-            bytes: 65_536,
-            limit: 65_535
-        })
-    );
+    assert_eq!(refused, Err(SubmitError::TooLong { bytes: 65_536, limit: 65_535 }));
     let long = attached(0, &vec![0; ATTACHMENT_BYTES_MAX + 1]);
-    assert!(matches!(
-        store.submit(proposal(vec![long])),
-        Err(SubmitError::TooLong { .. })
-    ));
+    assert!(matches!(store.submit(proposal(vec![long])), Err(SubmitError::TooLong { .. })));
     assert_eq!(store.health(), LedgerHealth::Ready);
-    assert_eq!(
-        store.submit(proposal(vec![entry(0)])),
-        Ok(Ticket { first: 0, last: 0 })
-    );
+    assert_eq!(store.submit(proposal(vec![entry(0)])), Ok(Ticket { first: 0, last: 0 }));
 }
 
 #[test]
@@ -192,10 +155,7 @@ fn a_folder_has_one_owner_and_the_other_learns_its_pid() {
     let refused = Store::open(folder.options()).unwrap_err();
     assert!(matches!(refused, OpenError::Lock(LockError::Owned { .. })));
     let says = refused.to_string();
-    assert!(
-        says.contains(&format!("process {}", std::process::id())),
-        "{says}"
-    );
+    assert!(says.contains(&format!("process {}", std::process::id())), "{says}");
     store.close();
     folder.open();
 }

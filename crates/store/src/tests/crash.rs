@@ -28,20 +28,13 @@ impl Torn {
         let before = 5;
         append(&store, (0..before).map(entry).collect());
         let image = fs::read(&path).unwrap();
-        let sizes: Vec<_> = [
-            entry(5),
-            attached(6, b"wrapped key"),
-            attached(7, &[9; 700]),
-        ]
-        .into();
+        let sizes: Vec<_> = [entry(5), attached(6, b"wrapped key"), attached(7, &[9; 700])].into();
         append(&store, sizes.clone());
         store.close();
         // Derived files would speak of the batch: this is the moment before they were written.
         fs::remove_dir_all(folder.data().join("tlog")).ok();
         let after = fs::read(&path).unwrap();
-        let from = (0..image.len())
-            .find(|at| image[*at] != after[*at])
-            .unwrap();
+        let from = (0..image.len()).find(|at| image[*at] != after[*at]).unwrap();
         let mut batch = Vec::new();
         let mut ends = Vec::new();
         for (sequence, entry) in (5..).zip(&sizes) {
@@ -50,15 +43,7 @@ impl Torn {
         }
         assert_eq!(after[from..from + batch.len()], batch);
         let key = keys::signing_key(&folder.keys(), &folder.options().origin).unwrap();
-        Self {
-            folder,
-            key,
-            before,
-            image,
-            from,
-            batch,
-            ends,
-        }
+        Self { folder, key, before, image, from, batch, ends }
     }
 
     /// Puts a segment in place whose batch region holds `written`.
@@ -84,20 +69,11 @@ fn a_batch_that_is_cut_at_any_byte_loses_nothing_that_was_answered() {
             .ends
             .iter()
             .filter(|end| **end <= cut || torn.batch[cut..**end].iter().all(|byte| *byte == 0));
-        assert_eq!(
-            recovered.records,
-            torn.before + whole.count() as u64,
-            "cut at {cut}"
-        );
+        assert_eq!(recovered.records, torn.before + whole.count() as u64, "cut at {cut}");
         if cut % 97 == 0 {
             let store = torn.folder.open();
             assert_holds(&store, recovered.records);
-            append(
-                &store,
-                (recovered.records..recovered.records + 3)
-                    .map(entry)
-                    .collect(),
-            );
+            append(&store, (recovered.records..recovered.records + 3).map(entry).collect());
             store.close();
             fs::remove_dir_all(torn.folder.data().join("tlog")).ok();
             assert_holds(&torn.folder.open(), recovered.records + 3);
@@ -111,16 +87,10 @@ fn a_file_that_ends_within_the_batch_is_a_torn_tail() {
     let torn = Torn::new();
     for cut in (0..torn.batch.len()).step_by(13) {
         torn.put(&torn.batch);
-        let file = fs::OpenOptions::new()
-            .write(true)
-            .open(segment::path(&torn.folder.data(), 0));
+        let file = fs::OpenOptions::new().write(true).open(segment::path(&torn.folder.data(), 0));
         file.unwrap().set_len((torn.from + cut) as u64).unwrap();
         let whole = torn.ends.iter().filter(|end| **end <= cut).count() as u64;
-        assert_eq!(
-            torn.recover().unwrap().records,
-            torn.before + whole,
-            "cut at {cut}"
-        );
+        assert_eq!(torn.recover().unwrap().records, torn.before + whole, "cut at {cut}");
     }
 }
 
@@ -189,16 +159,7 @@ fn the_last_record_damaged_is_refused_where_the_checkpoint_signs_it() {
     let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
     file.write_all_at(b"X", last as u64 - 3).unwrap();
     let refused = Store::open(folder.options()).unwrap_err();
-    assert!(
-        matches!(
-            refused,
-            OpenError::Truncated {
-                found: 6,
-                signed: 7
-            }
-        ),
-        "{refused}"
-    );
+    assert!(matches!(refused, OpenError::Truncated { found: 6, signed: 7 }), "{refused}");
 }
 
 #[test]
@@ -210,10 +171,7 @@ fn a_missing_segment_is_refused() {
     let firsts = segment::list(&folder.data()).unwrap();
     fs::remove_file(segment::path(&folder.data(), firsts[1])).unwrap();
     let refused = Store::open(folder.options()).unwrap_err();
-    let OpenError::Scan(ScanError::Corrupt {
-        sequence, problem, ..
-    }) = refused
-    else {
+    let OpenError::Scan(ScanError::Corrupt { sequence, problem, .. }) = refused else {
         panic!("{refused}")
     };
     assert_eq!((sequence, problem), (firsts[1], FrameProblem::Missing));
@@ -233,10 +191,7 @@ fn a_segment_of_another_version_or_ledger_is_refused() {
         bad[offset] ^= 0x10;
         fs::write(&path, bad).unwrap();
         let refused = Store::open(folder.options()).unwrap_err();
-        assert!(
-            matches!(refused, OpenError::Scan(ScanError::Segment { .. })),
-            "{refused}"
-        );
+        assert!(matches!(refused, OpenError::Scan(ScanError::Segment { .. })), "{refused}");
         fs::write(&path, good).unwrap();
     }
     assert_holds(&folder.open(), 1);

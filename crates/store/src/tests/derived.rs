@@ -34,12 +34,7 @@ fn published(folder: &Folder) -> Vec<(String, Vec<u8>)> {
         if path.is_dir() {
             open.extend(fs::read_dir(path).unwrap().map(|file| file.unwrap().path()));
         } else {
-            let name = path
-                .strip_prefix(&root)
-                .unwrap()
-                .to_str()
-                .unwrap()
-                .to_owned();
+            let name = path.strip_prefix(&root).unwrap().to_str().unwrap().to_owned();
             found.push((name, fs::read(path).unwrap()));
         }
     }
@@ -49,22 +44,14 @@ fn published(folder: &Folder) -> Vec<(String, Vec<u8>)> {
 
 /// Files of a tree of that size that do not depend on when checkpoints were published.
 fn full(published: Vec<(String, Vec<u8>)>) -> Vec<(String, Vec<u8>)> {
-    published
-        .into_iter()
-        .filter(|(name, _)| !name.contains(".p/"))
-        .collect()
+    published.into_iter().filter(|(name, _)| !name.contains(".p/")).collect()
 }
 
 fn filled(records: u64) -> Folder {
     let folder = Folder::new();
     let store = folder.open();
     for first in (0..records).step_by(50) {
-        append(
-            &store,
-            (first..records.min(first + 50))
-                .map(decision_entry)
-                .collect(),
-        );
+        append(&store, (first..records.min(first + 50)).map(decision_entry).collect());
     }
     store.close();
     folder
@@ -87,20 +74,11 @@ fn what_is_lost_or_damaged_is_made_again() {
     let (rows, files) = (content(&folder), full(published(&folder)));
     let path = folder.data().join("read.sqlite");
     let sql = |statement: &str| {
-        Connection::open(&path)
-            .unwrap()
-            .execute_batch(statement)
-            .unwrap();
+        Connection::open(&path).unwrap().execute_batch(statement).unwrap();
     };
     let damages: [&dyn Fn(); 8] = [
         &|| fs::remove_file(&path).unwrap(),
-        &|| {
-            fs::write(
-                &path,
-                b"this is no database, and it is long enough to look at",
-            )
-            .unwrap()
-        },
+        &|| fs::write(&path, b"this is no database, and it is long enough to look at").unwrap(),
         &|| {
             let mut bytes = fs::read(&path).unwrap();
             let middle = bytes.len() / 2;
@@ -136,11 +114,7 @@ fn a_crash_between_append_and_apply_is_caught_up() {
     fs::write(folder.data().join("tlog/checkpoint"), checkpoint).unwrap();
     folder.open().close();
     assert_eq!(content(&folder), rows);
-    assert!(
-        published(&folder)
-            .iter()
-            .any(|(name, _)| name == "tile/0/000.p/200")
-    );
+    assert!(published(&folder).iter().any(|(name, _)| name == "tile/0/000.p/200"));
 }
 
 fn sequences(page: &safeconduct_service::Page) -> Vec<u64> {
@@ -165,106 +139,40 @@ fn queries_answer_what_fits_newest_first() {
         detail: None,
         edits: Vec::new(),
     };
-    let outcome = Record {
-        body: Body::Executed(outcome),
-        ..record(60)
-    };
-    append(
-        &store,
-        vec![Entry {
-            leaf: encode(&outcome).unwrap(),
-            attachment: None,
-        }],
-    );
+    let outcome = Record { body: Body::Executed(outcome), ..record(60) };
+    append(&store, vec![Entry { leaf: encode(&outcome).unwrap(), attachment: None }]);
     block_on(store.applied(60));
 
     let model = store.read_model();
     let ask = |query: RecordQuery| {
-        let page = model
-            .query(&RecordQuery {
-                limit: query.limit.max(10),
-                ..query
-            })
-            .unwrap();
+        let page = model.query(&RecordQuery { limit: query.limit.max(10), ..query }).unwrap();
         assert_eq!(page.read_up_to, 61);
         sequences(&page)
     };
     let all = RecordQuery::default;
     assert_eq!(ask(all()), (51..=60).rev().collect::<Vec<_>>());
-    assert_eq!(
-        ask(RecordQuery {
-            before: Some(3),
-            ..all()
-        }),
-        [2, 1, 0]
-    );
-    assert_eq!(
-        ask(RecordQuery {
-            kind: Some("outcome".into()),
-            ..all()
-        }),
-        [60]
-    );
+    assert_eq!(ask(RecordQuery { before: Some(3), ..all() }), [2, 1, 0]);
+    assert_eq!(ask(RecordQuery { kind: Some("outcome".into()), ..all() }), [60]);
     let parent = Some(RecordId::new("dec_4").unwrap());
     assert_eq!(ask(RecordQuery { parent, ..all() }), [60]);
     let agent = IdentityId::new("agent-1").unwrap();
-    let wanted: Vec<u64> = (0..=60)
-        .rev()
-        .filter(|n| n % 3 == 1 || *n == 60)
-        .take(10)
-        .collect();
-    assert_eq!(
-        ask(RecordQuery {
-            identity: Some(agent.clone()),
-            ..all()
-        }),
-        wanted
-    );
-    let session = SessionKey {
-        identity: agent,
-        token: TokenId::new("tok-1").unwrap(),
-    };
+    let wanted: Vec<u64> = (0..=60).rev().filter(|n| n % 3 == 1 || *n == 60).take(10).collect();
+    assert_eq!(ask(RecordQuery { identity: Some(agent.clone()), ..all() }), wanted);
+    let session = SessionKey { identity: agent, token: TokenId::new("tok-1").unwrap() };
     let wanted: Vec<u64> = (0..60).rev().filter(|n| n % 6 == 1).collect();
-    assert_eq!(
-        ask(RecordQuery {
-            session: Some(session),
-            ..all()
-        }),
-        wanted
-    );
+    assert_eq!(ask(RecordQuery { session: Some(session), ..all() }), wanted);
     let action = Some(ActionName::new("files.tool_3").unwrap());
     let decision = Some(Decision::Deny);
     let wanted: Vec<u64> = (0..60).rev().filter(|n| n % 10 == 3).collect();
-    assert_eq!(
-        ask(RecordQuery {
-            action,
-            decision,
-            ..all()
-        }),
-        wanted
-    );
+    assert_eq!(ask(RecordQuery { action, decision, ..all() }), wanted);
     let policy = Some(PolicyId::new("rule-2").unwrap());
     let (since, until) = (Some(record(10).at), Some(record(20).at));
-    assert_eq!(
-        ask(RecordQuery {
-            policy,
-            since,
-            until,
-            ..all()
-        }),
-        [18, 14, 10]
-    );
+    assert_eq!(ask(RecordQuery { policy, since, until, ..all() }), [18, 14, 10]);
 
     let found = model.record(&RecordId::new("dec_7").unwrap()).unwrap();
     assert_eq!(sequences(&found), [7]);
     assert_eq!(found.records[0].leaf.as_bytes(), decision_entry(7).leaf);
-    assert!(
-        model
-            .record(&RecordId::new("nobody").unwrap())
-            .unwrap()
-            .records
-            .is_empty()
-    );
+    assert!(model.record(&RecordId::new("nobody").unwrap()).unwrap().records.is_empty());
     assert_eq!(sequences(&model.from(58, 100).unwrap()), [58, 59, 60]);
     assert_eq!(model.read_up_to(), 61);
 }
@@ -293,11 +201,7 @@ fn keys_are_kept_from_others() {
     crate::Vault::open(&folder.keys()).unwrap();
     for name in [crate::SIGNING_KEY, crate::WRAPPING_KEY] {
         let path = folder.keys().join(name);
-        assert_eq!(
-            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
-            0o600,
-            "{name}"
-        );
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600, "{name}");
     }
     let path = folder.keys().join(crate::SIGNING_KEY);
     fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();

@@ -12,11 +12,7 @@ fn holds_secret(folder: &Folder) -> bool {
     while let Some(path) = files.pop() {
         if path.is_dir() {
             files.extend(fs::read_dir(path).unwrap().map(|file| file.unwrap().path()));
-        } else if fs::read(path)
-            .unwrap()
-            .windows(SECRET.len())
-            .any(|bytes| bytes == SECRET)
-        {
+        } else if fs::read(path).unwrap().windows(SECRET.len()).any(|bytes| bytes == SECRET) {
             return true;
         }
     }
@@ -27,10 +23,7 @@ fn holds_secret(folder: &Folder) -> bool {
 fn an_erased_attachment_is_gone_and_its_leaf_is_not() {
     let folder = Folder::new();
     let store = folder.open();
-    append(
-        &store,
-        vec![entry(0), attached(1, SECRET), attached(2, b"kept")],
-    );
+    append(&store, vec![entry(0), attached(1, SECRET), attached(2, b"kept")]);
     append(&store, (3..200).map(entry).collect());
     append(&store, vec![attached(200, SECRET)]);
     assert!(holds_secret(&folder));
@@ -45,10 +38,7 @@ fn an_erased_attachment_is_gone_and_its_leaf_is_not() {
 
     let store = folder.open();
     assert_holds(&store, 202);
-    assert_eq!(
-        store.record(1).unwrap().unwrap().attachment,
-        AttachmentState::Erased
-    );
+    assert_eq!(store.record(1).unwrap().unwrap().attachment, AttachmentState::Erased);
 }
 
 #[test]
@@ -64,10 +54,7 @@ fn an_erasure_that_a_crash_cut_short_is_finished_at_the_next_start() {
     store.erase(&[0]).unwrap();
     store.close();
     let mut erased = fs::read(&path).unwrap();
-    let at = good
-        .windows(SECRET.len())
-        .position(|bytes| bytes == SECRET)
-        .unwrap();
+    let at = good.windows(SECRET.len()).position(|bytes| bytes == SECRET).unwrap();
     erased[at..at + SECRET.len()].copy_from_slice(SECRET);
     fs::write(&path, erased).unwrap();
     assert!(holds_secret(&folder));

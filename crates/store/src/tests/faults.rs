@@ -66,23 +66,15 @@ impl SegmentFile for FaultyFile {
 }
 
 fn all_syncs() -> FaultyDisk {
-    FaultyDisk {
-        syncs_left: Arc::new(AtomicI64::new(-1)),
-        ..FaultyDisk::default()
-    }
+    FaultyDisk { syncs_left: Arc::new(AtomicI64::new(-1)), ..FaultyDisk::default() }
 }
 
 /// The ledger has stopped: what waits fails, nothing more is taken, and the reason is told.
 fn assert_stopped(store: &Store, reason: &str) {
-    let LedgerHealth::Failed(told) = store.health() else {
-        panic!("still ready")
-    };
+    let LedgerHealth::Failed(told) = store.health() else { panic!("still ready") };
     assert!(told.contains(reason), "{told}");
     let refused = store.submit(proposal(vec![entry(0)])).unwrap_err();
-    assert!(
-        matches!(&refused, SubmitError::Failed(told) if told.contains(reason)),
-        "{refused}"
-    );
+    assert!(matches!(&refused, SubmitError::Failed(told) if told.contains(reason)), "{refused}");
 }
 
 #[test]
@@ -95,10 +87,7 @@ fn a_failed_fdatasync_stops_the_ledger_for_good() {
     disk.syncs_left.store(0, Ordering::SeqCst);
     let ticket = store.submit(proposal(vec![entry(2)])).unwrap();
     let error = block_on(store.durable(ticket)).unwrap_err();
-    assert!(
-        error.to_string().contains("could not be written"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("could not be written"), "{error}");
     // The next fdatasync would succeed; it is not asked.
     assert_stopped(&store, "Input/output error");
     assert_eq!(store.records(), 2);
@@ -164,11 +153,7 @@ struct SlowFile {
 impl Disk for SlowDisk {
     fn open(&self, path: &Path) -> io::Result<Box<dyn SegmentFile>> {
         let (waiting, go) = (self.waiting.clone(), Arc::clone(&self.go));
-        Ok(Box::new(SlowFile {
-            file: RealDisk.open(path)?,
-            waiting,
-            go,
-        }))
+        Ok(Box::new(SlowFile { file: RealDisk.open(path)?, waiting, go }))
     }
 }
 
@@ -191,15 +176,8 @@ fn slow_store(folder: &Folder, entries: usize, bytes: usize) -> (Store, Receiver
     let store = folder.open();
     append(&store, vec![entry(0)]);
     store.close();
-    let disk = SlowDisk {
-        waiting,
-        go: Arc::new(Mutex::new(goes)),
-    };
-    let options = StoreOptions {
-        queue_entries: entries,
-        queue_bytes: bytes,
-        ..folder.options()
-    };
+    let disk = SlowDisk { waiting, go: Arc::new(Mutex::new(goes)) };
+    let options = StoreOptions { queue_entries: entries, queue_bytes: bytes, ..folder.options() };
     (Store::open_on(options, Arc::new(disk)).unwrap(), waits, go)
 }
 
@@ -231,9 +209,7 @@ fn a_queue_is_bounded_by_bytes_too() {
     let (store, waits, go) = slow_store(&folder, 100, 4096);
     store.submit(proposal(vec![entry(1)])).unwrap();
     waits.recv().unwrap();
-    store
-        .submit(proposal(vec![attached(2, &[1; 4000])]))
-        .unwrap();
+    store.submit(proposal(vec![attached(2, &[1; 4000])])).unwrap();
     let refused = store.submit(proposal(vec![attached(3, &[1; 4000])]));
     assert_eq!(refused, Err(SubmitError::QueueFull { limit: 4096 }));
     drop(go);

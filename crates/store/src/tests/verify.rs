@@ -19,11 +19,7 @@ fn check(folder: &Folder, against: Option<&[u8]>) -> Verified {
 }
 
 fn first_bad(verified: &Verified) -> Option<u64> {
-    verified
-        .problems
-        .iter()
-        .filter_map(Problem::first_bad)
-        .min()
+    verified.problems.iter().filter_map(Problem::first_bad).min()
 }
 
 /// One segment of so many records.
@@ -37,17 +33,11 @@ fn ledger(records: u64) -> Folder {
 }
 
 fn one_segment(folder: &Folder) -> Store {
-    Store::open(StoreOptions {
-        segment_bytes: 1 << 20,
-        ..folder.options()
-    })
-    .unwrap()
+    Store::open(StoreOptions { segment_bytes: 1 << 20, ..folder.options() }).unwrap()
 }
 
 fn checkpoint(folder: &Folder) -> Vec<u8> {
-    crate::published_checkpoint(&folder.data())
-        .unwrap()
-        .unwrap()
+    crate::published_checkpoint(&folder.data()).unwrap().unwrap()
 }
 
 /// The leaves of a segment.
@@ -67,10 +57,7 @@ fn write_leaves(path: &Path, leaves: &[Vec<u8>]) {
     let before = fs::read(path).unwrap();
     let mut bytes = before[..segment::HEADER_BYTES as usize].to_vec();
     for (sequence, leaf) in (0..).zip(leaves) {
-        let entry = Entry {
-            leaf: leaf.clone(),
-            attachment: None,
-        };
+        let entry = Entry { leaf: leaf.clone(), attachment: None };
         push_frame(&mut bytes, sequence, sequence, &entry);
     }
     bytes.resize(before.len(), 0);
@@ -149,17 +136,9 @@ fn a_changed_record_is_named_even_where_its_checksum_was_made_to_fit() {
         leaves[changed] = text.replacen("0.1.", "9.1.", 1).into_bytes();
         write_leaves(&path, &leaves);
         let verified = check(&folder, None);
-        assert_eq!(
-            first_bad(&verified),
-            Some(changed as u64),
-            "{:?}",
-            verified.problems
-        );
+        assert_eq!(first_bad(&verified), Some(changed as u64), "{:?}", verified.problems);
         let refused = Store::open(folder.options()).unwrap_err();
-        assert!(
-            matches!(refused, crate::OpenError::Changed { signed: 300, .. }),
-            "{refused}"
-        );
+        assert!(matches!(refused, crate::OpenError::Changed { signed: 300, .. }), "{refused}");
     }
 }
 
@@ -216,16 +195,9 @@ fn a_replaced_checkpoint_is_found() {
     let other = ledger(20);
     fs::write(folder.data().join("tlog/checkpoint"), checkpoint(&other)).unwrap();
     let verified = check(&folder, None);
-    assert!(
-        matches!(verified.problems[..], [Problem::Checkpoint(_)]),
-        "{:?}",
-        verified.problems
-    );
+    assert!(matches!(verified.problems[..], [Problem::Checkpoint(_)]), "{:?}", verified.problems);
     let refused = Store::open(folder.options()).unwrap_err();
-    assert!(
-        matches!(refused, crate::OpenError::Checkpoint { .. }),
-        "{refused}"
-    );
+    assert!(matches!(refused, crate::OpenError::Checkpoint { .. }), "{refused}");
 }
 
 /// Two histories under one key: the folder, copied after `common` records and grown apart.
@@ -245,10 +217,7 @@ fn forked(common: u64, one: u64, other: u64) -> (Folder, Vec<u8>) {
     fs::write(tlog.join("checkpoint"), note).unwrap();
     let store = one_segment(&folder);
     if other > 0 {
-        append(
-            &store,
-            (common..common + other).map(|n| entry(n + 1000)).collect(),
-        );
+        append(&store, (common..common + other).map(|n| entry(n + 1000)).collect());
     }
     store.close();
     (folder, kept)
@@ -257,10 +226,7 @@ fn forked(common: u64, one: u64, other: u64) -> (Folder, Vec<u8>) {
 #[test]
 fn a_truncated_tail_is_found_against_a_checkpoint_kept_elsewhere() {
     let (folder, kept) = forked(10, 5, 0);
-    assert!(
-        check(&folder, None).is_whole(),
-        "by itself it cannot be seen"
-    );
+    assert!(check(&folder, None).is_whole(), "by itself it cannot be seen");
     let verified = check(&folder, Some(&kept));
     assert_eq!(first_bad(&verified), Some(10), "{:?}", verified.problems);
 }
@@ -268,16 +234,10 @@ fn a_truncated_tail_is_found_against_a_checkpoint_kept_elsewhere() {
 #[test]
 fn a_fork_is_found_against_a_checkpoint_kept_elsewhere() {
     let (folder, kept) = forked(10, 5, 30);
-    assert!(
-        check(&folder, None).is_whole(),
-        "by itself it cannot be seen"
-    );
+    assert!(check(&folder, None).is_whole(), "by itself it cannot be seen");
     let verified = check(&folder, Some(&kept));
     let told = verified.problems[0].to_string();
-    assert!(
-        told.contains("the checkpoint kept elsewhere signs other contents"),
-        "{told}"
-    );
+    assert!(told.contains("the checkpoint kept elsewhere signs other contents"), "{told}");
 }
 
 #[test]
@@ -312,26 +272,16 @@ fn fsck_explains() {
     bytes[3000] ^= 1;
     fs::write(&path, bytes).unwrap();
     let broken = fsck(&folder.data());
-    let Some(ScanError::Corrupt { sequence, .. }) = &broken.problem else {
-        panic!("{broken}")
-    };
+    let Some(ScanError::Corrupt { sequence, .. }) = &broken.problem else { panic!("{broken}") };
     assert_eq!(*sequence, broken.records);
-    assert!(
-        broken.to_string().contains("restore the data folder"),
-        "{broken}"
-    );
+    assert!(broken.to_string().contains("restore the data folder"), "{broken}");
 }
 
 #[test]
 fn an_export_holds_every_leaf_on_its_line() {
     let folder = ledger(5);
     let mut out = Vec::new();
-    assert_eq!(
-        crate::export(&folder.data(), 1, Some(4), &mut out).unwrap(),
-        3
-    );
-    let wanted: Vec<u8> = (1..4)
-        .flat_map(|n| [entry(n).leaf, b"\n".to_vec()].concat())
-        .collect();
+    assert_eq!(crate::export(&folder.data(), 1, Some(4), &mut out).unwrap(), 3);
+    let wanted: Vec<u8> = (1..4).flat_map(|n| [entry(n).leaf, b"\n".to_vec()].concat()).collect();
     assert_eq!(out, wanted);
 }
