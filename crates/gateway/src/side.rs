@@ -146,7 +146,9 @@ impl<A: Authority> Side<A> {
         self.fit_params(&mut params, ready);
         let passage = Passage::ungated(ready.live.revision, method, params)
             .ok_or_else(|| LinkError::NotSent("the method needs a decision".into()))?;
-        ready.connection.call(&ready.live, passage, related, patience).await
+        let answered = ready.connection.call(&ready.live, passage, related, patience).await?;
+        // Whatever a server asks of the client is decided on, and here nothing was.
+        Ok(Answered { answer: translate::finished(answered.answer), ..answered })
     }
 
     async fn passed(&self, request: Request, ready: &Ready, related: &Arc<Related>) -> Reply {

@@ -81,6 +81,25 @@ pub(crate) fn to_legacy_answer(answer: Answer) -> Answer {
     }
 }
 
+/// An answer that asks for nothing: a result of any type but `complete` becomes a fault, so that
+/// a server can ask for input only where what it asks is decided on.
+pub(crate) fn finished(answer: Answer) -> Answer {
+    let Answer::Result(result) = &answer else {
+        return answer;
+    };
+    match result.member("resultType").map(Value::as_str) {
+        None | Some(Some("complete")) => answer,
+        Some(Some("input_required")) => Answer::Fault(Fault::new(
+            INTERNAL_ERROR,
+            "the server asks for input where it may not: no call of it was permitted",
+        )),
+        Some(_) => Answer::Fault(Fault::new(
+            INTERNAL_ERROR,
+            "the server answered with a result of a type that is not supported",
+        )),
+    }
+}
+
 /// Whether results of a method say how long they may be kept.
 pub(crate) fn cacheable(method: &str) -> bool {
     matches!(
@@ -201,6 +220,21 @@ mod tests {
         for kind in ["input_required", "task", "made_up"] {
             let result = Value::object([("resultType", Value::from(kind))]);
             assert!(matches!(to_legacy_answer(Answer::Result(result)), Answer::Fault(_)), "{kind}");
+        }
+    }
+
+    #[test]
+    fn only_a_result_that_asks_for_nothing_is_finished() {
+        for (result, finishes) in [
+            (r#"{"tools":[]}"#, true),
+            (r#"{"resultType":"complete"}"#, true),
+            (r#"{"resultType":"input_required","inputRequests":{}}"#, false),
+            (r#"{"resultType":"made_up"}"#, false),
+            (r#"{"resultType":7}"#, false),
+            (r#"{"resultType":null}"#, false),
+        ] {
+            let answer = finished(Answer::Result(value(result)));
+            assert_eq!(matches!(answer, Answer::Result(_)), finishes, "{result}");
         }
     }
 

@@ -9,9 +9,13 @@ import time
 
 MODERN = "modern" in sys.argv
 TOOLS = ["echo", "die", "silent", "twice", "garbage", "broken", "huge", "fails", "slow", "ask",
-         "progress", "environment", "swap", "secrets"]
+         "progress", "environment", "swap", "secrets", "wants", "wants_badly",
+         "wants_oddly"]
+WANTED = {"resultType": "input_required", "requestState": "s", "inputRequests": {
+    "a": {"method": "sampling/createMessage", "params": {"messages": [], "maxTokens": 1}}}}
 swapped = False
 calls = 0
+greeted = 0
 
 
 def send(message):
@@ -101,11 +105,17 @@ def call(id, params):
         result = text(json.dumps(secret))
         result["structuredContent"] = secret
         send({"jsonrpc": "2.0", "id": id, "result": result})
+    elif name in ("wants", "wants_badly", "wants_oddly"):
+        send({"jsonrpc": "2.0", "id": id, "result": {**WANTED, **{
+            "wants": {},
+            "wants_badly": {"inputRequests": list(WANTED["inputRequests"].values())},
+            "wants_oddly": {"resultType": "odd"}}[name]}})
     else:
         send({"jsonrpc": "2.0", "id": id, "error": {"code": -32602, "message": "no such tool"}})
 
 
 def greet(message):
+    global greeted
     id, method, params = message["id"], message["method"], message.get("params", {})
     if method == "initialize" and not MODERN:
         wanted = params["protocolVersion"]
@@ -113,6 +123,9 @@ def greet(message):
         return {"protocolVersion": spoken, "capabilities": {"tools": {"listChanged": True}},
                 "serverInfo": {"name": "scripted", "version": "1"}}
     if method == "server/discover" and MODERN:
+        greeted += 1
+        if greeted > 1:
+            return WANTED
         return finish({"supportedVersions": ["2026-07-28"], "capabilities": {"tools": {}},
                        "ttlMs": 1000, "cacheScope": "public"})
     if method == "tools/list":
@@ -120,6 +133,8 @@ def greet(message):
         if MODERN:
             result.update(ttlMs=1000, cacheScope="public")
         return finish(result)
+    if method == "resources/list":
+        return WANTED
     if method == "resources/read":
         return finish({"contents": [{"uri": params["uri"], "text": "read"}]})
     if method == "ping" and not MODERN:

@@ -627,3 +627,30 @@ async fn a_stream_does_not_outlive_its_credential() {
     let reply = client.call("echo", json!({})).await;
     assert_eq!(reply.status, StatusCode::UNAUTHORIZED);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_server_asks_inside_a_result_never_skips_the_decision() {
+    let policies = format!(
+        "{PERMIT_ALL} forbid (principal, action == \
+         Safeconduct::Action::\"s/sampling/createMessage\", resource);"
+    );
+    let bench = bench(&["modern"], &policies, Limits::default()).await;
+    let client = Client { version: Some("2026-07-28"), ..Client::new(&bench) };
+    // Nothing of these was permitted, so there is nothing that input could be for.
+    for method in ["resources/list", "server/discover"] {
+        let body = modern(1, method, json!({})).to_string();
+        let reply = client.raw(Method::POST, &[("mcp-method", method)], body).await;
+        assert_eq!(reply.code(), -32603, "{method} {:?}", reply.messages);
+        assert!(!reply.last().to_string().contains("sampling"), "{:?}", reply.messages);
+    }
+    assert_eq!(bench.point.decisions(), []);
+    for tool in ["wants", "wants_badly", "wants_oddly"] {
+        let headers = [("mcp-method", "tools/call"), ("mcp-name", tool)];
+        let body = modern(2, "tools/call", json!({"name": tool, "arguments": {}})).to_string();
+        let reply = client.raw(Method::POST, &headers, body).await;
+        assert!(reply.last()["result"]["inputRequests"].is_null(), "{:?}", reply.messages);
+        assert!(!reply.last().to_string().contains("maxTokens"), "{:?}", reply.messages);
+    }
+    let denied = bench.point.decisions().into_iter().filter(|(_, d)| *d == Decision::Deny);
+    assert_eq!(denied.count(), 1);
+}

@@ -9,7 +9,7 @@ use crate::authority::Authority;
 use crate::message::{Answer, Fault, INTERNAL_ERROR};
 use crate::methods::{Direction, Form, Rule, classify};
 use crate::passage::Gated;
-use crate::{Revision, action, denial};
+use crate::{Revision, action, denial, translate};
 
 impl<A: Authority> Side<A> {
     /// A result that asks for input carries requests of the server: each is decided on.
@@ -22,14 +22,23 @@ impl<A: Authority> Side<A> {
         let Answer::Result(result) = &answer else {
             return Ok(answer);
         };
-        if result.member("resultType").and_then(Value::as_str) != Some("input_required") {
-            return Ok(answer);
+        let kind = result.member("resultType").and_then(Value::as_str);
+        if kind != Some("input_required") {
+            return Ok(translate::finished(answer));
         }
+        let refuse = |fault: Fault| Err(Answer::Fault(fault));
         let none = std::collections::BTreeMap::new();
-        let inputs = result.member("inputRequests").and_then(Value::as_object).unwrap_or(&none);
+        let inputs = match result.member("inputRequests") {
+            None => &none,
+            Some(Value::Object(inputs)) => inputs,
+            // A client may yet make something of it that nobody has decided on.
+            Some(_) => {
+                let text = "the server asks for input in a form that is not the protocol's";
+                return refuse(Fault::new(INTERNAL_ERROR, text));
+            }
+        };
         for input in inputs.values() {
             let method = input.member("method").and_then(Value::as_str).unwrap_or_default();
-            let refuse = |fault: Fault| Err(Answer::Fault(fault));
             match classify(Direction::ToClient, Form::Request, Revision::LATEST_LEGACY, method) {
                 Rule::Passed => continue,
                 Rule::Gated => {}
