@@ -106,6 +106,18 @@ pub fn question(
     }
 }
 
+/// What a client gives back to a server that asked for input (2026-07-28): it goes upstream with
+/// the call, so it is part of the question.
+pub(crate) fn answers(params: Option<&Value>) -> Option<Value> {
+    let params = params?;
+    let mut given = ["inputResponses", "requestState"]
+        .into_iter()
+        .filter_map(|name| Some((name, params.member(name)?.clone())))
+        .peekable();
+    given.peek()?;
+    Some(Value::object(given))
+}
+
 /// The arguments of a call: an object, the empty one where there is none.
 fn arguments(params: &Value) -> Result<Value, Fault> {
     match params.member("arguments") {
@@ -160,6 +172,23 @@ mod tests {
         ] {
             assert_eq!(asked(method, params), Ok((action.into(), input.into())), "{params}");
         }
+    }
+
+    #[test]
+    fn what_answers_a_server_s_questions_is_part_of_the_question() {
+        for (params, given) in [
+            (
+                r#"{"name":"t","inputResponses":{"a":{"action":"accept"}},"requestState":"x"}"#,
+                Some(r#"{"inputResponses":{"a":{"action":"accept"}},"requestState":"x"}"#),
+            ),
+            (r#"{"name":"t","requestState":null}"#, Some(r#"{"requestState":null}"#)),
+            (r#"{"name":"t","arguments":{"requestState":"x"}}"#, None),
+        ] {
+            let params = json::parse(params.as_bytes()).unwrap();
+            let found = answers(Some(&params)).map(|given| json::to_text(&given));
+            assert_eq!(found.as_deref(), given);
+        }
+        assert_eq!(answers(None), None);
     }
 
     #[test]

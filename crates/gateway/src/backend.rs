@@ -40,6 +40,7 @@ struct Standing {
 }
 
 /// A conversation that is ready for calls.
+#[derive(Clone)]
 pub(crate) struct Ready {
     pub(crate) connection: Arc<Connection>,
     pub(crate) live: Arc<Live>,

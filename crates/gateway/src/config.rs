@@ -1,5 +1,6 @@
 //! What a gateway is made of. Nothing here is read from files or the environment.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
@@ -95,6 +96,31 @@ pub struct Limits {
     pub listing_age: Duration,
     /// How often a long stream is checked against revocation, and kept alive. Default 15 seconds.
     pub stream_check: Duration,
+    /// What differs for single upstreams. Default nothing.
+    pub upstreams: BTreeMap<ServerName, UpstreamLimits>,
+}
+
+/// Limits of one upstream that differ from the gateway's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UpstreamLimits {
+    /// How long a call may take without a sign of life; where that is longer than the gateway's
+    /// limit for a call in all, it is that limit too.
+    pub call: Duration,
+    /// Longest message from the upstream, in bytes.
+    pub answer_bytes: usize,
+}
+
+impl Limits {
+    /// The limits that hold for an upstream.
+    pub(crate) fn of(&self, upstream: &ServerName) -> Self {
+        let mut limits = self.clone();
+        if let Some(own) = self.upstreams.get(upstream) {
+            limits.call = own.call;
+            limits.call_max = limits.call_max.max(own.call);
+            limits.answer_bytes = own.answer_bytes;
+        }
+        limits
+    }
 }
 
 impl Default for Limits {
@@ -115,6 +141,7 @@ impl Default for Limits {
             calls: 4096,
             listing_age: Duration::from_secs(60),
             stream_check: Duration::from_secs(15),
+            upstreams: BTreeMap::new(),
         }
     }
 }

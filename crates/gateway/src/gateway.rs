@@ -130,7 +130,7 @@ impl<A: Authority> Gateway<A> {
                 "OBSERVE MODE: denials of this upstream are recorded and NOT carried out"
             );
         }
-        let limits = Arc::clone(&self.inner.limits);
+        let limits = Arc::new(self.inner.limits.of(&name));
         let backend = Backend::new(config, limits, self.inner.wiring.clone())?;
         let mut backends = self.inner.backends.write().unwrap_or_else(PoisonError::into_inner);
         if backends.contains_key(&name) {

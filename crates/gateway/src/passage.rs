@@ -12,7 +12,7 @@ use safeconduct_service::Check;
 
 use crate::action::Question;
 use crate::methods::{Direction, Form, Rule, classify};
-use crate::{Revision, obligation};
+use crate::{Revision, action, obligation};
 
 /// A message that must be decided on, with everything that the question needs. What is asked is
 /// taken from the very parameters that are forwarded.
@@ -36,7 +36,7 @@ impl Asks for Gated {
             action: self.question.action.clone(),
             resource: None,
             input: self.question.input.clone(),
-            asserted: None,
+            asserted: action::answers(self.params.as_ref()),
             session_name: self.session_name.clone(),
             pep: self.pep.clone(),
             mode: self.mode,
@@ -52,6 +52,14 @@ impl Asks for Gated {
 pub(crate) struct Passage {
     method: Arc<str>,
     params: Option<Value>,
+    origin: Origin,
+}
+
+/// What lets a request through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    Permit,
+    Table,
 }
 
 impl Passage {
@@ -59,7 +67,8 @@ impl Passage {
     pub(crate) fn permitted(redeemed: Redeemed<Gated>) -> (Self, Gated, RecordId, Vec<Obligation>) {
         let (mut gated, decision, obligations) = redeemed.into_parts();
         let params = gated.params.take();
-        (Self { method: Arc::clone(&gated.method), params }, gated, decision, obligations)
+        let passage = Self { method: Arc::clone(&gated.method), params, origin: Origin::Permit };
+        (passage, gated, decision, obligations)
     }
 
     /// A request that needs no decision; `None` where the method needs one, or is not let
@@ -71,7 +80,9 @@ impl Passage {
     ) -> Option<Self> {
         let method = method.into();
         match classify(Direction::ToServer, Form::Request, revision, &method) {
-            Rule::Passed | Rule::Listed(_) | Rule::Handled => Some(Self { method, params }),
+            Rule::Passed | Rule::Listed(_) | Rule::Handled => {
+                Some(Self { method, params, origin: Origin::Table })
+            }
             Rule::Gated | Rule::Refused(_) => None,
         }
     }
@@ -79,6 +90,11 @@ impl Passage {
     /// Changes the parameters on their way: obligations, and what belongs to the hop.
     pub(crate) fn edit<T>(&mut self, edit: impl FnOnce(&str, &mut Option<Value>) -> T) -> T {
         edit(&self.method, &mut self.params)
+    }
+
+    /// Whether a permit was used up for it, so that it is sent once and never again.
+    pub(crate) fn is_gated(&self) -> bool {
+        self.origin == Origin::Permit
     }
 
     pub(crate) fn into_parts(self) -> (Arc<str>, Option<Value>) {

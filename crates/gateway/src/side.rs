@@ -23,7 +23,7 @@ use crate::related::Related;
 use crate::reply::Reply;
 use crate::revision::Era;
 use crate::session::ClientSession;
-use crate::upstream::{Answered, LinkError, OpenError, Patience};
+use crate::upstream::{Answered, LinkError, Listing, OpenError, Patience};
 use crate::{Revision, denial, edit, headers, listing, translate};
 
 mod asked;
@@ -227,12 +227,11 @@ impl<A: Authority> Side<A> {
             Err(fault) => return fault.into(),
         };
         let mut offered = true;
+        let mut ready = ready.clone();
         if &*method == "tools/call" {
-            // The definition that is live now must be known before anything rests on it.
-            let listing = ready.connection.listing(&ready.live, &*self.inner.authority).await;
-            let listing = match listing {
+            let listing = match self.described(&mut ready).await {
                 Ok(listing) => listing,
-                Err(error) => return Fault::new(INTERNAL_ERROR, error.to_string()).into(),
+                Err(fault) => return fault.into(),
             };
             let tool = params.as_ref().and_then(|p| p.member("name")).and_then(Value::as_str);
             let schema = tool.and_then(|tool| listing.schemas.get(tool));
@@ -252,7 +251,7 @@ impl<A: Authority> Side<A> {
                 denial::denied(self.revision, &gated.method, what, &refusal).into()
             }
             Ok(permit) => match self.inner.authority.redeem(permit) {
-                Ok(redeemed) => self.perform(redeemed, ready, related, offered).await,
+                Ok(redeemed) => self.perform(redeemed, &ready, related, offered).await,
                 Err((lapsed, decision)) => {
                     self.not_executed(decision.clone(), "lapsed").await;
                     let (method, what) = told;
@@ -260,6 +259,20 @@ impl<A: Authority> Side<A> {
                     denial::lapsed(self.revision, &method, &what, lapsed, id).into()
                 }
             },
+        }
+    }
+
+    /// The tools of a conversation: the definition that is live now must be known before anything
+    /// rests on it. Where the server forgot the session meanwhile, the new one is asked.
+    async fn described(&self, ready: &mut Ready) -> Result<Arc<Listing>, Fault> {
+        let mut again = true;
+        loop {
+            let listing = ready.connection.listing(&ready.live, &*self.inner.authority).await;
+            let listing = listing.map_err(|error| Fault::new(INTERNAL_ERROR, error.to_string()))?;
+            if !std::mem::take(&mut again) || !ready.live.link.is_closed() {
+                return Ok(listing);
+            }
+            *ready = self.ready().await.map_err(|error| error.fault())?;
         }
     }
 

@@ -339,9 +339,22 @@ impl Connection {
         related: &Arc<Related>,
         patience: Patience,
     ) -> Result<Answered, LinkError> {
+        if passage.is_gated() {
+            // What was decided rests on this conversation's tools, so it goes nowhere else, and
+            // whether a server that forgot the session did anything is not known.
+            if live.link.is_closed() {
+                return Err(LinkError::NotSent("the conversation ended; ask again".into()));
+            }
+            let (method, params) = passage.into_parts();
+            let answered = self.call_once(live, &method, params, related, patience).await;
+            if matches!(answered, Err(LinkError::SessionLost)) {
+                live.link.close();
+            }
+            return answered;
+        }
         let (method, params) = passage.into_parts();
         match self.call_once(live, &method, params.clone(), related, patience).await {
-            // The upstream has forgotten the session and done nothing: greet it again, once.
+            // The upstream has forgotten the session: greet it again, once.
             Err(LinkError::SessionLost) => {
                 live.link.close();
                 let again = self.live().await.map_err(|error| match error {

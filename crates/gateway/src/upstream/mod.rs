@@ -17,7 +17,7 @@ use crate::config::{Limits, Transport, UpstreamConfig};
 use crate::message::{Answer, Fault, INTERNAL_ERROR, Message};
 use crate::related::Related;
 pub(crate) use connection::{Connection, Greeting, Live, OpenError, Patience, Wiring};
-pub(crate) use tools::ListError;
+pub(crate) use tools::{ListError, Listing};
 
 /// How long an upstream may take to take a message that wants no answer.
 const SEND: Duration = Duration::from_secs(30);
@@ -39,7 +39,9 @@ pub(crate) enum LinkError {
     Malformed,
     #[error("the server refused the gateway's request with HTTP status {0}")]
     Refused(u16),
-    #[error("the server no longer knows the session")]
+    #[error(
+        "the server forgot the session; the call may or may not have been performed; ask again"
+    )]
     SessionLost,
 }
 
@@ -48,13 +50,12 @@ impl LinkError {
     pub(crate) const fn outcome(&self) -> (Execution, &'static str) {
         match self {
             Self::NotSent(_) => (Execution::NotExecuted, "upstream_gone"),
-            Self::Gone => (Execution::Unknown, "upstream_gone"),
+            Self::Gone | Self::SessionLost => (Execution::Unknown, "upstream_gone"),
             Self::Timeout => (Execution::Unknown, "timeout"),
             Self::Cancelled => (Execution::Unknown, "client_gone"),
             Self::TooLarge { .. } => (Execution::Failed, "too_large"),
             Self::Malformed => (Execution::Failed, "malformed"),
             Self::Refused(_) => (Execution::Failed, "upstream_error"),
-            Self::SessionLost => (Execution::NotExecuted, "upstream_gone"),
         }
     }
 
