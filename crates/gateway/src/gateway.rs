@@ -5,7 +5,9 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use safeconduct_model::{Authentication, Mode, NameError, ServerName, SessionName, Value};
+use safeconduct_model::{
+    Authentication, Mode, NameError, ServerName, SessionKey, SessionName, Value,
+};
 use safeconduct_service::Report;
 use thiserror::Error;
 use tokio_util::sync::CancellationToken;
@@ -77,6 +79,26 @@ pub(crate) struct Inner<A: Authority> {
     pub(crate) calls: TaskTracker,
     backends: RwLock<BTreeMap<ServerName, Arc<Backend>>>,
     sessions: Mutex<HashMap<String, Arc<ClientSession<A>>>>,
+    /// How many requests without a session are being answered, by credential.
+    in_flight: Mutex<HashMap<SessionKey, usize>>,
+}
+
+/// A request without a session that counts against its credential's bound until it is dropped.
+pub(crate) struct InFlight<A: Authority> {
+    inner: Arc<Inner<A>>,
+    key: SessionKey,
+}
+
+impl<A: Authority> Drop for InFlight<A> {
+    fn drop(&mut self) {
+        let mut in_flight = self.inner.in_flight.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = in_flight.get_mut(&self.key) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                in_flight.remove(&self.key);
+            }
+        }
+    }
 }
 
 impl<A: Authority> Gateway<A> {
@@ -94,6 +116,7 @@ impl<A: Authority> Gateway<A> {
             calls: TaskTracker::new(),
             backends: RwLock::default(),
             sessions: Mutex::default(),
+            in_flight: Mutex::default(),
         });
         let gateway = Self { inner };
         for upstream in config.upstreams {
@@ -243,6 +266,20 @@ impl<A: Authority> Inner<A> {
                 Err(Fault::new(INTERNAL_ERROR, "too many calls are under way; try again later"))
             }
         }
+    }
+
+    /// Takes in one more request without a session, within the bound of its credential.
+    pub(crate) fn enter(self: &Arc<Self>, key: SessionKey) -> Result<InFlight<A>, Fault> {
+        let mut in_flight = self.in_flight.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = in_flight.entry(key.clone()).or_default();
+        if *count >= self.limits.in_flight {
+            return Err(Fault::new(
+                INTERNAL_ERROR,
+                "too many requests of this credential are under way; try again when one is answered",
+            ));
+        }
+        *count += 1;
+        Ok(InFlight { inner: Arc::clone(self), key })
     }
 
     pub(crate) fn session(&self, id: &str) -> Option<Arc<ClientSession<A>>> {

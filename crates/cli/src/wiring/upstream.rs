@@ -1,9 +1,10 @@
 //! From the configuration's upstreams to the gateway's: the environment is read here.
 
 use std::ffi::OsString;
+use std::time::Duration;
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
-use safeconduct_gateway::{GatewayConfig, Limits, Transport, UpstreamConfig};
+use safeconduct_gateway::{GatewayConfig, Limits, Transport, UpstreamConfig, UpstreamLimits};
 use safeconduct_model::ServerName;
 use safeconduct_wire::config::{self, Config};
 
@@ -23,8 +24,20 @@ pub(crate) fn gateway_config(config: &Config) -> Result<GatewayConfig, CommandEr
         upstreams,
         allowed_hosts: config.hosts.iter().cloned().collect(),
         allowed_origins: config.origins.iter().cloned().collect(),
-        limits: Limits { request_bytes: config.message_bytes, ..Limits::default() },
+        limits: Limits {
+            request_bytes: config.message_bytes,
+            upstreams: config.upstreams.iter().map(limits).collect(),
+            ..Limits::default()
+        },
     })
+}
+
+fn limits((name, upstream): (&ServerName, &config::Upstream)) -> (ServerName, UpstreamLimits) {
+    let own = UpstreamLimits {
+        call: Duration::from_secs(upstream.timeout_s.into()),
+        answer_bytes: upstream.result_bytes_max,
+    };
+    (name.clone(), own)
 }
 
 /// One upstream that a configuration describes.
