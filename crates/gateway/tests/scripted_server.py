@@ -10,7 +10,7 @@ import time
 MODERN = "modern" in sys.argv
 TOOLS = ["echo", "die", "silent", "twice", "garbage", "broken", "huge", "fails", "slow", "ask",
          "progress", "environment", "swap", "secrets", "wants", "wants_badly",
-         "wants_oddly"]
+         "wants_oddly", "broken_request"]
 WANTED = {"resultType": "input_required", "requestState": "s", "inputRequests": {
     "a": {"method": "sampling/createMessage", "params": {"messages": [], "maxTokens": 1}}}}
 swapped = False
@@ -105,6 +105,9 @@ def call(id, params):
         result = text(json.dumps(secret))
         result["structuredContent"] = secret
         send({"jsonrpc": "2.0", "id": id, "result": result})
+    elif name == "broken_request":
+        sys.stdout.write('{"jsonrpc":"2.0","id":%d,"method":"ping","params":{"a":1,"a":2}}\n' % id)
+        send({"jsonrpc": "2.0", "id": id, "result": text("answered all the same")})
     elif name in ("wants", "wants_badly", "wants_oddly"):
         send({"jsonrpc": "2.0", "id": id, "result": {**WANTED, **{
             "wants": {},

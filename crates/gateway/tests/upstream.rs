@@ -654,3 +654,42 @@ async fn what_a_server_asks_inside_a_result_never_skips_the_decision() {
     let denied = bench.point.decisions().into_iter().filter(|(_, d)| *d == Decision::Deny);
     assert_eq!(denied.count(), 1);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broken_request_of_a_server_fails_no_call_that_has_its_id() {
+    let bench = legacy(PERMIT_ALL).await;
+    let client = Client::initialized(&bench).await;
+    let reply = client.call("broken_request", json!({})).await;
+    assert_eq!(reply.text(), "answered all the same", "{:?}", reply.messages);
+    assert_eq!(bench.point.outcomes(), [(Execution::Succeeded, None)]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_without_a_session_are_bounded_by_credential_and_end_with_the_gateway() {
+    let limits = Limits { in_flight: 1, ..Limits::default() };
+    let bench = bench(&["modern"], PERMIT_ALL, limits).await;
+    let client = Client { version: Some("2026-07-28"), ..Client::new(&bench) };
+    let folder = tempfile::tempdir().unwrap();
+    let (started, go) = (folder.path().join("started"), folder.path().join("go"));
+    let params = json!({"name": "slow", "arguments": {"started": &started, "go": &go}});
+    let headers = [("mcp-method", "tools/call"), ("mcp-name", "slow")];
+    let slow = client.raw(Method::POST, &headers, modern(1, "tools/call", params).to_string());
+    let list = modern(2, "tools/list", json!({})).to_string();
+    let list = || client.raw(Method::POST, &[("mcp-method", "tools/list")], list.clone());
+    let (slow, ()) = tokio::join!(slow, async {
+        eventually(|| started.exists()).await;
+        let reply = list().await;
+        assert_eq!((reply.status.as_u16(), reply.code()), (429, -32603), "{:?}", reply.messages);
+        // Another credential has a bound of its own: it is taken in, and refused elsewhere.
+        let other =
+            Client { version: Some("2026-07-28"), token: OTHER_TOKEN, ..Client::new(&bench) };
+        let body = modern(3, "made/up", json!({})).to_string();
+        let reply = other.raw(Method::POST, &[("mcp-method", "made/up")], body).await;
+        assert_eq!(reply.status, StatusCode::NOT_FOUND, "{:?}", reply.messages);
+        std::fs::write(&go, "").unwrap();
+    });
+    assert_eq!(slow.text(), "done at last");
+    assert_eq!(list().await.status, StatusCode::OK);
+    bench.gateway.shutdown().await;
+    assert_eq!(list().await.status, StatusCode::SERVICE_UNAVAILABLE);
+}

@@ -10,7 +10,7 @@ use axum::response::Response;
 use axum::routing::any;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
-use safeconduct_model::{Authentication, Mode};
+use safeconduct_model::{Authentication, Mode, SessionKey};
 use safeconduct_wire::json;
 use tokio_util::sync::CancellationToken;
 
@@ -169,6 +169,16 @@ impl<A: Authority> Call<A> {
         if let Err(fault) = self.inner.admits() {
             return refusal(StatusCode::SERVICE_UNAVAILABLE, Some(&request.id), &fault);
         }
+        let key = SessionKey {
+            identity: self.authentication.identity.clone(),
+            token: self.authentication.token.clone(),
+        };
+        let in_flight = match self.inner.enter(key) {
+            Ok(in_flight) => in_flight,
+            Err(fault) => {
+                return refusal(StatusCode::TOO_MANY_REQUESTS, Some(&request.id), &fault);
+            }
+        };
         let (outlet, receiver) = Outlet::new();
         let related = Arc::new(Related::new(Some(request.id.clone()), Some(outlet)));
         let id = request.id.clone();
@@ -184,8 +194,10 @@ impl<A: Authority> Call<A> {
         // Closing the stream of a request is what cancels it.
         let gone = related.cancelled.clone().drop_guard();
         let headers = self.parts.headers;
-        let task =
-            tokio::spawn(async move { side.answer(request, Some(&headers), &related).await });
+        let task = self.inner.calls.spawn(async move {
+            let _in_flight = in_flight;
+            side.answer(request, Some(&headers), &related).await
+        });
         let waiting = Waiting {
             inner: self.inner,
             authentication: self.authentication,
