@@ -6,7 +6,17 @@ use crate::message::Id;
 /// Longest id that is looked for, in bytes as written.
 const TOKEN_MAX: usize = 256;
 
-/// Reads a JSON text piece by piece and remembers the member `id` of its outermost object.
+/// What a text is that could not be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Scanned {
+    /// A request or a notification: it names a method.
+    Call,
+    /// Anything else, with its id where it has one.
+    Answer(Option<Id>),
+}
+
+/// Reads a JSON text piece by piece and remembers the member `id` of its outermost object, and
+/// whether it has a member `method`.
 #[derive(Debug, Default)]
 pub(crate) struct IdScan {
     depth: usize,
@@ -19,6 +29,7 @@ pub(crate) struct IdScan {
     /// Whether the value of `id` is next.
     after_id: bool,
     found: Option<Id>,
+    names_method: bool,
 }
 
 impl IdScan {
@@ -28,10 +39,13 @@ impl IdScan {
         }
     }
 
-    /// The id, where the outermost object had one.
-    pub(crate) fn finish(mut self) -> Option<Id> {
+    /// What the outermost object is.
+    pub(crate) fn finish(mut self) -> Scanned {
         self.scalar_ended();
-        self.found
+        match self.names_method {
+            true => Scanned::Call,
+            false => Scanned::Answer(self.found),
+        }
     }
 
     fn byte(&mut self, byte: u8) {
@@ -59,6 +73,7 @@ impl IdScan {
             }
             b':' if self.depth == 1 => {
                 self.after_id = self.name == b"id";
+                self.names_method |= self.name == b"method";
                 self.token.clear();
             }
             b',' => self.scalar_ended(),
@@ -101,7 +116,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn scan(text: &str) -> Option<Id> {
+    fn scan(text: &str) -> Scanned {
         let mut scan = IdScan::default();
         scan.feed(text.as_bytes());
         scan.finish()
@@ -120,8 +135,21 @@ mod tests {
             ("listening on port 8", None),
             ("", None),
         ] {
-            assert_eq!(scan(text), id, "{text}");
+            assert_eq!(scan(text), Scanned::Answer(id), "{text}");
         }
+    }
+
+    #[test]
+    fn what_names_a_method_answers_nothing() {
+        for text in [
+            r#"{"jsonrpc":"2.0","id":7,"method":"ping","params":{"text":"cut o"#,
+            r#"{"params":{"id":1},"method" : "ping","id":7}"#,
+            r#"{"method":7,"id":7,"result":{}}"#,
+        ] {
+            assert_eq!(scan(text), Scanned::Call, "{text}");
+        }
+        let answer = r#"{"id":7,"result":{"method":"ping"},"error":"method"}"#;
+        assert_eq!(scan(answer), Scanned::Answer(Some(Id::Integer(7))));
     }
 
     proptest! {

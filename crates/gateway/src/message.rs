@@ -43,6 +43,14 @@ impl Id {
         }
     }
 
+    /// What kind of id it is, for logs: its text may say more than belongs there.
+    pub(crate) const fn kind(&self) -> &'static str {
+        match self {
+            Self::Integer(_) => "integer",
+            Self::Text(_) => "text",
+        }
+    }
+
     /// The id as a value.
     pub fn to_value(&self) -> Value {
         match self {

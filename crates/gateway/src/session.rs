@@ -244,7 +244,10 @@ impl<A: Authority> ClientSession<A> {
         match waiting {
             // Whoever waited may have given up at this very moment.
             Some(waiting) => drop(waiting.send(answer)),
-            None => tracing::info!(?id, "an answer that nobody waits for was dropped"),
+            None => tracing::info!(
+                id = id.as_ref().map_or("none", Id::kind),
+                "an answer that nobody waits for was dropped"
+            ),
         }
     }
 

@@ -29,6 +29,8 @@ const RESUMES_MAX: usize = 5;
 const RELISTEN: Duration = Duration::from_secs(1);
 /// Longest such wait.
 const RELISTEN_MAX: Duration = Duration::from_secs(60);
+/// Shortest wait before a stream is taken up again, whatever the server says.
+const RETRY_MIN: Duration = Duration::from_millis(500);
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 const BOTH: HeaderValue = HeaderValue::from_static("application/json, text/event-stream");
@@ -194,6 +196,11 @@ impl Cursor {
         }
         self.retry = event.retry.or(self.retry);
     }
+
+    /// How long to wait before the stream is taken up again.
+    fn wait(&self, otherwise: Duration) -> Duration {
+        self.retry.map_or(otherwise, |retry| retry.clamp(RETRY_MIN, RELISTEN_MAX))
+    }
 }
 
 impl Shared {
@@ -310,7 +317,12 @@ impl Shared {
                 if ours {
                     return Ok(Some(Answered { form: Form::Stream, ..answer.into() }));
                 }
-                tracing::warn!(server = %self.name, ?id, "an answer that nobody waits for was dropped");
+                tracing::warn!(
+                    server = %self.name,
+                    id = id.as_ref().map_or("none", Id::kind),
+                    bytes = data.len(),
+                    "an answer that nobody waits for was dropped"
+                );
                 Ok(None)
             }
             Ok(message) => {
@@ -318,7 +330,12 @@ impl Shared {
                 Ok(None)
             }
             Err(error) => {
-                tracing::warn!(server = %self.name, %error, "an event that is no message");
+                tracing::warn!(
+                    server = %self.name,
+                    code = error.code(),
+                    bytes = data.len(),
+                    "an event that is no message"
+                );
                 // On the stream of one call there is no doubt whose answer it would have been.
                 if related.is_some() { Err(LinkError::Malformed) } else { Ok(None) }
             }
@@ -331,7 +348,7 @@ impl Shared {
         if self.spoken().revision.is_none_or(|revision| revision.era() == Era::Modern) {
             return None;
         }
-        tokio::time::sleep(cursor.retry.unwrap_or(RELISTEN)).await;
+        tokio::time::sleep(cursor.wait(RELISTEN)).await;
         let request = self
             .with_headers(self.client.get(self.url.clone()))
             .header(ACCEPT, STREAM)
@@ -363,7 +380,7 @@ impl Shared {
                     Ok(_) => return,
                     Err(_) => {}
                 }
-                tokio::time::sleep(cursor.retry.unwrap_or(wait)).await;
+                tokio::time::sleep(cursor.wait(wait)).await;
                 wait = (wait * 2).min(RELISTEN_MAX);
             }
         };
@@ -377,4 +394,22 @@ impl Shared {
 fn is_stream(response: &Response) -> bool {
     let ty = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     ty.is_some_and(|ty| ty.trim_start().to_ascii_lowercase().starts_with("text/event-stream"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_cannot_make_a_stream_be_taken_up_again_at_once_or_never() {
+        for (retry, wait) in [
+            (None, RELISTEN),
+            (Some(Duration::ZERO), RETRY_MIN),
+            (Some(Duration::from_secs(2)), Duration::from_secs(2)),
+            (Some(Duration::MAX), RELISTEN_MAX),
+        ] {
+            let cursor = Cursor { last: None, retry };
+            assert_eq!(cursor.wait(RELISTEN), wait, "{retry:?}");
+        }
+    }
 }

@@ -18,7 +18,7 @@ use super::{Answered, Inbound, LinkError, Outgoing, Wiring};
 use crate::config::{Limits, Transport, UpstreamConfig};
 use crate::edit;
 use crate::headers::META_SUBSCRIPTION;
-use crate::id_scan::IdScan;
+use crate::id_scan::{IdScan, Scanned};
 use crate::message::{self, Answer, Id, Message};
 use crate::related::Related;
 
@@ -223,8 +223,13 @@ impl Shared {
                     ),
                 }
             }
-            Ok(Message::Response(id, answer)) => {
-                tracing::warn!(server = %self.name, ?id, ?answer, "a stray answer was dropped");
+            Ok(Message::Response(id, _)) => {
+                tracing::warn!(
+                    server = %self.name,
+                    id = id.as_ref().map_or("none", Id::kind),
+                    bytes = bytes.len(),
+                    "a stray answer was dropped"
+                );
                 self.note_garbage();
             }
             Ok(message) => {
@@ -232,7 +237,12 @@ impl Shared {
                 inbound.receive(message, related.as_ref());
             }
             Err(error) => {
-                tracing::warn!(server = %self.name, %error, "a line that is no message was dropped");
+                tracing::warn!(
+                    server = %self.name,
+                    code = error.code(),
+                    bytes = bytes.len(),
+                    "a line that is no message was dropped"
+                );
                 let mut scan = IdScan::default();
                 scan.feed(&bytes);
                 self.fail(scan, LinkError::Malformed);
@@ -241,11 +251,16 @@ impl Shared {
     }
 
     /// Fails the call whose answer cannot be used. Where it cannot be told which, every waiting
-    /// call remembers that something was there.
+    /// call remembers that something was there. What the server sends by itself answers no call,
+    /// whatever its id.
     fn fail(&self, scan: IdScan, error: LinkError) {
         let waiting = match scan.finish() {
-            Some(Id::Integer(id)) => self.pending().remove(&id),
-            _ => None,
+            Scanned::Call => {
+                tracing::warn!(server = %self.name, %error, "what the server sent was dropped");
+                return;
+            }
+            Scanned::Answer(Some(Id::Integer(id))) => self.pending().remove(&id),
+            Scanned::Answer(_) => None,
         };
         match waiting {
             Some(waiting) => drop(waiting.answer.send(Err(error))),
