@@ -183,7 +183,7 @@ impl Policies {
 
     /// The full name of an entity type: exactly that type, or one in the shipped namespace.
     pub fn resolve_type(&self, name: &str) -> Option<EntityType> {
-        EntityType::new(self.schema.types.resolve(name)?.ty.to_string()).ok()
+        self.schema.types.resolve(name)?.name.clone()
     }
 
     /// Whether the principal could be permitted the action on some resource, in some session and

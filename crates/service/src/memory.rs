@@ -120,20 +120,27 @@ pub struct MemoryVault;
 impl Vault for MemoryVault {
     fn begin(&self, session: &SessionKey) -> Result<(Arc<dyn SessionKeys>, Vec<u8>), VaultError> {
         let key = session.to_string().into_bytes();
-        Ok((Arc::new(MemoryKeys(key.clone())), key))
+        Ok((Arc::new(MemoryKeys::of(&key)), key))
     }
 
     fn unwrap(&self, _: &SessionKey, wrapped: &[u8]) -> Result<Arc<dyn SessionKeys>, VaultError> {
-        Ok(Arc::new(MemoryKeys(wrapped.to_vec())))
+        Ok(Arc::new(MemoryKeys::of(wrapped)))
     }
 }
 
-struct MemoryKeys(Vec<u8>);
+/// The state of the MAC after its key: cheaper to copy than to make again. HMAC takes keys of
+/// every length, so there always is one.
+struct MemoryKeys(Option<Hmac<Sha256>>);
+
+impl MemoryKeys {
+    fn of(key: &[u8]) -> Self {
+        Self(Hmac::new_from_slice(key).ok())
+    }
+}
 
 impl SessionKeys for MemoryKeys {
     fn digest(&self, canonical: &[u8]) -> KeyedDigest {
-        // HMAC takes keys of every length, so there is nothing to go wrong.
-        let bytes = Hmac::<Sha256>::new_from_slice(&self.0).map_or([0; 32], |mut mac| {
+        let bytes = self.0.clone().map_or([0; 32], |mut mac| {
             mac.update(canonical);
             mac.finalize().into_bytes().into()
         });

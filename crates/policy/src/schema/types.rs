@@ -18,6 +18,8 @@ pub(crate) struct TypeId(pub(crate) u32);
 #[derive(Debug)]
 pub(crate) struct EntityKind {
     pub(crate) id: TypeId,
+    /// Its full name as the model has it; `None` where the model's limits do not let it be named.
+    pub(crate) name: Option<safeconduct_model::EntityType>,
     pub(crate) ty: EntityType,
     pub(crate) attributes: Record,
     pub(crate) tags: Option<Shape>,
@@ -44,6 +46,7 @@ impl Types {
             let id = TypeId(u32::try_from(types.ids.len()).unwrap_or(u32::MAX));
             let kind = Arc::new(EntityKind {
                 id,
+                name: safeconduct_model::EntityType::new(name.as_str()).ok(),
                 ty: ty.clone(),
                 attributes: record(declared.attributes(), schema),
                 tags: declared.tag_type().and_then(|tag| shape(tag, schema)),
