@@ -1,6 +1,8 @@
 //! Servers behind the gateway that die, keep silent, answer twice, or answer with what is no
 //! answer; and clients that leave while a call is under way.
 
+use std::time::Instant;
+
 use safeconduct_tests::http::{Connection, head};
 use safeconduct_tests::project::Project;
 use safeconduct_tests::server::{Server, exported, record_of, verify, wait_until};
@@ -8,11 +10,12 @@ use serde_json::{Value as Json, json};
 
 use crate::world::{self, AGENT, succeeded, told};
 
-/// A project whose server may take one second for a call.
+/// A project whose server may take three seconds for a call, and answer with a megabyte.
 fn impatient() -> Project {
     let project = world::project();
     let mut config = world::config(&project);
-    config["upstreams"]["box"]["timeout_s"] = json!(1);
+    config["upstreams"]["box"]["timeout_s"] = json!(3);
+    config["upstreams"]["box"]["result_bytes_max"] = json!(1 << 20);
     project.configure(&config);
     project
 }
@@ -40,16 +43,21 @@ fn each_failure_has_its_outcome() {
     ];
     for (behave, well, _) in behaviours {
         let mut client = server.mcp("box", &token);
+        let begun = Instant::now();
         let answer = client.call("put", &json!({ "id": behave, "behave": behave })).unwrap();
+        let answered = begun.elapsed();
         assert_eq!(succeeded(&answer), well, "{behave}: {answer}");
         assert!(well || !told(&answer).is_empty(), "{behave}: {answer}");
         assert!(answer.to_string().len() < 10_000, "{behave}: a long answer");
         assert!(server.is_up() && server.is_ready(), "{behave}: {}", server.talk());
+        let bounded = |text: String| text.contains("1048576") || text.contains("in time");
+        assert!(behave != "huge" || bounded(told(&answer)), "{answer}");
         // The next call finds a server that works, if need be a new one.
         wait_until("a call that succeeds", || {
             let mut client = server.mcp("box", &token);
             succeeded(&client.call("put", &json!({ "id": "after" })).unwrap())
         });
+        println!("{behave}: answered in {answered:?}, well again in {:?}", begun.elapsed());
     }
     server.stop();
     verify(&project);
