@@ -154,11 +154,12 @@ async fn an_outcome_is_taken_once_and_only_from_who_asked() {
     assert_eq!(fixture.post(PEP, &path, &body).await.status, StatusCode::NOT_FOUND);
 
     let outcome = loop {
+        let read = fixture.read.read_up_to();
         let page = fixture.get(AUDITOR, &format!("/v1/records?parent={decision}")).await.json();
         if let Some(outcome) = page["records"].get(0) {
             break outcome.clone();
         }
-        fixture.read.grown_beyond(fixture.read.read_up_to()).await;
+        fixture.read.grown_beyond(read).await;
     };
     assert!(outcome["record"].to_string().contains("succeeded"), "{outcome}");
 }
@@ -170,8 +171,12 @@ async fn records_are_found_and_paged_and_hold_no_values() {
     for _ in 0..5 {
         ids.push(decide(&fixture).await);
     }
-    while fixture.get(AUDITOR, &format!("/v1/records/{}", ids[4])).await.status != StatusCode::OK {
-        fixture.read.grown_beyond(fixture.read.read_up_to()).await;
+    loop {
+        let read = fixture.read.read_up_to();
+        if fixture.get(AUDITOR, &format!("/v1/records/{}", ids[4])).await.status == StatusCode::OK {
+            break;
+        }
+        fixture.read.grown_beyond(read).await;
     }
     let mut found = Vec::new();
     let mut path = format!("/v1/records?kind=decision&identity={PEP}&action=read&limit=2");
