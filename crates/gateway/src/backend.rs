@@ -52,6 +52,8 @@ impl Backend {
         limits: Arc<Limits>,
         wiring: Wiring,
     ) -> Result<Self, NameError> {
+        let limits = Arc::new(config.limits(&limits));
+        let era = config.revision.map(Revision::era);
         let config = Arc::new(config);
         let shared = Connection::new(
             Arc::clone(&config),
@@ -65,8 +67,8 @@ impl Backend {
             config,
             limits,
             wiring,
-            not_modern: AtomicBool::new(false),
-            not_legacy: AtomicBool::new(false),
+            not_modern: AtomicBool::new(era == Some(Era::Legacy)),
+            not_legacy: AtomicBool::new(era == Some(Era::Modern)),
             shared: Arc::new(shared),
             standing: Mutex::default(),
             problem: Mutex::new(None),
@@ -76,10 +78,11 @@ impl Backend {
     /// A conversation for a client that speaks 2026-07-28.
     pub(crate) async fn for_modern(&self, key: &SessionKey) -> Result<Ready, OpenError> {
         let opened = match self.modern(key).await {
-            Err(OpenError::NotModern) => {
+            Err(OpenError::NotModern | OpenError::Undiscovered) if self.may_be(Era::Legacy) => {
                 let connection = self.standing(key, Era::Legacy);
                 let live = connection.live().await;
                 if live.is_ok() {
+                    self.not_modern.store(true, Ordering::Relaxed);
                     connection.initialized().await;
                 }
                 live.map(|live| Ready { connection, live })
@@ -89,7 +92,13 @@ impl Backend {
         self.note(opened)
     }
 
-    /// The conversation without sessions, where the upstream has one.
+    /// Whether the configuration leaves it open that the upstream speaks a revision of that era.
+    fn may_be(&self, era: Era) -> bool {
+        self.config.revision.is_none_or(|revision| revision.era() == era)
+    }
+
+    /// The conversation without sessions, where the upstream has one. That there is none is
+    /// remembered only where the upstream said so, or its handshake has worked.
     async fn modern(&self, key: &SessionKey) -> Result<Ready, OpenError> {
         if self.not_modern.load(Ordering::Relaxed) {
             return Err(OpenError::NotModern);
@@ -135,6 +144,9 @@ impl Backend {
             Err(error @ (OpenError::Refused(_) | OpenError::Link(LinkError::Refused(_)))) => error,
             Err(error) => return Err(error),
         };
+        if !self.may_be(Era::Modern) {
+            return Err(refused);
+        }
         match self.modern(key).await {
             Ok(ready) => {
                 self.not_legacy.store(true, Ordering::Relaxed);

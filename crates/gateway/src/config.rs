@@ -1,6 +1,5 @@
 //! What a gateway is made of. Nothing here is read from files or the environment.
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
@@ -8,6 +7,8 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue};
 use safeconduct_model::{Mode, ServerName};
+
+use crate::Revision;
 
 /// An upstream: one MCP server behind the gateway.
 #[derive(Debug, Clone)]
@@ -18,6 +19,26 @@ pub struct UpstreamConfig {
     pub transport: Transport,
     /// Whether a Deny is carried out.
     pub mode: Mode,
+    /// The revision that it speaks; where nothing is said, it is asked.
+    pub revision: Option<Revision>,
+    /// How long a call may take without a sign of life; [`Limits::call`] where nothing is said.
+    pub call: Option<Duration>,
+    /// Longest message from it, in bytes; [`Limits::answer_bytes`] where nothing is said.
+    pub answer_bytes: Option<usize>,
+}
+
+impl UpstreamConfig {
+    /// The limits of a gateway as they are for this upstream.
+    pub(crate) fn limits(&self, general: &Limits) -> Limits {
+        let call = self.call.unwrap_or(general.call);
+        Limits {
+            call,
+            // Who allows one silent wait allows it to take as long in all.
+            call_max: general.call_max.max(call),
+            answer_bytes: self.answer_bytes.unwrap_or(general.answer_bytes),
+            ..general.clone()
+        }
+    }
 }
 
 /// How an upstream is reached.
@@ -96,31 +117,6 @@ pub struct Limits {
     pub listing_age: Duration,
     /// How often a long stream is checked against revocation, and kept alive. Default 15 seconds.
     pub stream_check: Duration,
-    /// What differs for single upstreams. Default nothing.
-    pub upstreams: BTreeMap<ServerName, UpstreamLimits>,
-}
-
-/// Limits of one upstream that differ from the gateway's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct UpstreamLimits {
-    /// How long a call may take without a sign of life; where that is longer than the gateway's
-    /// limit for a call in all, it is that limit too.
-    pub call: Duration,
-    /// Longest message from the upstream, in bytes.
-    pub answer_bytes: usize,
-}
-
-impl Limits {
-    /// The limits that hold for an upstream.
-    pub(crate) fn of(&self, upstream: &ServerName) -> Self {
-        let mut limits = self.clone();
-        if let Some(own) = self.upstreams.get(upstream) {
-            limits.call = own.call;
-            limits.call_max = limits.call_max.max(own.call);
-            limits.answer_bytes = own.answer_bytes;
-        }
-        limits
-    }
 }
 
 impl Default for Limits {
@@ -141,7 +137,6 @@ impl Default for Limits {
             calls: 4096,
             listing_age: Duration::from_secs(60),
             stream_check: Duration::from_secs(15),
-            upstreams: BTreeMap::new(),
         }
     }
 }

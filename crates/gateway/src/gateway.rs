@@ -13,14 +13,16 @@ use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::Revision;
 use crate::authority::Authority;
 use crate::backend::{Backend, own_initialize};
 use crate::config::{GatewayConfig, Limits, UpstreamConfig};
 use crate::front::guard::Allowed;
 use crate::message::{Answer, Fault, INTERNAL_ERROR, METHOD_NOT_FOUND, Message, response_bytes};
 use crate::related::Related;
+use crate::revision::Era;
 use crate::session::ClientSession;
-use crate::upstream::{Connection, Greeting, Inbound, ListError, OpenError, Wiring};
+use crate::upstream::{Connection, Greeting, Inbound, LinkError, ListError, OpenError, Wiring};
 
 /// Most client sessions. One more ends the one that was quiet for longest, or is refused.
 pub const SESSIONS_MAX: usize = 4096;
@@ -153,7 +155,7 @@ impl<A: Authority> Gateway<A> {
                 "OBSERVE MODE: denials of this upstream are recorded and NOT carried out"
             );
         }
-        let limits = Arc::new(self.inner.limits.of(&name));
+        let limits = Arc::clone(&self.inner.limits);
         let backend = Backend::new(config, limits, self.inner.wiring.clone())?;
         let mut backends = self.inner.backends.write().unwrap_or_else(PoisonError::into_inner);
         if backends.contains_key(&name) {
@@ -374,6 +376,7 @@ pub async fn list_tools(
     limits: &Limits,
 ) -> Result<Vec<Value>, ListToolsError> {
     let open = |error: OpenError| ListToolsError::Open(error.to_string());
+    let limits = &config.limits(limits);
     let wiring = Wiring::new(limits);
     let connection = |greeting| {
         let (config, limits) = (Arc::new(config.clone()), Arc::new(limits.clone()));
@@ -383,10 +386,15 @@ pub async fn list_tools(
         })
     };
     let begun = Instant::now();
-    let mut talking = connection(Greeting::Legacy(own_initialize()));
+    let mut talking = connection(match config.revision.map(Revision::era) {
+        Some(Era::Modern) => Greeting::Modern,
+        Some(Era::Legacy) | None => Greeting::Legacy(own_initialize()),
+    });
     let live = match talking.live().await {
         Ok(live) => live,
-        Err(OpenError::Refused(_) | OpenError::Link(crate::upstream::LinkError::Refused(_))) => {
+        Err(OpenError::Refused(_) | OpenError::Link(LinkError::Refused(_)))
+            if config.revision.is_none() =>
+        {
             talking = connection(Greeting::Modern);
             talking.live().await.map_err(open)?
         }

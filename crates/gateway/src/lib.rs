@@ -55,7 +55,7 @@ mod translate;
 mod upstream;
 
 pub use authority::{Authority, DefinitionsError};
-pub use config::{GatewayConfig, Limits, Transport, UpstreamConfig, UpstreamLimits};
+pub use config::{GatewayConfig, Limits, Transport, UpstreamConfig};
 pub use front::StreamError;
 pub use gateway::{AddError, Gateway, ListToolsError, SESSIONS_MAX, UpstreamStatus, list_tools};
 pub use revision::{Era, Revision};

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use safeconduct_model::{Authentication, Execution, SessionKey, SessionName, Value};
 use safeconduct_service::Report;
 use safeconduct_wire::json;
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::authority::Authority;
@@ -28,8 +28,10 @@ use crate::{Revision, action, denial, edit, notify, translate};
 
 /// Most messages that wait for a client to open its standing stream; older ones are dropped.
 const BACKLOG_MAX: usize = 64;
-/// Most requests of an upstream that wait for one client's answer.
+/// Most requests of an upstream that are decided on or wait for one client's answer.
 const ASKED_MAX: usize = 64;
+/// Most refusals that wait for the upstream to take them; more of what it asks is dropped.
+const REFUSALS_MAX: usize = 64;
 
 /// A session.
 pub(crate) struct ClientSession<A: Authority> {
@@ -42,6 +44,9 @@ pub(crate) struct ClientSession<A: Authority> {
     connection: OnceLock<Arc<Connection>>,
     in_flight: Mutex<HashMap<Id, Arc<Related>>>,
     asked: Mutex<HashMap<Id, oneshot::Sender<Answer>>>,
+    /// Slots for what the upstream asks: taken before anything is done about it.
+    asking: Arc<Semaphore>,
+    refusing: Arc<Semaphore>,
     standing: Mutex<StandingStream>,
     used: Mutex<Instant>,
     pub(crate) closed: CancellationToken,
@@ -89,6 +94,8 @@ impl<A: Authority> ClientSession<A> {
             connection: OnceLock::new(),
             in_flight: Mutex::default(),
             asked: Mutex::default(),
+            asking: Arc::new(Semaphore::new(ASKED_MAX)),
+            refusing: Arc::new(Semaphore::new(REFUSALS_MAX)),
             standing: Mutex::default(),
             used: Mutex::new(Instant::now()),
             closed: CancellationToken::new(),
@@ -275,8 +282,30 @@ impl<A: Authority> ClientSession<A> {
         Ok(())
     }
 
+    /// Takes a request of the upstream, within the bound on those that are open. Must not wait.
+    fn take(self: Arc<Self>, request: Request, related: Option<Arc<Related>>) {
+        if let Ok(slot) = Arc::clone(&self.asking).try_acquire_owned() {
+            tokio::spawn(async move { self.asked_by_server(request, related, slot).await });
+        } else if let Ok(slot) = Arc::clone(&self.refusing).try_acquire_owned() {
+            tokio::spawn(async move {
+                let text = "too many requests to the client are open";
+                let answer = Answer::Fault(Fault::new(INTERNAL_ERROR, text));
+                self.answer_server(&request.id, &answer).await;
+                drop(slot);
+            });
+        } else {
+            let server = &self.backend.config.name;
+            tracing::warn!(%server, "a request of a server that reads no refusals was dropped");
+        }
+    }
+
     /// A request of the upstream, up to its answer.
-    async fn asked_by_server(&self, request: Request, related: Option<Arc<Related>>) {
+    async fn asked_by_server(
+        &self,
+        request: Request,
+        related: Option<Arc<Related>>,
+        slot: OwnedSemaphorePermit,
+    ) {
         let rule = classify(Direction::ToClient, Form::Request, self.revision(), &request.method);
         let answer = match rule {
             Rule::Passed => self.ask_client(&request, related.as_ref()).await,
@@ -286,13 +315,18 @@ impl<A: Authority> ClientSession<A> {
                 format!("method `{}` is not known, so it is denied", request.method),
             )),
         };
+        self.answer_server(&request.id, &answer).await;
+        drop(slot);
+    }
+
+    async fn answer_server(&self, id: &Id, answer: &Answer) {
         let Some(connection) = self.connection.get() else {
             return;
         };
         let Ok(live) = connection.live().await else {
             return;
         };
-        if let Err(error) = live.link.send(response_bytes(Some(&request.id), &answer)).await {
+        if let Err(error) = live.link.send(response_bytes(Some(id), answer)).await {
             tracing::debug!(%error, "the upstream does not take an answer");
         }
     }
@@ -380,8 +414,8 @@ impl<A: Authority> ClientSession<A> {
         let (sender, receiver) = oneshot::channel();
         {
             let mut asked = lock(&self.asked);
-            if asked.len() >= ASKED_MAX || asked.contains_key(&request.id) {
-                return no_answer("too many requests to the client, or one with this id, are open");
+            if asked.contains_key(&request.id) {
+                return no_answer("a request to the client with this id is open");
             }
             asked.insert(request.id.clone(), sender);
         }
@@ -475,7 +509,7 @@ impl<A: Authority> Inbound for SessionInbound<A> {
                 if let Some(related) = &related {
                     related.touch();
                 }
-                tokio::spawn(async move { session.asked_by_server(request, related).await });
+                session.take(request, related);
             }
             Message::Response(..) => {}
         }

@@ -296,3 +296,53 @@ async fn a_server_that_is_not_there_executes_nothing() {
     assert!(bench.gateway.remove_upstream(&elsewhere.name));
     assert_eq!(bench.gateway.upstreams().len(), 1);
 }
+
+/// A server of 2026-07-28 that is out of order at first.
+async fn recovers(State(seen): State<Arc<AtomicUsize>>, request: Request) -> Response {
+    let bytes = to_bytes(request.into_body(), 1 << 20).await.unwrap();
+    let message: Json = serde_json::from_slice(&bytes).unwrap();
+    let result = match message["method"].as_str().unwrap_or_default() {
+        "server/discover" if seen.fetch_add(1, Ordering::SeqCst) == 0 => {
+            return StatusCode::SERVICE_UNAVAILABLE.into_response();
+        }
+        "server/discover" => json!({"supportedVersions": ["2026-07-28"], "capabilities": {}}),
+        "resources/list" => json!({"resources": []}),
+        _ => return StatusCode::SERVICE_UNAVAILABLE.into_response(),
+    };
+    ok(&answer(&message["id"], result))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_fails_once_is_not_taken_for_an_older_one() {
+    let router = Router::new().route("/mcp", any(recovers)).with_state(Arc::default());
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/mcp", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    let upstream = support::http("s", &url);
+    let point = support::point(&upstream.name, &[], PERMIT_ALL).await;
+    let gateway = point.gateway(upstream, Limits::default());
+    let body = json!({"jsonrpc": "2.0", "id": 1, "method": "resources/list", "params": {"_meta": {
+        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientCapabilities": {}}}});
+    let list = || {
+        let request = Request::post("/mcp/s")
+            .header("host", "127.0.0.1")
+            .header("content-type", "application/json")
+            .header("accept", "application/json, text/event-stream")
+            .header("authorization", format!("Bearer {TOKEN}"))
+            .header("mcp-protocol-version", "2026-07-28")
+            .header("mcp-method", "resources/list")
+            .body(Body::from(body.to_string()))
+            .unwrap();
+        let router = gateway.router();
+        async move {
+            let response = router.oneshot(request).await.unwrap();
+            let bytes = to_bytes(response.into_body(), 1 << 20).await.unwrap();
+            serde_json::from_slice::<Json>(&bytes).unwrap()
+        }
+    };
+    let first = list().await;
+    assert!(first["error"].is_object(), "{first}");
+    let second = list().await;
+    assert_eq!(second["result"]["resources"], json!([]), "{second}");
+}

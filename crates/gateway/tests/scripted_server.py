@@ -10,7 +10,7 @@ import time
 MODERN = "modern" in sys.argv
 TOOLS = ["echo", "die", "silent", "twice", "garbage", "broken", "huge", "fails", "slow", "ask",
          "progress", "environment", "swap", "secrets", "wants", "wants_badly",
-         "wants_oddly", "broken_request"]
+         "wants_oddly", "broken_request", "flood"]
 WANTED = {"resultType": "input_required", "requestState": "s", "inputRequests": {
     "a": {"method": "sampling/createMessage", "params": {"messages": [], "maxTokens": 1}}}}
 swapped = False
@@ -105,6 +105,13 @@ def call(id, params):
         result = text(json.dumps(secret))
         result["structuredContent"] = secret
         send({"jsonrpc": "2.0", "id": id, "result": result})
+    elif name == "flood":
+        for n in range(arguments["asks"]):
+            send({"jsonrpc": "2.0", "id": f"f{n}", "method": "elicitation/create", "params": {
+                "message": "who?", "requestedSchema": {"type": "object", "properties": {}}}})
+        for _ in range(arguments["refused"]):
+            wait_for(lambda m: "error" in m)
+        send({"jsonrpc": "2.0", "id": id, "result": text("enough")})
     elif name == "broken_request":
         sys.stdout.write('{"jsonrpc":"2.0","id":%d,"method":"ping","params":{"a":1,"a":2}}\n' % id)
         send({"jsonrpc": "2.0", "id": id, "result": text("answered all the same")})

@@ -693,3 +693,60 @@ async fn requests_without_a_session_are_bounded_by_credential_and_end_with_the_g
     bench.gateway.shutdown().await;
     assert_eq!(list().await.status, StatusCode::SERVICE_UNAVAILABLE);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_server_asks_beyond_the_bound_is_refused_before_any_decision() {
+    let bench = legacy(PERMIT_ALL).await;
+    let client = Client::initialized(&bench).await;
+    // It waits for as many refusals as it asked too much, while the client answers nothing.
+    let reply = client.call("flood", json!({"asks": 80, "refused": 16}));
+    let reply = tokio::time::timeout(Duration::from_secs(20), reply).await.unwrap();
+    assert_eq!(reply.text(), "enough", "{:?}", reply.messages);
+    eventually(|| bench.point.decisions().len() == 65).await;
+    bench.gateway.shutdown().await;
+    assert_eq!(bench.point.decisions().len(), 65);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn limits_of_an_upstream_are_its_own() {
+    let tools = list_tools(&script(&[]), &Limits::default()).await.unwrap();
+    for (tool, call, answer_bytes, part, execution, detail) in [
+        ("silent", Some(300), None, "in time", Execution::Unknown, "timeout"),
+        ("huge", None, Some(65_536), "limit of 65536 bytes", Execution::Failed, "too_large"),
+    ] {
+        let mut upstream = script(&[]);
+        upstream.call = call.map(Duration::from_millis);
+        upstream.answer_bytes = answer_bytes;
+        let point = support::point(&upstream.name, &tools, PERMIT_ALL).await;
+        let gateway = point.gateway(upstream, Limits::default());
+        let bench = Bench { point, gateway };
+        let client = Client::initialized(&bench).await;
+        let reply = client.call(tool, json!({}));
+        let reply = tokio::time::timeout(Duration::from_secs(30), reply).await.unwrap();
+        assert!(reply.last().to_string().contains(part), "{tool}: {:?}", reply.messages);
+        assert_eq!(bench.point.outcomes(), [(execution, Some(detail.to_owned()))], "{tool}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_revision_that_is_configured_is_the_one_that_is_spoken() {
+    use safeconduct_gateway::Revision;
+    for (argument, configured, spoken) in [
+        ("", Revision::V2025_06_18, Some("2025-06-18")),
+        ("", Revision::V2026_07_28, None),
+        ("modern", Revision::V2026_07_28, Some("2025-11-25")),
+        ("modern", Revision::V2025_11_25, None),
+    ] {
+        let mut upstream = script(&[argument]);
+        upstream.revision = Some(configured);
+        let listed = list_tools(&upstream, &Limits::default()).await;
+        assert_eq!(listed.is_ok(), spoken.is_some(), "{argument} {configured}");
+        let point = support::point(&upstream.name, &[], PERMIT_ALL).await;
+        let gateway = point.gateway(upstream, Limits::default());
+        let bench = Bench { point, gateway };
+        let client = Client::new(&bench);
+        let reply = client.post(&initialize("2025-11-25")).await;
+        let greeted = reply.last()["result"]["protocolVersion"].as_str();
+        assert_eq!(greeted, spoken, "{argument} {configured}: {:?}", reply.messages);
+    }
+}

@@ -124,7 +124,14 @@ fn upstream(server: &ServerName, program: &Program) -> Result<UpstreamConfig, St
         env: program.env.iter().map(|(name, value)| (name.into(), value.into())).collect(),
         cwd: Some(program.cwd.clone()),
     };
-    Ok(UpstreamConfig { name: server.clone(), transport, mode: Mode::Enforce })
+    Ok(UpstreamConfig {
+        name: server.clone(),
+        transport,
+        mode: Mode::Enforce,
+        revision: None,
+        call: None,
+        answer_bytes: None,
+    })
 }
 
 /// Whether a wrapper means what the configuration says.

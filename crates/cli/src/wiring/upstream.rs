@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::time::Duration;
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
-use safeconduct_gateway::{GatewayConfig, Limits, Transport, UpstreamConfig, UpstreamLimits};
+use safeconduct_gateway::{GatewayConfig, Limits, Revision, Transport, UpstreamConfig};
 use safeconduct_model::ServerName;
 use safeconduct_wire::config::{self, Config};
 
@@ -24,20 +24,8 @@ pub(crate) fn gateway_config(config: &Config) -> Result<GatewayConfig, CommandEr
         upstreams,
         allowed_hosts: config.hosts.iter().cloned().collect(),
         allowed_origins: config.origins.iter().cloned().collect(),
-        limits: Limits {
-            request_bytes: config.message_bytes,
-            upstreams: config.upstreams.iter().map(limits).collect(),
-            ..Limits::default()
-        },
+        limits: Limits { request_bytes: config.message_bytes, ..Limits::default() },
     })
-}
-
-fn limits((name, upstream): (&ServerName, &config::Upstream)) -> (ServerName, UpstreamLimits) {
-    let own = UpstreamLimits {
-        call: Duration::from_secs(upstream.timeout_s.into()),
-        answer_bytes: upstream.result_bytes_max,
-    };
-    (name.clone(), own)
 }
 
 /// One upstream that a configuration describes.
@@ -63,7 +51,24 @@ pub(crate) fn upstream_config(
             Transport::Http { url: url.clone(), headers }
         }
     };
-    Ok(UpstreamConfig { name: name.clone(), transport, mode: upstream.mode })
+    Ok(UpstreamConfig {
+        name: name.clone(),
+        transport,
+        mode: upstream.mode,
+        revision: revision(upstream.revision),
+        call: Some(Duration::from_secs(upstream.timeout_s.into())),
+        answer_bytes: Some(upstream.result_bytes_max),
+    })
+}
+
+/// The revision that a configuration names; `None` where the server is to be asked.
+const fn revision(configured: config::Revision) -> Option<Revision> {
+    match configured {
+        config::Revision::Auto => None,
+        config::Revision::Mcp20250618 => Some(Revision::V2025_06_18),
+        config::Revision::Mcp20251125 => Some(Revision::V2025_11_25),
+        config::Revision::Mcp20260728 => Some(Revision::V2026_07_28),
+    }
 }
 
 /// What a child process gets of the environment: what is listed, and `PATH` to start by.

@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 use super::tools::Listing;
 use super::{Answered, Inbound, Link, LinkError, Outgoing};
 use crate::config::{Limits, UpstreamConfig};
-use crate::message::{self, Answer, Fault, INTERNAL_ERROR, Message};
+use crate::message::{self, Answer, Fault, INTERNAL_ERROR, METHOD_NOT_FOUND, Message};
 use crate::passage::Passage;
 use crate::related::Related;
 use crate::revision::Era;
@@ -87,6 +87,10 @@ pub(crate) enum OpenError {
     Revision(String),
     #[error("the server does not speak 2026-07-28")]
     NotModern,
+    #[error("the server did not say whether it speaks 2026-07-28")]
+    Undiscovered,
+    #[error("the server speaks revision `{0}`, but is configured to speak `{1}`")]
+    NotAsConfigured(Revision, Revision),
     #[error("the gateway is shutting down")]
     Closed,
 }
@@ -285,12 +289,13 @@ impl Connection {
                     false => Err(OpenError::NotModern),
                 }
             }
-            Ok(Answer::Fault(_)) => Err(OpenError::NotModern),
+            Ok(Answer::Fault(fault)) if fault.code == METHOD_NOT_FOUND => Err(OpenError::NotModern),
             Err(error @ (LinkError::NotSent(_) | LinkError::TooLarge { .. })) => {
                 Err(OpenError::Link(error))
             }
-            // An older server may do anything at a request before its handshake.
-            Err(_) => Err(OpenError::NotModern),
+            // An older server may do anything at a request before its handshake, and a newer one
+            // may be out of order for the moment.
+            Ok(Answer::Fault(_)) | Err(_) => Err(OpenError::Undiscovered),
         }
     }
 
@@ -299,15 +304,23 @@ impl Connection {
         link: &Link,
         params: &Value,
     ) -> Result<(Revision, Value), OpenError> {
-        let answered = self.greet(link, "initialize", Some(params), self.limits.connect).await;
+        let mut params = params.clone();
+        if let Some(configured) = self.config.revision {
+            edit::set(&mut params, "protocolVersion", configured.as_str());
+        }
+        let answered = self.greet(link, "initialize", Some(&params), self.limits.connect).await;
         match answered.map_err(OpenError::Link)? {
             Answer::Fault(fault) => Err(OpenError::Refused(fault)),
             Answer::Result(result) => {
                 let spoken = result.member("protocolVersion").and_then(Value::as_str);
                 let spoken = spoken.unwrap_or_default();
-                match Revision::parse(spoken).filter(|revision| revision.era() == Era::Legacy) {
-                    Some(revision) => Ok((revision, result)),
-                    None => Err(OpenError::Revision(spoken.to_owned())),
+                let known = Revision::parse(spoken).filter(|known| known.era() == Era::Legacy);
+                match (known, self.config.revision) {
+                    (Some(revision), Some(configured)) if revision != configured => {
+                        Err(OpenError::NotAsConfigured(revision, configured))
+                    }
+                    (Some(revision), _) => Ok((revision, result)),
+                    (None, _) => Err(OpenError::Revision(spoken.to_owned())),
                 }
             }
         }

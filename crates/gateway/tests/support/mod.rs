@@ -157,6 +157,9 @@ pub fn stdio(name: &str, command: &str, args: &[&str]) -> UpstreamConfig {
     UpstreamConfig {
         name: ServerName::new(name).unwrap(),
         mode: Mode::Enforce,
+        revision: None,
+        call: None,
+        answer_bytes: None,
         transport: Transport::Stdio {
             command: command.into(),
             args: args.iter().map(OsString::from).collect(),
@@ -170,6 +173,9 @@ pub fn http(name: &str, url: &str) -> UpstreamConfig {
     UpstreamConfig {
         name: ServerName::new(name).unwrap(),
         mode: Mode::Enforce,
+        revision: None,
+        call: None,
+        answer_bytes: None,
         transport: Transport::Http { url: url.into(), headers: http::HeaderMap::new() },
     }
 }
