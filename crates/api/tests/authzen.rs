@@ -193,11 +193,12 @@ async fn the_request_id_comes_back_and_is_the_trace() {
         if let Some(id) = answer.json().pointer("/context/decision_id") {
             let id = id.as_str().unwrap();
             let shown = loop {
+                let read = fixture.read.read_up_to();
                 let shown = fixture.get(AUDITOR, &format!("/v1/records/{id}")).await;
                 if shown.status == StatusCode::OK {
                     break shown.json();
                 }
-                fixture.read.grown_beyond(fixture.read.read_up_to()).await;
+                fixture.read.grown_beyond(read).await;
             };
             assert_eq!(shown["record"]["trace"], json!("bfe9eb29-ab87"), "{shown}");
         }

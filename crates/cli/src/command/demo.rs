@@ -181,8 +181,12 @@ async fn decision(running: &Running, call: usize) -> Result<Value, CommandError>
 
 async fn read(running: &Running, query: &RecordQuery) -> Result<Vec<Placed>, CommandError> {
     let model = running.store.read_model();
-    while model.read_up_to() < running.store.records() {
-        model.grown_beyond(model.read_up_to()).await;
+    loop {
+        let read = model.read_up_to();
+        if read >= running.store.records() {
+            break;
+        }
+        model.grown_beyond(read).await;
     }
     let page = model.query(query).map_err(|error| failed("the read model", error))?;
     let records = page.records.iter().map(|read| {
