@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use safeconduct_model::{ActionName, Catalogue, Digest, ServerName, Value};
+use safeconduct_model::{ActionName, Catalogue, Digest, IdentityKind, ServerName, Value};
 use safeconduct_policy::{Loaded, Naming, Policies, SourceFile, Sources, ToolDefinition};
 use safeconduct_service::{Vocabulary, definition_digest};
 use safeconduct_wire::catalogue;
@@ -64,7 +64,19 @@ pub(crate) fn read_config(file: &Path) -> Result<Config, CommandError> {
     })?;
     let absolute = std::path::absolute(file).map_err(|error| failed(&name, error))?;
     let folder = absolute.parent().unwrap_or(Path::new("/"));
-    config::parse(&name, &text, folder).map_err(|problems| invalid(&problems))
+    let config = config::parse(&name, &text, folder).map_err(|problems| invalid(&problems))?;
+    let orphans = config.identities.iter().filter(|identity| {
+        let owned = identity.owner.is_some() && identity.fallback_owner.is_some();
+        identity.kind != IdentityKind::User && !owned
+    });
+    let problems: Vec<String> = orphans
+        .map(|identity| {
+            let kind = identity.kind.as_str();
+            let id = &identity.id;
+            format!("{name}: identity `{id}` of kind {kind} needs `owner` and `fallback_owner`")
+        })
+        .collect();
+    if problems.is_empty() { Ok(config) } else { Err(CommandError::Invalid(problems)) }
 }
 
 impl Rules {

@@ -57,6 +57,7 @@ pub(crate) struct Running {
 /// an upstream's configuration does not fit.
 pub(crate) async fn start(project: Project, listen: SocketAddr) -> Result<Running, CommandError> {
     let Project { file, config, rules } = project;
+    outlive_file_limits()?;
     let config = Arc::new(config);
     let store = Arc::new(open_store(&config)?);
     let service = Arc::new(restore(&config, &rules, &store)?);
@@ -100,6 +101,15 @@ pub(crate) async fn start(project: Project, listen: SocketAddr) -> Result<Runnin
     running.sweep();
     running.watch();
     Ok(running)
+}
+
+/// A write beyond the process's file-size limit fails like one on a full disk, instead of ending
+/// the process: the ledger then says why it takes no records.
+fn outlive_file_limits() -> Result<(), CommandError> {
+    use tokio::signal::unix::{SignalKind, signal};
+    // SIGXFSZ on Linux and macOS alike. Having a handler is all that is wanted; it stays.
+    let kind = SignalKind::from_raw(25);
+    signal(kind).map(drop).map_err(|error| failed("signals", error))
 }
 
 fn open_store(config: &Config) -> Result<Store, CommandError> {
