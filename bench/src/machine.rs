@@ -18,6 +18,12 @@ pub(crate) fn describe(disk: &Path) -> String {
     )
 }
 
+/// How many processes wanted a processor in the last minute: a busy machine makes poor numbers.
+pub(crate) fn load_average() -> String {
+    let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split(' ').next().unwrap_or("unknown").to_owned()
+}
+
 /// The value of the first line `name : value`.
 fn field(file: &str, name: &str) -> Option<String> {
     let text = fs::read_to_string(file).ok()?;

@@ -27,7 +27,7 @@ pub(crate) fn run(names: &[&str]) -> Result<(), Failure> {
     if let Some(unknown) = names.iter().find(|name| !PARTS.iter().any(|part| part.name == **name)) {
         return Err(format!("there is no part `{unknown}`").into());
     }
-    let began = Instant::now();
+    let (began, load_before) = (Instant::now(), machine::load_average());
     let mut sections = Vec::new();
     for part in PARTS {
         if names.is_empty() || names.contains(&part.name) {
@@ -38,7 +38,7 @@ pub(crate) fn run(names: &[&str]) -> Result<(), Failure> {
         }
     }
     if names.is_empty() {
-        write(&sections, began.elapsed().as_secs())?;
+        write(&sections, began.elapsed().as_secs(), &load_before)?;
     }
     Ok(())
 }
@@ -48,11 +48,16 @@ pub(crate) fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).to_owned()
 }
 
-fn write(sections: &[Section], took_s: u64) -> Result<(), Failure> {
-    let machine = machine::describe(&folder());
+fn write(sections: &[Section], took_s: u64, load_before: &str) -> Result<(), Failure> {
+    let machine = format!(
+        "{}; load average {load_before} before and {} after",
+        machine::describe(&folder()),
+        machine::load_average(),
+    );
     let mut text = format!(
         "# Results\n\nMade by `make bench` in {took_s} s. Compare the ratios, which were measured \
-         side by side in one run, not the absolute numbers.\n\nMachine: {machine}.\n"
+         side by side in one run, not the absolute numbers.\n\nMachine: {machine}. Anything that others did meanwhile lowers \
+         the larger of two programs more than the smaller: run it on an idle machine.\n"
     );
     let mut numbers: BTreeMap<&str, serde_json::Value> = BTreeMap::new();
     for section in sections {

@@ -128,10 +128,10 @@ async fn connection(
                 return Err("the server closed the connection".into());
             }
             filled += read;
-            if let Some(length) = answer_length(buffer.get(..filled).unwrap_or_default()) {
-                if length <= filled {
-                    break length;
-                }
+            if let Some(length) = answer_length(buffer.get(..filled).unwrap_or_default())
+                && length <= filled
+            {
+                break length;
             }
         };
         let answer = buffer.get(..length).unwrap_or_default();
