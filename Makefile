@@ -29,7 +29,7 @@ $(PIP): tests/requirements.txt
 
 $(NPM): package.json package-lock.json
 	@command -v npm >/dev/null || { echo "missing: npm (Node 20 or later)"; exit 1; }
-	npm ci --no-audit --no-fund --loglevel=error
+	npm install --no-save --no-audit --no-fund --loglevel=error
 	touch $@
 
 tools: $(PIP) $(NPM) ## the Python and Node parts that demo and tests use
