@@ -45,7 +45,7 @@ impl Client {
         Ok(Self { url, token, http })
     }
 
-    /// One request; the answer's JSON.
+    /// One request; the answer's JSON, or null where it has no body.
     ///
     /// # Errors
     /// The server cannot be reached, wants a token, or refuses.
@@ -58,6 +58,9 @@ impl Client {
     ) -> Result<Value, CommandError> {
         let answer = self.send(method, path, query, body).await?;
         let bytes = limited(answer).await?;
+        if bytes.is_empty() {
+            return Ok(Value::Null);
+        }
         serde_json::from_slice(&bytes).map_err(|error| failed("the server's answer", error))
     }
 

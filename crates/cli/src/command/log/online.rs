@@ -95,7 +95,7 @@ pub(super) async fn tail(
     let mut records = placed(&answer);
     records.reverse();
     let next = answer.get("read_up_to").and_then(Value::as_u64).unwrap_or_default();
-    for placed in records.iter().skip(usize::from(last == 0)) {
+    for placed in records.iter().take(usize::try_from(last).unwrap_or(usize::MAX)) {
         print_record(shared, placed)?;
     }
     if no_follow {
@@ -104,19 +104,25 @@ pub(super) async fn tail(
     follow(shared, &client, next).await
 }
 
-async fn follow(shared: &Shared, client: &Client, from: u64) -> Result<Exit, CommandError> {
-    let from = [("from", from.to_string())];
-    let mut stream = client.send(Method::GET, "/v1/log/tail", &from, None).await?;
+/// Follows from that sequence number on.
+async fn follow(shared: &Shared, client: &Client, next: u64) -> Result<Exit, CommandError> {
+    let after: Vec<_> =
+        next.checked_sub(1).into_iter().map(|last| ("after", last.to_string())).collect();
+    let mut stream = client.send(Method::GET, "/v1/log/tail", &after, None).await?;
     let mut waiting = Vec::new();
+    let mut sequence = next;
     while let Some(chunk) = stream.chunk().await.map_err(|error| failed("the stream", error))? {
         waiting.extend_from_slice(&chunk);
         while let Some(end) = waiting.iter().position(|byte| *byte == b'\n') {
             let line: Vec<u8> = waiting.drain(..=end).collect();
-            if let Some(data) = line.strip_prefix(b"data:")
-                && let Ok(view) = serde_json::from_slice::<Value>(data)
-                && let Some(placed) = Placed::of(&view)
-            {
-                print_record(shared, &placed)?;
+            let line = String::from_utf8_lossy(&line);
+            // An event is a record; its id is the record's place.
+            if let Some(id) = line.strip_prefix("id:") {
+                sequence = id.trim().parse().unwrap_or(sequence);
+            } else if let Some(data) = line.strip_prefix("data:") {
+                let record =
+                    serde_json::from_str(data).map_err(|error| failed("the stream", error))?;
+                print_record(shared, &Placed { sequence, record })?;
             }
         }
         if waiting.len() > LINE_BYTES_MAX {
