@@ -18,26 +18,34 @@
 //! # Ok::<(), safeconduct_model::NameError>(())
 //! ```
 
+mod authority;
 mod catalogue;
 mod decision;
 mod digest;
 mod entity;
 mod identity;
+mod intent;
+mod lease;
 mod name;
 mod record;
 mod request;
 mod session_key;
+mod task;
 mod time;
 mod value;
 
+pub use authority::*;
 pub use catalogue::*;
 pub use decision::*;
 pub use digest::*;
 pub use entity::*;
 pub use identity::*;
+pub use intent::*;
+pub use lease::*;
 pub use name::*;
 pub use record::*;
 pub use request::*;
 pub use session_key::*;
+pub use task::*;
 pub use time::*;
 pub use value::*;

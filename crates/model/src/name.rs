@@ -142,43 +142,74 @@ names! {
     EntityType = "an entity type", NAME_BYTES_MAX;
     /// The id of an entity within its type.
     EntityId = "an entity id", RESOURCE_ID_BYTES_MAX;
+    /// One task.
+    TaskId = "a task id", NAME_BYTES_MAX;
+    /// One lease.
+    LeaseId = "a lease id", NAME_BYTES_MAX;
 }
 
-/// The name of an upstream server: it becomes part of a URL path and of action names, so its
-/// alphabet is small: `a`-`z`, `0`-`9`, `-`, `_`, at most 64 bytes.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ServerName(Arc<str>);
+macro_rules! short_names {
+    ($($(#[$doc:meta])* $name:ident = $what:literal;)*) => {$(
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(Arc<str>);
 
-impl ServerName {
-    /// Makes one of a text.
-    ///
-    /// # Errors
-    /// [`NameError`] says what does not fit.
-    pub fn new(text: impl Into<Arc<str>>) -> Result<Self, NameError> {
-        const WHAT: &str = "a server name";
-        let text = text.into();
-        printable(WHAT, &text, 64)?;
-        let fits = |c: &char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_".contains(*c);
-        match text.chars().find(|c| !fits(c)) {
-            None => Ok(Self(text)),
-            Some(found) => Err(NameError::Alphabet {
-                what: WHAT,
-                found,
-                allowed: "lowercase letters, digits, `-` and `_`",
-            }),
+        impl $name {
+            /// Makes one of a text.
+            ///
+            /// # Errors
+            /// [`NameError`] says what does not fit.
+            pub fn new(text: impl Into<Arc<str>>) -> Result<Self, NameError> {
+                short($what, text.into()).map(Self)
+            }
+
+            /// The text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+
+            /// The text, shared.
+            pub fn shared(&self) -> Arc<str> {
+                Arc::clone(&self.0)
+            }
         }
-    }
 
-    /// The text.
-    pub fn as_str(&self) -> &str {
-        &self.0
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl AsRef<str> for $name {
+            fn as_ref(&self) -> &str {
+                &self.0
+            }
+        }
+    )*};
+}
+
+/// Names that people write and that become parts of paths and of other names have a small
+/// alphabet.
+fn short(what: &'static str, text: Arc<str>) -> Result<Arc<str>, NameError> {
+    printable(what, &text, 64)?;
+    let fits = |c: &char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_".contains(*c);
+    match text.chars().find(|c| !fits(c)) {
+        None => Ok(text),
+        Some(found) => Err(NameError::Alphabet {
+            what,
+            found,
+            allowed: "lowercase letters, digits, `-` and `_`",
+        }),
     }
 }
 
-impl fmt::Display for ServerName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
+short_names! {
+    /// The name of an upstream server: `a`-`z`, `0`-`9`, `-`, `_`, at most 64 bytes.
+    ServerName = "a server name";
+    /// The name of an intent: `a`-`z`, `0`-`9`, `-`, `_`, at most 64 bytes.
+    IntentName = "an intent's name";
+    /// The name of a target of leases: `a`-`z`, `0`-`9`, `-`, `_`, at most 64 bytes.
+    TargetName = "a target's name";
 }
 
 #[cfg(test)]

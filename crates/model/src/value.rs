@@ -1,6 +1,7 @@
 //! Values: what arguments and attributes are made of. The JSON data model, with numbers kept
 //! exact: an integer is an `i64`, any other number keeps the text it was written as.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -155,6 +156,66 @@ impl Value {
                 .collect(),
             _ => self.pointer(pattern).into_iter().collect(),
         }
+    }
+}
+
+impl Value {
+    /// How two numbers stand to each other, exactly; `None` where one is no number.
+    pub fn compare(&self, other: &Self) -> Option<Ordering> {
+        Some(match (self, other) {
+            (Self::Integer(a), Self::Integer(b)) => a.cmp(b),
+            (a, b) => Scientific::of(a)?.compare(&Scientific::of(b)?),
+        })
+    }
+}
+
+/// A number as sign, significant digits and the place of its first digit.
+struct Scientific {
+    negative: bool,
+    /// Without leading and trailing zeros; empty is zero.
+    digits: Vec<u8>,
+    /// The power of ten of the first digit.
+    place: i64,
+}
+
+impl Scientific {
+    fn of(value: &Value) -> Option<Self> {
+        let owned;
+        let text = match value {
+            Value::Integer(n) => {
+                owned = n.to_string();
+                owned.as_str()
+            }
+            Value::Number(number) => number.as_str(),
+            _ => return None,
+        };
+        let (negative, text) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
+        let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
+        let (whole, decimals) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+        // At most 64 bytes of text: an exponent can still be beyond 64 bits, and is then no number
+        // that anything compares with.
+        let exponent: i64 = exponent.strip_prefix('+').unwrap_or(exponent).parse().ok()?;
+        let all = whole.bytes().chain(decimals.bytes());
+        let leading = all.clone().take_while(|digit| *digit == b'0').count();
+        let mut digits: Vec<u8> = all.skip(leading).collect();
+        digits.truncate(digits.iter().rposition(|digit| *digit != b'0').map_or(0, |last| last + 1));
+        let place = i64::try_from(whole.len()).ok()? - i64::try_from(leading).ok()? - 1;
+        let place = exponent.checked_add(place)?;
+        Some(Self { negative: negative && !digits.is_empty(), digits, place })
+    }
+
+    fn compare(&self, other: &Self) -> Ordering {
+        let sign = |n: &Self| match (n.digits.is_empty(), n.negative) {
+            (true, _) => 0,
+            (false, true) => -1,
+            (false, false) => 1,
+        };
+        let by_sign = sign(self).cmp(&sign(other));
+        if by_sign != Ordering::Equal || self.digits.is_empty() {
+            return by_sign;
+        }
+        let size = self.place.cmp(&other.place).then_with(|| self.digits.cmp(&other.digits));
+        if self.negative { size.reverse() } else { size }
     }
 }
 

@@ -1,0 +1,341 @@
+//! Intents: named purposes, with the most that may be done under them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::Arc;
+
+use crate::{
+    Allowance, ArgumentRule, Authority, Budget, IdentityId, IdentityKind, ResourceRule, Tier,
+    Timestamp, Value,
+};
+
+/// Most intents of a project.
+pub const INTENTS_MAX: usize = 10_000;
+
+/// Most parameters of an intent.
+pub const PARAMETERS_MAX: usize = 32;
+
+/// Longest text that a parameter may hold, in bytes.
+pub const PARAMETER_BYTES_MAX: usize = 4096;
+
+/// Longest time that a task may last, in seconds: 30 days.
+pub const DURATION_S_MAX: u32 = 30 * 24 * 3600;
+
+/// A named, versioned purpose.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Intent {
+    /// Its name.
+    pub name: crate::IntentName,
+    /// Its version, from 1; a change of what it allows is a new version.
+    pub version: u32,
+    /// What it is for, in a sentence.
+    pub description: Arc<str>,
+    /// What is said when it is undertaken.
+    pub parameters: BTreeMap<Arc<str>, Parameter>,
+    /// What may be done under it.
+    pub envelope: Vec<Allowance<Term>>,
+    /// How much of it.
+    pub budget: Budget,
+    /// Whether it is undertaken for a person.
+    pub on_behalf_of: OnBehalfOf,
+    /// The longest time that it may last, in seconds; at most [`DURATION_S_MAX`].
+    pub longest_s: u32,
+    /// After how many seconds without a decision its task expires.
+    pub idle_s: u32,
+    /// The highest tier that needs nobody's approval.
+    pub tier_max: Tier,
+    /// How many levels of delegation may follow; at most [`crate::DEPTH_MAX`].
+    pub delegation_depth: u8,
+    /// Who may undertake it.
+    pub undertakers: Undertakers,
+}
+
+/// Whether an intent is undertaken for a person.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum OnBehalfOf {
+    /// Always.
+    Required,
+    /// Where the one who begins the task says so.
+    Optional,
+    /// Never.
+    Never,
+}
+
+impl OnBehalfOf {
+    /// Every value.
+    pub const ALL: [Self; 3] = [Self::Required, Self::Optional, Self::Never];
+
+    /// The word for it on every wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Required => "required",
+            Self::Optional => "optional",
+            Self::Never => "never",
+        }
+    }
+}
+
+/// Who may undertake an intent: whoever fits one of the lists. Empty lists let nobody.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Undertakers {
+    /// These identities.
+    pub identities: BTreeSet<IdentityId>,
+    /// Members of these groups.
+    pub groups: BTreeSet<String>,
+    /// Every identity of these kinds.
+    pub kinds: BTreeSet<IdentityKind>,
+}
+
+impl Undertakers {
+    /// Whether an identity is among them.
+    pub fn include(&self, identity: &crate::Identity) -> bool {
+        self.identities.contains(&identity.id)
+            || self.kinds.contains(&identity.kind)
+            || !self.groups.is_disjoint(&identity.groups)
+    }
+}
+
+/// What is said of an undertaking.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parameter {
+    /// What it must be.
+    pub ty: ParameterType,
+    /// What it is where nobody says it; without one it must be said.
+    pub default: Option<Value>,
+    /// What it is for.
+    pub description: Option<Arc<str>>,
+}
+
+/// What a parameter must be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ParameterType {
+    /// Any text, of at most so many bytes.
+    Text {
+        /// The limit, at most [`PARAMETER_BYTES_MAX`].
+        bytes_max: usize,
+    },
+    /// Letters, digits, `.`, `_` and `-`, at most 128, not `.` or `..`: safe as one segment of a
+    /// path.
+    Identifier,
+    /// An integer.
+    Integer {
+        /// The least.
+        min: i64,
+        /// The most.
+        max: i64,
+    },
+    /// A number.
+    Number,
+    /// A truth value.
+    Boolean,
+    /// One of these texts.
+    OneOf(Vec<Arc<str>>),
+}
+
+impl ParameterType {
+    /// The word for it in intents.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Text { .. } => "text",
+            Self::Identifier => "identifier",
+            Self::Integer { .. } => "integer",
+            Self::Number => "number",
+            Self::Boolean => "boolean",
+            Self::OneOf(_) => "one_of",
+        }
+    }
+
+    /// Whether its values may stand beside other text without changing what that means.
+    pub const fn interpolates(&self) -> bool {
+        matches!(self, Self::Identifier | Self::Integer { .. })
+    }
+
+    /// What is wrong with a value, in words; `None` where it fits.
+    pub fn problem(&self, value: &Value) -> Option<String> {
+        let wanted = |what: &str| Some(format!("must be {what}, not {}", value.kind()));
+        match (self, value) {
+            (Self::Text { bytes_max }, Value::String(text)) => (text.len() > *bytes_max)
+                .then(|| format!("has {} bytes, more than {bytes_max}", text.len())),
+            (Self::Text { .. }, _) => wanted("a text"),
+            (Self::Identifier, Value::String(text)) => (!is_identifier(text)).then(|| {
+                "must be 1 to 128 letters, digits, `.`, `_` or `-`, and not `.` or `..`".into()
+            }),
+            (Self::Identifier, _) => wanted("a text"),
+            (Self::Integer { min, max }, Value::Integer(n)) => {
+                (n < min || n > max).then(|| format!("must lie between {min} and {max}"))
+            }
+            (Self::Integer { .. }, _) => wanted("an integer"),
+            (Self::Number, Value::Integer(_) | Value::Number(_))
+            | (Self::Boolean, Value::Bool(_)) => None,
+            (Self::Number, _) => wanted("a number"),
+            (Self::Boolean, _) => wanted("true or false"),
+            (Self::OneOf(choices), Value::String(text)) => (!choices.contains(text)).then(|| {
+                let choices: Vec<_> = choices.iter().map(|choice| format!("`{choice}`")).collect();
+                format!("must be one of {}", choices.join(", "))
+            }),
+            (Self::OneOf(_), _) => wanted("a text"),
+        }
+    }
+}
+
+fn is_identifier(text: &str) -> bool {
+    let fits = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
+    (1..=128).contains(&text.len()) && text.bytes().all(fits) && text != "." && text != ".."
+}
+
+/// What an envelope compares with: known once the parameters are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Term {
+    /// A value.
+    Literal(Value),
+    /// A parameter, as it is.
+    Parameter(Arc<str>),
+    /// Text with parameters in it; only of types that [`ParameterType::interpolates`].
+    Text(Vec<Piece>),
+}
+
+/// A piece of a text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Piece {
+    /// This text.
+    Literal(Arc<str>),
+    /// The parameter's text.
+    Parameter(Arc<str>),
+}
+
+impl Term {
+    /// The parameters that it refers to.
+    pub fn parameters(&self) -> Vec<&Arc<str>> {
+        match self {
+            Self::Literal(_) => Vec::new(),
+            Self::Parameter(name) => vec![name],
+            Self::Text(pieces) => pieces
+                .iter()
+                .filter_map(|piece| match piece {
+                    Piece::Literal(_) => None,
+                    Piece::Parameter(name) => Some(name),
+                })
+                .collect(),
+        }
+    }
+
+    fn value(&self, parameters: &BTreeMap<Arc<str>, Value>) -> Result<Value, UndertakeError> {
+        let known = |name: &Arc<str>| {
+            parameters.get(name).ok_or_else(|| UndertakeError::Missing(Arc::clone(name)))
+        };
+        Ok(match self {
+            Self::Literal(value) => value.clone(),
+            Self::Parameter(name) => known(name)?.clone(),
+            Self::Text(pieces) => {
+                let mut text = String::new();
+                for piece in pieces {
+                    match piece {
+                        Piece::Literal(literal) => text.push_str(literal),
+                        Piece::Parameter(name) => match known(name)? {
+                            Value::String(value) => text.push_str(value),
+                            Value::Integer(n) => text.push_str(&n.to_string()),
+                            _ => return Err(UndertakeError::NoText(Arc::clone(name))),
+                        },
+                    }
+                }
+                text.into()
+            }
+        })
+    }
+}
+
+/// Why an intent cannot be undertaken with these parameters: the fault of the one who begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UndertakeError {
+    /// A parameter is not said.
+    Missing(Arc<str>),
+    /// A parameter that the intent does not have.
+    Unknown(Arc<str>),
+    /// A parameter does not fit.
+    Unfit {
+        /// Which one.
+        parameter: Arc<str>,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The intent's author's fault: a parameter that is no text stands within one.
+    NoText(Arc<str>),
+}
+
+impl fmt::Display for UndertakeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing(name) => write!(f, "parameter `{name}` is missing"),
+            Self::Unknown(name) => write!(f, "the intent has no parameter `{name}`"),
+            Self::Unfit { parameter, problem } => write!(f, "parameter `{parameter}` {problem}"),
+            Self::NoText(name) => write!(f, "parameter `{name}` cannot stand within a text"),
+        }
+    }
+}
+
+impl std::error::Error for UndertakeError {}
+
+impl Intent {
+    /// The parameters of an undertaking, each checked, with defaults filled in.
+    ///
+    /// # Errors
+    /// [`UndertakeError`] names the first that does not fit.
+    pub fn parameters(
+        &self,
+        said: &BTreeMap<Arc<str>, Value>,
+    ) -> Result<BTreeMap<Arc<str>, Value>, UndertakeError> {
+        if let Some(name) = said.keys().find(|name| !self.parameters.contains_key(*name)) {
+            return Err(UndertakeError::Unknown(Arc::clone(name)));
+        }
+        let checked = self.parameters.iter().map(|(name, parameter)| {
+            let value = said.get(name).or(parameter.default.as_ref());
+            let value = value.ok_or_else(|| UndertakeError::Missing(Arc::clone(name)))?;
+            match parameter.ty.problem(value) {
+                None => Ok((Arc::clone(name), value.clone())),
+                Some(problem) => {
+                    Err(UndertakeError::Unfit { parameter: Arc::clone(name), problem })
+                }
+            }
+        });
+        checked.collect()
+    }
+
+    /// The authority of a task that undertakes it until `deadline`, with parameters that
+    /// [`Intent::parameters`] has checked.
+    ///
+    /// # Errors
+    /// [`UndertakeError`] where the envelope refers to a parameter that is not there.
+    pub fn authority(
+        &self,
+        parameters: &BTreeMap<Arc<str>, Value>,
+        deadline: Timestamp,
+    ) -> Result<Authority, UndertakeError> {
+        let value = |term: &Term| term.value(parameters);
+        let allowance = |allowance: &Allowance<Term>| {
+            let resources = allowance.resources.iter().map(|rule| {
+                let id = rule.id.as_ref().map(|id| id.try_map(value)).transpose()?;
+                Ok(ResourceRule { ty: rule.ty.clone(), id })
+            });
+            let arguments = allowance.arguments.iter().map(|rule| {
+                Ok(ArgumentRule {
+                    pointer: Arc::clone(&rule.pointer),
+                    constraint: rule.constraint.try_map(value)?,
+                    absent: rule.absent,
+                })
+            });
+            Ok(Allowance {
+                action: allowance.action.clone(),
+                resources: resources.collect::<Result<_, _>>()?,
+                arguments: arguments.collect::<Result<_, _>>()?,
+                others: allowance.others,
+            })
+        };
+        Ok(Authority {
+            allowances: self.envelope.iter().map(allowance).collect::<Result<_, _>>()?,
+            budget: self.budget.clone(),
+            tier_max: self.tier_max,
+            deadline,
+            depth_left: self.delegation_depth,
+        })
+    }
+}

@@ -1,0 +1,153 @@
+//! Tasks: single undertakings of intents, and what may end them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::{
+    Authority, Digest, IdentityId, IntentName, KeyedDigest, RecordId, SessionKey, TaskId,
+    Timestamp, TokenId, Value,
+};
+
+/// Most direct children of a task, in its whole life.
+pub const CHILDREN_MAX: u64 = 1024;
+
+/// One undertaking of an intent, as the ledger's leaf has it: no parameter's value is here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Task {
+    /// Its id.
+    pub id: TaskId,
+    /// The intent.
+    pub intent: IntentName,
+    /// The intent's version.
+    pub intent_version: u32,
+    /// Who acts.
+    pub agent: IdentityId,
+    /// For whom, where it is for someone.
+    pub on_behalf_of: Option<IdentityId>,
+    /// Who began it.
+    pub begun_by: IdentityId,
+    /// What its parameters are worth as a source of instructions.
+    pub origin: Origin,
+    /// The task that it was delegated from.
+    pub parent: Option<TaskId>,
+    /// How many tasks stand above it.
+    pub depth: u8,
+    /// When it began.
+    pub begun_at: Timestamp,
+    /// When it ends by itself.
+    pub deadline: Timestamp,
+    /// After how many seconds without a decision it ends by itself.
+    pub idle_s: u32,
+    /// Keyed digest of the canonical bytes of its parameters and authority, under its own key.
+    pub authority: KeyedDigest,
+    /// SHA-256 of the handle by which its agent names it; the handle holds 256 random bits.
+    pub handle: Digest,
+}
+
+/// Who spoke when a task began.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// A person or an orchestrator: the parameters are trusted.
+    Trusted,
+    /// The agent itself, in this session: the parameters are worth what that session is worth,
+    /// and the task takes its state over.
+    Agent(SessionKey),
+}
+
+/// What a task may do, and with which parameters: the values, which are kept sealed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mandate {
+    /// The parameters, checked.
+    pub parameters: BTreeMap<Arc<str>, Value>,
+    /// What it may do at most.
+    pub authority: Authority,
+}
+
+/// Where a task stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TaskState {
+    /// It goes on.
+    Active,
+    /// It was brought to its end.
+    Completed,
+    /// Its time, or the time without a decision, was over.
+    Expired,
+    /// It was taken back.
+    Revoked,
+}
+
+impl TaskState {
+    /// Every state.
+    pub const ALL: [Self; 4] = [Self::Active, Self::Completed, Self::Expired, Self::Revoked];
+
+    /// The word for it on every wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Completed => "completed",
+            Self::Expired => "expired",
+            Self::Revoked => "revoked",
+        }
+    }
+
+    /// The state of that word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == word)
+    }
+}
+
+/// What the kill switch stops.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum KillScope {
+    /// Everything that an identity does; it is suspended.
+    Identity(IdentityId),
+    /// One task, with everything under it.
+    Task(TaskId),
+    /// One session.
+    Session(SessionKey),
+    /// Everything, until it is lifted.
+    All,
+}
+
+/// A user's standing word that an agent may undertake an intent for them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delegation {
+    /// Its id: that of the record that made it.
+    pub id: RecordId,
+    /// The user.
+    pub user: IdentityId,
+    /// The agent.
+    pub agent: IdentityId,
+    /// The intent.
+    pub intent: IntentName,
+    /// When it ends.
+    pub expires_at: Timestamp,
+}
+
+/// A token that the token service issued, as it is recorded: never the token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Minted {
+    /// Its `jti`.
+    pub id: TokenId,
+    /// The task that it belongs to.
+    pub task: TaskId,
+    /// Who may use it.
+    pub client: IdentityId,
+    /// What it is for: the resource indicator of RFC 8707.
+    pub audience: Arc<str>,
+    /// How it is bound to its holder.
+    pub confirmation: Option<Confirmation>,
+    /// When it was issued.
+    pub issued_at: Timestamp,
+    /// When it ends; never past its task.
+    pub expires_at: Timestamp,
+}
+
+/// How a token is bound to its holder (RFC 7800).
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Confirmation {
+    /// `cnf.jkt`: thumbprint of the DPoP key (RFC 9449), base64url.
+    Jkt(Arc<str>),
+    /// `cnf.x5t#S256`: digest of the client certificate (RFC 8705), base64url.
+    X5t(Arc<str>),
+}
