@@ -17,12 +17,6 @@ const RANDOM_CHARS: usize = 43;
 /// Characters of the checksum: 4 bytes in base64url.
 const CHECKSUM_CHARS: usize = 6;
 
-/// How long a token lives where nothing else is asked for, in seconds: 30 days.
-pub const TOKEN_TTL_S_DEFAULT: i64 = 30 * 24 * 3600;
-
-/// How long a token may live at most, in seconds: 366 days.
-pub const TOKEN_TTL_S_MAX: i64 = 366 * 24 * 3600;
-
 /// The operating system gave no randomness.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("no randomness from the operating system")]

@@ -4,12 +4,13 @@ use axum::Json;
 use axum::extract::State;
 use http::request::Parts;
 use safeconduct_service::Operation;
+use safeconduct_wire::admin::{ActionView, CatalogueList, UpstreamList};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use crate::form::{CatalogueEntryForm, CatalogueForm, UpstreamForm, UpstreamsForm};
 use crate::page::{self, page_of};
-use crate::problem::{Problem, ProblemForm};
+use crate::problem::Problem;
+use crate::refusals::{Misasked, Refused};
 use crate::router::Shared;
 
 /// Which actions to list.
@@ -35,17 +36,16 @@ pub(crate) struct Listed {
     operation_id = "catalogue.list",
     params(Listed),
     responses(
-        (status = 200, description = "A page of the catalogue", body = CatalogueForm),
-        (status = 400, description = "A parameter does not fit", body = ProblemForm),
-        (status = 401, description = "Nobody has proved who they are", body = ProblemForm),
-        (status = 403, description = "The caller may not do this", body = ProblemForm),
+        (status = 200, description = "A page of the catalogue", body = CatalogueList),
+        Misasked,
+        Refused,
     ),
     security(("bearer" = []))
 )]
 pub(crate) async fn list(
     State(api): State<Shared>,
     parts: Parts,
-) -> Result<Json<CatalogueForm>, Problem> {
+) -> Result<Json<CatalogueList>, Problem> {
     let caller = api.admit(&parts, Operation::CatalogueList)?;
     let Listed { server, quarantined, after, limit } = page::query(&parts.uri)?;
     let world = &caller.world;
@@ -58,8 +58,8 @@ pub(crate) async fn list(
                 && after.as_deref().is_none_or(|after| entry.name.as_str() > after)
         });
     let (found, next) = page_of(found, page::limit(limit)?, |(entry, _)| entry.name.to_string());
-    let actions = found.into_iter().map(|(entry, seen)| CatalogueEntryForm::new(entry, seen));
-    Ok(Json(CatalogueForm { actions: actions.collect(), next }))
+    let actions = found.into_iter().map(|(entry, seen)| ActionView::new(entry, seen));
+    Ok(Json(CatalogueList { actions: actions.collect(), next }))
 }
 
 /// Lists the upstreams and how they stand.
@@ -69,17 +69,15 @@ pub(crate) async fn list(
     tag = "Catalogue",
     operation_id = "upstreams.list",
     responses(
-        (status = 200, description = "The upstreams, by name", body = UpstreamsForm),
-        (status = 401, description = "Nobody has proved who they are", body = ProblemForm),
-        (status = 403, description = "The caller may not do this", body = ProblemForm),
+        (status = 200, description = "The upstreams, by name", body = UpstreamList),
+        Refused,
     ),
     security(("bearer" = []))
 )]
 pub(crate) async fn upstreams(
     State(api): State<Shared>,
     parts: Parts,
-) -> Result<Json<UpstreamsForm>, Problem> {
+) -> Result<Json<UpstreamList>, Problem> {
     api.admit(&parts, Operation::UpstreamsList)?;
-    let upstreams = api.controls.upstreams().into_iter().map(UpstreamForm::from).collect();
-    Ok(Json(UpstreamsForm { upstreams }))
+    Ok(Json(UpstreamList { upstreams: api.controls.upstreams() }))
 }

@@ -4,7 +4,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use safeconduct_model::{IdentityId, ServerName, Timestamp};
+use safeconduct_model::{IdentityId, Timestamp};
+use safeconduct_wire::admin::UpstreamView;
 use thiserror::Error;
 
 /// How the loading of policies stands.
@@ -40,43 +41,6 @@ impl Future for Reloading<'_> {
     }
 }
 
-/// Whether an upstream can be called.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum UpstreamState {
-    /// It is being started or reached.
-    Starting,
-    /// It can.
-    Ready,
-    /// It cannot, and is tried again.
-    Failed,
-}
-
-impl UpstreamState {
-    /// The word for it on the wire.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Starting => "starting",
-            Self::Ready => "ready",
-            Self::Failed => "failed",
-        }
-    }
-}
-
-/// How one upstream stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UpstreamStatus {
-    /// Its name.
-    pub name: ServerName,
-    /// How it is reached: `stdio` or `http`.
-    pub transport: &'static str,
-    /// Whether its denials are carried out: `enforce` or `observe`.
-    pub mode: safeconduct_model::Mode,
-    /// Whether it can be called.
-    pub state: UpstreamState,
-    /// Why not.
-    pub problem: Option<String>,
-}
-
 /// What administration can do that lies in other hands.
 pub trait Controls: Send + Sync + 'static {
     /// How the loading of policies stands.
@@ -87,5 +51,5 @@ pub trait Controls: Send + Sync + 'static {
     fn reload<'a>(&'a self, by: &'a IdentityId) -> Reloading<'a>;
 
     /// How the upstreams stand, by name.
-    fn upstreams(&self) -> Vec<UpstreamStatus>;
+    fn upstreams(&self) -> Vec<UpstreamView>;
 }

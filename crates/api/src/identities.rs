@@ -8,14 +8,16 @@ use http::StatusCode;
 use http::request::Parts;
 use safeconduct_model::{EntityType, Identity, IdentityId};
 use safeconduct_service::{Operation, World};
+use safeconduct_wire::admin::{IdentityList, WhoamiView};
+use safeconduct_wire::document::{Word, Written, read_json};
 use safeconduct_wire::identity::IdentityForm;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
 use crate::body::json_bytes;
-use crate::form::{self, IdentitiesForm, WhoamiForm};
 use crate::page::{self, page_of};
 use crate::problem::{Problem, ProblemForm};
+use crate::refusals::{Misasked, Refused, Unreadable};
 use crate::router::Shared;
 
 /// Says who the caller is and what it may do here.
@@ -25,7 +27,7 @@ use crate::router::Shared;
     tag = "Identities",
     operation_id = "whoami",
     responses(
-        (status = 200, description = "The caller", body = WhoamiForm),
+        (status = 200, description = "The caller", body = WhoamiView),
         (status = 401, description = "Nobody has proved who they are", body = ProblemForm),
     ),
     security(("bearer" = []))
@@ -33,15 +35,16 @@ use crate::router::Shared;
 pub(crate) async fn whoami(
     State(api): State<Shared>,
     parts: Parts,
-) -> Result<Json<WhoamiForm>, Problem> {
+) -> Result<Json<WhoamiView>, Problem> {
     let caller = api.admit(&parts, Operation::Whoami)?;
     let identity = caller.identity()?;
     let may = |operation: &Operation| api.administration.permits(identity, *operation);
-    Ok(Json(WhoamiForm {
+    let operations = Operation::ALL.iter().copied().filter(may).map(Operation::as_str).collect();
+    Ok(Json(WhoamiView {
         identity: identity.into(),
-        token: caller.proof.token.to_string(),
-        method: caller.proof.method.as_str(),
-        operations: WhoamiForm::words(Operation::ALL.iter().copied().filter(may)),
+        token: Written(caller.proof.token.clone()),
+        method: Word(caller.proof.method),
+        operations,
     }))
 }
 
@@ -64,24 +67,22 @@ pub(crate) struct Listed {
     operation_id = "identities.list",
     params(Listed),
     responses(
-        (status = 200, description = "A page of identities", body = IdentitiesForm),
-        (status = 400, description = "A parameter does not fit", body = ProblemForm),
-        (status = 401, description = "Nobody has proved who they are", body = ProblemForm),
-        (status = 403, description = "The caller may not do this", body = ProblemForm),
+        (status = 200, description = "A page of identities", body = IdentityList),
+        Misasked,
+        Refused,
     ),
     security(("bearer" = []))
 )]
 pub(crate) async fn list(
     State(api): State<Shared>,
     parts: Parts,
-) -> Result<Json<IdentitiesForm>, Problem> {
+) -> Result<Json<IdentityList>, Problem> {
     let caller = api.admit(&parts, Operation::IdentitiesList)?;
     let Listed { after, limit } = page::query(&parts.uri)?;
     let beyond = |identity: &&Identity| after.as_deref().is_none_or(|a| identity.id.as_str() > a);
     let found = caller.world.identities().filter(beyond);
     let (found, next) = page_of(found, page::limit(limit)?, |identity| identity.id.to_string());
-    let identities = found.into_iter().map(IdentityForm::from).collect();
-    Ok(Json(IdentitiesForm { identities, next }))
+    Ok(Json(IdentityList::of(found, next)))
 }
 
 /// Shows one identity.
@@ -93,8 +94,7 @@ pub(crate) async fn list(
     params(("id" = String, Path, description = "The identity's id, percent-encoded")),
     responses(
         (status = 200, description = "The identity", body = IdentityForm),
-        (status = 401, description = "Nobody has proved who they are", body = ProblemForm),
-        (status = 403, description = "The caller may not do this", body = ProblemForm),
+        Refused,
         (status = 404, description = "Nobody is registered under that id", body = ProblemForm),
     ),
     security(("bearer" = []))
@@ -120,12 +120,8 @@ pub(crate) async fn show(
     request_body = IdentityForm,
     responses(
         (status = 204, description = "It is registered, and recorded"),
-        (status = 400, description = "The body does not fit", body = ProblemForm),
-        (status = 401, description = "Nobody has proved who they are", body = ProblemForm),
-        (status = 403, description = "The caller may not do this", body = ProblemForm),
-        (status = 408, description = "The body did not come within 30 s", body = ProblemForm),
-        (status = 413, description = "The body has more than 1 MiB", body = ProblemForm),
-        (status = 415, description = "The content type is not `application/json`", body = ProblemForm),
+        Refused,
+        Unreadable,
         (status = 503, description = "It could not be recorded", body = ProblemForm),
     ),
     security(("bearer" = []))
@@ -138,7 +134,11 @@ pub(crate) async fn change(
 ) -> Result<Response, Problem> {
     let caller = api.admit(&parts, Operation::IdentitiesChange)?;
     let body = json_bytes(&parts.headers, body).await?;
-    let identity = resolved(&caller.world, form::identity(&body, &id)?);
+    let form: IdentityForm = read_json(&body)?;
+    if form.id.0.as_str() != id {
+        return Err(Problem::invalid("`/id` is not the id in the path"));
+    }
+    let identity = resolved(&caller.world, form.into_model());
     // INVARIANT: whoever cannot give a role cannot change those who hold one either, so that no
     // right to register turns into a right to administer.
     let held = caller.world.identity(&identity.id).is_some_and(|known| !known.roles.is_empty());

@@ -25,7 +25,6 @@ mod body;
 mod catalogue;
 mod config;
 mod controls;
-mod form;
 mod health;
 mod identities;
 mod metrics;
@@ -35,6 +34,7 @@ mod page;
 mod policies;
 mod problem;
 mod records;
+mod refusals;
 mod router;
 mod serve;
 mod sessions;
@@ -42,15 +42,14 @@ mod tail;
 mod tokens;
 mod trace;
 
-pub use bearer::{
-    Bearer, NoRandomness, TOKEN_TTL_S_DEFAULT, TOKEN_TTL_S_MAX, new_token_id, new_token_text,
-};
+pub use bearer::{Bearer, NoRandomness, new_token_id, new_token_text};
 pub use body::{BODY_BYTES_MAX, BODY_READ_TIMEOUT};
 pub use config::{ApiConfig, ApiError, Hosts};
-pub use controls::{Controls, PolicyStatus, ReloadError, Reloading, UpstreamState, UpstreamStatus};
+pub use controls::{Controls, PolicyStatus, ReloadError, Reloading};
 pub use metrics::{Asked, Metrics};
 pub use openapi::document;
 pub use router::Api;
+pub use safeconduct_wire::admin::{TransportWord, UpstreamState, UpstreamView};
 pub use serve::{
     CONNECTIONS_MAX, HEADER_BYTES_MAX, HEADER_READ_TIMEOUT, HEADERS_MAX, serve, serve_unix,
 };

@@ -3,6 +3,7 @@
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
+use crate::problem::ProblemForm;
 use crate::{
     authzen, catalogue, health, identities, outcome, policies, records, sessions, tail, tokens,
 };
@@ -40,6 +41,7 @@ use crate::{
         health::ready,
         health::metrics,
     ),
+    components(schemas(ProblemForm)),
     modifiers(&Bearer),
 )]
 struct Description;

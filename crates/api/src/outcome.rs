@@ -7,10 +7,12 @@ use http::StatusCode;
 use http::request::Parts;
 use safeconduct_model::RecordId;
 use safeconduct_service::{Operation, Report};
+use safeconduct_wire::json;
+use safeconduct_wire::outcome::{self, OutcomeForm};
 
 use crate::body::json_bytes;
-use crate::form::{OutcomeForm, ReadOutcome};
 use crate::problem::{Problem, ProblemForm};
+use crate::refusals::Unreadable;
 use crate::router::Shared;
 
 /// Takes what then happened to a permitted action, from the enforcement point that asked.
@@ -23,13 +25,10 @@ use crate::router::Shared;
     params(("id" = String, Path, description = "The decision's id")),
     responses(
         (status = 204, description = "It is recorded"),
-        (status = 400, description = "The body does not fit", body = ProblemForm),
         (status = 401, description = "Nobody has proved who they are", body = ProblemForm),
         (status = 403, description = "The caller is no registered enforcement point", body = ProblemForm),
         (status = 404, description = "No permit of that id waits for an outcome from this caller", body = ProblemForm),
-        (status = 408, description = "The body did not come within 30 s", body = ProblemForm),
-        (status = 413, description = "The body has more than 1 MiB", body = ProblemForm),
-        (status = 415, description = "The content type is not `application/json`", body = ProblemForm),
+        Unreadable,
         (status = 503, description = "It could not be recorded", body = ProblemForm),
     ),
     security(("bearer" = []))
@@ -43,13 +42,13 @@ pub(crate) async fn report(
     let caller = api.admit(&parts, Operation::OutcomesReport)?;
     let decision = RecordId::new(id).map_err(|error| Problem::invalid(error.to_string()))?;
     let body = json_bytes(&parts.headers, body).await?;
-    let outcome = ReadOutcome::parse(&body)?;
+    let outcome = outcome::parse(&body)?;
     let report = Report {
         decision,
         reported_by: caller.proof.identity,
         execution: outcome.execution,
         duration_ms: outcome.duration_ms,
-        result: outcome.result,
+        result: outcome.result.as_ref().map(json::to_bytes),
         detail: outcome.detail,
         edits: outcome.edits,
     };

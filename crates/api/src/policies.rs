@@ -4,12 +4,14 @@ use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
 use http::request::Parts;
-use safeconduct_service::Operation;
+use safeconduct_service::{Operation, World};
+use safeconduct_wire::admin::PoliciesView;
+use safeconduct_wire::document::Written;
 
-use crate::ReloadError;
-use crate::form::PoliciesForm;
 use crate::problem::{Problem, ProblemForm};
+use crate::refusals::Refused;
 use crate::router::Shared;
+use crate::{PolicyStatus, ReloadError};
 
 /// Says how the policies stand.
 #[utoipa::path(
@@ -18,18 +20,17 @@ use crate::router::Shared;
     tag = "Policies",
     operation_id = "policies.show",
     responses(
-        (status = 200, description = "The set in force", body = PoliciesForm),
-        (status = 401, description = "Nobody has proved who they are", body = ProblemForm),
-        (status = 403, description = "The caller may not do this", body = ProblemForm),
+        (status = 200, description = "The set in force", body = PoliciesView),
+        Refused,
     ),
     security(("bearer" = []))
 )]
 pub(crate) async fn show(
     State(api): State<Shared>,
     parts: Parts,
-) -> Result<Json<PoliciesForm>, Problem> {
+) -> Result<Json<PoliciesView>, Problem> {
     let caller = api.admit(&parts, Operation::PoliciesShow)?;
-    Ok(Json(PoliciesForm::new(&caller.world, api.controls.policies())))
+    Ok(Json(view(&caller.world, api.controls.policies())))
 }
 
 /// Loads policies and catalogue again from where they lie: whole, or not at all.
@@ -39,9 +40,8 @@ pub(crate) async fn show(
     tag = "Policies",
     operation_id = "policies.reload",
     responses(
-        (status = 200, description = "The set that is now in force", body = PoliciesForm),
-        (status = 401, description = "Nobody has proved who they are", body = ProblemForm),
-        (status = 403, description = "The caller may not do this", body = ProblemForm),
+        (status = 200, description = "The set that is now in force", body = PoliciesView),
+        Refused,
         (status = 422, description = "The policies were refused; the set before stays in force", body = ProblemForm),
         (status = 503, description = "They could not be read or recorded", body = ProblemForm),
     ),
@@ -50,13 +50,23 @@ pub(crate) async fn show(
 pub(crate) async fn reload(
     State(api): State<Shared>,
     parts: Parts,
-) -> Result<Json<PoliciesForm>, Problem> {
+) -> Result<Json<PoliciesView>, Problem> {
     let caller = api.admit(&parts, Operation::PoliciesReload)?;
     match api.controls.reload(&caller.proof.identity).await {
-        Ok(status) => Ok(Json(PoliciesForm::new(&api.service.world(), status))),
+        Ok(status) => Ok(Json(view(&api.service.world(), status))),
         Err(ReloadError::Refused(problem)) => {
             Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "policies_refused", problem))
         }
         Err(ReloadError::Failed(problem)) => Err(Problem::unavailable(problem)),
+    }
+}
+
+fn view(world: &World, status: PolicyStatus) -> PoliciesView {
+    PoliciesView {
+        digest: Written(world.policies().digest()),
+        policies: world.policies().len() as u64,
+        catalogue: Written(world.catalogue_digest()),
+        loaded_at: status.loaded_at.map(Written),
+        refused: status.refused,
     }
 }

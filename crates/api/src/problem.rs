@@ -4,6 +4,7 @@ use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_TYPE, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 use safeconduct_service::{ChangeError, EraseError, ObserveError, ReadError};
+use safeconduct_wire::document::FormError;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -104,6 +105,12 @@ impl From<BodyError> for Problem {
             BodyError::TooSlow => (StatusCode::REQUEST_TIMEOUT, "too_slow"),
         };
         Self::new(status, code, error.to_string())
+    }
+}
+
+impl From<FormError> for Problem {
+    fn from(error: FormError) -> Self {
+        Self::invalid(error.to_string())
     }
 }
 

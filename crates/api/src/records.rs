@@ -7,46 +7,14 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
-use safeconduct_model::{
-    ActionName, Decision, IdentityId, NameError, PolicyId, RecordId, SessionKey, Timestamp, TokenId,
-};
-use safeconduct_service::{Operation, ReadError, ReadModel, RecordQuery};
-use serde::Deserialize;
-use utoipa::IntoParams;
+use safeconduct_model::{RecordId, SessionKey};
+use safeconduct_service::{Operation, ReadError, ReadModel, ReadRecord, RecordQuery};
+use safeconduct_wire::admin::{OneRecord, RecordPage, RecordQueryForm, RecordView};
 
-use crate::form::{OneRecordForm, RecordForm, RecordsForm};
 use crate::page;
 use crate::problem::{Problem, ProblemForm};
+use crate::refusals::{Misasked, Refused};
 use crate::router::{Inner, Shared};
-
-/// Which records to list: those that fit every parameter.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(crate) struct Wanted {
-    /// Of that kind: `decision`, `outcome`, `policies_loaded`, `identity_changed`, …
-    kind: Option<String>,
-    /// Decisions of that answer: `permit` or `deny`.
-    decision: Option<String>,
-    /// In sessions of that identity.
-    identity: Option<String>,
-    /// With `identity`: in the session of that token.
-    token: Option<String>,
-    /// Decisions about that action.
-    action: Option<String>,
-    /// Decisions in which that policy was a reason.
-    policy: Option<String>,
-    /// Caused by that record.
-    parent: Option<String>,
-    /// Made at that moment or later: RFC 3339 in UTC.
-    since: Option<String>,
-    /// Made before that moment: RFC 3339 in UTC.
-    until: Option<String>,
-    /// Of lower sequence numbers than that one: `next_before` of the page before.
-    before: Option<u64>,
-    /// At most so many: 1 to 1000; left out, 100.
-    limit: Option<usize>,
-}
 
 /// Searches the records, newest first.
 #[utoipa::path(
@@ -54,12 +22,11 @@ pub(crate) struct Wanted {
     path = "/v1/records",
     tag = "Ledger",
     operation_id = "records.query",
-    params(Wanted),
+    params(RecordQueryForm),
     responses(
-        (status = 200, description = "A page of records", body = RecordsForm),
-        (status = 400, description = "A parameter does not fit", body = ProblemForm),
-        (status = 401, description = "Nobody has proved who they are", body = ProblemForm),
-        (status = 403, description = "The caller may not do this", body = ProblemForm),
+        (status = 200, description = "A page of records", body = RecordPage),
+        Misasked,
+        Refused,
         (status = 503, description = "The read model cannot be read", body = ProblemForm),
     ),
     security(("bearer" = []))
@@ -67,64 +34,48 @@ pub(crate) struct Wanted {
 pub(crate) async fn query(
     State(api): State<Shared>,
     parts: Parts,
-) -> Result<Json<RecordsForm>, Problem> {
+) -> Result<Json<RecordPage>, Problem> {
     api.admit(&parts, Operation::RecordsQuery)?;
     let query = wanted(page::query(&parts.uri)?)?;
     let limit = query.limit;
     let page = read(&api, move |read| read.query(&query)).await?;
     let full = page.records.len() == limit;
-    Ok(Json(RecordsForm {
+    Ok(Json(RecordPage {
         next_before: page.records.last().filter(|_| full).map(|record| record.sequence),
-        records: page.records.iter().map(RecordForm::try_from).collect::<Result<_, _>>()?,
+        records: page.records.iter().map(view).collect::<Result<_, _>>()?,
         read_up_to: page.read_up_to,
     }))
 }
 
-fn wanted(wanted: Wanted) -> Result<RecordQuery, Problem> {
-    let identity = name("identity", wanted.identity, IdentityId::new)?;
-    let token = name("token", wanted.token, TokenId::new)?;
-    let session = match (&identity, token) {
-        (Some(identity), Some(token)) => Some(SessionKey { identity: identity.clone(), token }),
+fn wanted(form: RecordQueryForm) -> Result<RecordQuery, Problem> {
+    let identity = form.identity.map(|identity| identity.0);
+    let session = match (&identity, form.token) {
+        (Some(identity), Some(token)) => {
+            Some(SessionKey { identity: identity.clone(), token: token.0 })
+        }
         (None, Some(_)) => return Err(Problem::invalid("`token` needs `identity`")),
         (_, None) => None,
     };
-    let decision = match wanted.decision.as_deref() {
-        None => None,
-        Some("permit") => Some(Decision::Permit),
-        Some("deny") => Some(Decision::Deny),
-        Some(_) => return Err(Problem::invalid("`decision` must be `permit` or `deny`")),
-    };
     Ok(RecordQuery {
-        kind: wanted.kind,
-        decision,
+        kind: form.kind,
+        decision: form.decision.map(|decision| decision.0),
         identity,
         session,
-        action: name("action", wanted.action, ActionName::new)?,
-        policy: name("policy", wanted.policy, PolicyId::new)?,
-        parent: name("parent", wanted.parent, RecordId::new)?,
-        since: moment("since", wanted.since)?,
-        until: moment("until", wanted.until)?,
-        before: wanted.before,
-        limit: page::limit(wanted.limit)?,
+        action: form.action.map(|action| action.0),
+        policy: form.policy.map(|policy| policy.0),
+        parent: form.parent.map(|parent| parent.0),
+        since: form.since.map(|since| since.0),
+        until: form.until.map(|until| until.0),
+        before: form.before,
+        limit: page::limit(form.limit)?,
     })
 }
 
-fn name<T>(
-    what: &str,
-    text: Option<String>,
-    make: impl Fn(Arc<str>) -> Result<T, NameError>,
-) -> Result<Option<T>, Problem> {
-    let made = text.map(|text| make(text.into())).transpose();
-    made.map_err(|error| Problem::invalid(format!("`{what}`: {error}")))
-}
-
-fn moment(what: &str, text: Option<String>) -> Result<Option<Timestamp>, Problem> {
-    let Some(text) = text else { return Ok(None) };
-    let parsed = Timestamp::parse(&text);
-    let problem = || {
-        Problem::invalid(format!("`{what}` must be RFC 3339 in UTC, like `2026-11-22T03:43:04Z`"))
-    };
-    parsed.map(Some).ok_or_else(problem)
+fn view(read: &ReadRecord) -> Result<RecordView, Problem> {
+    RecordView::new(read.sequence, &read.leaf).map_err(|error| {
+        tracing::error!(%error, sequence = read.sequence, "the read model holds a leaf that is not JSON");
+        Problem::unavailable("a record of the read model cannot be shown; rebuild it")
+    })
 }
 
 /// Shows one record.
@@ -135,9 +86,8 @@ fn moment(what: &str, text: Option<String>) -> Result<Option<Timestamp>, Problem
     operation_id = "records.show",
     params(("id" = String, Path, description = "The record's id; a decision's id is its record's")),
     responses(
-        (status = 200, description = "The record", body = OneRecordForm),
-        (status = 401, description = "Nobody has proved who they are", body = ProblemForm),
-        (status = 403, description = "The caller may not do this", body = ProblemForm),
+        (status = 200, description = "The record", body = OneRecord),
+        Refused,
         (status = 404, description = "No record of that id has been read yet", body = ProblemForm),
         (status = 503, description = "The read model cannot be read", body = ProblemForm),
     ),
@@ -147,12 +97,12 @@ pub(crate) async fn show(
     State(api): State<Shared>,
     Path(id): Path<String>,
     parts: Parts,
-) -> Result<Json<OneRecordForm>, Problem> {
+) -> Result<Json<OneRecord>, Problem> {
     api.admit(&parts, Operation::RecordsShow)?;
     let record = RecordId::new(id.as_str()).map_err(|_| Problem::not_found("record", &id))?;
     let page = read(&api, move |read| read.record(&record)).await?;
     let found = page.records.first().ok_or_else(|| Problem::not_found("record", &id))?;
-    Ok(Json(OneRecordForm { record: found.try_into()?, read_up_to: page.read_up_to }))
+    Ok(Json(OneRecord { record: view(found)?, read_up_to: page.read_up_to }))
 }
 
 /// Gives the newest signed checkpoint, to keep elsewhere and to verify against.
@@ -163,8 +113,7 @@ pub(crate) async fn show(
     operation_id = "log.checkpoint",
     responses(
         (status = 200, description = "A signed note (C2SP tlog-checkpoint)", body = String, content_type = "text/plain"),
-        (status = 401, description = "Nobody has proved who they are", body = ProblemForm),
-        (status = 403, description = "The caller may not do this", body = ProblemForm),
+        Refused,
         (status = 404, description = "There is none yet", body = ProblemForm),
         (status = 503, description = "It cannot be read", body = ProblemForm),
     ),

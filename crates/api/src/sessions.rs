@@ -5,10 +5,24 @@ use axum::extract::{Path, State};
 use http::request::Parts;
 use safeconduct_model::{IdentityId, SessionKey, TokenId};
 use safeconduct_service::Operation;
+use safeconduct_wire::admin::{ErasedView, SessionView};
+use safeconduct_wire::document::Written;
+use serde::Deserialize;
+use utoipa::IntoParams;
 
-use crate::form::{ErasedForm, SessionForm};
 use crate::problem::{Problem, ProblemForm};
+use crate::refusals::Refused;
 use crate::router::Shared;
+
+/// Which session.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(crate) struct Named {
+    /// Whose session, percent-encoded.
+    identity: String,
+    /// Under which token: its public id.
+    token: String,
+}
 
 /// Shows the state of a session.
 #[utoipa::path(
@@ -16,27 +30,32 @@ use crate::router::Shared;
     path = "/v1/sessions/{identity}/{token}",
     tag = "Sessions",
     operation_id = "sessions.show",
-    params(
-        ("identity" = String, Path, description = "Whose session, percent-encoded"),
-        ("token" = String, Path, description = "Under which token: its public id"),
-    ),
+    params(Named),
     responses(
-        (status = 200, description = "The session", body = SessionForm),
-        (status = 401, description = "Nobody has proved who they are", body = ProblemForm),
-        (status = 403, description = "The caller may not do this", body = ProblemForm),
+        (status = 200, description = "The session", body = SessionView),
+        Refused,
         (status = 404, description = "No such session is known", body = ProblemForm),
     ),
     security(("bearer" = []))
 )]
 pub(crate) async fn show(
     State(api): State<Shared>,
-    Path(session): Path<(String, String)>,
+    Path(session): Path<Named>,
     parts: Parts,
-) -> Result<Json<SessionForm>, Problem> {
+) -> Result<Json<SessionView>, Problem> {
     api.admit(&parts, Operation::SessionsShow)?;
     let key = key(session)?;
-    let view = api.service.session(&key).ok_or_else(|| unknown(&key.to_string()))?;
-    Ok(Json((&view).into()))
+    let session = api.service.session(&key).ok_or_else(|| unknown(&key.to_string()))?.session;
+    Ok(Json(SessionView {
+        identity: Written(key.identity),
+        token: Written(key.token),
+        sequence: session.sequence(),
+        steps: session.steps(),
+        denials: session.denials(),
+        distinct_resources: session.distinct_resources(),
+        began_at: session.began_at().map(Written),
+        actions: session.actions().map(|(name, n)| (name.to_string(), n)).collect(),
+    }))
 }
 
 /// Erases the values of a session, and the keys that they were digested and sealed under. The
@@ -46,14 +65,10 @@ pub(crate) async fn show(
     path = "/v1/sessions/{identity}/{token}/erase",
     tag = "Sessions",
     operation_id = "sessions.erase",
-    params(
-        ("identity" = String, Path, description = "Whose session, percent-encoded"),
-        ("token" = String, Path, description = "Under which token: its public id"),
-    ),
+    params(Named),
     responses(
-        (status = 200, description = "They are overwritten where they lay, and it is recorded", body = ErasedForm),
-        (status = 401, description = "Nobody has proved who they are", body = ProblemForm),
-        (status = 403, description = "The caller may not do this", body = ProblemForm),
+        (status = 200, description = "They are overwritten where they lay, and it is recorded", body = ErasedView),
+        Refused,
         (status = 404, description = "No such session is known", body = ProblemForm),
         (status = 503, description = "They could not be overwritten, or it could not be recorded", body = ProblemForm),
     ),
@@ -61,15 +76,15 @@ pub(crate) async fn show(
 )]
 pub(crate) async fn erase(
     State(api): State<Shared>,
-    Path(session): Path<(String, String)>,
+    Path(session): Path<Named>,
     parts: Parts,
-) -> Result<Json<ErasedForm>, Problem> {
+) -> Result<Json<ErasedView>, Problem> {
     let caller = api.admit(&parts, Operation::SessionsErase)?;
     let attachments = api.service.erase(&key(session)?, &caller.proof.identity).await?;
-    Ok(Json(ErasedForm { attachments }))
+    Ok(Json(ErasedView { attachments }))
 }
 
-fn key((identity, token): (String, String)) -> Result<SessionKey, Problem> {
+fn key(Named { identity, token }: Named) -> Result<SessionKey, Problem> {
     let shown = format!("{identity}#{token}");
     let named = IdentityId::new(identity)
         .and_then(|identity| Ok(SessionKey { identity, token: TokenId::new(token)? }));

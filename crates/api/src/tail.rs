@@ -22,6 +22,7 @@ use utoipa::IntoParams;
 use crate::page;
 use crate::problem::{Problem, ProblemForm};
 use crate::records::read;
+use crate::refusals::{Misasked, Refused};
 use crate::router::Shared;
 
 /// Most streams that are open at once. One more is refused with 503.
@@ -57,9 +58,8 @@ pub(crate) struct Begin {
     ),
     responses(
         (status = 200, description = "Server-sent events", body = String, content_type = "text/event-stream"),
-        (status = 400, description = "A parameter does not fit", body = ProblemForm),
-        (status = 401, description = "Nobody has proved who they are", body = ProblemForm),
-        (status = 403, description = "The caller may not do this", body = ProblemForm),
+        Misasked,
+        Refused,
         (status = 503, description = "There are 64 streams already", body = ProblemForm),
     ),
     security(("bearer" = []))

@@ -9,14 +9,16 @@ use http::request::Parts;
 use http::{HeaderValue, StatusCode};
 use safeconduct_model::{Token, TokenId};
 use safeconduct_service::Operation;
+use safeconduct_wire::admin::{TokenIssued, TokenList, TokenRequest, TokenView};
+use safeconduct_wire::document::read_json;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use crate::bearer::{Bearer, TOKEN_TTL_S_DEFAULT, TOKEN_TTL_S_MAX, new_token_id};
+use crate::bearer::{Bearer, new_token_id};
 use crate::body::json_bytes;
-use crate::form::{self, IssuedTokenForm, NewTokenForm, TokenForm, TokensForm};
 use crate::page::{self, page_of};
 use crate::problem::{Problem, ProblemForm};
+use crate::refusals::{Misasked, Refused, Unreadable};
 use crate::router::Shared;
 
 /// Which tokens to list.
@@ -40,17 +42,16 @@ pub(crate) struct Listed {
     operation_id = "tokens.list",
     params(Listed),
     responses(
-        (status = 200, description = "A page of tokens", body = TokensForm),
-        (status = 400, description = "A parameter does not fit", body = ProblemForm),
-        (status = 401, description = "Nobody has proved who they are", body = ProblemForm),
-        (status = 403, description = "The caller may not do this", body = ProblemForm),
+        (status = 200, description = "A page of tokens", body = TokenList),
+        Misasked,
+        Refused,
     ),
     security(("bearer" = []))
 )]
 pub(crate) async fn list(
     State(api): State<Shared>,
     parts: Parts,
-) -> Result<Json<TokensForm>, Problem> {
+) -> Result<Json<TokenList>, Problem> {
     let caller = api.admit(&parts, Operation::TokensList)?;
     let Listed { identity, after, limit } = page::query(&parts.uri)?;
     let limit = page::limit(limit)?;
@@ -61,7 +62,7 @@ pub(crate) async fn list(
     let mut found: Vec<&Token> = caller.world.tokens().filter(wanted).collect();
     found.sort_unstable_by(|a, b| a.id.cmp(&b.id));
     let (found, next) = page_of(found, limit, |token| token.id.to_string());
-    Ok(Json(TokensForm { tokens: found.into_iter().map(TokenForm::from).collect(), next }))
+    Ok(Json(TokenList { tokens: found.into_iter().map(TokenView::from).collect(), next }))
 }
 
 /// Issues a token. It is shown in this answer and never again. For an identity that has a role,
@@ -71,16 +72,12 @@ pub(crate) async fn list(
     path = "/v1/tokens",
     tag = "Tokens",
     operation_id = "tokens.issue",
-    request_body = NewTokenForm,
+    request_body = TokenRequest,
     responses(
-        (status = 201, description = "The token, this once", body = IssuedTokenForm<'_>),
-        (status = 400, description = "The body does not fit", body = ProblemForm),
-        (status = 401, description = "Nobody has proved who they are", body = ProblemForm),
-        (status = 403, description = "The caller may not do this", body = ProblemForm),
+        (status = 201, description = "The token, this once", body = TokenIssued<'_>),
+        Refused,
         (status = 404, description = "Nobody is registered under that id", body = ProblemForm),
-        (status = 408, description = "The body did not come within 30 s", body = ProblemForm),
-        (status = 413, description = "The body has more than 1 MiB", body = ProblemForm),
-        (status = 415, description = "The content type is not `application/json`", body = ProblemForm),
+        Unreadable,
         (status = 503, description = "It could not be recorded", body = ProblemForm),
     ),
     security(("bearer" = []))
@@ -92,11 +89,7 @@ pub(crate) async fn issue(
 ) -> Result<Response, Problem> {
     let caller = api.admit(&parts, Operation::TokensIssue)?;
     let body = json_bytes(&parts.headers, body).await?;
-    let NewTokenForm { identity, ttl_s } = form::read(&body)?;
-    let ttl_s = ttl_s.unwrap_or(TOKEN_TTL_S_DEFAULT);
-    if !(1..=TOKEN_TTL_S_MAX).contains(&ttl_s) {
-        return Err(Problem::invalid(format!("`/ttl_s` must be 1 to {TOKEN_TTL_S_MAX}")));
-    }
+    let TokenRequest { identity, ttl_s } = read_json(&body)?;
     // INVARIANT: nobody gets hold of a role by a token of someone who has it.
     if caller.world.identity(&identity.0).is_some_and(|known| !known.roles.is_empty()) {
         api.authorize(&caller, Operation::TokensIssuePrivileged)?;
@@ -112,7 +105,7 @@ pub(crate) async fn issue(
         revoked: false,
     };
     api.service.register_token(token.clone(), &caller.proof.identity).await?;
-    let issued = IssuedTokenForm { token: bearer.reveal(), registered: (&token).into() };
+    let issued = TokenIssued { token: bearer.reveal(), registered: (&token).into() };
     let mut response = (StatusCode::CREATED, Json(issued)).into_response();
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(response)
@@ -128,8 +121,7 @@ pub(crate) async fn issue(
     params(("id" = String, Path, description = "The token's public id")),
     responses(
         (status = 204, description = "It is revoked, and recorded"),
-        (status = 401, description = "Nobody has proved who they are", body = ProblemForm),
-        (status = 403, description = "The caller may not do this", body = ProblemForm),
+        Refused,
         (status = 404, description = "No token of that id was issued", body = ProblemForm),
         (status = 503, description = "It could not be recorded", body = ProblemForm),
     ),

@@ -135,12 +135,12 @@ async fn an_outcome_is_taken_once_and_only_from_who_asked() {
     let fixture = Fixture::new().await;
     let decision = decide(&fixture).await;
     let path = format!("/v1/decisions/{decision}/outcome");
-    let body = json!({"execution": "succeeded", "duration_ms": 7, "result": {"n": 1.50}});
+    let body = json!({"outcome": "succeeded", "duration_ms": 7, "result": {"n": 1.50}});
     for wrong in [
-        json!({"execution": "perhaps"}),
+        json!({"outcome": "perhaps"}),
         json!({}),
-        json!({"execution": "failed", "detail": "has data in it: 4711"}),
-        json!({"execution": "failed", "more": 1}),
+        json!({"outcome": "failed", "detail": "has data in it: 4711"}),
+        json!({"outcome": "failed", "more": 1}),
     ] {
         assert_eq!(
             fixture.post(PEP, &path, &wrong).await.status,

@@ -35,14 +35,14 @@ macro_rules! described {
 }
 
 described! {
-    admin::CatalogueView = "Catalogue";
+    admin::CatalogueList = "CatalogueList";
     admin::ErasedView = "Erased";
     admin::IdentityList = "IdentityList";
+    admin::OneRecord = "OneRecord";
     admin::PoliciesView = "Policies";
     admin::RecordPage = "RecordPage";
-    admin::RecordView = "Record";
     admin::SessionView = "Session";
-    admin::TokenIssued = "TokenIssued";
+    admin::TokenIssued<'_> = "TokenIssued";
     admin::TokenList = "TokenList";
     admin::TokenRequest = "TokenRequest";
     admin::UpstreamList = "UpstreamList";

@@ -9,8 +9,8 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use http::{HeaderMap, Method, Request, StatusCode};
 use safeconduct_api::{
-    Api, ApiConfig, Bearer, Controls, Hosts, PolicyStatus, ReloadError, Reloading, UpstreamState,
-    UpstreamStatus, new_token_id,
+    Api, ApiConfig, Bearer, Controls, Hosts, PolicyStatus, ReloadError, Reloading, TransportWord,
+    UpstreamState, UpstreamView, new_token_id,
 };
 use safeconduct_ledger::Origin;
 use safeconduct_model::*;
@@ -18,6 +18,7 @@ use safeconduct_policy::{SourceFile, Sources, load};
 use safeconduct_service::memory::{MemoryClock, MemoryIds, MemoryLedger};
 use safeconduct_service::{Ledger, Ports, ReadModel, Service, Settings, Vocabulary, World};
 use safeconduct_store::{Store, StoreOptions, Vault};
+use safeconduct_wire::document::{Word, Written};
 use serde_json::Value as Json;
 use tower::ServiceExt as _;
 
@@ -167,11 +168,11 @@ impl Controls for TestControls {
         Reloading(Box::pin(std::future::ready(answer)))
     }
 
-    fn upstreams(&self) -> Vec<UpstreamStatus> {
-        vec![UpstreamStatus {
-            name: ServerName::new("files").unwrap(),
-            transport: "stdio",
-            mode: Mode::Enforce,
+    fn upstreams(&self) -> Vec<UpstreamView> {
+        vec![UpstreamView {
+            name: Written(ServerName::new("files").unwrap()),
+            transport: TransportWord::Stdio,
+            mode: Word(Mode::Enforce),
             state: UpstreamState::Failed,
             problem: Some("it ended with code 1".into()),
         }]

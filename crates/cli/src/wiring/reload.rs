@@ -7,12 +7,14 @@ use std::time::Duration;
 use crate::wiring::counted::Counted;
 use notify::{RecursiveMode, Watcher as _};
 use safeconduct_api::{
-    Controls, Metrics, PolicyStatus, ReloadError, Reloading, UpstreamState, UpstreamStatus,
+    Controls, Metrics, PolicyStatus, ReloadError, Reloading, TransportWord, UpstreamState,
+    UpstreamView,
 };
 use safeconduct_gateway::Gateway;
 use safeconduct_model::{IdentityId, ServerName};
 use safeconduct_service::Service;
 use safeconduct_wire::config::{Config, Transport};
+use safeconduct_wire::document::{Word, Written};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -63,11 +65,11 @@ impl Reloader {
         &self.file
     }
 
-    fn transport(&self, name: &ServerName) -> &'static str {
+    fn transport(&self, name: &ServerName) -> TransportWord {
         match self.config.upstreams.get(name).map(|upstream| &upstream.transport) {
-            Some(Transport::Http { .. }) => "http",
+            Some(Transport::Http { .. }) => TransportWord::Http,
             // One that a wrapper brought along is a process too.
-            Some(Transport::Stdio { .. }) | None => "stdio",
+            Some(Transport::Stdio { .. }) | None => TransportWord::Stdio,
         }
     }
 
@@ -195,18 +197,18 @@ impl Controls for Reloader {
         Reloading(Box::pin(async move { Self::reload(self, by.as_str()).await }))
     }
 
-    fn upstreams(&self) -> Vec<UpstreamStatus> {
+    fn upstreams(&self) -> Vec<UpstreamView> {
         let statuses = self.gateway.upstreams().into_iter();
         statuses
-            .map(|status| UpstreamStatus {
+            .map(|status| UpstreamView {
                 state: match (&status.problem, status.connections) {
                     (Some(_), _) => UpstreamState::Failed,
                     (None, 0) => UpstreamState::Starting,
                     (None, _) => UpstreamState::Ready,
                 },
                 transport: self.transport(&status.name),
-                name: status.name,
-                mode: status.mode,
+                name: Written(status.name),
+                mode: Word(status.mode),
                 problem: status.problem,
             })
             .collect()

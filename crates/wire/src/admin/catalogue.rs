@@ -1,28 +1,29 @@
-//! The catalogue, and what is quarantined.
+//! The catalogue with what is quarantined, and the servers behind the gateway.
 
 use safeconduct_model::{
     ActionEntry, ActionName, Confidentiality, Digest, Effect, EntityType, Integrity, Mode,
     ServerName, Tier,
 };
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::document::{Word, Written};
 
-/// The catalogue in force.
+/// Actions, by name.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct CatalogueView {
-    /// Its digest.
-    pub digest: Written<Digest>,
-    /// Its actions, by name.
+pub struct CatalogueList {
+    /// The actions of this page.
     pub actions: Vec<ActionView>,
+    /// Where the next page starts: `after` of the next request. Absent at the end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
 }
 
 /// What is known of one action.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct ActionView {
     /// Its name.
-    pub name: Written<ActionName>,
+    pub action: Written<ActionName>,
     /// The upstream that performs it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub server: Option<Written<ServerName>>,
@@ -30,22 +31,20 @@ pub struct ActionView {
     pub tier: Word<Tier>,
     /// Its effect.
     pub effect: Word<Effect>,
-    /// Whether tier and effect were guessed and nobody has confirmed them.
+    /// Whether tier and effect were guessed by an import and nobody has confirmed them.
     pub guessed: bool,
-    /// What its result is worth as a source of instructions.
+    /// Whether what it returns may steer an agent.
     pub integrity: Word<Integrity>,
-    /// How far its result may travel.
+    /// How far what it returns may travel.
     pub confidentiality: Word<Confidentiality>,
     /// The arguments that name resources.
     pub resources: Vec<ResourceView>,
-    /// How its live definition stands to the approved one.
-    pub definition: DefinitionState,
-    /// The approved definition.
+    /// The digest of the approved definition.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pinned: Option<Written<Digest>>,
-    /// The definition that was seen instead, where it is quarantined.
+    /// The digest of the live definition, where it is not the approved one: calls are denied.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub seen: Option<Written<Digest>>,
+    pub quarantined: Option<Written<Digest>>,
 }
 
 /// An argument that names a resource.
@@ -58,44 +57,24 @@ pub struct ResourceView {
     pub ty: Written<EntityType>,
 }
 
-/// How the live definition of an action stands to the approved one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum DefinitionState {
-    /// It has no pin.
-    Unpinned,
-    /// Nothing else than the approved definition was seen.
-    Approved,
-    /// Another definition was seen: calls are denied.
-    Quarantined,
-}
-
 impl ActionView {
     /// What is known of an action, with the definition that was seen where it is quarantined.
     pub fn new(entry: &ActionEntry, quarantined: Option<Digest>) -> Self {
+        let resources = entry.resources.iter().map(|mapping| ResourceView {
+            argument: mapping.argument.clone(),
+            ty: Written(mapping.ty.clone()),
+        });
         Self {
-            name: Written(entry.name.clone()),
+            action: Written(entry.name.clone()),
             server: entry.server.clone().map(Written),
             tier: Word(entry.tier),
             effect: Word(entry.effect),
             guessed: entry.guessed,
             integrity: Word(entry.integrity),
             confidentiality: Word(entry.confidentiality),
-            resources: entry
-                .resources
-                .iter()
-                .map(|mapping| ResourceView {
-                    argument: mapping.argument.clone(),
-                    ty: Written(mapping.ty.clone()),
-                })
-                .collect(),
-            definition: match (quarantined, entry.definition) {
-                (Some(_), _) => DefinitionState::Quarantined,
-                (None, Some(_)) => DefinitionState::Approved,
-                (None, None) => DefinitionState::Unpinned,
-            },
+            resources: resources.collect(),
             pinned: entry.definition.map(Written),
-            seen: quarantined.map(Written),
+            quarantined: quarantined.map(Written),
         }
     }
 }
@@ -112,11 +91,35 @@ pub struct UpstreamList {
 pub struct UpstreamView {
     /// Its name.
     pub name: Written<ServerName>,
+    /// How it is reached.
+    pub transport: TransportWord,
     /// Whether a Deny is carried out.
     pub mode: Word<Mode>,
-    /// Whether it answers.
-    pub ready: bool,
-    /// Why it does not, where it does not.
+    /// Whether it can be called.
+    pub state: UpstreamState,
+    /// Why it cannot, where it cannot.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
+}
+
+/// How an upstream is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TransportWord {
+    /// As a child process, over its standard input and output.
+    Stdio,
+    /// Over streamable HTTP.
+    Http,
+}
+
+/// Whether an upstream can be called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum UpstreamState {
+    /// It is being started or reached.
+    Starting,
+    /// It can.
+    Ready,
+    /// It cannot, and is tried again.
+    Failed,
 }

@@ -1,11 +1,17 @@
 //! Identities and their tokens.
 
-use safeconduct_model::{Identity, IdentityId, Timestamp, Token, TokenId};
+use safeconduct_model::{Identity, IdentityId, Method, Timestamp, Token, TokenId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::document::Written;
+use crate::document::{Word, Written};
 use crate::identity::IdentityForm;
+
+/// How long a token lives where nothing is said, in seconds: 30 days.
+pub const TOKEN_TTL_S_DEFAULT: i64 = 30 * 86_400;
+
+/// Longest life of a token, in seconds: 366 days.
+pub const TOKEN_TTL_S_MAX: i64 = 366 * 86_400;
 
 /// Identities, by id.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
@@ -14,55 +20,56 @@ pub struct IdentityList {
     pub identities: Vec<IdentityForm>,
     /// Where the next page starts: `after` of the next request. Absent at the end.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub next: Option<Written<IdentityId>>,
+    pub next: Option<String>,
 }
 
 impl IdentityList {
     /// A page of identities.
-    pub fn of<'a>(page: impl IntoIterator<Item = &'a Identity>, next: Option<IdentityId>) -> Self {
-        let identities = page.into_iter().map(IdentityForm::from).collect();
-        Self { identities, next: next.map(Written) }
+    pub fn of<'a>(page: impl IntoIterator<Item = &'a Identity>, next: Option<String>) -> Self {
+        Self { identities: page.into_iter().map(IdentityForm::from).collect(), next }
     }
 }
 
 /// A token to issue.
-#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TokenRequest {
-    /// How long it holds, in seconds; 30 days where nothing is said, at most a year.
-    #[serde(default = "thirty_days")]
-    #[schemars(range(min = 60, max = 31_536_000))]
-    pub ttl_s: u32,
-}
-
-const fn thirty_days() -> u32 {
-    30 * 86_400
-}
-
-/// A token that was just issued: the only time that it is shown. Its `Debug` does not show it.
-#[derive(Clone, Serialize, JsonSchema)]
-pub struct TokenIssued {
-    /// The token itself. It is kept nowhere.
-    pub token: String,
-    /// What it is called in lists and records.
-    pub id: Written<TokenId>,
-    /// Whose it is.
+    /// Whose it will be.
     pub identity: Written<IdentityId>,
-    /// When it ends.
-    pub expires_at: Written<Timestamp>,
+    /// How long it lives, in seconds; 30 days where nothing is said, at most 366.
+    #[serde(default = "thirty_days")]
+    #[schemars(range(min = 1, max = TOKEN_TTL_S_MAX))]
+    pub ttl_s: i64,
 }
 
-impl std::fmt::Debug for TokenIssued {
+const fn thirty_days() -> i64 {
+    TOKEN_TTL_S_DEFAULT
+}
+
+/// A token as it is issued: the one time that it is shown. Its `Debug` does not show it.
+#[derive(Clone, Serialize, JsonSchema)]
+pub struct TokenIssued<'a> {
+    /// The token itself. It is not kept and cannot be shown again.
+    pub token: &'a str,
+    /// What lists show of it.
+    #[serde(flatten)]
+    pub registered: TokenView,
+}
+
+impl std::fmt::Debug for TokenIssued<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("TokenIssued").field("id", &self.id).finish_non_exhaustive()
+        f.debug_struct("TokenIssued").field("id", &self.registered.id).finish_non_exhaustive()
     }
 }
 
 /// Tokens, by id.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct TokenList {
-    /// The tokens, never as text.
+    /// The tokens of this page, never as text.
     pub tokens: Vec<TokenView>,
+    /// Where the next page starts: `after` of the next request. Absent at the end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
 }
 
 /// A token: what it is called and whether it holds, never its text nor its digest.
@@ -97,8 +104,10 @@ impl From<&Token> for TokenView {
 pub struct WhoamiView {
     /// The caller.
     pub identity: IdentityForm,
-    /// The token that proved it.
+    /// By which token.
     pub token: Written<TokenId>,
+    /// How the caller proved who it is.
+    pub method: Word<Method>,
     /// The operations of this API that the caller may use.
-    pub operations: Vec<String>,
+    pub operations: Vec<&'static str>,
 }

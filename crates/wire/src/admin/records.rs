@@ -31,8 +31,8 @@ pub struct RecordQueryForm {
     pub until: Option<Written<Timestamp>>,
     /// Of lower sequence numbers than that one: `next_before` of the page before.
     pub before: Option<u64>,
-    /// At most so many; 100 where nothing is said.
-    pub limit: Option<u32>,
+    /// At most so many: 1 to 1000; 100 where nothing is said.
+    pub limit: Option<usize>,
 }
 
 /// Records, newest first.
@@ -55,6 +55,16 @@ pub struct RecordView {
     /// The record, byte for byte as its leaf was hashed.
     #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
     pub record: Box<RawValue>,
+}
+
+/// One record.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct OneRecord {
+    /// The record.
+    #[serde(flatten)]
+    pub record: RecordView,
+    /// How many records of the ledger had been read: all of sequence numbers below.
+    pub read_up_to: u64,
 }
 
 impl RecordView {

@@ -1,6 +1,8 @@
 //! Sessions.
 
-use safeconduct_model::{IdentityId, SessionKey, TokenId};
+use std::collections::BTreeMap;
+
+use safeconduct_model::{IdentityId, Timestamp, TokenId};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -19,27 +21,18 @@ pub struct SessionView {
     pub steps: u64,
     /// How many were denied.
     pub denials: u64,
-    /// How many calls it has left.
-    pub calls_left: u64,
-}
-
-impl SessionView {
-    /// The state of a session with nothing counted yet.
-    pub fn of(key: &SessionKey) -> Self {
-        Self {
-            identity: Written(key.identity.clone()),
-            token: Written(key.token.clone()),
-            sequence: 0,
-            steps: 0,
-            denials: 0,
-            calls_left: 0,
-        }
-    }
+    /// How many different resources were touched; at most 4096 are counted.
+    pub distinct_resources: u64,
+    /// When the first decision was made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub began_at: Option<Written<Timestamp>>,
+    /// Permitted actions and how often; at most 1024 are listed.
+    pub actions: BTreeMap<String, u64>,
 }
 
 /// What an erasure did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct ErasedView {
-    /// How many stored values were overwritten.
+    /// How many sealed values and keys were overwritten.
     pub attachments: u64,
 }

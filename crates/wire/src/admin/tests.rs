@@ -1,7 +1,7 @@
 use safeconduct_model::{Digest, IdentityId, Timestamp, Token, TokenId};
 
 use super::*;
-use crate::document::{Written, read_json};
+use crate::document::read_json;
 use crate::identity::IdentityForm;
 
 #[test]
@@ -28,8 +28,11 @@ fn a_body_that_does_not_fit_names_every_field() {
         "``: unknown key `group` (did you mean `groups`?); `/id`: `` does not fit: an identity id \
          is empty; `/kind`: `robot` is not one of `agent`, `workload`, `service_account`, `user`"
     );
-    assert!(read_json::<TokenRequest>(br#"{"ttl_s":1}"#).is_err());
-    assert_eq!(read_json::<TokenRequest>(b"{}").unwrap().ttl_s, 2_592_000);
+    assert!(read_json::<TokenRequest>(br#"{"identity":"a","ttl_s":0}"#).is_err());
+    assert!(read_json::<TokenRequest>(br#"{"identity":"a","ttl_s":31622401}"#).is_err());
+    assert!(read_json::<TokenRequest>(b"{}").is_err());
+    let request: TokenRequest = read_json(br#"{"identity":"a"}"#).unwrap();
+    assert_eq!(request.ttl_s, 2_592_000);
 }
 
 #[test]
@@ -44,12 +47,7 @@ fn a_token_is_never_shown_by_accident() {
     };
     let shown = serde_json::to_string(&TokenView::from(&token)).unwrap();
     assert!(!shown.contains("abab"), "{shown}");
-    let issued = TokenIssued {
-        token: "sc_secret".into(),
-        id: Written(token.id.clone()),
-        identity: Written(token.identity.clone()),
-        expires_at: Written(token.expires_at),
-    };
+    let issued = TokenIssued { token: "sc_secret", registered: TokenView::from(&token) };
     assert!(!format!("{issued:?}").contains("sc_secret"));
     assert!(serde_json::to_string(&issued).unwrap().contains("sc_secret"));
 }

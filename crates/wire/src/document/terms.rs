@@ -5,8 +5,8 @@ use std::fmt;
 
 use safeconduct_model::{
     ActionName, Confidentiality, Decision, Digest, Effect, EntityId, EntityType, Execution,
-    IdentityId, IdentityKind, IdentityStatus, Integrity, Mode, PolicyEffect, PolicyId, RecordId,
-    Role, ServerName, SessionName, Tier, Timestamp, TokenId,
+    IdentityId, IdentityKind, IdentityStatus, Integrity, Method, Mode, PolicyEffect, PolicyId,
+    RecordId, Role, ServerName, SessionName, Tier, Timestamp, TokenId,
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::Error as _;
@@ -126,6 +126,8 @@ vocabularies! {
         |word| among([Self::Permit, Self::Deny], word);
     PolicyEffect = "effect of a policy", [Self::Permit, Self::Forbid],
         |word| among([Self::Permit, Self::Forbid], word);
+    Method = "method of proof", [Self::ApiKey, Self::LocalPeer, Self::PepAssertion],
+        |word| among([Self::ApiKey, Self::LocalPeer, Self::PepAssertion], word);
     Mode = "mode", [Self::Enforce, Self::Observe],
         |word| among([Self::Enforce, Self::Observe], word);
 }
