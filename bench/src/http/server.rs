@@ -11,7 +11,7 @@ use axum::extract::Request;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
 use safeconduct_api::{
-    Api, ApiConfig, BODY_BYTES_MAX, Controls, Hosts, PolicyStatus, Reloading, UpstreamStatus,
+    Api, ApiConfig, BODY_BYTES_MAX, Controls, Hosts, PolicyStatus, Reloading, UpstreamView,
 };
 use safeconduct_ledger::Origin;
 use safeconduct_model::{Digest, IdentityId, RecordId, Timestamp, Token, TokenId};
@@ -163,7 +163,7 @@ impl Controls for NoControls {
         Reloading(Box::pin(std::future::ready(Ok(PolicyStatus::default()))))
     }
 
-    fn upstreams(&self) -> Vec<UpstreamStatus> {
+    fn upstreams(&self) -> Vec<UpstreamView> {
         Vec::new()
     }
 }
