@@ -9,6 +9,7 @@ use safeconduct_model::{Authentication, Identity};
 use safeconduct_service::{Operation, World};
 
 use crate::problem::Problem;
+use crate::refused::Denied;
 use crate::router::Inner;
 
 /// Someone who may do what they ask for.
@@ -39,11 +40,7 @@ impl Inner {
         if self.administration.permits(who.identity()?, operation) {
             return Ok(());
         }
-        Err(Problem::forbidden(format!(
-            "identity `{}` may not do `{}`",
-            who.proof.identity,
-            operation.as_str()
-        )))
+        Err(Problem::denied(Denied { proof: who.proof.clone(), operation }))
     }
 
     /// Turns away requests that a browser was tricked into sending.

@@ -35,6 +35,7 @@ mod policies;
 mod problem;
 mod records;
 mod refusals;
+mod refused;
 mod router;
 mod serve;
 mod sessions;

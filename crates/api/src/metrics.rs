@@ -19,6 +19,8 @@ pub enum Asked {
     Authzen,
     /// The MCP gateway.
     Gateway,
+    /// The administration API: only what it refuses.
+    Administration,
 }
 
 impl Asked {
@@ -26,6 +28,7 @@ impl Asked {
         match self {
             Self::Authzen => "authzen",
             Self::Gateway => "gateway",
+            Self::Administration => "administration",
         }
     }
 }
@@ -45,6 +48,7 @@ pub struct Metrics {
     decisions: Family<Decided, Counter>,
     durations: Histogram,
     append_failures: Counter,
+    unauthenticated: Counter,
     reloaded_at: Gauge,
     reloads_refused: Counter,
     pub(crate) ledger_ready: Gauge,
@@ -63,6 +67,7 @@ impl Default for Metrics {
         let mut registry = Registry::with_prefix("safeconduct");
         let (decisions, append_failures) = (Family::default(), Counter::default());
         let (reloads_refused, reloaded_at) = (Counter::default(), Gauge::default());
+        let unauthenticated = Counter::default();
         let durations = Histogram::new(BUCKETS);
         let gauges: [Gauge; 5] = std::array::from_fn(|_| Gauge::default());
         registry.register("decisions", "Decisions, recorded or not", Family::clone(&decisions));
@@ -75,6 +80,11 @@ impl Default for Metrics {
             "log_append_failures",
             "Decisions that were denied because they could not be recorded",
             append_failures.clone(),
+        );
+        registry.register(
+            "administration_unauthenticated",
+            "Calls of the administration API that proved nobody, none of them recorded",
+            unauthenticated.clone(),
         );
         registry.register(
             "policy_last_reload_success_timestamp_seconds",
@@ -101,6 +111,7 @@ impl Default for Metrics {
             decisions,
             durations,
             append_failures,
+            unauthenticated,
             reloaded_at,
             reloads_refused,
             ledger_ready,
@@ -127,6 +138,11 @@ impl Metrics {
         if matches!(first, Some(Reason::NotRecorded(_))) {
             self.append_failures.inc();
         }
+    }
+
+    /// Counts a call of the administration API that proved nobody.
+    pub(crate) fn unauthenticated(&self) {
+        self.unauthenticated.inc();
     }
 
     /// Notes that a policy set came into force.

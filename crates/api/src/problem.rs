@@ -9,6 +9,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::body::BodyError;
+use crate::refused::Denied;
 
 /// Why a request was not done.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +17,8 @@ pub(crate) struct Problem {
     status: StatusCode,
     code: &'static str,
     detail: String,
+    /// Whom our own policies did not permit what, where that is the problem.
+    denied: Option<Box<Denied>>,
 }
 
 /// A problem document (RFC 9457).
@@ -37,7 +40,7 @@ pub(crate) struct ProblemForm {
 
 impl Problem {
     pub(crate) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, code, detail: detail.into() }
+        Self { status, code, detail: detail.into(), denied: None }
     }
 
     /// Nobody has proved who they are. Never says whether a token was once good.
@@ -49,8 +52,15 @@ impl Problem {
         )
     }
 
-    pub(crate) fn forbidden(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::FORBIDDEN, "forbidden", detail)
+    /// Our own policies do not permit it.
+    pub(crate) fn denied(denied: Denied) -> Self {
+        let detail = format!(
+            "identity `{}` may not do `{}`",
+            denied.proof.identity,
+            denied.operation.as_str()
+        );
+        let denied = Some(Box::new(denied));
+        Self { denied, ..Self::new(StatusCode::FORBIDDEN, "forbidden", detail) }
     }
 
     pub(crate) fn not_found(what: &str, name: &str) -> Self {
@@ -84,6 +94,9 @@ impl IntoResponse for Problem {
             detail: self.detail,
         };
         let mut response = (self.status, axum::Json(form)).into_response();
+        if let Some(denied) = self.denied {
+            response.extensions_mut().insert(*denied);
+        }
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if self.status == StatusCode::UNAUTHORIZED {

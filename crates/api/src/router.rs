@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::Router;
+use axum::middleware::from_fn_with_state;
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use safeconduct_service::{Administration, ReadModel, Service};
@@ -14,7 +15,7 @@ use crate::problem::Problem;
 use crate::tail::TAILS_MAX;
 use crate::{
     ApiConfig, ApiError, Controls, Metrics, authzen, catalogue, health, identities, outcome,
-    policies, records, sessions, tail, tokens,
+    policies, records, refused, sessions, tail, tokens,
 };
 
 /// The HTTP side of one server process.
@@ -93,6 +94,21 @@ impl Api {
             .route("/access/v1/evaluation", post(authzen::evaluation))
             .route("/access/v1/evaluations", post(authzen::evaluations))
             .route("/.well-known/authzen-configuration", get(authzen::configuration))
+            .route("/healthz", get(health::alive))
+            .route("/readyz", get(health::ready))
+            .route("/metrics", get(health::metrics))
+            .merge(self.administration())
+            .fallback(unknown)
+            .method_not_allowed_fallback(wrong_method)
+            .with_state(self.0.clone())
+    }
+}
+
+impl Api {
+    /// What our own policies authorize, and whose refusals are recorded. The path of a decision
+    /// is not among it, so that no decision pays for this.
+    fn administration(&self) -> Router<Shared> {
+        Router::new()
             .route("/v1/decisions/{id}/outcome", post(outcome::report))
             .route("/v1/whoami", get(identities::whoami))
             .route("/v1/identities", get(identities::list))
@@ -109,12 +125,7 @@ impl Api {
             .route("/v1/upstreams", get(catalogue::upstreams))
             .route("/v1/sessions/{identity}/{token}", get(sessions::show))
             .route("/v1/sessions/{identity}/{token}/erase", post(sessions::erase))
-            .route("/healthz", get(health::alive))
-            .route("/readyz", get(health::ready))
-            .route("/metrics", get(health::metrics))
-            .fallback(unknown)
-            .method_not_allowed_fallback(wrong_method)
-            .with_state(self.0.clone())
+            .route_layer(from_fn_with_state(self.0.clone(), refused::recorded))
     }
 }
 

@@ -167,3 +167,73 @@ async fn an_operator_cannot_become_an_administrator() {
     let token = fixture.post(ADMINISTRATOR, "/v1/tokens", &json!({"identity": AUDITOR})).await;
     assert_eq!(token.status, StatusCode::CREATED);
 }
+
+#[tokio::test]
+async fn a_refusal_of_someone_known_is_recorded_and_of_anyone_else_counted() {
+    let fixture = Fixture::new().await;
+    let before = fixture.read.read_up_to();
+    let body = json!({"identity": ADMINISTRATOR});
+    let wanted = fixture.request("", Method::POST, "/v1/tokens", Some(&body));
+    assert_eq!(fixture.send(wanted).await.status, StatusCode::UNAUTHORIZED);
+    let mut wanted =
+        fixture.request(NOBODY, Method::PUT, "/v1/identities/nobody", Some(&json!({})));
+    let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+    let parent = format!("00-{trace}-00f067aa0ba902b7-01");
+    wanted.headers_mut().insert("traceparent", parent.parse().unwrap());
+    assert_eq!(fixture.send(wanted).await.status, StatusCode::FORBIDDEN);
+    // The right that a handler asks for in the middle.
+    let privileged = fixture.post(OPERATOR, "/v1/tokens", &body).await;
+    assert_eq!(privileged.status, StatusCode::FORBIDDEN);
+    // What is permitted leaves the record of its change and no decision; reading leaves none.
+    assert_eq!(fixture.get(AUDITOR, "/v1/identities").await.status, StatusCode::OK);
+    let registered = json!({"id": "newcomer", "kind": "user"});
+    let put = fixture.request(OPERATOR, Method::PUT, "/v1/identities/newcomer", Some(&registered));
+    assert_eq!(fixture.send(put).await.status, StatusCode::NO_CONTENT);
+
+    let found = loop {
+        let read = fixture.read.read_up_to();
+        let page = fixture.get(AUDITOR, "/v1/records?limit=100").await.json();
+        let records: Vec<Json> =
+            page["records"].as_array().unwrap().iter().map(|r| r["record"].clone()).collect();
+        if records[0]["kind"] == json!("identity_changed")
+            && records[0].to_string().contains("newcomer")
+        {
+            break records;
+        }
+        fixture.read.grown_beyond(read).await;
+    };
+    // Newest first: the change, then each refusal behind the beginning of its session.
+    let kinds: Vec<&str> = found.iter().take(5).map(|r| r["kind"].as_str().unwrap()).collect();
+    let expected = ["identity_changed", "decision", "session_began", "decision", "session_began"];
+    assert_eq!(kinds, expected);
+    let refusal = &found[3];
+    assert_eq!(refusal["trace"], json!(trace));
+    assert_eq!(refusal["body"]["decision"], json!("deny"));
+    assert_eq!(refusal["body"]["action"], json!("administration/identities.change"));
+    assert_eq!(refusal["body"]["reasons"][0]["code"], json!("no_permit"));
+    let text = refusal.to_string();
+    for part in ["Administration::User", "nobody", "Administration::Path", "/v1/identities/nobody"]
+    {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    let privileged = &found[1]["body"]["action"];
+    assert_eq!(*privileged, json!("administration/tokens.issue_privileged"));
+    assert!(before > 0);
+
+    let metrics = fixture.get("", "/metrics").await;
+    let metrics = String::from_utf8(metrics.body).unwrap();
+    for line in [
+        "safeconduct_administration_unauthenticated_total 1",
+        "safeconduct_decisions_total{decision=\"deny\",pep=\"administration\",rule_class=\"no_permit\"} 2",
+    ] {
+        assert!(metrics.contains(line), "{line} is not in\n{metrics}");
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_stays_one_where_it_cannot_be_recorded() {
+    let fixture = Fixture::in_memory().await;
+    fixture.memory.as_ref().unwrap().fail("no space left");
+    let refused = fixture.get(NOBODY, "/v1/tokens").await;
+    assert_eq!(refused.status, StatusCode::FORBIDDEN);
+}

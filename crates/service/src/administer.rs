@@ -2,6 +2,7 @@
 //! policies answer, through the same evaluation as everyone else's.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use safeconduct_model::{
     ActionName, Assurance, Decision, Effect, Entity, EntityRef, Identity, IdentityKind, Integrity,
@@ -12,6 +13,10 @@ use safeconduct_policy::{
     SessionSituation, Situation, SourceFile, Sources, load,
 };
 use thiserror::Error;
+
+mod refusal;
+
+pub use refusal::*;
 
 /// The policies, as they stand in the source tree.
 const POLICIES: &str = include_str!("../../../policies/admin/admin.cedar");
@@ -140,6 +145,8 @@ fn number_of(identity: &Identity) -> usize {
 pub struct Administration {
     /// By the number of the standing: a bit for each operation.
     permitted: Vec<u64>,
+    /// What the answers come from.
+    policies: Arc<Policies>,
 }
 
 // A bit for each operation must fit.
@@ -159,7 +166,8 @@ impl Administration {
             })
         };
         let permitted = (0..STANDINGS).filter_map(Standing::of_number).map(answers);
-        Ok(Self { permitted: permitted.collect::<Result<_, _>>()? })
+        let permitted = permitted.collect::<Result<_, _>>()?;
+        Ok(Self { permitted, policies: Arc::new(policies) })
     }
 
     /// Whether that identity may do that. Its status is not looked at: a token of an identity

@@ -97,10 +97,7 @@ impl Service {
         let request = Request {
             input_digest: match &check.asserted {
                 None => keys.digest(&canonical),
-                Some(asserted) => {
-                    let both = Value::Array(vec![check.input.clone(), asserted.clone()]);
-                    keys.digest(&safeconduct_ledger::canonical(&both))
-                }
+                Some(asserted) => keys.digest(&listed(&canonical, asserted)),
             },
             session: SessionRef { key, name: check.session_name },
             subject: check.subject,
@@ -167,7 +164,7 @@ impl Service {
 
     /// The keys of a session: in memory, unwrapped from the ledger, or new; new ones come with
     /// the entry that keeps them.
-    fn keys_of(
+    pub(crate) fn keys_of(
         &self,
         key: &SessionKey,
         slot: &Slot,
@@ -231,7 +228,7 @@ struct Queued {
 }
 
 impl Slot {
-    fn advance(
+    pub(crate) fn advance(
         &mut self,
         outcome: &Outcome,
         keys: &Arc<dyn SessionKeys>,
@@ -276,6 +273,17 @@ fn facts<'a>(
         vocabulary: &world.vocabulary,
         catalogue: world.catalogue_digest,
     }
+}
+
+/// The canonical bytes of a list of two values, of which the first has its bytes already.
+fn listed(first: &[u8], second: &Value) -> Vec<u8> {
+    let mut list = Vec::with_capacity(first.len() + 128);
+    list.push(b'[');
+    list.extend_from_slice(first);
+    list.push(b',');
+    safeconduct_ledger::write_canonical(second, &mut list);
+    list.push(b']');
+    list
 }
 
 /// The arguments, to be kept beside the record.
