@@ -67,6 +67,7 @@ pub(crate) fn conclude(
         requestable: requestable.clone(),
         policies: policies.digest(),
         catalogue: facts.catalogue,
+        task: None,
     };
     Outcome {
         decision,

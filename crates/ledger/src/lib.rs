@@ -41,7 +41,7 @@ pub use audit::{Audit, Finding, first_difference};
 pub use canonical::{canonical, write_canonical, write_canonical_string};
 pub use checkpoint::{
     CHECKPOINT_BYTES_MAX, Checkpoint, CheckpointError, CheckpointKey, CheckpointVerifier, KeyError,
-    Origin,
+    Origin, read_unverified,
 };
 pub use proof::{
     ProofError, TileHashes, check_consistency, check_inclusion, prove_consistency, prove_inclusion,

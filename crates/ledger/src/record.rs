@@ -8,6 +8,7 @@
 use safeconduct_model::NameError;
 use thiserror::Error;
 
+mod authority;
 mod decode;
 mod encode;
 mod form;

@@ -95,7 +95,8 @@ pub struct Identity {
     pub fallback_owner: Option<IdentityId>,
     /// Where it runs: `production`, `test`, or what the deployment calls it.
     pub environment: Option<String>,
-    /// Groups that it belongs to, as policies name them: `Safeconduct::Group::"clerks"`.
+    /// Groups that it belongs to, by plain name: `clerks` is what policies call
+    /// `Safeconduct::Group::"clerks"`.
     pub groups: BTreeSet<String>,
     /// What it may do as an enforcement point, where it is one.
     pub pep: Option<PepRegistration>,
@@ -170,15 +171,38 @@ pub enum Method {
     LocalPeer,
     /// The word of a registered enforcement point.
     PepAssertion,
+    /// A SPIFFE JWT-SVID.
+    JwtSvid,
+    /// A SPIFFE X.509-SVID over mutual TLS.
+    X509Svid,
+    /// A token of an OpenID provider or another issuer of workload tokens.
+    Oidc,
+    /// An access token of our own token service.
+    AccessToken,
 }
 
 impl Method {
+    /// Every method.
+    pub const ALL: [Self; 7] = [
+        Self::ApiKey,
+        Self::LocalPeer,
+        Self::PepAssertion,
+        Self::JwtSvid,
+        Self::X509Svid,
+        Self::Oidc,
+        Self::AccessToken,
+    ];
+
     /// The word for it in policies and records.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::ApiKey => "api_key",
             Self::LocalPeer => "local_peer",
             Self::PepAssertion => "pep_assertion",
+            Self::JwtSvid => "jwt_svid",
+            Self::X509Svid => "x509_svid",
+            Self::Oidc => "oidc",
+            Self::AccessToken => "access_token",
         }
     }
 }

@@ -339,3 +339,28 @@ impl Intent {
         })
     }
 }
+
+/// All intents that may be undertaken, each version of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Intents {
+    /// The versions of each, at most [`INTENTS_MAX`] in all; none is without a version.
+    pub versions: BTreeMap<crate::IntentName, BTreeMap<u32, Intent>>,
+    /// SHA-256 over the canonical bytes of all of them, in their public form.
+    pub digest: crate::Digest,
+}
+
+impl Intents {
+    /// The version of that number, or the highest where none is named.
+    pub fn version(&self, name: &crate::IntentName, version: Option<u32>) -> Option<&Intent> {
+        let versions = self.versions.get(name)?;
+        match version {
+            Some(version) => versions.get(&version),
+            None => versions.last_key_value().map(|(_, intent)| intent),
+        }
+    }
+
+    /// Every version of every intent, by name and then by version.
+    pub fn iter(&self) -> impl Iterator<Item = &Intent> {
+        self.versions.values().flat_map(BTreeMap::values)
+    }
+}

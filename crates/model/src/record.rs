@@ -6,9 +6,10 @@
 use std::sync::Arc;
 
 use crate::{
-    ActionName, Decision, Digest, EntityRef, Identity, IdentityId, KeyedDigest, Method, Mode,
-    Obligation, PolicyEffect, PolicyId, RecordId, Requestable, ServerName, SessionKey, SessionName,
-    Span, Timestamp, Token, TokenId, TraceId,
+    ActionName, Amount, Decision, Delegation, Digest, EntityRef, Identity, IdentityId, IntentName,
+    KeyedDigest, KillScope, Lease, LeaseState, Method, Minted, Mode, Obligation, PolicyEffect,
+    PolicyId, RecordId, Requestable, ServerName, SessionKey, SessionName, Span, Task, TaskId,
+    TaskState, Timestamp, Token, TokenId, TraceId,
 };
 
 /// One record.
@@ -107,6 +108,83 @@ pub enum Body {
         /// The definition that was seen.
         seen: Digest,
     },
+    /// A set of intents came into force.
+    IntentsLoaded {
+        /// Its digest.
+        digest: Digest,
+        /// How many intents it has, versions counted.
+        intents: u64,
+    },
+    /// A task began; its parameters and authority are in the attachment.
+    TaskBegan(Box<Task>),
+    /// A task ended, and with it everything under it.
+    TaskEnded {
+        /// Which one.
+        task: TaskId,
+        /// How: never `active`.
+        state: TaskState,
+        /// Who ended it; nobody where its time was over.
+        by: Option<IdentityId>,
+        /// Why, in a short fixed word or the words of the one who ended it.
+        reason: Arc<str>,
+    },
+    /// A user gave an agent the standing word that it may undertake an intent for them. The
+    /// delegation's id is the record's.
+    DelegationMade(Delegation),
+    /// It was taken back.
+    DelegationEnded {
+        /// Which one.
+        delegation: RecordId,
+        /// Who did it.
+        by: IdentityId,
+    },
+    /// The token service issued a token.
+    TokenMinted(Box<Minted>),
+    /// A minted token was taken back before its time.
+    TokenWithdrawn {
+        /// Its `jti`.
+        token: TokenId,
+        /// Who did it.
+        by: IdentityId,
+    },
+    /// A lease changed its state; the first of these records comes before the target is touched.
+    LeaseChanged {
+        /// The lease.
+        lease: Box<Lease>,
+        /// Its state from now on.
+        state: LeaseState,
+        /// What was seen at the target, or what went wrong; never a secret.
+        detail: Option<Arc<str>>,
+    },
+    /// The kill switch was used.
+    Killed {
+        /// What it stops.
+        scope: KillScope,
+        /// Who did it.
+        by: IdentityId,
+        /// Why, in their words.
+        reason: Arc<str>,
+    },
+    /// What it stopped may go on.
+    KillLifted {
+        /// What was stopped.
+        scope: KillScope,
+        /// Who did it.
+        by: IdentityId,
+        /// Why, in their words.
+        reason: Arc<str>,
+    },
+    /// A credential was used after its task had ended.
+    UsedAfterEnd {
+        /// The task.
+        task: TaskId,
+        /// Whose credential.
+        identity: IdentityId,
+        /// Which one.
+        token: TokenId,
+        /// For what, where that was said.
+        action: Option<ActionName>,
+    },
 }
 
 impl Body {
@@ -125,6 +203,17 @@ impl Body {
             Self::Executed(_) => "outcome",
             Self::ValuesErased { .. } => "values_erased",
             Self::DefinitionSeen { .. } => "definition_seen",
+            Self::IntentsLoaded { .. } => "intents_loaded",
+            Self::TaskBegan(_) => "task_began",
+            Self::TaskEnded { .. } => "task_ended",
+            Self::DelegationMade(_) => "delegation_made",
+            Self::DelegationEnded { .. } => "delegation_ended",
+            Self::TokenMinted(_) => "token_minted",
+            Self::TokenWithdrawn { .. } => "token_withdrawn",
+            Self::LeaseChanged { .. } => "lease_changed",
+            Self::Killed { .. } => "killed",
+            Self::KillLifted { .. } => "kill_lifted",
+            Self::UsedAfterEnd { .. } => "used_after_end",
         }
     }
 }
@@ -166,6 +255,26 @@ pub struct Decided {
     pub policies: Digest,
     /// The catalogue that was read.
     pub catalogue: Digest,
+    /// The task that it belongs to, where there is one.
+    pub task: Option<Box<DecidedTask>>,
+}
+
+/// What a decision's record says of its task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DecidedTask {
+    /// Which task.
+    pub id: TaskId,
+    /// Its intent.
+    pub intent: IntentName,
+    /// For whom, where it is for someone.
+    pub on_behalf_of: Option<IdentityId>,
+    /// Who acts, and who delegated to them, outwards: the first is the one who acts (the order of
+    /// `act`, RFC 8693 section 4.1). What comes after may only narrow.
+    pub actors: Vec<IdentityId>,
+    /// What a permit takes from the task's budget.
+    pub spend: Amount,
+    /// Bytes that a permit sends out.
+    pub bytes_out: u64,
 }
 
 /// A reason, as it is recorded.
@@ -240,8 +349,12 @@ pub struct Executed {
     pub result_digest: Option<KeyedDigest>,
     /// Size of the result in bytes.
     pub result_bytes: u64,
-    /// Why it failed or is unknown, in a short fixed word: `upstream_error`, `timeout`,
-    /// `upstream_gone`, `client_gone`, `too_large`, `malformed`, `never_reported`, `restart`.
+    /// Why it did not succeed, in a short fixed word. Failed: `upstream_error`, `client_error`,
+    /// `too_large`, `malformed`. Not executed: `lapsed` (the permit no longer held),
+    /// `not_offered` (there was nobody or nothing to do it), `obligation` (one could not be
+    /// carried out), `upstream_gone`. Unknown: `timeout`, `upstream_gone`, `client_gone`,
+    /// `never_reported`, `crowded_out` (too many permits waited), `restart`. An enforcement point
+    /// elsewhere may say other words.
     pub detail: Option<Arc<str>>,
     /// Obligations that were carried out, with what they touched.
     pub edits: Vec<Edit>,

@@ -41,7 +41,9 @@ pub struct Task {
     /// Keyed digest of the canonical bytes of its parameters and authority, under its own key.
     pub authority: KeyedDigest,
     /// SHA-256 of the handle by which its agent names it; the handle holds 256 random bits.
-    pub handle: Digest,
+    /// Without one the task is attached to the session that its agent began it in, and each of
+    /// that session's calls belongs to it.
+    pub handle: Option<Digest>,
 }
 
 /// Who spoke when a task began.
@@ -107,6 +109,18 @@ pub enum KillScope {
     Session(SessionKey),
     /// Everything, until it is lifted.
     All,
+}
+
+impl KillScope {
+    /// The word for what it stops.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Identity(_) => "identity",
+            Self::Task(_) => "task",
+            Self::Session(_) => "session",
+            Self::All => "all",
+        }
+    }
 }
 
 /// A user's standing word that an agent may undertake an intent for them.

@@ -7,7 +7,6 @@ use safeconduct_model::{
 };
 use safeconduct_session::{Step, fingerprint};
 
-use crate::change::quarantine;
 use crate::pending::Pending;
 use crate::sessions::lock;
 use crate::{Service, World};
@@ -59,13 +58,24 @@ impl Restore<'_> {
                     self.slot(&executed.session, |slot| slot.sealed_at.push(sequence));
                 }
             }
-            Body::DefinitionSeen { action, seen, .. } => {
-                Arc::make_mut(&mut self.world.seen).insert(action.clone(), *seen);
+            Body::DefinitionSeen { action, server, seen, .. } => {
+                Arc::make_mut(&mut self.world.seen).restore(server, action, *seen);
             }
             Body::ServerStarted { .. }
             | Body::PoliciesLoaded { .. }
             | Body::PoliciesRefused { .. }
-            | Body::CatalogueLoaded { .. } => {}
+            | Body::CatalogueLoaded { .. }
+            | Body::IntentsLoaded { .. }
+            | Body::TaskBegan(_)
+            | Body::TaskEnded { .. }
+            | Body::DelegationMade(_)
+            | Body::DelegationEnded { .. }
+            | Body::TokenMinted(_)
+            | Body::TokenWithdrawn { .. }
+            | Body::LeaseChanged { .. }
+            | Body::Killed { .. }
+            | Body::KillLifted { .. }
+            | Body::UsedAfterEnd { .. } => {}
         }
         Ok(())
     }
@@ -74,7 +84,7 @@ impl Restore<'_> {
     /// outcome is recorded as `unknown`, because the process that could have told is gone.
     /// Returns how many those were.
     pub fn finish(mut self) -> usize {
-        self.world.quarantined = Arc::new(quarantine(&self.world.catalogue, &self.world.seen));
+        self.world.quarantined = Arc::new(self.world.seen.quarantined(&self.world.catalogue));
         self.service.world.store(Arc::new(self.world.clone()));
         let left = self.pending().overdue(Timestamp::from_millis(i64::MAX), usize::MAX);
         let count = left.len();

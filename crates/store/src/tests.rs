@@ -104,6 +104,7 @@ pub(crate) fn decision(n: u64) -> Record {
         requestable: None,
         policies: Digest::from_bytes([1; 32]),
         catalogue: Digest::from_bytes([2; 32]),
+        task: None,
     };
     Record {
         id: RecordId::new(format!("dec_{n}")).unwrap(),

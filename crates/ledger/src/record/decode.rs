@@ -9,7 +9,7 @@ use safeconduct_model::{Body, Decision, Digest, KeyedDigest, Method, Mode, Polic
 use serde::Deserialize;
 
 use super::form::{self, Text};
-use super::{DecodeError, LEAF_BYTES_MAX, RECORD_VERSION, encode};
+use super::{DecodeError, LEAF_BYTES_MAX, RECORD_VERSION, authority, encode};
 
 /// The record of a leaf.
 ///
@@ -41,7 +41,7 @@ pub fn decode(leaf: &[u8]) -> Result<Record, DecodeError> {
     }
 }
 
-fn parse<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, DecodeError> {
+pub(super) fn parse<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, DecodeError> {
     serde_json::from_slice(json)
         .map_err(|error| DecodeError::Malformed { problem: error.to_string() })
 }
@@ -104,9 +104,10 @@ fn body(kind: &str, json: &[u8]) -> Result<Body, DecodeError> {
                 seen: digest("seen", &form.seen)?,
             }
         }
-        _ => {
-            return Err(DecodeError::UnknownKind { kind: kind.to_owned() });
-        }
+        _ => match authority::body(kind, json)? {
+            Some(body) => body,
+            None => return Err(DecodeError::UnknownKind { kind: kind.to_owned() }),
+        },
     })
 }
 
@@ -116,7 +117,7 @@ fn decided(form: form::Decided<'_>) -> Result<model::Decided, DecodeError> {
         session_name: form.session_name.map(|text| name("session_name", &text)).transpose()?,
         sequence: form.sequence,
         pep: name("pep", &form.pep)?,
-        method: word("method", &form.method, METHODS, Method::as_str)?,
+        method: word("method", &form.method, &Method::ALL, Method::as_str)?,
         principal: entity(&form.principal)?,
         action: name("action", &form.action)?,
         resources: form.resources.iter().map(entity).collect::<Result<_, _>>()?,
@@ -133,6 +134,7 @@ fn decided(form: form::Decided<'_>) -> Result<model::Decided, DecodeError> {
         }),
         policies: digest("policies", &form.policies)?,
         catalogue: digest("catalogue", &form.catalogue)?,
+        task: form.task.map(|form| authority::decided_task(&form).map(Box::new)).transpose()?,
     })
 }
 
@@ -214,7 +216,7 @@ fn token(form: &form::Token<'_>) -> Result<model::Token, DecodeError> {
     })
 }
 
-fn session(form: &form::Session<'_>) -> Result<model::SessionKey, DecodeError> {
+pub(super) fn session(form: &form::Session<'_>) -> Result<model::SessionKey, DecodeError> {
     Ok(model::SessionKey {
         identity: name("identity", &form.identity)?,
         token: name("token", &form.token)?,
@@ -229,7 +231,7 @@ fn obligation(form: &form::Obligation<'_>) -> model::Obligation {
     model::Obligation { kind: shared(&form.kind), parameter: shared(&form.parameter) }
 }
 
-fn shared(text: &Text<'_>) -> Arc<str> {
+pub(super) fn shared(text: &Text<'_>) -> Arc<str> {
     Arc::from(&*text.0)
 }
 
@@ -238,7 +240,7 @@ fn owned(text: Text<'_>) -> String {
 }
 
 /// A type that is made of a text, if the text fits.
-trait Name: Sized {
+pub(super) trait Name: Sized {
     fn parse(text: Arc<str>) -> Result<Self, model::NameError>;
 }
 
@@ -253,17 +255,17 @@ macro_rules! names {
 }
 
 names!(RecordId, TraceId, IdentityId, TokenId, SessionName, ActionName, PolicyId);
-names!(EntityType, EntityId, ServerName);
+names!(EntityType, EntityId, ServerName, TaskId, IntentName, LeaseId, TargetName);
 
-fn name<N: Name>(field: &'static str, text: &Text<'_>) -> Result<N, DecodeError> {
+pub(super) fn name<N: Name>(field: &'static str, text: &Text<'_>) -> Result<N, DecodeError> {
     N::parse(shared(text)).map_err(|problem| DecodeError::Name { field, problem })
 }
 
-fn unknown(field: &'static str, text: &Text<'_>) -> DecodeError {
+pub(super) fn unknown(field: &'static str, text: &Text<'_>) -> DecodeError {
     DecodeError::UnknownWord { field, found: text.0.chars().take(80).collect() }
 }
 
-fn word<T: Copy>(
+pub(super) fn word<T: Copy>(
     field: &'static str,
     text: &Text<'_>,
     all: &[T],
@@ -273,19 +275,18 @@ fn word<T: Copy>(
     found.ok_or_else(|| unknown(field, text))
 }
 
-fn digest(field: &'static str, text: &Text<'_>) -> Result<Digest, DecodeError> {
+pub(super) fn digest(field: &'static str, text: &Text<'_>) -> Result<Digest, DecodeError> {
     Digest::parse(&text.0).ok_or_else(|| unknown(field, text))
 }
 
-fn keyed(field: &'static str, text: &Text<'_>) -> Result<KeyedDigest, DecodeError> {
+pub(super) fn keyed(field: &'static str, text: &Text<'_>) -> Result<KeyedDigest, DecodeError> {
     KeyedDigest::parse(&text.0).ok_or_else(|| unknown(field, text))
 }
 
-fn time(field: &'static str, text: &Text<'_>) -> Result<model::Timestamp, DecodeError> {
+pub(super) fn time(field: &'static str, text: &Text<'_>) -> Result<model::Timestamp, DecodeError> {
     model::Timestamp::parse(&text.0).ok_or_else(|| unknown(field, text))
 }
 
-const METHODS: &[Method] = &[Method::ApiKey, Method::LocalPeer, Method::PepAssertion];
 const DECISIONS: &[Decision] = &[Decision::Permit, Decision::Deny];
 const MODES: &[Mode] = &[Mode::Enforce, Mode::Observe];
 const EFFECTS: &[PolicyEffect] = &[PolicyEffect::Permit, PolicyEffect::Forbid];

@@ -1,12 +1,14 @@
 //! A record's leaf, written by hand: members in canonical order, no tree in between. Appending
 //! is on the way of every decision.
 
+use std::io::Write as _;
+
 use safeconduct_model::{
     Body, Decided, EntityRef, Executed, Identity, Obligation, PepRegistration, Record,
     RecordedReason, SessionKey, Timestamp, Token,
 };
 
-use super::{EncodeError, LEAF_BYTES_MAX, RECORD_VERSION};
+use super::{EncodeError, LEAF_BYTES_MAX, RECORD_VERSION, authority};
 use crate::canonical::{hex_digits, write_canonical_string, write_unsigned};
 
 /// The leaf of a record.
@@ -77,6 +79,43 @@ fn write_body(body: &Body, out: &mut Vec<u8>) -> Result<(), EncodeError> {
                 o.digest("seen", "sha256:", seen.as_bytes());
                 o.text("server", server.as_str());
             }
+            Body::IntentsLoaded { digest, intents } => {
+                o.digest("digest", "sha256:", digest.as_bytes());
+                o.number("intents", *intents);
+            }
+            Body::TaskBegan(task) => authority::write_task(task, o)?,
+            Body::TaskEnded { task, state, by, reason } => {
+                o.optional("by", by.as_ref().map(AsRef::as_ref));
+                o.text("reason", reason);
+                o.text("state", state.as_str());
+                o.text("task", task.as_str());
+            }
+            Body::DelegationMade(delegation) => authority::write_delegation(delegation, o)?,
+            Body::DelegationEnded { delegation, by } => {
+                o.text("by", by.as_str());
+                o.text("delegation", delegation.as_str());
+            }
+            Body::TokenMinted(minted) => authority::write_minted(minted, o)?,
+            Body::TokenWithdrawn { token, by } => {
+                o.text("by", by.as_str());
+                o.text("token", token.as_str());
+            }
+            Body::LeaseChanged { lease, state, detail } => {
+                o.optional("detail", detail.as_deref());
+                o.nested("lease", |o| authority::write_lease(lease, o))?;
+                o.text("state", state.as_str());
+            }
+            Body::Killed { scope, by, reason } | Body::KillLifted { scope, by, reason } => {
+                o.text("by", by.as_str());
+                o.text("reason", reason);
+                o.nested("scope", |o| authority::write_scope(scope, o))?;
+            }
+            Body::UsedAfterEnd { task, identity, token, action } => {
+                o.optional("action", action.as_ref().map(AsRef::as_ref));
+                o.text("identity", identity.as_str());
+                o.text("task", task.as_str());
+                o.text("token", token.as_str());
+            }
         }
         Ok(())
     })
@@ -110,7 +149,11 @@ fn write_decided(decided: &Decided, o: &mut Object<'_>) -> Result<(), EncodeErro
     o.number("sequence", decided.sequence);
     o.session(&decided.session)?;
     o.optional("session_name", decided.session_name.as_ref().map(AsRef::as_ref));
-    o.list("shadow", &decided.shadow, write_reason)
+    o.list("shadow", &decided.shadow, write_reason)?;
+    match &decided.task {
+        Some(task) => o.nested("task", |o| authority::write_decided_task(task, o)),
+        None => Ok(()),
+    }
 }
 
 fn write_reason(reason: &RecordedReason, out: &mut Vec<u8>) -> Result<(), EncodeError> {
@@ -206,7 +249,7 @@ fn object(
     Ok(())
 }
 
-struct Object<'a> {
+pub(super) struct Object<'a> {
     out: &'a mut Vec<u8>,
     first: bool,
 }
@@ -223,18 +266,18 @@ impl Object<'_> {
         self.out.extend_from_slice(b"\":");
     }
 
-    fn text(&mut self, name: &'static str, text: &str) {
+    pub(super) fn text(&mut self, name: &'static str, text: &str) {
         self.key(name);
         write_canonical_string(text, self.out);
     }
 
-    fn optional(&mut self, name: &'static str, text: Option<&str>) {
+    pub(super) fn optional(&mut self, name: &'static str, text: Option<&str>) {
         if let Some(text) = text {
             self.text(name, text);
         }
     }
 
-    fn number(&mut self, name: &'static str, number: u64) {
+    pub(super) fn number(&mut self, name: &'static str, number: u64) {
         self.key(name);
         write_unsigned(number, self.out);
     }
@@ -244,25 +287,25 @@ impl Object<'_> {
         self.out.extend_from_slice(if truth { b"true" } else { b"false" });
     }
 
-    fn digest(&mut self, name: &'static str, prefix: &'static str, bytes: &[u8; 32]) {
+    pub(super) fn digest(&mut self, name: &'static str, prefix: &'static str, bytes: &[u8; 32]) {
         self.key(name);
         self.out.push(b'"');
         self.out.extend_from_slice(prefix.as_bytes());
-        bytes.iter().for_each(|byte| self.out.extend_from_slice(&hex_digits(*byte)));
+        self.out.extend_from_slice(bytes.map(hex_digits).as_flattened());
         self.out.push(b'"');
     }
 
-    fn time(&mut self, name: &'static str, at: Timestamp) -> Result<(), EncodeError> {
+    pub(super) fn time(&mut self, name: &'static str, at: Timestamp) -> Result<(), EncodeError> {
         if !(TIME_MIN..=TIME_MAX).contains(&at.as_millis()) {
             return Err(EncodeError::TimeOutOfRange { field: name });
         }
         self.key(name);
-        // Digits, colons and letters: nothing to escape.
-        self.out.extend_from_slice(format!("\"{at}\"").as_bytes());
+        // Digits, colons and letters: nothing to escape. Writing to bytes in memory cannot fail.
+        let _ = write!(self.out, "\"{at}\"");
         Ok(())
     }
 
-    fn session(&mut self, session: &SessionKey) -> Result<(), EncodeError> {
+    pub(super) fn session(&mut self, session: &SessionKey) -> Result<(), EncodeError> {
         self.nested("session", |o| {
             o.text("identity", session.identity.as_str());
             o.text("token", session.token.as_str());
@@ -270,7 +313,7 @@ impl Object<'_> {
         })
     }
 
-    fn nested(
+    pub(super) fn nested(
         &mut self,
         name: &'static str,
         members: impl FnOnce(&mut Object<'_>) -> Result<(), EncodeError>,
@@ -280,7 +323,7 @@ impl Object<'_> {
     }
 
     /// An empty list is absent.
-    fn list<T>(
+    pub(super) fn list<T>(
         &mut self,
         name: &'static str,
         items: impl IntoIterator<Item = T>,
@@ -304,7 +347,7 @@ impl Object<'_> {
         Ok(())
     }
 
-    fn texts<'a>(
+    pub(super) fn texts<'a>(
         &mut self,
         name: &'static str,
         texts: impl IntoIterator<Item = &'a str>,

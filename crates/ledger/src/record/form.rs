@@ -90,6 +90,76 @@ forms! {
         session_name: Option<Text<'a>>,
         #[serde(default)]
         shadow: Vec<Reason<'a>>,
+        task: Option<DecidedTask<'a>>,
+    }
+    DecidedTask {
+        #[serde(default)]
+        actors: Vec<Text<'a>>,
+        bytes_out: u64,
+        id: Text<'a>,
+        intent: Text<'a>,
+        on_behalf_of: Option<Text<'a>>,
+        spend: u64,
+    }
+    IntentsLoaded { digest: Text<'a>, intents: u64, }
+    Task {
+        agent: Text<'a>,
+        authority: Text<'a>,
+        begun_at: Text<'a>,
+        begun_by: Text<'a>,
+        deadline: Text<'a>,
+        depth: u8,
+        handle: Option<Text<'a>>,
+        id: Text<'a>,
+        idle_s: u32,
+        intent: Text<'a>,
+        intent_version: u32,
+        on_behalf_of: Option<Text<'a>>,
+        parent: Option<Text<'a>>,
+        session: Option<Session<'a>>,
+    }
+    TaskEnded { by: Option<Text<'a>>, reason: Text<'a>, state: Text<'a>, task: Text<'a>, }
+    Delegation {
+        agent: Text<'a>,
+        expires_at: Text<'a>,
+        id: Text<'a>,
+        intent: Text<'a>,
+        user: Text<'a>,
+    }
+    DelegationEnded { by: Text<'a>, delegation: Text<'a>, }
+    Minted {
+        audience: Text<'a>,
+        client: Text<'a>,
+        confirmation: Option<Confirmation<'a>>,
+        expires_at: Text<'a>,
+        id: Text<'a>,
+        issued_at: Text<'a>,
+        task: Text<'a>,
+    }
+    Confirmation { jkt: Option<Text<'a>>, x5t: Option<Text<'a>>, }
+    LeaseChanged { detail: Option<Text<'a>>, lease: Lease<'a>, state: Text<'a>, }
+    Lease {
+        expires_at: Text<'a>,
+        id: Text<'a>,
+        kind: Text<'a>,
+        last_at: Text<'a>,
+        name: Text<'a>,
+        planned_at: Text<'a>,
+        target: Text<'a>,
+        task: Text<'a>,
+    }
+    Killed { by: Text<'a>, reason: Text<'a>, scope: KillScope<'a>, }
+    KillScope {
+        identity: Option<Text<'a>>,
+        kind: Text<'a>,
+        session: Option<Session<'a>>,
+        task: Option<Text<'a>>,
+    }
+    UsedAfterEnd {
+        action: Option<Text<'a>>,
+        identity: Text<'a>,
+        task: Text<'a>,
+        token: Text<'a>,
     }
     Executed {
         decision: Text<'a>,

@@ -68,7 +68,100 @@ fn decided() -> Decided {
         requestable: Some(Requestable { approvers: "owner".into(), quorum: 1, ttl_s: 900 }),
         policies: digest(1),
         catalogue: digest(2),
+        task: Some(Box::new(DecidedTask {
+            id: id(TaskId::new("task_1")),
+            intent: id(IntentName::new("summarise_customer_case")),
+            on_behalf_of: Some(id(IdentityId::new("ada"))),
+            actors: vec![id(IdentityId::new("agent-8")), id(IdentityId::new("agent-7"))],
+            spend: Amount(15_000),
+            bytes_out: 120,
+        })),
     }
+}
+
+fn task() -> Task {
+    Task {
+        id: id(TaskId::new("task_1")),
+        intent: id(IntentName::new("summarise_customer_case")),
+        intent_version: 2,
+        agent: id(IdentityId::new("agent-7")),
+        on_behalf_of: Some(id(IdentityId::new("ada"))),
+        begun_by: id(IdentityId::new("agent-7")),
+        origin: Origin::Agent(session()),
+        parent: Some(id(TaskId::new("task_0"))),
+        depth: 1,
+        begun_at: Timestamp::from_millis(1_700_000_000_000),
+        deadline: Timestamp::from_millis(1_700_000_900_000),
+        idle_s: 300,
+        authority: KeyedDigest::from_bytes([8; 32]),
+        handle: Some(digest(9)),
+    }
+}
+
+fn lease() -> Lease {
+    Lease {
+        id: id(LeaseId::new("lease_1")),
+        task: id(TaskId::new("task_1")),
+        target: id(TargetName::new("crm-db")),
+        kind: LeaseKind::PostgresRole,
+        name: "sc_lease_1".into(),
+        planned_at: Timestamp::from_millis(1_700_000_000_000),
+        expires_at: Timestamp::from_millis(1_700_000_300_000),
+        last_at: Timestamp::from_millis(1_700_000_900_000),
+    }
+}
+
+/// One body of each kind that has to do with tasks.
+fn task_bodies() -> Vec<Body> {
+    let by = id(IdentityId::new("ada"));
+    let task_id = id(TaskId::new("task_1"));
+    vec![
+        Body::IntentsLoaded { digest: digest(1), intents: 2 },
+        Body::TaskBegan(Box::new(task())),
+        Body::TaskEnded {
+            task: task_id.clone(),
+            state: TaskState::Revoked,
+            by: Some(by.clone()),
+            reason: "killed".into(),
+        },
+        Body::DelegationMade(Delegation {
+            id: id(RecordId::new("rec_1")),
+            user: by.clone(),
+            agent: id(IdentityId::new("agent-7")),
+            intent: id(IntentName::new("summarise_customer_case")),
+            expires_at: Timestamp::from_millis(1_700_000_000_000),
+        }),
+        Body::DelegationEnded { delegation: id(RecordId::new("rec_1")), by: by.clone() },
+        Body::TokenMinted(Box::new(Minted {
+            id: id(TokenId::new("at_1")),
+            task: task_id.clone(),
+            client: id(IdentityId::new("agent-7")),
+            audience: "https://crm.example/mcp".into(),
+            confirmation: Some(Confirmation::Jkt(
+                "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I".into(),
+            )),
+            issued_at: Timestamp::from_millis(1_700_000_000_000),
+            expires_at: Timestamp::from_millis(1_700_000_300_000),
+        })),
+        Body::TokenWithdrawn { token: id(TokenId::new("at_1")), by: by.clone() },
+        Body::LeaseChanged {
+            lease: Box::new(lease()),
+            state: LeaseState::Irrevocable,
+            detail: Some("the target cannot be reached".into()),
+        },
+        Body::Killed {
+            scope: KillScope::Session(session()),
+            by: by.clone(),
+            reason: "it reads everything".into(),
+        },
+        Body::KillLifted { scope: KillScope::All, by, reason: "all is well".into() },
+        Body::UsedAfterEnd {
+            task: task_id,
+            identity: id(IdentityId::new("agent-7")),
+            token: id(TokenId::new("at_1")),
+            action: Some(id(ActionName::new("files.move_file"))),
+        },
+    ]
 }
 
 /// One body of each kind, with all that it can hold.
@@ -126,7 +219,7 @@ fn record(body: Body) -> Record {
 #[expect(clippy::disallowed_methods, reason = "a test reads, and on request writes, golden files")]
 fn each_kind_has_the_leaf_of_its_golden_file() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
-    for body in bodies() {
+    for body in bodies().into_iter().chain(task_bodies()) {
         let path = folder.join(format!("{}.json", body.kind()));
         let record = record(body);
         let leaf = encode(&record).unwrap();
@@ -141,7 +234,7 @@ fn each_kind_has_the_leaf_of_its_golden_file() {
 
 #[test]
 fn leaves_are_canonical_json() {
-    for body in bodies() {
+    for body in bodies().into_iter().chain(task_bodies()) {
         let leaf = encode(&record(body)).unwrap();
         let value: serde_json::Value = serde_json::from_slice(&leaf).unwrap();
         let value = from_serde(&value);
