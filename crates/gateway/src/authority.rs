@@ -4,7 +4,7 @@ use std::future::Future;
 
 use safeconduct_model::{ActionName, Authentication, ServerName, Value};
 use safeconduct_pep::{Decide, InProcess};
-use safeconduct_service::definition_digest;
+use safeconduct_service::{Conversation, Extent, definition_digest};
 use safeconduct_wire::catalogue::definition_digest_input;
 use thiserror::Error;
 
@@ -24,11 +24,13 @@ pub trait Authority: Decide {
     /// Whether policies could permit that identity the action at all: what lists may show.
     fn may_see(&self, authentication: &Authentication, action: &ActionName) -> bool;
 
-    /// Takes in what a server's tools look like now. Those that differ from their pin are
-    /// quarantined before this returns.
+    /// Takes in what a server's tools look like in one conversation. Those that differ from their
+    /// pin are quarantined before this returns.
     fn definitions_seen(
         &self,
         server: &ServerName,
+        conversation: &Conversation,
+        extent: Extent,
         tools: Vec<(ActionName, Value)>,
     ) -> impl Future<Output = Result<(), DefinitionsError>> + Send;
 }
@@ -50,13 +52,15 @@ impl Authority for InProcess {
     async fn definitions_seen(
         &self,
         server: &ServerName,
+        conversation: &Conversation,
+        extent: Extent,
         tools: Vec<(ActionName, Value)>,
     ) -> Result<(), DefinitionsError> {
         let digests = tools
             .into_iter()
             .map(|(action, tool)| (action, definition_digest(&definition_digest_input(&tool))))
             .collect();
-        let seen = self.service().definitions_seen(server, digests).await;
+        let seen = self.service().definitions_seen(server, conversation, extent, digests).await;
         seen.map_err(|error| DefinitionsError(error.to_string()))
     }
 }

@@ -3,16 +3,16 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use safeconduct_model::{IdentityId, NameError, SessionKey, Value};
 
 use crate::config::{Limits, Transport, UpstreamConfig};
-use crate::message::{Answer, Fault, METHOD_NOT_FOUND, Message, response_bytes};
+use crate::message::{Answer, Fault, METHOD_NOT_FOUND, Message};
 use crate::related::Related;
 use crate::revision::Era;
-use crate::upstream::{Connection, Greeting, Inbound, LinkError, Live, OpenError, Wiring};
+use crate::upstream::{Connection, Greeting, Inbound, LinkError, Live, OpenError, Unasked, Wiring};
 use crate::{Revision, edit, notify, translate};
 
 /// An upstream.
@@ -162,7 +162,7 @@ impl Backend {
             connection: match era {
                 Era::Modern => Arc::new(self.connection(Greeting::Modern, Arc::new(SharedInbound))),
                 Era::Legacy => Arc::new_cyclic(|weak| {
-                    let inbound = Arc::new(StandingInbound(weak.clone()));
+                    let inbound = Arc::new(StandingInbound(Unasked::new(weak.clone())));
                     self.connection(Greeting::Legacy(own_initialize()), inbound)
                 }),
             },
@@ -203,10 +203,13 @@ impl Backend {
         open + usize::from(self.shared.is_open())
     }
 
-    /// Closes conversations that were quiet for so long.
+    /// Closes conversations that were quiet for so long, and lets go of what others showed long
+    /// ago.
     pub(crate) fn close_idle(&self, idle: Duration) {
+        self.shared.forget_shown();
         let mut standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
         standing.retain(|_, standing| {
+            standing.connection.forget_shown();
             // One that a call holds on to is not quiet.
             Arc::strong_count(&standing.connection) > 1 || standing.used.elapsed() < idle
         });
@@ -245,7 +248,7 @@ impl Inbound for SharedInbound {
 
 /// What comes over a conversation that stands in for a session: requests are refused, for
 /// nobody is there to answer them.
-struct StandingInbound(Weak<Connection>);
+struct StandingInbound(Unasked);
 
 impl Inbound for StandingInbound {
     fn receive(&self, message: Message, related: Option<&Arc<Related>>) {
@@ -256,22 +259,14 @@ impl Inbound for StandingInbound {
                 forward(notification, related, Revision::LATEST_LEGACY);
             }
             Message::Request(request) => {
-                let Some(connection) = self.0.upgrade() else {
-                    return;
+                let answer = match &*request.method {
+                    "ping" => Answer::Result(edit::empty()),
+                    _ => Answer::Fault(Fault::new(
+                        METHOD_NOT_FOUND,
+                        "the client speaks 2026-07-28, in which a server sends no requests",
+                    )),
                 };
-                tokio::spawn(async move {
-                    let answer = match &*request.method {
-                        "ping" => Answer::Result(edit::empty()),
-                        _ => Answer::Fault(Fault::new(
-                            METHOD_NOT_FOUND,
-                            "the client speaks 2026-07-28, in which a server sends no requests",
-                        )),
-                    };
-                    if let Ok(live) = connection.live().await {
-                        // A server that is gone needs no answer.
-                        let _ = live.link.send(response_bytes(Some(&request.id), &answer)).await;
-                    }
-                });
+                self.0.answer(request, answer);
             }
             Message::Notification(_) | Message::Response(..) => {}
         }

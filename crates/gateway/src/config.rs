@@ -107,6 +107,10 @@ pub struct Limits {
     pub asked: Duration,
     /// Most connections to upstreams, each of which may be a process. Default 256.
     pub connections: usize,
+    /// Most client sessions of one identity, whatever its credentials. Each may be a connection,
+    /// and at the default four identities would have to work together to take them all. One more
+    /// ends its own quietest, or is refused where all are in use. Default 64.
+    pub sessions_per_identity: usize,
     /// How long a session may be quiet before it is closed. Default 30 minutes.
     pub idle: Duration,
     /// Most requests of one client session at a time. Default 256.
@@ -132,6 +136,7 @@ impl Default for Limits {
             probe: Duration::from_secs(10),
             asked: Duration::from_secs(600),
             connections: 256,
+            sessions_per_identity: 64,
             idle: Duration::from_secs(1800),
             in_flight: 256,
             calls: 4096,

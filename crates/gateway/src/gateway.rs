@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
 
 use safeconduct_model::{
     Authentication, Mode, NameError, ServerName, SessionKey, SessionName, Value,
@@ -13,28 +13,21 @@ use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::Revision;
 use crate::authority::Authority;
-use crate::backend::{Backend, own_initialize};
+use crate::backend::Backend;
 use crate::config::{GatewayConfig, Limits, UpstreamConfig};
 use crate::front::guard::Allowed;
-use crate::message::{Answer, Fault, INTERNAL_ERROR, METHOD_NOT_FOUND, Message, response_bytes};
-use crate::related::Related;
-use crate::revision::Era;
+use crate::message::{Fault, INTERNAL_ERROR};
 use crate::session::ClientSession;
-use crate::upstream::{Connection, Greeting, Inbound, LinkError, ListError, OpenError, Wiring};
-
-/// Most client sessions. One more ends the one that was quiet for longest, or is refused.
-pub const SESSIONS_MAX: usize = 4096;
+use crate::sessions::{Full, Sessions};
+use crate::upstream::{OpenError, Wiring};
 
 /// How often quiet sessions are looked for.
 const SWEEP: Duration = Duration::from_secs(30);
-/// A session that was quiet for so long gives way to a new one where there is no room.
-const GIVES_WAY_AFTER: Duration = Duration::from_secs(30);
 /// How long calls that are under way may take when the gateway ends.
 const LAST_CALLS: Duration = Duration::from_secs(5);
 /// How long children and streams may take to end.
-const SHUTDOWN: Duration = Duration::from_secs(10);
+pub(crate) const SHUTDOWN: Duration = Duration::from_secs(10);
 
 /// The MCP gateway. Cheap to clone: all clones are one gateway.
 pub struct Gateway<A: Authority> {
@@ -80,7 +73,7 @@ pub(crate) struct Inner<A: Authority> {
     /// Requests that are being answered; they outlive their clients.
     pub(crate) calls: TaskTracker,
     backends: RwLock<BTreeMap<ServerName, Arc<Backend>>>,
-    sessions: Mutex<HashMap<String, Arc<ClientSession<A>>>>,
+    sessions: Arc<Sessions<A>>,
     /// How many requests without a session are being answered, by credential.
     in_flight: Mutex<HashMap<SessionKey, usize>>,
 }
@@ -111,13 +104,13 @@ impl<A: Authority> Gateway<A> {
     pub fn new(config: GatewayConfig, authority: Arc<A>) -> Result<Self, AddError> {
         let inner = Arc::new(Inner {
             authority,
+            sessions: Arc::new(Sessions::new(config.limits.sessions_per_identity)),
             allowed: Allowed::new(&config),
             wiring: Wiring::new(&config.limits),
             limits: Arc::new(config.limits),
             closed: CancellationToken::new(),
             calls: TaskTracker::new(),
             backends: RwLock::default(),
-            sessions: Mutex::default(),
             in_flight: Mutex::default(),
         });
         let gateway = Self { inner };
@@ -173,22 +166,19 @@ impl<A: Authority> Gateway<A> {
             return false;
         };
         backend.close();
-        self.inner.end_sessions(|session| session.backend.config.name == *name);
+        self.inner.sessions.end_where(|session| session.backend.config.name == *name);
         true
     }
 
     /// How each upstream is doing, by name.
     pub fn upstreams(&self) -> Vec<UpstreamStatus> {
         let backends = self.inner.backends.read().unwrap_or_else(PoisonError::into_inner);
-        let sessions = self.inner.sessions();
+        let sessions = &self.inner.sessions;
         let status = backends.values().map(|backend| UpstreamStatus {
             name: backend.config.name.clone(),
             mode: backend.config.mode,
             connections: backend.open()
-                + sessions
-                    .values()
-                    .filter(|s| s.backend.config.name == backend.config.name)
-                    .count(),
+                + sessions.count(|session| session.backend.config.name == backend.config.name),
             problem: backend.problem(),
         });
         status.collect()
@@ -196,7 +186,7 @@ impl<A: Authority> Gateway<A> {
 
     /// How many client sessions there are.
     pub fn sessions(&self) -> usize {
-        self.inner.sessions().len()
+        self.inner.sessions.count(|_| true)
     }
 
     /// Ends every stream, waits up to 5 seconds for calls that are under way, then ends every
@@ -207,7 +197,7 @@ impl<A: Authority> Gateway<A> {
         if tokio::time::timeout(LAST_CALLS, self.inner.calls.wait()).await.is_err() {
             tracing::warn!(calls = self.inner.calls.len(), "calls are given up");
         }
-        self.inner.end_sessions(|_| true);
+        self.inner.sessions.end_where(|_| true);
         self.inner.close_backends();
         let tasks = &self.inner.wiring.tasks;
         tasks.close();
@@ -224,10 +214,6 @@ impl<A: Authority> Inner<A> {
         backends.get(&name).map(Arc::clone)
     }
 
-    fn sessions(&self) -> MutexGuard<'_, HashMap<String, Arc<ClientSession<A>>>> {
-        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Begins a session; its id is 122 random bits.
     pub(crate) async fn begin_session(
         self: &Arc<Self>,
@@ -237,10 +223,8 @@ impl<A: Authority> Inner<A> {
     ) -> Result<(String, Value), Fault> {
         let id = uuid::Uuid::new_v4().simple().to_string();
         let name = SessionName::new(id.as_str()).ok();
-        let make_room = || self.sessions().len() >= SESSIONS_MAX;
-        if make_room() && !self.end_quietest() {
-            return Err(OpenError::TooMany.fault());
-        }
+        let identity = authentication.identity.clone();
+        let opening = self.sessions.begin(&identity).map_err(Full::fault)?;
         let begin = || {
             ClientSession::begin(
                 Arc::clone(self),
@@ -251,12 +235,14 @@ impl<A: Authority> Inner<A> {
             )
         };
         let (session, result) = match begin().await {
-            Err(fault) if fault == OpenError::TooMany.fault() && self.end_quietest() => {
+            Err(fault)
+                if fault == OpenError::TooMany.fault() && self.sessions.make_room(&identity) =>
+            {
                 begin().await?
             }
             begun => begun?,
         };
-        self.sessions().insert(id.clone(), session);
+        opening.opened(id.clone(), session);
         Ok((id, result))
     }
 
@@ -285,43 +271,11 @@ impl<A: Authority> Inner<A> {
     }
 
     pub(crate) fn session(&self, id: &str) -> Option<Arc<ClientSession<A>>> {
-        self.sessions().get(id).map(Arc::clone)
+        self.sessions.find(id)
     }
 
     pub(crate) fn end_session(&self, id: &str) {
-        let ended = self.sessions().remove(id);
-        if let Some(session) = ended {
-            session.close();
-        }
-    }
-
-    fn end_sessions(&self, ends: impl Fn(&ClientSession<A>) -> bool) {
-        let mut sessions = self.sessions();
-        sessions.retain(|_, session| {
-            let stays = !ends(session);
-            if !stays {
-                session.close();
-            }
-            stays
-        });
-    }
-
-    /// Ends the session that was quiet for longest, where one was quiet for a while.
-    fn end_quietest(&self) -> bool {
-        let mut sessions = self.sessions();
-        let quietest = sessions
-            .iter()
-            .filter_map(|(id, session)| Some((session.quiet()?, id.clone())))
-            .filter(|(quiet, _)| *quiet > GIVES_WAY_AFTER)
-            .max_by_key(|(quiet, _)| *quiet);
-        let Some((_, id)) = quietest else {
-            return false;
-        };
-        if let Some(session) = sessions.remove(&id) {
-            tracing::info!("a quiet session gave way to a new one");
-            session.close();
-        }
-        true
+        self.sessions.end(id);
     }
 
     fn close_backends(&self) {
@@ -331,7 +285,10 @@ impl<A: Authority> Inner<A> {
 
     fn close_idle(&self) {
         let idle = self.limits.idle;
-        self.end_sessions(|session| session.quiet().is_some_and(|quiet| quiet > idle));
+        self.sessions.end_where(|session| {
+            session.forget_shown();
+            session.quiet().is_some_and(|quiet| quiet > idle)
+        });
         let backends = self.backends.read().unwrap_or_else(PoisonError::into_inner);
         backends.values().for_each(|backend| backend.close_idle(idle));
     }
@@ -352,81 +309,5 @@ impl<A: Authority> Inner<A> {
         if !queued.await {
             self.wiring.tasks.spawn(observed);
         }
-    }
-}
-
-/// Why the tools of an upstream could not be listed.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum ListToolsError {
-    /// The upstream is at fault, or how it is reached: it could not be talked to.
-    #[error("no conversation with the server: {0}")]
-    Open(String),
-    /// The upstream is at fault: it gave no list.
-    #[error("{0}")]
-    List(String),
-}
-
-/// The tools of an upstream, as it describes them, in its order: one conversation, for an import
-/// into the catalogue. Nothing is decided and nothing is recorded.
-///
-/// # Errors
-/// [`ListToolsError`] where the upstream cannot be talked to or gives no list.
-pub async fn list_tools(
-    config: &UpstreamConfig,
-    limits: &Limits,
-) -> Result<Vec<Value>, ListToolsError> {
-    let open = |error: OpenError| ListToolsError::Open(error.to_string());
-    let limits = &config.limits(limits);
-    let wiring = Wiring::new(limits);
-    let connection = |greeting| {
-        let (config, limits) = (Arc::new(config.clone()), Arc::new(limits.clone()));
-        Arc::new_cyclic(|weak: &std::sync::Weak<Connection>| {
-            let inbound = Arc::new(Unasked(weak.clone()));
-            Connection::new(config, limits, wiring.clone(), greeting, inbound)
-        })
-    };
-    let begun = Instant::now();
-    let mut talking = connection(match config.revision.map(Revision::era) {
-        Some(Era::Modern) => Greeting::Modern,
-        Some(Era::Legacy) | None => Greeting::Legacy(own_initialize()),
-    });
-    let live = match talking.live().await {
-        Ok(live) => live,
-        Err(OpenError::Refused(_) | OpenError::Link(LinkError::Refused(_)))
-            if config.revision.is_none() =>
-        {
-            talking = connection(Greeting::Modern);
-            talking.live().await.map_err(open)?
-        }
-        Err(error) => return Err(open(error)),
-    };
-    talking.initialized().await;
-    let pages = talking.list(&live).await;
-    talking.close();
-    drop(live);
-    wiring.tasks.close();
-    let _ = tokio::time::timeout(SHUTDOWN, wiring.tasks.wait()).await;
-    tracing::debug!(server = %config.name, took = ?begun.elapsed(), "tools listed");
-    let pages = pages.map_err(|error: ListError| ListToolsError::List(error.to_string()))?;
-    let tools = pages.iter().filter_map(|page| page.member("tools")?.as_array()).flatten();
-    Ok(tools.cloned().collect())
-}
-
-/// Answers whatever a server asks with a refusal.
-struct Unasked(std::sync::Weak<Connection>);
-
-impl Inbound for Unasked {
-    fn receive(&self, message: Message, _: Option<&Arc<Related>>) {
-        let (Message::Request(request), Some(connection)) = (message, self.0.upgrade()) else {
-            return;
-        };
-        tokio::spawn(async move {
-            let fault = Fault::new(METHOD_NOT_FOUND, "nobody is there to answer");
-            if let Ok(live) = connection.live().await {
-                let bytes = response_bytes(Some(&request.id), &Answer::Fault(fault));
-                // A server that is gone needs no answer.
-                let _ = live.link.send(bytes).await;
-            }
-        });
     }
 }

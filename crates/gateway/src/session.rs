@@ -143,6 +143,13 @@ impl<A: Authority> ClientSession<A> {
         Ok(Ready { connection: Arc::clone(connection), live })
     }
 
+    /// Lets go of what its conversation showed long ago.
+    pub(crate) fn forget_shown(&self) {
+        if let Some(connection) = self.connection.get() {
+            connection.forget_shown();
+        }
+    }
+
     /// Whether it belongs to that credential.
     pub(crate) fn belongs_to(&self, authentication: &Authentication) -> bool {
         self.authentication.identity == authentication.identity

@@ -336,8 +336,12 @@ impl<A: Authority> Side<A> {
             }
         };
         let answer = self.redacted(answer, &plan, &mut edits);
-        let answer = match self.inputs_permitted(answer, &gated, &decision).await {
-            Ok(answer) => self.fit_answer(&gated.method, answer, ready),
+        let answer = match self.inputs_permitted(&answer, &gated, &decision).await {
+            Ok(inputs) => {
+                let answer = self.fit_answer(&gated.method, answer, ready);
+                self.inputs_answered(inputs, &answer).await;
+                answer
+            }
             Err(denied) => denied,
         };
         self.conclude(answer, decision, begun, edits).await.delivered(status, form)

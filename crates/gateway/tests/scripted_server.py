@@ -10,7 +10,7 @@ import time
 MODERN = "modern" in sys.argv
 TOOLS = ["echo", "die", "silent", "twice", "garbage", "broken", "huge", "fails", "slow", "ask",
          "progress", "environment", "swap", "secrets", "wants", "wants_badly",
-         "wants_oddly", "broken_request", "flood"]
+         "wants_oddly", "wants_both", "broken_request", "flood", "deaf"]
 WANTED = {"resultType": "input_required", "requestState": "s", "inputRequests": {
     "a": {"method": "sampling/createMessage", "params": {"messages": [], "maxTokens": 1}}}}
 swapped = False
@@ -112,14 +112,27 @@ def call(id, params):
         for _ in range(arguments["refused"]):
             wait_for(lambda m: "error" in m)
         send({"jsonrpc": "2.0", "id": id, "result": text("enough")})
+    elif name == "deaf":
+        for n in range(arguments["asks"]):
+            send({"jsonrpc": "2.0", "id": f"d{n}", "method": "ping"})
+        answers = []
+        with open(arguments["started"], "w"):
+            pass
+        other = wait_for(lambda m: "method" in m or answers.append(m))
+        send({"jsonrpc": "2.0", "id": id, "result": text(str(len(answers)))})
+        call(other["id"], other["params"])
     elif name == "broken_request":
         sys.stdout.write('{"jsonrpc":"2.0","id":%d,"method":"ping","params":{"a":1,"a":2}}\n' % id)
         send({"jsonrpc": "2.0", "id": id, "result": text("answered all the same")})
-    elif name in ("wants", "wants_badly", "wants_oddly"):
+    elif name in ("wants", "wants_badly", "wants_oddly", "wants_both"):
         send({"jsonrpc": "2.0", "id": id, "result": {**WANTED, **{
             "wants": {},
             "wants_badly": {"inputRequests": list(WANTED["inputRequests"].values())},
-            "wants_oddly": {"resultType": "odd"}}[name]}})
+            "wants_oddly": {"resultType": "odd"},
+            "wants_both": {"inputRequests": {
+                "0": {"method": "elicitation/create", "params": {
+                    "message": "who?", "requestedSchema": {"type": "object", "properties": {}}}},
+                **WANTED["inputRequests"]}}}[name]}})
     else:
         send({"jsonrpc": "2.0", "id": id, "error": {"code": -32602, "message": "no such tool"}})
 

@@ -1,5 +1,6 @@
 //! Use-case: change the world. The record comes first, then the swap.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use safeconduct_engine::Vocabulary;
@@ -10,6 +11,7 @@ use safeconduct_model::{
 use safeconduct_policy::Policies;
 use thiserror::Error;
 
+use crate::sightings::{Conversation, DEFINITIONS_MAX, Extent, TooMany};
 use crate::world::{IDENTITIES_MAX, TOKENS_MAX};
 use crate::{AppendError, Entry, Proposal, Service, SubmitError, Ticket, Versioned, World};
 
@@ -82,8 +84,7 @@ impl Service {
             world.catalogue_digest = catalogue_digest;
             world.vocabulary = vocabulary;
             // A new pin frees a tool whose live definition now matches, and catches others.
-            let quarantined = quarantine(&world.catalogue, &world.seen);
-            world.quarantined = Arc::new(quarantined);
+            world.quarantined = Arc::new(world.seen.quarantined(&world.catalogue));
             Ok(bodies)
         })
         .await
@@ -171,38 +172,44 @@ impl Service {
         .await
     }
 
-    /// Takes in the live definitions that a server lists. What is not as it was approved is
-    /// quarantined from this moment; what is again as it was approved is free again.
+    /// Takes in the live definitions that a server shows in one conversation. What is not as it
+    /// was approved is quarantined from this moment. It is free again once a whole listing shows
+    /// it as it was approved and no other conversation that is open was shown anything else.
     ///
     /// # Errors
-    /// [`ChangeError`] where the record could not be made.
+    /// [`ChangeError`] where the record could not be made, or one conversation shows more than
+    /// [`DEFINITIONS_MAX`] definitions.
     pub async fn definitions_seen(
         &self,
         server: &ServerName,
+        conversation: &Conversation,
+        extent: Extent,
         definitions: Vec<(ActionName, Digest)>,
     ) -> Result<(), ChangeError> {
         // Nearly always nothing has changed: find out without making anyone wait.
-        let world = self.world();
-        if definitions.iter().all(|(action, seen)| world.seen.get(action) == Some(seen)) {
+        if self.world().seen.covers(server, conversation, extent, &definitions) {
             return Ok(());
         }
         self.change(|world| {
+            // What the catalogue does not list yet is remembered too: a pin may come.
+            Arc::make_mut(&mut world.seen)
+                .take_in(&world.catalogue, server, conversation, extent, &definitions)
+                .map_err(|TooMany| ChangeError::OverLimit {
+                    what: "tool definitions of one conversation",
+                    limit: DEFINITIONS_MAX,
+                })?;
+            let after = world.seen.quarantined(&world.catalogue);
             let mut bodies = Vec::new();
-            let live = Arc::make_mut(&mut world.seen);
-            for (action, seen) in definitions {
-                // What the catalogue does not list yet is remembered too: a pin may come.
-                let before = live.insert(action.clone(), seen);
-                let entry = world.catalogue.entry(&action);
-                let pinned = entry.filter(|e| e.server.as_ref() == Some(server));
-                if let Some(pinned) = pinned.and_then(|entry| entry.definition)
-                    && before != Some(seen)
-                    && (pinned != seen || before.is_some())
-                {
-                    let server = server.clone();
+            for action in world.quarantined.keys().chain(after.keys()).collect::<BTreeSet<_>>() {
+                let (was, is) = (world.quarantined.get(action), after.get(action));
+                let pinned = world.catalogue.entry(action).and_then(|entry| entry.definition);
+                if let Some(pinned) = pinned.filter(|_| was != is) {
+                    let (action, server) = (action.clone(), server.clone());
+                    let seen = is.copied().unwrap_or(pinned);
                     bodies.push(Body::DefinitionSeen { action, server, pinned, seen });
                 }
             }
-            world.quarantined = Arc::new(quarantine(&world.catalogue, &world.seen));
+            world.quarantined = Arc::new(after);
             Ok(bodies)
         })
         .await
@@ -256,15 +263,4 @@ impl Service {
             .map_err(|error| ChangeError::Record(error.to_string().into()))?;
         Ok(Entry { leaf, attachment: None })
     }
-}
-
-pub(crate) fn quarantine(
-    catalogue: &Catalogue,
-    seen: &std::collections::BTreeMap<ActionName, Digest>,
-) -> std::collections::BTreeMap<ActionName, Digest> {
-    let differs = |(action, seen): (&ActionName, &Digest)| {
-        let pinned = catalogue.entry(action)?.definition?;
-        (pinned != *seen).then(|| (action.clone(), *seen))
-    };
-    seen.iter().filter_map(differs).collect()
 }

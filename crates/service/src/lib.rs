@@ -23,6 +23,7 @@ mod recorded;
 mod restore;
 mod service;
 mod sessions;
+mod sightings;
 mod world;
 
 pub use administer::*;
@@ -40,4 +41,5 @@ pub use restore::*;
 pub use safeconduct_engine::{Outcome, Understood, Vocabulary};
 pub use service::*;
 pub use sessions::{SESSIONS_MAX, SessionView};
+pub use sightings::{Conversation, DEFINITIONS_MAX, Extent};
 pub use world::*;

@@ -10,6 +10,8 @@ use safeconduct_model::{
 };
 use safeconduct_policy::Policies;
 
+use crate::sightings::Sightings;
+
 /// Most identities that are kept. More are refused.
 pub const IDENTITIES_MAX: usize = 1_000_000;
 
@@ -31,8 +33,8 @@ pub struct World {
     pub(crate) tokens_by_id: Arc<HashMap<TokenId, Arc<Token>>>,
     /// Live definitions that are not the approved ones.
     pub(crate) quarantined: Arc<BTreeMap<ActionName, Digest>>,
-    /// Live definitions as they were last seen.
-    pub(crate) seen: Arc<BTreeMap<ActionName, Digest>>,
+    /// Live definitions as each conversation showed them.
+    pub(crate) seen: Arc<Sightings>,
 }
 
 impl World {

@@ -77,6 +77,34 @@ async fn bench(settings: Settings) -> Bench {
     Bench { service, ledger, clock }
 }
 
+impl Bench {
+    /// A conversation shows `files.read` as that definition; 1 is what was approved.
+    async fn shown(&self, conversation: &Conversation, extent: Extent, definition: u8) {
+        let digest = Digest::from_bytes([definition; 32]);
+        let seen = vec![(name(ActionName::new("files.read")), digest)];
+        let server = name(ServerName::new("files"));
+        self.service.definitions_seen(&server, conversation, extent, seen).await.unwrap();
+    }
+
+    /// Whether `files.read` is permitted, or why not.
+    async fn read(&self) -> Result<(), Vec<&'static str>> {
+        let outcome = self.service.check(check("read")).await.unwrap().into_value().outcome;
+        match outcome.decision {
+            Decision::Permit => Ok(()),
+            Decision::Deny => Err(codes(&outcome)),
+        }
+    }
+
+    /// The definitions in the ledger, by their first byte.
+    fn definitions_recorded(&self) -> Vec<u8> {
+        let seen = records(&self.ledger).into_iter().filter_map(|record| match record.body {
+            Body::DefinitionSeen { seen, .. } => seen.as_bytes().first().copied(),
+            _ => None,
+        });
+        seen.collect()
+    }
+}
+
 fn me() -> IdentityId {
     name(IdentityId::new("admin"))
 }
@@ -304,23 +332,77 @@ async fn an_outcome_that_never_comes_is_unknown() {
 #[tokio::test]
 async fn a_changed_definition_is_quarantined_until_it_is_as_approved_again() {
     let bench = bench(Settings::default()).await;
-    let server = name(ServerName::new("files"));
-    let seen = |byte| vec![(name(ActionName::new("files.read")), Digest::from_bytes([byte; 32]))];
-    bench.service.definitions_seen(&server, seen(1)).await.unwrap();
-    assert_eq!(
-        bench.service.check(check("read")).await.unwrap().value().outcome.decision,
-        Decision::Permit
-    );
-    bench.service.definitions_seen(&server, seen(2)).await.unwrap();
-    let outcome = bench.service.check(check("read")).await.unwrap().into_value().outcome;
-    assert_eq!(codes(&outcome), ["quarantined"]);
+    let conversation = Conversation::default();
+    bench.shown(&conversation, Extent::Whole, 1).await;
+    assert_eq!(bench.read().await, Ok(()));
+    bench.shown(&conversation, Extent::Whole, 2).await;
+    assert_eq!(bench.read().await, Err(vec!["quarantined"]));
     assert!(!bench.service.may_see(&proof("agent", "t1"), &name(ActionName::new("files.read"))));
-    bench.service.definitions_seen(&server, seen(1)).await.unwrap();
-    let outcome = bench.service.check(check("read")).await.unwrap().into_value().outcome;
-    assert_eq!(outcome.decision, Decision::Permit);
-    let seen = records(&bench.ledger);
-    let kinds: Vec<_> = seen.iter().filter(|r| r.body.kind() == "definition_seen").collect();
-    assert_eq!(kinds.len(), 2);
+    bench.shown(&conversation, Extent::Whole, 1).await;
+    assert_eq!(bench.read().await, Ok(()));
+    assert_eq!(bench.definitions_recorded(), [2, 1]);
+}
+
+#[tokio::test]
+async fn no_conversation_clears_what_another_one_was_shown() {
+    let bench = bench(Settings::default()).await;
+    let (one, other) = (Conversation::default(), Conversation::default());
+    bench.shown(&one, Extent::Whole, 2).await;
+    for _ in 0..2 {
+        bench.shown(&other, Extent::Whole, 1).await;
+        assert_eq!(bench.read().await, Err(vec!["quarantined"]));
+    }
+    // Once it has ended, what it was shown stays until someone lists the tools anew.
+    drop(one);
+    assert_eq!(bench.read().await, Err(vec!["quarantined"]));
+    bench.shown(&other, Extent::Part, 1).await;
+    assert_eq!(bench.read().await, Err(vec!["quarantined"]));
+    bench.shown(&other, Extent::Whole, 1).await;
+    assert_eq!(bench.read().await, Ok(()));
+    assert_eq!(bench.definitions_recorded(), [2, 1]);
+}
+
+#[tokio::test]
+async fn a_page_adds_to_what_was_shown_and_clears_nothing() {
+    let bench = bench(Settings::default()).await;
+    let conversation = Conversation::default();
+    bench.shown(&conversation, Extent::Whole, 1).await;
+    bench.shown(&conversation, Extent::Part, 2).await;
+    assert_eq!(bench.read().await, Err(vec!["quarantined"]));
+    bench.shown(&conversation, Extent::Part, 1).await;
+    assert_eq!(bench.read().await, Err(vec!["quarantined"]));
+    bench.shown(&conversation, Extent::Whole, 1).await;
+    assert_eq!(bench.read().await, Ok(()));
+}
+
+#[tokio::test]
+async fn a_restart_does_not_clear_what_was_shown() {
+    let bench = bench(Settings::default()).await;
+    let conversation = Conversation::default();
+    bench.shown(&conversation, Extent::Whole, 2).await;
+    let (ports, ledger, clock) = ports();
+    let service = Arc::new(Service::new(ports, Settings::default(), world(POLICIES)));
+    let mut restore = service.restore();
+    for (sequence, record) in records(&bench.ledger).iter().enumerate() {
+        restore.apply(sequence as u64, record, Attachment::Absent).unwrap();
+    }
+    restore.finish();
+    let after = Bench { service, ledger, clock };
+    assert_eq!(after.read().await, Err(vec!["quarantined"]));
+    after.shown(&Conversation::default(), Extent::Whole, 1).await;
+    assert_eq!(after.read().await, Ok(()));
+}
+
+#[tokio::test]
+async fn one_conversation_is_not_remembered_without_bound() {
+    let bench = bench(Settings::default()).await;
+    let many = (0..=DEFINITIONS_MAX)
+        .map(|n| (name(ActionName::new(format!("files.tool_{n}"))), Digest::from_bytes([1; 32])));
+    let server = name(ServerName::new("files"));
+    let conversation = Conversation::default();
+    let taken =
+        bench.service.definitions_seen(&server, &conversation, Extent::Part, many.collect()).await;
+    assert!(matches!(taken, Err(ChangeError::OverLimit { .. })), "{taken:?}");
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use safeconduct_api::{Asked, Metrics};
 use safeconduct_gateway::{Authority, DefinitionsError};
 use safeconduct_model::{ActionName, Authentication, Decision, RecordId, ServerName, Value};
 use safeconduct_pep::{Asks, Decide, InProcess, Lapsed, Permit, Redeemed, Refusal};
-use safeconduct_service::{ObserveError, Report};
+use safeconduct_service::{Conversation, Extent, ObserveError, Report};
 
 /// Decides in this process, and counts.
 #[derive(Clone)]
@@ -68,8 +68,10 @@ impl Authority for Counted {
     fn definitions_seen(
         &self,
         server: &ServerName,
+        conversation: &Conversation,
+        extent: Extent,
         tools: Vec<(ActionName, Value)>,
     ) -> impl Future<Output = Result<(), DefinitionsError>> + Send {
-        self.inner.definitions_seen(server, tools)
+        self.inner.definitions_seen(server, conversation, extent, tools)
     }
 }

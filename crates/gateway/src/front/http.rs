@@ -13,6 +13,7 @@ use http::{HeaderName, HeaderValue, Method, StatusCode};
 use safeconduct_model::{Authentication, Mode, SessionKey};
 use safeconduct_wire::json;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use super::guard::{Barred, bearer};
 use super::headers::{Accepts, accepts, is_json, one, trace};
@@ -194,10 +195,11 @@ impl<A: Authority> Call<A> {
         // Closing the stream of a request is what cancels it.
         let gone = related.cancelled.clone().drop_guard();
         let headers = self.parts.headers;
-        let task = self.inner.calls.spawn(async move {
+        let answering = async move {
             let _in_flight = in_flight;
             side.answer(request, Some(&headers), &related).await
-        });
+        };
+        let task = self.inner.calls.spawn(answering.in_current_span());
         let waiting = Waiting {
             inner: self.inner,
             authentication: self.authentication,
@@ -283,8 +285,11 @@ impl<A: Authority> Call<A> {
 
     async fn initialize(self, request: Request) -> Response {
         let Self { inner, backend, authentication, .. } = self;
+        if let Err(fault) = inner.admits() {
+            return refusal(StatusCode::SERVICE_UNAVAILABLE, Some(&request.id), &fault);
+        }
         // Apart, so that a client that leaves cannot leave half a session behind.
-        let begun = tokio::spawn(async move {
+        let begun = inner.calls.clone().spawn(async move {
             inner.begin_session(backend, authentication, request.params).await
         });
         let begun = begun
@@ -334,12 +339,13 @@ impl<A: Authority> Call<A> {
             session: Some(Arc::clone(&session)),
         };
         // Apart, because in these revisions a client that disconnects has not cancelled.
-        let task = self.inner.calls.spawn(async move {
+        let answering = async move {
             let id = request.id.clone();
             let reply = side.answer(request, None, &related).await;
             session.leave(&id);
             reply
-        });
+        };
+        let task = self.inner.calls.spawn(answering.in_current_span());
         let waiting = Waiting {
             inner: self.inner,
             authentication: self.authentication,

@@ -11,7 +11,7 @@ use thiserror::Error;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::TaskTracker;
 
-use super::tools::Listing;
+use super::tools::{Listing, Shown};
 use super::{Answered, Inbound, Link, LinkError, Outgoing};
 use crate::config::{Limits, UpstreamConfig};
 use crate::message::{self, Answer, Fault, INTERNAL_ERROR, METHOD_NOT_FOUND, Message};
@@ -122,6 +122,7 @@ pub(crate) struct Live {
     pub(crate) greeted: Value,
     pub(super) listing: Mutex<Option<Arc<Listing>>>,
     pub(super) listing_turn: tokio::sync::Mutex<()>,
+    pub(super) shown: Mutex<Shown>,
     since: Instant,
     _slot: OwnedSemaphorePermit,
 }
@@ -244,12 +245,29 @@ impl Connection {
         self.current().is_some()
     }
 
-    fn slot(&self) -> std::sync::MutexGuard<'_, Option<Arc<Live>>> {
+    pub(super) fn slot(&self) -> std::sync::MutexGuard<'_, Option<Arc<Live>>> {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Where what belongs to no caller is tracked, so that it ends with the gateway.
+    pub(super) const fn tasks(&self) -> &TaskTracker {
+        &self.wiring.tasks
+    }
+
+    /// The conversation that is open, where one is.
     fn current(&self) -> Option<Arc<Live>> {
         self.slot().as_ref().filter(|live| !live.link.is_closed()).map(Arc::clone)
+    }
+
+    /// The conversation that is open, or that is being opened; none is begun.
+    pub(super) async fn once_open(&self) -> Option<Arc<Live>> {
+        match self.current() {
+            None => {
+                let _opening = self.supervision.lock().await;
+                self.current()
+            }
+            live => live,
+        }
     }
 
     async fn open(&self) -> Result<Live, OpenError> {
@@ -269,6 +287,7 @@ impl Connection {
             greeted,
             listing: Mutex::new(None),
             listing_turn: tokio::sync::Mutex::new(()),
+            shown: Mutex::default(),
             since: Instant::now(),
             _slot: slot,
         })

@@ -4,6 +4,7 @@ pub(crate) mod connection;
 mod http;
 mod stdio;
 mod tools;
+mod unasked;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +19,7 @@ use crate::message::{Answer, Fault, INTERNAL_ERROR, Message};
 use crate::related::Related;
 pub(crate) use connection::{Connection, Greeting, Live, OpenError, Patience, Wiring};
 pub(crate) use tools::{ListError, Listing};
+pub(crate) use unasked::Unasked;
 
 /// How long an upstream may take to take a message that wants no answer.
 const SEND: Duration = Duration::from_secs(30);

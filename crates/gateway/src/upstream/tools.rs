@@ -7,6 +7,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
 use safeconduct_model::Value;
+use safeconduct_service::{Conversation, Extent};
 use thiserror::Error;
 
 use super::LinkError;
@@ -58,7 +59,8 @@ impl Connection {
         self.stale.store(false, Ordering::Relaxed);
         let listing = self.list(live).await?;
         let named = listing::definitions(&self.config.name, &listing);
-        authority.definitions_seen(&self.config.name, named).await?;
+        let (server, shown) = (&self.config.name, live.conversation());
+        authority.definitions_seen(server, &shown, Extent::Whole, named).await?;
         Ok(live.set_listing(&listing))
     }
 
@@ -113,7 +115,9 @@ impl Connection {
         if whole {
             self.stale.store(false, Ordering::Relaxed);
         }
-        authority.definitions_seen(&self.config.name, named).await?;
+        let extent = if whole { Extent::Whole } else { Extent::Part };
+        let shown = live.conversation();
+        authority.definitions_seen(&self.config.name, &shown, extent, named).await?;
         if whole {
             live.set_listing(std::slice::from_ref(page));
         }
@@ -121,7 +125,44 @@ impl Connection {
     }
 }
 
+/// What a conversation has shown of its tools, as the decision point knows it by.
+#[derive(Debug)]
+pub(super) struct Shown {
+    conversation: Arc<Conversation>,
+    at: Instant,
+}
+
+impl Default for Shown {
+    fn default() -> Self {
+        Self { conversation: Arc::default(), at: Instant::now() }
+    }
+}
+
+impl Connection {
+    /// Lets go of what was shown too long ago for a call to rest on it: a quiet conversation must
+    /// not hold a tool in quarantine that has been pinned again since. Whoever comes back lists
+    /// the tools first.
+    pub(crate) fn forget_shown(&self) {
+        let slot = self.slot();
+        let Some(live) = slot.as_ref() else {
+            return;
+        };
+        let mut shown = live.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        // Twice, so that a call that is being decided on still has it.
+        if live.link.is_closed() || shown.at.elapsed() > self.limits.listing_age * 2 {
+            *shown = Shown::default();
+        }
+    }
+}
+
 impl Live {
+    /// The conversation, about to show something.
+    fn conversation(&self) -> Arc<Conversation> {
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        shown.at = Instant::now();
+        Arc::clone(&shown.conversation)
+    }
+
     pub(super) fn listing(&self) -> Option<Arc<Listing>> {
         self.listing.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

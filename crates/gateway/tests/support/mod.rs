@@ -12,7 +12,7 @@ use safeconduct_ledger::decode;
 use safeconduct_model::*;
 use safeconduct_pep::InProcess;
 use safeconduct_policy::{SourceFile, Sources, ToolDefinition, load};
-use safeconduct_service::memory::{MemoryLedger, ports};
+use safeconduct_service::memory::{MemoryClock, MemoryLedger, ports};
 use safeconduct_service::{Service, Settings, Vocabulary, World, definition_digest, token_digest};
 use safeconduct_wire::catalogue::definition_digest_input;
 
@@ -33,6 +33,7 @@ const METHODS: &[&str] = &[
 pub struct Point {
     pub service: Arc<Service>,
     pub ledger: Arc<MemoryLedger>,
+    pub clock: Arc<MemoryClock>,
 }
 
 fn entry(server: &ServerName, action: String, definition: Option<Digest>) -> ActionEntry {
@@ -84,7 +85,7 @@ pub async fn point(server: &ServerName, tools: &[Value], policies: &str) -> Poin
         Digest::from_bytes([9; 32]),
         vocabulary,
     );
-    let (ports, ledger, _) = ports();
+    let (ports, ledger, clock) = ports();
     let service = Arc::new(Service::new(ports, Settings::default(), world));
     let me = IdentityId::new("admin").unwrap();
     for (id, token) in [("agent", TOKEN), ("other", OTHER_TOKEN)] {
@@ -110,7 +111,7 @@ pub async fn point(server: &ServerName, tools: &[Value], policies: &str) -> Poin
         };
         service.register_token(token, &me).await.unwrap();
     }
-    Point { service, ledger }
+    Point { service, ledger, clock }
 }
 
 impl Point {
