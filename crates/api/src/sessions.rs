@@ -1,13 +1,17 @@
 //! Sessions: what their state is, and erasing their values.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::{Path, State};
 use http::request::Parts;
 use safeconduct_model::{IdentityId, SessionKey, TokenId};
-use safeconduct_service::Operation;
+use safeconduct_service::{EraseError, Operation};
 use safeconduct_wire::admin::{ErasedView, SessionView};
 use safeconduct_wire::document::Written;
 use serde::Deserialize;
+use tokio::runtime::Handle;
+use tokio::task::JoinError;
 use utoipa::IntoParams;
 
 use crate::problem::{Problem, ProblemForm};
@@ -80,7 +84,13 @@ pub(crate) async fn erase(
     parts: Parts,
 ) -> Result<Json<ErasedView>, Problem> {
     let caller = api.admit(&parts, Operation::SessionsErase)?;
-    let attachments = api.service.erase(&key(session)?, &caller.proof.identity).await?;
+    let (key, by) = (key(session)?, caller.proof.identity);
+    let (service, runtime) = (Arc::clone(&api.service), Handle::current());
+    // It waits for the disk: on a thread that answers nobody else.
+    let erasing =
+        tokio::task::spawn_blocking(move || runtime.block_on(service.erase(&key, &by))).await;
+    let broke_off = |error: JoinError| EraseError::Record(error.to_string().into());
+    let attachments = erasing.unwrap_or_else(|error| Err(broke_off(error)))?;
     Ok(Json(ErasedView { attachments }))
 }
 

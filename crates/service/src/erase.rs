@@ -1,9 +1,11 @@
 //! Use-case: erase the values of a session and the keys that they were digested and sealed under.
 
+use std::collections::BTreeSet;
+
 use safeconduct_model::{Body, IdentityId, Record, SessionKey};
 use thiserror::Error;
 
-use crate::sessions::lock;
+use crate::sessions::{Slot, lock};
 use crate::{AppendError, Entry, Proposal, Service, SubmitError};
 
 /// Why values were not erased.
@@ -28,6 +30,10 @@ impl Service {
     /// records it. The tree over the leaves stays as it is. The session itself goes on, under
     /// new keys. Returns how many attachments were overwritten.
     ///
+    /// Waits for the disk in the middle of its first step, so a runtime polls it on a thread that
+    /// may block. The session's decisions go on meanwhile, save for the short while in which what
+    /// they left behind since is overwritten too.
+    ///
     /// # Errors
     /// [`EraseError`] says whose fault it is.
     pub async fn erase(&self, session: &SessionKey, by: &IdentityId) -> Result<u64, EraseError> {
@@ -35,14 +41,15 @@ impl Service {
             .sessions
             .known(session)
             .ok_or_else(|| EraseError::UnknownSession(session.clone()))?;
-        let (ticket, erased) = {
+        // The bulk of it without the lock: whoever decides on the session would wait for the disk
+        // on a thread that answers others too.
+        let before = attached(&lock(&slot));
+        let mut erased = self.erase_all(&before)?;
+        let ticket = {
             let mut slot = lock(&slot);
-            let sequences: Vec<u64> =
-                slot.keys_at.into_iter().chain(slot.sealed_at.iter().copied()).collect();
-            let erased = self.ledger.erase(&sequences)?;
-            slot.keys = None;
-            slot.keys_at = None;
-            slot.sealed_at.clear();
+            let mut since = attached(&slot);
+            since.retain(|sequence| !before.contains(sequence));
+            erased += self.erase_all(&since)?;
             let record = Record {
                 id: self.ids.record("rec"),
                 at: self.clock.now(),
@@ -54,14 +61,27 @@ impl Service {
                     attachments: erased,
                 },
             };
+            slot.keys = None;
+            slot.keys_at = None;
+            slot.sealed_at.clear();
             let leaf = safeconduct_ledger::encode(&record)
                 .map_err(|error| EraseError::Record(error.to_string().into()))?;
             let entries = vec![Entry { leaf, attachment: None }];
-            let ticket =
-                self.ledger.submit(Proposal { entries, reads: Vec::new(), writes: Vec::new() })?;
-            (ticket, erased)
+            self.ledger.submit(Proposal { entries, reads: Vec::new(), writes: Vec::new() })?
         };
         self.ledger.durable(ticket).await?;
         Ok(erased)
     }
+
+    fn erase_all(&self, sequences: &BTreeSet<u64>) -> Result<u64, AppendError> {
+        match sequences.is_empty() {
+            true => Ok(0),
+            false => self.ledger.erase(&sequences.iter().copied().collect::<Vec<_>>()),
+        }
+    }
+}
+
+/// The entries beside which something of the session lies.
+fn attached(slot: &Slot) -> BTreeSet<u64> {
+    slot.keys_at.into_iter().chain(slot.sealed_at.iter().copied()).collect()
 }
