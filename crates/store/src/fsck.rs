@@ -2,11 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io;
 use std::path::Path;
+
+use safeconduct_ledger::{CHECKPOINT_BYTES_MAX, CheckpointError, read_unverified};
 
 use crate::cursor::Attachments;
 use crate::frame::AttachmentState;
 use crate::scan::{self, ScanError, Tail};
+use crate::tlog;
 
 /// Where a data folder's parts stand, for `fsck`: what opening it would find.
 #[derive(Debug)]
@@ -22,6 +26,9 @@ pub struct Condition {
     /// An unfinished batch follows the last record: what a crash leaves (cut at the next start),
     /// or what a running server writes at this moment.
     pub torn: Option<String>,
+    /// How many records the published checkpoint claims to sign, whoever signed it, or why it
+    /// is none; `None` where nothing is published.
+    pub checkpoint: Option<Result<u64, CheckpointError>>,
     /// Why the ledger cannot be opened.
     pub problem: Option<ScanError>,
 }
@@ -45,6 +52,7 @@ pub fn fsck(data: &Path) -> Condition {
         records: 0,
         attachments: BTreeMap::new(),
         torn: None,
+        checkpoint: checkpoint(data),
         problem: None,
     };
     let mut current: Option<SegmentCondition> = None;
@@ -80,6 +88,14 @@ pub fn fsck(data: &Path) -> Condition {
     condition
 }
 
+fn checkpoint(data: &Path) -> Option<Result<u64, CheckpointError>> {
+    match tlog::read_bounded(&tlog::checkpoint_path(data), CHECKPOINT_BYTES_MAX as u64) {
+        Ok(note) => Some(read_unverified(&note).map(|checkpoint| checkpoint.size)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(_) => Some(Err(CheckpointError::Malformed)),
+    }
+}
+
 impl fmt::Display for Condition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.owner {
@@ -96,6 +112,11 @@ impl fmt::Display for Condition {
         }
         if let Some(torn) = &self.torn {
             writeln!(f, "tail: torn at {torn}; it was never answered, and the next start cuts it")?;
+        }
+        match &self.checkpoint {
+            None => writeln!(f, "checkpoint: none; the next start makes one")?,
+            Some(Ok(signed)) => writeln!(f, "checkpoint: claims {signed} records")?,
+            Some(Err(problem)) => writeln!(f, "checkpoint: {problem}; the next start refuses it")?,
         }
         match &self.problem {
             Some(problem) => {

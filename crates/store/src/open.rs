@@ -113,8 +113,10 @@ impl Reading {
     }
 }
 
-/// The published checkpoint. One that is no checkpoint at all was cut short by a crash and will
-/// be made again; one that someone else signed is refused.
+/// The published checkpoint; `None` where nothing is published, since all that is derived may be
+/// thrown away and is made again. It is replaced whole and never in part, so one that is no
+/// checkpoint was damaged and is refused, as is one that someone else signed: otherwise to write a
+/// few bytes over it would be all that it takes to hide a cut-off tail.
 fn published(data: &Path, key: &CheckpointKey) -> Result<Option<Checkpoint>, OpenError> {
     let path = tlog::checkpoint_path(data);
     let note = match tlog::read_bounded(&path, CHECKPOINT_BYTES_MAX as u64) {
@@ -126,10 +128,7 @@ fn published(data: &Path, key: &CheckpointKey) -> Result<Option<Checkpoint>, Ope
         .map_err(|problem| KeysError::Signing { path: keys::SIGNING_KEY.into(), problem })?;
     match verifier.verify(&note) {
         Ok(checkpoint) => Ok(Some(checkpoint)),
-        Err(CheckpointError::Malformed) => {
-            tracing::warn!(path = %path.display(), "no checkpoint; it is made again");
-            Ok(None)
-        }
+        Err(CheckpointError::Malformed) => Err(OpenError::Garbled { path }),
         Err(problem) => Err(OpenError::Checkpoint { path, problem }),
     }
 }

@@ -61,6 +61,17 @@ pub enum OpenError {
         /// Why not.
         problem: CheckpointError,
     },
+    /// The published checkpoint is damaged, so nothing shows that no record is gone.
+    #[error(
+        "`{}` is damaged: it is not a signed checkpoint, so nothing shows that no record is gone; \
+         `safeconduct log fsck` says so too and how far the ledger goes; restore the file from a \
+         copy, or compare with a checkpoint kept elsewhere (`safeconduct log verify --against \
+         FILE`) and then remove it, to have it made again", path.display()
+    )]
+    Garbled {
+        /// The checkpoint.
+        path: PathBuf,
+    },
     /// The ledger ends before the tree that its own checkpoint signs: records that were durable
     /// are gone.
     #[error(

@@ -7,7 +7,7 @@ use safeconduct_ledger::CheckpointVerifier;
 
 use super::*;
 use crate::frame::{HEADER_BYTES, Header, push_frame};
-use crate::{Problem, ScanError, Verified, fsck, segment, verify};
+use crate::{OpenError, Problem, ScanError, Verified, fsck, segment, verify};
 
 fn verifier(folder: &Folder) -> CheckpointVerifier {
     let text = fs::read_to_string(folder.keys().join(crate::VERIFIER_KEY)).unwrap();
@@ -187,6 +187,32 @@ fn a_truncated_tail_is_found_without_any_other_checkpoint() {
     write_leaves(&path, &leaves);
     let verified = check(&folder, None);
     assert_eq!(first_bad(&verified), Some(290), "{:?}", verified.problems);
+}
+
+#[test]
+fn a_garbled_checkpoint_is_refused_and_a_missing_one_is_made_again() {
+    let folder = ledger(20);
+    let path = folder.data().join("tlog/checkpoint");
+    let good = fs::read(&path).unwrap();
+    let half = good.get(..good.len() / 2).unwrap().to_vec();
+    let long = vec![b'x'; safeconduct_ledger::CHECKPOINT_BYTES_MAX + 1];
+    for garbled in [Vec::new(), b"no checkpoint\n".to_vec(), vec![0; good.len()], half] {
+        fs::write(&path, &garbled).unwrap();
+        let refused = Store::open(folder.options()).unwrap_err();
+        assert!(matches!(refused, OpenError::Garbled { .. }), "{refused}");
+        let told = refused.to_string();
+        assert!(told.contains("tlog/checkpoint") && told.contains("log fsck"), "{told}");
+        let condition = crate::fsck(&folder.data());
+        assert!(matches!(condition.checkpoint, Some(Err(_))), "{condition}");
+        assert_eq!(condition.records, 20);
+        assert_eq!(fs::read(&path).unwrap(), garbled, "it is evidence");
+    }
+    fs::write(&path, long).unwrap();
+    assert!(Store::open(folder.options()).is_err());
+    fs::remove_file(&path).unwrap();
+    assert!(crate::fsck(&folder.data()).checkpoint.is_none());
+    folder.open().close();
+    assert_eq!(crate::fsck(&folder.data()).checkpoint, Some(Ok(20)));
 }
 
 #[test]

@@ -145,13 +145,19 @@ pub(super) fn fsck(shared: &Shared) -> Result<Exit, CommandError> {
         lines.push(format!("torn tail    {torn}"));
         lines.push("             the next start cuts it: nothing in it was ever answered".into());
     }
+    match &condition.checkpoint {
+        None => lines.push("checkpoint   none; the next start makes one".into()),
+        Some(Ok(signed)) => lines.push(format!("checkpoint   claims {signed} records")),
+        Some(Err(problem)) => lines.push(format!("checkpoint   DAMAGED: {problem}")),
+    }
     let Some(problem) = &condition.problem else {
         lines.push(
             "the segments are one whole ledger; `log verify` checks it against what was signed"
                 .into(),
         );
         print(&(lines.join("\n") + "\n"))?;
-        return Ok(Exit::Ok);
+        let damaged = matches!(condition.checkpoint, Some(Err(_)));
+        return Ok(if damaged { Exit::Failure } else { Exit::Ok });
     };
     lines.push(format!("PROBLEM      {problem}"));
     lines.push(
