@@ -14,7 +14,14 @@ use crate::exact;
 pub(crate) enum Shape {
     Bool,
     Long,
+    /// A decimal of a schema that people wrote. JSON has no such type, so that a number and a
+    /// text both say one, as in Cedar's own JSON.
     Decimal,
+    /// What a tool says is a number. A text would reach the upstream as a text, which is not what
+    /// policies saw.
+    Number,
+    /// What a tool says is a text with a decimal in it.
+    DecimalText,
     String,
     Datetime,
     Duration,
@@ -135,9 +142,15 @@ impl Converter {
             (Shape::Long, Value::Number(n)) => exact::long(n.as_str())
                 .map(ast::Value::from)
                 .ok_or_else(|| self.unfit("is not an integer that fits 64 bits")),
-            (Shape::Decimal, Value::Integer(n)) => self.extension(exact::decimal(&n.to_string())),
-            (Shape::Decimal, Value::Number(n)) => self.extension(exact::decimal(n.as_str())),
-            (Shape::Decimal, Value::String(text)) => self.extension(exact::decimal(text)),
+            (Shape::Decimal | Shape::Number, Value::Integer(n)) => {
+                self.extension(exact::decimal(&n.to_string()))
+            }
+            (Shape::Decimal | Shape::Number, Value::Number(n)) => {
+                self.extension(exact::decimal(n.as_str()))
+            }
+            (Shape::Decimal | Shape::DecimalText, Value::String(text)) => {
+                self.extension(exact::decimal(text))
+            }
             // A long text is shared, not copied.
             (Shape::String, Value::String(text)) => {
                 Ok(ast::Value::from(SmolStr::from(Arc::clone(text))))
@@ -326,7 +339,8 @@ impl Shape {
         match self {
             Self::Bool => "a boolean",
             Self::Long => "an integer",
-            Self::Decimal => "a number",
+            Self::Decimal | Self::Number => "a number",
+            Self::DecimalText => "a string with a decimal number",
             Self::String | Self::Choice(..) => "a string",
             Self::Datetime => "a string with a date and time",
             Self::Duration => "a string with a duration",

@@ -86,9 +86,8 @@ impl Input {
         Some(match (property, ty) {
             (PropertyType::Bool, _) => Shape::Bool,
             (PropertyType::Integer, _) => Shape::Long,
-            (PropertyType::Number | PropertyType::Float | PropertyType::Decimal, _) => {
-                Shape::Decimal
-            }
+            (PropertyType::Number | PropertyType::Float, _) => Shape::Number,
+            (PropertyType::Decimal, _) => Shape::DecimalText,
             (PropertyType::String, _) => Shape::String,
             (PropertyType::Datetime, _) => Shape::Datetime,
             (PropertyType::Duration, _) => Shape::Duration,
