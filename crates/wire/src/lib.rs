@@ -4,7 +4,7 @@
 //! Whatever crosses a trust boundary as text is read here, in the one way that cannot be
 //! misunderstood: strict [`json`], [`authzen`] questions and answers, [`outcome`] reports, the
 //! forms of the administration API ([`admin`], [`identity`]), and the files that people write
-//! ([`config`], [`catalogue`], [`suite`]), whose JSON Schemas ([`schemas`]) are generated from
+//! ([`config`], [`catalogue`], [`intent`], [`suite`]), whose JSON Schemas ([`schemas`]) are generated from
 //! the same structs that read them. What is wrong is named by field or by file, line and column,
 //! all at once where that is possible, with what was probably meant.
 //!
@@ -30,6 +30,7 @@ pub mod config;
 pub mod document;
 mod field;
 pub mod identity;
+pub mod intent;
 pub mod json;
 #[cfg(feature = "openapi")]
 mod openapi;

@@ -5,6 +5,7 @@ use serde_json::Value as Json;
 use crate::catalogue::CatalogueForm;
 use crate::config::ConfigForm;
 use crate::document::published_schema;
+use crate::intent::IntentForm;
 use crate::suite::SuiteForm;
 
 macro_rules! published {
@@ -19,6 +20,9 @@ pub const CONFIG_SCHEMA: &str = published!("config.schema.json");
 /// Where the schema of `catalogue/*.yaml` is published.
 pub const CATALOGUE_SCHEMA: &str = published!("catalogue.schema.json");
 
+/// Where the schema of `intents/*.yaml` is published.
+pub const INTENT_SCHEMA: &str = published!("intent.schema.json");
+
 /// Where the schema of `*_test.yaml` and of decision cases is published.
 pub const TEST_SCHEMA: &str = published!("test.schema.json");
 
@@ -32,16 +36,22 @@ pub fn catalogue_schema() -> Json {
     published_schema::<CatalogueForm>(CATALOGUE_SCHEMA)
 }
 
+/// The schema of `intents/*.yaml`.
+pub fn intent_schema() -> Json {
+    published_schema::<IntentForm>(INTENT_SCHEMA)
+}
+
 /// The schema of `*_test.yaml` and of decision cases.
 pub fn test_schema() -> Json {
     published_schema::<SuiteForm>(TEST_SCHEMA)
 }
 
 /// Every published schema, by the name of its file in `schemas/`.
-pub fn all() -> [(&'static str, Json); 3] {
+pub fn all() -> [(&'static str, Json); 4] {
     [
         ("config.schema.json", config_schema()),
         ("catalogue.schema.json", catalogue_schema()),
+        ("intent.schema.json", intent_schema()),
         ("test.schema.json", test_schema()),
     ]
 }

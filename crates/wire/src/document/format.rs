@@ -3,9 +3,11 @@
 use std::net::SocketAddr;
 
 use safeconduct_model::{
-    ActionName, Digest, EntityId, EntityType, IdentityId, PolicyId, RecordId, ServerName,
-    SessionName, Timestamp, TokenId,
+    ActionName, Amount, Digest, EntityId, EntityType, IdentityId, IntentName, PolicyId, RecordId,
+    ServerName, SessionName, SessionScope, TaskId, Timestamp, TokenId,
 };
+
+use super::Span;
 
 /// Holds a text against a format.
 pub(super) fn check_format(format: &str, text: &str) -> Result<(), String> {
@@ -15,6 +17,8 @@ pub(super) fn check_format(format: &str, text: &str) -> Result<(), String> {
     };
     match format {
         "identity-id" => name(IdentityId::new(text).map(drop)),
+        "session-scope" => name(SessionScope::parse(text).map(drop)),
+        "task-id" => name(TaskId::new(text).map(drop)),
         "token-id" => name(TokenId::new(text).map(drop)),
         "action-name" => name(ActionName::new(text).map(drop)),
         "policy-id" => name(PolicyId::new(text).map(drop)),
@@ -23,6 +27,19 @@ pub(super) fn check_format(format: &str, text: &str) -> Result<(), String> {
         "entity-type" => name(EntityType::new(text).map(drop)),
         "entity-id" => name(EntityId::new(text).map(drop)),
         "server-name" => name(ServerName::new(text).map(drop)),
+        "intent-name" => name(IntentName::new(text).map(drop)),
+        "parameter-name" => fits(
+            is_parameter_name(text),
+            "is no name of a parameter: a letter, then letters, digits and `_`, at most 64",
+        ),
+        "span" => fits(
+            Span::parse(text).is_some(),
+            "is no span of time, such as `45s`, `15m`, `2h` or `3d`",
+        ),
+        "amount" => fits(
+            Amount::parse(text).is_some(),
+            "is no amount: digits with at most four decimal places, such as `100.00`",
+        ),
         "sha256-digest" => fits(
             Digest::parse(text).is_some(),
             "is no digest: `sha256:` and 64 lowercase hexadecimal digits",
@@ -88,6 +105,13 @@ fn is_http_url(text: &str) -> bool {
 fn is_environment_name(text: &str) -> bool {
     let fits = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
     !text.is_empty() && text.bytes().all(fits) && !text.starts_with(|c: char| c.is_ascii_digit())
+}
+
+fn is_parameter_name(text: &str) -> bool {
+    let fits = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
+    text.len() <= 64
+        && text.starts_with(|c: char| c.is_ascii_alphabetic())
+        && text.bytes().all(fits)
 }
 
 /// RFC 9110 section 5.6.2.

@@ -11,6 +11,7 @@ mod format;
 mod node;
 mod place;
 mod schema;
+mod span;
 mod terms;
 mod yaml;
 
@@ -22,6 +23,7 @@ pub use diagnostic::*;
 pub use node::*;
 pub use place::*;
 pub use schema::*;
+pub use span::*;
 pub use terms::*;
 pub use yaml::*;
 

@@ -5,8 +5,9 @@ use std::fmt;
 
 use safeconduct_model::{
     ActionName, Confidentiality, Decision, Digest, Effect, EntityId, EntityType, Execution,
-    IdentityId, IdentityKind, IdentityStatus, Integrity, Method, Mode, PolicyEffect, PolicyId,
-    RecordId, Role, ServerName, SessionName, Tier, Timestamp, TokenId,
+    IdentityId, IdentityKind, IdentityStatus, Integrity, IntentName, Method, Mode, OnBehalfOf,
+    PolicyEffect, PolicyId, RecordId, Role, ServerName, SessionName, SessionScope, TaskId, Tier,
+    Timestamp, TokenId,
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::Error as _;
@@ -64,11 +65,23 @@ names! {
     EntityId = "entity-id",
     EntityType = "entity-type",
     IdentityId = "identity-id",
+    IntentName = "intent-name",
     PolicyId = "policy-id",
     RecordId = "record-id",
     ServerName = "server-name",
     SessionName = "session-name",
+    TaskId = "task-id",
     TokenId = "token-id",
+}
+
+impl Text for SessionScope {
+    const FORMAT: &'static str = "session-scope";
+    fn read(text: &str) -> Result<Self, String> {
+        Self::parse(text).map_err(|error| error.to_string())
+    }
+    fn written(&self) -> Cow<'_, str> {
+        Cow::Borrowed(self.as_str())
+    }
 }
 
 impl Text for Digest {
@@ -122,6 +135,7 @@ vocabularies! {
     IdentityStatus = "status of an identity", Self::ALL, Self::parse;
     Role = "role", Self::ALL, Self::parse;
     Execution = "outcome", Self::ALL, Self::parse;
+    OnBehalfOf = "word", Self::ALL, |word| among(Self::ALL, word);
     Decision = "decision", [Self::Permit, Self::Deny],
         |word| among([Self::Permit, Self::Deny], word);
     PolicyEffect = "effect of a policy", [Self::Permit, Self::Forbid],
