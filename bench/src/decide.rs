@@ -207,13 +207,7 @@ impl Rig {
             ]),
             input_digest: KeyedDigest::from_bytes([3; 32]),
             asserted: None,
-            session: SessionRef {
-                key: SessionKey {
-                    identity: agent.proof.identity.clone(),
-                    token: agent.proof.token.clone(),
-                },
-                name: None,
-            },
+            session: SessionRef { key: SessionKey::of(&agent.proof), name: None },
             pep: self.pep.clone(),
             mode: Mode::Enforce,
             trace: None,
@@ -233,6 +227,7 @@ impl Agent {
                 method: Method::ApiKey,
                 assurance: Assurance::Low,
                 at: AT.plus_ms(-86_400_000),
+                task: None,
             },
             path: world::path(number).into(),
             known: Known { entity: entity_of(&identity, vocabulary)?, identity },

@@ -13,7 +13,7 @@ use safeconduct_service::{definition_digest, entity_of};
 use safeconduct_session::Session;
 use safeconduct_wire::catalogue;
 use safeconduct_wire::json::from_serde;
-use safeconduct_wire::suite::{Principal, Sessions, Step, Test};
+use safeconduct_wire::suite::{Definition, Principal, Sessions, Step, Test};
 
 use crate::answer::Answer;
 use crate::case::Case;
@@ -166,7 +166,7 @@ impl Ground {
             }
             let (subject, caller, known) = self.who(step);
             let proof = subject.authentication();
-            let key = SessionKey { identity: proof.identity.clone(), token: proof.token.clone() };
+            let key = SessionKey::of(proof);
             let session = sessions.entry(key.clone()).or_default();
             let request = Request {
                 subject,
@@ -185,7 +185,7 @@ impl Ground {
                 caller: caller.as_ref(),
                 subject: known.as_ref(),
                 entry: self.catalogue.entry(&step.action),
-                quarantined: self.quarantined.get(&step.action).copied(),
+                quarantined: self.quarantined(step),
                 session,
                 calls_max: self.calls_max,
                 understood: &Understood::Only(
@@ -204,6 +204,15 @@ impl Ground {
         answers
     }
 
+    /// What a live server shows of a quarantined action. A case says in two ways which actions
+    /// those are, to test files and to live servers, and the two must agree.
+    fn quarantined(&self, step: &Step) -> Option<Digest> {
+        let seen = self.quarantined.get(&step.action).copied();
+        let said = step.definition == Definition::Quarantined;
+        assert_eq!(seen.is_some(), said, "`quarantined` of {} and its live server", step.action);
+        seen
+    }
+
     /// The subject of a step, its caller as registered, and what is registered of the subject.
     fn who(&self, step: &Step) -> (Subject, Option<Known>, Option<Known>) {
         let proof = |identity: &IdentityId| Authentication {
@@ -212,6 +221,7 @@ impl Ground {
             method: Method::ApiKey,
             assurance: Assurance::Low,
             at: step.now.unwrap_or(NOW),
+            task: None,
         };
         match &step.principal {
             Principal::Registered(id) => {

@@ -51,7 +51,7 @@ fn wanted(form: RecordQueryForm) -> Result<RecordQuery, Problem> {
     let identity = form.identity.map(|identity| identity.0);
     let session = match (&identity, form.token) {
         (Some(identity), Some(token)) => {
-            Some(SessionKey { identity: identity.clone(), token: token.0 })
+            Some(SessionKey { identity: identity.clone(), scope: token.0 })
         }
         (None, Some(_)) => return Err(Problem::invalid("`token` needs `identity`")),
         (_, None) => None,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{Path, State};
 use http::request::Parts;
-use safeconduct_model::{IdentityId, SessionKey, TokenId};
+use safeconduct_model::{IdentityId, SessionKey, SessionScope};
 use safeconduct_service::{EraseError, Operation};
 use safeconduct_wire::admin::{ErasedView, SessionView};
 use safeconduct_wire::document::Written;
@@ -24,7 +24,7 @@ use crate::router::Shared;
 pub(crate) struct Named {
     /// Whose session, percent-encoded.
     identity: String,
-    /// Under which token: its public id.
+    /// Under which token, by its public id, or of which task.
     token: String,
 }
 
@@ -50,9 +50,14 @@ pub(crate) async fn show(
     api.admit(&parts, Operation::SessionsShow)?;
     let key = key(session)?;
     let session = api.service.session(&key).ok_or_else(|| unknown(&key.to_string()))?.session;
+    let (token, task) = match key.scope {
+        SessionScope::Credential(token) => (Some(Written(token)), None),
+        SessionScope::Task(task) => (None, Some(Written(task))),
+    };
     Ok(Json(SessionView {
         identity: Written(key.identity),
-        token: Written(key.token),
+        token,
+        task,
         sequence: session.sequence(),
         steps: session.steps(),
         denials: session.denials(),
@@ -97,7 +102,7 @@ pub(crate) async fn erase(
 fn key(Named { identity, token }: Named) -> Result<SessionKey, Problem> {
     let shown = format!("{identity}#{token}");
     let named = IdentityId::new(identity)
-        .and_then(|identity| Ok(SessionKey { identity, token: TokenId::new(token)? }));
+        .and_then(|identity| Ok(SessionKey { identity, scope: SessionScope::parse(&token)? }));
     named.map_err(|_| unknown(&shown))
 }
 

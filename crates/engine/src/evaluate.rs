@@ -78,12 +78,16 @@ fn combine(answers: &[(&Entity, Evaluation)]) -> Evaluated {
     let permitted = answers.iter().all(|(_, answer)| decision(answer) == Decision::Permit);
     let several = answers.len() > 1;
     let mut evaluated = Evaluated { permitted, ..Evaluated::default() };
-    let mut seen = BTreeSet::new();
-    let mut seen_shadow = BTreeSet::new();
+    // One answer says nothing twice.
+    let mut seen = several.then(BTreeSet::new);
+    let mut seen_shadow = seen.clone();
+    let fresh = |seen: &mut Option<BTreeSet<_>>, reason: &Reason| {
+        seen.as_mut().is_none_or(|seen| seen.insert(key(reason)))
+    };
     let mut requestable: Option<Option<Requestable>> = None;
     for (resource, answer) in answers {
         for reason in reasons(&answer.shadow) {
-            if seen_shadow.insert(key(&reason)) {
+            if fresh(&mut seen_shadow, &reason) {
                 evaluated.shadow.push(reason);
             }
         }
@@ -103,7 +107,7 @@ fn combine(answers: &[(&Entity, Evaluation)]) -> Evaluated {
             let resource = several.then(|| resource.uid.clone());
             found.push(Reason::NoPermit { resource });
         }
-        evaluated.reasons.extend(found.into_iter().filter(|reason| seen.insert(key(reason))));
+        evaluated.reasons.extend(found.into_iter().filter(|reason| fresh(&mut seen, reason)));
     }
     evaluated.requestable = requestable.flatten();
     evaluated

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use safeconduct_model::{
     Authentication, Entity, EntityType, Identity, IdentityStatus, PepRegistration, Reason, Request,
-    Subject,
+    SessionKey, Subject,
 };
 use safeconduct_policy::Policies;
 
@@ -23,7 +23,7 @@ pub(crate) fn identify<'a>(
 ) -> Result<Cow<'a, Entity>, Vec<Reason>> {
     let proof = request.subject.authentication();
     let caller = registered(proof, facts)?;
-    if request.session.key.identity != proof.identity || request.session.key.token != proof.token {
+    if request.session.key != SessionKey::of(proof) {
         return Err(vec![Reason::ForeignSession]);
     }
     match &request.subject {
@@ -75,11 +75,12 @@ fn asserted<'a>(
     }
     if let Some(known) = facts.subject.filter(|known| known.entity.uid == entity.uid) {
         active(&known.identity)?;
+        if entity.attributes.is_empty() || !registration.properties {
+            return Ok(Cow::Borrowed(&known.entity));
+        }
         let mut merged = known.entity.clone();
-        if registration.properties {
-            for (name, value) in &entity.attributes {
-                merged.attributes.entry(name.clone()).or_insert_with(|| value.clone());
-            }
+        for (name, value) in &entity.attributes {
+            merged.attributes.entry(name.clone()).or_insert_with(|| value.clone());
         }
         return Ok(Cow::Owned(merged));
     }

@@ -880,10 +880,10 @@ async fn a_clock_that_steps_back_changes_no_decision_and_no_order() {
         let reply = client.call("echo", json!({"n": n})).await;
         assert!(reply.text().contains("echo"), "{at}: {:?}", reply.messages);
     }
-    let key = SessionKey {
-        identity: IdentityId::new("agent").unwrap(),
-        token: TokenId::new("tok_agent").unwrap(),
-    };
+    let key = SessionKey::credential(
+        IdentityId::new("agent").unwrap(),
+        TokenId::new("tok_agent").unwrap(),
+    );
     // Nothing that is counted goes back with it, and each call has its one outcome.
     let session = bench.point.service.session(&key).unwrap().session;
     assert_eq!((session.sequence(), session.denials()), (6, 0));

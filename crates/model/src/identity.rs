@@ -242,4 +242,6 @@ pub struct Authentication {
     pub assurance: Assurance,
     /// When the credential was issued or the peer connected.
     pub at: Timestamp,
+    /// The task that its holder acts in, which the service has found to be theirs.
+    pub task: Option<crate::TaskId>,
 }

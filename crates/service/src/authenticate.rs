@@ -61,6 +61,7 @@ impl Service {
             method: Method::ApiKey,
             assurance: Assurance::Low,
             at: token.issued_at,
+            task: None,
         })
     }
 
@@ -72,7 +73,7 @@ impl Service {
         at: Timestamp,
     ) -> Authentication {
         let (method, assurance) = (Method::LocalPeer, Assurance::Substantial);
-        Authentication { identity, token, method, assurance, at }
+        Authentication { identity, token, method, assurance, at, task: None }
     }
 
     /// Whether policies could permit this identity the action at all: what lists may show. It

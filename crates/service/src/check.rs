@@ -83,7 +83,7 @@ impl Service {
     /// that its decisions are one sequence.
     fn decide_and_queue(&self, check: Check) -> Result<Queued, Unrecorded> {
         let proof = check.subject.authentication();
-        let key = SessionKey { identity: proof.identity.clone(), token: proof.token.clone() };
+        let key = SessionKey::of(proof);
         let slot = self.sessions.slot(&key).ok_or(Unrecorded {
             reason: Reason::OverLimit {
                 what: "the number of sessions",

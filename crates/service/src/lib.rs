@@ -13,6 +13,7 @@ mod change;
 mod check;
 mod definition;
 mod erase;
+mod issuer;
 #[cfg(feature = "memory")]
 pub mod memory;
 mod observe;
@@ -32,6 +33,7 @@ pub use change::*;
 pub use check::Check;
 pub use definition::definition_digest;
 pub use erase::*;
+pub use issuer::*;
 pub use observe::*;
 pub use pending::PENDING_MAX;
 pub use ports::*;

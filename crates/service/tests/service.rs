@@ -130,6 +130,7 @@ fn proof(identity: &str, token: &str) -> Authentication {
         method: Method::ApiKey,
         assurance: Assurance::Low,
         at: Timestamp::default(),
+        task: None,
     }
 }
 
@@ -433,8 +434,7 @@ async fn the_records_give_the_same_state_again() {
     for tool in ["read", "show", "move", "read"] {
         bench.service.check(check(tool)).await.unwrap();
     }
-    let key =
-        SessionKey { identity: name(IdentityId::new("agent")), token: name(TokenId::new("t1")) };
+    let key = SessionKey::credential(name(IdentityId::new("agent")), name(TokenId::new("t1")));
     let before = bench.service.session(&key).unwrap();
 
     let (ports, ledger, _) = ports();
@@ -460,8 +460,7 @@ async fn erased_values_are_gone_and_the_leaves_stay() {
     let bench = bench(Settings::default()).await;
     bench.service.check(check("read")).await.unwrap();
     let before = bench.ledger.entries();
-    let key =
-        SessionKey { identity: name(IdentityId::new("agent")), token: name(TokenId::new("t1")) };
+    let key = SessionKey::credential(name(IdentityId::new("agent")), name(TokenId::new("t1")));
     assert_eq!(bench.service.erase(&key, &me()).await.unwrap(), 2);
     let after = bench.ledger.entries();
     for (was, is) in before.iter().zip(&after) {

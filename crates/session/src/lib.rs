@@ -21,7 +21,11 @@
 //! # Ok::<(), safeconduct_model::NameError>(())
 //! ```
 
+mod used;
+
 use std::collections::{BTreeMap, BTreeSet};
+
+pub use used::{Given, Used};
 
 use safeconduct_model::{ActionName, Decision, EntityRef, Timestamp};
 
@@ -54,6 +58,8 @@ pub struct Session {
     actions: BTreeMap<ActionName, u64>,
     resources: BTreeSet<u64>,
     began_at: Option<Timestamp>,
+    /// What its task has used, where it is a task's.
+    used: Option<Box<Used>>,
 }
 
 impl Session {

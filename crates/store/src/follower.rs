@@ -22,6 +22,12 @@ const RECORDS_AT_ONCE: u64 = 4096;
 /// Between two transactions: records gather, and a transaction for each would cost more.
 const GATHER: Duration = Duration::from_millis(3);
 
+/// The same while many come: the more records share a transaction, the less each of them costs.
+const GATHER_MANY: Duration = Duration::from_millis(50);
+
+/// So many records within [`GATHER`] are many.
+const MANY: u64 = 16;
+
 /// After a failure of what is derived.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -74,14 +80,24 @@ impl Follower {
                 // More is there already.
             } else if self.followed.borrow().published == Some(durable) {
                 self.signal.wait(None, || self.queue.durable() > durable);
-                self.signal.pause(GATHER);
+                self.gather(durable);
             } else {
                 let due = last.map_or(Duration::ZERO, |last: Instant| {
                     self.publish_every.saturating_sub(last.elapsed())
                 });
                 self.signal.wait(Some(due), || self.queue.durable() > durable);
-                self.signal.pause(GATHER.min(due));
+                if !due.is_zero() {
+                    self.gather(durable);
+                }
             }
+        }
+    }
+
+    /// Lets records gather behind the first `known`: not for long, unless many come.
+    fn gather(&self, known: u64) {
+        self.signal.pause(GATHER);
+        if self.queue.durable().saturating_sub(known) >= MANY {
+            self.signal.pause(GATHER_MANY);
         }
     }
 

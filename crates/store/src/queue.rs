@@ -9,16 +9,17 @@ use safeconduct_ledger::LEAF_BYTES_MAX;
 use safeconduct_service::{
     AppendError, Entry, LedgerHealth, Proposal, SubmitError, Ticket, Versioned,
 };
-use tokio::sync::watch;
+use tokio::sync::oneshot;
 
 use crate::options::ATTACHMENT_BYTES_MAX;
 
-/// How far the disk has come.
-#[derive(Debug, Clone, Default)]
-struct Progress {
-    /// How many records are durable.
-    durable: u64,
-    /// Why nothing more will be.
+/// Who waits for the disk, each for one record. Each is woken once, when its own record is there:
+/// records that wait for the next write are many, and waking them too would cost more than the
+/// write.
+#[derive(Default)]
+struct Waiters {
+    waiting: Vec<(u64, oneshot::Sender<()>)>,
+    /// Why nothing more will be durable.
     failed: Option<Arc<str>>,
 }
 
@@ -28,7 +29,7 @@ pub(crate) struct Queue {
     work: Condvar,
     reached: Condvar,
     durable: AtomicU64,
-    progress: watch::Sender<Progress>,
+    waiters: Mutex<Waiters>,
     entries_max: usize,
     bytes_max: usize,
 }
@@ -71,7 +72,7 @@ impl Queue {
             work: Condvar::new(),
             reached: Condvar::new(),
             durable: AtomicU64::new(records),
-            progress: watch::Sender::new(Progress { durable: records, failed: None }),
+            waiters: Mutex::default(),
             entries_max,
             bytes_max,
         }
@@ -141,16 +142,37 @@ impl Queue {
 
     /// Waits until that record is durable.
     pub(crate) async fn wait(&self, sequence: u64) -> Result<(), AppendError> {
+        let Some(reached) = self.enlist(sequence) else {
+            return self.reached(sequence);
+        };
+        // The sender is dropped where the record will never be there.
+        match reached.await {
+            Ok(()) => Ok(()),
+            Err(_) => self.reached(sequence),
+        }
+    }
+
+    /// A place among those who wait; `None` where there is nothing to wait for.
+    fn enlist(&self, sequence: u64) -> Option<oneshot::Receiver<()>> {
+        if self.durable() > sequence {
+            return None;
+        }
+        let mut waiters = self.waiters();
+        // Again, under the lock that `advance` takes after it has counted the record.
+        if self.durable() > sequence || waiters.failed.is_some() {
+            return None;
+        }
+        let (sender, receiver) = oneshot::channel();
+        waiters.waiting.push((sequence, sender));
+        Some(receiver)
+    }
+
+    /// What has become of that record, for which nobody waits any more.
+    fn reached(&self, sequence: u64) -> Result<(), AppendError> {
         if self.durable() > sequence {
             return Ok(());
         }
-        let mut progress = self.progress.subscribe();
-        let reached = |now: &Progress| now.durable > sequence || now.failed.is_some();
-        match progress.wait_for(reached).await {
-            Ok(now) if now.durable > sequence => Ok(()),
-            Ok(now) => Err(AppendError(now.failed.clone().unwrap_or_else(closed))),
-            Err(_) => Err(AppendError(closed())),
-        }
+        Err(AppendError(self.waiters().failed.clone().unwrap_or_else(closed)))
     }
 
     pub(crate) fn health(&self) -> LedgerHealth {
@@ -187,7 +209,14 @@ impl Queue {
         if self.head().blocked > 0 {
             self.reached.notify_all();
         }
-        self.progress.send_modify(|progress| progress.durable = durable);
+        let reached = {
+            let mut waiters = self.waiters();
+            waiters.waiting.extract_if(.., |(sequence, _)| *sequence < durable).collect::<Vec<_>>()
+        };
+        for (_, waiter) in reached {
+            // A caller that went away needs no answer.
+            let _ = waiter.send(());
+        }
     }
 
     /// Nothing is appended any more; whatever waits has failed.
@@ -198,7 +227,12 @@ impl Queue {
             head.bytes = 0;
             Arc::clone(head.failed.get_or_insert_with(|| reason.into()))
         };
-        self.progress.send_modify(|progress| progress.failed = Some(reason));
+        let given_up = {
+            let mut waiters = self.waiters();
+            waiters.failed = Some(reason);
+            std::mem::take(&mut waiters.waiting)
+        };
+        drop(given_up);
         self.work.notify_all();
         self.reached.notify_all();
     }
@@ -207,6 +241,10 @@ impl Queue {
     pub(crate) fn close(&self) {
         self.head().closing = true;
         self.work.notify_all();
+    }
+
+    fn waiters(&self) -> MutexGuard<'_, Waiters> {
+        self.waiters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn head(&self) -> MutexGuard<'_, Head> {

@@ -84,10 +84,10 @@ pub(crate) fn decision(n: u64) -> Record {
         detail: None,
     };
     let decided = Decided {
-        session: SessionKey {
-            identity: IdentityId::new(agent.as_str()).unwrap(),
-            token: TokenId::new(format!("tok-{}", n % 2)).unwrap(),
-        },
+        session: SessionKey::credential(
+            IdentityId::new(agent.as_str()).unwrap(),
+            TokenId::new(format!("tok-{}", n % 2)).unwrap(),
+        ),
         session_name: None,
         sequence: n + 1,
         pep: IdentityId::new("gateway:files").unwrap(),

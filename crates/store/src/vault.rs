@@ -139,7 +139,7 @@ fn open(cipher: &XChaCha20Poly1305, aad: &[u8], sealed: &[u8]) -> Result<Vec<u8>
 
 /// A wrapped key opens for its own session alone.
 fn wrap_context(session: &SessionKey) -> Vec<u8> {
-    context(b"safeconduct wrap v1", &[session.identity.as_str(), session.token.as_str()])
+    context(b"safeconduct wrap v1", &[session.identity.as_str(), session.scope.as_str()])
 }
 
 /// A sealed value opens for its own record and purpose alone.
@@ -168,10 +168,7 @@ mod tests {
     use super::*;
 
     fn session(token: &str) -> SessionKey {
-        SessionKey {
-            identity: IdentityId::new("agent").unwrap(),
-            token: TokenId::new(token).unwrap(),
-        }
+        SessionKey::credential(IdentityId::new("agent").unwrap(), TokenId::new(token).unwrap())
     }
 
     fn id(text: &str) -> RecordId {

@@ -170,10 +170,7 @@ impl<A: Authority> Call<A> {
         if let Err(fault) = self.inner.admits() {
             return refusal(StatusCode::SERVICE_UNAVAILABLE, Some(&request.id), &fault);
         }
-        let key = SessionKey {
-            identity: self.authentication.identity.clone(),
-            token: self.authentication.token.clone(),
-        };
+        let key = SessionKey::of(&self.authentication);
         let in_flight = match self.inner.enter(key) {
             Ok(in_flight) => in_flight,
             Err(fault) => {

@@ -20,14 +20,18 @@ use crate::related::Related;
 use crate::revision::Era;
 use crate::{Revision, edit, headers, translate};
 
+mod call;
+mod greet;
+
+pub(crate) use call::Patience;
+pub(crate) use greet::{Greeting, OpenError};
+
 /// First wait before an upstream that broke twice is started again.
 const BACKOFF: Duration = Duration::from_millis(500);
 /// Longest such wait.
 const BACKOFF_MAX: Duration = Duration::from_secs(30);
 /// A conversation that lasted so long was well: the next failure counts as the first.
 const WELL_AFTER: Duration = Duration::from_secs(30);
-/// How long a cancelled call may still answer, so that its outcome is known.
-const CANCEL_GRACE: Duration = Duration::from_secs(5);
 
 /// What all conversations of a gateway share.
 #[derive(Clone)]
@@ -61,57 +65,6 @@ impl Wiring {
         });
         made.clone()
     }
-}
-
-/// How a conversation begins.
-#[derive(Debug, Clone)]
-pub(crate) enum Greeting {
-    /// With `server/discover`.
-    Modern,
-    /// With `initialize` and these parameters.
-    Legacy(Value),
-}
-
-/// Why a conversation did not begin.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub(crate) enum OpenError {
-    #[error("too many connections to servers are open; try again later")]
-    TooMany,
-    #[error("the server broke several times; it is started again in {0:?}")]
-    BackingOff(Duration),
-    #[error("{0}")]
-    Link(LinkError),
-    #[error("the server refused the handshake: {}", .0.message)]
-    Refused(Fault),
-    #[error("the server speaks revision `{0}`, which the gateway does not")]
-    Revision(String),
-    #[error("the server does not speak 2026-07-28")]
-    NotModern,
-    #[error("the server did not say whether it speaks 2026-07-28")]
-    Undiscovered,
-    #[error("the server speaks revision `{0}`, but is configured to speak `{1}`")]
-    NotAsConfigured(Revision, Revision),
-    #[error("the gateway is shutting down")]
-    Closed,
-}
-
-impl OpenError {
-    pub(crate) fn fault(&self) -> Fault {
-        match self {
-            Self::Refused(fault) => fault.clone(),
-            Self::Link(error) => error.fault(),
-            other => Fault::new(INTERNAL_ERROR, other.to_string()),
-        }
-    }
-}
-
-/// How long an answer is waited for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Patience {
-    /// As the limits say.
-    Bounded,
-    /// Until either side ends it: a stream of notifications.
-    Endless,
 }
 
 /// A conversation that is open.
@@ -291,207 +244,6 @@ impl Connection {
             since: Instant::now(),
             _slot: slot,
         })
-    }
-
-    async fn discover(&self, link: &Link) -> Result<Value, OpenError> {
-        link.speak(Revision::V2026_07_28);
-        let mut params = None;
-        translate::to_modern_params(&mut params, edit::empty());
-        let answered =
-            self.greet(link, "server/discover", params.as_ref(), self.limits.probe).await;
-        match answered {
-            Ok(Answer::Result(result)) => {
-                let versions = result.member("supportedVersions").and_then(Value::as_array);
-                let wanted = Value::from(Revision::V2026_07_28.as_str());
-                match versions.is_some_and(|versions| versions.contains(&wanted)) {
-                    true => Ok(result),
-                    false => Err(OpenError::NotModern),
-                }
-            }
-            Ok(Answer::Fault(fault)) if fault.code == METHOD_NOT_FOUND => Err(OpenError::NotModern),
-            Err(error @ (LinkError::NotSent(_) | LinkError::TooLarge { .. })) => {
-                Err(OpenError::Link(error))
-            }
-            // An older server may do anything at a request before its handshake, and a newer one
-            // may be out of order for the moment.
-            Ok(Answer::Fault(_)) | Err(_) => Err(OpenError::Undiscovered),
-        }
-    }
-
-    async fn initialize(
-        &self,
-        link: &Link,
-        params: &Value,
-    ) -> Result<(Revision, Value), OpenError> {
-        let mut params = params.clone();
-        if let Some(configured) = self.config.revision {
-            edit::set(&mut params, "protocolVersion", configured.as_str());
-        }
-        let answered = self.greet(link, "initialize", Some(&params), self.limits.connect).await;
-        match answered.map_err(OpenError::Link)? {
-            Answer::Fault(fault) => Err(OpenError::Refused(fault)),
-            Answer::Result(result) => {
-                let spoken = result.member("protocolVersion").and_then(Value::as_str);
-                let spoken = spoken.unwrap_or_default();
-                let known = Revision::parse(spoken).filter(|known| known.era() == Era::Legacy);
-                match (known, self.config.revision) {
-                    (Some(revision), Some(configured)) if revision != configured => {
-                        Err(OpenError::NotAsConfigured(revision, configured))
-                    }
-                    (Some(revision), _) => Ok((revision, result)),
-                    (None, _) => Err(OpenError::Revision(spoken.to_owned())),
-                }
-            }
-        }
-    }
-
-    async fn greet(
-        &self,
-        link: &Link,
-        method: &str,
-        params: Option<&Value>,
-        wait: Duration,
-    ) -> Result<Answer, LinkError> {
-        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        let mirror = headers::mirror(method, params, None);
-        let outgoing = Outgoing { id, method, params, mirror };
-        let related = Arc::new(Related::new(None, None));
-        match tokio::time::timeout(wait, link.call(outgoing, &related)).await {
-            Ok(answered) => answered.map(|answered| answered.answer),
-            Err(_) => Err(LinkError::Timeout),
-        }
-    }
-
-    /// Sends a request and waits for its answer. The id and the token for progress are this
-    /// hop's own; all else is what was let through.
-    pub(crate) async fn call(
-        &self,
-        live: &Live,
-        passage: Passage,
-        related: &Arc<Related>,
-        patience: Patience,
-    ) -> Result<Answered, LinkError> {
-        if passage.is_gated() {
-            // What was decided rests on this conversation's tools, so it goes nowhere else, and
-            // whether a server that forgot the session did anything is not known.
-            if live.link.is_closed() {
-                return Err(LinkError::NotSent("the conversation ended; ask again".into()));
-            }
-            let (method, params) = passage.into_parts();
-            let answered = self.call_once(live, &method, params, related, patience).await;
-            if matches!(answered, Err(LinkError::SessionLost)) {
-                live.link.close();
-            }
-            return answered;
-        }
-        let (method, params) = passage.into_parts();
-        match self.call_once(live, &method, params.clone(), related, patience).await {
-            // The upstream has forgotten the session: greet it again, once.
-            Err(LinkError::SessionLost) => {
-                live.link.close();
-                let again = self.live().await.map_err(|error| match error {
-                    OpenError::Link(error) => error,
-                    other => LinkError::NotSent(other.to_string()),
-                })?;
-                self.call_once(&again, &method, params, related, patience).await
-            }
-            answered => answered,
-        }
-    }
-
-    async fn call_once(
-        &self,
-        live: &Live,
-        method: &str,
-        mut params: Option<Value>,
-        related: &Arc<Related>,
-        patience: Patience,
-    ) -> Result<Answered, LinkError> {
-        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        if let Some(params) = params.as_mut()
-            && let Some(token) = edit::meta(params, "progressToken").cloned()
-        {
-            related.set_progress(Some(token));
-            edit::set_meta(params, "progressToken", id);
-        }
-        let mirror = match live.revision.era() {
-            Era::Legacy => HeaderMap::new(),
-            Era::Modern => {
-                let listing = live.listing();
-                let tool = params.as_ref().and_then(|p| p.member("name")).and_then(Value::as_str);
-                let schema = listing.as_ref().zip(tool).and_then(|(l, tool)| l.schemas.get(tool));
-                headers::mirror(method, params.as_ref(), schema)
-            }
-        };
-        let outgoing = Outgoing { id, method, params: params.as_ref(), mirror };
-        self.wait(live, outgoing, related, patience).await
-    }
-
-    async fn wait(
-        &self,
-        live: &Live,
-        outgoing: Outgoing<'_>,
-        related: &Arc<Related>,
-        patience: Patience,
-    ) -> Result<Answered, LinkError> {
-        let id = outgoing.id;
-        let begun = Instant::now();
-        related.touch();
-        let mut call = std::pin::pin!(live.link.call(outgoing, related));
-        let mut given_up: Option<Instant> = None;
-        loop {
-            let until = match (given_up, patience) {
-                (Some(since), _) => Some(since + CANCEL_GRACE),
-                (None, Patience::Endless) => None,
-                (None, Patience::Bounded) => {
-                    Some((related.alive() + self.limits.call).min(begun + self.limits.call_max))
-                }
-            };
-            let timer = async {
-                match until {
-                    Some(until) => tokio::time::sleep_until(until.into()).await,
-                    None => std::future::pending().await,
-                }
-            };
-            tokio::select! {
-                biased;
-                answered = &mut call => return answered,
-                () = related.cancelled.cancelled(), if given_up.is_none() => {
-                    if live.link.drops_to_cancel() {
-                        return Err(LinkError::Cancelled);
-                    }
-                    self.tell_cancelled(live, id, "the client cancelled").await;
-                    given_up = Some(Instant::now());
-                }
-                () = timer => {
-                    if given_up.is_some() {
-                        return Err(LinkError::Cancelled);
-                    }
-                    let now = Instant::now();
-                    let lively = related.alive() + self.limits.call > now;
-                    if lively && begun + self.limits.call_max > now {
-                        continue;
-                    }
-                    if !live.link.drops_to_cancel() {
-                        self.tell_cancelled(live, id, "no answer in time").await;
-                    }
-                    return Err(match related.saw_garbage() {
-                        true => LinkError::Malformed,
-                        false => LinkError::Timeout,
-                    });
-                }
-            }
-        }
-    }
-
-    async fn tell_cancelled(&self, live: &Live, id: i64, reason: &str) {
-        let params = Value::object([("requestId", Value::from(id)), ("reason", reason.into())]);
-        let bytes = message::notification_bytes("notifications/cancelled", Some(&params));
-        // An upstream that takes no more input must not hold up whoever gave up on it.
-        let sent = tokio::time::timeout(Duration::from_secs(1), live.link.send(bytes)).await;
-        if !matches!(sent, Ok(Ok(()))) {
-            tracing::debug!(server = %self.config.name, id, "a cancellation was not taken");
-        }
     }
 }
 

@@ -217,10 +217,15 @@ fn token(form: &form::Token<'_>) -> Result<model::Token, DecodeError> {
 }
 
 pub(super) fn session(form: &form::Session<'_>) -> Result<model::SessionKey, DecodeError> {
-    Ok(model::SessionKey {
-        identity: name("identity", &form.identity)?,
-        token: name("token", &form.token)?,
-    })
+    let scope = match (&form.token, &form.task) {
+        (Some(token), None) => model::SessionScope::Credential(name("token", token)?),
+        (None, Some(task)) => model::SessionScope::Task(name("task", task)?),
+        _ => {
+            let problem = "a session holds one of `token` and `task`".to_owned();
+            return Err(DecodeError::Malformed { problem });
+        }
+    };
+    Ok(model::SessionKey { identity: name("identity", &form.identity)?, scope })
 }
 
 fn entity(form: &form::Entity<'_>) -> Result<model::EntityRef, DecodeError> {

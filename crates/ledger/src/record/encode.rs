@@ -5,7 +5,7 @@ use std::io::Write as _;
 
 use safeconduct_model::{
     Body, Decided, EntityRef, Executed, Identity, Obligation, PepRegistration, Record,
-    RecordedReason, SessionKey, Timestamp, Token,
+    RecordedReason, SessionKey, SessionScope, Timestamp, Token,
 };
 
 use super::{EncodeError, LEAF_BYTES_MAX, RECORD_VERSION, authority};
@@ -308,7 +308,10 @@ impl Object<'_> {
     pub(super) fn session(&mut self, session: &SessionKey) -> Result<(), EncodeError> {
         self.nested("session", |o| {
             o.text("identity", session.identity.as_str());
-            o.text("token", session.token.as_str());
+            match &session.scope {
+                SessionScope::Task(task) => o.text("task", task.as_str()),
+                SessionScope::Credential(token) => o.text("token", token.as_str()),
+            }
             Ok(())
         })
     }

@@ -200,7 +200,7 @@ forms! {
         issued_at: Text<'a>,
         revoked: bool,
     }
-    Session { identity: Text<'a>, token: Text<'a>, }
+    Session { identity: Text<'a>, task: Option<Text<'a>>, token: Option<Text<'a>>, }
     Entity {
         id: Text<'a>,
         #[serde(rename = "type")]

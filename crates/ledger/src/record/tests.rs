@@ -11,7 +11,7 @@ fn id<T>(made: Result<T, NameError>) -> T {
 }
 
 fn session() -> SessionKey {
-    SessionKey { identity: id(IdentityId::new("agent-7")), token: id(TokenId::new("tok_1")) }
+    SessionKey::credential(id(IdentityId::new("agent-7")), id(TokenId::new("tok_1")))
 }
 
 fn digest(byte: u8) -> Digest {
@@ -150,7 +150,10 @@ fn task_bodies() -> Vec<Body> {
             detail: Some("the target cannot be reached".into()),
         },
         Body::Killed {
-            scope: KillScope::Session(session()),
+            scope: KillScope::Session(SessionKey::task(
+                id(IdentityId::new("agent-7")),
+                task_id.clone(),
+            )),
             by: by.clone(),
             reason: "it reads everything".into(),
         },

@@ -54,7 +54,7 @@ impl Service {
         refusal: Refusal,
     ) -> Result<(Outcome, Ticket), Unrecorded> {
         let proof = &refusal.proof;
-        let key = SessionKey { identity: proof.identity.clone(), token: proof.token.clone() };
+        let key = SessionKey::of(proof);
         let limit = SESSIONS_MAX as u64;
         let slot = self.sessions.slot(&key).ok_or(Unrecorded {
             reason: Reason::OverLimit { what: "the number of sessions", limit },

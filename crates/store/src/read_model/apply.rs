@@ -189,7 +189,7 @@ fn insert(transaction: &Transaction<'_>, sequence: u64, record: &Record) -> rusq
         record.body.kind(),
         parent.map(RecordId::as_str),
         session.map(|session| session.identity.as_str()),
-        session.map(|session| session.token.as_str()),
+        session.map(|session| session.scope.as_str()),
         action.map(|action| action.as_str()),
         decision,
     ])?;

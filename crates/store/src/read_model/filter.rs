@@ -24,7 +24,7 @@ pub(super) fn statement(query: &RecordQuery) -> (String, Vec<Value>) {
     filter.text("identity", "=", identity.as_ref().map(AsRef::as_ref));
     if let Some(session) = session {
         filter.text("identity", "=", Some(session.identity.as_str()));
-        filter.text("token", "=", Some(session.token.as_str()));
+        filter.text("token", "=", Some(session.scope.as_str()));
     }
     filter.text("action", "=", action.as_ref().map(AsRef::as_ref));
     filter.text("parent", "=", parent.as_ref().map(AsRef::as_ref));

@@ -71,10 +71,10 @@ fn sixty_four_threads_make_one_sequence_without_gaps() {
 }
 
 fn session(name: &str) -> Versioned {
-    Versioned::Session(SessionKey {
-        identity: IdentityId::new(name).unwrap(),
-        token: TokenId::new("t").unwrap(),
-    })
+    Versioned::Session(SessionKey::credential(
+        IdentityId::new(name).unwrap(),
+        TokenId::new("t").unwrap(),
+    ))
 }
 
 #[test]

@@ -128,10 +128,10 @@ fn queries_answer_what_fits_newest_first() {
     append(&store, (0..60).map(decision_entry).collect());
     let outcome = Executed {
         decision: RecordId::new("dec_4").unwrap(),
-        session: SessionKey {
-            identity: IdentityId::new("agent-1").unwrap(),
-            token: TokenId::new("tok-0").unwrap(),
-        },
+        session: SessionKey::credential(
+            IdentityId::new("agent-1").unwrap(),
+            TokenId::new("tok-0").unwrap(),
+        ),
         execution: Execution::Succeeded,
         duration_ms: 3,
         result_digest: None,
@@ -158,7 +158,7 @@ fn queries_answer_what_fits_newest_first() {
     let agent = IdentityId::new("agent-1").unwrap();
     let wanted: Vec<u64> = (0..=60).rev().filter(|n| n % 3 == 1 || *n == 60).take(10).collect();
     assert_eq!(ask(RecordQuery { identity: Some(agent.clone()), ..all() }), wanted);
-    let session = SessionKey { identity: agent, token: TokenId::new("tok-1").unwrap() };
+    let session = SessionKey::credential(agent, TokenId::new("tok-1").unwrap());
     let wanted: Vec<u64> = (0..60).rev().filter(|n| n % 6 == 1).collect();
     assert_eq!(ask(RecordQuery { session: Some(session), ..all() }), wanted);
     let action = Some(ActionName::new("files.tool_3").unwrap());

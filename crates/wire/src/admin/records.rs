@@ -1,6 +1,8 @@
 //! Records of the ledger, decisions among them.
 
-use safeconduct_model::{ActionName, Decision, IdentityId, PolicyId, RecordId, Timestamp, TokenId};
+use safeconduct_model::{
+    ActionName, Decision, IdentityId, PolicyId, RecordId, SessionScope, Timestamp,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -17,8 +19,8 @@ pub struct RecordQueryForm {
     pub decision: Option<Word<Decision>>,
     /// In sessions of that identity.
     pub identity: Option<Written<IdentityId>>,
-    /// In the session of that token; with `identity`.
-    pub token: Option<Written<TokenId>>,
+    /// In the session of that token or task; with `identity`.
+    pub token: Option<Written<SessionScope>>,
     /// Decisions about that action.
     pub action: Option<Written<ActionName>>,
     /// Decisions in which that policy was a reason.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use safeconduct_model::{IdentityId, Timestamp, TokenId};
+use safeconduct_model::{IdentityId, TaskId, Timestamp, TokenId};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -13,8 +13,12 @@ use crate::document::Written;
 pub struct SessionView {
     /// Whose session.
     pub identity: Written<IdentityId>,
-    /// Under which credential.
-    pub token: Written<TokenId>,
+    /// Under which credential, where it is of no task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<Written<TokenId>>,
+    /// Of which task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<Written<TaskId>>,
     /// How many decisions it has had.
     pub sequence: u64,
     /// How many of them were permitted.

@@ -14,13 +14,16 @@ use safeconduct_model::{
 use safeconduct_policy::Policies;
 use safeconduct_service::entity_of;
 use safeconduct_session::Session;
-use safeconduct_wire::suite::Principal;
+use safeconduct_wire::suite::{Definition, Principal};
 
 use crate::exit::{CommandError, failed};
 use crate::wiring::project::Project;
 
 /// The name of the enforcement point that speaks where a question names none.
 const ENFORCEMENT_POINT: &str = "enforcement-point";
+
+/// The digest of a definition that nobody has seen: which one it is changes no answer.
+const UNSEEN: Digest = Digest::from_bytes([0; 32]);
 
 /// Policies, catalogue and identities: all that decisions read beside the session.
 pub(crate) struct Ground {
@@ -42,6 +45,8 @@ pub(crate) struct Asked<'a> {
     pub(crate) resource: Option<&'a Entity>,
     pub(crate) input: &'a Value,
     pub(crate) context: Option<&'a Value>,
+    pub(crate) definition: Definition,
+    pub(crate) understood: Understood,
     pub(crate) at: Timestamp,
 }
 
@@ -50,6 +55,8 @@ pub(crate) struct Posed {
     request: Request,
     caller: Option<Known>,
     subject: Option<Known>,
+    definition: Definition,
+    understood: Understood,
     now: Now,
 }
 
@@ -111,7 +118,7 @@ impl Ground {
     pub(crate) fn pose(&self, asked: &Asked<'_>) -> Result<Posed, NameError> {
         let (caller, subject) = self.who(asked)?;
         let proof = subject.authentication();
-        let key = SessionKey { identity: proof.identity.clone(), token: proof.token.clone() };
+        let key = SessionKey::of(proof);
         let registered = match &subject {
             Subject::Caller(_) => None,
             Subject::Asserted { entity, .. } => self.registered_as(&entity.uid).cloned(),
@@ -133,7 +140,14 @@ impl Ground {
             parent: None,
         };
         let now = Now { at: asked.at, decision: RecordId::new("dec_dry_run")? };
-        Ok(Posed { request, caller, subject: registered, now })
+        Ok(Posed {
+            request,
+            caller,
+            subject: registered,
+            definition: asked.definition,
+            understood: asked.understood.clone(),
+            now,
+        })
     }
 
     fn registered_as(&self, uid: &EntityRef) -> Option<&Known> {
@@ -149,6 +163,7 @@ impl Ground {
                 method: Method::ApiKey,
                 assurance: Assurance::Low,
                 at: asked.at,
+                task: None,
             })
         };
         match asked.principal {
@@ -197,10 +212,13 @@ impl Ground {
             caller: posed.caller.as_ref(),
             subject: posed.subject.as_ref(),
             entry: self.catalogue.entry(&posed.request.action),
-            quarantined: None,
+            quarantined: match posed.definition {
+                Definition::Approved => None,
+                Definition::Quarantined => Some(UNSEEN),
+            },
             session,
             calls_max: self.calls_max,
-            understood: &Understood::LeftToCaller,
+            understood: &posed.understood,
             vocabulary: &self.vocabulary,
             catalogue: self.catalogue_digest,
         }

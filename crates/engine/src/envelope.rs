@@ -1,0 +1,199 @@
+//! Whether a call lies within what its task may do at most.
+
+use std::sync::Arc;
+
+use safeconduct_model::{
+    ActionName, Allowance, Amount, ArgumentRule, Authority, Effect, Entity, OtherArguments, Value,
+};
+use safeconduct_session::{Used, fingerprint};
+
+/// What a call takes from its task's budget.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Cost {
+    /// What it spends.
+    pub(crate) spend: Amount,
+    /// Canonical bytes of the arguments of an action that sends, writes or executes.
+    pub(crate) bytes_out: u64,
+}
+
+/// Where a call leaves the envelope; names places and limits, never values.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Outside {
+    /// The action is not in it.
+    Action,
+    /// A resource fits no rule.
+    Resource(Arc<str>),
+    /// An argument breaks a rule.
+    Argument {
+        /// JSON Pointer to it.
+        pointer: Arc<str>,
+        /// Which rule: `equals`, `at_most` and so on.
+        rule: &'static str,
+    },
+    /// An argument that no rule names, where those may not be.
+    OtherArgument(Arc<str>),
+}
+
+/// Finds an allowance that the call keeps whole. Where none does, what the nearest one refuses:
+/// the last of the same action.
+pub(crate) fn within(
+    authority: &Authority,
+    action: &ActionName,
+    resources: &[Entity],
+    input: &Value,
+) -> Result<(), Outside> {
+    let mut outside = Outside::Action;
+    for allowance in authority.allowances.iter().filter(|allowance| allowance.action == *action) {
+        match keeps(allowance, resources, input) {
+            Ok(()) => return Ok(()),
+            Err(found) => outside = found,
+        }
+    }
+    Err(outside)
+}
+
+fn keeps(
+    allowance: &Allowance<Value>,
+    resources: &[Entity],
+    input: &Value,
+) -> Result<(), Outside> {
+    if let Some(broken) = allowance.arguments.iter().find(|rule| !rule.admits(input)) {
+        return Err(Outside::Argument {
+            pointer: Arc::clone(&broken.pointer),
+            rule: broken.constraint.as_str(),
+        });
+    }
+    if allowance.others == OtherArguments::Refused
+        && let Some(pointer) = unnamed(&allowance.arguments, input)
+    {
+        return Err(Outside::OtherArgument(pointer.into()));
+    }
+    let fits = |resource: &&Entity| allowance.resources.iter().any(|rule| rule.admits(resource));
+    match resources.iter().find(|resource| !fits(resource)) {
+        Some(resource) if !allowance.resources.is_empty() => {
+            Err(Outside::Resource(resource.uid.ty.as_str().into()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The first leaf of the arguments, in their order, that no rule reaches.
+fn unnamed(rules: &[ArgumentRule<Value>], input: &Value) -> Option<String> {
+    fn walk(value: &Value, at: &mut String, named: &impl Fn(&str) -> bool) -> Option<String> {
+        if named(at) {
+            return None;
+        }
+        let length = at.len();
+        let mut inner = |at: &mut String, token: &str, value: &Value| {
+            at.push('/');
+            at.push_str(&token.replace('~', "~0").replace('/', "~1"));
+            let found = walk(value, at, named);
+            at.truncate(length);
+            found
+        };
+        match value {
+            Value::Object(members) if !members.is_empty() || at.is_empty() => {
+                members.iter().find_map(|(name, value)| inner(at, name, value))
+            }
+            Value::Array(items) if !items.is_empty() => items
+                .iter()
+                .enumerate()
+                .find_map(|(index, value)| inner(at, &index.to_string(), value)),
+            _ => Some(at.clone()),
+        }
+    }
+    walk(input, &mut String::new(), &|at| rules.iter().any(|rule| names(&rule.pointer, at)))
+}
+
+/// Whether a rule's pointer is this one, `*` standing for any index.
+fn names(pattern: &str, at: &str) -> bool {
+    let (mut pattern, mut at) = (pattern.split('/'), at.split('/'));
+    loop {
+        match (pattern.next(), at.next()) {
+            (None, None) => return true,
+            (Some("*"), Some(token)) if token.bytes().all(|b| b.is_ascii_digit()) => {}
+            (Some(a), Some(b)) if a == b => {}
+            _ => return false,
+        }
+    }
+}
+
+/// Which part of the budget is spent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Spent {
+    /// Calls in all.
+    Calls(u64),
+    /// Calls of this action.
+    CallsOf(u64),
+    /// The amounts.
+    Amount(Amount),
+    /// The amount of this call cannot be counted.
+    NoAmount,
+    /// Different resources.
+    Resources(u64),
+    /// Bytes that go out.
+    BytesOut(u64),
+}
+
+/// What this call would take from the budget.
+///
+/// # Errors
+/// Its amount cannot be counted.
+pub(crate) fn cost(
+    authority: &Authority,
+    action: &ActionName,
+    effect: Effect,
+    input: &Value,
+    canonical_bytes: u64,
+) -> Result<Cost, Spent> {
+    let spends = authority.budget.spend.as_ref().and_then(|spend| spend.amounts.get(action));
+    let spend = match spends {
+        None => Amount::default(),
+        Some(pointer) => input.pointer(pointer).and_then(Amount::of).ok_or(Spent::NoAmount)?,
+    };
+    let bytes_out = match effect {
+        Effect::Write | Effect::Execute | Effect::Send => canonical_bytes,
+        Effect::Read | Effect::Delegate | Effect::Administer => 0,
+    };
+    Ok(Cost { spend, bytes_out })
+}
+
+/// Whether the budget still holds it, after what the session has done and what its task's
+/// children were given.
+///
+/// # Errors
+/// The part that is spent.
+pub(crate) fn afford(
+    authority: &Authority,
+    used: &Used,
+    action: &ActionName,
+    resources: &[Entity],
+    cost: Cost,
+) -> Result<(), Spent> {
+    let budget = &authority.budget;
+    if used.calls() >= budget.calls {
+        return Err(Spent::Calls(budget.calls));
+    }
+    if let Some(most) = budget.calls_of.get(action)
+        && used.calls_of(action) >= *most
+    {
+        return Err(Spent::CallsOf(*most));
+    }
+    if let Some(spend) = &budget.spend
+        && used.spend().0.saturating_add(cost.spend.0) > spend.limit.0
+    {
+        return Err(Spent::Amount(spend.limit));
+    }
+    if let Some(most) = budget.bytes_out
+        && used.bytes_out().saturating_add(cost.bytes_out) > most
+    {
+        return Err(Spent::BytesOut(most));
+    }
+    if let Some(most) = budget.distinct_resources {
+        let fingerprints = resources.iter().map(|resource| fingerprint(&resource.uid));
+        if used.resources().saturating_add(used.new_resources(fingerprints)) > most {
+            return Err(Spent::Resources(most));
+        }
+    }
+    Ok(())
+}

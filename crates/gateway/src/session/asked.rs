@@ -1,0 +1,254 @@
+//! What an upstream sends to a session's client by itself: its requests, each decided on or
+//! answered, and its notifications.
+
+use std::sync::{Arc, Weak};
+use std::time::Instant;
+
+use safeconduct_model::Execution;
+use safeconduct_service::Report;
+use safeconduct_wire::json;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+use super::{ClientSession, lock};
+use crate::authority::Authority;
+use crate::message::{
+    Answer, Fault, INTERNAL_ERROR, Id, METHOD_NOT_FOUND, Message, Notification, Request,
+    notification_bytes, request_bytes, response_bytes,
+};
+use crate::methods::{Direction, Form, Rule, classify};
+use crate::obligation::Plan;
+use crate::passage::Gated;
+use crate::related::Related;
+use crate::upstream::Inbound;
+use crate::{action, denial, notify};
+
+/// Most requests of an upstream that are decided on or wait for one client's answer.
+pub(super) const ASKED_MAX: usize = 64;
+/// Most refusals that wait for the upstream to take them; more of what it asks is dropped.
+pub(super) const REFUSALS_MAX: usize = 64;
+/// Marks, inside, that a client gave no answer; never sent.
+const NO_ANSWER: i64 = i64::MIN;
+
+/// Takes what the upstream of a session sends by itself.
+pub(super) struct SessionInbound<A: Authority>(Weak<ClientSession<A>>);
+
+impl<A: Authority> SessionInbound<A> {
+    pub(super) fn of(session: &Arc<ClientSession<A>>) -> Self {
+        Self(Arc::downgrade(session))
+    }
+}
+
+impl<A: Authority> Inbound for SessionInbound<A> {
+    fn receive(&self, message: Message, related: Option<&Arc<Related>>) {
+        let Some(session) = self.0.upgrade() else {
+            return;
+        };
+        match message {
+            Message::Notification(notification) => {
+                session.notified_by_server(notification, related);
+            }
+            Message::Request(request) => {
+                let related = related.cloned();
+                if let Some(related) = &related {
+                    related.touch();
+                }
+                session.take(request, related);
+            }
+            Message::Response(..) => {}
+        }
+    }
+}
+
+impl<A: Authority> ClientSession<A> {
+    /// Takes a request of the upstream, within the bound on those that are open. Must not wait.
+    fn take(self: Arc<Self>, request: Request, related: Option<Arc<Related>>) {
+        if let Ok(slot) = Arc::clone(&self.asking).try_acquire_owned() {
+            tokio::spawn(async move { self.asked_by_server(request, related, slot).await });
+        } else if let Ok(slot) = Arc::clone(&self.refusing).try_acquire_owned() {
+            tokio::spawn(async move {
+                let text = "too many requests to the client are open";
+                let answer = Answer::Fault(Fault::new(INTERNAL_ERROR, text));
+                self.answer_server(&request.id, &answer).await;
+                drop(slot);
+            });
+        } else {
+            let server = &self.backend.config.name;
+            tracing::warn!(%server, "a request of a server that reads no refusals was dropped");
+        }
+    }
+
+    /// A request of the upstream, up to its answer.
+    async fn asked_by_server(
+        &self,
+        request: Request,
+        related: Option<Arc<Related>>,
+        slot: OwnedSemaphorePermit,
+    ) {
+        let rule = classify(Direction::ToClient, Form::Request, self.revision(), &request.method);
+        let answer = match rule {
+            Rule::Passed => self.ask_client(&request, related.as_ref()).await,
+            Rule::Gated => self.gated(&request, related.as_ref()).await,
+            _ => Answer::Fault(Fault::new(
+                METHOD_NOT_FOUND,
+                format!("method `{}` is not known, so it is denied", request.method),
+            )),
+        };
+        self.answer_server(&request.id, &answer).await;
+        drop(slot);
+    }
+
+    async fn answer_server(&self, id: &Id, answer: &Answer) {
+        let Some(connection) = self.connection.get() else {
+            return;
+        };
+        let Ok(live) = connection.live().await else {
+            return;
+        };
+        if let Err(error) = live.link.send(response_bytes(Some(id), answer)).await {
+            tracing::debug!(%error, "the upstream does not take an answer");
+        }
+    }
+
+    async fn gated(&self, request: &Request, related: Option<&Arc<Related>>) -> Answer {
+        let server = &self.backend.config.name;
+        let question = match action::question(server, &request.method, request.params.as_ref()) {
+            Ok(question) => question,
+            Err(fault) => return Answer::Fault(fault),
+        };
+        let gated = Gated {
+            question,
+            method: Arc::clone(&request.method),
+            params: request.params.clone(),
+            authentication: self.authentication.clone(),
+            pep: self.backend.pep.clone(),
+            mode: self.backend.config.mode,
+            session_name: self.name.clone(),
+            trace: None,
+            parent: None,
+        };
+        let authority = &self.inner.authority;
+        let permit = match authority.decide(gated).await {
+            Ok(permit) => permit,
+            Err((refusal, gated)) => {
+                let what = &gated.question.what;
+                return denial::denied(self.revision(), &gated.method, what, &refusal);
+            }
+        };
+        let begun = Instant::now();
+        let report = |decision, execution, detail: Option<&str>| Report {
+            decision,
+            reported_by: self.backend.pep.clone(),
+            execution,
+            duration_ms: Some(u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX)),
+            result: None,
+            detail: detail.map(Arc::from),
+            edits: Vec::new(),
+        };
+        let redeemed = match authority.redeem(permit) {
+            Ok(redeemed) => redeemed,
+            Err((lapsed, decision)) => {
+                self.inner.observe(report(decision, Execution::NotExecuted, Some("lapsed"))).await;
+                return Answer::Fault(Fault::new(INTERNAL_ERROR, lapsed.to_string()));
+            }
+        };
+        let (gated, decision, obligations) = redeemed.into_parts();
+        let Ok(plan) = Plan::of(&obligations) else {
+            self.inner.observe(report(decision, Execution::NotExecuted, Some("obligation"))).await;
+            return Answer::Fault(Fault::new(
+                INTERNAL_ERROR,
+                "an obligation cannot be carried out",
+            ));
+        };
+        let mut params = gated.params;
+        let edits = params.as_mut().map(|params| plan.edit_input(&gated.method, params));
+        let mut edits = edits.unwrap_or_default();
+        let asked = Request { id: request.id.clone(), method: gated.method, params };
+        let mut answer = self.ask_client(&asked, related).await;
+        let mut outcome = match &mut answer {
+            Answer::Result(result) => {
+                edits.extend(plan.edit_result(result));
+                let outcome = report(decision, Execution::Succeeded, None);
+                Report { result: Some(json::to_bytes(result)), ..outcome }
+            }
+            Answer::Fault(fault) if fault.code == NO_ANSWER => {
+                report(decision, Execution::Unknown, Some("client_gone"))
+            }
+            Answer::Fault(_) => report(decision, Execution::Failed, Some("client_error")),
+        };
+        outcome.edits = edits;
+        self.inner.observe(outcome).await;
+        if let Answer::Fault(fault) = &mut answer
+            && fault.code == NO_ANSWER
+        {
+            fault.code = INTERNAL_ERROR;
+        }
+        answer
+    }
+
+    /// Asks the client and waits for its answer, within the limit. Ids are the upstream's own:
+    /// nobody else asks this client anything.
+    async fn ask_client(&self, request: &Request, related: Option<&Arc<Related>>) -> Answer {
+        let no_answer = |text: &str| Answer::Fault(Fault::new(NO_ANSWER, text));
+        let (sender, receiver) = oneshot::channel();
+        {
+            let mut asked = lock(&self.asked);
+            if asked.contains_key(&request.id) {
+                return no_answer("a request to the client with this id is open");
+            }
+            asked.insert(request.id.clone(), sender);
+        }
+        let bytes = request_bytes(&request.id, &request.method, request.params.as_ref());
+        let mut answer = no_answer("the client cannot be reached");
+        if self.put(bytes, related).is_ok() {
+            if let Some(related) = related {
+                related.asking();
+            }
+            let waited = tokio::select! {
+                answer = tokio::time::timeout(self.inner.limits.asked, receiver) => answer.ok(),
+                () = self.closed.cancelled() => None,
+            };
+            if let Some(related) = related {
+                related.asked();
+            }
+            answer = match waited {
+                Some(Ok(answer)) => answer,
+                _ => no_answer("the client did not answer"),
+            };
+        }
+        lock(&self.asked).remove(&request.id);
+        answer
+    }
+
+    fn notified_by_server(&self, notification: Notification, related: Option<&Arc<Related>>) {
+        let method = Arc::clone(&notification.method);
+        let rule = classify(Direction::ToClient, Form::Notification, self.revision(), &method);
+        if matches!(rule, Rule::Refused(_)) {
+            tracing::debug!(method = &*method, "a notification of the server was dropped");
+            return;
+        }
+        if let Some(related) = related {
+            related.touch();
+        }
+        let bytes = match &*method {
+            // It cancels what the server itself asked: those ids are its own.
+            "notifications/cancelled" => {
+                let id = notification.params.as_ref().and_then(|p| p.member("requestId"));
+                if let Some(id) = id.and_then(Id::of) {
+                    lock(&self.asked).remove(&id);
+                }
+                Some(notification_bytes(&method, notification.params.as_ref()))
+            }
+            _ => notify::for_client(notification, related.map(Arc::as_ref)),
+        };
+        // What changed for the whole session goes to the standing stream where there is one.
+        let own =
+            !method.ends_with("/list_changed") && &*method != "notifications/resources/updated";
+        let standing = lock(&self.standing).outlet.as_ref().is_some_and(|o| !o.is_closed());
+        let related = related.filter(|_| own || !standing);
+        if let Some(bytes) = bytes
+            && self.put(bytes, related).is_err()
+        {
+            tracing::debug!(method = &*method, "a notification was dropped: nobody reads it");
+        }
+    }
+}

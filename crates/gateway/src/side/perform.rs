@@ -1,0 +1,141 @@
+//! What a permit allows, performed once, and its outcome, reported once.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use safeconduct_model::{Edit, Execution, RecordId, Value};
+use safeconduct_pep::Redeemed;
+use safeconduct_service::Report;
+use safeconduct_wire::json;
+
+use super::Side;
+use crate::authority::Authority;
+use crate::backend::Ready;
+use crate::message::{Answer, Fault, INTERNAL_ERROR};
+use crate::obligation::Plan;
+use crate::passage::{Gated, Passage};
+use crate::related::Related;
+use crate::reply::Reply;
+use crate::upstream::{Answered, Patience};
+
+impl<A: Authority> Side<A> {
+    /// Performs what a used permit allows, once, and reports what came of it, once.
+    pub(super) async fn perform(
+        &self,
+        redeemed: Redeemed<Gated>,
+        ready: &Ready,
+        related: &Arc<Related>,
+        offered: bool,
+    ) -> Reply {
+        let (mut passage, gated, decision, obligations) = Passage::permitted(redeemed);
+        let plan = match Plan::of(&obligations) {
+            Ok(plan) if offered => plan,
+            Ok(_) => {
+                self.not_executed(decision, "not_offered").await;
+                let text = format!("the server does not offer {}", gated.question.what);
+                return Fault::new(crate::message::INVALID_PARAMS, text).into();
+            }
+            Err(obligation) => {
+                self.not_executed(decision, "obligation").await;
+                let text = format!("the obligation `{}` cannot be carried out", obligation.kind);
+                return Fault::new(INTERNAL_ERROR, text).into();
+            }
+        };
+        let mut edits = passage.edit(|method, params| {
+            let edits = params.as_mut().map(|params| plan.edit_input(method, params));
+            self.fit_params(params, ready);
+            edits.unwrap_or_default()
+        });
+        let begun = Instant::now();
+        let (connection, live) = (&ready.connection, &ready.live);
+        let called = connection.call(live, passage, related, Patience::Bounded).await;
+        let Answered { answer, status, form } = match called {
+            Ok(answered) => answered,
+            Err(error) => {
+                let (execution, detail) = error.outcome();
+                let report = self.report(decision, execution, begun, Some(detail));
+                self.observe(Report { edits, ..report }).await;
+                return error.fault().into();
+            }
+        };
+        let answer = self.redacted(answer, &plan, &mut edits);
+        let answer = match self.inputs_permitted(&answer, &gated, &decision).await {
+            Ok(inputs) => {
+                let answer = self.fit_answer(&gated.method, answer, ready);
+                self.inputs_answered(inputs, &answer).await;
+                answer
+            }
+            Err(denied) => denied,
+        };
+        self.conclude(answer, decision, begun, edits).await.delivered(status, form)
+    }
+
+    fn redacted(&self, answer: Answer, plan: &Plan, edits: &mut Vec<Edit>) -> Answer {
+        match answer {
+            Answer::Result(mut result) => {
+                edits.extend(plan.edit_result(&mut result));
+                Answer::Result(result)
+            }
+            // What else a fault carries cannot be told apart.
+            Answer::Fault(fault) if plan.redacts() => Answer::Fault(Fault { data: None, ..fault }),
+            fault @ Answer::Fault(_) => fault,
+        }
+    }
+
+    /// Records the outcome of a call that was answered; the record is queued before the reply
+    /// leaves, and is waited for by nobody.
+    async fn conclude(
+        &self,
+        answer: Answer,
+        decision: RecordId,
+        begun: Instant,
+        edits: Vec<Edit>,
+    ) -> Reply {
+        let (execution, detail) = match &answer {
+            Answer::Fault(_) => (Execution::Failed, Some("upstream_error")),
+            Answer::Result(result) => match result.member("isError").and_then(Value::as_bool) {
+                Some(true) => (Execution::Failed, Some("upstream_error")),
+                _ => (Execution::Succeeded, None),
+            },
+        };
+        let mut report = self.report(decision, execution, begun, detail);
+        report.edits = edits;
+        let reply = match answer {
+            Answer::Result(result) => {
+                let bytes = json::to_bytes(&result);
+                report.result = Some(bytes.clone());
+                Reply::result(bytes)
+            }
+            Answer::Fault(fault) => fault.into(),
+        };
+        self.observe(report).await;
+        reply
+    }
+
+    pub(super) fn report(
+        &self,
+        decision: RecordId,
+        execution: Execution,
+        begun: Instant,
+        detail: Option<&'static str>,
+    ) -> Report {
+        Report {
+            decision,
+            reported_by: self.backend.pep.clone(),
+            execution,
+            duration_ms: Some(u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX)),
+            result: None,
+            detail: detail.map(Arc::from),
+            edits: Vec::new(),
+        }
+    }
+
+    pub(super) async fn not_executed(&self, decision: RecordId, detail: &'static str) {
+        let report = self.report(decision, Execution::NotExecuted, Instant::now(), Some(detail));
+        self.observe(report).await;
+    }
+
+    pub(super) async fn observe(&self, report: Report) {
+        self.inner.observe(report).await;
+    }
+}

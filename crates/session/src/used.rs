@@ -1,0 +1,154 @@
+//! What a task has used of its budget: kept beside the session's counters, because a task that
+//! an agent begins itself takes its session's counters over and still has a budget of its own.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use safeconduct_model::{ActionName, Amount, Budget};
+
+use crate::{ACTIONS_REMEMBERED_MAX, RESOURCES_COUNTED_MAX, Session};
+
+/// What was used of a budget, what its children were given included.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Used {
+    calls: u64,
+    denials: u64,
+    calls_of: BTreeMap<ActionName, u64>,
+    spend: Amount,
+    bytes_out: u64,
+    resources: BTreeSet<u64>,
+    given: Given,
+}
+
+/// What a task's children were given in all. It does not come back: a child's unused rest is
+/// nobody's, so that no order of ends and beginnings can use it twice.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Given {
+    /// How many children there were.
+    pub children: u64,
+    calls: u64,
+    calls_of: BTreeMap<ActionName, u64>,
+    spend: Amount,
+    bytes_out: u64,
+    resources: u64,
+}
+
+impl Used {
+    /// Permitted calls.
+    pub const fn calls(&self) -> u64 {
+        self.calls.saturating_add(self.given.calls)
+    }
+
+    /// Permitted calls of one action.
+    pub fn calls_of(&self, action: &ActionName) -> u64 {
+        let own = self.calls_of.get(action).copied().unwrap_or(0);
+        own.saturating_add(self.given.calls_of.get(action).copied().unwrap_or(0))
+    }
+
+    /// What was spent.
+    pub const fn spend(&self) -> Amount {
+        Amount(self.spend.0.saturating_add(self.given.spend.0))
+    }
+
+    /// Bytes that went out.
+    pub const fn bytes_out(&self) -> u64 {
+        self.bytes_out.saturating_add(self.given.bytes_out)
+    }
+
+    /// Different resources.
+    pub fn resources(&self) -> u64 {
+        (self.resources.len() as u64).saturating_add(self.given.resources)
+    }
+
+    /// How many of these are not counted yet.
+    pub fn new_resources(&self, fingerprints: impl IntoIterator<Item = u64>) -> u64 {
+        let new = fingerprints.into_iter().filter(|resource| !self.resources.contains(resource));
+        new.collect::<BTreeSet<_>>().len() as u64
+    }
+
+    /// What the children were given.
+    pub const fn given(&self) -> &Given {
+        &self.given
+    }
+
+    pub(crate) fn permit(
+        &mut self,
+        action: &ActionName,
+        resources: &[u64],
+        spend: Amount,
+        bytes_out: u64,
+    ) {
+        self.calls += 1;
+        if let Some(count) = self.calls_of.get_mut(action) {
+            *count += 1;
+        } else if self.calls_of.len() < ACTIONS_REMEMBERED_MAX {
+            self.calls_of.insert(action.clone(), 1);
+        }
+        self.spend = Amount(self.spend.0.saturating_add(spend.0));
+        self.bytes_out = self.bytes_out.saturating_add(bytes_out);
+        for resource in resources {
+            if self.resources.len() < RESOURCES_COUNTED_MAX {
+                self.resources.insert(*resource);
+            }
+        }
+    }
+
+    pub(crate) const fn deny(&mut self) {
+        self.denials += 1;
+    }
+}
+
+impl Session {
+    /// The session of a task that begins with nothing behind it.
+    pub fn of_task() -> Self {
+        Self { used: Some(Box::default()), ..Self::default() }
+    }
+
+    /// The session of a task that takes over what this one has done.
+    #[must_use]
+    pub fn taken_over(&self) -> Self {
+        Self { sequence: 0, used: Some(Box::default()), ..self.clone() }
+    }
+
+    /// What its task has used; `None` where it is no task's.
+    pub fn used(&self) -> Option<&Used> {
+        self.used.as_deref()
+    }
+
+    /// Gives a child its budget. Whether this one still holds it was decided before.
+    pub fn give(&mut self, budget: &Budget) {
+        let Some(Used { given, .. }) = self.used.as_deref_mut() else {
+            return;
+        };
+        given.children += 1;
+        given.calls = given.calls.saturating_add(budget.calls);
+        for (action, calls) in &budget.calls_of {
+            let sum = given.calls_of.entry(action.clone()).or_default();
+            *sum = sum.saturating_add(*calls);
+        }
+        let spend = budget.spend.as_ref().map_or(0, |spend| spend.limit.0);
+        given.spend = Amount(given.spend.0.saturating_add(spend));
+        given.bytes_out = given.bytes_out.saturating_add(budget.bytes_out.unwrap_or(0));
+        given.resources = given.resources.saturating_add(budget.distinct_resources.unwrap_or(0));
+    }
+
+    /// Takes back what a task that took it over has done: counters only rise.
+    pub fn absorb(&mut self, task: &Self) {
+        let Some(used) = task.used.as_deref() else {
+            return;
+        };
+        self.steps += used.calls;
+        self.denials += used.denials;
+        for (action, count) in &used.calls_of {
+            if let Some(sum) = self.actions.get_mut(action) {
+                *sum += count;
+            } else if self.actions.len() < ACTIONS_REMEMBERED_MAX {
+                self.actions.insert(action.clone(), *count);
+            }
+        }
+        for resource in &used.resources {
+            if self.resources.len() < RESOURCES_COUNTED_MAX {
+                self.resources.insert(*resource);
+            }
+        }
+    }
+}
