@@ -2,13 +2,11 @@
 //! nothing: it belongs to the credential that began it.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use safeconduct_model::{Authentication, Execution, SessionKey, SessionName, Value};
-use safeconduct_service::Report;
-use safeconduct_wire::json;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use safeconduct_model::{Authentication, SessionKey, SessionName, Value};
+use tokio::sync::{Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::authority::Authority;
@@ -18,12 +16,10 @@ use crate::message::{
     Answer, Fault, INVALID_REQUEST, Id, METHOD_NOT_FOUND, Notification, notification_bytes,
 };
 use crate::methods::{Direction, Form, Rule, classify};
-use crate::obligation::Plan;
-use crate::passage::Gated;
 use crate::related::{NotTaken, Outlet, Related};
 use crate::revision::Era;
-use crate::upstream::{Connection, Inbound, OpenError};
-use crate::{Revision, action, denial, edit, notify, translate};
+use crate::upstream::{Connection, OpenError};
+use crate::{Revision, edit, translate};
 
 mod asked;
 
@@ -284,7 +280,6 @@ impl<A: Authority> ClientSession<A> {
         standing.backlog.push_back(message);
         Ok(())
     }
-
 }
 
 /// The client's own handshake, without what the gateway does not let through.

@@ -1,15 +1,9 @@
 //! A client's requests: what the table says happens to each, up to the reply.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use http::HeaderMap;
-use safeconduct_model::{
-    Authentication, Edit, Execution, Mode, RecordId, SessionKey, SessionName, TraceId, Value,
-};
-use safeconduct_pep::Redeemed;
-use safeconduct_service::Report;
-use safeconduct_wire::json;
+use safeconduct_model::{Authentication, Mode, RecordId, SessionKey, SessionName, TraceId, Value};
 
 use crate::action;
 use crate::authority::Authority;
@@ -17,7 +11,6 @@ use crate::backend::{Backend, Ready};
 use crate::gateway::Inner;
 use crate::message::{Answer, Fault, INTERNAL_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, Request};
 use crate::methods::{Direction, Form, List, Rule, Why, classify};
-use crate::obligation::Plan;
 use crate::passage::{Gated, Passage};
 use crate::related::Related;
 use crate::reply::Reply;

@@ -5,20 +5,17 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use http::HeaderMap;
 use safeconduct_model::Value;
-use thiserror::Error;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::TaskTracker;
 
 use super::tools::{Listing, Shown};
-use super::{Answered, Inbound, Link, LinkError, Outgoing};
+use super::{Inbound, Link};
+use crate::Revision;
 use crate::config::{Limits, UpstreamConfig};
-use crate::message::{self, Answer, Fault, INTERNAL_ERROR, METHOD_NOT_FOUND, Message};
-use crate::passage::Passage;
+use crate::message::{self, Message};
 use crate::related::Related;
 use crate::revision::Era;
-use crate::{Revision, edit, headers, translate};
 
 mod call;
 mod greet;
