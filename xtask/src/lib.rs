@@ -17,6 +17,7 @@ pub const LAYERS: &[(&str, u8, &[&str])] = &[
     ("engine", 1, &["model", "policy", "session"]),
     ("ledger", 1, &["model"]),
     ("wire", 1, &["model"]),
+    ("credential", 1, &["model", "wire"]),
     ("service", 2, &["model", "policy", "session", "engine", "ledger", "wire"]),
     ("store", 3, &["model", "ledger", "service"]),
     ("pep", 3, &["model", "service"]),
@@ -128,6 +129,7 @@ mod tests {
             for inner in *allowed {
                 let lower = ring(inner) < *outer
                     || (*name == "engine" && ["policy", "session"].contains(inner))
+                    || (*name == "credential" && *inner == "wire")
                     || (*name == "gateway" && *inner == "pep")
                     || (*name == "api" && *inner == "pep");
                 assert!(lower, "{name} -> {inner} points outward");
