@@ -54,6 +54,14 @@ pub struct SuiteForm {
 pub struct OptionsForm {
     /// The time at which it is decided.
     pub now: Option<Written<Timestamp>>,
+    /// The actions whose live definition is not the approved one. A test that says so goes before
+    /// its file, and `[]` says that there are none.
+    #[schemars(length(max = 10_000))]
+    pub quarantined: Option<BTreeSet<Written<ActionName>>>,
+    /// The kinds of obligation that the enforcement point can carry out, such as `redact`; a
+    /// permit with another one is a Deny. Left out, it can carry out every one.
+    #[schemars(length(max = 256), inner(length(min = 1, max = 512)))]
+    pub understands: Option<BTreeSet<String>>,
 }
 
 /// A world of its own: a folder with a `safeconduct.yaml`, or its parts written here.

@@ -52,6 +52,8 @@ pub(super) fn steps(reader: &mut Reader<'_>, at: &str, test: &TestForm, line: u3
                     input: input(&test.input),
                     context: test.context.as_ref().map(input),
                     now: reader.now(&test.options, None),
+                    definition: reader.definition(&test.options, &action.0),
+                    understands: reader.understands(&test.options),
                     expect: expected.get(&cell).cloned().unwrap_or_else(unlisted),
                     outcome: Execution::Succeeded,
                 });

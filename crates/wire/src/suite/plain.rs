@@ -96,10 +96,23 @@ pub struct Step {
     pub context: Option<Value>,
     /// When.
     pub now: Option<Timestamp>,
+    /// How the live definition of the action stands to the approved one.
+    pub definition: Definition,
+    /// The kinds of obligation that the enforcement point can carry out; `None` is every one.
+    pub understands: Option<BTreeSet<String>>,
     /// What is expected.
     pub expect: Expect,
     /// What then happens, where it is permitted.
     pub outcome: Execution,
+}
+
+/// How the live definition of an action stands to the approved one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Definition {
+    /// It is the approved one, or nobody pinned it.
+    Approved,
+    /// It is another one: calls are denied.
+    Quarantined,
 }
 
 /// Who acts.

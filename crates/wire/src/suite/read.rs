@@ -1,13 +1,14 @@
 //! A test file, read.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
-use safeconduct_model::{Entity, Execution, Obligation, Timestamp, Value};
+use safeconduct_model::{ActionName, Entity, Execution, Obligation, Timestamp, Value};
 use serde_json::{Map, Value as Json};
 
 use super::fixtures::{self, Fixtures};
 use super::form::{ExpectForm, OptionsForm, SuiteForm, TestForm};
-use super::plain::{Expect, Principal, Sessions, Step, Suite, Test};
+use super::plain::{Definition, Expect, Principal, Sessions, Step, Suite, Test};
 use super::{matrix, world};
 use crate::document::{self, Diagnostic, Document, YamlLimits, closest};
 use crate::json::from_serde;
@@ -137,6 +138,8 @@ impl Reader<'_> {
                 input: input(&form.input),
                 context: form.context.as_ref().map(input),
                 now: self.now(&test.options, form.now.as_ref().map(|now| now.0)),
+                definition: self.definition(&test.options, &form.action.0),
+                understands: self.understands(&test.options),
                 expect,
                 outcome: form.outcome.map_or(Execution::Succeeded, |word| word.0),
             });
@@ -148,6 +151,22 @@ impl Reader<'_> {
     pub(super) fn now(&self, test: &OptionsForm, step: Option<Timestamp>) -> Option<Timestamp> {
         let file = &self.document.content.options;
         step.or_else(|| test.now.as_ref().or(file.now.as_ref()).map(|now| now.0))
+    }
+
+    /// Whether an action is among the quarantined ones of its test, or else of its file.
+    pub(super) fn definition(&self, test: &OptionsForm, action: &ActionName) -> Definition {
+        let file = &self.document.content.options;
+        let listed = test.quarantined.as_ref().or(file.quarantined.as_ref());
+        match listed.is_some_and(|actions| actions.iter().any(|listed| listed.0 == *action)) {
+            true => Definition::Quarantined,
+            false => Definition::Approved,
+        }
+    }
+
+    /// What the enforcement point of a test, or else of its file, can carry out.
+    pub(super) fn understands(&self, test: &OptionsForm) -> Option<BTreeSet<String>> {
+        let file = &self.document.content.options;
+        test.understands.as_ref().or(file.understands.as_ref()).cloned()
     }
 
     pub(super) fn expect(&self, at: &str, form: &ExpectForm) -> Expect {

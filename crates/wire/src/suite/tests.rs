@@ -178,3 +178,37 @@ fn questions_are_bounded() {
     );
     assert_eq!(problems(&text), ["t.yaml:2:9: the file asks more than 20000 questions"]);
 }
+
+#[test]
+fn a_test_goes_before_its_file() {
+    let suite = parse(
+        "t.yaml",
+        "
+options: { quarantined: [s.read], understands: [redact] }
+principals: { a: { id: a } }
+tests:
+  - name: as the file says
+    principals: [a]
+    actions: [s.read, s.write]
+  - name: otherwise
+    options: { quarantined: [], understands: [] }
+    steps: [{ principal: a, action: s.read, expect: deny }]
+",
+    )
+    .unwrap();
+    let all: Vec<_> = suite.tests.iter().flat_map(|test| &test.steps).collect();
+    let definitions: Vec<_> = all.iter().map(|step| step.definition).collect();
+    assert_eq!(definitions, [Definition::Quarantined, Definition::Approved, Definition::Approved]);
+    assert_eq!(all[0].understands, Some(["redact".to_owned()].into()));
+    assert_eq!(all[2].understands, Some([].into()));
+}
+
+#[test]
+fn what_cannot_be_quarantined_is_named() {
+    let text = "
+options: { quarantined: [''] }
+principals: { a: { id: a } }
+tests: [{ name: x, principals: [a], actions: [s.read] }]
+";
+    assert!(problems(text)[0].contains("an action name is empty"), "{:?}", problems(text));
+}

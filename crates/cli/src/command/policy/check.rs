@@ -41,9 +41,15 @@ fn problems(shared: &Shared, texts: &[String], severity: &'static str) -> Vec<Pr
                 true => config.policies.folder.as_path(),
                 false => config.catalogue.as_path(),
             });
-            if let Some(found) = folder.map(|folder| folder.join(&problem.file))
+            // The file of an intent is named with its folder.
+            let beside = config.as_ref().and_then(|config| config.intents.as_deref()?.parent());
+            let found = folder
+                .into_iter()
+                .chain(beside)
+                .map(|folder| folder.join(&problem.file))
+                .find(|file| fs::exists(file).unwrap_or(false));
+            if let Some(found) = found
                 && !problem.file.is_empty()
-                && fs::exists(&found).unwrap_or(false)
             {
                 problem.file = relative(&found);
             }
@@ -71,6 +77,8 @@ fn valid(shared: &Shared, rules: &Rules, warnings: &[Problem]) -> Result<String,
                 "files": files,
                 "actions": actions,
                 "catalogue_digest": rules.catalogue_digest.to_string(),
+                "intents": rules.intents.iter().count(),
+                "intents_digest": rules.intents.digest.to_string(),
                 "problems": warnings.iter().map(Problem::document).collect::<Vec<_>>(),
             }),
         ),
@@ -83,6 +91,12 @@ fn valid(shared: &Shared, rules: &Rules, warnings: &[Problem]) -> Result<String,
                 policies.digest(),
                 rules.catalogue_digest,
             );
+            if !rules.intents.versions.is_empty() {
+                let versions = output::counted(rules.intents.iter().count(), "version", "versions");
+                let names = rules.intents.versions.len();
+                let digest = rules.intents.digest;
+                text.push_str(&format!("intents    {names}, {versions}, {digest}\n"));
+            }
             for one in warnings {
                 let place = match one.line {
                     0 => String::new(),

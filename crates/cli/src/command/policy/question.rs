@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::sync::Arc;
 
+use safeconduct_engine::Understood;
 use safeconduct_model::{ActionName, Entity, EntityRef, IdentityId, Reason, Timestamp, Value};
 use safeconduct_service::Clock as _;
 use safeconduct_wire::json;
-use safeconduct_wire::suite::Principal;
+use safeconduct_wire::suite::{Definition, Principal};
 
 use super::ground::{Asked, Ground, Posed};
 use crate::args::Question;
@@ -48,6 +49,8 @@ pub(super) fn pose(ground: &Ground, question: &Question) -> Result<Posed, Comman
         resource: resource.as_ref(),
         input: &input,
         context: None,
+        definition: Definition::Approved,
+        understood: Understood::LeftToCaller,
         at: now,
     };
     ground.pose(&asked).map_err(|error| failed("the question", error))

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use safeconduct_engine::Outcome;
+use safeconduct_engine::{Outcome, Understood};
 use safeconduct_model::{Decision, NameError, PolicyId, SessionKey, Timestamp};
 use safeconduct_policy::Verdict;
 use safeconduct_session::Session;
@@ -234,6 +234,13 @@ fn run_test(
             resource: step.resource.as_ref(),
             input: &step.input,
             context: step.context.as_ref(),
+            definition: step.definition,
+            understood: match &step.understands {
+                None => Understood::LeftToCaller,
+                Some(kinds) => {
+                    Understood::Only(kinds.iter().map(|kind| kind.as_str().into()).collect())
+                }
+            },
             at: step.now.unwrap_or(NOW),
         })?;
         if test.sessions == Sessions::Apart {
