@@ -100,7 +100,7 @@ fn import(plan: &Plan, file: &Path, text: &str) -> Result<catalogue::Draft, Comm
         .get(&plan.server)
         .ok_or_else(|| CommandError::Failed("the new configuration has no upstream".into()))?;
     let tools = catalogue::tools_of(&upstream_config(&plan.server, upstream)?)?;
-    Ok(catalogue::draft(&plan.server, &tools))
+    Ok(catalogue::draft(&plan.server, &upstream.transport, &tools))
 }
 
 fn parse(file: &Path, text: &str) -> Result<Config, CommandError> {

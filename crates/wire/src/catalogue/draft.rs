@@ -54,8 +54,9 @@ fn name_has(name: &str, word: &str) -> bool {
     name.split(|c: char| !c.is_alphanumeric()).any(|part| part == word)
 }
 
-/// The YAML text of a first draft, for a person to look through.
-pub fn draft(server: &str, tools: &[DraftTool<'_>]) -> String {
+/// The YAML text of a first draft, for a person to look through. `starts_in` is the folder that
+/// the server starts in, where it is known: relative paths are guessed to start there too.
+pub fn draft(server: &str, tools: &[DraftTool<'_>], starts_in: Option<&str>) -> String {
     let mut out = format!(
         "# yaml-language-server: $schema={}\n\
          #\n\
@@ -64,6 +65,7 @@ pub fn draft(server: &str, tools: &[DraftTool<'_>]) -> String {
          server: {server}\n",
         crate::schemas::CATALOGUE_SCHEMA,
     );
+    let root = starts_in.map(|folder| format!(", root: {}", quoted(folder))).unwrap_or_default();
     let mut tools: Vec<_> =
         tools.iter().filter_map(|tool| Some((tool_name(tool.definition)?, tool))).collect();
     tools.sort_by_key(|(name, _)| *name);
@@ -71,12 +73,12 @@ pub fn draft(server: &str, tools: &[DraftTool<'_>]) -> String {
     out.push_str(if tools.is_empty() { "actions: {}\n" } else { "actions:\n" });
     for (name, tool) in tools {
         // Writing to a text does not fail.
-        let _ = entry(name, tool, &mut out);
+        let _ = entry(name, tool, &root, &mut out);
     }
     out
 }
 
-fn entry(name: &str, tool: &DraftTool<'_>, out: &mut String) -> std::fmt::Result {
+fn entry(name: &str, tool: &DraftTool<'_>, root: &str, out: &mut String) -> std::fmt::Result {
     let (tier, effect) = guess(tool.definition);
     let description = tool.definition.member("description").and_then(Value::as_str);
     if let Some(first) = description.map(first_sentence).filter(|text| !text.is_empty()) {
@@ -93,7 +95,11 @@ fn entry(name: &str, tool: &DraftTool<'_>, out: &mut String) -> std::fmt::Result
     for (pointer, ty, form, optional) in resources {
         let optional = if optional { ", optional: true" } else { "" };
         let pointer = quoted(&pointer);
-        writeln!(out, "      - {{ argument: {pointer}, type: {ty}, form: {form}{optional} }}")?;
+        let root = if form == "path" { root } else { "" };
+        writeln!(
+            out,
+            "      - {{ argument: {pointer}, type: {ty}, form: {form}{root}{optional} }}"
+        )?;
     }
     if let Some(digest) = tool.digest {
         writeln!(out, "    definition: {digest}")?;

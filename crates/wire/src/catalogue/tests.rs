@@ -143,7 +143,7 @@ fn a_draft_is_a_catalogue_that_says_it_is_guessed() {
     let pin = Digest::parse(PIN);
     let draft_tools: Vec<_> =
         tools.iter().map(|definition| DraftTool { definition, digest: pin }).collect();
-    let text = draft("files", &draft_tools);
+    let text = draft("files", &draft_tools, Some("/srv/a b"));
     let file = parse("files.yaml", &text).unwrap_or_else(|e| panic!("{e:?}\n{text}"));
     assert_eq!(file.entries.len(), 5);
     assert!(file.entries.iter().all(|(e, _)| e.guessed && e.definition == pin));
@@ -158,13 +158,15 @@ fn a_draft_is_a_catalogue_that_says_it_is_guessed() {
     let mapped: Vec<_> =
         read.resources.iter().map(|r| (r.argument.as_str(), r.ty.as_str(), r.optional)).collect();
     assert_eq!(mapped, [("/pageUrl", "Url", true), ("/paths/*", "Path", false)]);
+    assert_eq!(read.resources[0].form, ModelForm::Url);
+    assert_eq!(read.resources[1].form, ModelForm::Path { root: Some("/srv/a b".into()) });
     assert!(text.contains("  # Creates a file\n  write_file:"), "{text}");
     assert!(text.starts_with("# yaml-language-server: $schema=https://"));
 }
 
 #[test]
 fn an_empty_draft_is_a_catalogue() {
-    assert!(parse("x.yaml", &draft("x", &[])).unwrap().entries.is_empty());
+    assert!(parse("x.yaml", &draft("x", &[], None)).unwrap().entries.is_empty());
 }
 
 #[test]
@@ -248,7 +250,7 @@ proptest! {
         ])).collect();
         let draft_tools: Vec<_> =
             tools.iter().map(|definition| DraftTool { definition, digest: None }).collect();
-        let text = draft("s", &draft_tools);
+        let text = draft("s", &draft_tools, None);
         let file = parse("s.yaml", &text);
         prop_assert!(file.is_ok(), "{:?}\n{text}", file);
     }

@@ -7,6 +7,7 @@ use std::path::Path;
 use safeconduct_model::{ServerName, Value};
 use safeconduct_service::definition_digest;
 use safeconduct_wire::catalogue::{self, DraftTool};
+use safeconduct_wire::config::Transport;
 
 use super::live;
 use crate::args::Shared;
@@ -26,8 +27,9 @@ pub(crate) struct Draft {
     pub(crate) low: usize,
 }
 
-/// The draft for a server's tools: tiers guessed, definitions pinned.
-pub(crate) fn draft(server: &ServerName, tools: &[Value]) -> Draft {
+/// The draft for a server's tools: tiers guessed, definitions pinned. Relative paths start in
+/// the folder that the server starts in, as far as that is known.
+pub(crate) fn draft(server: &ServerName, transport: &Transport, tools: &[Value]) -> Draft {
     let pinned: Vec<DraftTool<'_>> = tools
         .iter()
         .map(|tool| DraftTool {
@@ -37,10 +39,18 @@ pub(crate) fn draft(server: &ServerName, tools: &[Value]) -> Draft {
         .collect();
     let low = tools.iter().filter(|tool| catalogue::guess(tool).0 == safeconduct_model::Tier::Low);
     Draft {
-        catalogue: catalogue::draft(server.as_str(), &pinned),
+        catalogue: catalogue::draft(server.as_str(), &pinned, starts_in(transport).as_deref()),
         tools: catalogue::write_tools(tools),
         count: tools.len(),
         low: low.count(),
+    }
+}
+
+/// The folder that a server starts in; another machine's is not known.
+pub(super) fn starts_in(transport: &Transport) -> Option<String> {
+    match transport {
+        Transport::Stdio { cwd, .. } => cwd.to_str().map(str::to_owned),
+        Transport::Http { .. } => None,
     }
 }
 
@@ -50,13 +60,17 @@ pub(crate) fn draft(server: &ServerName, tools: &[Value]) -> Draft {
 /// The server does not answer, or files are there already.
 pub(super) fn run(shared: &Shared, server: &str, force: bool) -> Result<Exit, CommandError> {
     let name = ServerName::new(server).map_err(|error| failed("--server", error))?;
-    let folder = project::read_config(&shared.config)?.catalogue;
+    let config = project::read_config(&shared.config)?;
+    let folder = &config.catalogue;
     let files = [folder.join(format!("{name}.yaml")), folder.join(format!("{name}.tools.json"))];
     if !force {
         absent(&files)?;
     }
     let tools = live::configured(shared, &name)?;
-    let draft = draft(&name, &tools);
+    let upstream = config.upstreams.get(&name);
+    let upstream =
+        upstream.ok_or_else(|| failed(server, "the configuration has no such server"))?;
+    let draft = draft(&name, &upstream.transport, &tools);
     for (file, text) in files.iter().zip([&draft.catalogue, &draft.tools]) {
         write(file, text)?;
         output::print_line(&file.display().to_string())?;

@@ -28,8 +28,10 @@ pub(super) fn run(
     yes: bool,
 ) -> Result<Exit, CommandError> {
     let name = ServerName::new(server).map_err(|error| failed("--server", error))?;
-    let folder = project::read_config(&shared.config)?.catalogue;
-    let mut files = Files::read(&folder, &name)?;
+    let config = project::read_config(&shared.config)?;
+    let mut files = Files::read(&config.catalogue, &name)?;
+    files.starts_in =
+        config.upstreams.get(&name).and_then(|known| import::starts_in(&known.transport));
     let live = live::configured(shared, &name)?;
     let found = compare(&files, &name, &live, only)?;
     output::print(&found.text)?;
@@ -56,6 +58,8 @@ struct Files {
     /// The file of each action, and its pin.
     actions: BTreeMap<ActionName, (PathBuf, Option<Digest>)>,
     tools_file: PathBuf,
+    /// The folder that the server starts in, where that is known.
+    starts_in: Option<String>,
     /// The approved definitions by name.
     approved: BTreeMap<String, Value>,
 }
@@ -89,7 +93,7 @@ impl Files {
                 }
             }
         }
-        Ok(Self { catalogue, actions, tools_file, approved })
+        Ok(Self { catalogue, actions, tools_file, starts_in: None, approved })
     }
 
     fn pin(&mut self, server: &ServerName, tool: &Value) -> Result<(), CommandError> {
@@ -185,7 +189,7 @@ fn compare<'a>(
         }
     }
     if !unlisted.is_empty() {
-        found.text.push_str(&new_tools(server, &unlisted));
+        found.text.push_str(&new_tools(server, &unlisted, files.starts_in.as_deref()));
     }
     if found.text.is_empty() {
         found.text = format!("every tool of `{server}` is as it was approved\n");
@@ -209,10 +213,10 @@ fn difference(approved: Option<&Value>, live: &Value) -> String {
 }
 
 /// Tools that nobody has put into the catalogue: they stay denied, and this is what to write.
-fn new_tools(server: &ServerName, tools: &[&Value]) -> String {
+fn new_tools(server: &ServerName, tools: &[&Value], starts_in: Option<&str>) -> String {
     let drafts: Vec<DraftTool<'_>> =
         tools.iter().map(|tool| DraftTool { definition: tool, digest: None }).collect();
-    let draft = catalogue::draft(server.as_str(), &drafts);
+    let draft = catalogue::draft(server.as_str(), &drafts, starts_in);
     let entries = draft.split_once("actions:\n").map_or("", |(_, entries)| entries);
     format!(
         "{} not in the catalogue and denied; to let policies speak of them, add to its \
