@@ -33,4 +33,6 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+pub mod inject;
 pub mod jose;
+pub mod lease;
