@@ -211,7 +211,7 @@ fn parameters_hold_together() {
             "i.yaml:6:9: a parameter of `one_of` has `choices` (write `choices: [a, b]`)",
             "i.yaml:7:36: no integer lies between 5 and 4",
             "i.yaml:7:48: only a parameter of type `one_of` has `choices`",
-            "i.yaml:8:49: must be a text, not an integer",
+            "i.yaml:8:48: must be a text, not an integer",
             "i.yaml:18:24: the intent has no parameter `name` (known are `case`, `n`, `o`)",
         ]
     );
@@ -244,29 +244,30 @@ fn terms_hold_together() {
     assert_eq!(
         problems(&text),
         [
-            "i.yaml:12:37: parameter `flag` is no text, and an id always is (make it an \
+            "i.yaml:13:37: parameter `flag` is no text, and an id always is (make it an \
              `identifier`, a `text`, `one_of` or an `integer`)"
                 .to_owned(),
-            "i.yaml:13:27: nothing is said of the id (leave `id` out where any will do)".into(),
-            "i.yaml:14:27: an id is held against one constraint only".into(),
-            "i.yaml:16:21: the intent has no parameter `caes` (did you mean `${case}`?)".into(),
-            "i.yaml:17:21: parameter `name` of type `text` cannot stand within a text: it could \
+            "i.yaml:14:27: nothing is said of the id (leave `id` out where any will do)".into(),
+            "i.yaml:15:27: an id is held against one constraint only".into(),
+            "i.yaml:17:21: the intent has no parameter `caes` (did you mean `${case}`?)".into(),
+            "i.yaml:18:21: parameter `name` of type `text` cannot stand within a text: it could \
              change what the text means (only an `identifier` or `integer` can; or let it stand \
              alone)"
                 .into(),
-            format!("i.yaml:18:21: {dollar}"),
             format!("i.yaml:19:21: {dollar}"),
-            "i.yaml:20:11: nothing is said of this argument (write one of `equals`, `one_of`, \
+            format!("i.yaml:20:21: {dollar}"),
+            "i.yaml:21:11: nothing is said of this argument (write one of `equals`, `one_of`, \
              `at_most`, `at_least`, `under`, `domain`, `longest_bytes`)"
                 .into(),
-            "i.yaml:21:22: this is a text, but must be a number".into(),
-            "i.yaml:22:21: nothing lies in this: a domain is a host name, such as `example.org`"
+            "i.yaml:22:22: this is a text, but must be a number".into(),
+            "i.yaml:23:21: nothing lies in this: a domain is a host name, such as `example.org`"
                 .into(),
-            "i.yaml:23:20: nothing lies under this: a folder has no `.`, `..`, `\\` or empty \
+            "i.yaml:24:20: nothing lies under this: a folder has no `.`, `..`, `\\` or empty \
              segment"
                 .into(),
-            "i.yaml:24:20: this is a truth value, but must be a text".into(),
-            "i.yaml:25:21: the intent has no parameter `none` (did you mean `${name}`?)".into(),
+            "i.yaml:25:20: this is a truth value, but must be a text".into(),
+            "i.yaml:26:21: the intent has no parameter `none` (known are `case`, `flag`, `name`)"
+                .into(),
         ]
     );
 }

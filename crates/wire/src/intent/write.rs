@@ -57,7 +57,8 @@ fn members<'n>(members: impl IntoIterator<Item = (&'n str, Option<Value>)>) -> V
     Value::object(members.into_iter().filter_map(|(name, value)| Some((name, value?))))
 }
 
-fn parameter(parameter: &Parameter) -> Value {
+/// A parameter as its form has it.
+pub fn parameter(parameter: &Parameter) -> Value {
     let (mut bytes_max, mut min, mut max, mut choices) = (None, None, None, None);
     match &parameter.ty {
         ParameterType::Text { bytes_max: bytes } => bytes_max = Some(integer(*bytes as u64)),
@@ -133,7 +134,8 @@ fn allowance(allowance: &Allowance<Term>) -> Value {
     ])
 }
 
-fn constraint(constraint: &Constraint<Term>) -> (&'static str, Value) {
+/// A constraint as its form has it: its word, and what it holds a value against.
+pub fn constraint(constraint: &Constraint<Term>) -> (&'static str, Value) {
     let term = match constraint {
         Constraint::Equals(term)
         | Constraint::AtMost(term)
