@@ -121,6 +121,11 @@ impl Fields {
         self.members.remove(name)
     }
 
+    /// An error within a member, whose pointer begins at that member.
+    pub(crate) fn error_in(&self, name: &str, within: FieldError) -> FieldError {
+        FieldError { pointer: self.pointer(name) + &within.pointer, ..within }
+    }
+
     /// The error that says that a member is absent.
     pub(crate) fn missing(&self, name: &str) -> FieldError {
         FieldError::new(self.pointer(name), FieldProblem::Missing)

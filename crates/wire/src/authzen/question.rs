@@ -73,14 +73,11 @@ pub(super) struct Parts {
 impl Parts {
     /// Takes the parts that are there out of an object.
     pub(super) fn read(fields: &mut Fields) -> Result<Self, FieldError> {
-        let mut part = |name: &str| fields.take(name).map(|value| (value, fields.pointer(name)));
-        let (subject, action) = (part("subject"), part("action"));
-        let (resource, context) = (part("resource"), part("context"));
         Ok(Self {
-            subject: subject.map(|(value, at)| entity(value, at)).transpose()?,
-            action: action.map(|(value, at)| call(value, at)).transpose()?,
-            resource: resource.map(|(value, at)| entity(value, at)).transpose()?,
-            context: context.map(|(value, at)| object(value, at)).transpose()?,
+            subject: part(fields, "subject", entity)?,
+            action: part(fields, "action", call)?,
+            resource: part(fields, "resource", entity)?,
+            context: part(fields, "context", object)?,
         })
     }
 
@@ -125,24 +122,34 @@ fn values(value: &Value) -> usize {
     }
 }
 
-fn entity(value: Value, at: String) -> Result<Entity, FieldError> {
-    let mut fields = Fields::of(value, at)?;
+/// Reads one part, where it is there. The way to a field is put together only for an error.
+fn part<T>(
+    fields: &mut Fields,
+    name: &str,
+    read: fn(Value) -> Result<T, FieldError>,
+) -> Result<Option<T>, FieldError> {
+    let Some(value) = fields.take(name) else { return Ok(None) };
+    read(value).map(Some).map_err(|error| fields.error_in(name, error))
+}
+
+fn entity(value: Value) -> Result<Entity, FieldError> {
+    let mut fields = Fields::of(value, "")?;
     let ty = fields.name("type", EntityType::new)?;
     let id = fields.name("id", EntityId::new)?;
     let attributes = fields.object("properties")?.unwrap_or_default();
     Ok(Entity { uid: EntityRef { ty, id }, attributes, ancestors: Vec::new() })
 }
 
-fn call(value: Value, at: String) -> Result<Call, FieldError> {
-    let mut fields = Fields::of(value, at)?;
+fn call(value: Value) -> Result<Call, FieldError> {
+    let mut fields = Fields::of(value, "")?;
     let name = fields.name("name", ActionName::new)?;
     let input = fields.object("properties")?.unwrap_or_default();
     Ok((name, Value::Object(input)))
 }
 
-fn object(value: Value, at: String) -> Result<Value, FieldError> {
+fn object(value: Value) -> Result<Value, FieldError> {
     match value {
         Value::Object(_) => Ok(value),
-        other => Err(wrong_kind(at, &other, "an object")),
+        other => Err(wrong_kind("", &other, "an object")),
     }
 }
