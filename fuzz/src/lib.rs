@@ -8,7 +8,10 @@
 use std::path::Path;
 
 use safeconduct_model::{Digest, Value};
+use safeconduct_wire::admin::{TOKEN_TTL_S_MAX, TokenRequest};
 use safeconduct_wire::authzen::{Evaluation, Evaluations};
+use safeconduct_wire::document::read_json;
+use safeconduct_wire::identity::IdentityForm;
 use safeconduct_wire::json::{self, JsonProblem};
 use safeconduct_wire::{catalogue, config, outcome, suite};
 
@@ -40,6 +43,11 @@ pub const TARGETS: &[Target] = &[
         share: 25,
     },
     Target {
+        name: "administration",
+        run: administration,
+        share: 25,
+    },
+    Target {
         name: "catalogue",
         run: catalogue,
         share: 25,
@@ -65,6 +73,12 @@ pub const TARGETS: &[Target] = &[
         run: policy,
         share: 1,
     },
+    #[cfg(feature = "policy")]
+    Target {
+        name: "schema",
+        run: schema,
+        share: 1,
+    },
     #[cfg(feature = "gateway")]
     Target {
         name: "message",
@@ -80,6 +94,11 @@ pub const TARGETS: &[Target] = &[
     Target {
         name: "record",
         run: record,
+        share: 100,
+    },
+    Target {
+        name: "checkpoint",
+        run: checkpoint,
         share: 100,
     },
 ];
@@ -136,6 +155,18 @@ pub fn outcome(data: &[u8]) {
     }
 }
 
+/// Bodies of the administration API: an identity that is read is shown as it is read.
+pub fn administration(data: &[u8]) {
+    if let Ok(form) = read_json::<IdentityForm>(data) {
+        let shown = serde_json::to_vec(&form).expect("what was read can be shown");
+        assert_eq!(read_json::<IdentityForm>(&shown).as_ref(), Ok(&form));
+        assert_eq!(IdentityForm::from(&form.clone().into_model()), form);
+    }
+    if let Ok(request) = read_json::<TokenRequest>(data) {
+        assert!((1..=TOKEN_TTL_S_MAX).contains(&request.ttl_s));
+    }
+}
+
 /// Catalogue files: what is read merges, and a pin changes nothing but itself.
 pub fn catalogue(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else {
@@ -184,7 +215,7 @@ pub fn tools(data: &[u8]) {
             digest: None,
         })
         .collect();
-    let draft = catalogue::draft("server", &drafted);
+    let draft = catalogue::draft("server", &drafted, Some("/srv/a b"));
     if let Err(problems) = catalogue::parse("d.yaml", &draft) {
         // A foreign name or argument can be too long for any name; nothing else may go wrong.
         let fits = |message: &str| message.contains("512") || message.contains("more than");
@@ -241,6 +272,37 @@ pub fn policy(data: &[u8]) {
     if let (Ok(loaded), Ok(formatted)) = (loaded, safeconduct_policy::format(&name, text)) {
         let again = load(&formatted).expect("a formatted file loads");
         assert_eq!(again.policies.len(), loaded.policies.len());
+    }
+}
+
+/// Schema files: what does not load is said of, and what loads holds a policy of no effect.
+#[cfg(feature = "policy")]
+pub fn schema(data: &[u8]) {
+    use safeconduct_policy::{SourceFile, Sources};
+
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
+    let loaded = safeconduct_policy::load(&Sources {
+        schemas: vec![SourceFile::new("f.cedarschema", text)],
+        ..Sources::default()
+    });
+    match loaded {
+        Ok(loaded) => assert_eq!(loaded.policies.len(), 0),
+        Err(error) => assert!(!error.diagnostics.is_empty()),
+    }
+}
+
+/// Checkpoints and the keys that they are verified with: one that nobody signed says at most
+/// what it says.
+pub fn checkpoint(data: &[u8]) {
+    if let Ok(text) = std::str::from_utf8(data)
+        && let Ok(verifier) = safeconduct_ledger::CheckpointVerifier::parse(text)
+    {
+        assert!(verifier.verify(data).is_err(), "a key is no checkpoint");
+    }
+    if let Err(error) = safeconduct_ledger::read_unverified(data) {
+        assert!(!error.to_string().is_empty());
     }
 }
 
