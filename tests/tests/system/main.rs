@@ -21,6 +21,7 @@ mod faults;
 mod sessions;
 mod tamper;
 mod three_ways;
+mod traces;
 mod upstreams;
 mod verifier;
 mod world;

@@ -23,7 +23,7 @@ use crate::system::{SystemClock, UuidIds};
 use crate::wiring::counted::Counted;
 use crate::wiring::project::{Project, Rules};
 use crate::wiring::reload::Reloader;
-use crate::wiring::{bootstrap, upstream};
+use crate::wiring::{bootstrap, telemetry, upstream};
 
 /// How often overdue outcomes are looked for.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
@@ -207,6 +207,10 @@ fn named(service: &Service, identity: &Identity, rules: &Rules) -> Result<Identi
 impl Running {
     fn serve(&self, listener: TcpListener) {
         let router = self.api.router().merge(self.gateway.router());
+        let router = match self.reloader.config().otlp_endpoint {
+            Some(_) => telemetry::traced(router),
+            None => router,
+        };
         let stop = self.stop.clone();
         self.tasks.spawn(async move {
             safeconduct_api::serve(listener, router, async move { stop.cancelled().await }).await;
