@@ -80,6 +80,7 @@ impl Service {
                 bodies.push(listed);
             }
             world.policies = policies;
+            Arc::make_mut(&mut world.seen).repinned(&world.catalogue, &catalogue);
             world.catalogue = catalogue;
             world.catalogue_digest = catalogue_digest;
             world.vocabulary = vocabulary;

@@ -64,7 +64,7 @@ struct Sighting {
 struct OfServer {
     open: Vec<Sighting>,
     /// What ended conversations, and those before a restart, leave behind.
-    left: BTreeMap<ActionName, Digest>,
+    left: Shows,
 }
 
 /// All that was shown, by server.
@@ -112,7 +112,7 @@ impl Sightings {
             let stays = sighting.of.strong_count() > 0;
             if !stays {
                 let off = |(action, shown): (&ActionName, &Shown)| {
-                    Some((action.clone(), shown.off(pinned(action)?)?))
+                    Some((action.clone(), Shown::once(shown.off(pinned(action)?)?)))
                 };
                 left.extend(sighting.shows.iter().filter_map(off));
             }
@@ -152,7 +152,33 @@ impl Sightings {
 
     /// Takes in what a record says was seen before this process.
     pub(crate) fn restore(&mut self, server: &ServerName, action: &ActionName, seen: Digest) {
-        self.0.entry(server.clone()).or_default().left.insert(action.clone(), seen);
+        self.0.entry(server.clone()).or_default().left.insert(action.clone(), Shown::once(seen));
+    }
+
+    /// Pins were renewed. Where someone was shown a tool as it is now approved, the others who
+    /// were shown it as it was approved before are not held against it: they list the tools again
+    /// before long, and what they are shown then counts.
+    pub(crate) fn repinned(&mut self, before: &Catalogue, after: &Catalogue) {
+        let pinned = |of: &Catalogue, action: &ActionName| of.entry(action)?.definition;
+        for OfServer { open, left } in self.0.values_mut() {
+            let shown = open.iter().flat_map(|sighting| sighting.shows.iter());
+            let shown = shown.chain(left.iter());
+            let renewed: BTreeMap<ActionName, Shown> = shown
+                .filter_map(|(action, shown)| {
+                    let (was, is) = (pinned(before, action)?, pinned(after, action)?);
+                    let renewed = was != is && *shown == Shown::once(is);
+                    renewed.then(|| (action.clone(), Shown::once(was)))
+                })
+                .collect();
+            if renewed.is_empty() {
+                continue;
+            }
+            for sighting in open {
+                Arc::make_mut(&mut sighting.shows)
+                    .retain(|action, shown| renewed.get(action) != Some(shown));
+            }
+            left.retain(|action, shown| renewed.get(action) != Some(shown));
+        }
     }
 
     /// The actions of which something was shown that is off the pin, and what.
@@ -171,7 +197,7 @@ impl Sightings {
                     sighting.shows.iter().for_each(|(action, shown)| add(action, *shown));
                 }
             }
-            server.left.iter().for_each(|(action, seen)| add(action, Shown::once(*seen)));
+            server.left.iter().for_each(|(action, shown)| add(action, *shown));
         }
         quarantined
     }

@@ -86,6 +86,19 @@ impl Bench {
         self.service.definitions_seen(&server, conversation, extent, seen).await.unwrap();
     }
 
+    /// Approves `files.read` as that definition.
+    async fn pin(&self, definition: u8) {
+        let mut catalogue = catalogue();
+        for entry in catalogue.actions.values_mut() {
+            entry.definition = Some(Digest::from_bytes([definition; 32]));
+        }
+        let (world, digest) = (self.service.world(), Digest::from_bytes([definition; 32]));
+        let policies = Arc::clone(world.policies());
+        let vocabulary = Arc::new(Vocabulary::new("Safeconduct").unwrap());
+        let (service, catalogue) = (&self.service, Arc::new(catalogue));
+        service.change_policies(policies, catalogue, digest, vocabulary, "pin").await.unwrap();
+    }
+
     /// Whether `files.read` is permitted, or why not.
     async fn read(&self) -> Result<(), Vec<&'static str>> {
         let outcome = self.service.check(check("read")).await.unwrap().into_value().outcome;
@@ -361,6 +374,25 @@ async fn no_conversation_clears_what_another_one_was_shown() {
     bench.shown(&other, Extent::Whole, 1).await;
     assert_eq!(bench.read().await, Ok(()));
     assert_eq!(bench.definitions_recorded(), [2, 1]);
+}
+
+#[tokio::test]
+async fn a_pin_that_is_renewed_frees_the_tool_that_some_were_shown_before_it_changed() {
+    let bench = bench(Settings::default()).await;
+    let (quiet, other) = (Conversation::default(), Conversation::default());
+    bench.shown(&quiet, Extent::Whole, 1).await;
+    bench.shown(&other, Extent::Whole, 2).await;
+    assert_eq!(bench.read().await, Err(vec!["quarantined"]));
+    bench.pin(2).await;
+    assert_eq!(bench.read().await, Ok(()));
+    // Whoever is shown the old one from now on is shown what is no longer approved.
+    bench.shown(&quiet, Extent::Whole, 1).await;
+    assert_eq!(bench.read().await, Err(vec!["quarantined"]));
+    bench.shown(&quiet, Extent::Whole, 2).await;
+    assert_eq!(bench.read().await, Ok(()));
+    // A pin of what nobody was shown catches what everybody was.
+    bench.pin(3).await;
+    assert_eq!(bench.read().await, Err(vec!["quarantined"]));
 }
 
 #[tokio::test]

@@ -200,7 +200,19 @@ fn a_replaced_checkpoint() {
     finds("no checkpoint", &project, &[]);
     fs::write(&file, "").unwrap();
     finds("an empty checkpoint", &project, &[]);
-    fs::write(&file, whole).unwrap();
+    // Nothing goes on beside one that was garbled: it is said which file, and what to do.
+    let (code, _, err) = tools::run(&project.config(), &["log", "rebuild"]);
+    assert_ne!(code, 0, "{err}");
+    assert!(err.contains("tlog/checkpoint") && err.contains("log fsck"), "{err}");
+    let (code, out, err) = tools::run(&project.config(), &["log", "fsck"]);
+    assert_ne!(code, 0, "{out}{err}");
+    assert!(out.contains("DAMAGED"), "{out}");
+    fs::write(&file, &whole).unwrap();
+    verify(&project);
+    // One that is gone is made again, as all that is derived.
+    fs::remove_file(&file).unwrap();
+    let (code, out, err) = tools::run(&project.config(), &["log", "rebuild"]);
+    assert_eq!(code, 0, "{out}{err}");
     verify(&project);
 }
 
