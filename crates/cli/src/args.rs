@@ -79,6 +79,9 @@ pub(crate) enum Command {
     /// What is known of each action.
     #[command(subcommand)]
     Catalogue(Catalogue),
+    /// What may be undertaken, and the most that is allowed under it.
+    #[command(subcommand)]
+    Intent(Intent),
     /// Who may act, and their tokens.
     #[command(subcommand)]
     Identity(Identity),
@@ -277,6 +280,22 @@ pub(crate) enum Catalogue {
 }
 
 #[derive(Debug, Subcommand)]
+pub(crate) enum Intent {
+    /// List the intents, each version of them.
+    Ls,
+    /// Show one: who may undertake it, and what may be done under it.
+    Show {
+        /// Its name.
+        name: String,
+        /// Its version; by default the highest.
+        #[arg(long = "version", value_name = "NUMBER")]
+        number: Option<u32>,
+    },
+    /// Check the intents against the catalogue and the schema.
+    Check,
+}
+
+#[derive(Debug, Subcommand)]
 pub(crate) enum Identity {
     /// Register an identity, or change one.
     Add(IdentityAdd),
@@ -445,6 +464,8 @@ pub(crate) enum SchemaOf {
     Config,
     /// `catalogue/*.yaml`.
     Catalogue,
+    /// `intents/*.yaml`.
+    Intent,
     /// `*_test.yaml`.
     Suite,
 }

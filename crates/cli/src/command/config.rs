@@ -18,6 +18,7 @@ pub(crate) fn run(shared: &Shared, command: Config) -> Result<Exit, CommandError
             let schema = match of {
                 SchemaOf::Config => schemas::config_schema(),
                 SchemaOf::Catalogue => schemas::catalogue_schema(),
+                SchemaOf::Intent => schemas::intent_schema(),
                 SchemaOf::Suite => schemas::test_schema(),
             };
             output::print(&output::document(Format::Json, &schema)?)?;
@@ -38,6 +39,7 @@ fn check(shared: &Shared) -> Result<Exit, CommandError> {
                 "keys": config.keys,
                 "policies": config.policies.folder,
                 "catalogue": config.catalogue,
+                "intents": config.intents,
                 "upstreams": config.upstreams.keys().map(ToString::to_string).collect::<Vec<_>>(),
                 "identities": config.identities.iter().map(|i| i.id.as_str()).collect::<Vec<_>>(),
             }),

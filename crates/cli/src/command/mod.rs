@@ -9,6 +9,7 @@ mod explain;
 mod healthcheck;
 mod identity;
 mod init;
+mod intent;
 mod log;
 mod mcp;
 mod policy;
@@ -31,6 +32,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<Exit, CommandError> {
         Command::Demo(args) => demo::run(&shared, args),
         Command::Policy(args) => policy::run(&shared, args),
         Command::Catalogue(args) => catalogue::run(&shared, args),
+        Command::Intent(args) => intent::run(&shared, args),
         Command::Identity(args) => identity::run(&shared, args),
         Command::Log(args) => log::run(&shared, args),
         Command::Config(args) => config::run(&shared, args),

@@ -1,17 +1,19 @@
-//! The configuration with everything that it names: policies, schema, catalogue, definitions.
+//! The configuration with everything that it names: policies, schema, catalogue, definitions,
+//! intents.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use safeconduct_model::{ActionName, Catalogue, Digest, IdentityKind, ServerName, Value};
+use safeconduct_model::{ActionName, Catalogue, Digest, IdentityKind, Intents, ServerName, Value};
 use safeconduct_policy::{Loaded, Naming, Policies, SourceFile, Sources, ToolDefinition};
 use safeconduct_service::{Vocabulary, definition_digest};
 use safeconduct_wire::catalogue;
 use safeconduct_wire::config::{self, Config};
 
 use crate::exit::{CommandError, failed};
+use crate::wiring::intents;
 
 /// A configuration, and what it names, loaded and checked.
 pub(crate) struct Project {
@@ -19,11 +21,11 @@ pub(crate) struct Project {
     pub(crate) file: PathBuf,
     /// The configuration.
     pub(crate) config: Config,
-    /// The policies, schema and catalogue.
+    /// The policies, schema, catalogue and intents.
     pub(crate) rules: Rules,
 }
 
-/// Policies, schema and catalogue: what can be loaded again while a server runs.
+/// Policies, schema, catalogue and intents: what can be loaded again while a server runs.
 pub(crate) struct Rules {
     /// What the policy set is made of.
     pub(crate) sources: Sources,
@@ -33,6 +35,8 @@ pub(crate) struct Rules {
     pub(crate) catalogue: Arc<Catalogue>,
     /// The digest of the catalogue and of the approved definitions.
     pub(crate) catalogue_digest: Digest,
+    /// What may be undertaken, held against this catalogue and schema.
+    pub(crate) intents: Arc<Intents>,
     /// The names of the shipped types.
     pub(crate) vocabulary: Arc<Vocabulary>,
     /// What is odd, yet loads.
@@ -80,7 +84,7 @@ pub(crate) fn read_config(file: &Path) -> Result<Config, CommandError> {
 }
 
 impl Rules {
-    /// Reads policies, schema and catalogue. Files that have not changed since `previous` are
+    /// Reads policies, schema, catalogue and intents. Files that have not changed since `previous` are
     /// not validated again.
     ///
     /// # Errors
@@ -96,18 +100,22 @@ impl Rules {
         .map_err(|error| invalid(&error.diagnostics))?;
         let vocabulary = Vocabulary::new(&config.policies.namespace)
             .map_err(|error| failed("policies.namespace", error))?;
+        let catalogue = resolve(merged, &policies)?;
+        let undertaken = intents::load(config, &catalogue, &policies, &sources.definitions)?;
+        let odd = undertaken.warnings.iter().map(ToString::to_string);
         Ok(Self {
-            catalogue: Arc::new(resolve(merged, &policies)?),
+            warnings: warnings.iter().map(ToString::to_string).chain(odd).collect(),
+            intents: Arc::new(undertaken.intents),
+            catalogue: Arc::new(catalogue),
             catalogue_digest: texts.digest(),
             policies: Arc::new(policies),
             vocabulary: Arc::new(vocabulary),
-            warnings: warnings.iter().map(ToString::to_string).collect(),
             sources,
         })
     }
 }
 
-fn invalid(problems: &[impl ToString]) -> CommandError {
+pub(super) fn invalid(problems: &[impl ToString]) -> CommandError {
     CommandError::Invalid(problems.iter().map(ToString::to_string).collect())
 }
 
@@ -229,7 +237,7 @@ fn resolve(mut catalogue: Catalogue, policies: &Policies) -> Result<Catalogue, C
 
 /// The files of a folder whose names end so, sorted, with their texts. Folders below it are
 /// read too, save `tests` and `testdata`.
-fn files(folder: &Path, end: &str) -> Result<Vec<SourceFile>, CommandError> {
+pub(super) fn files(folder: &Path, end: &str) -> Result<Vec<SourceFile>, CommandError> {
     let mut found = Vec::new();
     walk(folder, folder, end, &mut found)?;
     found.sort_by(|a, b| a.name.cmp(&b.name));

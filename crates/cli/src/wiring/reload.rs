@@ -1,4 +1,4 @@
-//! Loading policies and catalogue again: on change, on SIGHUP, on request. Whole or not at all.
+//! Loading policies, catalogue and intents again: on change, on SIGHUP, on request. Whole or not at all.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -174,7 +174,8 @@ impl Reloader {
         let mut watcher = made
             .inspect_err(|error| tracing::error!(%error, "folders cannot be watched; use SIGHUP"))
             .ok()?;
-        for folder in [&self.config.policies.folder, &self.config.catalogue] {
+        let folders = [&self.config.policies.folder, &self.config.catalogue];
+        for folder in folders.into_iter().chain(&self.config.intents) {
             if let Err(error) = watcher.watch(folder, RecursiveMode::Recursive) {
                 tracing::error!(%error, "a folder cannot be watched; use SIGHUP");
             }

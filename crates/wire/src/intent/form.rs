@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use safeconduct_model::{
-    ActionName, EntityType, IdentityId, IdentityKind, IntentName, OnBehalfOf, Tier,
+    ActionName, EntityType, IdentityId, IdentityKind, IntentName, OnBehalfOf, TargetName, Tier,
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer};
@@ -50,6 +50,10 @@ pub struct IntentForm {
     #[serde(default)]
     #[schemars(range(min = 0, max = 8))]
     pub delegation_depth: u8,
+    /// What its tasks may get leases of: for each target of the configuration, names of grants
+    /// that it describes.
+    #[serde(default)]
+    pub credentials: BTreeMap<Written<TargetName>, BTreeSet<String>>,
     /// What may be done: a call must fit one of these. What is not named may not be done.
     #[schemars(length(min = 1, max = 64))]
     pub envelope: Vec<AllowanceForm>,

@@ -1,11 +1,25 @@
-//! All intents together, held against the catalogue and the schema.
+//! All intents together, held against the catalogue, the schema and the tools' definitions.
 
 use std::collections::BTreeMap;
 
-use safeconduct_model::{Catalogue, EntityType, INTENTS_MAX, Intent, IntentName};
+use safeconduct_model::{
+    ActionEntry, ActionName, ArgumentRule, Catalogue, EntityType, INTENTS_MAX, Intent, IntentName,
+    Term, Value,
+};
 
-use super::read::IntentFile;
-use crate::document::{Diagnostic, Place, closest};
+use super::read::{IntentFile, at_key};
+use crate::document::{Diagnostic, Node, Place, closest};
+
+/// What intents are held against.
+#[derive(Clone, Copy)]
+pub struct Ground<'a> {
+    /// The actions that there are, their resource types as the schema names them.
+    pub catalogue: &'a Catalogue,
+    /// The full name of a type, where the schema has it.
+    pub resolve: &'a dyn Fn(&str) -> Option<EntityType>,
+    /// The approved definition of a tool, where there is one.
+    pub definition: &'a dyn Fn(&ActionName) -> Option<&'a Value>,
+}
 
 /// The intents of a project.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,19 +30,15 @@ pub struct Merged {
     pub warnings: Vec<Diagnostic>,
 }
 
-/// Makes one set of all files. `resolve` gives a type's name in full, where the schema has it.
+/// Makes one set of all files.
 ///
 /// # Errors
 /// Every version that two files claim, every action that the catalogue does not have, every type
 /// that the schema does not have; or that there are more than [`INTENTS_MAX`] versions.
-pub fn merge(
-    files: Vec<IntentFile>,
-    catalogue: &Catalogue,
-    resolve: impl Fn(&str) -> Option<EntityType>,
-) -> Result<Merged, Vec<Diagnostic>> {
-    let mut merger = Merger { catalogue, resolve, warnings: Vec::new(), problems: Vec::new() };
+pub fn merge(files: Vec<IntentFile>, ground: Ground<'_>) -> Result<Merged, Vec<Diagnostic>> {
     let mut versions: BTreeMap<IntentName, BTreeMap<u32, Intent>> = BTreeMap::new();
     let mut places: BTreeMap<(IntentName, u32), (String, Place)> = BTreeMap::new();
+    let (mut warnings, mut problems) = (Vec::new(), Vec::new());
     if files.len() > INTENTS_MAX {
         let message = format!("there are more than {INTENTS_MAX} intents");
         return Err(vec![Diagnostic::new("", Place::default(), "", message)]);
@@ -39,86 +49,129 @@ pub fn merge(
         if let Some((other, at)) = places.get(&key) {
             let message = format!("version {} of intent `{}` is here twice", key.1, key.0);
             let help = format!("the other is in {other}:{}:{}", at.line, at.column);
-            merger
-                .problems
-                .push(Diagnostic::new(&file.file, place, "/version", message).with_help(help));
+            let problem = Diagnostic::new(&file.file, place, "/version", message);
+            problems.push(problem.with_help(help));
             continue;
         }
+        let name = key.0.clone();
         places.insert(key, (file.file.clone(), place));
-        merger.check(&mut file);
-        merger.warnings.append(&mut file.warnings);
-        versions
-            .entry(file.intent.name.clone())
-            .or_default()
-            .insert(file.intent.version, file.intent);
+        let mut checker = Checker {
+            ground,
+            file: &file.file,
+            root: &file.root,
+            warnings: &mut file.warnings,
+            problems: &mut problems,
+        };
+        checker.check(&mut file.intent);
+        file.warnings.sort_by_key(|warning| (warning.line, warning.column));
+        warnings.append(&mut file.warnings);
+        versions.entry(name).or_default().insert(file.intent.version, file.intent);
     }
-    match merger.problems {
-        problems if problems.is_empty() => Ok(Merged { versions, warnings: merger.warnings }),
-        problems => Err(problems),
-    }
+    if problems.is_empty() { Ok(Merged { versions, warnings }) } else { Err(problems) }
 }
 
-struct Merger<'a, R> {
-    catalogue: &'a Catalogue,
-    resolve: R,
-    warnings: Vec<Diagnostic>,
-    problems: Vec<Diagnostic>,
+/// Holds one file against the ground.
+struct Checker<'a, 'g> {
+    ground: Ground<'g>,
+    file: &'a str,
+    root: &'a Node,
+    warnings: &'a mut Vec<Diagnostic>,
+    problems: &'a mut Vec<Diagnostic>,
 }
 
-impl<R: Fn(&str) -> Option<EntityType>> Merger<'_, R> {
-    fn check(&mut self, file: &mut IntentFile) {
-        for (index, allowance) in file.intent.envelope.iter_mut().enumerate() {
+impl Checker<'_, '_> {
+    /// Checks the envelope, and names its types in full.
+    fn check(&mut self, intent: &mut Intent) {
+        for (index, allowance) in intent.envelope.iter_mut().enumerate() {
             let pointer = format!("/envelope/{index}");
-            let problem = |pointer: &str, message: String| {
-                let place = file.root.nearest(pointer).place;
-                Diagnostic::new(&file.file, place, pointer, message)
+            let Some(entry) = self.ground.catalogue.entry(&allowance.action) else {
+                self.unknown_action(&format!("{pointer}/action"), &allowance.action);
+                continue;
             };
-            let entry = self.catalogue.entry(&allowance.action);
-            if entry.is_none() {
-                let message = format!("the catalogue has no action `{}`", allowance.action);
-                let unknown = problem(&format!("{pointer}/action"), message);
-                let names = self.catalogue.actions.keys().map(AsRef::as_ref);
-                self.problems.push(match closest(allowance.action.as_str(), names) {
-                    Some(meant) => unknown.with_help(format!("did you mean `{meant}`?")),
-                    None => unknown.with_help("`safeconduct catalogue ls` lists them"),
-                });
-            }
-            // What a tool touches is what its arguments are mapped to; others say it themselves.
-            let touched: Vec<&EntityType> = entry
-                .filter(|entry| entry.server.is_some())
-                .map(|entry| entry.resources.iter().map(|mapping| &mapping.ty).collect())
-                .unwrap_or_default();
             for (number, rule) in allowance.resources.iter_mut().enumerate() {
                 let pointer = format!("{pointer}/resources/{number}/type");
-                let Some(ty) = (self.resolve)(rule.ty.as_str()) else {
-                    let message = format!("no schema declares the type `{}`", rule.ty);
-                    let unknown = problem(&pointer, message);
-                    let mapped = self.catalogue.actions.values().flat_map(|entry| &entry.resources);
-                    let names = mapped.flat_map(|mapping| {
-                        let full = mapping.ty.as_str();
-                        [full, full.rsplit("::").next().unwrap_or(full)]
-                    });
-                    self.problems.push(match near(rule.ty.as_str(), names) {
-                        Some(meant) => unknown.with_help(format!("did you mean `{meant}`?")),
-                        None => unknown,
-                    });
-                    continue;
-                };
-                if !touched.is_empty() && !touched.contains(&&ty) {
-                    let message = format!(
-                        "action `{}` never touches a `{ty}`, so this rule fits nothing",
-                        allowance.action
-                    );
-                    self.warnings.push(problem(&pointer, message));
+                match (self.ground.resolve)(rule.ty.as_str()) {
+                    Some(ty) => {
+                        self.warn_of_untouched(&pointer, entry, &ty);
+                        rule.ty = ty;
+                    }
+                    None => self.unknown_type(&pointer, &rule.ty),
                 }
-                rule.ty = ty;
+            }
+            if let Some(definition) = (self.ground.definition)(&allowance.action) {
+                let pointer = format!("{pointer}/arguments");
+                for rule in &allowance.arguments {
+                    self.warn_of_undefined(&pointer, entry, rule, definition);
+                }
             }
         }
     }
+
+    fn problem(&self, pointer: &str, message: String) -> Diagnostic {
+        Diagnostic::new(self.file, self.root.nearest(pointer).place, pointer, message)
+    }
+
+    fn unknown_action(&mut self, pointer: &str, action: &ActionName) {
+        let unknown = self.problem(pointer, format!("the catalogue has no action `{action}`"));
+        let names = self.ground.catalogue.actions.keys().map(AsRef::as_ref);
+        self.problems.push(match closest(action.as_str(), names) {
+            Some(meant) => unknown.with_help(format!("did you mean `{meant}`?")),
+            None => unknown.with_help("`safeconduct catalogue ls` lists them"),
+        });
+    }
+
+    fn unknown_type(&mut self, pointer: &str, ty: &EntityType) {
+        let unknown = self.problem(pointer, format!("no schema declares the type `{ty}`"));
+        let mapped = self.ground.catalogue.actions.values().flat_map(|entry| &entry.resources);
+        let names = mapped.flat_map(|mapping| [mapping.ty.as_str(), short(&mapping.ty)]);
+        self.problems.push(match nearest_name(ty.as_str(), names) {
+            Some(meant) => unknown.with_help(format!("did you mean `{meant}`?")),
+            None => unknown,
+        });
+    }
+
+    /// What a tool touches is what its arguments are mapped to, and the server where they name
+    /// nothing. What others touch is said by who asks.
+    fn warn_of_untouched(&mut self, pointer: &str, entry: &ActionEntry, ty: &EntityType) {
+        let touched = short(ty) == "Server" || entry.resources.iter().any(|one| one.ty == *ty);
+        if entry.server.is_some() && !touched {
+            let action = &entry.name;
+            let message =
+                format!("action `{action}` never touches a `{ty}`: this rule fits nothing");
+            self.warnings.push(self.problem(pointer, message));
+        }
+    }
+
+    fn warn_of_undefined(
+        &mut self,
+        pointer: &str,
+        entry: &ActionEntry,
+        rule: &ArgumentRule<Term>,
+        definition: &Value,
+    ) {
+        let known = definition.pointer("/inputSchema/properties").and_then(Value::as_object);
+        let argument = rule.pointer.split('/').nth(1).unwrap_or_default();
+        let argument = argument.replace("~1", "/").replace("~0", "~");
+        let Some(known) = known.filter(|known| !known.contains_key(argument.as_str())) else {
+            return;
+        };
+        let action = &entry.name;
+        let message = format!("action `{action}` has no argument `{argument}`");
+        let undefined = at_key(self.file, self.root, pointer, &rule.pointer, message);
+        self.warnings.push(match closest(&argument, known.keys().map(AsRef::as_ref)) {
+            Some(meant) => undefined.with_help(format!("did you mean `/{meant}`?")),
+            None => undefined,
+        });
+    }
 }
 
-/// The nearest name, where names have capitals.
-fn near<'n>(text: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+/// A type's name without its namespace.
+fn short(ty: &EntityType) -> &str {
+    ty.as_str().rsplit("::").next().unwrap_or_default()
+}
+
+/// The name that looks most like the text, where names have capitals.
+fn nearest_name<'n>(text: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
     let names: Vec<&str> = names.collect();
     let lowered: Vec<String> = names.iter().map(|name| name.to_lowercase()).collect();
     let meant = closest(text, lowered.iter().map(String::as_str))?;

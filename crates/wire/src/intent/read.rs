@@ -68,6 +68,14 @@ pub fn parse(file: &str, text: &str) -> Result<IntentFile, Vec<Diagnostic>> {
         idle_s,
         tier_max: form.tier_max.0,
         delegation_depth: form.delegation_depth,
+        credentials: form
+            .credentials
+            .iter()
+            .map(|(target, grants)| {
+                let grants = grants.iter().map(|grant| grant.as_str().into());
+                (target.0.clone(), grants.collect())
+            })
+            .collect(),
         undertakers: Undertakers {
             identities: form.undertaken_by.identities.iter().map(|id| id.0.clone()).collect(),
             groups: form.undertaken_by.groups.clone(),

@@ -33,6 +33,7 @@ budget:
   spend: { limit: "100.00", amounts: { pay.transfer: /amount } }
 tier_max: moderate
 delegation_depth: 1
+credentials: { crm-db: [read_case, write_summary] }
 envelope:
   - action: crm.records
     resources:
@@ -102,6 +103,14 @@ fn known() -> Catalogue {
 
 fn resolve(name: &str) -> Option<EntityType> {
     ["Case", "Customer"].contains(&name).then(|| EntityType::new(name).unwrap())
+}
+
+fn nowhere<'a>(_: &ActionName) -> Option<&'a Value> {
+    None
+}
+
+fn ground(catalogue: &Catalogue) -> Ground<'_> {
+    Ground { catalogue, resolve: &resolve, definition: &nowhere }
 }
 
 #[test]
@@ -314,16 +323,20 @@ fn what_is_odd_is_a_warning() {
         ("{ groups: [g] }", "{}"),
         ("    arguments:", "    resources: [ { type: Customer } ]\n    arguments:"),
     ]);
-    let merged = merge(vec![parse("i.yaml", &text).unwrap()], &known(), resolve).unwrap();
+    let tool = json::parse(br#"{"inputSchema":{"properties":{"cases":{}}}}"#).unwrap();
+    let catalogue = known();
+    let ground = Ground { definition: &|_| Some(&tool), ..ground(&catalogue) };
+    let merged = merge(vec![parse("i.yaml", &text).unwrap()], ground).unwrap();
     let warnings: Vec<_> = merged.warnings.iter().map(ToString::to_string).collect();
     assert_eq!(
         warnings,
         [
-            "i.yaml:12:26: action `crm.records` never touches a `Customer`, so this rule fits \
-             nothing",
             "i.yaml:4:43: parameter `name` is not used: the envelope is as wide without it (hold \
              an argument or a resource against `${name}`)",
             "i.yaml:5:16: nobody may undertake this intent",
+            "i.yaml:12:26: action `crm.records` never touches a `Customer`: this rule fits nothing",
+            "i.yaml:14:7: action `crm.records` has no argument `case` (did you mean `/cases`?)",
+            "i.yaml:15:7: action `crm.records` has no argument `name`",
         ]
     );
 }
@@ -334,7 +347,7 @@ fn a_set_is_held_against_catalogue_and_schema() {
     let two = with(&[("    arguments:", "    resources: [ { type: Caes } ]\n    arguments:")]);
     let files = [("one.yaml", one.as_str()), ("two.yaml", &two), ("three.yaml", &two)];
     let files = files.map(|(name, text)| parse(name, text).unwrap()).to_vec();
-    let found = merge(files, &known(), resolve).unwrap_err();
+    let found = merge(files, ground(&known())).unwrap_err();
     let found: Vec<_> = found.iter().map(ToString::to_string).collect();
     assert_eq!(
         found,
@@ -347,7 +360,7 @@ fn a_set_is_held_against_catalogue_and_schema() {
              one.yaml:2:10)",
         ]
     );
-    let found = merge(vec![parse("two.yaml", &two).unwrap()], &known(), resolve).unwrap_err();
+    let found = merge(vec![parse("two.yaml", &two).unwrap()], ground(&known())).unwrap_err();
     assert_eq!(
         found[0].to_string(),
         "two.yaml:12:26: no schema declares the type `Caes` (did you mean `Case`?)"
@@ -360,7 +373,7 @@ fn the_highest_version_stands_unless_one_is_named() {
         let text = with(&[("version: 1", &format!("version: {n}"))]);
         parse(&format!("{n}.yaml"), &text).unwrap()
     });
-    let versions = merge(versions.to_vec(), &known(), resolve).unwrap().versions;
+    let versions = merge(versions.to_vec(), ground(&known())).unwrap().versions;
     let digest = safeconduct_model::Digest::from_bytes([0; 32]);
     let intents = safeconduct_model::Intents { versions, digest };
     let name = IntentName::new("a").unwrap();
@@ -372,7 +385,7 @@ fn the_highest_version_stands_unless_one_is_named() {
 #[test]
 fn the_digest_covers_what_is_meant() {
     let read = |text: &str| {
-        let merged = merge(vec![parse("i.yaml", text).unwrap()], &known(), resolve).unwrap();
+        let merged = merge(vec![parse("i.yaml", text).unwrap()], ground(&known())).unwrap();
         json::to_text(&digest_input(&merged.versions))
     };
     let plain = read(&with(&[]));
@@ -424,6 +437,23 @@ proptest! {
             prop_assert_eq!(super::term::written(term), Value::from(text.as_str()));
             let literal = term.parameters().is_empty();
             prop_assert_eq!(literal, !text.replace("$$", "").contains('$'));
+        }
+    }
+}
+
+proptest! {
+    /// Whatever becomes of a file: it is refused, or it reads back.
+    #[test]
+    fn a_changed_file_is_refused_or_reads_back(
+        changes in prop::collection::vec((0_usize..2000, "[ -~\n]{0,3}", 0_usize..4), 1..4),
+    ) {
+        let mut text = FULL.to_owned();
+        for (at, with, gone) in changes {
+            let at = at.min(text.len() - gone);
+            text.replace_range(at..at + gone, &with);
+        }
+        if let Ok(file) = parse("i.yaml", &text) {
+            prop_assert_eq!(again(&file.intent), file.intent);
         }
     }
 }

@@ -35,6 +35,12 @@ pub fn document(intent: &Intent) -> Value {
         ("budget", budget(&intent.budget)),
         ("tier_max", Value::from(intent.tier_max.as_str())),
         ("delegation_depth", integer(intent.delegation_depth.into())),
+        (
+            "credentials",
+            Value::object(intent.credentials.iter().map(|(target, grants)| {
+                (target.shared(), texts(grants.iter().map(AsRef::as_ref)))
+            })),
+        ),
         ("envelope", intent.envelope.iter().map(allowance).collect::<Vec<_>>().into()),
     ])
 }

@@ -1,0 +1,66 @@
+//! One intent, for people.
+
+use std::fmt::Write as _;
+
+use safeconduct_model::{Absent, Allowance, Budget, Constraint, Intent, OtherArguments, Term};
+use safeconduct_wire::intent::{constraint, parameter};
+use safeconduct_wire::json;
+
+use super::{span, undertakers};
+use crate::output::counted;
+
+/// What it is for, who may undertake it, and what may be done under it.
+pub(super) fn text(intent: &Intent) -> String {
+    let mut text =
+        format!("{} (version {})\n{}\n\n", intent.name, intent.version, intent.description);
+    let mut line = |what: &str, value: String| {
+        // Writing to a text does not fail.
+        let _ = writeln!(text, "{what:<14}{value}");
+    };
+    line("undertaken by", undertakers(&intent.undertakers));
+    line("on behalf of", format!("a person: {}", intent.on_behalf_of.as_str()));
+    line("lasts", format!("{}, or {} without a call", span(intent.longest_s), span(intent.idle_s)));
+    line("tier", format!("{} without an approval", intent.tier_max.as_str()));
+    line("delegation", counted(intent.delegation_depth.into(), "level", "levels"));
+    line("budget", budget(&intent.budget));
+    for (name, one) in &intent.parameters {
+        line("parameter", format!("{name}: {}", json::to_text(&parameter(one))));
+    }
+    intent.envelope.iter().for_each(|allowance| may(allowance, &mut text));
+    text
+}
+
+fn budget(budget: &Budget) -> String {
+    let mut parts = vec![counted_u64(budget.calls, "call", "calls")];
+    parts.extend(budget.calls_of.iter().map(|(action, calls)| format!("{calls} of {action}")));
+    parts.extend(budget.distinct_resources.map(|n| counted_u64(n, "resource", "resources")));
+    parts.extend(budget.bytes_out.map(|n| counted_u64(n, "byte out", "bytes out")));
+    parts.extend(budget.spend.as_ref().map(|spend| format!("{} spent", spend.limit)));
+    parts.join(", ")
+}
+
+fn counted_u64(count: u64, one: &str, many: &str) -> String {
+    counted(usize::try_from(count).unwrap_or(usize::MAX), one, many)
+}
+
+fn may(allowance: &Allowance<Term>, text: &mut String) {
+    let _ = writeln!(text, "\nmay {}", allowance.action);
+    for rule in &allowance.resources {
+        let id = rule.id.as_ref().map_or_else(|| "any".to_owned(), held);
+        let _ = writeln!(text, "  on {} {id}", rule.ty);
+    }
+    for rule in &allowance.arguments {
+        let absent = if rule.absent == Absent::Allowed { ", or absent" } else { "" };
+        let _ = writeln!(text, "  {} {}{absent}", rule.pointer, held(&rule.constraint));
+    }
+    let others = match allowance.others {
+        OtherArguments::Allowed => "other arguments are allowed",
+        OtherArguments::Refused => "no other argument",
+    };
+    let _ = writeln!(text, "  {others}");
+}
+
+fn held(rule: &Constraint<Term>) -> String {
+    let (word, term) = constraint(rule);
+    format!("{word} {}", json::to_text(&term))
+}
