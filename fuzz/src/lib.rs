@@ -13,7 +13,7 @@ use safeconduct_wire::authzen::{Evaluation, Evaluations};
 use safeconduct_wire::document::read_json;
 use safeconduct_wire::identity::IdentityForm;
 use safeconduct_wire::json::{self, JsonProblem};
-use safeconduct_wire::{catalogue, config, outcome, suite};
+use safeconduct_wire::{catalogue, config, intent, outcome, suite};
 
 /// A target: its name, which is also that of its folder of seeds, and its function.
 pub struct Target {
@@ -50,6 +50,11 @@ pub const TARGETS: &[Target] = &[
     Target {
         name: "catalogue",
         run: catalogue,
+        share: 25,
+    },
+    Target {
+        name: "intent",
+        run: intent,
         share: 25,
     },
     Target {
@@ -164,6 +169,18 @@ pub fn administration(data: &[u8]) {
     }
     if let Ok(request) = read_json::<TokenRequest>(data) {
         assert!((1..=TOKEN_TTL_S_MAX).contains(&request.ttl_s));
+    }
+}
+
+/// Files of intents: what is read is written in one form, which reads back as the same intent.
+pub fn intent(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
+    if let Ok(file) = intent::parse("f.yaml", text) {
+        let written = json::to_text(&intent::document(&file.intent));
+        let again = intent::parse("again.json", &written).expect("what is written is an intent");
+        assert_eq!(again.intent, file.intent, "what is written is read back");
     }
 }
 
