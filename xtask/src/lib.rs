@@ -20,6 +20,7 @@ pub const LAYERS: &[(&str, u8, &[&str])] = &[
     ("credential", 1, &["model", "wire"]),
     ("service", 2, &["model", "policy", "session", "engine", "ledger", "wire"]),
     ("store", 3, &["model", "ledger", "service"]),
+    ("directory", 3, &["model", "wire", "credential"]),
     ("pep", 3, &["model", "service"]),
     ("gateway", 3, &["model", "wire", "service", "pep"]),
     ("api", 3, &["model", "wire", "service", "pep"]),

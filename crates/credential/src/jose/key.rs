@@ -46,6 +46,11 @@ impl Thumbprint {
         Self(bytes)
     }
 
+    /// The 32 bytes.
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
     /// The SHA-256 of these bytes, such as those of a DER certificate (`x5t#S256`, RFC 8705).
     pub fn of(bytes: &[u8]) -> Self {
         Self(sha256(bytes))

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::plain::Secret;
+use super::trust::TrustForm;
 use crate::document::{Word, Written};
 use crate::identity::IdentityForm;
 
@@ -50,6 +51,13 @@ pub struct ConfigForm {
     #[serde(default)]
     #[schemars(length(max = 100_000))]
     pub identities: Vec<IdentityForm>,
+    /// Whose word counts for who somebody is, by a name of yours.
+    #[serde(default)]
+    #[schemars(extend(
+        "propertyNames" = {"type": "string", "format": "server-name"},
+        "maxProperties" = 256
+    ))]
+    pub trust: BTreeMap<String, TrustForm>,
     /// What a session may do.
     #[serde(default)]
     pub sessions: SessionsForm,

@@ -26,10 +26,12 @@
 mod form;
 mod plain;
 mod read;
+mod trust;
 
 pub use form::*;
 pub use plain::*;
 pub use read::*;
+pub use trust::*;
 
 #[cfg(test)]
 mod tests;

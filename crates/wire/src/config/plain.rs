@@ -9,6 +9,7 @@ use safeconduct_model::{Identity, IdentityId, Mode, ServerName};
 use serde::Deserialize;
 
 pub use super::form::RevisionWord as Revision;
+use super::trust::TrustForm;
 
 /// A text that is never shown: `Debug` prints its length only.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
@@ -50,6 +51,8 @@ pub struct Config {
     pub upstreams: BTreeMap<ServerName, Upstream>,
     /// Identities that exist from the start, with ids of their own.
     pub identities: Vec<Identity>,
+    /// Whose word counts for who somebody is. Crate `directory` makes its records of them.
+    pub trust: BTreeMap<String, TrustForm>,
     /// Calls that one session has; 10,000 where nothing is said.
     pub session_calls: u64,
     /// Hosts that may stand in `Host`, beside the loopback names.

@@ -48,6 +48,7 @@ pub fn parse(file: &str, text: &str, folder: &Path) -> Result<Config, Vec<Diagno
             catalogue: join(folder, &form.catalogue.folder),
             upstreams,
             identities,
+            trust: form.trust,
             session_calls: form.sessions.calls,
             hosts: form.allow.hosts,
             origins: form.allow.origins,
