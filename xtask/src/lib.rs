@@ -17,19 +17,24 @@ pub const LAYERS: &[(&str, u8, &[&str])] = &[
     ("engine", 1, &["model", "policy", "session"]),
     ("ledger", 1, &["model"]),
     ("wire", 1, &["model"]),
-    ("credential", 1, &["model", "wire"]),
-    ("service", 2, &["model", "policy", "session", "engine", "ledger", "wire"]),
+    ("credential", 1, &["model", "session", "wire"]),
+    (
+        "service",
+        2,
+        &["model", "policy", "session", "engine", "ledger", "wire", "credential"],
+    ),
     ("store", 3, &["model", "ledger", "service"]),
     ("directory", 3, &["model", "wire", "credential"]),
+    ("broker", 3, &["model", "wire", "service"]),
     ("pep", 3, &["model", "service"]),
-    ("gateway", 3, &["model", "wire", "service", "pep"]),
-    ("api", 3, &["model", "wire", "service", "pep"]),
+    ("gateway", 3, &["model", "wire", "credential", "service", "pep"]),
+    ("api", 3, &["model", "wire", "credential", "service", "pep"]),
     (
         "cli",
         4,
         &[
             "model", "policy", "session", "engine", "ledger", "wire", "service", "store", "pep",
-            "gateway", "api",
+            "gateway", "api", "broker",
         ],
     ),
 ];
@@ -130,7 +135,7 @@ mod tests {
             for inner in *allowed {
                 let lower = ring(inner) < *outer
                     || (*name == "engine" && ["policy", "session"].contains(inner))
-                    || (*name == "credential" && *inner == "wire")
+                    || (*name == "credential" && ["session", "wire"].contains(inner))
                     || (*name == "gateway" && *inner == "pep")
                     || (*name == "api" && *inner == "pep");
                 assert!(lower, "{name} -> {inner} points outward");

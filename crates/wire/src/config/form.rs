@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use safeconduct_model::{IdentityId, Mode, ServerName};
+use safeconduct_model::{IdentityId, Mode, ServerName, TargetName};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::plain::Secret;
+use super::targets_form::TargetForm;
 use super::trust::TrustForm;
 use crate::document::{Word, Written};
 use crate::identity::IdentityForm;
@@ -40,6 +41,8 @@ pub struct ConfigForm {
     /// Where the catalogue is.
     #[serde(default)]
     pub catalogue: CatalogueFolderForm,
+    /// Where intents are; without it, no task can be begun.
+    pub intents: Option<IntentsFolderForm>,
     /// MCP servers behind the gateway, by name: each is served at `/mcp/NAME`.
     #[serde(default)]
     #[schemars(extend(
@@ -47,6 +50,13 @@ pub struct ConfigForm {
         "maxProperties" = 1000
     ))]
     pub upstreams: BTreeMap<Written<ServerName>, UpstreamForm>,
+    /// Where leases let a task act: databases, and stores of secrets.
+    #[serde(default)]
+    #[schemars(extend(
+        "propertyNames" = {"type": "string", "format": "target-name"},
+        "maxProperties" = 1000
+    ))]
+    pub targets: BTreeMap<Written<TargetName>, TargetForm>,
     /// Identities that exist from the start. Others are added while the server runs.
     #[serde(default)]
     #[schemars(length(max = 100_000))]
@@ -113,6 +123,21 @@ pub struct CatalogueFolderForm {
 impl Default for CatalogueFolderForm {
     fn default() -> Self {
         Self { folder: "./catalogue".into() }
+    }
+}
+
+/// Where intents are.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct IntentsFolderForm {
+    /// The folder of its `.yaml` files, one version of one intent each.
+    #[schemars(length(min = 1))]
+    pub folder: String,
+}
+
+impl Default for IntentsFolderForm {
+    fn default() -> Self {
+        Self { folder: "./intents".into() }
     }
 }
 
@@ -250,7 +275,8 @@ pub struct AllowForm {
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct TelemetryForm {
-    /// Where OpenTelemetry traces are sent, by OTLP over HTTP.
+    /// Where OpenTelemetry traces are sent, by OTLP over HTTP: a collector, such as
+    /// `http://127.0.0.1:4318`, or the whole URL where its path is another than `/v1/traces`.
     #[schemars(extend("format" = "http-url"))]
     pub otlp_endpoint: Option<String>,
 }

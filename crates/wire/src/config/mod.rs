@@ -26,11 +26,18 @@
 mod form;
 mod plain;
 mod read;
+mod targets;
+mod targets_form;
+mod targets_read;
 mod trust;
 
 pub use form::*;
 pub use plain::*;
 pub use read::*;
+pub use targets::*;
+pub use targets_form::{
+    AgeForm, PostgresForm, PrivilegesForm, SecretUseForm, TargetForm, VaultForm,
+};
 pub use trust::*;
 
 #[cfg(test)]

@@ -5,8 +5,10 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use safeconduct_model::{Identity, IdentityId, Mode, ServerName};
+use safeconduct_model::{Identity, IdentityId, Mode, ServerName, TargetName};
 use serde::Deserialize;
+
+use super::targets::Target;
 
 pub use super::form::RevisionWord as Revision;
 use super::trust::TrustForm;
@@ -47,8 +49,12 @@ pub struct Config {
     pub policies: Policies,
     /// The folder of the catalogue; `./catalogue` where nothing is said.
     pub catalogue: PathBuf,
+    /// The folder of the intents, where there is one.
+    pub intents: Option<PathBuf>,
     /// The servers behind the gateway.
     pub upstreams: BTreeMap<ServerName, Upstream>,
+    /// Where leases let a task act.
+    pub targets: BTreeMap<TargetName, Target>,
     /// Identities that exist from the start, with ids of their own.
     pub identities: Vec<Identity>,
     /// Whose word counts for who somebody is. Crate `directory` makes its records of them.

@@ -1,12 +1,13 @@
 //! A configuration file, read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use safeconduct_model::{Identity, ServerName};
 
 use super::form::{ConfigForm, HeaderForm, UpstreamForm};
 use super::plain::{Config, HeaderValue, Policies, Transport, Upstream};
+use super::targets_read;
 use crate::document::{self, Diagnostic, Document, YamlLimits, closest};
 
 /// Reads a configuration. `file` is how messages name it; `folder` is where its relative paths
@@ -22,6 +23,7 @@ pub fn parse(file: &str, text: &str, folder: &Path) -> Result<Config, Vec<Diagno
         problems.push(document.problem("/listen", "this is no address with port"));
     });
     let form = std::mem::take(&mut document.content.upstreams);
+    let upstream_names: BTreeSet<_> = form.keys().map(|name| name.0.clone()).collect();
     let mut upstreams = BTreeMap::new();
     for (name, form) in form {
         match upstream(&document, &name.0, form, folder) {
@@ -29,6 +31,9 @@ pub fn parse(file: &str, text: &str, folder: &Path) -> Result<Config, Vec<Diagno
             Err(problem) => problems.push(*problem),
         }
     }
+    let targets = std::mem::take(&mut document.content.targets);
+    let known = |name: &ServerName| upstream_names.contains(name);
+    let targets = targets_read::targets(&document, targets, folder, known, &mut problems);
     let identities = std::mem::take(&mut document.content.identities);
     let identities: Vec<Identity> =
         identities.into_iter().map(crate::identity::IdentityForm::into_model).collect();
@@ -46,7 +51,9 @@ pub fn parse(file: &str, text: &str, folder: &Path) -> Result<Config, Vec<Diagno
                 action_id: form.policies.action_id,
             },
             catalogue: join(folder, &form.catalogue.folder),
+            intents: form.intents.map(|intents| join(folder, &intents.folder)),
             upstreams,
+            targets,
             identities,
             trust: form.trust,
             session_calls: form.sessions.calls,
@@ -62,7 +69,7 @@ pub fn parse(file: &str, text: &str, folder: &Path) -> Result<Config, Vec<Diagno
 }
 
 /// A path of the file, from the file's folder, without `.` in it.
-fn join(folder: &Path, path: &str) -> std::path::PathBuf {
+pub(super) fn join(folder: &Path, path: &str) -> std::path::PathBuf {
     folder.join(path).components().collect()
 }
 

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use safeconduct_model::{
     ActionName, Amount, Digest, EntityId, EntityType, IdentityId, IntentName, PolicyId, RecordId,
-    ServerName, SessionName, SessionScope, TaskId, Timestamp, TokenId,
+    ServerName, SessionName, SessionScope, TargetName, TaskId, Timestamp, TokenId,
 };
 
 use super::Span;
@@ -28,6 +28,21 @@ pub(super) fn check_format(format: &str, text: &str) -> Result<(), String> {
         "entity-id" => name(EntityId::new(text).map(drop)),
         "server-name" => name(ServerName::new(text).map(drop)),
         "intent-name" => name(IntentName::new(text).map(drop)),
+        "target-name" => name(TargetName::new(text).map(drop)),
+        "secret-name" => fits(
+            is_secret_name(text),
+            "is no name of a secret or grant: letters, digits, `.`, `_` and `-`, at most 128, \
+             and not `.` or `..`",
+        ),
+        "vault-path" => fits(
+            text.split('/').all(is_secret_name),
+            "is no path: segments of letters, digits, `.`, `_` and `-`, with `/` between them",
+        ),
+        "vault-template" => fits(
+            text.matches("{name}").count() == 1
+                && text.replace("{name}", "name").split('/').all(is_secret_name),
+            "is no path that holds `{name}` once: segments of letters, digits, `.`, `_` and `-`",
+        ),
         "parameter-name" => fits(
             is_parameter_name(text),
             "is no name of a parameter: a letter, then letters, digits and `_`, at most 64",
@@ -105,6 +120,11 @@ fn is_http_url(text: &str) -> bool {
 fn is_environment_name(text: &str) -> bool {
     let fits = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
     !text.is_empty() && text.bytes().all(fits) && !text.starts_with(|c: char| c.is_ascii_digit())
+}
+
+fn is_secret_name(text: &str) -> bool {
+    let fits = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
+    (1..=128).contains(&text.len()) && text.bytes().all(fits) && text != "." && text != ".."
 }
 
 fn is_parameter_name(text: &str) -> bool {

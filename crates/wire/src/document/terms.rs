@@ -6,8 +6,8 @@ use std::fmt;
 use safeconduct_model::{
     ActionName, Confidentiality, Decision, Digest, Effect, EntityId, EntityType, Execution,
     IdentityId, IdentityKind, IdentityStatus, Integrity, IntentName, Method, Mode, OnBehalfOf,
-    PolicyEffect, PolicyId, RecordId, Role, ServerName, SessionName, SessionScope, TaskId, Tier,
-    Timestamp, TokenId,
+    PolicyEffect, PolicyId, RecordId, Role, ServerName, SessionName, SessionScope, TargetName,
+    TaskId, Tier, Timestamp, TokenId,
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::Error as _;
@@ -71,6 +71,7 @@ names! {
     ServerName = "server-name",
     SessionName = "session-name",
     TaskId = "task-id",
+    TargetName = "target-name",
     TokenId = "token-id",
 }
 
