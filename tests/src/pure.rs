@@ -187,6 +187,9 @@ impl Ground {
                 entry: self.catalogue.entry(&step.action),
                 quarantined: self.quarantined(step),
                 session,
+                task: None,
+                killed: None,
+                input_bytes: 0,
                 calls_max: self.calls_max,
                 understood: &Understood::Only(
                     UNDERSTOOD.iter().map(|kind| (*kind).into()).collect(),

@@ -137,6 +137,13 @@ impl From<ChangeError> for Problem {
             ChangeError::UnknownToken(_) => {
                 Self::new(StatusCode::NOT_FOUND, "unknown_token", detail)
             }
+            ChangeError::UnknownIntent(_) => {
+                Self::new(StatusCode::NOT_FOUND, "unknown_intent", detail)
+            }
+            ChangeError::UnknownDelegation(_) => {
+                Self::new(StatusCode::NOT_FOUND, "unknown_delegation", detail)
+            }
+            ChangeError::NotKilled => Self::new(StatusCode::CONFLICT, "not_killed", detail),
             ChangeError::NoOwner(_) => Self::new(StatusCode::BAD_REQUEST, "no_owner", detail),
             ChangeError::Name(_) => Self::invalid(detail),
             ChangeError::OverLimit { .. } => {

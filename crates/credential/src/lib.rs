@@ -36,3 +36,8 @@
 pub mod inject;
 pub mod jose;
 pub mod lease;
+mod mandate;
+mod narrow;
+
+pub use mandate::*;
+pub use narrow::*;

@@ -9,7 +9,7 @@ use safeconduct_model::{
 use safeconduct_policy::Policies;
 use safeconduct_session::{Step, fingerprint};
 
-use crate::{Facts, Way};
+use crate::{Facts, Way, task};
 
 /// The answer to a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,7 +41,7 @@ pub(crate) fn conclude(
     way: Way,
     stages: Result<(), Vec<Reason>>,
 ) -> Outcome {
-    let Way { principal, resources, evaluated } = way;
+    let Way { principal, resources, cost, evaluated } = way;
     let (decision, reasons, obligations, requestable) = match stages {
         Ok(()) if evaluated.permitted => {
             (Decision::Permit, evaluated.reasons, evaluated.obligations, None)
@@ -67,7 +67,7 @@ pub(crate) fn conclude(
         requestable: requestable.clone(),
         policies: policies.digest(),
         catalogue: facts.catalogue,
-        task: None,
+        task: facts.task.as_ref().map(|known| Box::new(task::decided(known, cost))),
     };
     Outcome {
         decision,
@@ -80,6 +80,8 @@ pub(crate) fn conclude(
             decision,
             action: request.action.clone(),
             resources: resources.iter().map(fingerprint).collect(),
+            spend: cost.spend,
+            bytes_out: cost.bytes_out,
             at: now.at,
         },
         record: Record {
@@ -96,6 +98,7 @@ pub(crate) fn conclude(
 fn named(request: &Request, facts: &Facts<'_>) -> EntityRef {
     match &request.subject {
         Subject::Asserted { entity, .. } => entity.uid.clone(),
+        Subject::Undertaker { agent, .. } => facts.vocabulary.unidentified(agent),
         Subject::Caller(proof) => facts.vocabulary.unidentified(&proof.identity),
     }
 }

@@ -52,11 +52,7 @@ pub(crate) fn within(
     Err(outside)
 }
 
-fn keeps(
-    allowance: &Allowance<Value>,
-    resources: &[Entity],
-    input: &Value,
-) -> Result<(), Outside> {
+fn keeps(allowance: &Allowance<Value>, resources: &[Entity], input: &Value) -> Result<(), Outside> {
     if let Some(broken) = allowance.arguments.iter().find(|rule| !rule.admits(input)) {
         return Err(Outside::Argument {
             pointer: Arc::clone(&broken.pointer),
@@ -84,7 +80,7 @@ fn unnamed(rules: &[ArgumentRule<Value>], input: &Value) -> Option<String> {
             return None;
         }
         let length = at.len();
-        let mut inner = |at: &mut String, token: &str, value: &Value| {
+        let inner = |at: &mut String, token: &str, value: &Value| {
             at.push('/');
             at.push_str(&token.replace('~', "~0").replace('/', "~1"));
             let found = walk(value, at, named);

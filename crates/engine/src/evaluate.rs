@@ -6,6 +6,7 @@ use std::sync::Arc;
 use safeconduct_model::{Decision, Entity, Obligation, Reason, Request, Requestable};
 use safeconduct_policy::{Applied, Evaluation, Policies, Question, QuestionError};
 
+use crate::Known;
 use crate::situate::Situated;
 
 /// What the policies say, taken over all resources.
@@ -49,6 +50,42 @@ pub(crate) fn evaluate(
         answers.push((resource, answer));
     }
     Ok(combine(&answers))
+}
+
+/// What holds where an agent acts for a user: both must be permitted, each by their own right.
+pub(crate) fn both(agent: Evaluated, user: Evaluated, who: &Known) -> Evaluated {
+    let theirs = user.reasons.into_iter().map(|reason| match reason {
+        Reason::NoPermit { .. } => Reason::UserNotPermitted { user: who.identity.id.clone() },
+        other => other,
+    });
+    let (mut reasons, requestable) = match (agent.permitted, user.permitted) {
+        (true, true) => (agent.reasons, None),
+        (true, false) => (Vec::new(), user.requestable),
+        (false, true) => return agent,
+        // One request cannot be put to the approvers of two.
+        (false, false) => (
+            agent.reasons,
+            agent.requestable.zip(user.requestable).and_then(|(a, b)| Requestable::strictest(a, b)),
+        ),
+    };
+    for reason in theirs {
+        if !reasons.contains(&reason) {
+            reasons.push(reason);
+        }
+    }
+    let mut obligations = agent.obligations;
+    for obligation in user.obligations {
+        if !obligations.contains(&obligation) {
+            obligations.push(obligation);
+        }
+    }
+    Evaluated {
+        permitted: agent.permitted && user.permitted,
+        reasons,
+        shadow: agent.shadow,
+        obligations,
+        requestable,
+    }
 }
 
 pub(crate) fn refused(request: &Request, error: QuestionError) -> Reason {

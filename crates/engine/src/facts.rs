@@ -9,6 +9,8 @@ use safeconduct_model::{
 };
 use safeconduct_session::Session;
 
+use crate::TaskFacts;
+
 /// A registered identity, with the entity that policies see of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Known {
@@ -107,6 +109,12 @@ pub struct Facts<'a> {
     pub quarantined: Option<Digest>,
     /// The session as it stands.
     pub session: &'a Session,
+    /// The task that the request belongs to, where it names one that is known.
+    pub task: Option<TaskFacts<'a>>,
+    /// What the kill switch has stopped of all this, in words.
+    pub killed: Option<&'static str>,
+    /// Size of the arguments in canonical form, in bytes.
+    pub input_bytes: u64,
     /// How many permitted calls a session may have.
     pub calls_max: u64,
     /// What the enforcement point can carry out.

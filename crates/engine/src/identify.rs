@@ -9,7 +9,7 @@ use safeconduct_model::{
 };
 use safeconduct_policy::Policies;
 
-use crate::{Facts, Known};
+use crate::{Facts, Known, TaskFacts};
 
 /// Finds the principal.
 ///
@@ -22,6 +22,9 @@ pub(crate) fn identify<'a>(
     policies: &Policies,
 ) -> Result<Cow<'a, Entity>, Vec<Reason>> {
     let proof = request.subject.authentication();
+    if let Some(scope) = facts.killed {
+        return Err(vec![Reason::Killed { scope }]);
+    }
     let caller = registered(proof, facts)?;
     if request.session.key != SessionKey::of(proof) {
         return Err(vec![Reason::ForeignSession]);
@@ -34,7 +37,39 @@ pub(crate) fn identify<'a>(
             })?;
             asserted(entity, registration, request, facts, policies)
         }
+        Subject::Undertaker { agent, .. } => {
+            let known = facts.subject.filter(|known| known.identity.id == *agent);
+            let known = known.ok_or_else(|| vec![Reason::UnknownIdentity(agent.clone())])?;
+            active(&known.identity)?;
+            Ok(Cow::Borrowed(&known.entity))
+        }
     }
+}
+
+/// Who acts, as they are registered.
+pub(crate) fn actor<'a>(request: &Request, facts: &Facts<'a>) -> Option<&'a Identity> {
+    match &request.subject {
+        Subject::Caller(_) => facts.caller,
+        Subject::Asserted { entity, .. } => {
+            facts.subject.filter(|known| known.entity.uid == entity.uid)
+        }
+        Subject::Undertaker { .. } => facts.subject,
+    }
+    .map(|known| &known.identity)
+}
+
+/// The user for whom a task acts.
+///
+/// # Errors
+/// They are not registered, or may not act.
+pub(crate) fn user<'a>(task: &TaskFacts<'a>) -> Result<Option<&'a Known>, Vec<Reason>> {
+    let Some(id) = &task.task.on_behalf_of else {
+        return Ok(None);
+    };
+    let known = task.user.filter(|known| known.identity.id == *id);
+    let known = known.ok_or_else(|| vec![Reason::UnknownIdentity(id.clone())])?;
+    active(&known.identity)?;
+    Ok(Some(known))
 }
 
 fn registered<'a>(proof: &Authentication, facts: &Facts<'a>) -> Result<&'a Known, Vec<Reason>> {

@@ -7,6 +7,7 @@
 //! and writes no record; crate `service` does all that around it.
 
 mod conclude;
+mod envelope;
 mod evaluate;
 mod explain;
 mod facts;
@@ -14,6 +15,7 @@ mod identify;
 mod oblige;
 mod resource;
 mod situate;
+mod task;
 
 use safeconduct_model::{Now, Reason, Request};
 use safeconduct_policy::Policies;
@@ -21,6 +23,7 @@ use safeconduct_policy::Policies;
 pub use conclude::Outcome;
 pub use explain::{Explained, explain};
 pub use facts::{Facts, Known, Understood, Vocabulary};
+pub use task::TaskFacts;
 
 /// Decides one request.
 ///
@@ -52,9 +55,18 @@ fn stages(
 ) -> Result<(), Vec<Reason>> {
     let principal = identify::identify(request, facts, policies)?;
     way.principal = Some(principal.uid.clone());
+    let task = task::standing(request, identify::actor(request, facts), facts)?;
+    let user = task.map(identify::user).transpose()?.flatten();
     let situated = situate::situate(request, facts, now)?;
     way.resources = situated.resources.iter().map(|entity| entity.uid.clone()).collect();
+    if let Some(task) = task {
+        way.cost = task::bound(task, request, situated.entry, &situated.resources, facts)?;
+    }
     way.evaluated = evaluate::evaluate(request, policies, &principal, &situated)?;
+    if let Some(user) = user {
+        let theirs = evaluate::evaluate(request, policies, &user.entity, &situated)?;
+        way.evaluated = evaluate::both(std::mem::take(&mut way.evaluated), theirs, user);
+    }
     oblige::oblige(&way.evaluated, facts)
 }
 
@@ -63,5 +75,6 @@ fn stages(
 struct Way {
     principal: Option<safeconduct_model::EntityRef>,
     resources: Vec<safeconduct_model::EntityRef>,
+    cost: envelope::Cost,
     evaluated: evaluate::Evaluated,
 }

@@ -12,6 +12,8 @@ use crate::{Facts, resource};
 
 /// What the policies are asked about.
 pub(crate) struct Situated<'a> {
+    /// What the catalogue knows of the action.
+    pub(crate) entry: &'a ActionEntry,
     /// Everything that the action touches; at least one.
     pub(crate) resources: Vec<Entity>,
     /// The context.
@@ -51,6 +53,7 @@ pub(crate) fn situate<'a>(
         return Err(obstacles);
     }
     Ok(Situated {
+        entry,
         resources: resources(request, entry, facts)?,
         situation: situation(request, entry, facts, now),
         additional: if entry.additional_arguments {
@@ -107,7 +110,7 @@ fn name(named: Entity, server: Option<&Entity>, resources: &mut Vec<Entity>) {
 /// A resource that the enforcement point names, with the properties that it may state.
 fn stated(named: &Entity, request: &Request, facts: &Facts<'_>) -> Entity {
     let may_state = match &request.subject {
-        Subject::Caller(_) => false,
+        Subject::Caller(_) | Subject::Undertaker { .. } => false,
         Subject::Asserted { .. } => facts
             .caller
             .and_then(|known| known.identity.pep.as_ref())
@@ -125,7 +128,9 @@ fn situation<'a>(
     let proof = request.subject.authentication();
     let (method, assurance, known) = match &request.subject {
         Subject::Caller(_) => (proof.method, proof.assurance, facts.caller),
-        Subject::Asserted { .. } => (Method::PepAssertion, Assurance::Low, facts.subject),
+        Subject::Asserted { .. } | Subject::Undertaker { .. } => {
+            (Method::PepAssertion, Assurance::Low, facts.subject)
+        }
     };
     Situation {
         session: SessionSituation {

@@ -122,6 +122,8 @@ fn outcome(
             decision: Decision::Permit,
             action: request.action.clone(),
             resources: Vec::new(),
+            spend: Amount::default(),
+            bytes_out: 0,
             at: Timestamp::default(),
         });
     }
@@ -133,6 +135,9 @@ fn outcome(
         entry: Some(&entry),
         quarantined: None,
         session: &session,
+        task: None,
+        killed: None,
+        input_bytes: 0,
         calls_max: 100,
         understood: &Understood::LeftToCaller,
         vocabulary: &vocabulary,

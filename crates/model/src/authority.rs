@@ -3,10 +3,10 @@
 //! than" is decided and never guessed.
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::{ActionName, Entity, EntityType, Tier, Timestamp, Value};
+use crate::{ActionName, Entity, EntityType, TargetName, Tier, Timestamp, Value};
 
 /// Most allowances of one envelope.
 pub const ALLOWANCES_MAX: usize = 64;
@@ -170,6 +170,8 @@ pub struct Authority {
     pub deadline: Timestamp,
     /// How many levels of delegation may still follow.
     pub depth_left: u8,
+    /// What it may get leases of: grants by target, as the configuration names them.
+    pub credentials: BTreeMap<TargetName, BTreeSet<Arc<str>>>,
 }
 
 impl<L> Constraint<L> {

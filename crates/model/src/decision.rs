@@ -3,7 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::{ActionName, Digest, EntityRef, IdentityId, IdentityStatus, PolicyId};
+use crate::{
+    ActionName, Digest, EntityRef, IdentityId, IdentityStatus, IntentName, PolicyId, TaskId,
+    TaskState, Tier,
+};
 
 /// Two values, and no third.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -208,6 +211,46 @@ pub enum Reason {
     },
     /// The enforcement point does not know an obligation of the permit.
     UnknownObligation(Obligation),
+    /// The task that was named is not known.
+    UnknownTask,
+    /// The task belongs to another agent.
+    ForeignTask,
+    /// The task, or one above it, has ended.
+    TaskEnded {
+        /// Which one.
+        task: TaskId,
+        /// How.
+        state: TaskState,
+    },
+    /// The call lies outside of what the task's intent allows.
+    OutsideIntent {
+        /// The intent.
+        intent: IntentName,
+        /// Where it leaves it; names places, never values.
+        problem: Arc<str>,
+    },
+    /// The action's tier is above what the task's intent allows without an approval.
+    AboveTier {
+        /// The action's tier.
+        tier: Tier,
+        /// The highest that the intent allows.
+        most: Tier,
+    },
+    /// The task's budget does not hold this call.
+    TaskBudgetSpent {
+        /// Which part of it, and its limit.
+        what: Arc<str>,
+    },
+    /// The user for whom the task acts may not do this themselves.
+    UserNotPermitted {
+        /// The user.
+        user: IdentityId,
+    },
+    /// The kill switch stopped it.
+    Killed {
+        /// What was stopped, in words.
+        scope: &'static str,
+    },
     /// Others changed the same state three times while this was decided.
     Contended,
     /// The record could not be made durable.
@@ -235,6 +278,14 @@ impl Reason {
             Self::OverLimit { .. } => "over_limit",
             Self::BudgetSpent { .. } => "budget_spent",
             Self::UnknownObligation(_) => "unknown_obligation",
+            Self::UnknownTask => "unknown_task",
+            Self::ForeignTask => "foreign_task",
+            Self::TaskEnded { .. } => "task_ended",
+            Self::OutsideIntent { .. } => "outside_intent",
+            Self::AboveTier { .. } => "above_tier",
+            Self::TaskBudgetSpent { .. } => "task_budget_spent",
+            Self::UserNotPermitted { .. } => "user_not_permitted",
+            Self::Killed { .. } => "killed",
             Self::Contended => "contended",
             Self::NotRecorded(_) => "not_recorded",
         }
@@ -292,6 +343,24 @@ impl Reason {
             Self::UnknownObligation(obligation) => {
                 format!("the enforcement point does not know the obligation `{}`", obligation.kind)
             }
+            Self::UnknownTask => "no such task is known".into(),
+            Self::ForeignTask => "the task is another agent's".into(),
+            Self::TaskEnded { task, state } => {
+                format!("task `{task}` has ended: it is {}", state.as_str())
+            }
+            Self::OutsideIntent { intent, problem } => {
+                format!("the task's intent `{intent}` does not allow this: {problem}")
+            }
+            Self::AboveTier { tier, most } => format!(
+                "this action is of tier `{}`, and the task's intent allows at most `{}`",
+                tier.as_str(),
+                most.as_str()
+            ),
+            Self::TaskBudgetSpent { what } => format!("the task's budget is spent: {what}"),
+            Self::UserNotPermitted { user } => {
+                format!("no rule permits this to `{user}`, for whom the task acts")
+            }
+            Self::Killed { scope } => format!("{scope} was stopped by the kill switch"),
             Self::Contended => "too many changes at the same moment; try again".into(),
             Self::NotRecorded(_) => "the decision could not be recorded".into(),
         }

@@ -124,11 +124,14 @@ pub enum Role {
     Operator,
     /// Read all of it, and the ledger.
     Auditor,
+    /// Begin tasks of agents, with parameters that count as trusted, and end them.
+    Orchestrator,
 }
 
 impl Role {
     /// Every role.
-    pub const ALL: [Self; 3] = [Self::Administrator, Self::Operator, Self::Auditor];
+    pub const ALL: [Self; 4] =
+        [Self::Administrator, Self::Operator, Self::Auditor, Self::Orchestrator];
 
     /// The word for it on every wire.
     pub const fn as_str(self) -> &'static str {
@@ -136,6 +139,7 @@ impl Role {
             Self::Administrator => "administrator",
             Self::Operator => "operator",
             Self::Auditor => "auditor",
+            Self::Orchestrator => "orchestrator",
         }
     }
 
@@ -243,5 +247,14 @@ pub struct Authentication {
     /// When the credential was issued or the peer connected.
     pub at: Timestamp,
     /// The task that its holder acts in, which the service has found to be theirs.
-    pub task: Option<crate::TaskId>,
+    pub task: Option<TaskRef>,
+}
+
+/// A task, and whose it is.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct TaskRef {
+    /// Which task.
+    pub id: crate::TaskId,
+    /// Who acts in it.
+    pub agent: IdentityId,
 }

@@ -5,8 +5,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::{
-    Allowance, ArgumentRule, Authority, Budget, IdentityId, IdentityKind, ResourceRule, Tier,
-    Timestamp, Value,
+    Allowance, ArgumentRule, Authority, Budget, IdentityId, IdentityKind, ResourceRule, TargetName,
+    Tier, Timestamp, Value,
 };
 
 /// Most intents of a project.
@@ -46,6 +46,8 @@ pub struct Intent {
     pub tier_max: Tier,
     /// How many levels of delegation may follow; at most [`crate::DEPTH_MAX`].
     pub delegation_depth: u8,
+    /// What its tasks may get leases of: grants by target, as the configuration names them.
+    pub credentials: BTreeMap<TargetName, BTreeSet<Arc<str>>>,
     /// Who may undertake it.
     pub undertakers: Undertakers,
 }
@@ -336,6 +338,7 @@ impl Intent {
             tier_max: self.tier_max,
             deadline,
             depth_left: self.delegation_depth,
+            credentials: self.credentials.clone(),
         })
     }
 }
@@ -350,6 +353,11 @@ pub struct Intents {
 }
 
 impl Intents {
+    /// No intent at all.
+    pub const fn none() -> Self {
+        Self { versions: BTreeMap::new(), digest: crate::Digest::from_bytes([0; 32]) }
+    }
+
     /// The version of that number, or the highest where none is named.
     pub fn version(&self, name: &crate::IntentName, version: Option<u32>) -> Option<&Intent> {
         let versions = self.versions.get(name)?;

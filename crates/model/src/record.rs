@@ -128,8 +128,7 @@ pub enum Body {
         /// Why, in a short fixed word or the words of the one who ended it.
         reason: Arc<str>,
     },
-    /// A user gave an agent the standing word that it may undertake an intent for them. The
-    /// delegation's id is the record's.
+    /// A user gave an agent the standing word that it may undertake an intent for them.
     DelegationMade(Delegation),
     /// It was taken back.
     DelegationEnded {

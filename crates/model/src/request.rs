@@ -32,15 +32,22 @@ pub enum Subject {
         /// Whom it speaks of, and what it says of them.
         entity: Entity,
     },
+    /// The agent of a task that is about to begin, whoever begins it.
+    Undertaker {
+        /// Who begins it.
+        by: Authentication,
+        /// Who will act.
+        agent: IdentityId,
+    },
 }
 
 impl Subject {
     /// The proof that came with the request: the caller's own, or its enforcement point's.
     pub const fn authentication(&self) -> &Authentication {
         match self {
-            Self::Caller(authentication) | Self::Asserted { by: authentication, .. } => {
-                authentication
-            }
+            Self::Caller(authentication)
+            | Self::Asserted { by: authentication, .. }
+            | Self::Undertaker { by: authentication, .. } => authentication,
         }
     }
 }

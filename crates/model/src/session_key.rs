@@ -60,7 +60,7 @@ impl SessionKey {
     /// The session that a proof acts in.
     pub fn of(proof: &Authentication) -> Self {
         match &proof.task {
-            Some(task) => Self::task(proof.identity.clone(), task.clone()),
+            Some(task) => Self::task(task.agent.clone(), task.id.clone()),
             None => Self::credential(proof.identity.clone(), proof.token.clone()),
         }
     }

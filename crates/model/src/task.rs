@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::{
-    Authority, Digest, IdentityId, IntentName, KeyedDigest, RecordId, SessionKey, TaskId,
+    Authority, Budget, Digest, IdentityId, IntentName, KeyedDigest, RecordId, SessionKey, TaskId,
     Timestamp, TokenId, Value,
 };
 
@@ -38,6 +38,8 @@ pub struct Task {
     pub deadline: Timestamp,
     /// After how many seconds without a decision it ends by itself.
     pub idle_s: u32,
+    /// How much may be done in it.
+    pub budget: Budget,
     /// Keyed digest of the canonical bytes of its parameters and authority, under its own key.
     pub authority: KeyedDigest,
     /// SHA-256 of the handle by which its agent names it; the handle holds 256 random bits.
@@ -126,7 +128,7 @@ impl KillScope {
 /// A user's standing word that an agent may undertake an intent for them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delegation {
-    /// Its id: that of the record that made it.
+    /// Its id.
     pub id: RecordId,
     /// The user.
     pub user: IdentityId,

@@ -81,11 +81,18 @@ impl Service {
     pub fn may_see(&self, authentication: &Authentication, action: &ActionName) -> bool {
         let world = self.world();
         let known = world.identities.get(&authentication.identity);
-        known.is_some_and(|known| {
-            known.identity.status == IdentityStatus::Active
-                && world.catalogue.entry(action).is_some()
-                && world.quarantined(action).is_none()
-                && world.policies.may_permit(&known.entity, action)
-        })
+        // Of a task only what its mandate names; that never changes while it lives.
+        let in_mandate = authentication.task.as_ref().is_none_or(|task| {
+            self.mandate(&task.id).is_some_and(|mandate| {
+                mandate.authority.allowances.iter().any(|allowance| allowance.action == *action)
+            })
+        });
+        in_mandate
+            && known.is_some_and(|known| {
+                known.identity.status == IdentityStatus::Active
+                    && world.catalogue.entry(action).is_some()
+                    && world.quarantined(action).is_none()
+                    && world.policies.may_permit(&known.entity, action)
+            })
     }
 }

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use safeconduct_engine::Vocabulary;
 use safeconduct_model::{
-    ActionName, Body, Catalogue, Digest, Identity, IdentityId, NameError, Record, ServerName,
-    Token, TokenId,
+    ActionName, Body, Catalogue, Delegation, Digest, Identity, IdentityId, IdentityStatus,
+    IntentName, Intents, KillScope, NameError, Record, RecordId, ServerName, Timestamp, Token,
+    TokenId,
 };
 use safeconduct_policy::Policies;
 use thiserror::Error;
@@ -14,6 +15,12 @@ use thiserror::Error;
 use crate::sightings::{Conversation, DEFINITIONS_MAX, Extent, TooMany};
 use crate::world::{IDENTITIES_MAX, TOKENS_MAX};
 use crate::{AppendError, Entry, Proposal, Service, SubmitError, Ticket, Versioned, World};
+
+/// Most standing delegations. More are refused.
+pub const DELEGATIONS_MAX: usize = 100_000;
+
+/// Most sessions that the kill switch has stopped at one time. Beyond it stop identities, or all.
+pub const KILLED_MAX: usize = 10_000;
 
 /// Why a change did not happen.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -24,6 +31,15 @@ pub enum ChangeError {
     /// The caller's fault: no such token.
     #[error("no token `{0}` was issued")]
     UnknownToken(TokenId),
+    /// The caller's fault: no such intent.
+    #[error("no intent `{0}` is known")]
+    UnknownIntent(IntentName),
+    /// The caller's fault: no such delegation.
+    #[error("no delegation `{0}` stands")]
+    UnknownDelegation(RecordId),
+    /// The caller's fault: the kill switch has not stopped that.
+    #[error("the kill switch has not stopped that")]
+    NotKilled,
     /// The caller's fault: something that is not a person needs an owner.
     #[error("identity `{0}` is not a user and needs an owner and a fallback owner")]
     NoOwner(IdentityId),
@@ -87,6 +103,122 @@ impl Service {
             // A new pin frees a tool whose live definition now matches, and catches others.
             world.quarantined = Arc::new(world.seen.quarantined(&world.catalogue));
             Ok(bodies)
+        })
+        .await
+    }
+
+    /// Puts a set of intents in force. Tasks that have begun keep what they were given.
+    ///
+    /// # Errors
+    /// [`ChangeError`] where the record could not be made; the set before it stays in force.
+    pub async fn change_intents(&self, intents: Arc<Intents>) -> Result<(), ChangeError> {
+        self.change(|world| {
+            if world.intents.digest == intents.digest {
+                return Ok(Vec::new());
+            }
+            let digest = intents.digest;
+            let count = intents.iter().count() as u64;
+            world.intents = intents;
+            Ok(vec![Body::IntentsLoaded { digest, intents: count }])
+        })
+        .await
+    }
+
+    /// Takes a user's standing word that an agent may undertake an intent for them. The user
+    /// themselves has said so; whoever calls this has seen to that.
+    ///
+    /// # Errors
+    /// [`ChangeError`] says what does not fit.
+    pub async fn delegate(
+        &self,
+        user: IdentityId,
+        agent: IdentityId,
+        intent: IntentName,
+        expires_at: Timestamp,
+    ) -> Result<Delegation, ChangeError> {
+        let id = self.ids.record("del");
+        let delegation = Delegation { id: id.clone(), user, agent, intent, expires_at };
+        self.change(|world| {
+            for who in [&delegation.user, &delegation.agent] {
+                if world.identity(who).is_none() {
+                    return Err(ChangeError::UnknownIdentity(who.clone()));
+                }
+            }
+            if world.intents.version(&delegation.intent, None).is_none() {
+                return Err(ChangeError::UnknownIntent(delegation.intent.clone()));
+            }
+            if world.delegations.len() >= DELEGATIONS_MAX {
+                let (what, limit) = ("delegations", DELEGATIONS_MAX);
+                return Err(ChangeError::OverLimit { what, limit });
+            }
+            Arc::make_mut(&mut world.delegations).insert(id.clone(), delegation.clone());
+            Ok(vec![Body::DelegationMade(delegation.clone())])
+        })
+        .await?;
+        Ok(delegation)
+    }
+
+    /// Takes a standing word back. Tasks that rest on it go on; end them to stop them.
+    ///
+    /// # Errors
+    /// [`ChangeError`] says what does not fit.
+    pub async fn end_delegation(&self, id: &RecordId, by: &IdentityId) -> Result<(), ChangeError> {
+        self.change(|world| {
+            let gone = Arc::make_mut(&mut world.delegations).remove(id);
+            gone.ok_or_else(|| ChangeError::UnknownDelegation(id.clone()))?;
+            Ok(vec![Body::DelegationEnded { delegation: id.clone(), by: by.clone() }])
+        })
+        .await
+    }
+
+    /// Records what the kill switch stops, and stops it: all but the tasks, which end.
+    pub(crate) async fn record_kill(
+        &self,
+        scope: &KillScope,
+        by: &IdentityId,
+        reason: &Arc<str>,
+    ) -> Result<(), ChangeError> {
+        self.change(|world| {
+            let (scope, by, reason) = (scope.clone(), by.clone(), Arc::clone(reason));
+            let mut bodies = vec![Body::Killed { scope: scope.clone(), by: by.clone(), reason }];
+            match scope {
+                KillScope::Identity(id) => {
+                    let known = world.identity(&id);
+                    let known = known.ok_or_else(|| ChangeError::UnknownIdentity(id.clone()))?;
+                    let identity = Identity { status: IdentityStatus::Suspended, ..known.clone() };
+                    world.with_identity(identity.clone())?;
+                    bodies.push(Body::IdentityChanged { identity, by });
+                }
+                KillScope::Task(_) => {}
+                scope @ (KillScope::Session(_) | KillScope::All) => {
+                    if world.killed.len() >= KILLED_MAX {
+                        let (what, limit) = ("stopped sessions", KILLED_MAX);
+                        return Err(ChangeError::OverLimit { what, limit });
+                    }
+                    Arc::make_mut(&mut world.killed).insert(scope);
+                }
+            }
+            Ok(bodies)
+        })
+        .await
+    }
+
+    /// Lets what the kill switch stopped go on. Tasks that it ended stay ended, and an identity
+    /// that it suspended is made active by changing the identity.
+    ///
+    /// # Errors
+    /// [`ChangeError`] says what does not fit.
+    pub async fn lift_kill(
+        &self,
+        scope: KillScope,
+        by: &IdentityId,
+        reason: Arc<str>,
+    ) -> Result<(), ChangeError> {
+        self.change(|world| {
+            if !Arc::make_mut(&mut world.killed).remove(&scope) {
+                return Err(ChangeError::NotKilled);
+            }
+            Ok(vec![Body::KillLifted { scope, by: by.clone(), reason }])
         })
         .await
     }

@@ -1,20 +1,63 @@
 //! Use-case: decide a request and make its record durable.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, LazyLock};
 
-use safeconduct_engine::{Facts, Known, Outcome, Understood, decide};
+use safeconduct_engine::{Facts, Known, Outcome, TaskFacts, Understood, decide};
 use safeconduct_model::{
-    ActionName, Entity, IdentityId, Mode, Now, Reason, Record, RecordId, Request, SessionKey,
-    SessionName, SessionRef, Subject, TraceId, Value,
+    ActionEntry, ActionName, Authority, Body, Budget, Confidentiality, Effect, Entity, IdentityId,
+    Integrity, Mandate, Mode, Now, Reason, Record, RecordId, Request, SessionKey, SessionName,
+    SessionRef, Subject, TaskRef, Tier, Timestamp, TraceId, Value,
 };
 use tracing::field::Empty;
 use tracing::{Instrument as _, Span};
 
+use crate::line::Line;
 use crate::sessions::{SESSIONS_MAX, Slot, lock};
 use crate::{
-    Entry, Proposal, Recorded, Ruling, Service, SessionKeys, SubmitError, Ticket, Unrecorded,
-    Versioned, World,
+    Entry, Proposal, Recorded, Ruling, Service, SessionKeys, SubmitError, Ticket, UNDERTAKE,
+    Unrecorded, Versioned, World,
 };
+
+/// What is known of the action of beginning a task, whatever a catalogue says.
+static UNDERTAKING: LazyLock<Option<ActionEntry>> = LazyLock::new(|| {
+    let name = ActionName::new(UNDERTAKE).ok()?;
+    Some(ActionEntry {
+        name,
+        server: None,
+        tier: Tier::Moderate,
+        effect: Effect::Delegate,
+        guessed: false,
+        integrity: Integrity::Trusted,
+        confidentiality: Confidentiality::Public,
+        resources: Vec::new(),
+        definition: None,
+        additional_arguments: true,
+        keep_arguments: false,
+        keep_result: false,
+    })
+});
+
+/// The mandate of a task that has ended.
+static NOTHING: LazyLock<Arc<Mandate>> = LazyLock::new(|| {
+    Arc::new(Mandate {
+        parameters: BTreeMap::new(),
+        authority: Authority {
+            allowances: Vec::new(),
+            budget: Budget {
+                calls: 0,
+                calls_of: BTreeMap::new(),
+                spend: None,
+                distinct_resources: None,
+                bytes_out: None,
+            },
+            tier_max: Tier::Low,
+            deadline: Timestamp::from_millis(0),
+            depth_left: 0,
+            credentials: BTreeMap::new(),
+        },
+    })
+});
 
 /// How often a decision is made again when others change what it rests on.
 const ATTEMPTS: u32 = 3;
@@ -84,6 +127,12 @@ impl Service {
     fn decide_and_queue(&self, check: Check) -> Result<Queued, Unrecorded> {
         let proof = check.subject.authentication();
         let key = SessionKey::of(proof);
+        // Before the session's lock: an end takes that too, and reading a mandate back does.
+        let in_task = acts_in(&check.subject).cloned();
+        if let Some(task) = &in_task {
+            self.end_if_overdue(&task.id);
+            self.line(&task.id);
+        }
         let slot = self.sessions.slot(&key).ok_or(Unrecorded {
             reason: Reason::OverLimit {
                 what: "the number of sessions",
@@ -116,7 +165,12 @@ impl Service {
             let _alone = (attempt >= ATTEMPTS).then(|| self.keep_changes_out());
             let world = self.world();
             let now = Now { at: self.clock.now(), decision: self.ids.record("dec") };
-            let facts = facts(&request, &world, &slot, &understood, self.settings.calls_max);
+            let line = in_task.as_ref().and_then(|task| self.line(&task.id));
+            let facts = Facts {
+                task: line.as_ref().and_then(|line| task_facts(line, &world)),
+                input_bytes: canonical.len() as u64,
+                ..facts(&request, &world, &slot, &understood, self.settings.calls_max)
+            };
             let refuse = |reason| {
                 safeconduct_engine::refuse(&request, &facts, &world.policies, &now, vec![reason])
             };
@@ -140,10 +194,13 @@ impl Service {
             })?;
             let kept = world.catalogue.entry(&request.action).is_some_and(|e| e.keep_arguments);
             let attachment = if kept { Some(sealed(&*keys, &outcome, &canonical)?) } else { None };
-            let entries = began.iter().cloned().chain([Entry { leaf, attachment }]).collect();
+            let late = self.late_use(&request, line.as_ref(), &now)?;
+            let entries = began.iter().cloned().chain(late).chain([Entry { leaf, attachment }]);
+            let entries = entries.collect();
             let mut reads = vec![(Versioned::Session(request.session.key.clone()), slot.version)];
             if attempt <= ATTEMPTS {
                 reads.push((Versioned::World, world.version));
+                reads.extend(line.into_iter().flat_map(|line| line.versions));
             }
             let writes = vec![Versioned::Session(request.session.key.clone())];
             match self.ledger.submit(Proposal { entries, reads, writes }) {
@@ -160,6 +217,35 @@ impl Service {
             }
         }
         Err(Unrecorded { reason: Reason::Contended })
+    }
+
+    /// The record of a credential's use after the end of its task.
+    fn late_use(
+        &self,
+        request: &Request,
+        line: Option<&Line>,
+        now: &Now,
+    ) -> Result<Option<Entry>, Unrecorded> {
+        let Some((task, _)) = line.and_then(|line| line.ended.as_ref()) else {
+            return Ok(None);
+        };
+        let proof = request.subject.authentication();
+        let record = Record {
+            id: self.ids.record("rec"),
+            at: now.at,
+            trace: request.trace.clone(),
+            parent: Some(now.decision.clone()),
+            body: Body::UsedAfterEnd {
+                task: task.clone(),
+                identity: proof.identity.clone(),
+                token: proof.token.clone(),
+                action: Some(request.action.clone()),
+            },
+        };
+        let leaf = safeconduct_ledger::encode(&record).map_err(|error| Unrecorded {
+            reason: Reason::NotRecorded(error.to_string().into()),
+        })?;
+        Ok(Some(Entry { leaf, attachment: None }))
     }
 
     /// The keys of a session: in memory, unwrapped from the ledger, or new; new ones come with
@@ -188,7 +274,7 @@ impl Service {
             at: self.clock.now(),
             trace: None,
             parent: None,
-            body: safeconduct_model::Body::SessionBegan { session: key.clone() },
+            body: Body::SessionBegan { session: key.clone() },
         };
         let leaf = safeconduct_ledger::encode(&record).map_err(|error| refuse(&error))?;
         Ok((keys, Some(Entry { leaf, attachment: Some(wrapped) })))
@@ -261,18 +347,52 @@ fn facts<'a>(
         Subject::Asserted { entity, .. } => {
             IdentityId::new(entity.uid.id.as_str()).ok().and_then(|id| registered(&id))
         }
+        Subject::Undertaker { agent, .. } => registered(agent),
+    };
+    let entry = match &request.subject {
+        Subject::Undertaker { .. } => UNDERTAKING.as_ref(),
+        Subject::Caller(_) | Subject::Asserted { .. } => world.catalogue.entry(&request.action),
     };
     Facts {
         caller: registered(&request.subject.authentication().identity),
         subject,
-        entry: world.catalogue.entry(&request.action),
+        entry,
         quarantined: world.quarantined(&request.action),
         session: &slot.session,
+        task: None,
+        killed: world.killed(&request.session.key),
+        input_bytes: 0,
         calls_max,
         understood,
         vocabulary: &world.vocabulary,
         catalogue: world.catalogue_digest,
     }
+}
+
+/// The task that a request acts in; what is about to begin acts in none yet.
+const fn acts_in(subject: &Subject) -> Option<&TaskRef> {
+    match subject {
+        Subject::Caller(proof) | Subject::Asserted { by: proof, .. } => proof.task.as_ref(),
+        Subject::Undertaker { .. } => None,
+    }
+}
+
+/// What is known of the task. Without its mandate nothing can be held to it, so that a task whose
+/// mandate cannot be read is as good as unknown; of an ended one nothing more is asked.
+fn task_facts<'a>(line: &'a Line, world: &'a World) -> Option<TaskFacts<'a>> {
+    let mandate = match (&line.mandate, &line.ended) {
+        (Some(mandate), _) => mandate,
+        (None, Some(_)) => &NOTHING,
+        (None, None) => return None,
+    };
+    let user = line.task.on_behalf_of.as_ref().and_then(|user| world.identities.get(user));
+    Some(TaskFacts {
+        task: &line.task,
+        mandate,
+        ended: line.ended.clone(),
+        delegated_by: line.delegated_by.clone(),
+        user: user.map(AsRef::as_ref),
+    })
 }
 
 /// The canonical bytes of a list of two values, of which the first has its bytes already.

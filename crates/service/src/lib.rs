@@ -9,11 +9,14 @@
 
 mod administer;
 mod authenticate;
+mod begin;
 mod change;
 mod check;
 mod definition;
+mod end;
 mod erase;
 mod issuer;
+mod line;
 #[cfg(feature = "memory")]
 pub mod memory;
 mod observe;
@@ -25,15 +28,19 @@ mod restore;
 mod service;
 mod sessions;
 mod sightings;
+mod tasks;
 mod world;
 
 pub use administer::*;
 pub use authenticate::*;
+pub use begin::*;
 pub use change::*;
 pub use check::Check;
 pub use definition::definition_digest;
+pub use end::*;
 pub use erase::*;
 pub use issuer::*;
+pub use line::EnterError;
 pub use observe::*;
 pub use pending::PENDING_MAX;
 pub use ports::*;
@@ -44,4 +51,5 @@ pub use safeconduct_engine::{Outcome, Understood, Vocabulary};
 pub use service::*;
 pub use sessions::{SESSIONS_MAX, SessionView};
 pub use sightings::{Conversation, DEFINITIONS_MAX, Extent};
+pub use tasks::{ENDED_TASKS_MAX, TASKS_MAX, TaskView};
 pub use world::*;

@@ -2,7 +2,9 @@
 
 use std::sync::{Arc, PoisonError};
 
-use safeconduct_model::{Body, Edit, Executed, Execution, IdentityId, Record, RecordId, Timestamp};
+use safeconduct_model::{
+    Body, Edit, Executed, Execution, IdentityId, Record, RecordId, SessionKey, Timestamp,
+};
 use thiserror::Error;
 
 use crate::pending::Pending;
@@ -205,6 +207,9 @@ impl Service {
         authentication: &safeconduct_model::Authentication,
         at: Timestamp,
     ) -> bool {
-        self.world().stands(&authentication.identity, &authentication.token, at)
+        let world = self.world();
+        world.stands(&authentication.identity, &authentication.token, at)
+            && world.killed(&SessionKey::of(authentication)).is_none()
+            && authentication.task.as_ref().is_none_or(|task| self.task_goes_on(&task.id, at))
     }
 }

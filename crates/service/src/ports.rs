@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use safeconduct_model::{KeyedDigest, RecordId, SessionKey, Timestamp};
+use safeconduct_model::{KeyedDigest, RecordId, SessionKey, TaskId, Timestamp};
 use thiserror::Error;
 
 /// Something whose version a decision reads, and whose change makes it stale.
@@ -16,6 +16,8 @@ pub enum Versioned {
     World,
     /// One session.
     Session(SessionKey),
+    /// One task: its end.
+    Task(TaskId),
 }
 
 /// One leaf to append, with what is stored beside it.

@@ -3,12 +3,14 @@
 use std::sync::{Arc, PoisonError};
 
 use safeconduct_model::{
-    Body, Decided, Decision, Mode, NameError, Record, RecordId, SessionKey, Timestamp,
+    Body, Decided, Decision, KillScope, Mode, NameError, Origin, Record, RecordId, SessionKey,
+    Task, TaskId, TaskState, Timestamp,
 };
-use safeconduct_session::{Step, fingerprint};
+use safeconduct_session::{Session, Step, fingerprint};
 
 use crate::pending::Pending;
 use crate::sessions::lock;
+use crate::tasks::{TaskSlot, lock_task};
 use crate::{Service, World};
 
 /// The fold of a ledger's records, in order, into the state of a service.
@@ -58,6 +60,21 @@ impl Restore<'_> {
                     self.slot(&executed.session, |slot| slot.sealed_at.push(sequence));
                 }
             }
+            Body::TaskBegan(task) => self.began(sequence, record, task),
+            Body::TaskEnded { task, state, .. } => self.ended(task, *state),
+            Body::DelegationMade(delegation) => {
+                let delegations = Arc::make_mut(&mut self.world.delegations);
+                delegations.insert(delegation.id.clone(), delegation.clone());
+            }
+            Body::DelegationEnded { delegation, .. } => {
+                Arc::make_mut(&mut self.world.delegations).remove(delegation);
+            }
+            Body::Killed { scope: scope @ (KillScope::Session(_) | KillScope::All), .. } => {
+                Arc::make_mut(&mut self.world.killed).insert(scope.clone());
+            }
+            Body::KillLifted { scope, .. } => {
+                Arc::make_mut(&mut self.world.killed).remove(scope);
+            }
             Body::DefinitionSeen { action, server, seen, .. } => {
                 Arc::make_mut(&mut self.world.seen).restore(server, action, *seen);
             }
@@ -66,16 +83,11 @@ impl Restore<'_> {
             | Body::PoliciesRefused { .. }
             | Body::CatalogueLoaded { .. }
             | Body::IntentsLoaded { .. }
-            | Body::TaskBegan(_)
-            | Body::TaskEnded { .. }
-            | Body::DelegationMade(_)
-            | Body::DelegationEnded { .. }
+            | Body::UsedAfterEnd { .. }
             | Body::TokenMinted(_)
             | Body::TokenWithdrawn { .. }
             | Body::LeaseChanged { .. }
-            | Body::Killed { .. }
-            | Body::KillLifted { .. }
-            | Body::UsedAfterEnd { .. } => {}
+            | Body::Killed { .. } => {}
         }
         Ok(())
     }
@@ -94,12 +106,67 @@ impl Restore<'_> {
         count
     }
 
+    fn began(&self, sequence: u64, record: &Record, task: &Task) {
+        let service = self.service;
+        let from = match &task.origin {
+            Origin::Trusted => None,
+            Origin::Agent(session) => service.sessions.slot(session),
+        };
+        let session = from.as_ref().map(|from| {
+            let mut from = lock(from);
+            let session = from.session.taken_over();
+            from.session.give(&task.budget);
+            session
+        });
+        self.slot(&SessionKey::task(task.agent.clone(), task.id.clone()), |slot| {
+            slot.session = session.unwrap_or_else(Session::of_task);
+            slot.sealed_at.push(sequence);
+        });
+        service.tasks.insert(TaskSlot {
+            task: Arc::new(task.clone()),
+            mandate: None,
+            state: TaskState::Active,
+            version: 0,
+            sealed_at: sequence,
+            record: record.id.clone(),
+            children: Vec::new(),
+        });
+        if let Some(parent) = task.parent.as_ref().and_then(|id| service.tasks.known(id)) {
+            lock_task(&parent).children.push(task.id.clone());
+        }
+    }
+
+    fn ended(&self, id: &TaskId, state: TaskState) {
+        let Some(slot) = self.service.tasks.known(id) else {
+            return;
+        };
+        let task = {
+            let mut slot = lock_task(&slot);
+            if slot.state != TaskState::Active {
+                return;
+            }
+            slot.state = state;
+            slot.children.clear();
+            Arc::clone(&slot.task)
+        };
+        self.service.tasks.ended(&task);
+        if let Origin::Agent(session) = &task.origin {
+            let key = SessionKey::task(task.agent.clone(), task.id.clone());
+            let own = self.service.sessions.known(&key).map(|own| lock(&own).session.clone());
+            if let Some(own) = own {
+                self.slot(session, |slot| slot.session.absorb(&own));
+            }
+        }
+    }
+
     fn decided(&self, sequence: u64, record: &Record, decided: &Decided, sealed: Attachment) {
         self.slot(&decided.session, |slot| {
             slot.session.apply(&Step {
                 decision: decided.decision,
                 action: decided.action.clone(),
                 resources: decided.resources.iter().map(fingerprint).collect(),
+                spend: decided.task.as_ref().map(|task| task.spend).unwrap_or_default(),
+                bytes_out: decided.task.as_ref().map_or(0, |task| task.bytes_out),
                 at: record.at,
             });
             if sealed == Attachment::Present {

@@ -1,13 +1,14 @@
 //! The decision point: its state, and what it is made of.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use arc_swap::ArcSwap;
 use safeconduct_model::SessionKey;
 
 use crate::pending::PendingPermits;
 use crate::sessions::{SessionView, Sessions, lock};
-use crate::{Clock, Ids, Ledger, LedgerHealth, Vault, World};
+use crate::tasks::Tasks;
+use crate::{Clock, Ids, Ledger, LedgerHealth, Vault, Watch, World};
 
 /// Numbers that a deployment may set.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +50,8 @@ pub struct Service {
     /// Held from a world change's record to its swap.
     pub(crate) changing: Mutex<()>,
     pub(crate) sessions: Sessions,
+    pub(crate) tasks: Tasks,
+    pub(crate) watches: Mutex<Vec<Weak<dyn Watch>>>,
     pub(crate) pending: Mutex<PendingPermits>,
 }
 
@@ -65,6 +68,8 @@ impl Service {
             world: ArcSwap::from_pointee(world),
             changing: Mutex::new(()),
             sessions: Sessions::default(),
+            tasks: Tasks::default(),
+            watches: Mutex::default(),
             pending: Mutex::default(),
         }
     }

@@ -1,12 +1,12 @@
 //! The world: policies, catalogue, identities, tokens. An immutable snapshot, swapped whole.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use safeconduct_engine::{Known, Vocabulary};
 use safeconduct_model::{
-    ActionName, Catalogue, Digest, Entity, EntityId, EntityRef, EntityType, Identity, IdentityId,
-    NameError, Token, TokenId, Value,
+    ActionName, Catalogue, Delegation, Digest, Entity, EntityId, EntityRef, EntityType, Identity,
+    IdentityId, Intents, KillScope, NameError, RecordId, SessionKey, Token, TokenId, Value,
 };
 use safeconduct_policy::Policies;
 
@@ -31,6 +31,12 @@ pub struct World {
     /// By the digest of the token's text.
     pub(crate) tokens: Arc<HashMap<Digest, Arc<Token>>>,
     pub(crate) tokens_by_id: Arc<HashMap<TokenId, Arc<Token>>>,
+    /// What may be undertaken.
+    pub(crate) intents: Arc<Intents>,
+    /// Users' standing words.
+    pub(crate) delegations: Arc<BTreeMap<RecordId, Delegation>>,
+    /// What the kill switch has stopped, tasks excepted: those have ended.
+    pub(crate) killed: Arc<BTreeSet<KillScope>>,
     /// Live definitions that are not the approved ones.
     pub(crate) quarantined: Arc<BTreeMap<ActionName, Digest>>,
     /// Live definitions as each conversation showed them.
@@ -54,6 +60,9 @@ impl World {
             identities: Arc::default(),
             tokens: Arc::default(),
             tokens_by_id: Arc::default(),
+            intents: Arc::new(Intents::none()),
+            delegations: Arc::default(),
+            killed: Arc::default(),
             quarantined: Arc::default(),
             seen: Arc::default(),
         }
@@ -72,6 +81,27 @@ impl World {
     /// The catalogue's digest.
     pub const fn catalogue_digest(&self) -> Digest {
         self.catalogue_digest
+    }
+
+    /// What may be undertaken.
+    pub const fn intents(&self) -> &Arc<Intents> {
+        &self.intents
+    }
+
+    /// Users' standing words that agents may undertake intents for them.
+    pub fn delegations(&self) -> impl Iterator<Item = &Delegation> {
+        self.delegations.values()
+    }
+
+    /// What the kill switch has stopped, in words, of what that identity does in that session.
+    pub(crate) fn killed(&self, session: &SessionKey) -> Option<&'static str> {
+        if self.killed.is_empty() {
+            return None;
+        }
+        if self.killed.contains(&KillScope::All) {
+            return Some("everything");
+        }
+        self.killed.contains(&KillScope::Session(session.clone())).then_some("this session")
     }
 
     /// Everyone who is registered, by id.

@@ -7,7 +7,7 @@
 //! argument or result values.
 //!
 //! ```
-//! use safeconduct_model::{ActionName, Decision, Timestamp};
+//! use safeconduct_model::{ActionName, Amount, Decision, Timestamp};
 //! use safeconduct_session::{Session, Step};
 //!
 //! let mut session = Session::default();
@@ -15,6 +15,8 @@
 //!     decision: Decision::Permit,
 //!     action: ActionName::new("files.read_text_file")?,
 //!     resources: vec![7],
+//!     spend: Amount::default(),
+//!     bytes_out: 0,
 //!     at: Timestamp::from_millis(0),
 //! });
 //! assert_eq!((session.sequence(), session.steps(), session.denials()), (1, 1, 0));
@@ -27,7 +29,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 pub use used::{Given, Used};
 
-use safeconduct_model::{ActionName, Decision, EntityRef, Timestamp};
+use safeconduct_model::{ActionName, Amount, Decision, EntityRef, Timestamp};
 
 /// Most different actions that a session remembers; later new ones are no longer listed.
 pub const ACTIONS_REMEMBERED_MAX: usize = 1024;
@@ -44,6 +46,10 @@ pub struct Step {
     pub action: ActionName,
     /// Fingerprints ([`fingerprint`]) of the resources that it touches.
     pub resources: Vec<u64>,
+    /// What it spends of a task's budget.
+    pub spend: Amount,
+    /// Bytes that it sends out, of a task's budget.
+    pub bytes_out: u64,
     /// When.
     pub at: Timestamp,
 }
@@ -58,6 +64,7 @@ pub struct Session {
     actions: BTreeMap<ActionName, u64>,
     resources: BTreeSet<u64>,
     began_at: Option<Timestamp>,
+    last_at: Option<Timestamp>,
     /// What its task has used, where it is a task's.
     used: Option<Box<Used>>,
 }
@@ -93,13 +100,25 @@ impl Session {
         self.began_at
     }
 
+    /// When the last decision fell.
+    pub const fn last_at(&self) -> Option<Timestamp> {
+        self.last_at
+    }
+
     /// Takes one decision in.
     pub fn apply(&mut self, step: &Step) {
         self.sequence += 1;
         self.began_at.get_or_insert(step.at);
+        self.last_at = Some(step.at);
         if step.decision == Decision::Deny {
             self.denials += 1;
+            if let Some(used) = &mut self.used {
+                used.deny();
+            }
             return;
+        }
+        if let Some(used) = &mut self.used {
+            used.permit(step);
         }
         self.steps += 1;
         if let Some(count) = self.actions.get_mut(&step.action) {
@@ -135,6 +154,8 @@ mod tests {
             decision: if permit { Decision::Permit } else { Decision::Deny },
             action: ActionName::new(format!("a{action}")).unwrap(),
             resources: vec![resource],
+            spend: Amount(3),
+            bytes_out: 5,
             at: Timestamp::from_millis(1),
         }
     }

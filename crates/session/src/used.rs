@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use safeconduct_model::{ActionName, Amount, Budget};
 
-use crate::{ACTIONS_REMEMBERED_MAX, RESOURCES_COUNTED_MAX, Session};
+use crate::{ACTIONS_REMEMBERED_MAX, RESOURCES_COUNTED_MAX, Session, Step};
 
 /// What was used of a budget, what its children were given included.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -70,22 +70,16 @@ impl Used {
         &self.given
     }
 
-    pub(crate) fn permit(
-        &mut self,
-        action: &ActionName,
-        resources: &[u64],
-        spend: Amount,
-        bytes_out: u64,
-    ) {
+    pub(crate) fn permit(&mut self, step: &Step) {
         self.calls += 1;
-        if let Some(count) = self.calls_of.get_mut(action) {
+        if let Some(count) = self.calls_of.get_mut(&step.action) {
             *count += 1;
         } else if self.calls_of.len() < ACTIONS_REMEMBERED_MAX {
-            self.calls_of.insert(action.clone(), 1);
+            self.calls_of.insert(step.action.clone(), 1);
         }
-        self.spend = Amount(self.spend.0.saturating_add(spend.0));
-        self.bytes_out = self.bytes_out.saturating_add(bytes_out);
-        for resource in resources {
+        self.spend = Amount(self.spend.0.saturating_add(step.spend.0));
+        self.bytes_out = self.bytes_out.saturating_add(step.bytes_out);
+        for resource in &step.resources {
             if self.resources.len() < RESOURCES_COUNTED_MAX {
                 self.resources.insert(*resource);
             }
@@ -149,6 +143,69 @@ impl Session {
             if self.resources.len() < RESOURCES_COUNTED_MAX {
                 self.resources.insert(*resource);
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use safeconduct_model::{Decision, Timestamp};
+
+    fn step(permit: bool, action: u8, resource: u64) -> Step {
+        Step {
+            decision: if permit { Decision::Permit } else { Decision::Deny },
+            action: ActionName::new(format!("a{action}")).unwrap(),
+            resources: vec![resource],
+            spend: Amount(10),
+            bytes_out: 7,
+            at: Timestamp::from_millis(1),
+        }
+    }
+
+    #[test]
+    fn what_children_are_given_is_used() {
+        let action = ActionName::new("a1").unwrap();
+        let mut session = Session::of_task();
+        session.apply(&step(true, 1, 1));
+        session.give(&Budget {
+            calls: 5,
+            calls_of: BTreeMap::from([(action.clone(), 2)]),
+            spend: None,
+            distinct_resources: Some(3),
+            bytes_out: Some(100),
+        });
+        let used = session.used().unwrap();
+        assert_eq!((used.calls(), used.calls_of(&action), used.resources()), (6, 3, 4));
+        assert_eq!((used.bytes_out(), used.spend(), used.given().children), (107, Amount(10), 1));
+    }
+
+    proptest! {
+        /// A task that takes a session over and gives it back leaves the same counters behind as
+        /// the same steps without a task.
+        #[test]
+        fn a_task_sheds_no_counter(
+            before in prop::collection::vec((any::<bool>(), 0..5_u8, 0..9_u64), 0..20),
+            within in prop::collection::vec((any::<bool>(), 0..5_u8, 0..9_u64), 0..20),
+        ) {
+            let mut plain = Session::default();
+            let mut origin = Session::default();
+            for (permit, action, resource) in &before {
+                plain.apply(&step(*permit, *action, *resource));
+                origin.apply(&step(*permit, *action, *resource));
+            }
+            let mut task = origin.taken_over();
+            prop_assert_eq!(task.steps(), origin.steps());
+            for (permit, action, resource) in &within {
+                plain.apply(&step(*permit, *action, *resource));
+                task.apply(&step(*permit, *action, *resource));
+            }
+            prop_assert_eq!((task.steps(), task.denials()), (plain.steps(), plain.denials()));
+            origin.absorb(&task);
+            prop_assert_eq!((origin.steps(), origin.denials()), (plain.steps(), plain.denials()));
+            prop_assert_eq!(origin.distinct_resources(), plain.distinct_resources());
+            prop_assert_eq!(origin.actions().collect::<Vec<_>>(), plain.actions().collect::<Vec<_>>());
         }
     }
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use safeconduct_model::{ActionName, Catalogue, Intents, Value};
 use safeconduct_policy::{Policies, ToolDefinition};
 use safeconduct_service::definition_digest;
-use safeconduct_wire::config::Config;
+use safeconduct_wire::config::{Config, TargetKind};
 use safeconduct_wire::document::Diagnostic;
 use safeconduct_wire::intent::{self, Ground};
 
@@ -50,11 +50,20 @@ pub(crate) fn load(
         catalogue,
         resolve: &|name| policies.resolve_type(name),
         definition: &|action| tools.get(action).copied(),
+        grants: &|target| config.targets.get(target).map(|target| grants(&target.kind)),
     };
     let merged = intent::merge(parsed, ground).map_err(|problems| invalid(&problems))?;
     let digest = definition_digest(&intent::digest_input(&merged.versions));
     let intents = Intents { versions: merged.versions, digest };
     Ok(Loaded { intents, warnings: merged.warnings })
+}
+
+/// What an intent may ask of a target.
+fn grants(kind: &TargetKind) -> Vec<&str> {
+    match kind {
+        TargetKind::Postgres(database) => database.grants.keys().map(String::as_str).collect(),
+        TargetKind::Secrets(secrets) => secrets.uses.keys().map(String::as_str).collect(),
+    }
 }
 
 /// A file with the name of its folder, so that no problem of an intent looks like one of the

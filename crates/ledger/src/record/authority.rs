@@ -1,12 +1,12 @@
 //! The records of tasks and of what they may do, there and back.
 
 use safeconduct_model::{
-    self as model, Body, Confirmation, DecidedTask, Delegation, KillScope, Lease, Minted, Origin,
-    Task, TaskState,
+    self as model, Amount, Body, Budget, Confirmation, DecidedTask, Delegation, KillScope, Lease,
+    Minted, Origin, Spend, Task, TaskState,
 };
 
 use super::decode::{digest, keyed, name, parse, session, shared, time, unknown, word};
-use super::encode::Object;
+use super::encode::{Object, object};
 use super::form;
 use super::{DecodeError, EncodeError};
 
@@ -15,6 +15,7 @@ pub(super) fn write_task(task: &Task, o: &mut Object<'_>) -> Result<(), EncodeEr
     o.digest("authority", "hmac-sha256:", task.authority.as_bytes());
     o.time("begun_at", task.begun_at)?;
     o.text("begun_by", task.begun_by.as_str());
+    o.nested("budget", |o| write_budget(&task.budget, o))?;
     o.time("deadline", task.deadline)?;
     o.number("depth", u64::from(task.depth));
     if let Some(handle) = &task.handle {
@@ -30,6 +31,37 @@ pub(super) fn write_task(task: &Task, o: &mut Object<'_>) -> Result<(), EncodeEr
         Origin::Trusted => Ok(()),
         Origin::Agent(session) => o.session(session),
     }
+}
+
+fn write_budget(budget: &Budget, o: &mut Object<'_>) -> Result<(), EncodeError> {
+    if let Some(most) = budget.bytes_out {
+        o.number("bytes_out", most);
+    }
+    o.number("calls", budget.calls);
+    o.list("calls_of", &budget.calls_of, |(action, calls), out| {
+        object(out, |o| {
+            o.text("action", action.as_str());
+            o.number("calls", *calls);
+            Ok(())
+        })
+    })?;
+    if let Some(most) = budget.distinct_resources {
+        o.number("distinct_resources", most);
+    }
+    let Some(spend) = &budget.spend else {
+        return Ok(());
+    };
+    o.nested("spend", |o| {
+        o.list("amounts", &spend.amounts, |(action, pointer), out| {
+            object(out, |o| {
+                o.text("action", action.as_str());
+                o.text("pointer", pointer);
+                Ok(())
+            })
+        })?;
+        o.number("limit", spend.limit.0);
+        Ok(())
+    })
 }
 
 pub(super) fn write_decided_task(
@@ -196,8 +228,26 @@ fn task(form: &form::Task<'_>) -> Result<Task, DecodeError> {
         begun_at: time("begun_at", &form.begun_at)?,
         deadline: time("deadline", &form.deadline)?,
         idle_s: form.idle_s,
+        budget: budget(&form.budget)?,
         authority: keyed("authority", &form.authority)?,
         handle: form.handle.as_ref().map(|handle| digest("handle", handle)).transpose()?,
+    })
+}
+
+fn budget(form: &form::Budget<'_>) -> Result<Budget, DecodeError> {
+    let calls_of = form.calls_of.iter().map(|of| Ok((name("action", &of.action)?, of.calls)));
+    let spend = form.spend.as_ref().map(|spend| {
+        let amounts = spend.amounts.iter();
+        let amounts = amounts.map(|at| Ok((name("action", &at.action)?, shared(&at.pointer))));
+        let amounts = amounts.collect::<Result<_, DecodeError>>()?;
+        Ok(Spend { limit: Amount(spend.limit), amounts })
+    });
+    Ok(Budget {
+        calls: form.calls,
+        calls_of: calls_of.collect::<Result<_, DecodeError>>()?,
+        spend: spend.transpose()?,
+        distinct_resources: form.distinct_resources,
+        bytes_out: form.bytes_out,
     })
 }
 

@@ -239,7 +239,7 @@ fn write_obligation(obligation: &Obligation, o: &mut Object<'_>) -> Result<(), E
 }
 
 /// Writes one object. Its members are given in canonical order; a test holds every kind to it.
-fn object(
+pub(super) fn object(
     out: &mut Vec<u8>,
     members: impl FnOnce(&mut Object<'_>) -> Result<(), EncodeError>,
 ) -> Result<(), EncodeError> {

@@ -107,6 +107,7 @@ forms! {
         authority: Text<'a>,
         begun_at: Text<'a>,
         begun_by: Text<'a>,
+        budget: Budget<'a>,
         deadline: Text<'a>,
         depth: u8,
         handle: Option<Text<'a>>,
@@ -118,6 +119,21 @@ forms! {
         parent: Option<Text<'a>>,
         session: Option<Session<'a>>,
     }
+    Budget {
+        bytes_out: Option<u64>,
+        calls: u64,
+        #[serde(default)]
+        calls_of: Vec<CallsOf<'a>>,
+        distinct_resources: Option<u64>,
+        spend: Option<Spend<'a>>,
+    }
+    CallsOf { action: Text<'a>, calls: u64, }
+    Spend {
+        #[serde(default)]
+        amounts: Vec<AmountAt<'a>>,
+        limit: u64,
+    }
+    AmountAt { action: Text<'a>, pointer: Text<'a>, }
     TaskEnded { by: Option<Text<'a>>, reason: Text<'a>, state: Text<'a>, task: Text<'a>, }
     Delegation {
         agent: Text<'a>,

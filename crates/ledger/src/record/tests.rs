@@ -93,6 +93,16 @@ fn task() -> Task {
         begun_at: Timestamp::from_millis(1_700_000_000_000),
         deadline: Timestamp::from_millis(1_700_000_900_000),
         idle_s: 300,
+        budget: Budget {
+            calls: 20,
+            calls_of: [(id(ActionName::new("crm.records")), 10)].into(),
+            spend: Some(Spend {
+                limit: Amount(1_000_000),
+                amounts: [(id(ActionName::new("pay.transfer")), "/amount".into())].into(),
+            }),
+            distinct_resources: Some(5),
+            bytes_out: Some(65_536),
+        },
         authority: KeyedDigest::from_bytes([8; 32]),
         handle: Some(digest(9)),
     }

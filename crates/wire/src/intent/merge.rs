@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use safeconduct_model::{
     ActionEntry, ActionName, ArgumentRule, Catalogue, EntityType, INTENTS_MAX, Intent, IntentName,
-    Term, Value,
+    TargetName, Term, Value,
 };
 
 use super::read::{IntentFile, at_key};
 use crate::document::{Diagnostic, Node, Place, closest};
+use crate::field::listed;
 
 /// What intents are held against.
 #[derive(Clone, Copy)]
@@ -19,6 +20,8 @@ pub struct Ground<'a> {
     pub resolve: &'a dyn Fn(&str) -> Option<EntityType>,
     /// The approved definition of a tool, where there is one.
     pub definition: &'a dyn Fn(&ActionName) -> Option<&'a Value>,
+    /// The grants that a target of the configuration describes, where it has that target.
+    pub grants: &'a dyn Fn(&TargetName) -> Option<Vec<&'a str>>,
 }
 
 /// The intents of a project.
@@ -34,7 +37,7 @@ pub struct Merged {
 ///
 /// # Errors
 /// Every version that two files claim, every action that the catalogue does not have, every type
-/// that the schema does not have; or that there are more than [`INTENTS_MAX`] versions.
+/// that the schema does not have, every grant that no target describes; or that there are more than [`INTENTS_MAX`] versions.
 pub fn merge(files: Vec<IntentFile>, ground: Ground<'_>) -> Result<Merged, Vec<Diagnostic>> {
     let mut versions: BTreeMap<IntentName, BTreeMap<u32, Intent>> = BTreeMap::new();
     let mut places: BTreeMap<(IntentName, u32), (String, Place)> = BTreeMap::new();
@@ -63,6 +66,7 @@ pub fn merge(files: Vec<IntentFile>, ground: Ground<'_>) -> Result<Merged, Vec<D
             problems: &mut problems,
         };
         checker.check(&mut file.intent);
+        checker.check_credentials(&file.intent);
         file.warnings.sort_by_key(|warning| (warning.line, warning.column));
         warnings.append(&mut file.warnings);
         versions.entry(name).or_default().insert(file.intent.version, file.intent);
@@ -103,6 +107,27 @@ impl Checker<'_, '_> {
                 for rule in &allowance.arguments {
                     self.warn_of_undefined(&pointer, entry, rule, definition);
                 }
+            }
+        }
+    }
+
+    /// Checks what leases are of.
+    fn check_credentials(&mut self, intent: &Intent) {
+        for (target, grants) in &intent.credentials {
+            let Some(known) = (self.ground.grants)(target) else {
+                let message = format!("the configuration has no target `{target}`");
+                let unknown =
+                    at_key(self.file, self.root, "/credentials", target.as_str(), message);
+                self.problems.push(unknown.with_help("describe it under `targets`"));
+                continue;
+            };
+            for grant in grants.iter().filter(|grant| !known.contains(&&***grant)) {
+                let message = format!("target `{target}` describes no grant `{grant}`");
+                let unknown = self.problem(&format!("/credentials/{target}"), message);
+                self.problems.push(match closest(grant, known.iter().copied()) {
+                    Some(meant) => unknown.with_help(format!("did you mean `{meant}`?")),
+                    None => unknown.with_help(format!("it describes {}", listed(&known))),
+                });
             }
         }
     }

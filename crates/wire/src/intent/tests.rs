@@ -4,7 +4,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use safeconduct_model::{
     Absent, ActionName, Amount, Catalogue, Constraint, EntityType, Intent, IntentName, OnBehalfOf,
-    OtherArguments, ParameterType, Piece, Term, Tier, Timestamp, Value,
+    OtherArguments, ParameterType, Piece, TargetName, Term, Tier, Timestamp, Value,
 };
 
 use super::*;
@@ -109,8 +109,12 @@ fn nowhere<'a>(_: &ActionName) -> Option<&'a Value> {
     None
 }
 
+fn grants<'a>(target: &TargetName) -> Option<Vec<&'a str>> {
+    (target.as_str() == "crm-db").then(|| vec!["read_case", "write_summary"])
+}
+
 fn ground(catalogue: &Catalogue) -> Ground<'_> {
-    Ground { catalogue, resolve: &resolve, definition: &nowhere }
+    Ground { catalogue, resolve: &resolve, definition: &nowhere, grants: &grants }
 }
 
 #[test]
@@ -364,6 +368,27 @@ fn a_set_is_held_against_catalogue_and_schema() {
     assert_eq!(
         found[0].to_string(),
         "two.yaml:12:26: no schema declares the type `Caes` (did you mean `Case`?)"
+    );
+}
+
+#[test]
+fn leases_are_of_what_a_target_describes() {
+    let with = |credentials: &str| {
+        let text =
+            with(&[("tier_max: low", &format!("tier_max: low\ncredentials: {credentials}"))]);
+        merge(vec![parse("i.yaml", &text).unwrap()], ground(&known()))
+    };
+    assert!(with("{ crm-db: [read_case] }").is_ok());
+    let found = with("{ crm: [a], crm-db: [raed_case, all] }").unwrap_err();
+    assert_eq!(
+        found.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        [
+            "i.yaml:10:16: the configuration has no target `crm` (describe it under `targets`)",
+            "i.yaml:10:34: target `crm-db` describes no grant `all` (it describes `read_case`, \
+             `write_summary`)",
+            "i.yaml:10:34: target `crm-db` describes no grant `raed_case` (did you mean \
+             `read_case`?)",
+        ]
     );
 }
 

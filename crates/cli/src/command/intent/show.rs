@@ -23,6 +23,10 @@ pub(super) fn text(intent: &Intent) -> String {
     line("tier", format!("{} without an approval", intent.tier_max.as_str()));
     line("delegation", counted(intent.delegation_depth.into(), "level", "levels"));
     line("budget", budget(&intent.budget));
+    for (target, grants) in &intent.credentials {
+        let grants: Vec<&str> = grants.iter().map(AsRef::as_ref).collect();
+        line("credentials", format!("{} of {target}", grants.join(", ")));
+    }
     for (name, one) in &intent.parameters {
         line("parameter", format!("{name}: {}", json::to_text(&parameter(one))));
     }

@@ -120,7 +120,7 @@ impl Ground {
         let proof = subject.authentication();
         let key = SessionKey::of(proof);
         let registered = match &subject {
-            Subject::Caller(_) => None,
+            Subject::Caller(_) | Subject::Undertaker { .. } => None,
             Subject::Asserted { entity, .. } => self.registered_as(&entity.uid).cloned(),
         };
         let request = Request {
@@ -217,6 +217,9 @@ impl Ground {
                 Definition::Quarantined => Some(UNSEEN),
             },
             session,
+            task: None,
+            killed: None,
+            input_bytes: 0,
             calls_max: self.calls_max,
             understood: &posed.understood,
             vocabulary: &self.vocabulary,

@@ -1,0 +1,514 @@
+//! Use-case: begin a task. Policy decides the action `undertake`; the record of the task, with
+//! its mandate sealed beside it, comes before anyone can act in it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use safeconduct_credential::{Wider, mandate_value, narrows};
+use safeconduct_engine::Understood;
+use safeconduct_model::{
+    ActionName, Allowance, Authentication, Authority, Body, Budget, Digest, Entity, EntityId,
+    EntityRef, Identity, IdentityId, IdentityKind, Intent, IntentName, Mandate, Mode, NameError,
+    OnBehalfOf, Origin, Record, Role, SessionKey, Subject, Task, TaskId, TaskState, Timestamp,
+    TraceId, UndertakeError, Value,
+};
+use safeconduct_session::Session;
+use thiserror::Error;
+
+use crate::sessions::{SESSIONS_MAX, lock};
+use crate::tasks::{TASKS_MAX, TaskSlot, lock_task};
+use crate::{
+    AppendError, Check, Entry, Proposal, Recorded, Ruling, Service, SubmitError, Ticket,
+    Unrecorded, Versioned, World,
+};
+
+/// The action that policy decides when a task begins. Its resource is the intent.
+pub const UNDERTAKE: &str = "undertake";
+
+/// The undertaking of an intent.
+#[derive(Debug, Clone)]
+pub struct Undertaking {
+    /// Who begins it.
+    pub by: Authentication,
+    /// Who will act.
+    pub agent: IdentityId,
+    /// What for.
+    pub intent: IntentName,
+    /// Which version; the highest where none is named.
+    pub version: Option<u32>,
+    /// What is said of it.
+    pub parameters: BTreeMap<Arc<str>, Value>,
+    /// For whom.
+    pub on_behalf_of: Option<OnBehalf>,
+    /// What of the intent's envelope, budget and time is wanted, where that is not all.
+    pub narrowed: Narrowed,
+    /// SHA-256 of the handle by which the agent will name it; without one it is attached to the
+    /// session of the agent that begins it.
+    pub handle: Option<Digest>,
+    /// The enforcement point that asks.
+    pub pep: IdentityId,
+    /// What the caller correlates by.
+    pub trace: Option<TraceId>,
+}
+
+/// For whom a task acts, and why that is believed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OnBehalf {
+    /// The user has proved to be there.
+    Proved(Authentication),
+    /// The user has given their standing word.
+    Delegated(IdentityId),
+}
+
+/// What of an intent is wanted. What is not said is the intent's.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Narrowed {
+    /// What may be done.
+    pub allowances: Option<Vec<Allowance<Value>>>,
+    /// How much of it.
+    pub budget: Option<Budget>,
+    /// For how many seconds.
+    pub seconds: Option<u32>,
+    /// How many levels of delegation may follow.
+    pub depth: Option<u8>,
+}
+
+/// Why a task did not begin.
+#[derive(Debug, Error)]
+pub enum BeginError {
+    /// The caller's fault: no such intent.
+    #[error("no intent `{0}` of that version is known")]
+    UnknownIntent(IntentName),
+    /// The caller's fault: the agent may not undertake it.
+    #[error("`{agent}` is not among those who may undertake `{intent}`")]
+    NotAnUndertaker {
+        /// The agent.
+        agent: IdentityId,
+        /// The intent.
+        intent: IntentName,
+    },
+    /// The caller's fault: they may not begin tasks of this agent.
+    #[error("`{by}` may begin tasks of themselves only")]
+    NotAllowed {
+        /// Who wanted to.
+        by: IdentityId,
+    },
+    /// The caller's fault: nobody is registered under that name.
+    #[error("no identity `{0}` is registered")]
+    UnknownIdentity(IdentityId),
+    /// The caller's fault: the parameters do not fit.
+    #[error(transparent)]
+    Parameters(#[from] UndertakeError),
+    /// The caller's fault: the intent is undertaken for a user, and none is named.
+    #[error("intent `{0}` is undertaken on behalf of a user: say for whom")]
+    NoUser(IntentName),
+    /// The caller's fault: the intent is not undertaken for a user.
+    #[error("intent `{0}` is not undertaken on behalf of anyone")]
+    NotForUsers(IntentName),
+    /// The caller's fault: the user has not said so.
+    #[error("`{user}` has not delegated `{intent}` to `{agent}`")]
+    NotDelegated {
+        /// The user.
+        user: IdentityId,
+        /// The agent.
+        agent: IdentityId,
+        /// The intent.
+        intent: IntentName,
+    },
+    /// The caller's fault: it would be wider than what it comes from.
+    #[error(transparent)]
+    Wider(#[from] Wider),
+    /// The caller's fault: the task that it is begun in has ended, or is not theirs.
+    #[error("the task that this one is begun in is over, or is another's")]
+    ParentEnded,
+    /// The caller's fault: it would be over at once.
+    #[error("the task would end before it begins")]
+    NoTime,
+    /// The caller's fault: the session has a task already.
+    #[error("this session acts in task `{0}` already: end it first")]
+    Attached(TaskId),
+    /// Policy's answer: no.
+    #[error("policy does not let `{agent}` undertake `{intent}`")]
+    Denied {
+        /// The agent.
+        agent: IdentityId,
+        /// The intent.
+        intent: IntentName,
+        /// The decision.
+        ruling: Box<Recorded<Ruling>>,
+    },
+    /// Too many of them.
+    #[error("there are already {limit} {what}, the most that are kept")]
+    OverLimit {
+        /// Of what.
+        what: &'static str,
+        /// How many.
+        limit: usize,
+    },
+    /// Others changed what it rests on, again and again.
+    #[error("too many changes at the same moment; try again")]
+    Contended,
+    /// Our fault: the decision could not be recorded.
+    #[error("the decision could not be recorded: {}", .0.reason.message())]
+    Unrecorded(Unrecorded),
+    /// A name does not fit.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// Our fault: the ledger took no record.
+    #[error(transparent)]
+    Submit(#[from] SubmitError),
+    /// Our fault: the record did not become durable.
+    #[error(transparent)]
+    Append(#[from] AppendError),
+    /// Our fault: the record could not be made.
+    #[error("the task's record could not be made: {0}")]
+    Record(Arc<str>),
+}
+
+impl Service {
+    /// Begins a task. It can be acted in once this returns.
+    ///
+    /// # Errors
+    /// [`BeginError`] says whose fault it is; nothing began.
+    pub async fn begin_task(&self, undertaking: Undertaking) -> Result<Arc<Task>, BeginError> {
+        let plan = self.plan(&undertaking)?;
+        let ruling = self.check(plan.question(&undertaking, &self.world())?).await;
+        let ruling = ruling.map_err(BeginError::Unrecorded)?;
+        if !ruling.value().goes_ahead() {
+            return Err(BeginError::Denied {
+                agent: undertaking.agent,
+                intent: undertaking.intent,
+                ruling: Box::new(ruling),
+            });
+        }
+        let decision = ruling.value().decision().clone();
+        // The decision was the question; its outcome is the task.
+        self.expect_nothing(&decision);
+        let mut last = None;
+        for _ in 0..3 {
+            // What was planned may have changed while policy was asked.
+            let plan = self.plan(&undertaking)?;
+            match self.queue_task(&undertaking, plan, &decision) {
+                Ok((task, ticket)) => {
+                    last = Some((task, ticket));
+                    break;
+                }
+                Err(BeginError::Submit(SubmitError::Stale)) => drop(self.keep_changes_out()),
+                Err(error) => return Err(error),
+            }
+        }
+        let (task, ticket) = last.ok_or(BeginError::Contended)?;
+        self.ledger.durable(ticket).await?;
+        Ok(task)
+    }
+
+    /// Everything that can be said before policy is asked.
+    fn plan(&self, undertaking: &Undertaking) -> Result<Plan, BeginError> {
+        let world = self.world();
+        let now = self.clock.now();
+        let name = &undertaking.intent;
+        let intent = world.intents.version(name, undertaking.version);
+        let intent = intent.ok_or_else(|| BeginError::UnknownIntent(name.clone()))?;
+        let registered = |id: &IdentityId| {
+            world.identity(id).ok_or_else(|| BeginError::UnknownIdentity(id.clone()))
+        };
+        let agent = registered(&undertaking.agent)?;
+        let by = registered(&undertaking.by.identity)?;
+        if !intent.undertakers.include(agent) {
+            let agent = agent.id.clone();
+            return Err(BeginError::NotAnUndertaker { agent, intent: name.clone() });
+        }
+        let parent = self.parent(undertaking)?;
+        let origin = origin(undertaking, by)?;
+        let user = for_whom(undertaking, intent, by, parent.as_ref(), &world, now)?;
+        let parameters = intent.parameters(&undertaking.parameters)?;
+        let authority = authority(undertaking, intent, &parameters, parent.as_ref(), now)?;
+        if authority.deadline <= now {
+            return Err(BeginError::NoTime);
+        }
+        let idle_s = intent.idle_s;
+        let mandate = Mandate { parameters, authority };
+        let version = intent.version;
+        Ok(Plan {
+            world_version: world.version,
+            now,
+            parent,
+            origin,
+            user,
+            mandate,
+            idle_s,
+            version,
+        })
+    }
+
+    /// The task that this one is begun in.
+    fn parent(&self, undertaking: &Undertaking) -> Result<Option<Parent>, BeginError> {
+        let Some(named) = &undertaking.by.task else {
+            return Ok(None);
+        };
+        if named.agent != undertaking.by.identity {
+            return Err(BeginError::ParentEnded);
+        }
+        let line = self.line(&named.id).ok_or(BeginError::ParentEnded)?;
+        if line.ended.is_some() {
+            return Err(BeginError::ParentEnded);
+        }
+        let mandate = line.mandate.clone().ok_or(BeginError::ParentEnded)?;
+        Ok(Some(Parent { task: Arc::clone(&line.task), mandate, versions: line.versions }))
+    }
+
+    fn queue_task(
+        &self,
+        undertaking: &Undertaking,
+        plan: Plan,
+        decision: &safeconduct_model::RecordId,
+    ) -> Result<(Arc<Task>, Ticket), BeginError> {
+        if self.tasks.live() >= TASKS_MAX {
+            return Err(BeginError::OverLimit { what: "tasks", limit: TASKS_MAX });
+        }
+        let Plan { world_version, now, parent, origin, user, mandate, idle_s, version } = plan;
+        let broken = |error: &dyn std::fmt::Display| BeginError::Record(error.to_string().into());
+        let id = TaskId::new(self.ids.record("task").shared())?;
+        let key = SessionKey::task(undertaking.agent.clone(), id.clone());
+        let over = || BeginError::OverLimit { what: "sessions", limit: SESSIONS_MAX };
+        // The session that it comes from, where there is one, and the reads that go with it.
+        let mut reads = vec![(Versioned::World, world_version)];
+        let mut writes = vec![Versioned::Session(key.clone()), Versioned::Task(id.clone())];
+        let from = match &origin {
+            Origin::Trusted => None,
+            Origin::Agent(session) => {
+                Some((session, self.sessions.slot(session).ok_or_else(over)?))
+            }
+        };
+        let mut from = from.as_ref().map(|(session, slot)| (*session, lock(slot)));
+        if let Some((session, slot)) = &from {
+            reads.push((Versioned::Session((*session).clone()), slot.version));
+            writes.push(Versioned::Session((*session).clone()));
+        }
+        if undertaking.handle.is_none()
+            && let Origin::Agent(session) = &origin
+            && let Some(other) = self.tasks.attached(session)
+        {
+            return Err(BeginError::Attached(other));
+        }
+        if let (Some(parent), Some((_, slot))) = (&parent, &from) {
+            let used = slot.session.used().ok_or(BeginError::ParentEnded)?;
+            if used.given().children >= safeconduct_model::CHILDREN_MAX {
+                let limit = usize::try_from(safeconduct_model::CHILDREN_MAX).unwrap_or(usize::MAX);
+                return Err(BeginError::OverLimit { what: "children of this task", limit });
+            }
+            narrows(&mandate.authority, &parent.mandate.authority, used)?;
+            reads.extend(parent.versions.iter().cloned());
+        }
+        let (keys, wrapped) = self.vault.begin(&key).map_err(|error| broken(&error))?;
+        let canonical = safeconduct_ledger::canonical(&mandate_value(&mandate));
+        let task = Task {
+            id: id.clone(),
+            intent: undertaking.intent.clone(),
+            intent_version: version,
+            agent: undertaking.agent.clone(),
+            on_behalf_of: user,
+            begun_by: undertaking.by.identity.clone(),
+            origin: origin.clone(),
+            parent: parent.as_ref().map(|parent| parent.task.id.clone()),
+            depth: parent.as_ref().map_or(0, |parent| parent.task.depth.saturating_add(1)),
+            begun_at: now,
+            deadline: mandate.authority.deadline,
+            idle_s,
+            budget: mandate.authority.budget.clone(),
+            authority: keys.digest(&canonical),
+            handle: undertaking.handle,
+        };
+        let record = |id, body| Record {
+            id,
+            at: now,
+            trace: undertaking.trace.clone(),
+            parent: Some(decision.clone()),
+            body,
+        };
+        let began = record(self.ids.record("ses"), Body::SessionBegan { session: key.clone() });
+        let record = record(self.ids.record("rec"), Body::TaskBegan(Box::new(task.clone())));
+        let sealed = keys.seal(&record.id, MANDATE, &canonical).map_err(|error| broken(&error))?;
+        let leaf = |record| safeconduct_ledger::encode(record).map_err(|error| broken(&error));
+        let entries = vec![
+            Entry { leaf: leaf(&began)?, attachment: Some(wrapped) },
+            Entry { leaf: leaf(&record)?, attachment: Some(sealed) },
+        ];
+        let slot = self.sessions.slot(&key).ok_or_else(over)?;
+        let mut slot = lock(&slot);
+        let ticket = self.ledger.submit(Proposal { entries, reads, writes })?;
+        slot.version += 1;
+        slot.keys = Some(keys);
+        slot.keys_at = Some(ticket.first);
+        slot.sealed_at.push(ticket.last);
+        slot.session = match &mut from {
+            None => Session::of_task(),
+            Some((_, from)) => {
+                from.version += 1;
+                let session = from.session.taken_over();
+                from.session.give(&mandate.authority.budget);
+                session
+            }
+        };
+        let task = Arc::new(task);
+        self.tasks.insert(TaskSlot {
+            task: Arc::clone(&task),
+            mandate: Some(Arc::new(mandate)),
+            state: TaskState::Active,
+            version: 1,
+            sealed_at: ticket.last,
+            record: record.id,
+            children: Vec::new(),
+        });
+        if let Some(parent) = &task.parent
+            && let Some(parent) = self.tasks.known(parent)
+        {
+            lock_task(&parent).children.push(task.id.clone());
+        }
+        Ok((task, ticket))
+    }
+}
+
+/// What a sealed mandate is called beside its record.
+pub(crate) const MANDATE: &str = "mandate";
+
+struct Plan {
+    world_version: u64,
+    now: Timestamp,
+    parent: Option<Parent>,
+    origin: Origin,
+    user: Option<IdentityId>,
+    mandate: Mandate,
+    idle_s: u32,
+    version: u32,
+}
+
+struct Parent {
+    task: Arc<Task>,
+    mandate: Arc<Mandate>,
+    versions: Vec<(Versioned, u64)>,
+}
+
+impl Plan {
+    /// The question to policy: may this agent undertake this intent now?
+    fn question(&self, undertaking: &Undertaking, world: &World) -> Result<Check, BeginError> {
+        let namespace = world.vocabulary.namespace();
+        let ty = safeconduct_model::EntityType::new(format!("{namespace}::Intent"))?;
+        let id = EntityId::new(undertaking.intent.shared())?;
+        let mut asserted = vec![("begun_by", Value::from(undertaking.by.identity.as_str()))];
+        asserted
+            .extend(self.user.as_ref().map(|user| ("on_behalf_of", Value::from(user.as_str()))));
+        Ok(Check {
+            subject: Subject::Undertaker {
+                by: undertaking.by.clone(),
+                agent: undertaking.agent.clone(),
+            },
+            action: ActionName::new(UNDERTAKE)?,
+            resource: Some(Entity::bare(EntityRef { ty, id })),
+            input: Value::Object(self.mandate.parameters.clone()),
+            asserted: Some(Value::object(asserted)),
+            session_name: None,
+            pep: undertaking.pep.clone(),
+            mode: Mode::Enforce,
+            trace: undertaking.trace.clone(),
+            parent: None,
+            understood: Understood::Only(Default::default()),
+        })
+    }
+}
+
+/// Whose word the parameters are. Trust starts only where a person or an orchestrator speaks.
+fn origin(undertaking: &Undertaking, by: &Identity) -> Result<Origin, BeginError> {
+    if undertaking.by.task.is_some() || by.id == undertaking.agent {
+        return Ok(Origin::Agent(SessionKey::of(&undertaking.by)));
+    }
+    let orchestrates = by.roles.contains(&Role::Orchestrator);
+    if by.kind == IdentityKind::User || orchestrates {
+        return Ok(Origin::Trusted);
+    }
+    Err(BeginError::NotAllowed { by: by.id.clone() })
+}
+
+/// For whom it acts: a child for whom its parent does, a person's task for that person, any
+/// other for whoever has proved to be there or has given their word.
+fn for_whom(
+    undertaking: &Undertaking,
+    intent: &Intent,
+    by: &Identity,
+    parent: Option<&Parent>,
+    world: &World,
+    now: Timestamp,
+) -> Result<Option<IdentityId>, BeginError> {
+    let inherited = parent.and_then(|parent| parent.task.on_behalf_of.clone());
+    let themselves =
+        (by.kind == IdentityKind::User && by.id != undertaking.agent).then(|| by.id.clone());
+    let user = match &undertaking.on_behalf_of {
+        None => inherited.or(themselves.filter(|_| intent.on_behalf_of != OnBehalfOf::Never)),
+        Some(OnBehalf::Proved(user)) => Some(user.identity.clone()),
+        Some(OnBehalf::Delegated(user)) if inherited.as_ref() == Some(user) => inherited,
+        Some(OnBehalf::Delegated(user)) => {
+            let (agent, intent) = (&undertaking.agent, &undertaking.intent);
+            let stands = world.delegations.values().any(|delegation| {
+                delegation.user == *user
+                    && delegation.agent == *agent
+                    && delegation.intent == *intent
+                    && now < delegation.expires_at
+            });
+            if !stands {
+                return Err(BeginError::NotDelegated {
+                    user: user.clone(),
+                    agent: agent.clone(),
+                    intent: intent.clone(),
+                });
+            }
+            Some(user.clone())
+        }
+    };
+    // A child acts for whom its parent acts: another user would be another's authority.
+    if let Some(parent) = parent
+        && parent.task.on_behalf_of != user
+    {
+        return Err(BeginError::NotForUsers(undertaking.intent.clone()));
+    }
+    match (intent.on_behalf_of, user) {
+        (OnBehalfOf::Required, None) => Err(BeginError::NoUser(intent.name.clone())),
+        (OnBehalfOf::Never, Some(_)) => Err(BeginError::NotForUsers(intent.name.clone())),
+        (_, user) => Ok(user),
+    }
+}
+
+/// What the task may do: what the intent allows, narrowed as was asked and, in a child, to what
+/// can still be within its parent.
+fn authority(
+    undertaking: &Undertaking,
+    intent: &Intent,
+    parameters: &BTreeMap<Arc<str>, Value>,
+    parent: Option<&Parent>,
+    now: Timestamp,
+) -> Result<Authority, BeginError> {
+    let longest = now.plus_ms(i64::from(intent.longest_s) * 1000);
+    let mut whole = intent.authority(parameters, longest)?;
+    let asked = &undertaking.narrowed;
+    let seconds = asked.seconds.unwrap_or(intent.longest_s).min(intent.longest_s);
+    let mut deadline = now.plus_ms(i64::from(seconds) * 1000);
+    let mut depth = asked.depth.unwrap_or(whole.depth_left).min(whole.depth_left);
+    if let Some(parent) = parent {
+        let above = &parent.mandate.authority;
+        deadline = deadline.min(above.deadline);
+        depth = depth.min(above.depth_left.saturating_sub(1));
+        whole.tier_max = whole.tier_max.min(above.tier_max);
+    }
+    let authority = Authority {
+        allowances: asked.allowances.clone().unwrap_or_else(|| whole.allowances.clone()),
+        budget: asked.budget.clone().unwrap_or_else(|| whole.budget.clone()),
+        deadline,
+        depth_left: depth,
+        ..whole.clone()
+    };
+    if asked.allowances.is_some() || asked.budget.is_some() {
+        // Against the intent itself, of which nothing is used yet and one level is none.
+        let intent = Authority { depth_left: depth.saturating_add(1), ..whole };
+        narrows(&authority, &intent, &safeconduct_session::Used::default())?;
+    }
+    Ok(authority)
+}

@@ -1,0 +1,256 @@
+//! Use-case: end a task, and with it everything under it.
+
+use std::sync::Arc;
+
+use safeconduct_model::{
+    Body, IdentityId, KillScope, Origin, Record, SessionKey, Task, TaskId, TaskState,
+};
+use thiserror::Error;
+
+use crate::sessions::lock;
+use crate::tasks::lock_task;
+use crate::{AppendError, ChangeError, Entry, Proposal, Service, SubmitError, Ticket, Versioned};
+
+/// How many overdue tasks one sweep ends at most.
+const SWEEP_MAX: usize = 4096;
+
+/// How often an end is tried against others who change the task's sessions.
+const ATTEMPTS: usize = 8;
+
+/// Why a task was not ended.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum EndError {
+    /// The caller's fault: no such task.
+    #[error("no task `{0}` is known")]
+    UnknownTask(TaskId),
+    /// Our fault: the ledger took no record.
+    #[error(transparent)]
+    Submit(#[from] SubmitError),
+    /// Our fault: the record did not become durable.
+    #[error(transparent)]
+    Append(#[from] AppendError),
+    /// Our fault: the record could not be made.
+    #[error("the end's record could not be made: {0}")]
+    Record(Arc<str>),
+}
+
+/// Who ends a task, how, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ending {
+    /// How: anything but `active`.
+    pub state: TaskState,
+    /// Who; nobody where its time was over.
+    pub by: Option<IdentityId>,
+    /// Why.
+    pub reason: Arc<str>,
+}
+
+/// Something that goes on for a caller and must stop when what it rests on has ended: streams,
+/// calls on their way, leases. It is told after the record is queued and asks for itself whether
+/// it still stands.
+pub trait Watch: Send + Sync {
+    /// Tasks ended, or the kill switch was used. Must not block.
+    fn ended(&self);
+}
+
+impl Service {
+    /// Tells `watch` from now on whenever something has ended, for as long as it lives.
+    pub fn watch(&self, watch: &Arc<dyn Watch>) {
+        let mut watches = self.watches.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        watches.retain(|watch| watch.strong_count() > 0);
+        watches.push(Arc::downgrade(watch));
+    }
+
+    pub(crate) fn tell(&self) {
+        let watches = self.watches.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let live: Vec<_> = watches.iter().filter_map(std::sync::Weak::upgrade).collect();
+        drop(watches);
+        live.iter().for_each(|watch| watch.ended());
+    }
+
+    /// Ends a task with everything under it. From the moment that this returns, and in truth from
+    /// the moment that the record is queued, nothing is permitted in any of them. A task that has
+    /// ended already stays as it is. Returns the tasks that it ended, the named one first.
+    ///
+    /// # Errors
+    /// [`EndError`] says whose fault it is.
+    pub async fn end_task(&self, id: &TaskId, ending: Ending) -> Result<Vec<Arc<Task>>, EndError> {
+        let (ended, ticket) = self.queue_end(id, &ending)?;
+        if let Some(ticket) = ticket {
+            self.ledger.durable(ticket).await?;
+        }
+        Ok(ended)
+    }
+
+    /// Queues the end of a task and of its descendants, parents first: a parent's end alone
+    /// already stops all under it, and each descendant gets a record of its own.
+    pub(crate) fn queue_end(
+        &self,
+        id: &TaskId,
+        ending: &Ending,
+    ) -> Result<(Vec<Arc<Task>>, Option<Ticket>), EndError> {
+        let mut ended = Vec::new();
+        let mut last = None;
+        let mut open = vec![(id.clone(), ending.clone())];
+        while let Some((id, ending)) = open.pop() {
+            let Some((task, children, ticket)) = self.queue_one_end(&id, &ending)? else {
+                continue;
+            };
+            let below = Ending { reason: "parent_ended".into(), ..ending };
+            open.extend(children.into_iter().map(|child| (child, below.clone())));
+            ended.push(task);
+            last = Some(ticket);
+        }
+        if !ended.is_empty() {
+            self.tell();
+        }
+        Ok((ended, last))
+    }
+
+    fn queue_one_end(
+        &self,
+        id: &TaskId,
+        ending: &Ending,
+    ) -> Result<Option<(Arc<Task>, Vec<TaskId>, Ticket)>, EndError> {
+        let slot = self.tasks.known(id).ok_or_else(|| EndError::UnknownTask(id.clone()))?;
+        let task = Arc::clone(&lock_task(&slot).task);
+        let key = SessionKey::task(task.agent.clone(), task.id.clone());
+        // Sessions before tasks, a child's session before its origin's: everyone locks that way.
+        let own = self.sessions.known(&key);
+        let own = own.as_ref().map(|slot| lock(slot));
+        let origin = match &task.origin {
+            Origin::Trusted => None,
+            Origin::Agent(session) => Some(session.clone()),
+        };
+        let from = origin.as_ref().and_then(|session| self.sessions.known(session));
+        let mut from = from.as_ref().map(|slot| lock(slot));
+        let mut state = lock_task(&slot);
+        if state.state != TaskState::Active {
+            return Ok(None);
+        }
+        let record = Record {
+            id: self.ids.record("rec"),
+            at: self.clock.now(),
+            trace: None,
+            parent: Some(state.record.clone()),
+            body: Body::TaskEnded {
+                task: id.clone(),
+                state: ending.state,
+                by: ending.by.clone(),
+                reason: Arc::clone(&ending.reason),
+            },
+        };
+        let leaf = safeconduct_ledger::encode(&record)
+            .map_err(|error| EndError::Record(error.to_string().into()))?;
+        let mut writes = vec![Versioned::Task(id.clone())];
+        writes.extend(origin.filter(|_| from.is_some()).map(Versioned::Session));
+        let entries = vec![Entry { leaf, attachment: None }];
+        let mut attempts = 0;
+        let ticket = loop {
+            let proposal =
+                Proposal { entries: entries.clone(), reads: Vec::new(), writes: writes.clone() };
+            match self.ledger.submit(proposal) {
+                Ok(ticket) => break ticket,
+                Err(SubmitError::Stale) if attempts < ATTEMPTS => attempts += 1,
+                Err(error) => return Err(error.into()),
+            }
+        };
+        state.state = ending.state;
+        state.version += 1;
+        state.mandate = None;
+        if let Some(from) = &mut from {
+            from.version += 1;
+            if let Some(own) = &own {
+                from.session.absorb(&own.session);
+            }
+        }
+        let children = std::mem::take(&mut state.children);
+        self.tasks.ended(&task);
+        Ok(Some((task, children, ticket)))
+    }
+
+    /// Ends a task whose time is over, where it is. Whoever asks next finds it ended.
+    pub(crate) fn end_if_overdue(&self, id: &TaskId) {
+        let Some(slot) = self.tasks.known(id) else {
+            return;
+        };
+        let (task, active) = {
+            let slot = lock_task(&slot);
+            (Arc::clone(&slot.task), slot.state == TaskState::Active)
+        };
+        if !active {
+            return;
+        }
+        let key = SessionKey::task(task.agent.clone(), task.id.clone());
+        let last_at = self.sessions.known(&key).and_then(|slot| lock(&slot).session.last_at());
+        let overdue = lock_task(&slot).overdue(last_at, self.clock.now());
+        if let Some(reason) = overdue {
+            let ending = Ending { state: TaskState::Expired, by: None, reason: reason.into() };
+            if let Err(error) = self.queue_end(id, &ending) {
+                tracing::error!(%error, task = %id, "a task's expiry could not be recorded");
+            }
+        }
+    }
+
+    /// Ends the tasks whose time is over. Returns how many. To be called every second or so.
+    pub fn sweep_tasks(&self) -> usize {
+        let now = self.clock.now();
+        let live = self.tasks.select(|slot| slot.state == TaskState::Active);
+        let due = live.into_iter().filter(|view| {
+            let key = SessionKey::task(view.task.agent.clone(), view.task.id.clone());
+            let last_at = self.sessions.known(&key).and_then(|slot| lock(&slot).session.last_at());
+            let slot = self.tasks.known(&view.task.id);
+            slot.is_some_and(|slot| lock_task(&slot).overdue(last_at, now).is_some())
+        });
+        let due: Vec<_> = due.take(SWEEP_MAX).collect();
+        due.iter().for_each(|view| self.end_if_overdue(&view.task.id));
+        due.len()
+    }
+
+    /// Uses the kill switch. Takes effect before this returns, on every path.
+    ///
+    /// # Errors
+    /// [`ChangeError`] says whose fault it is.
+    pub async fn kill(
+        &self,
+        scope: KillScope,
+        by: &IdentityId,
+        reason: Arc<str>,
+    ) -> Result<Vec<Arc<Task>>, ChangeError> {
+        self.record_kill(&scope, by, &reason).await?;
+        let hit = self.tasks.select(|slot| {
+            slot.state == TaskState::Active
+                && match &scope {
+                    KillScope::All => true,
+                    KillScope::Identity(identity) => {
+                        slot.task.agent == *identity
+                            || slot.task.on_behalf_of.as_ref() == Some(identity)
+                    }
+                    KillScope::Task(task) => slot.task.id == *task,
+                    KillScope::Session(session) => {
+                        SessionKey::task(slot.task.agent.clone(), slot.task.id.clone()) == *session
+                            || slot.task.origin == Origin::Agent(session.clone())
+                    }
+                }
+        });
+        let ending =
+            Ending { state: TaskState::Revoked, by: Some(by.clone()), reason: "killed".into() };
+        let mut ended = Vec::new();
+        let mut last = None;
+        for view in hit {
+            match self.queue_end(&view.task.id, &ending) {
+                Ok((tasks, ticket)) => {
+                    ended.extend(tasks);
+                    last = ticket.or(last);
+                }
+                Err(EndError::Submit(error)) => return Err(error.into()),
+                Err(error) => return Err(ChangeError::Record(error.to_string().into())),
+            }
+        }
+        self.tell();
+        if let Some(ticket) = last {
+            self.ledger.durable(ticket).await?;
+        }
+        Ok(ended)
+    }
+}

@@ -1,0 +1,177 @@
+//! What stands above a task, up to the one that nobody delegated.
+
+use std::sync::Arc;
+
+use safeconduct_credential::mandate_of;
+use safeconduct_model::{
+    Authentication, Digest, IdentityId, Mandate, RecordId, SessionKey, Task, TaskId, TaskRef,
+    TaskState, Timestamp,
+};
+use thiserror::Error;
+
+use crate::begin::MANDATE;
+use crate::sessions::lock;
+use crate::tasks::{TaskView, lock_task};
+use crate::{Service, Versioned};
+
+/// A task with all that stands above it, as it is at one moment.
+pub(crate) struct Line {
+    pub(crate) task: Arc<Task>,
+    /// `None` where the task has ended, or its mandate cannot be read.
+    pub(crate) mandate: Option<Arc<Mandate>>,
+    /// The task itself, or the nearest one above it, that has ended.
+    pub(crate) ended: Option<(TaskId, TaskState)>,
+    /// Who delegated, the nearest first.
+    pub(crate) delegated_by: Vec<IdentityId>,
+    /// The version of each: what a decision must carry.
+    pub(crate) versions: Vec<(Versioned, u64)>,
+}
+
+/// Why a caller does not act in the task that they name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum EnterError {
+    /// No task has that handle, or it is another agent's: which of the two is not told.
+    #[error("no task of that handle is known")]
+    Unknown,
+}
+
+impl Service {
+    /// The task and what stands above it; `None` where it is not known.
+    pub(crate) fn line(&self, id: &TaskId) -> Option<Line> {
+        let slot = self.tasks.known(id)?;
+        let mut line = {
+            let slot = lock_task(&slot);
+            Line {
+                task: Arc::clone(&slot.task),
+                mandate: slot.mandate.clone(),
+                ended: (slot.state != TaskState::Active).then(|| (id.clone(), slot.state)),
+                delegated_by: Vec::new(),
+                versions: vec![(Versioned::Task(id.clone()), slot.version)],
+            }
+        };
+        if line.mandate.is_none() && line.ended.is_none() {
+            line.mandate = self.unseal(id);
+        }
+        let mut above = line.task.parent.clone();
+        // A chain is at most as deep as delegation goes, and no task is above itself.
+        for _ in 0..=safeconduct_model::DEPTH_MAX {
+            let Some(id) = above else {
+                return Some(line);
+            };
+            let Some(slot) = self.tasks.known(&id) else {
+                // An ended task that is no longer remembered.
+                line.ended.get_or_insert((id, TaskState::Completed));
+                return Some(line);
+            };
+            let slot = lock_task(&slot);
+            line.versions.push((Versioned::Task(id.clone()), slot.version));
+            line.delegated_by.push(slot.task.agent.clone());
+            if slot.state != TaskState::Active {
+                line.ended.get_or_insert((id, slot.state));
+            }
+            above = slot.task.parent.clone();
+        }
+        Some(line)
+    }
+
+    /// Reads a mandate back that lies sealed beside its record.
+    fn unseal(&self, id: &TaskId) -> Option<Arc<Mandate>> {
+        let slot = self.tasks.known(id)?;
+        let (task, sealed_at, record) = {
+            let slot = lock_task(&slot);
+            (Arc::clone(&slot.task), slot.sealed_at, slot.record.clone())
+        };
+        match self.opened(&task, sealed_at, &record) {
+            Ok(mandate) => {
+                let mandate = Arc::new(mandate);
+                lock_task(&slot).mandate = Some(Arc::clone(&mandate));
+                Some(mandate)
+            }
+            Err(problem) => {
+                tracing::error!(task = %id, problem, "a task's mandate cannot be read; nothing is permitted in it");
+                None
+            }
+        }
+    }
+
+    fn opened(&self, task: &Task, sealed_at: u64, record: &RecordId) -> Result<Mandate, String> {
+        let key = SessionKey::task(task.agent.clone(), task.id.clone());
+        let text = |error: &dyn std::fmt::Display| error.to_string();
+        let keys_at = self.sessions.known(&key).and_then(|slot| {
+            // The session's own lock is not held here: this comes before it is taken.
+            lock(&slot).keys_at
+        });
+        let wrapped = keys_at.ok_or("its key is gone")?;
+        let wrapped = self.ledger.attachment(wrapped).map_err(|error| text(&error))?;
+        let keys = self.vault.unwrap(&key, &wrapped.ok_or("its key was erased")?);
+        let keys = keys.map_err(|error| text(&error))?;
+        let sealed = self.ledger.attachment(sealed_at).map_err(|error| text(&error))?;
+        let plain = keys.open(record, MANDATE, &sealed.ok_or("it was erased")?);
+        let plain = plain.map_err(|error| text(&error))?;
+        if keys.digest(&plain) != task.authority {
+            return Err("it is not the one that was recorded".into());
+        }
+        let value = safeconduct_wire::json::parse(&plain).map_err(|error| text(&error))?;
+        mandate_of(&value).map_err(|error| text(&error))
+    }
+
+    /// A proof of the same caller who acts in the task of that handle. A task that has ended is
+    /// entered all the same: its decisions are denials, and are recorded as such.
+    ///
+    /// # Errors
+    /// [`EnterError`] where there is no such task, or it is another's.
+    pub fn enter_task(
+        &self,
+        proof: Authentication,
+        handle: &Digest,
+    ) -> Result<Authentication, EnterError> {
+        let id = self.tasks.by_handle(handle).ok_or(EnterError::Unknown)?;
+        let slot = self.tasks.known(&id).ok_or(EnterError::Unknown)?;
+        let agent = lock_task(&slot).task.agent.clone();
+        // An enforcement point names the tasks of those for whom it speaks; the engine holds the
+        // subject to it.
+        let speaks = self.world().identity(&proof.identity).is_some_and(|by| by.pep.is_some());
+        if agent != proof.identity && !speaks {
+            return Err(EnterError::Unknown);
+        }
+        Ok(Authentication { task: Some(TaskRef { id, agent }), ..proof })
+    }
+
+    /// A proof of the same caller, in the task that its session is attached to where it is.
+    #[must_use]
+    pub fn within_attached_task(&self, proof: Authentication) -> Authentication {
+        if proof.task.is_some() {
+            return proof;
+        }
+        let task = self.tasks.attached(&SessionKey::of(&proof));
+        let task = task.map(|id| TaskRef { id, agent: proof.identity.clone() });
+        Authentication { task, ..proof }
+    }
+
+    /// A task, where it is known.
+    pub fn task(&self, id: &TaskId) -> Option<TaskView> {
+        let slot = self.tasks.known(id)?;
+        let slot = lock_task(&slot);
+        Some(TaskView { task: Arc::clone(&slot.task), state: slot.state })
+    }
+
+    /// The mandate of a live task.
+    pub fn mandate(&self, id: &TaskId) -> Option<Arc<Mandate>> {
+        self.line(id)?.mandate
+    }
+
+    /// The tasks that fit, in no order; the ended ones that are remembered included.
+    pub fn tasks(&self, fits: impl Fn(&Task, TaskState) -> bool) -> Vec<TaskView> {
+        self.tasks.select(|slot| fits(&slot.task, slot.state))
+    }
+
+    /// How many live tasks there are.
+    pub fn live_tasks(&self) -> usize {
+        self.tasks.live()
+    }
+
+    /// Whether a task and all above it go on at that time.
+    pub(crate) fn task_goes_on(&self, id: &TaskId, now: Timestamp) -> bool {
+        self.line(id).is_some_and(|line| line.ended.is_none() && now < line.task.deadline)
+    }
+}

@@ -1,0 +1,143 @@
+//! The tasks in memory: the fold of their records.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use safeconduct_model::{
+    Digest, Mandate, Origin, RecordId, SessionKey, Task, TaskId, TaskState, Timestamp,
+};
+
+/// Most live tasks. One more is refused.
+pub const TASKS_MAX: usize = 1_000_000;
+
+/// How many ended tasks are remembered, the newest: a later use of one of them is recorded as
+/// such, a use of an older one is a use of an unknown task.
+pub const ENDED_TASKS_MAX: usize = 100_000;
+
+/// One task.
+pub(crate) struct TaskSlot {
+    pub(crate) task: Arc<Task>,
+    /// What it may do; `None` until it is read back after a restart, and once the task has ended.
+    pub(crate) mandate: Option<Arc<Mandate>>,
+    pub(crate) state: TaskState,
+    /// Proposals that wrote this task since the process started.
+    pub(crate) version: u64,
+    /// The entry beside which the mandate lies.
+    pub(crate) sealed_at: u64,
+    /// The record of that entry.
+    pub(crate) record: RecordId,
+    pub(crate) children: Vec<TaskId>,
+}
+
+/// All tasks, by id, by handle, and by the session that they are attached to.
+#[derive(Default)]
+pub(crate) struct Tasks(Mutex<Maps>);
+
+#[derive(Default)]
+struct Maps {
+    by_id: HashMap<TaskId, Arc<Mutex<TaskSlot>>>,
+    by_handle: HashMap<Digest, TaskId>,
+    attached: HashMap<SessionKey, TaskId>,
+    live: usize,
+    ended: VecDeque<(TaskId, Option<Digest>)>,
+}
+
+impl Tasks {
+    fn maps(&self) -> MutexGuard<'_, Maps> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn known(&self, id: &TaskId) -> Option<Arc<Mutex<TaskSlot>>> {
+        self.maps().by_id.get(id).cloned()
+    }
+
+    /// The task of a handle, by the handle's digest: no comparison takes a time that tells
+    /// anything of the handle.
+    pub(crate) fn by_handle(&self, handle: &Digest) -> Option<TaskId> {
+        self.maps().by_handle.get(handle).cloned()
+    }
+
+    /// The live task that a session's calls belong to.
+    pub(crate) fn attached(&self, session: &SessionKey) -> Option<TaskId> {
+        self.maps().attached.get(session).cloned()
+    }
+
+    pub(crate) fn live(&self) -> usize {
+        self.maps().live
+    }
+
+    pub(crate) fn insert(&self, slot: TaskSlot) {
+        let mut maps = self.maps();
+        let id = slot.task.id.clone();
+        if let Some(handle) = slot.task.handle {
+            maps.by_handle.insert(handle, id.clone());
+        } else if let Origin::Agent(session) = &slot.task.origin {
+            maps.attached.insert(session.clone(), id.clone());
+        }
+        maps.live += 1;
+        maps.by_id.insert(id, Arc::new(Mutex::new(slot)));
+    }
+
+    /// Takes note that a task has ended; the oldest of the ended ones give way.
+    pub(crate) fn ended(&self, task: &Task) {
+        let mut maps = self.maps();
+        maps.live = maps.live.saturating_sub(1);
+        if let Origin::Agent(session) = &task.origin
+            && maps.attached.get(session) == Some(&task.id)
+        {
+            maps.attached.remove(session);
+        }
+        maps.ended.push_back((task.id.clone(), task.handle));
+        if maps.ended.len() <= ENDED_TASKS_MAX {
+            return;
+        }
+        if let Some((oldest, handle)) = maps.ended.pop_front() {
+            maps.by_id.remove(&oldest);
+            handle.and_then(|handle| maps.by_handle.remove(&handle));
+        }
+    }
+
+    /// Every task that fits, the ended ones that are remembered included.
+    pub(crate) fn select(&self, fits: impl Fn(&TaskSlot) -> bool) -> Vec<TaskView> {
+        // The slots' own locks come after this one is given back: no order between the two.
+        let slots: Vec<_> = self.maps().by_id.values().cloned().collect();
+        let views = slots.iter().filter_map(|slot| {
+            let slot = lock_task(slot);
+            fits(&slot).then(|| TaskView { task: Arc::clone(&slot.task), state: slot.state })
+        });
+        views.collect()
+    }
+}
+
+/// A task, for showing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TaskView {
+    /// The task.
+    pub task: Arc<Task>,
+    /// Where it stands.
+    pub state: TaskState,
+}
+
+impl TaskSlot {
+    /// Why the task is over at that time, though nobody has ended it yet.
+    pub(crate) fn overdue(
+        &self,
+        last_at: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Option<&'static str> {
+        if self.state != TaskState::Active {
+            return None;
+        }
+        if now >= self.task.deadline {
+            return Some("deadline");
+        }
+        let last = last_at.unwrap_or(self.task.begun_at).max(self.task.begun_at);
+        let idle_ms = i64::from(self.task.idle_s).saturating_mul(1000);
+        (now.ms_since(last) >= idle_ms).then_some("idle")
+    }
+}
+
+/// Locks a task. Changes are single assignments after the last fallible step.
+pub(crate) fn lock_task(slot: &Mutex<TaskSlot>) -> MutexGuard<'_, TaskSlot> {
+    slot.lock().unwrap_or_else(PoisonError::into_inner)
+}
