@@ -4,7 +4,7 @@
 //! wrong. [`Policies::evaluate`] answers one question at a cost that does not grow with the set.
 //!
 //! What this crate deliberately does not do: it reads no files and watches none, keeps no state
-//! between questions, knows no session and no ledger, and decides nothing: what is permitted
+//! between questions that changes an answer, knows no session and no ledger, and decides nothing: what is permitted
 //! follows from an [`Evaluation`] in crate `engine`.
 //!
 //! ```

@@ -12,7 +12,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::annotations::PolicyMode;
 use crate::diagnostic::Diagnostic;
-use crate::evaluate::{Condition, Index, Interner, Scope};
+use crate::evaluate::{Condition, Index, Interner, Remembered, Scope};
 use crate::schema::Schema;
 
 /// What is known of one policy.
@@ -57,13 +57,15 @@ pub(crate) struct Unit {
     pub(crate) warnings: Vec<Diagnostic>,
 }
 
-/// A policy set in force: immutable, and made only by loading.
+/// A policy set in force: immutable, and made only by loading. What it keeps between questions
+/// changes no answer.
 #[derive(Debug)]
 pub struct Policies {
     pub(crate) schema: Arc<Schema>,
     pub(crate) units: BTreeMap<Arc<str>, Arc<Unit>>,
     pub(crate) interner: Interner,
     pub(crate) index: Index,
+    pub(crate) principals: Remembered,
     by_principal: Index,
     entries: Vec<Entry>,
     by_id: HashMap<PolicyId, u32>,
@@ -110,6 +112,7 @@ impl Policies {
             index: Index::of(entries.iter().map(|entry| &entry.scope)),
             by_principal: Index::by_principal(entries.iter().map(|entry| &entry.scope)),
             by_id: ids.zip(0..).collect(),
+            principals: Remembered::default(),
             schema,
             units,
             interner,

@@ -86,14 +86,13 @@ pub(crate) fn context(
         members.insert(KEYS.input.clone(), input);
     }
     if has(ContextField::Session) {
-        let actions = needed.has(ContextField::SessionActions);
-        members.insert(KEYS.session.clone(), session(&situation.session, actions));
+        members.insert(KEYS.session.clone(), session(&situation.session, needed));
     }
     if has(ContextField::Identity) {
-        members.insert(KEYS.identity.clone(), identity(&situation.identity));
+        members.insert(KEYS.identity.clone(), identity(&situation.identity, needed));
     }
     if has(ContextField::Action) {
-        members.insert(KEYS.action.clone(), facts(&situation.action, name));
+        members.insert(KEYS.action.clone(), facts(&situation.action, name, needed));
     }
     if has(ContextField::Time) {
         let now = exact::instant(situation.now.as_millis()).map_err(|problem| Misfit::Unfit {
@@ -136,41 +135,67 @@ fn word(text: &'static str) -> Cedar {
     Cedar::from(SmolStr::new_static(text))
 }
 
-fn session(session: &SessionSituation<'_>, with_actions: bool) -> Cedar {
-    let mut members = BTreeMap::from([
-        (KEYS.steps.clone(), count(session.steps)),
-        (KEYS.denials.clone(), count(session.denials)),
-        (KEYS.distinct_resources.clone(), count(session.distinct_resources)),
-        (KEYS.calls_left.clone(), count(session.calls_left)),
-    ]);
-    if with_actions {
+/// A record of the members that are needed.
+struct Members {
+    needed: ContextFields,
+    members: BTreeMap<SmolStr, Cedar>,
+}
+
+impl Members {
+    const fn of(needed: ContextFields) -> Self {
+        Self { needed, members: BTreeMap::new() }
+    }
+
+    fn with(mut self, field: ContextField, key: &SmolStr, value: impl FnOnce() -> Cedar) -> Self {
+        if self.needed.has(field) {
+            self.members.insert(key.clone(), value());
+        }
+        self
+    }
+
+    fn record(self) -> Cedar {
+        Cedar::record_arc(Arc::new(self.members), None)
+    }
+}
+
+fn session(session: &SessionSituation<'_>, needed: ContextFields) -> Cedar {
+    let actions = || {
         let names = session.actions.iter().map(|name| SmolStr::from(name.as_str()).into());
-        members.insert(KEYS.actions.clone(), Cedar::set_of_lits(names, None));
-    }
-    Cedar::record_arc(Arc::new(members), None)
+        Cedar::set_of_lits(names, None)
+    };
+    Members::of(needed)
+        .with(ContextField::SessionActions, &KEYS.actions, actions)
+        .with(ContextField::SessionCallsLeft, &KEYS.calls_left, || count(session.calls_left))
+        .with(ContextField::SessionDenials, &KEYS.denials, || count(session.denials))
+        .with(ContextField::SessionDistinctResources, &KEYS.distinct_resources, || {
+            count(session.distinct_resources)
+        })
+        .with(ContextField::SessionSteps, &KEYS.steps, || count(session.steps))
+        .record()
 }
 
-fn identity(identity: &IdentitySituation) -> Cedar {
-    let mut members = BTreeMap::from([
-        (KEYS.method.clone(), word(identity.method.as_str())),
-        (KEYS.assurance.clone(), word(identity.assurance.as_str())),
-        (KEYS.age_s.clone(), Cedar::from(identity.age_s)),
-    ]);
+fn identity(identity: &IdentitySituation, needed: ContextFields) -> Cedar {
+    let mut record = Members::of(needed)
+        .with(ContextField::IdentityAge, &KEYS.age_s, || Cedar::from(identity.age_s))
+        .with(ContextField::IdentityAssurance, &KEYS.assurance, || {
+            word(identity.assurance.as_str())
+        })
+        .with(ContextField::IdentityMethod, &KEYS.method, || word(identity.method.as_str()));
+    // Not every identity is known: whoever looks at what it is, looks at the whole.
     if let Some(kind) = identity.kind {
-        members.insert(KEYS.kind.clone(), word(kind.as_str()));
+        record.members.insert(KEYS.kind.clone(), word(kind.as_str()));
     }
-    Cedar::record_arc(Arc::new(members), None)
+    record.record()
 }
 
-fn facts(action: &ActionSituation, name: &ActionName) -> Cedar {
-    let members = BTreeMap::from([
-        (KEYS.name.clone(), Cedar::from(SmolStr::from(name.as_str()))),
-        (KEYS.tier.clone(), word(action.tier.as_str())),
-        (KEYS.effect.clone(), word(action.effect.as_str())),
-        (KEYS.trust.clone(), word(action.trust.as_str())),
-        (KEYS.guessed.clone(), Cedar::from(action.guessed)),
-    ]);
-    Cedar::record_arc(Arc::new(members), None)
+fn facts(action: &ActionSituation, name: &ActionName, needed: ContextFields) -> Cedar {
+    Members::of(needed)
+        .with(ContextField::ActionEffect, &KEYS.effect, || word(action.effect.as_str()))
+        .with(ContextField::ActionGuessed, &KEYS.guessed, || Cedar::from(action.guessed))
+        .with(ContextField::ActionName, &KEYS.name, || Cedar::from(SmolStr::from(name.as_str())))
+        .with(ContextField::ActionTier, &KEYS.tier, || word(action.tier.as_str()))
+        .with(ContextField::ActionTrust, &KEYS.trust, || word(action.trust.as_str()))
+        .record()
 }
 
 macro_rules! keys {

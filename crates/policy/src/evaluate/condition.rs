@@ -79,24 +79,22 @@ fn depth(expression: &Expr) -> usize {
 fn look(expression: &Expr, needs: &mut Needs) {
     match expression.expr_kind() {
         ExprKind::GetAttr { expr, attr } | ExprKind::HasAttr { expr, attr } => {
-            let taken = matches!(expression.expr_kind(), ExprKind::GetAttr { .. });
             if is_context(expr) {
                 let field = ContextField::of(attr);
-                needs.context = needs.context.with(field);
-                // The whole session is handed on.
-                if field == ContextField::Session && taken {
-                    needs.context = needs.context.with(ContextField::SessionActions);
-                }
+                // What is taken is handed on whole; whether it is there shows without members.
+                let taken = matches!(expression.expr_kind(), ExprKind::GetAttr { .. });
+                let context = needs.context;
+                needs.context = if taken { context.with_whole(field) } else { context.with(field) };
                 return;
             }
             if let ExprKind::GetAttr { expr: inner, attr: member } = expr.expr_kind()
                 && is_context(inner)
-                && ContextField::of(member) == ContextField::Session
             {
-                needs.context = needs.context.with(ContextField::Session);
-                if attr == "actions" {
-                    needs.context = needs.context.with(ContextField::SessionActions);
-                }
+                let of = ContextField::of(member);
+                needs.context = match of.inner(attr) {
+                    Some(alone) => needs.context.with(of).with(alone),
+                    None => needs.context.with_whole(of),
+                };
                 return;
             }
             look_up(expr, needs);

@@ -8,6 +8,7 @@
 mod condition;
 mod index;
 mod prepare;
+mod remembered;
 mod scope;
 
 #[cfg(test)]
@@ -24,6 +25,7 @@ use safeconduct_model::{
 pub(crate) use condition::Condition;
 pub(crate) use index::Index;
 pub(crate) use prepare::Prepared;
+pub(crate) use remembered::Remembered;
 pub(crate) use scope::{Interner, Scope};
 
 use crate::annotations::PolicyMode;

@@ -74,8 +74,14 @@ impl<'p> Prepared<'p> {
         .map_err(|misfit| property("the request".into(), misfit))?;
         let by_context = self.action.holds_entities && !needs.context.is_empty();
         let entities = if by_context { EntityNeeds::ALL } else { needs.entities };
-        let entities =
-            if entities.is_empty() { Entities::new() } else { self.store(question, entities)? };
+        let entities = if entities.is_empty() {
+            Arc::new(Entities::new())
+        } else if entities == EntityNeeds::PRINCIPAL {
+            let principals = &self.policies.principals;
+            principals.store(question.principal, || self.store(question, entities))?
+        } else {
+            Arc::new(self.store(question, entities)?)
+        };
         let request = ast::Request::new_unchecked(
             known(self.principal, &question.principal.uid),
             EntityUIDEntry::known(self.action.uid.clone(), None),
@@ -86,7 +92,7 @@ impl<'p> Prepared<'p> {
     }
 
     fn store(
-        &mut self,
+        &self,
         question: &Question<'_>,
         needs: EntityNeeds,
     ) -> Result<Entities, QuestionError> {
@@ -100,7 +106,7 @@ impl<'p> Prepared<'p> {
             all.push(self.entity(question.resource, self.resource)?);
         }
         if needs.has(EntityNeeds::OTHERS) {
-            all.append(&mut self.entities);
+            all.extend_from_slice(&self.entities);
             all.push(self.action.entity.clone());
             let mut seen = vec![&question.principal.uid, &question.resource.uid];
             for entity in question.extra {
@@ -155,7 +161,7 @@ impl<'p> Prepared<'p> {
 /// What conditions are evaluated in.
 pub(crate) struct World {
     request: ast::Request,
-    entities: Entities,
+    entities: Arc<Entities>,
 }
 
 impl World {

@@ -46,8 +46,6 @@ pub(crate) struct InputShape {
 pub(crate) enum ContextField {
     Input,
     Session,
-    /// `context.session.actions`, which is long.
-    SessionActions,
     Identity,
     Action,
     Time,
@@ -56,6 +54,20 @@ pub(crate) enum ContextField {
     Later,
     /// A member of the action's own.
     Own,
+    SessionSteps,
+    SessionDenials,
+    SessionDistinctResources,
+    SessionCallsLeft,
+    /// `context.session.actions`, which is long.
+    SessionActions,
+    IdentityMethod,
+    IdentityAssurance,
+    IdentityAge,
+    ActionName,
+    ActionTier,
+    ActionEffect,
+    ActionTrust,
+    ActionGuessed,
 }
 
 impl ContextField {
@@ -65,6 +77,30 @@ impl ContextField {
         (Self::Action, "action", "ActionFacts"),
         (Self::Time, "time", "Time"),
     ];
+
+    /// Members of members that are there in every context that has what holds them: a condition
+    /// that looks at one of them cannot tell whether the others are there.
+    const INNER: [(Self, &'static str, Self); 13] = [
+        (Self::Session, "steps", Self::SessionSteps),
+        (Self::Session, "denials", Self::SessionDenials),
+        (Self::Session, "distinct_resources", Self::SessionDistinctResources),
+        (Self::Session, "calls_left", Self::SessionCallsLeft),
+        (Self::Session, "actions", Self::SessionActions),
+        (Self::Identity, "method", Self::IdentityMethod),
+        (Self::Identity, "assurance", Self::IdentityAssurance),
+        (Self::Identity, "age_s", Self::IdentityAge),
+        (Self::Action, "name", Self::ActionName),
+        (Self::Action, "tier", Self::ActionTier),
+        (Self::Action, "effect", Self::ActionEffect),
+        (Self::Action, "trust", Self::ActionTrust),
+        (Self::Action, "guessed", Self::ActionGuessed),
+    ];
+
+    /// The member of that name of this one, where it can stand alone.
+    pub(crate) fn inner(self, name: &str) -> Option<Self> {
+        let found = Self::INNER.into_iter().find(|(of, inner, _)| *of == self && *inner == name);
+        found.map(|(.., inner)| inner)
+    }
 
     /// The field of that name.
     pub(crate) fn of(name: &str) -> Self {
@@ -82,14 +118,21 @@ impl ContextField {
 
 /// A set of context members.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct ContextFields(u16);
+pub(crate) struct ContextFields(u32);
 
 impl ContextFields {
-    pub(crate) const ALL: Self = Self(u16::MAX);
+    pub(crate) const ALL: Self = Self(u32::MAX);
 
     #[must_use]
     pub(crate) const fn with(self, field: ContextField) -> Self {
-        Self(self.0 | 1 << field as u8)
+        Self(self.0 | 1 << field as u32)
+    }
+
+    /// With a member, and all that it holds.
+    #[must_use]
+    pub(crate) fn with_whole(self, field: ContextField) -> Self {
+        let inner = ContextField::INNER.into_iter().filter(|(of, ..)| *of == field);
+        inner.fold(self.with(field), |fields, (.., inner)| fields.with(inner))
     }
 
     #[must_use]
@@ -98,7 +141,7 @@ impl ContextFields {
     }
 
     pub(crate) const fn has(self, field: ContextField) -> bool {
-        self.0 & 1 << field as u8 != 0
+        self.0 & 1 << field as u32 != 0
     }
 
     pub(crate) const fn is_empty(self) -> bool {

@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use cedar_policy_core::ast::{EntityUID, Name};
 use cedar_policy_core::validator::{RawName, ValidatorSchema, json_schema::Fragment};
+use foldhash::quality::FixedState;
 use sha2::{Digest as _, Sha256};
 
 pub(crate) use action::{Action, ContextField, ContextFields};
@@ -35,7 +36,7 @@ pub(crate) struct Schema {
     pub(crate) validator: ValidatorSchema,
     pub(crate) types: Types,
     /// What can be asked about, by the id of the action.
-    pub(crate) actions: HashMap<Arc<str>, Arc<Action>>,
+    pub(crate) actions: hashbrown::HashMap<Arc<str>, Arc<Action>, FixedState>,
     /// What was said when it was made.
     pub(crate) warnings: Vec<Diagnostic>,
 }
@@ -156,7 +157,7 @@ impl Builder {
         validator: &ValidatorSchema,
         types: &Types,
         problems: &mut Vec<Diagnostic>,
-    ) -> HashMap<Arc<str>, Arc<Action>> {
+    ) -> hashbrown::HashMap<Arc<str>, Arc<Action>, FixedState> {
         let mut ancestors: HashMap<EntityUID, Vec<EntityUID>> = HashMap::new();
         for action in validator.action_ids() {
             for descendant in action.descendants() {
@@ -174,7 +175,7 @@ impl Builder {
             let action = Action::of(declared, above, input, validator, types);
             by_id.entry(Arc::from(id)).or_default().push(Arc::new(action));
         }
-        let mut actions = HashMap::new();
+        let mut actions = hashbrown::HashMap::default();
         for (id, mut found) in by_id {
             if found.len() > 1 {
                 found.sort_by_key(|action| action.uid.to_string());
@@ -197,7 +198,7 @@ impl Builder {
 /// A tool is asked about as `SERVER.TOOL`, whatever policies call it.
 fn answer_to_own_names(
     sources: &Sources,
-    actions: &mut HashMap<Arc<str>, Arc<Action>>,
+    actions: &mut hashbrown::HashMap<Arc<str>, Arc<Action>, FixedState>,
     problems: &mut Vec<Diagnostic>,
 ) {
     for tool in &sources.definitions {

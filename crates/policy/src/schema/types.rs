@@ -1,11 +1,13 @@
 //! Entity types by every name that they go by, with what their attributes look like.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use cedar_policy_core::ast::{EntityType, Name};
 use cedar_policy_core::validator::types::{Attributes, EntityKind as CedarEntity, Type};
 use cedar_policy_core::validator::{ValidatorEntityTypeKind, ValidatorSchema};
+use foldhash::quality::FixedState;
+use hashbrown::HashMap;
 use smol_str::SmolStr;
 
 use crate::shape::{Member, Record, Shape};
@@ -28,15 +30,15 @@ pub(crate) struct EntityKind {
 /// All entity types.
 #[derive(Debug)]
 pub(crate) struct Types {
-    by_name: HashMap<Arc<str>, Arc<EntityKind>>,
-    ids: HashMap<EntityType, TypeId>,
+    by_name: HashMap<Arc<str>, Arc<EntityKind>, FixedState>,
+    ids: HashMap<EntityType, TypeId, FixedState>,
 }
 
 impl Types {
     pub(super) fn of(schema: &ValidatorSchema, namespace: &Name) -> Self {
         let mut sorted: BTreeMap<String, &EntityType> = BTreeMap::new();
         sorted.extend(schema.entity_type_names().map(|ty| (ty.to_string(), ty)));
-        let mut types = Self { by_name: HashMap::new(), ids: HashMap::new() };
+        let mut types = Self { by_name: HashMap::default(), ids: HashMap::default() };
         let mut short: Vec<(Arc<str>, Arc<EntityKind>)> = Vec::new();
         let prefix = format!("{namespace}::");
         for (name, ty) in sorted {
