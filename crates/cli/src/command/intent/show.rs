@@ -2,8 +2,10 @@
 
 use std::fmt::Write as _;
 
-use safeconduct_model::{Absent, Allowance, Budget, Constraint, Intent, OtherArguments, Term};
-use safeconduct_wire::intent::{constraint, parameter};
+use safeconduct_model::{
+    Absent, Allowance, Budget, Constraint, Intent, OtherArguments, Parameter, ParameterType, Term,
+};
+use safeconduct_wire::intent::constraint;
 use safeconduct_wire::json;
 
 use super::{span, undertakers};
@@ -15,7 +17,7 @@ pub(super) fn text(intent: &Intent) -> String {
         format!("{} (version {})\n{}\n\n", intent.name, intent.version, intent.description);
     let mut line = |what: &str, value: String| {
         // Writing to a text does not fail.
-        let _ = writeln!(text, "{what:<14}{value}");
+        let _ = writeln!(text, "{what:<15}{value}");
     };
     line("undertaken by", undertakers(&intent.undertakers));
     line("on behalf of", format!("a person: {}", intent.on_behalf_of.as_str()));
@@ -28,10 +30,33 @@ pub(super) fn text(intent: &Intent) -> String {
         line("credentials", format!("{} of {target}", grants.join(", ")));
     }
     for (name, one) in &intent.parameters {
-        line("parameter", format!("{name}: {}", json::to_text(&parameter(one))));
+        line("parameter", said(name, one));
     }
     intent.envelope.iter().for_each(|allowance| may(allowance, &mut text));
     text
+}
+
+/// A parameter, with what its type leaves open.
+fn said(name: &str, parameter: &Parameter) -> String {
+    let ty = parameter.ty.as_str();
+    let more = match &parameter.ty {
+        ParameterType::Text { bytes_max } => format!(" of at most {bytes_max} bytes"),
+        ParameterType::Integer { min, max } => match (*min, *max) {
+            (i64::MIN, i64::MAX) => String::new(),
+            (i64::MIN, max) => format!(" of at most {max}"),
+            (min, i64::MAX) => format!(" of at least {min}"),
+            (min, max) => format!(" from {min} to {max}"),
+        },
+        ParameterType::OneOf(choices) => format!(" {}", choices.join(", ")),
+        ParameterType::Identifier | ParameterType::Number | ParameterType::Boolean => String::new(),
+    };
+    let default = parameter.default.as_ref();
+    let default = default.map_or_else(String::new, |value| {
+        format!("; {} where nobody says it", json::to_text(value))
+    });
+    let description = parameter.description.as_deref();
+    let description = description.map_or_else(String::new, |text| format!(": {text}"));
+    format!("{name} ({ty}{more}{default}){description}")
 }
 
 fn budget(budget: &Budget) -> String {
