@@ -69,7 +69,7 @@ fn write_members<'a>(members: impl Iterator<Item = (&'a Arc<str>, &'a Value)>, o
 /// as RFC 8785 section 3.2.3 wants. They differ only from U+E000 on, where UTF-16 puts the
 /// surrogates of later characters first; 0xEE is the first byte of U+E000.
 fn sorts_as_bytes(name: &str) -> bool {
-    name.bytes().all(|byte| byte < 0xee)
+    name.bytes().fold(true, |sorts, byte| sorts & (byte < 0xee))
 }
 
 fn utf16_order(a: &str, b: &str) -> Ordering {
@@ -80,7 +80,9 @@ fn utf16_order(a: &str, b: &str) -> Ordering {
 /// and control characters escaped, each in one way.
 pub fn write_canonical_string(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
-    if text.bytes().all(|byte| byte >= 0x20 && byte != b'"' && byte != b'\\') {
+    // Without a way out in the middle, the compiler looks at many bytes at once.
+    let special = |byte: u8| byte < 0x20 || byte == b'"' || byte == b'\\';
+    if !text.bytes().fold(false, |found, byte| found | special(byte)) {
         out.extend_from_slice(text.as_bytes());
     } else {
         text.bytes().for_each(|byte| write_escaped(byte, out));

@@ -70,9 +70,36 @@ fn digits(text: &str) -> Option<i64> {
     fits.then(|| text.parse().ok())?
 }
 
+impl Timestamp {
+    /// What is printed of it, as ASCII; `None` where its year has not four digits.
+    pub fn to_ascii(self) -> Option<[u8; 24]> {
+        let (days, ms) = (self.0.div_euclid(86_400_000), self.0.rem_euclid(86_400_000));
+        let (year, month, day) = civil_from_days(days);
+        if !(0..10_000).contains(&year) {
+            return None;
+        }
+        // INVARIANT: a remainder by ten fits a byte.
+        let digit = |n: i64, place: i64| b'0' + (n / place % 10) as u8;
+        let two = |n: i64| [digit(n, 10), digit(n, 1)];
+        let ([y0, y1], [y2, y3]) = (two(year / 100), two(year));
+        let ([mo0, mo1], [d0, d1]) = (two(month), two(day));
+        let ([h0, h1], [mi0, mi1]) = (two(ms / 3_600_000), two(ms / 60_000 % 60));
+        let ([s0, s1], [f0, f1, f2]) =
+            (two(ms / 1000 % 60), [digit(ms, 100), digit(ms, 10), digit(ms, 1)]);
+        Some([
+            y0, y1, y2, y3, b'-', mo0, mo1, b'-', d0, d1, b'T', h0, h1, b':', mi0, mi1, b':', s0,
+            s1, b'.', f0, f1, f2, b'Z',
+        ])
+    }
+}
+
 /// RFC 3339 in UTC with milliseconds: `2026-11-22T03:43:04.120Z`.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ascii = self.to_ascii();
+        if let Some(text) = ascii.as_ref().and_then(|ascii| std::str::from_utf8(ascii).ok()) {
+            return f.write_str(text);
+        }
         let (days, ms) = (self.0.div_euclid(86_400_000), self.0.rem_euclid(86_400_000));
         let (year, month, day) = civil_from_days(days);
         let (h, m, s) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1000 % 60);
@@ -118,6 +145,10 @@ mod tests {
             "2024-02-29T12:34:56.789Z"
         );
         assert_eq!(Timestamp::from_millis(-1).to_string(), "1969-12-31T23:59:59.999Z");
+        let last = Timestamp::from_millis(253_402_300_799_999);
+        assert_eq!(last.to_string(), "9999-12-31T23:59:59.999Z");
+        assert_eq!(last.plus_ms(1).to_string(), "10000-01-01T00:00:00.000Z");
+        assert_eq!(last.plus_ms(1).to_ascii(), None);
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! A record's leaf, written by hand: members in canonical order, no tree in between. Appending
 //! is on the way of every decision.
 
-use std::io::Write as _;
 
 use safeconduct_model::{
     Body, Decided, EntityRef, Executed, Identity, Obligation, PepRegistration, Record,
@@ -296,12 +295,12 @@ impl Object<'_> {
     }
 
     pub(super) fn time(&mut self, name: &'static str, at: Timestamp) -> Result<(), EncodeError> {
-        if !(TIME_MIN..=TIME_MAX).contains(&at.as_millis()) {
-            return Err(EncodeError::TimeOutOfRange { field: name });
-        }
+        let text = at.to_ascii().ok_or(EncodeError::TimeOutOfRange { field: name })?;
         self.key(name);
-        // Digits, colons and letters: nothing to escape. Writing to bytes in memory cannot fail.
-        let _ = write!(self.out, "\"{at}\"");
+        // Digits, colons and letters: nothing to escape.
+        self.out.push(b'"');
+        self.out.extend_from_slice(&text);
+        self.out.push(b'"');
         Ok(())
     }
 
@@ -361,8 +360,3 @@ impl Object<'_> {
         })
     }
 }
-
-/// 0000-01-01T00:00:00.000Z.
-const TIME_MIN: i64 = -62_167_219_200_000;
-/// 9999-12-31T23:59:59.999Z.
-const TIME_MAX: i64 = 253_402_300_799_999;
