@@ -24,13 +24,14 @@ impl Write for Captured {
 
 #[tokio::test]
 async fn no_log_holds_a_password() {
+    // The tests' own statements are not looked at.
+    let Some(cluster) = cluster() else { return };
     let captured = Captured::default();
     let writer = captured.clone();
     tracing_subscriber::fmt()
         .with_max_level(tracing::Level::TRACE)
         .with_writer(move || writer.clone())
         .init();
-    let Some(cluster) = cluster() else { return };
     let (issuer, folder) = cluster.issuer();
     let spec = grant(&["case_reader"]);
     let lease = lease(&issuer, 60_000, &spec);

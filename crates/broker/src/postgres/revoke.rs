@@ -34,8 +34,9 @@ pub(super) async fn revoke(
         join(connector, &client, role).await?;
         end_sessions(connector, &client, oid).await?;
         clear(connector, &client, role, oid, owned_to).await?;
-        let drop = format!("DROP ROLE IF EXISTS {}", sql::name(role));
-        client.batch_execute(&drop).await.map_err(fault("to drop a role"))?;
+        for statement in sql::drop_role(role) {
+            client.batch_execute(&statement).await.map_err(fault("to drop a role"))?;
+        }
     }
     prove(connector, &client, role, oid).await
 }

@@ -120,9 +120,20 @@ pub(super) fn has_all(role: &str, database: &str, privileges: &[&Privileges]) ->
     format!("SELECT {}", all.join(" AND "))
 }
 
-/// Ends a role's right to log in, at once and for good.
+/// Ends a role's right to log in, at once and for good. The disk is not waited for here, nor in
+/// what follows on this connection, up to [`drop_role`].
 pub(super) fn lock_out(role: &str) -> String {
-    format!("ALTER ROLE {} NOLOGIN CONNECTION LIMIT 0 PASSWORD NULL", name(role))
+    let role = name(role);
+    format!(
+        "SET synchronous_commit = off; \
+         ALTER ROLE {role} NOLOGIN CONNECTION LIMIT 0 PASSWORD NULL"
+    )
+}
+
+/// Drops a role, and waits until that and everything before it is on the disk: the log of
+/// PostgreSQL is one, so what is written first is never lost without what follows.
+pub(super) fn drop_role(role: &str) -> [String; 2] {
+    ["RESET synchronous_commit".into(), format!("DROP ROLE IF EXISTS {}", name(role))]
 }
 
 /// Clears one database of a role: what it owns goes to another role, or is dropped; its
