@@ -7,24 +7,40 @@ use safeconduct_model::{
     Value, is_in_domain, is_under,
 };
 
-use super::form::{AllowanceForm, IntentForm, OtherArgumentsWord, ResourceRuleForm};
+use super::form::{AllowanceForm, OtherArgumentsWord, ResourceRuleForm};
 use super::term::{Parameters, Slip, Sort};
-use crate::document::{Diagnostic, Document, Node};
+use crate::document::{Diagnostic, Node};
 
 /// Every constraint, in the order in which an argument's rules are kept.
 const CONSTRAINTS: [&str; 7] =
     ["equals", "one_of", "at_most", "at_least", "under", "domain", "longest_bytes"];
 
-/// Reads the allowances of one document.
+/// What was written, and where: values are read from the nodes, where numbers are exact.
+#[derive(Clone, Copy)]
+pub(super) struct Source<'a> {
+    /// The file, as messages name it.
+    pub(super) file: &'a str,
+    pub(super) root: &'a Node,
+}
+
+impl Source<'_> {
+    /// A problem at the value of that JSON Pointer, or as near to it as the document goes.
+    pub(super) fn problem(&self, pointer: &str, message: impl Into<String>) -> Diagnostic {
+        Diagnostic::new(self.file, self.root.nearest(pointer).place, pointer, message)
+    }
+}
+
+/// Reads the allowances of one document: those at `/envelope`.
 pub(super) struct EnvelopeReader<'a> {
-    pub(super) document: &'a Document<IntentForm>,
+    pub(super) source: Source<'a>,
+    pub(super) forms: &'a [AllowanceForm],
     pub(super) parameters: Parameters<'a>,
     pub(super) problems: Vec<Diagnostic>,
 }
 
 impl EnvelopeReader<'_> {
     pub(super) fn all(&mut self) -> Vec<Allowance<Term>> {
-        let forms = self.document.content.envelope.iter().enumerate();
+        let forms = self.forms.iter().enumerate();
         forms.map(|(index, form)| self.allowance(&format!("/envelope/{index}"), form)).collect()
     }
 
@@ -149,11 +165,11 @@ impl EnvelopeReader<'_> {
     }
 
     fn node(&self, pointer: &str) -> &Node {
-        self.document.root.nearest(pointer)
+        self.source.root.nearest(pointer)
     }
 
     fn report(&mut self, pointer: &str, message: String, help: Option<String>) {
-        let problem = self.document.problem(pointer, message);
+        let problem = self.source.problem(pointer, message);
         self.problems.push(Diagnostic { help, ..problem });
     }
 }

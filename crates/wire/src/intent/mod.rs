@@ -35,12 +35,14 @@
 
 mod envelope;
 mod form;
+mod literal;
 mod merge;
 mod read;
 mod term;
 mod write;
 
 pub use form::*;
+pub use literal::*;
 pub use merge::*;
 pub use read::*;
 pub use write::*;

@@ -8,7 +8,7 @@ use safeconduct_model::{
     Undertakers,
 };
 
-use super::envelope::EnvelopeReader;
+use super::envelope::{EnvelopeReader, Source};
 use super::form::{BudgetForm, IntentForm, ParameterForm, ParameterWord, SpendForm};
 use super::term::Parameters;
 use crate::document::{self, Diagnostic, Document, Node, YamlLimits, closest};
@@ -43,14 +43,17 @@ pub fn parse(file: &str, text: &str) -> Result<IntentFile, Vec<Diagnostic>> {
     let mut problems = Vec::new();
     let parameters = parameters(&document, &mut problems);
     let mut reader = EnvelopeReader {
-        document: &document,
+        source: Source { file: &document.file, root: &document.root },
+        forms: &document.content.envelope,
         parameters: Parameters(&parameters),
         problems: std::mem::take(&mut problems),
     };
     let envelope = reader.all();
     let mut problems = reader.problems;
     let form = &document.content;
-    let budget = budget(&document, &form.budget, &mut problems);
+    let source = Source { file: &document.file, root: &document.root };
+    let envelope_of = form.envelope.iter().map(|allowance| allowance.action.0.as_str()).collect();
+    let budget = budget(source, &form.budget, Some(&envelope_of), &mut problems);
     let (longest_s, idle_s) = times(&document, &mut problems);
     if !problems.is_empty() {
         problems.sort_by_key(|problem| (problem.line, problem.column));
@@ -182,54 +185,58 @@ fn misplaced(
         .collect()
 }
 
-fn budget(
-    document: &Document<IntentForm>,
+/// What a budget says, that of `/budget`; `envelope` are the actions that it may name, where
+/// that is known.
+pub(super) fn budget(
+    source: Source<'_>,
     form: &BudgetForm,
+    envelope: Option<&BTreeSet<&str>>,
     problems: &mut Vec<Diagnostic>,
 ) -> Budget {
     let spend = form.spend.as_ref();
     let amounts = spend.map(|spend| &spend.amounts).into_iter().flatten();
     let named = form.calls_of.keys().map(|action| ("/budget/calls_of", action));
     let named = named.chain(amounts.map(|(action, _)| ("/budget/spend/amounts", action)));
-    let envelope: BTreeSet<&str> =
-        document.content.envelope.iter().map(|allowance| allowance.action.0.as_str()).collect();
-    for (pointer, action) in named.filter(|(_, action)| !envelope.contains(action.0.as_str())) {
-        let names: Vec<&str> = envelope.iter().copied().collect();
-        let message = format!("action `{action}` is not in the envelope");
-        let problem = at_key(&document.file, &document.root, pointer, action.0.as_str(), message);
-        problems.push(match closest(action.0.as_str(), names.iter().copied()) {
-            Some(meant) => problem.with_help(format!("did you mean `{meant}`?")),
-            None => problem.with_help(format!("there are {}", listed(&names))),
-        });
+    if let Some(envelope) = envelope {
+        let strange = named.filter(|(_, action)| !envelope.contains(action.0.as_str()));
+        problems.extend(strange.map(|(pointer, action)| {
+            let names: Vec<&str> = envelope.iter().copied().collect();
+            let message = format!("action `{action}` is not in the envelope");
+            let problem = at_key(source.file, source.root, pointer, action.0.as_str(), message);
+            match closest(action.0.as_str(), names.iter().copied()) {
+                Some(meant) => problem.with_help(format!("did you mean `{meant}`?")),
+                None => problem.with_help(format!("there are {}", listed(&names))),
+            }
+        }));
     }
     Budget {
         calls: form.calls,
         calls_of: form.calls_of.iter().map(|(action, calls)| (action.0.clone(), *calls)).collect(),
-        spend: spend.and_then(|form| read_spend(document, form, problems)),
+        spend: spend.and_then(|form| read_spend(source, form, problems)),
         distinct_resources: form.distinct_resources,
         bytes_out: form.bytes_out,
     }
 }
 
 fn read_spend(
-    document: &Document<IntentForm>,
+    source: Source<'_>,
     form: &SpendForm,
     problems: &mut Vec<Diagnostic>,
 ) -> Option<Spend> {
-    let limit = document.root.nearest("/budget/spend/limit").to_value();
+    let limit = source.root.nearest("/budget/spend/limit").to_value();
     let limit = match &limit {
         safeconduct_model::Value::String(text) => Amount::parse(text),
         number => Amount::of(number),
     };
     if limit.is_none() {
         let message = "this is no amount: not negative, with at most four decimal places";
-        problems.push(document.problem("/budget/spend/limit", message));
+        problems.push(source.problem("/budget/spend/limit", message));
     }
     for (action, _) in form.amounts.iter().filter(|(_, amount)| amount.split('/').any(|t| t == "*"))
     {
         let token = action.0.as_str().replace('~', "~0").replace('/', "~1");
         let pointer = format!("/budget/spend/amounts/{token}");
-        problems.push(document.problem(&pointer, "an amount stands in one place: no `*`"));
+        problems.push(source.problem(&pointer, "an amount stands in one place: no `*`"));
     }
     let amounts = form.amounts.iter();
     let amounts = amounts.map(|(action, amount)| (action.0.clone(), amount.as_str().into()));

@@ -92,7 +92,8 @@ fn undertakers(undertakers: &Undertakers) -> Value {
     ])
 }
 
-fn budget(budget: &Budget) -> Value {
+/// A budget as its form has it.
+pub fn budget(budget: &Budget) -> Value {
     let calls_of = budget.calls_of.iter();
     let spend = budget.spend.as_ref().map(|spend| {
         let amounts = spend.amounts.iter();
@@ -114,7 +115,7 @@ fn budget(budget: &Budget) -> Value {
     ])
 }
 
-fn allowance(allowance: &Allowance<Term>) -> Value {
+pub(super) fn allowance(allowance: &Allowance<Term>) -> Value {
     let resources = allowance.resources.iter().map(|rule| {
         let id = rule.id.as_ref().map(|id| Value::object([constraint(id)]));
         members([("type", Some(Value::from(rule.ty.as_str()))), ("id", id)])

@@ -95,7 +95,7 @@ fn valid(shared: &Shared, rules: &Rules, warnings: &[Problem]) -> Result<String,
                 let versions = output::counted(rules.intents.iter().count(), "version", "versions");
                 let names = rules.intents.versions.len();
                 let digest = rules.intents.digest;
-                text.push_str(&format!("intents    {names}, {versions}, {digest}\n"));
+                text.push_str(&format!("intents    {names} in {versions}, {digest}\n"));
             }
             for one in warnings {
                 let place = match one.line {
