@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use foldhash::fast::RandomState;
 use hmac::{Hmac, Mac};
 use safeconduct_model::{KeyedDigest, RecordId, SessionKey, Timestamp};
 use sha2::Sha256;
@@ -36,7 +37,7 @@ pub struct MemoryLedger {
 #[derive(Default)]
 struct State {
     entries: Vec<Entry>,
-    versions: HashMap<Versioned, u64>,
+    versions: HashMap<Versioned, u64, RandomState>,
     failed: Option<Arc<str>>,
     keep_nothing: bool,
     length: u64,

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
 use safeconduct_model::{ActionName, IdentityId, RecordId, SessionKey, Timestamp};
 
 use crate::SessionKeys;
@@ -25,7 +26,7 @@ pub(crate) struct Pending {
 /// All of them, with the order in which they were made.
 #[derive(Default)]
 pub(crate) struct PendingPermits {
-    by_decision: HashMap<RecordId, Pending>,
+    by_decision: HashMap<RecordId, Pending, RandomState>,
     order: VecDeque<(Timestamp, RecordId)>,
 }
 

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use foldhash::fast::RandomState;
 use safeconduct_model::SessionKey;
 use safeconduct_session::Session;
 
@@ -26,7 +27,7 @@ pub(crate) struct Slot {
 
 /// All sessions, by key.
 #[derive(Default)]
-pub(crate) struct Sessions(Mutex<HashMap<SessionKey, Arc<Mutex<Slot>>>>);
+pub(crate) struct Sessions(Mutex<HashMap<SessionKey, Arc<Mutex<Slot>>, RandomState>>);
 
 impl Sessions {
     /// The slot of that session, made where there is none; `None` at the limit.

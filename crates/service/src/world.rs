@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
 use safeconduct_engine::{Known, Vocabulary};
 use safeconduct_model::{
     ActionName, Catalogue, Delegation, Digest, Entity, EntityId, EntityRef, EntityType, Identity,
@@ -29,8 +30,8 @@ pub struct World {
     pub(crate) vocabulary: Arc<Vocabulary>,
     pub(crate) identities: Arc<BTreeMap<IdentityId, Arc<Known>>>,
     /// By the digest of the token's text.
-    pub(crate) tokens: Arc<HashMap<Digest, Arc<Token>>>,
-    pub(crate) tokens_by_id: Arc<HashMap<TokenId, Arc<Token>>>,
+    pub(crate) tokens: Arc<HashMap<Digest, Arc<Token>, RandomState>>,
+    pub(crate) tokens_by_id: Arc<HashMap<TokenId, Arc<Token>, RandomState>>,
     /// What may be undertaken.
     pub(crate) intents: Arc<Intents>,
     /// Users' standing words.

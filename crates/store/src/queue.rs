@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
+use foldhash::fast::RandomState;
 use safeconduct_ledger::LEAF_BYTES_MAX;
 use safeconduct_service::{
     AppendError, Entry, LedgerHealth, Proposal, SubmitError, Ticket, Versioned,
@@ -37,7 +38,7 @@ pub(crate) struct Queue {
 struct Head {
     next: u64,
     /// Versions since this process began; both sides of the comparison start at 0 with it.
-    versions: HashMap<Versioned, u64>,
+    versions: HashMap<Versioned, u64, RandomState>,
     waiting: Vec<Entry>,
     bytes: usize,
     failed: Option<Arc<str>>,
@@ -59,7 +60,7 @@ impl Queue {
     pub(crate) fn new(records: u64, entries_max: usize, bytes_max: usize) -> Self {
         let head = Head {
             next: records,
-            versions: HashMap::new(),
+            versions: HashMap::default(),
             waiting: Vec::new(),
             bytes: 0,
             failed: None,

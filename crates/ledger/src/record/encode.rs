@@ -1,7 +1,6 @@
 //! A record's leaf, written by hand: members in canonical order, no tree in between. Appending
 //! is on the way of every decision.
 
-
 use safeconduct_model::{
     Body, Decided, EntityRef, Executed, Identity, Obligation, PepRegistration, Record,
     RecordedReason, SessionKey, SessionScope, Timestamp, Token,
