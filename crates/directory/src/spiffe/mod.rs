@@ -13,6 +13,3 @@ pub use x509::*;
 
 pub(crate) use endpoint::svid_authority;
 pub(crate) use workload_api::{Update, WorkloadApiError, listen};
-
-#[cfg(test)]
-pub(crate) mod tests;
