@@ -63,7 +63,8 @@ fn members<'n>(members: impl IntoIterator<Item = (&'n str, Option<Value>)>) -> V
     Value::object(members.into_iter().filter_map(|(name, value)| Some((name, value?))))
 }
 
-fn parameter(parameter: &Parameter) -> Value {
+/// A parameter as its form has it.
+pub fn parameter(parameter: &Parameter) -> Value {
     let (mut bytes_max, mut min, mut max, mut choices) = (None, None, None, None);
     match &parameter.ty {
         ParameterType::Text { bytes_max: bytes } => bytes_max = Some(integer(*bytes as u64)),
