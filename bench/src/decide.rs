@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use safeconduct_engine::{Facts, Known, Understood, Vocabulary, decide};
 use safeconduct_model::{
-    ActionEntry, ActionName, Amount, Assurance, Authentication, Decision, Digest, EntityRef,
-    IdentityId, KeyedDigest, Method, Mode, Now, RecordId, Request, SessionKey, SessionRef, Subject,
-    Timestamp, TokenId, Value,
+    ActionEntry, ActionName, Assurance, Authentication, Decision, Digest, EntityRef, IdentityId,
+    KeyedDigest, Method, Mode, Now, RecordId, Request, SessionKey, SessionRef, Subject, Timestamp,
+    TokenId, Value,
 };
 use safeconduct_policy::{Policies, load};
 use safeconduct_service::entity_of;
@@ -249,8 +249,7 @@ fn fifty_steps(agent: usize) -> Result<Session, Failure> {
             decision: if step % 25 == 24 { Decision::Deny } else { Decision::Permit },
             action: ActionName::new(format!("files.{tool}"))?,
             resources: vec![fingerprint(&EntityRef::new("Safeconduct::Path", file)?)],
-            spend: Amount::default(),
-            bytes_out: 0,
+            charge: None,
             at: AT.plus_ms(-1000 * (50 - step as i64)),
         });
     }

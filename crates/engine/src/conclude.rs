@@ -80,8 +80,7 @@ pub(crate) fn conclude(
             decision,
             action: request.action.clone(),
             resources: resources.iter().map(fingerprint).collect(),
-            spend: cost.spend,
-            bytes_out: cost.bytes_out,
+            charge: facts.task.as_ref().map(|_| cost),
             at: now.at,
         },
         record: Record {

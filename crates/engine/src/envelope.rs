@@ -5,16 +5,7 @@ use std::sync::Arc;
 use safeconduct_model::{
     ActionName, Allowance, Amount, ArgumentRule, Authority, Effect, Entity, OtherArguments, Value,
 };
-use safeconduct_session::{Used, fingerprint};
-
-/// What a call takes from its task's budget.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Cost {
-    /// What it spends.
-    pub(crate) spend: Amount,
-    /// Canonical bytes of the arguments of an action that sends, writes or executes.
-    pub(crate) bytes_out: u64,
-}
+use safeconduct_session::{Charge, Used, fingerprint};
 
 /// Where a call leaves the envelope; names places and limits, never values.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -141,7 +132,7 @@ pub(crate) fn cost(
     effect: Effect,
     input: &Value,
     canonical_bytes: u64,
-) -> Result<Cost, Spent> {
+) -> Result<Charge, Spent> {
     let spends = authority.budget.spend.as_ref().and_then(|spend| spend.amounts.get(action));
     let spend = match spends {
         None => Amount::default(),
@@ -151,7 +142,7 @@ pub(crate) fn cost(
         Effect::Write | Effect::Execute | Effect::Send => canonical_bytes,
         Effect::Read | Effect::Delegate | Effect::Administer => 0,
     };
-    Ok(Cost { spend, bytes_out })
+    Ok(Charge { spend, bytes_out })
 }
 
 /// Whether the budget still holds it, after what the session has done and what its task's
@@ -164,7 +155,7 @@ pub(crate) fn afford(
     used: &Used,
     action: &ActionName,
     resources: &[Entity],
-    cost: Cost,
+    cost: Charge,
 ) -> Result<(), Spent> {
     let budget = &authority.budget;
     if used.calls() >= budget.calls {

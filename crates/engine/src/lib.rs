@@ -75,6 +75,6 @@ fn stages(
 struct Way {
     principal: Option<safeconduct_model::EntityRef>,
     resources: Vec<safeconduct_model::EntityRef>,
-    cost: envelope::Cost,
+    cost: safeconduct_session::Charge,
     evaluated: evaluate::Evaluated,
 }

@@ -4,11 +4,13 @@
 use std::sync::Arc;
 
 use safeconduct_model::{
-    ActionEntry, Amount, DecidedTask, Entity, Identity, IdentityId, Mandate, Reason, Request,
-    Subject, Task, TaskId, TaskState,
+    ActionEntry, DecidedTask, Entity, Identity, IdentityId, Mandate, Reason, Request, Subject,
+    Task, TaskId, TaskState,
 };
 
-use crate::envelope::{self, Cost, Outside, Spent};
+use safeconduct_session::Charge;
+
+use crate::envelope::{self, Outside, Spent};
 use crate::{Facts, Known};
 
 /// What is known of the task that a request belongs to.
@@ -64,7 +66,7 @@ pub(crate) fn bound(
     entry: &ActionEntry,
     resources: &[Entity],
     facts: &Facts<'_>,
-) -> Result<Cost, Vec<Reason>> {
+) -> Result<Charge, Vec<Reason>> {
     let authority = &known.mandate.authority;
     let mut obstacles = Vec::new();
     if let Err(outside) = envelope::within(authority, &request.action, resources, &request.input) {
@@ -116,14 +118,14 @@ fn words(spent: Spent) -> String {
 }
 
 /// What the record says of the task.
-pub(crate) fn decided(known: &TaskFacts<'_>, cost: Cost) -> DecidedTask {
+pub(crate) fn decided(known: &TaskFacts<'_>, cost: Charge) -> DecidedTask {
     let agent = std::iter::once(&known.task.agent);
     DecidedTask {
         id: known.task.id.clone(),
         intent: known.task.intent.clone(),
         on_behalf_of: known.task.on_behalf_of.clone(),
         actors: agent.chain(&known.delegated_by).cloned().collect(),
-        spend: Amount(cost.spend.0),
+        spend: cost.spend,
         bytes_out: cost.bytes_out,
     }
 }

@@ -122,8 +122,7 @@ fn outcome(
             decision: Decision::Permit,
             action: request.action.clone(),
             resources: Vec::new(),
-            spend: Amount::default(),
-            bytes_out: 0,
+            charge: None,
             at: Timestamp::default(),
         });
     }

@@ -210,6 +210,32 @@ impl<L> Constraint<L> {
     }
 }
 
+impl<L> Allowance<L> {
+    /// The same allowance over other terms.
+    ///
+    /// # Errors
+    /// The first error of `change`.
+    pub fn try_map<M, E>(
+        &self,
+        mut change: impl FnMut(&L) -> Result<M, E>,
+    ) -> Result<Allowance<M>, E> {
+        let mut resources = Vec::with_capacity(self.resources.len());
+        for rule in &self.resources {
+            let id = rule.id.as_ref().map(|id| id.try_map(&mut change)).transpose()?;
+            resources.push(ResourceRule { ty: rule.ty.clone(), id });
+        }
+        let mut arguments = Vec::with_capacity(self.arguments.len());
+        for rule in &self.arguments {
+            arguments.push(ArgumentRule {
+                pointer: Arc::clone(&rule.pointer),
+                constraint: rule.constraint.try_map(&mut change)?,
+                absent: rule.absent,
+            });
+        }
+        Ok(Allowance { action: self.action.clone(), resources, arguments, others: self.others })
+    }
+}
+
 impl Constraint<Value> {
     /// Whether a value fits. What cannot be compared does not.
     pub fn admits(&self, value: &Value) -> bool {

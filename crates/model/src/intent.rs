@@ -5,8 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::{
-    Allowance, ArgumentRule, Authority, Budget, IdentityId, IdentityKind, ResourceRule, TargetName,
-    Tier, Timestamp, Value,
+    Allowance, Authority, Budget, IdentityId, IdentityKind, TargetName, Tier, Timestamp, Value,
 };
 
 /// Most intents of a project.
@@ -313,27 +312,12 @@ impl Intent {
         deadline: Timestamp,
     ) -> Result<Authority, UndertakeError> {
         let value = |term: &Term| term.value(parameters);
-        let allowance = |allowance: &Allowance<Term>| {
-            let resources = allowance.resources.iter().map(|rule| {
-                let id = rule.id.as_ref().map(|id| id.try_map(value)).transpose()?;
-                Ok(ResourceRule { ty: rule.ty.clone(), id })
-            });
-            let arguments = allowance.arguments.iter().map(|rule| {
-                Ok(ArgumentRule {
-                    pointer: Arc::clone(&rule.pointer),
-                    constraint: rule.constraint.try_map(value)?,
-                    absent: rule.absent,
-                })
-            });
-            Ok(Allowance {
-                action: allowance.action.clone(),
-                resources: resources.collect::<Result<_, _>>()?,
-                arguments: arguments.collect::<Result<_, _>>()?,
-                others: allowance.others,
-            })
-        };
         Ok(Authority {
-            allowances: self.envelope.iter().map(allowance).collect::<Result<_, _>>()?,
+            allowances: self
+                .envelope
+                .iter()
+                .map(|allowance| allowance.try_map(value))
+                .collect::<Result<_, _>>()?,
             budget: self.budget.clone(),
             tier_max: self.tier_max,
             deadline,

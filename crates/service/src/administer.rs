@@ -51,6 +51,12 @@ operations! {
     AccessEvaluateBatch = "access.evaluate_batch",
     /// List the catalogue and what is quarantined.
     CatalogueList = "catalogue.list",
+    /// Take back a standing word that is not one's own.
+    DelegationsEnd = "delegations.end",
+    /// List everyone's standing words; one's own are shown without it.
+    DelegationsList = "delegations.list",
+    /// Give a standing word of one's own.
+    DelegationsMake = "delegations.make",
     /// Register or change an identity that has no role and gets none.
     IdentitiesChange = "identities.change",
     /// Register or change an identity that has a role or gets one.
@@ -59,6 +65,14 @@ operations! {
     IdentitiesList = "identities.list",
     /// Read one identity.
     IdentitiesShow = "identities.show",
+    /// List what may be undertaken.
+    IntentsList = "intents.list",
+    /// Read an intent in whole that one may not undertake.
+    IntentsShow = "intents.show",
+    /// Let go on what the kill switch has stopped.
+    KillLift = "kill.lift",
+    /// Use the kill switch.
+    KillUse = "kill.use",
     /// Read the newest checkpoint.
     LogCheckpoint = "log.checkpoint",
     /// Follow the ledger.
@@ -77,6 +91,14 @@ operations! {
     SessionsErase = "sessions.erase",
     /// Read the state of a session.
     SessionsShow = "sessions.show",
+    /// Ask to begin a task. Whether it begins is decided by the policies in force.
+    TasksBegin = "tasks.begin",
+    /// End a task that one has no part in.
+    TasksEnd = "tasks.end",
+    /// List tasks; without `tasks.show` those that one has a part in.
+    TasksList = "tasks.list",
+    /// Read a task that one has no part in.
+    TasksShow = "tasks.show",
     /// Issue a token of an identity that has no role.
     TokensIssue = "tokens.issue",
     /// Issue a token of an identity that has a role.
@@ -295,7 +317,8 @@ mod tests {
         let agent = identity(IdentityKind::Agent, &Role::ALL);
         let permitted: Vec<_> =
             Operation::ALL.iter().filter(|o| administration.permits(&agent, **o)).collect();
-        assert_eq!(permitted, [&Operation::Whoami]);
+        let undertaken = [Operation::IntentsList, Operation::TasksBegin, Operation::TasksList];
+        assert_eq!(permitted, undertaken.iter().chain([&Operation::Whoami]).collect::<Vec<_>>());
     }
 
     #[test]

@@ -221,6 +221,11 @@ impl Service {
         let parent = self.parent(undertaking)?;
         let origin = origin(undertaking, by)?;
         let user = for_whom(undertaking, intent, by, parent.as_ref(), &world, now)?;
+        if let (None, Origin::Agent(session)) = (&undertaking.handle, &origin)
+            && let Some(other) = self.tasks.attached(session)
+        {
+            return Err(BeginError::Attached(other));
+        }
         let parameters = intent.parameters(&undertaking.parameters)?;
         let authority = authority(undertaking, intent, &parameters, parent.as_ref(), now)?;
         if authority.deadline <= now {

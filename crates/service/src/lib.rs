@@ -16,6 +16,7 @@ mod definition;
 mod end;
 mod erase;
 mod issuer;
+mod leases;
 mod line;
 #[cfg(feature = "memory")]
 pub mod memory;
@@ -40,6 +41,7 @@ pub use definition::definition_digest;
 pub use end::*;
 pub use erase::*;
 pub use issuer::*;
+pub use leases::*;
 pub use line::EnterError;
 pub use observe::*;
 pub use pending::PENDING_MAX;

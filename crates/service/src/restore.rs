@@ -6,7 +6,7 @@ use safeconduct_model::{
     Body, Decided, Decision, KillScope, Mode, NameError, Origin, Record, RecordId, SessionKey,
     Task, TaskId, TaskState, Timestamp,
 };
-use safeconduct_session::{Session, Step, fingerprint};
+use safeconduct_session::{Charge, Session, Step, fingerprint};
 
 use crate::pending::Pending;
 use crate::sessions::lock;
@@ -62,6 +62,7 @@ impl Restore<'_> {
             }
             Body::TaskBegan(task) => self.began(sequence, record, task),
             Body::TaskEnded { task, state, .. } => self.ended(task, *state),
+            Body::LeaseChanged { lease, state, .. } => self.service.leases.restore(lease, *state),
             Body::DelegationMade(delegation) => {
                 let delegations = Arc::make_mut(&mut self.world.delegations);
                 delegations.insert(delegation.id.clone(), delegation.clone());
@@ -86,7 +87,6 @@ impl Restore<'_> {
             | Body::UsedAfterEnd { .. }
             | Body::TokenMinted(_)
             | Body::TokenWithdrawn { .. }
-            | Body::LeaseChanged { .. }
             | Body::Killed { .. } => {}
         }
         Ok(())
@@ -165,8 +165,10 @@ impl Restore<'_> {
                 decision: decided.decision,
                 action: decided.action.clone(),
                 resources: decided.resources.iter().map(fingerprint).collect(),
-                spend: decided.task.as_ref().map(|task| task.spend).unwrap_or_default(),
-                bytes_out: decided.task.as_ref().map_or(0, |task| task.bytes_out),
+                charge: decided
+                    .task
+                    .as_ref()
+                    .map(|task| Charge { spend: task.spend, bytes_out: task.bytes_out }),
                 at: record.at,
             });
             if sealed == Attachment::Present {

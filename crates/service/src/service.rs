@@ -1,14 +1,16 @@
 //! The decision point: its state, and what it is made of.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use arc_swap::ArcSwap;
-use safeconduct_model::SessionKey;
+use safeconduct_model::{SessionKey, TargetName};
 
+use crate::leases::Leases;
 use crate::pending::PendingPermits;
 use crate::sessions::{SessionView, Sessions, lock};
 use crate::tasks::Tasks;
-use crate::{Clock, Ids, Ledger, LedgerHealth, Vault, Watch, World};
+use crate::{Clock, Ids, Ledger, LedgerHealth, Target, Vault, Watch, World};
 
 /// Numbers that a deployment may set.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +53,8 @@ pub struct Service {
     pub(crate) changing: Mutex<()>,
     pub(crate) sessions: Sessions,
     pub(crate) tasks: Tasks,
+    pub(crate) leases: Leases,
+    pub(crate) targets: ArcSwap<BTreeMap<TargetName, Target>>,
     pub(crate) watches: Mutex<Vec<Weak<dyn Watch>>>,
     pub(crate) pending: Mutex<PendingPermits>,
 }
@@ -69,6 +73,8 @@ impl Service {
             changing: Mutex::new(()),
             sessions: Sessions::default(),
             tasks: Tasks::default(),
+            leases: Leases::default(),
+            targets: ArcSwap::default(),
             watches: Mutex::default(),
             pending: Mutex::default(),
         }

@@ -7,7 +7,7 @@
 //! argument or result values.
 //!
 //! ```
-//! use safeconduct_model::{ActionName, Amount, Decision, Timestamp};
+//! use safeconduct_model::{ActionName, Decision, Timestamp};
 //! use safeconduct_session::{Session, Step};
 //!
 //! let mut session = Session::default();
@@ -15,8 +15,7 @@
 //!     decision: Decision::Permit,
 //!     action: ActionName::new("files.read_text_file")?,
 //!     resources: vec![7],
-//!     spend: Amount::default(),
-//!     bytes_out: 0,
+//!     charge: None,
 //!     at: Timestamp::from_millis(0),
 //! });
 //! assert_eq!((session.sequence(), session.steps(), session.denials()), (1, 1, 0));
@@ -46,12 +45,20 @@ pub struct Step {
     pub action: ActionName,
     /// Fingerprints ([`fingerprint`]) of the resources that it touches.
     pub resources: Vec<u64>,
-    /// What it spends of a task's budget.
-    pub spend: Amount,
-    /// Bytes that it sends out, of a task's budget.
-    pub bytes_out: u64,
+    /// What it takes from its task's budget, where it is a call of a task. To begin a task in
+    /// another is none.
+    pub charge: Option<Charge>,
     /// When.
     pub at: Timestamp,
+}
+
+/// What a call takes from its task's budget, besides the call itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Charge {
+    /// What it spends.
+    pub spend: Amount,
+    /// Bytes that it sends out.
+    pub bytes_out: u64,
 }
 
 /// The state of a session.
@@ -112,13 +119,13 @@ impl Session {
         self.last_at = Some(step.at);
         if step.decision == Decision::Deny {
             self.denials += 1;
-            if let Some(used) = &mut self.used {
+            if let (Some(used), Some(_)) = (&mut self.used, step.charge) {
                 used.deny();
             }
             return;
         }
-        if let Some(used) = &mut self.used {
-            used.permit(step);
+        if let (Some(used), Some(charge)) = (&mut self.used, step.charge) {
+            used.permit(step, charge);
         }
         self.steps += 1;
         if let Some(count) = self.actions.get_mut(&step.action) {
@@ -154,8 +161,7 @@ mod tests {
             decision: if permit { Decision::Permit } else { Decision::Deny },
             action: ActionName::new(format!("a{action}")).unwrap(),
             resources: vec![resource],
-            spend: Amount(3),
-            bytes_out: 5,
+            charge: None,
             at: Timestamp::from_millis(1),
         }
     }

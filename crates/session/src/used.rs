@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use safeconduct_model::{ActionName, Amount, Budget};
 
-use crate::{ACTIONS_REMEMBERED_MAX, RESOURCES_COUNTED_MAX, Session, Step};
+use crate::{ACTIONS_REMEMBERED_MAX, Charge, RESOURCES_COUNTED_MAX, Session, Step};
 
 /// What was used of a budget, what its children were given included.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -70,15 +70,15 @@ impl Used {
         &self.given
     }
 
-    pub(crate) fn permit(&mut self, step: &Step) {
+    pub(crate) fn permit(&mut self, step: &Step, charge: Charge) {
         self.calls += 1;
         if let Some(count) = self.calls_of.get_mut(&step.action) {
             *count += 1;
         } else if self.calls_of.len() < ACTIONS_REMEMBERED_MAX {
             self.calls_of.insert(step.action.clone(), 1);
         }
-        self.spend = Amount(self.spend.0.saturating_add(step.spend.0));
-        self.bytes_out = self.bytes_out.saturating_add(step.bytes_out);
+        self.spend = Amount(self.spend.0.saturating_add(charge.spend.0));
+        self.bytes_out = self.bytes_out.saturating_add(charge.bytes_out);
         for resource in &step.resources {
             if self.resources.len() < RESOURCES_COUNTED_MAX {
                 self.resources.insert(*resource);
@@ -158,8 +158,7 @@ mod tests {
             decision: if permit { Decision::Permit } else { Decision::Deny },
             action: ActionName::new(format!("a{action}")).unwrap(),
             resources: vec![resource],
-            spend: Amount(10),
-            bytes_out: 7,
+            charge: Some(Charge { spend: Amount(10), bytes_out: 7 }),
             at: Timestamp::from_millis(1),
         }
     }

@@ -1,0 +1,527 @@
+//! Use-case: lease a credential for a task, and take it back when the task ends, or at the latest
+//! when its time is over. Each step is a record first: what a crash leaves behind is named in the
+//! ledger, found at the next start, and removed.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use safeconduct_credential::lease::{
+    Backoff, Duty, LeaseEvent, LeaseTerms, NewLease, PlanError, RenewalError, Retry, advance, duty,
+    duty_at_start, plan, renewal,
+};
+use safeconduct_model::{
+    Authentication, Body, Lease, LeaseId, LeaseKind, LeaseState, NameError, Record, TargetName,
+    TaskId, TaskState, Timestamp,
+};
+use thiserror::Error;
+
+use crate::{
+    AppendError, Entry, GrantSpec, IssueError, Issuer, NamingError, Proposal, RenewError, Secret,
+    Service, SubmitError, Ticket, Versioned,
+};
+
+/// Most leases of one task at a time.
+pub const LEASES_OF_TASK_MAX: usize = 32;
+
+/// Most leases that are not final. One more is refused.
+pub const LEASES_MAX: usize = 100_000;
+
+/// How many leases are taken back at once.
+const AT_ONCE: usize = 16;
+
+/// Where leases are issued, and for how long.
+#[derive(Clone)]
+pub struct Target {
+    /// What issues them.
+    pub issuer: Arc<dyn Issuer>,
+    /// How long they last.
+    pub terms: LeaseTerms,
+    /// How it is tried to take them back.
+    pub backoff: Backoff,
+}
+
+/// A lease that was issued, for its holder.
+pub struct Leased {
+    /// The lease.
+    pub lease: Lease,
+    /// Its secret; `None` where the gateway adds it to calls and the holder never sees it.
+    pub secret: Option<Arc<Secret>>,
+    /// What the holder needs to know beside name and secret.
+    pub address: BTreeMap<&'static str, String>,
+}
+
+/// Why no lease was given.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum LeaseError {
+    /// The caller's fault: leases are given to tasks.
+    #[error("leases are given to tasks: act in one")]
+    NoTask,
+    /// The caller's fault: the task has ended, or is another's.
+    #[error("the task is over, or is another's")]
+    TaskEnded,
+    /// The fault of the intent's author, or of the caller.
+    #[error("the task's intent gives nothing at target `{0}`")]
+    NotInIntent(TargetName),
+    /// The configuration's fault: no such target.
+    #[error("no target `{0}` is configured")]
+    UnknownTarget(TargetName),
+    /// The caller's fault: no such lease, or it is another task's.
+    #[error("no lease `{0}` of this task is known")]
+    UnknownLease(LeaseId),
+    /// Too many of them.
+    #[error("there are already {limit} {what}, the most that are kept")]
+    OverLimit {
+        /// Of what.
+        what: &'static str,
+        /// How many.
+        limit: usize,
+    },
+    /// It cannot be planned.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// It has no name at the target.
+    #[error(transparent)]
+    Naming(#[from] NamingError),
+    /// It was not issued; whatever was made is taken back.
+    #[error(transparent)]
+    Issue(#[from] IssueError),
+    /// It lasts no longer.
+    #[error(transparent)]
+    Renewal(#[from] RenewalError),
+    /// The target did not make it last longer.
+    #[error(transparent)]
+    Renew(#[from] RenewError),
+    /// A name does not fit.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// Our fault: the ledger took no record.
+    #[error(transparent)]
+    Submit(#[from] SubmitError),
+    /// Our fault: the record did not become durable.
+    #[error(transparent)]
+    Append(#[from] AppendError),
+    /// Our fault: the record could not be made.
+    #[error("the lease's record could not be made: {0}")]
+    Record(Arc<str>),
+}
+
+/// The leases in memory: the fold of their records.
+#[derive(Default)]
+pub(crate) struct Leases(Mutex<HashMap<LeaseId, LeaseSlot>>);
+
+#[derive(Clone)]
+struct LeaseSlot {
+    lease: Lease,
+    state: LeaseState,
+    /// Held for the gateway only.
+    secret: Option<Arc<Secret>>,
+    /// Failed attempts to take it back, and when the next one is due.
+    failed: u32,
+    next: Timestamp,
+    /// Somebody works on it at the target right now.
+    busy: bool,
+    /// Whether this process made it; one that another made is treated as after a crash.
+    ours: bool,
+}
+
+/// A lease, for showing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeaseView {
+    /// The lease.
+    pub lease: Lease,
+    /// Where it stands.
+    pub state: LeaseState,
+}
+
+impl Leases {
+    fn all(&self) -> MutexGuard<'_, HashMap<LeaseId, LeaseSlot>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a record in, while a ledger is read again.
+    pub(crate) fn restore(&self, lease: &Lease, state: LeaseState) {
+        let slot = LeaseSlot {
+            lease: lease.clone(),
+            state,
+            secret: None,
+            failed: 0,
+            next: Timestamp::from_millis(i64::MIN),
+            busy: false,
+            ours: false,
+        };
+        let mut all = self.all();
+        match state.is_final() {
+            true => drop(all.remove(&lease.id)),
+            false => drop(all.insert(lease.id.clone(), slot)),
+        }
+    }
+}
+
+impl Service {
+    /// Sets where leases are issued. Before any request.
+    pub fn set_targets(&self, targets: BTreeMap<TargetName, Target>) {
+        self.targets.store(Arc::new(targets));
+    }
+
+    /// Leases a credential at a target for the task that the caller acts in: exactly the grants
+    /// that its mandate names. The secret is given only once the lease's record is durable.
+    ///
+    /// # Errors
+    /// [`LeaseError`] says whose fault it is; whatever was made at the target is taken back.
+    pub async fn lease(
+        &self,
+        proof: &Authentication,
+        target: &TargetName,
+    ) -> Result<Leased, LeaseError> {
+        let task = proof.task.as_ref().ok_or(LeaseError::NoTask)?;
+        if task.agent != proof.identity {
+            return Err(LeaseError::TaskEnded);
+        }
+        self.end_if_overdue(&task.id);
+        let at = self.target(target)?;
+        let (lease, grant, ticket) = self.queue_plan(&task.id, target, &at)?;
+        self.ledger.durable(ticket).await?;
+        let issued = at.issuer.issue(&lease, &grant).await;
+        let secret = match issued {
+            Ok(secret) => Arc::new(secret),
+            Err(error) => {
+                self.give_back(&lease.id, &error.to_string());
+                return Err(error.into());
+            }
+        };
+        // The task may have ended while the target was busy: then nothing is handed out.
+        let ticket = match self.queue_issued(&task.id, &lease) {
+            Ok(ticket) => ticket,
+            Err(error) => {
+                self.give_back(&lease.id, "its task ended while it was issued");
+                return Err(error);
+            }
+        };
+        if let Err(error) = self.ledger.durable(ticket).await {
+            self.give_back(&lease.id, "its record did not become durable");
+            return Err(error.into());
+        }
+        let held = lease.kind == LeaseKind::StaticSecret;
+        if let Some(slot) = self.leases.all().get_mut(&lease.id) {
+            slot.busy = false;
+            slot.secret = held.then(|| Arc::clone(&secret));
+        }
+        let secret = (!held).then_some(secret);
+        Ok(Leased { lease, secret, address: at.issuer.address() })
+    }
+
+    /// The secret that the gateway adds to the calls of a task, leased for it where that has not
+    /// happened yet.
+    ///
+    /// # Errors
+    /// [`LeaseError`] says whose fault it is.
+    pub async fn secret_for(
+        &self,
+        proof: &Authentication,
+        target: &TargetName,
+    ) -> Result<Arc<Secret>, LeaseError> {
+        let task = proof.task.as_ref().ok_or(LeaseError::NoTask)?;
+        let held = || {
+            let now = self.clock.now();
+            self.leases.all().values().find_map(|slot| {
+                let fits = slot.lease.task == task.id
+                    && slot.lease.target == *target
+                    && slot.state == LeaseState::Issued
+                    && now < slot.lease.expires_at;
+                fits.then(|| slot.secret.clone()).flatten()
+            })
+        };
+        if let Some(secret) = held().filter(|_| self.task_goes_on(&task.id, self.clock.now())) {
+            return Ok(secret);
+        }
+        self.lease(proof, target).await?;
+        held().ok_or(LeaseError::TaskEnded)
+    }
+
+    /// Makes a lease last longer, while its task lives and never beyond its most.
+    ///
+    /// # Errors
+    /// [`LeaseError`] says whose fault it is; the lease ends when it was to end.
+    pub async fn renew_lease(
+        &self,
+        proof: &Authentication,
+        id: &LeaseId,
+    ) -> Result<Lease, LeaseError> {
+        let task = proof.task.as_ref().ok_or(LeaseError::NoTask)?;
+        let unknown = || LeaseError::UnknownLease(id.clone());
+        let slot = self.leases.all().get(id).cloned().ok_or_else(unknown)?;
+        if slot.lease.task != task.id || task.agent != proof.identity {
+            return Err(unknown());
+        }
+        let at = self.target(&slot.lease.target)?;
+        let state = self.state_of(&task.id);
+        let until = renewal(&slot.lease, slot.state, state, at.terms, self.clock.now())?;
+        // Recorded before the target is touched, so that it is never longer there than here.
+        let renewed = Lease { expires_at: until, ..slot.lease };
+        let line = self.line(&task.id).ok_or(LeaseError::TaskEnded)?;
+        let entry = self.lease_entry(&renewed, LeaseState::Issued, Some("renewed"))?;
+        let ticket = {
+            let mut all = self.leases.all();
+            let slot = all.get_mut(id).filter(|slot| slot.state == LeaseState::Issued);
+            let slot = slot.ok_or_else(unknown)?;
+            let reads = line.versions;
+            let proposal = Proposal { entries: vec![entry], reads, writes: Vec::new() };
+            let ticket = self.ledger.submit(proposal)?;
+            slot.lease = renewed.clone();
+            ticket
+        };
+        self.ledger.durable(ticket).await?;
+        at.issuer.renew(&renewed, until).await?;
+        Ok(renewed)
+    }
+
+    /// Takes back what is due, each lease on its own: of ended tasks, of those whose time is
+    /// over, and what an earlier process left half made. Returns when to come again, where
+    /// something is left; before that whenever something has ended.
+    pub async fn settle_leases(&self) -> Option<Timestamp> {
+        let mut open = FuturesUnordered::new();
+        let mut due = self.due().into_iter();
+        loop {
+            while open.len() < AT_ONCE {
+                let Some(slot) = due.next() else { break };
+                open.push(self.take_back(slot));
+            }
+            if open.next().await.is_none() {
+                break;
+            }
+        }
+        let now = self.clock.now();
+        let all = self.leases.all();
+        let next = all.values().map(|slot| match self.duty(slot, now) {
+            Duty::Nothing => None,
+            Duty::Watch(until) => Some(until),
+            Duty::TakeBack => Some(slot.next.max(now)),
+        });
+        next.flatten().min()
+    }
+
+    /// The leases that are not over, by task or all.
+    pub fn leases(&self, of: Option<&TaskId>) -> Vec<LeaseView> {
+        let all = self.leases.all();
+        let fits = all.values().filter(|slot| of.is_none_or(|task| slot.lease.task == *task));
+        fits.map(|slot| LeaseView { lease: slot.lease.clone(), state: slot.state }).collect()
+    }
+
+    fn target(&self, name: &TargetName) -> Result<Target, LeaseError> {
+        let targets = self.targets.load();
+        targets.get(name).cloned().ok_or_else(|| LeaseError::UnknownTarget(name.clone()))
+    }
+
+    fn state_of(&self, task: &TaskId) -> TaskState {
+        match self.line(task) {
+            None => TaskState::Completed,
+            Some(line) => line.ended.map_or(TaskState::Active, |(_, state)| state),
+        }
+    }
+
+    fn duty(&self, slot: &LeaseSlot, now: Timestamp) -> Duty {
+        if slot.busy {
+            return Duty::Nothing;
+        }
+        let task = self.state_of(&slot.lease.task);
+        match slot.ours {
+            true => duty(&slot.lease, slot.state, task, now),
+            false => duty_at_start(&slot.lease, slot.state, task, now),
+        }
+    }
+
+    fn due(&self) -> Vec<LeaseSlot> {
+        let now = self.clock.now();
+        let mut all = self.leases.all();
+        let mut due = Vec::new();
+        for slot in all.values_mut() {
+            if slot.next <= now && self.duty(slot, now) == Duty::TakeBack {
+                slot.busy = true;
+                due.push(slot.clone());
+            }
+        }
+        due
+    }
+
+    fn queue_plan(
+        &self,
+        task: &TaskId,
+        target: &TargetName,
+        at: &Target,
+    ) -> Result<(Lease, GrantSpec, Ticket), LeaseError> {
+        let line = self.line(task).ok_or(LeaseError::TaskEnded)?;
+        let mandate = line.mandate.as_ref().filter(|_| line.ended.is_none());
+        let mandate = mandate.ok_or(LeaseError::TaskEnded)?;
+        let grants = mandate.authority.credentials.get(target);
+        let grants = grants.ok_or_else(|| LeaseError::NotInIntent(target.clone()))?.clone();
+        let grant = GrantSpec { grants };
+        let id = LeaseId::new(self.ids.record("lease").shared())?;
+        let name = at.issuer.name(&id, &grant)?;
+        let new = NewLease { id: id.clone(), target: target.clone(), kind: at.issuer.kind(), name };
+        let lease = plan(new, &line.task, TaskState::Active, at.terms, self.clock.now())?;
+        let entry = self.lease_entry(&lease, LeaseState::Planned, None)?;
+        let mut all = self.leases.all();
+        if all.values().filter(|slot| slot.lease.task == *task).count() >= LEASES_OF_TASK_MAX {
+            let (what, limit) = ("leases of this task", LEASES_OF_TASK_MAX);
+            return Err(LeaseError::OverLimit { what, limit });
+        }
+        if all.len() >= LEASES_MAX {
+            return Err(LeaseError::OverLimit { what: "leases", limit: LEASES_MAX });
+        }
+        let ticket = self.gated(vec![entry], line.versions)?;
+        all.insert(
+            id,
+            LeaseSlot {
+                lease: lease.clone(),
+                state: LeaseState::Planned,
+                secret: None,
+                failed: 0,
+                next: Timestamp::from_millis(i64::MIN),
+                busy: true,
+                ours: true,
+            },
+        );
+        Ok((lease, grant, ticket))
+    }
+
+    fn queue_issued(&self, task: &TaskId, lease: &Lease) -> Result<Ticket, LeaseError> {
+        let line = self.line(task).filter(|line| line.ended.is_none());
+        let line = line.ok_or(LeaseError::TaskEnded)?;
+        let entry = self.lease_entry(lease, LeaseState::Issued, None)?;
+        let mut all = self.leases.all();
+        let slot = all.get_mut(&lease.id).ok_or(LeaseError::TaskEnded)?;
+        let state = advance(slot.state, LeaseEvent::Issued).map_err(|_| LeaseError::TaskEnded)?;
+        let ticket = self.gated(vec![entry], line.versions)?;
+        slot.state = state;
+        Ok(ticket)
+    }
+
+    /// Queues what may happen only while a task and all above it go on.
+    fn gated(
+        &self,
+        entries: Vec<Entry>,
+        reads: Vec<(Versioned, u64)>,
+    ) -> Result<Ticket, LeaseError> {
+        match self.ledger.submit(Proposal { entries, reads, writes: Vec::new() }) {
+            // Only an end changes a task's version.
+            Err(SubmitError::Stale) => Err(LeaseError::TaskEnded),
+            other => Ok(other?),
+        }
+    }
+
+    fn lease_entry(
+        &self,
+        lease: &Lease,
+        state: LeaseState,
+        detail: Option<&str>,
+    ) -> Result<Entry, LeaseError> {
+        let record = Record {
+            id: self.ids.record("rec"),
+            at: self.clock.now(),
+            trace: None,
+            parent: None,
+            body: Body::LeaseChanged {
+                lease: Box::new(lease.clone()),
+                state,
+                detail: detail.map(Arc::from),
+            },
+        };
+        let leaf = safeconduct_ledger::encode(&record)
+            .map_err(|error| LeaseError::Record(error.to_string().into()))?;
+        Ok(Entry { leaf, attachment: None })
+    }
+
+    /// Leaves a lease that came to nothing to whoever settles: it is taken back at once.
+    fn give_back(&self, id: &LeaseId, why: &str) {
+        let changed = self.queue_change_of(id, LeaseEvent::Revoke, Some(why));
+        if let Err(error) = changed {
+            tracing::error!(%error, lease = %id, "a lease that came to nothing could not be recorded as such");
+        }
+        if let Some(slot) = self.leases.all().get_mut(id) {
+            slot.busy = false;
+            // Not made by anyone who still waits for it.
+            slot.ours = false;
+        }
+        self.tell();
+    }
+
+    fn queue_change_of(
+        &self,
+        id: &LeaseId,
+        event: LeaseEvent,
+        detail: Option<&str>,
+    ) -> Result<Option<Ticket>, LeaseError> {
+        let mut all = self.leases.all();
+        let Some(slot) = all.get_mut(id) else {
+            return Ok(None);
+        };
+        let Ok(state) = advance(slot.state, event) else {
+            return Ok(None);
+        };
+        let entry = self.lease_entry(&slot.lease, state, detail)?;
+        let proposal = Proposal { entries: vec![entry], reads: Vec::new(), writes: Vec::new() };
+        let ticket = self.ledger.submit(proposal)?;
+        slot.state = state;
+        slot.secret = None;
+        if state.is_final() {
+            all.remove(id);
+        }
+        Ok(Some(ticket))
+    }
+
+    async fn take_back(&self, slot: LeaseSlot) {
+        let id = &slot.lease.id;
+        if let Err(error) = self.try_take_back(&slot).await {
+            tracing::error!(%error, lease = %id, "a lease could not be taken back");
+        }
+        if let Some(slot) = self.leases.all().get_mut(id) {
+            slot.busy = false;
+        }
+    }
+
+    async fn try_take_back(&self, slot: &LeaseSlot) -> Result<(), LeaseError> {
+        let id = &slot.lease.id;
+        if slot.state != LeaseState::Revoking {
+            self.queue_change_of(id, LeaseEvent::Revoke, None)?;
+        }
+        let revoked = match self.target(&slot.lease.target) {
+            Ok(at) => (at.issuer.revoke(&slot.lease).await.map_err(|e| e.to_string()), at.backoff),
+            Err(error) => (Err(error.to_string()), Backoff::default()),
+        };
+        let (event, detail) = match revoked {
+            (Ok(proof), _) => {
+                let seen: Vec<_> = proof.seen.iter().map(|seen| seen.as_str()).collect();
+                (LeaseEvent::Proved, seen.join(","))
+            }
+            (Err(problem), backoff) => {
+                let failed = slot.failed.saturating_add(1);
+                // The lease's own id spreads the attempts: it is as random as anything.
+                let random = spread(id);
+                match backoff.after(failed, self.clock.now(), random) {
+                    Retry::At(next) => {
+                        tracing::warn!(lease = %id, problem, failed, "a lease could not be taken back yet");
+                        if let Some(slot) = self.leases.all().get_mut(id) {
+                            (slot.failed, slot.next) = (failed, next);
+                        }
+                        return Ok(());
+                    }
+                    Retry::GiveUp => {
+                        tracing::error!(lease = %id, problem, failed, "IRREVOCABLE: a lease could not be taken back; remove it by hand");
+                        (LeaseEvent::GaveUp, problem)
+                    }
+                }
+            }
+        };
+        if let Some(ticket) = self.queue_change_of(id, event, Some(&detail))? {
+            self.ledger.durable(ticket).await?;
+        }
+        Ok(())
+    }
+}
+
+fn spread(id: &LeaseId) -> u32 {
+    id.as_str()
+        .bytes()
+        .fold(0x811c_9dc5, |hash: u32, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+}
