@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 
 use aws_lc_rs::digest;
 use aws_lc_rs::signature::{self as lc, ParsedPublicKey, RsaPublicKeyComponents};
@@ -37,7 +38,7 @@ pub enum KeyUse {
 }
 
 /// The SHA-256 thumbprint of a key (RFC 7638): its name where it has no other.
-#[derive(Clone, Copy, PartialOrd, Ord, Hash, Eq)]
+#[derive(Clone, Copy, PartialOrd, Ord, Eq)]
 pub struct Thumbprint([u8; 32]);
 
 impl Thumbprint {
@@ -67,6 +68,12 @@ impl Thumbprint {
 impl PartialEq for Thumbprint {
     fn eq(&self, other: &Self) -> bool {
         self.0.ct_eq(&other.0).into()
+    }
+}
+
+impl Hash for Thumbprint {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.hash(state);
     }
 }
 

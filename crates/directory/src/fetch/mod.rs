@@ -65,7 +65,7 @@ pub enum Authority {
     /// That of the web's authorities, as this machine has them.
     Web,
     /// What this configuration says.
-    Own(rustls::ClientConfig),
+    Own(Box<rustls::ClientConfig>),
 }
 
 /// Why nothing was fetched.
@@ -290,7 +290,7 @@ fn client(
         .user_agent("safeconduct");
     let builder = match authority {
         Authority::Web => builder,
-        Authority::Own(config) => builder.tls_backend_preconfigured(config.clone()),
+        Authority::Own(config) => builder.tls_backend_preconfigured((**config).clone()),
     };
     builder.build().map_err(|error| failed(host, &error))
 }

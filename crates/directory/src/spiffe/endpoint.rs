@@ -25,7 +25,7 @@ pub(crate) fn svid_authority(bundle: Arc<Bundle>, expected: SpiffeId) -> Option<
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier))
         .with_no_client_auth();
-    Some(Authority::Own(config))
+    Some(Authority::Own(Box::new(config)))
 }
 
 #[derive(Debug)]

@@ -134,7 +134,7 @@ pub fn verify(
 
 fn read(der: &[u8]) -> Result<X509Certificate<'_>, X509Error> {
     match X509Certificate::from_der(der) {
-        Ok((rest, certificate)) if rest.is_empty() => Ok(certificate),
+        Ok(([], certificate)) => Ok(certificate),
         _ => Err(X509Error::Unreadable),
     }
 }
