@@ -41,4 +41,6 @@ pub use targets_form::{
 pub use trust::*;
 
 #[cfg(test)]
+mod targets_tests;
+#[cfg(test)]
 mod tests;
