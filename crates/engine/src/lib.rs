@@ -46,6 +46,16 @@ pub fn refuse(
     conclude::conclude(request, facts, policies, now, Way::default(), Err(reasons))
 }
 
+/// Whether a call lies within an authority, its budget aside: what the envelope's check says.
+pub fn allows(
+    authority: &safeconduct_model::Authority,
+    action: &safeconduct_model::ActionName,
+    resources: &[safeconduct_model::Entity],
+    input: &safeconduct_model::Value,
+) -> bool {
+    envelope::within(authority, action, resources, input).is_ok()
+}
+
 fn stages(
     request: &Request,
     facts: &Facts<'_>,
