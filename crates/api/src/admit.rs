@@ -4,13 +4,17 @@ use std::sync::Arc;
 
 use http::header::{AUTHORIZATION, HOST, ORIGIN};
 use http::request::Parts;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderName, StatusCode};
 use safeconduct_model::{Authentication, Identity};
-use safeconduct_service::{Operation, World};
+use safeconduct_service::{Operation, World, token_digest};
 
+use crate::handle::TaskHandle;
 use crate::problem::Problem;
 use crate::refused::Denied;
 use crate::router::Inner;
+
+/// The handle of the task that the caller, or the one for whom an enforcement point asks, acts in.
+pub(crate) const TASK: HeaderName = HeaderName::from_static("safeconduct-task");
 
 /// Someone who may do what they ask for.
 pub(crate) struct Admitted {
@@ -28,11 +32,35 @@ impl Admitted {
 impl Inner {
     /// Lets a caller in who has proved who they are and may do `operation`.
     pub(crate) fn admit(&self, parts: &Parts, operation: Operation) -> Result<Admitted, Problem> {
-        self.check_doors(&parts.headers, &parts.uri)?;
-        let proof = self.proof_of(parts)?;
-        let admitted = Admitted { world: self.service.world(), proof };
+        let admitted = self.authenticated(parts)?;
         self.authorize(&admitted, operation)?;
         Ok(admitted)
+    }
+
+    /// Lets a caller in who has proved who they are: what they may do depends on what it is done
+    /// to, and the handler sees to it.
+    pub(crate) fn authenticated(&self, parts: &Parts) -> Result<Admitted, Problem> {
+        self.check_doors(&parts.headers, &parts.uri)?;
+        let proof = self.proof_of(parts)?;
+        Ok(Admitted { world: self.service.world(), proof })
+    }
+
+    /// The same caller in the task that the request names by its handle, or else in the one that
+    /// their session is attached to.
+    pub(crate) fn within_task(
+        &self,
+        headers: &HeaderMap,
+        proof: Authentication,
+    ) -> Result<Authentication, Problem> {
+        let mut named = headers.get_all(TASK).iter();
+        let Some(handle) = named.next() else {
+            return Ok(self.service.within_attached_task(proof));
+        };
+        // Which of several is meant is not for us to guess.
+        let handle = handle.to_str().ok().filter(|_| named.next().is_none());
+        let handle = handle.filter(|handle| TaskHandle::is_well_formed(handle));
+        let digest = handle.map(token_digest).ok_or_else(Problem::unknown_task)?;
+        self.service.enter_task(proof, &digest).map_err(|_| Problem::unknown_task())
     }
 
     /// Whether someone who has been let in may do this too.

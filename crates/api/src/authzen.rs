@@ -45,11 +45,12 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
         ("X-Request-ID" = Option<String>, Header, description = "Comes back; correlates the record where there is no `traceparent`"),
         ("traceparent" = Option<String>, Header, description = "W3C Trace Context; its trace id correlates the record"),
         ("Safeconduct-Session" = Option<String>, Header, description = "Subdivides the session; changes nothing of what is counted"),
+        ("Safeconduct-Task" = Option<String>, Header, description = "The handle of the task that the subject acts in"),
     ),
     responses(
         (status = 200, description = "`decision`, and in `context` `decision_id`, `reasons`, `obligations`, `requestable`", body = Object),
         (status = 400, description = "A required field is missing or ill-typed, or the body is not JSON", body = String),
-        (status = 401, description = "The enforcement point has not proved who it is", body = String),
+        (status = 401, description = "The enforcement point has not proved who it is, or no task of that handle is known", body = String),
         (status = 403, description = "The caller is no registered enforcement point", body = String),
         (status = 408, description = "The body did not come within 30 s", body = String),
         (status = 413, description = "The body has more than 1 MiB", body = String),
@@ -73,11 +74,12 @@ pub(crate) async fn evaluation(State(api): State<Shared>, request: Request) -> R
         ("X-Request-ID" = Option<String>, Header, description = "Comes back; correlates the records where there is no `traceparent`"),
         ("traceparent" = Option<String>, Header, description = "W3C Trace Context; its trace id correlates the records"),
         ("Safeconduct-Session" = Option<String>, Header, description = "Subdivides the session; changes nothing of what is counted"),
+        ("Safeconduct-Task" = Option<String>, Header, description = "The handle of the task that the subject acts in"),
     ),
     responses(
         (status = 200, description = "`evaluations`: as many answers as were reached, in order. Without questions of its own: one answer", body = Object),
         (status = 400, description = "The whole is unusable", body = String),
-        (status = 401, description = "The enforcement point has not proved who it is", body = String),
+        (status = 401, description = "The enforcement point has not proved who it is, or no task of that handle is known", body = String),
         (status = 403, description = "The caller is no registered enforcement point", body = String),
         (status = 408, description = "The body did not come within 30 s", body = String),
         (status = 413, description = "The body has more than 1 MiB", body = String),
@@ -175,7 +177,8 @@ fn asker(api: &Inner, parts: &Parts, operation: Operation) -> Result<Asker, Prob
         ),
     };
     let trace = trace::of(&parts.headers);
-    Ok(Asker { proof: admitted.proof, world: admitted.world, session_name, trace })
+    let proof = api.within_task(&parts.headers, admitted.proof)?;
+    Ok(Asker { proof, world: admitted.world, session_name, trace })
 }
 
 async fn single(api: &Inner, asker: &Asker, question: Evaluation) -> Vec<u8> {

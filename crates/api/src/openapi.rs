@@ -5,7 +5,8 @@ use utoipa::{Modify, OpenApi};
 
 use crate::problem::ProblemForm;
 use crate::{
-    authzen, catalogue, health, identities, outcome, policies, records, sessions, tail, tokens,
+    authzen, catalogue, delegations, health, identities, intents, kill, outcome, policies, records,
+    sessions, tail, tasks, tokens,
 };
 
 #[derive(OpenApi)]
@@ -35,6 +36,17 @@ use crate::{
         policies::reload,
         catalogue::list,
         catalogue::upstreams,
+        intents::list,
+        intents::show,
+        tasks::begin,
+        tasks::list,
+        tasks::show,
+        tasks::end,
+        delegations::make,
+        delegations::list,
+        delegations::end,
+        kill::kill,
+        kill::lift,
         sessions::show,
         sessions::erase,
         health::alive,

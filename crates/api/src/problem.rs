@@ -3,7 +3,9 @@
 use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_TYPE, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
-use safeconduct_service::{ChangeError, EraseError, ObserveError, ReadError};
+use safeconduct_model::{Reason, RecordId};
+use safeconduct_service::{ChangeError, EndError, EraseError, ObserveError, ReadError};
+use safeconduct_wire::authzen::REASONS_SHOWN_MAX;
 use safeconduct_wire::document::FormError;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -19,6 +21,24 @@ pub(crate) struct Problem {
     detail: String,
     /// Whom our own policies did not permit what, where that is the problem.
     denied: Option<Box<Denied>>,
+    /// What the policies in force said, where that is the problem.
+    decision: Option<Box<Decided>>,
+}
+
+/// A decision that is the problem.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Decided {
+    id: String,
+    reasons: Vec<ProblemReason>,
+}
+
+/// A reason of a decision, as an agent may see it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub(crate) struct ProblemReason {
+    /// A stable word for the kind of reason.
+    code: &'static str,
+    /// What it is, in a sentence.
+    message: String,
 }
 
 /// A problem document (RFC 9457).
@@ -36,11 +56,17 @@ pub(crate) struct ProblemForm {
     pub(crate) code: &'static str,
     /// What is wrong, and with what.
     pub(crate) detail: String,
+    /// The decision that is the problem, where policies made one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) decision_id: Option<String>,
+    /// Its reasons, at most 64.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) reasons: Vec<ProblemReason>,
 }
 
 impl Problem {
     pub(crate) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, code, detail: detail.into(), denied: None }
+        Self { status, code, detail: detail.into(), denied: None, decision: None }
     }
 
     /// Nobody has proved who they are. Never says whether a token was once good.
@@ -61,6 +87,27 @@ impl Problem {
         );
         let denied = Some(Box::new(denied));
         Self { denied, ..Self::new(StatusCode::FORBIDDEN, "forbidden", detail) }
+    }
+
+    /// The caller may do this, yet not so; what they tried is recorded as a refusal.
+    pub(crate) fn refused(denied: Denied, code: &'static str, detail: String) -> Self {
+        let denied = Some(Box::new(denied));
+        Self { denied, ..Self::new(StatusCode::FORBIDDEN, code, detail) }
+    }
+
+    /// The policies in force say no.
+    pub(crate) fn decided(id: &RecordId, reasons: &[Reason], detail: String) -> Self {
+        let reasons = reasons.iter().take(REASONS_SHOWN_MAX);
+        let reasons = reasons
+            .map(|reason| ProblemReason { code: reason.code(), message: reason.message().into() });
+        let decided = Decided { id: id.to_string(), reasons: reasons.collect() };
+        let decision = Some(Box::new(decided));
+        Self { decision, ..Self::new(StatusCode::FORBIDDEN, "denied", detail) }
+    }
+
+    /// Never says whether there once was a task of that handle, or whose it is.
+    pub(crate) fn unknown_task() -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "unknown_task", "no task of that handle is known")
     }
 
     pub(crate) fn not_found(what: &str, name: &str) -> Self {
@@ -92,6 +139,8 @@ impl IntoResponse for Problem {
             status: self.status.as_u16(),
             code: self.code,
             detail: self.detail,
+            decision_id: self.decision.as_ref().map(|decided| decided.id.clone()),
+            reasons: self.decision.map(|decided| decided.reasons).unwrap_or_default(),
         };
         let mut response = (self.status, axum::Json(form)).into_response();
         if let Some(denied) = self.denied {
@@ -183,6 +232,18 @@ impl From<EraseError> for Problem {
     }
 }
 
+impl From<EndError> for Problem {
+    fn from(error: EndError) -> Self {
+        let detail = error.to_string();
+        match error {
+            EndError::UnknownTask(_) => Self::new(StatusCode::NOT_FOUND, "unknown_task", detail),
+            EndError::Submit(_) | EndError::Append(_) | EndError::Record(_) => {
+                Self::not_recorded(&detail)
+            }
+        }
+    }
+}
+
 impl From<ReadError> for Problem {
     fn from(error: ReadError) -> Self {
         tracing::error!(%error, "the read model failed");
@@ -192,7 +253,7 @@ impl From<ReadError> for Problem {
 
 impl Problem {
     /// Our fault: what the disk says is for the operators' log.
-    fn not_recorded(detail: &str) -> Self {
+    pub(crate) fn not_recorded(detail: &str) -> Self {
         tracing::error!(problem = detail, "a change could not be recorded");
         Self::new(
             StatusCode::SERVICE_UNAVAILABLE,

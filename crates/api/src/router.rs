@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::response::IntoResponse;
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use safeconduct_service::{Administration, ReadModel, Service};
 use safeconduct_wire::authzen::Metadata;
 use tokio::sync::{Semaphore, watch};
@@ -14,8 +14,8 @@ use crate::config::Doors;
 use crate::problem::Problem;
 use crate::tail::TAILS_MAX;
 use crate::{
-    ApiConfig, ApiError, Controls, Metrics, authzen, catalogue, health, identities, outcome,
-    policies, records, refused, sessions, tail, tokens,
+    ApiConfig, ApiError, Controls, Metrics, authzen, catalogue, delegations, health, identities,
+    intents, kill, outcome, policies, records, refused, sessions, tail, tasks, tokens,
 };
 
 /// The HTTP side of one server process.
@@ -123,6 +123,15 @@ impl Api {
             .route("/v1/policies/reload", post(policies::reload))
             .route("/v1/catalogue", get(catalogue::list))
             .route("/v1/upstreams", get(catalogue::upstreams))
+            .route("/v1/intents", get(intents::list))
+            .route("/v1/intents/{name}", get(intents::show))
+            .route("/v1/tasks", get(tasks::list).post(tasks::begin))
+            .route("/v1/tasks/{id}", get(tasks::show))
+            .route("/v1/tasks/{id}/end", post(tasks::end))
+            .route("/v1/delegations", get(delegations::list).post(delegations::make))
+            .route("/v1/delegations/{id}", delete(delegations::end))
+            .route("/v1/kill", post(kill::kill))
+            .route("/v1/kill/lift", post(kill::lift))
             .route("/v1/sessions/{identity}/{token}", get(sessions::show))
             .route("/v1/sessions/{identity}/{token}/erase", post(sessions::erase))
             .route_layer(from_fn_with_state(self.0.clone(), refused::recorded))

