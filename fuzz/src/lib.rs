@@ -15,6 +15,8 @@ use safeconduct_wire::identity::IdentityForm;
 use safeconduct_wire::json::{self, JsonProblem};
 use safeconduct_wire::{catalogue, config, intent, outcome, suite};
 
+pub mod identity;
+
 /// A target: its name, which is also that of its folder of seeds, and its function.
 pub struct Target {
     /// Its name.
@@ -95,6 +97,22 @@ pub const TARGETS: &[Target] = &[
         name: "segment",
         run: segment,
         share: 1,
+    },
+    Target {
+        name: "token",
+        run: identity::token,
+        share: 10,
+    },
+    Target {
+        name: "keys",
+        run: identity::keys,
+        share: 25,
+    },
+    #[cfg(feature = "directory")]
+    Target {
+        name: "svid",
+        run: identity::svid,
+        share: 50,
     },
     Target {
         name: "record",
