@@ -23,10 +23,9 @@ const RECORDS_AT_ONCE: u64 = 4096;
 const GATHER: Duration = Duration::from_millis(3);
 
 /// The same while many come: the more records share a transaction, the less each of them costs.
-const GATHER_MANY: Duration = Duration::from_millis(50);
-
-/// So many records within [`GATHER`] are many.
-const MANY: u64 = 16;
+/// Each pause follows the one before where so many records have gathered by then.
+const GATHER_MANY: [(u64, Duration); 2] =
+    [(16, Duration::from_millis(47)), (512, Duration::from_millis(150))];
 
 /// After a failure of what is derived.
 const RETRY: Duration = Duration::from_secs(1);
@@ -96,8 +95,11 @@ impl Follower {
     /// Lets records gather behind the first `known`: not for long, unless many come.
     fn gather(&self, known: u64) {
         self.signal.pause(GATHER);
-        if self.queue.durable().saturating_sub(known) >= MANY {
-            self.signal.pause(GATHER_MANY);
+        for (many, pause) in GATHER_MANY {
+            if self.queue.durable().saturating_sub(known) < many {
+                return;
+            }
+            self.signal.pause(pause);
         }
     }
 

@@ -18,6 +18,7 @@ use crate::tlog;
 
 mod apply;
 mod filter;
+mod row;
 
 pub(crate) use apply::Applier;
 

@@ -2,18 +2,18 @@
 
 use std::path::Path;
 
-use rusqlite::{Connection, OptionalExtension, Transaction, params};
-use safeconduct_ledger::{decode, leaf_hash};
-use safeconduct_model::{Body, Record, RecordId, SessionKey};
+use rusqlite::{CachedStatement, Connection, OptionalExtension, Transaction, params};
+use safeconduct_ledger::leaf_hash;
 
+use super::row::Row;
 use crate::follower::FollowError;
 use crate::index::{Index, Reader};
 use crate::segment::LedgerId;
 
 /// Of another version it is made again.
-const SCHEMA_VERSION: &str = "1";
+const SCHEMA_VERSION: &str = "2";
 
-const SCHEMA: &str = "
+pub(super) const SCHEMA: &str = "
     CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
     CREATE TABLE records (
         seq INTEGER PRIMARY KEY,
@@ -33,7 +33,7 @@ const SCHEMA: &str = "
     ) WITHOUT ROWID;
     CREATE INDEX records_by_id ON records (id);
     CREATE INDEX records_by_time ON records (at);
-    CREATE INDEX records_by_kind ON records (kind);
+    CREATE INDEX records_by_kind ON records (kind) WHERE kind <> 'decision';
     CREATE INDEX records_by_parent ON records (parent) WHERE parent IS NOT NULL;
     CREATE INDEX records_by_identity ON records (identity) WHERE identity IS NOT NULL;
     CREATE INDEX records_by_action ON records (action) WHERE action IS NOT NULL;
@@ -120,15 +120,18 @@ impl Applier {
         }
         let transaction = self.connection.transaction()?;
         let mut last = None;
+        let mut statements = Statements::of(&transaction)?;
         loop {
             let sequence = reader.next_sequence();
             let read = reader.read(until, |frame| {
                 last = (sequence + 1 == until).then(|| leaf_hash(frame.leaf));
-                decode(frame.leaf)
+                let row = Row::of(frame.leaf)?;
+                Ok::<_, FollowError>(statements.insert(sequence, &row)?)
             })?;
-            let Some(record) = read else { break };
-            insert(&transaction, sequence, &record?)?;
+            let Some(inserted) = read else { break };
+            inserted?;
         }
+        drop(statements);
         let hash = last.map(|hash| hex::encode(hash.0));
         transaction.execute("REPLACE INTO meta VALUES ('last', ?1)", [hash])?;
         let applied = until.cast_signed();
@@ -161,47 +164,38 @@ fn connect(data: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-fn insert(transaction: &Transaction<'_>, sequence: u64, record: &Record) -> rusqlite::Result<()> {
-    let sequence = sequence.cast_signed();
-    let session = session(&record.body);
-    let (mut action, mut decision, mut parent) = (None, None, record.parent.as_ref());
-    match &record.body {
-        Body::Decided(decided) => {
-            action = Some(&decided.action);
-            decision = Some(decided.decision.as_str());
-            let policies = decided.reasons.iter().filter_map(|reason| reason.policy.as_ref());
-            let mut statement =
-                transaction.prepare_cached("INSERT OR IGNORE INTO reasons VALUES (?1, ?2)")?;
-            for policy in policies {
-                statement.execute(params![policy.id.as_str(), sequence])?;
-            }
-        }
-        Body::Executed(executed) => parent = Some(&executed.decision),
-        Body::DefinitionSeen { action: seen, .. } => action = Some(seen),
-        _ => {}
-    }
-    let mut statement = transaction
-        .prepare_cached("INSERT INTO records VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)")?;
-    statement.execute(params![
-        sequence,
-        record.id.as_str(),
-        record.at.as_millis(),
-        record.body.kind(),
-        parent.map(RecordId::as_str),
-        session.map(|session| session.identity.as_str()),
-        session.map(|session| session.scope.as_str()),
-        action.map(|action| action.as_str()),
-        decision,
-    ])?;
-    Ok(())
+/// The statements of one transaction, prepared once.
+struct Statements<'c> {
+    record: CachedStatement<'c>,
+    reason: CachedStatement<'c>,
 }
 
-/// The session that a record belongs to.
-fn session(body: &Body) -> Option<&SessionKey> {
-    match body {
-        Body::SessionBegan { session } | Body::ValuesErased { session, .. } => Some(session),
-        Body::Decided(decided) => Some(&decided.session),
-        Body::Executed(executed) => Some(&executed.session),
-        _ => None,
+impl<'c> Statements<'c> {
+    fn of(transaction: &'c Transaction<'_>) -> rusqlite::Result<Self> {
+        const RECORD: &str = "INSERT INTO records VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+        const REASON: &str = "INSERT OR IGNORE INTO reasons VALUES (?1, ?2)";
+        Ok(Self {
+            record: transaction.prepare_cached(RECORD)?,
+            reason: transaction.prepare_cached(REASON)?,
+        })
+    }
+
+    fn insert(&mut self, sequence: u64, row: &Row<'_>) -> rusqlite::Result<()> {
+        let sequence = sequence.cast_signed();
+        for policy in &row.policies {
+            self.reason.execute(params![policy, sequence])?;
+        }
+        self.record.execute(params![
+            sequence,
+            row.id,
+            row.at,
+            row.kind,
+            row.parent,
+            row.identity,
+            row.token,
+            row.action,
+            row.decision,
+        ])?;
+        Ok(())
     }
 }

@@ -3,6 +3,8 @@
 use rusqlite::types::Value;
 use safeconduct_service::{PAGE_RECORDS_MAX, RecordQuery};
 
+use super::row::KIND;
+
 /// The statement that gives the sequence numbers that fit, newest first.
 pub(super) fn statement(query: &RecordQuery) -> (String, Vec<Value>) {
     let RecordQuery {
@@ -20,6 +22,10 @@ pub(super) fn statement(query: &RecordQuery) -> (String, Vec<Value>) {
     } = query;
     let mut filter = Filter::default();
     filter.text("kind", "=", kind.as_deref());
+    if kind.as_deref().is_some_and(|kind| kind != KIND) {
+        // What the index of kinds holds, in its own words: only then is it used.
+        filter.conditions.push_str(" AND kind <> 'decision'");
+    }
     filter.text("decision", "=", decision.map(|decision| decision.as_str()));
     filter.text("identity", "=", identity.as_ref().map(AsRef::as_ref));
     if let Some(session) = session {
@@ -69,5 +75,33 @@ impl Filter {
         self.values.push(value);
         let place = self.values.len();
         self.conditions.push_str(&format!(" {and} {column} {operator} ?{place}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_rare_is_found_by_its_index() {
+        let connection = rusqlite::Connection::open_in_memory().unwrap();
+        connection.execute_batch(super::super::apply::SCHEMA).unwrap();
+        let plan = |query: RecordQuery| {
+            let (statement, values) = statement(&query);
+            let mut explained =
+                connection.prepare(&format!("EXPLAIN QUERY PLAN {statement}")).unwrap();
+            let lines = explained.query_map(rusqlite::params_from_iter(values), |row| row.get(3));
+            lines.unwrap().map(Result::unwrap).collect::<Vec<String>>().join("\n")
+        };
+        let all = RecordQuery::default;
+        let kind = |kind: &str| plan(RecordQuery { kind: Some(kind.into()), ..all() });
+        assert!(kind("policies_loaded").contains("records_by_kind"), "{}", kind("policies_loaded"));
+        assert!(!kind("decision").contains("records_by_kind"));
+        let identity = Some(safeconduct_model::IdentityId::new("a").unwrap());
+        assert!(plan(RecordQuery { identity, ..all() }).contains("records_by_identity"));
+        let action = Some(safeconduct_model::ActionName::new("a").unwrap());
+        assert!(plan(RecordQuery { action, ..all() }).contains("records_by_action"));
+        let parent = Some(safeconduct_model::RecordId::new("a").unwrap());
+        assert!(plan(RecordQuery { parent, ..all() }).contains("records_by_parent"));
     }
 }
