@@ -288,7 +288,14 @@ impl Reader<'_> {
         match (self.form.kind, &form.kubernetes, &form.github_actions) {
             (TrustKind::Kubernetes, Some(account), None) => claims.extend(service_account(account)),
             (TrustKind::GithubActions, None, Some(workflow)) => {
-                claims.extend(workflow_of(workflow))
+                let number = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
+                if !number(&workflow.repository_id) || !number(&workflow.repository_owner_id) {
+                    return Err(fault(
+                        "identities",
+                        "name a repository or owner by something else than its number",
+                    ));
+                }
+                claims.extend(workflow_of(workflow));
             }
             (TrustKind::Kubernetes, ..) => {
                 return Err(fault(

@@ -290,6 +290,8 @@ async fn records_that_would_believe_too_much_are_refused() {
     let nameless = "    identities: [{ identity: a, claims: { sub: x } }]\n";
     assert!(fault("kubernetes", nameless, "", "").contains("uid"));
     assert!(fault("github_actions", nameless, "", "").contains("numbers"));
+    let named = WORKFLOW.replace("'7'", "'o/r'");
+    assert!(fault("github_actions", &named, "", "").contains("number"));
     let anyone = "    identities: [{ identity: a }]\n";
     assert!(fault("oidc", anyone, "", "").contains("every token"));
     assert!(fault("github_actions", WORKFLOW, US, "https://github.com/o").contains("`audiences`"));

@@ -44,3 +44,5 @@ pub use trust::*;
 mod targets_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod trust_tests;

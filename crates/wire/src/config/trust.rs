@@ -207,10 +207,10 @@ pub struct KubernetesForm {
 #[serde(deny_unknown_fields)]
 pub struct GithubActionsForm {
     /// The repository's number, as text.
-    #[schemars(length(min = 1, max = 32), regex(pattern = "^[0-9]+$"))]
+    #[schemars(length(min = 1, max = 32))]
     pub repository_id: String,
     /// The owner's number, as text.
-    #[schemars(length(min = 1, max = 32), regex(pattern = "^[0-9]+$"))]
+    #[schemars(length(min = 1, max = 32))]
     pub repository_owner_id: String,
     /// The branch or tag: `refs/heads/main`.
     #[serde(rename = "ref")]
