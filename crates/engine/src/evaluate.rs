@@ -44,7 +44,7 @@ pub(crate) fn evaluate(
             input: &request.input,
             additional: situated.additional,
             situation: &situated.situation,
-            extra: &[],
+            extra: &situated.beside,
         };
         let answer = policies.evaluate(&question).map_err(|error| vec![refused(request, error)])?;
         answers.push((resource, answer));

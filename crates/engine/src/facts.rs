@@ -27,6 +27,7 @@ pub struct Vocabulary {
     server: EntityType,
     host: EntityType,
     group: EntityType,
+    task_parameters: EntityType,
     unidentified: EntityType,
     unnamed: EntityId,
 }
@@ -43,6 +44,7 @@ impl Vocabulary {
             server: name("Server")?,
             host: name("Host")?,
             group: name("Group")?,
+            task_parameters: name("TaskParameters")?,
             unidentified: name("Unidentified")?,
             unnamed: EntityId::new("unnamed")?,
         })
@@ -68,6 +70,11 @@ impl Vocabulary {
     /// The type of host names.
     pub const fn host(&self) -> &EntityType {
         &self.host
+    }
+
+    /// The type that holds the parameters of tasks.
+    pub const fn task_parameters(&self) -> &EntityType {
+        &self.task_parameters
     }
 
     /// The type of groups of identities.

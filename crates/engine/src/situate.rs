@@ -1,12 +1,17 @@
 //! Stage 2: what the action is, what it touches, and where the session stands.
 
+use std::sync::Arc;
+
 use safeconduct_model::{
-    ActionEntry, Assurance, Entity, INPUT_DEPTH_MAX, Method, Now, RESOURCES_MAX, Reason, Request,
-    Subject,
+    ActionEntry, Assurance, Entity, EntityId, EntityRef, INPUT_DEPTH_MAX, Method, Now,
+    RESOURCES_MAX, Reason, Request, Subject, Value,
 };
 use safeconduct_policy::{
     ActionSituation, AdditionalArguments, IdentitySituation, SessionSituation, Situation,
+    TaskSituation,
 };
+
+use safeconduct_session::Used;
 
 use crate::{Facts, resource};
 
@@ -18,6 +23,8 @@ pub(crate) struct Situated<'a> {
     pub(crate) resources: Vec<Entity>,
     /// The context.
     pub(crate) situation: Situation<'a>,
+    /// What the context points to.
+    pub(crate) beside: Vec<Entity>,
     /// Whether arguments that the definition does not name may pass unseen.
     pub(crate) additional: AdditionalArguments,
 }
@@ -54,6 +61,7 @@ pub(crate) fn situate<'a>(
     }
     Ok(Situated {
         entry,
+        beside: beside(facts, request),
         resources: resources(request, entry, facts)?,
         situation: situation(request, entry, facts, now),
         additional: if entry.additional_arguments {
@@ -119,6 +127,35 @@ fn stated(named: &Entity, request: &Request, facts: &Facts<'_>) -> Entity {
     if may_state { named.clone() } else { Entity::bare(named.uid.clone()) }
 }
 
+/// Whether the request acts in the task that is known with it, rather than beginning another.
+const fn acts_in_task(request: &Request) -> bool {
+    !matches!(request.subject, Subject::Undertaker { .. })
+}
+
+/// What policies see of a task beside the context: its parameters, and the user for whom it acts.
+pub(crate) fn beside(facts: &Facts<'_>, request: &Request) -> Vec<Entity> {
+    let Some(known) = facts.task.as_ref().filter(|_| acts_in_task(request)) else {
+        return Vec::new();
+    };
+    let id = EntityId::new(known.task.id.shared()).ok();
+    let attributes = known.mandate.parameters.iter().filter_map(|(name, value)| {
+        let text: Arc<str> = match value {
+            Value::String(text) => Arc::clone(text),
+            Value::Bool(truth) => truth.to_string().into(),
+            Value::Integer(n) => n.to_string().into(),
+            Value::Number(n) => n.as_str().into(),
+            Value::Null | Value::Array(_) | Value::Object(_) => return None,
+        };
+        Some((Arc::clone(name), Value::String(text)))
+    });
+    let parameters = id.map(|id| Entity {
+        uid: EntityRef { ty: facts.vocabulary.task_parameters().clone(), id },
+        attributes: attributes.collect(),
+        ancestors: Vec::new(),
+    });
+    parameters.into_iter().chain(known.user.map(|user| user.entity.clone())).collect()
+}
+
 fn situation<'a>(
     request: &'a Request,
     entry: &'a ActionEntry,
@@ -153,6 +190,19 @@ fn situation<'a>(
             guessed: entry.guessed,
         },
         now: now.at,
+        task: facts.task.as_ref().filter(|_| acts_in_task(request)).map(|known| TaskSituation {
+            id: known.task.id.as_str(),
+            intent: known.task.intent.as_str(),
+            version: known.task.intent_version,
+            on_behalf_of: known.user.map(|user| &user.entity.uid),
+            depth: known.task.depth,
+            budget_left: known
+                .task
+                .budget
+                .calls
+                .saturating_sub(facts.session.used().map_or(0, Used::calls)),
+            age_s: now.at.ms_since(known.task.begun_at) / 1000,
+        }),
         request: request.asserted.as_ref(),
     }
 }

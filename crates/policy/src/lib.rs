@@ -52,7 +52,9 @@ pub use load::{Loaded, load, load_reusing};
 pub use policies::{Policies, PolicyInfo};
 pub use schema::SHIPPED_SCHEMA;
 pub use shape::AdditionalArguments;
-pub use situation::{ActionSituation, IdentitySituation, SessionSituation, Situation};
+pub use situation::{
+    ActionSituation, IdentitySituation, SessionSituation, Situation, TaskSituation,
+};
 pub use source::{
     DEFINITION_DEPTH_MAX, DIAGNOSTICS_MAX, EXPRESSION_DEPTH_MAX, FILE_BYTES_MAX, FILES_MAX,
     NESTING_MAX, Naming, OPERATORS_MAX, POLICIES_MAX, SourceFile, Sources, ToolDefinition,

@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
-use cedar_policy_core::ast::{Context, Value as Cedar};
+use cedar_policy_core::ast::{Context, Eid, EntityUID, Value as Cedar};
 use safeconduct_model::{
-    ActionName, Assurance, Effect, IdentityKind, Integrity, Method, Tier, Timestamp, Value,
+    ActionName, Assurance, Effect, EntityRef, IdentityKind, Integrity, Method, Tier, Timestamp,
+    Value,
 };
 use smol_str::SmolStr;
 
 use crate::exact;
-use crate::schema::{Action, ContextField, ContextFields};
+use crate::schema::{Action, ContextField, ContextFields, Types};
 use crate::shape::{AdditionalArguments, Converter, Misfit};
 
 /// What is known of the moment of a decision.
@@ -24,10 +25,32 @@ pub struct Situation<'a> {
     pub action: ActionSituation,
     /// When.
     pub now: Timestamp,
+    /// The task that it belongs to, where there is one.
+    pub task: Option<TaskSituation<'a>>,
     /// What the enforcement point says beside the arguments. Members that the action's own
     /// context declares become members of `context`, those that its `request` declares members
     /// of `context.request`; others are left out.
     pub request: Option<&'a Value>,
+}
+
+/// The task of a decision. Its parameters are attributes of an entity of the shipped type
+/// `TaskParameters` whose id is the task's, which comes with [`crate::Question::extra`].
+#[derive(Debug, Clone)]
+pub struct TaskSituation<'a> {
+    /// Its id.
+    pub id: &'a str,
+    /// Its intent.
+    pub intent: &'a str,
+    /// The intent's version.
+    pub version: u32,
+    /// The user for whom it acts.
+    pub on_behalf_of: Option<&'a EntityRef>,
+    /// How many delegations lie above it.
+    pub depth: u8,
+    /// Calls that it may still make.
+    pub budget_left: u64,
+    /// Seconds since it began.
+    pub age_s: i64,
 }
 
 /// Where the session stands; counts beyond 2^63-1 stay there.
@@ -79,6 +102,7 @@ pub(crate) fn context(
     action: &Action,
     input: Option<Cedar>,
     needed: ContextFields,
+    types: &Types,
 ) -> Result<Context, Misfit> {
     let mut members = BTreeMap::new();
     let has = |field| action.fields.has(field) && needed.has(field);
@@ -93,6 +117,9 @@ pub(crate) fn context(
     }
     if has(ContextField::Action) {
         members.insert(KEYS.action.clone(), facts(&situation.action, name, needed));
+    }
+    if let Some(known) = situation.task.as_ref().filter(|_| has(ContextField::Task)) {
+        members.insert(KEYS.task.clone(), task(known, types)?);
     }
     if has(ContextField::Time) {
         let now = exact::instant(situation.now.as_millis()).map_err(|problem| Misfit::Unfit {
@@ -188,6 +215,32 @@ fn identity(identity: &IdentitySituation, needed: ContextFields) -> Cedar {
     record.record()
 }
 
+fn task(task: &TaskSituation<'_>, types: &Types) -> Result<Cedar, Misfit> {
+    let text = |text: &str| Cedar::from(SmolStr::from(text));
+    let entity = |ty: &str, id: &str| {
+        let kind = types.resolve(ty).ok_or_else(|| Misfit::Unfit {
+            pointer: "/task".into(),
+            problem: format!("no schema declares the entity type `{ty}`"),
+        })?;
+        let uid = EntityUID::from_components(kind.ty.clone(), Eid::new(SmolStr::from(id)), None);
+        Ok(Cedar::from(uid))
+    };
+    let mut members = BTreeMap::from([
+        (KEYS.id.clone(), text(task.id)),
+        (KEYS.intent.clone(), text(task.intent)),
+        (KEYS.version.clone(), Cedar::from(i64::from(task.version))),
+        (KEYS.parameters.clone(), entity("TaskParameters", task.id)?),
+        (KEYS.depth.clone(), Cedar::from(i64::from(task.depth))),
+        (KEYS.budget_left.clone(), count(task.budget_left)),
+        (KEYS.age_s.clone(), Cedar::from(task.age_s)),
+    ]);
+    if let Some(user) = task.on_behalf_of {
+        let user = entity(user.ty.as_str(), user.id.as_str())?;
+        members.insert(KEYS.on_behalf_of.clone(), user);
+    }
+    Ok(Cedar::record_arc(Arc::new(members), None))
+}
+
 fn facts(action: &ActionSituation, name: &ActionName, needed: ContextFields) -> Cedar {
     Members::of(needed)
         .with(ContextField::ActionEffect, &KEYS.effect, || word(action.effect.as_str()))
@@ -212,4 +265,5 @@ keys! {
     steps denials distinct_resources calls_left actions
     method assurance age_s kind
     name tier effect trust guessed
+    task id intent version parameters on_behalf_of depth budget_left
 }

@@ -270,6 +270,7 @@ fn situation(kind: IdentityKind) -> Situation<'static> {
             guessed: false,
         },
         now: Timestamp::default(),
+        task: None,
         request: None,
     }
 }

@@ -436,6 +436,7 @@ fn ours(
             guessed: false,
         },
         now: Timestamp::from_millis(1_709_210_096_789),
+        task: None,
         request: None,
     };
     let question = Question {

@@ -13,7 +13,7 @@ use smol_str::SmolStr;
 use super::scope::Asked;
 use super::{EntityNeeds, Needs, Question, QuestionError};
 use crate::policies::Policies;
-use crate::schema::{Action, EntityKind};
+use crate::schema::{Action, ContextField, EntityKind};
 use crate::shape::{AdditionalArguments, Converter, Misfit, Record};
 use crate::situation;
 
@@ -70,9 +70,11 @@ impl<'p> Prepared<'p> {
             self.action,
             self.input.take(),
             needs.context,
+            &self.policies.schema.types,
         )
         .map_err(|misfit| property("the request".into(), misfit))?;
-        let by_context = self.action.holds_entities && !needs.context.is_empty();
+        let of_task = question.situation.task.is_some() && needs.context.has(ContextField::Task);
+        let by_context = (self.action.holds_entities && !needs.context.is_empty()) || of_task;
         let entities = if by_context { EntityNeeds::ALL } else { needs.entities };
         let entities = if entities.is_empty() {
             Arc::new(Entities::new())

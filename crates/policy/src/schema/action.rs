@@ -49,6 +49,7 @@ pub(crate) enum ContextField {
     Identity,
     Action,
     Time,
+    Task,
     Request,
     /// A member of the shipped context that is not computed yet.
     Later,
@@ -71,11 +72,12 @@ pub(crate) enum ContextField {
 }
 
 impl ContextField {
-    const SHIPPED: [(Self, &'static str, &'static str); 4] = [
+    const SHIPPED: [(Self, &'static str, &'static str); 5] = [
         (Self::Session, "session", "Session"),
         (Self::Identity, "identity", "Proof"),
         (Self::Action, "action", "ActionFacts"),
         (Self::Time, "time", "Time"),
+        (Self::Task, "task", "Task"),
     ];
 
     /// Members of members that are there in every context that has what holds them: a condition
@@ -150,7 +152,7 @@ impl ContextFields {
 }
 
 /// Names of shipped members that are not computed yet: they are never filled from outside.
-const NOT_YET: [&str; 4] = ["task", "flow", "risk", "approval"];
+const NOT_YET: [&str; 3] = ["flow", "risk", "approval"];
 
 impl Action {
     pub(super) fn of(

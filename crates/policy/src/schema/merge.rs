@@ -154,7 +154,7 @@ impl Declared {
                     continue;
                 };
                 let shipped = space.as_ref() == Some(namespace);
-                let own = !(shipped && ["Group", "TaskParameters"].contains(&text));
+                let own = !(shipped && ["Group", "Intent", "TaskParameters"].contains(&text));
                 let (who, what) = (shipped && WHO.contains(&text), shipped && WHAT.contains(&text));
                 if who || (own && !what) {
                     declared.principals.push(name.clone());

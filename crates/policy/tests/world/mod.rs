@@ -105,6 +105,7 @@ pub(crate) fn situation(tier: Tier) -> Situation<'static> {
             guessed: false,
         },
         now: Timestamp::from_millis(1_709_210_096_789),
+        task: None,
         request: None,
     }
 }
