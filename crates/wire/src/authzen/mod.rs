@@ -22,6 +22,7 @@
 
 mod answer;
 mod batch;
+mod direct;
 mod metadata;
 mod question;
 

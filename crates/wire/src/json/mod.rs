@@ -26,7 +26,8 @@ mod write;
 
 pub use convert::*;
 pub use error::*;
-pub use parse::*;
+pub use parse::{BYTES_MAX, DEPTH_MAX, Limits, parse, parse_within};
+pub(crate) use parse::{Parser, read_directly};
 pub use write::*;
 
 #[cfg(test)]

@@ -50,26 +50,37 @@ pub fn parse_within(bytes: &[u8], limits: Limits) -> Result<Value, JsonError> {
     parse_all(bytes, limits).map_err(|failure| JsonError::new(bytes, failure))
 }
 
+/// Reads one value piece by piece, within the default [`Limits`], where all of it is as `read`
+/// expects it. `None` says nothing of what is wrong: [`parse`] does.
+pub(crate) fn read_directly<'a, T>(
+    bytes: &'a [u8],
+    read: impl FnOnce(&mut Parser<'a>) -> Option<T>,
+) -> Option<T> {
+    let mut parser = Parser::over(bytes, Limits::default()).ok()?;
+    let read = read(&mut parser)?;
+    parser.end().ok()?;
+    Some(read)
+}
+
 fn parse_all(bytes: &[u8], limits: Limits) -> Result<Value, Failure> {
+    let mut parser = Parser::over(bytes, limits)?;
+    let value = parser.value()?;
+    parser.end()?;
+    Ok(value)
+}
+
+fn utf8(bytes: &[u8], limits: Limits) -> Result<&str, Failure> {
     if bytes.len() > limits.bytes {
         return Err(Failure::new(JsonProblem::TooLong { limit: limits.bytes }, limits.bytes));
     }
     if bytes.starts_with(b"\xEF\xBB\xBF") {
         return Err(Failure::new(JsonProblem::ByteOrderMark, 0));
     }
-    let text = std::str::from_utf8(bytes)
-        .map_err(|error| Failure::new(JsonProblem::NotUtf8, error.valid_up_to()))?;
-    let depth = limits.depth.min(DEPTH_CEILING);
-    let mut parser = Parser { text, at: 0, depth_left: depth, depth, scratch: String::new() };
-    let value = parser.value()?;
-    parser.skip_space();
-    match parser.peek() {
-        None => Ok(value),
-        Some(_) => Err(parser.failure(JsonProblem::Trailing)),
-    }
+    std::str::from_utf8(bytes)
+        .map_err(|error| Failure::new(JsonProblem::NotUtf8, error.valid_up_to()))
 }
 
-struct Parser<'a> {
+pub(crate) struct Parser<'a> {
     text: &'a str,
     /// The next byte to look at. INVARIANT: on a character boundary between tokens.
     at: usize,
@@ -79,7 +90,73 @@ struct Parser<'a> {
     scratch: String,
 }
 
-impl Parser<'_> {
+impl<'a> Parser<'a> {
+    fn over(bytes: &'a [u8], limits: Limits) -> Result<Self, Failure> {
+        let text = utf8(bytes, limits)?;
+        let depth = limits.depth.min(DEPTH_CEILING);
+        Ok(Self { text, at: 0, depth_left: depth, depth, scratch: String::new() })
+    }
+
+    /// Hands each member of an object over by its name, with the parser before its value, which
+    /// `take` must read. Whether a name comes twice is left to `take`. `None` where this is no
+    /// object, a name has escapes, or `take` gives up.
+    pub(crate) fn members(
+        &mut self,
+        mut take: impl FnMut(&mut Self, &'a str) -> Option<()>,
+    ) -> Option<()> {
+        self.skip_space();
+        self.depth_left = self.depth_left.checked_sub(1)?;
+        if !self.eat(b'{') {
+            return None;
+        }
+        self.skip_space();
+        if self.eat(b'}') {
+            self.depth_left += 1;
+            return Some(());
+        }
+        loop {
+            self.skip_space();
+            if !self.eat(b'"') {
+                return None;
+            }
+            let (name, end) = text::plain(self.text, self.at)?;
+            self.at = end;
+            self.skip_space();
+            if !self.eat(b':') || self.depth_left == 0 {
+                return None;
+            }
+            take(self, name)?;
+            self.skip_space();
+            if self.eat(b'}') {
+                self.depth_left += 1;
+                return Some(());
+            }
+            if !self.eat(b',') {
+                return None;
+            }
+        }
+    }
+
+    /// The text that comes next; `None` where it is none.
+    pub(crate) fn text(&mut self) -> Option<Arc<str>> {
+        self.skip_space();
+        if self.peek() == Some(b'"') { self.string().ok() } else { None }
+    }
+
+    /// The value that comes next.
+    pub(crate) fn any(&mut self) -> Option<Value> {
+        self.value().ok()
+    }
+
+    /// Nothing comes after the value.
+    fn end(&mut self) -> Result<(), Failure> {
+        self.skip_space();
+        match self.peek() {
+            None => Ok(()),
+            Some(_) => Err(self.failure(JsonProblem::Trailing)),
+        }
+    }
+
     fn value(&mut self) -> Result<Value, Failure> {
         self.skip_space();
         match self.peek() {

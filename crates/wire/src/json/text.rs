@@ -33,6 +33,13 @@ pub(super) fn string(
     }
 }
 
+/// The string without escapes whose first byte after the quote is at `start`, with the offset
+/// behind its closing quote.
+pub(super) fn plain(text: &str, start: usize) -> Option<(&str, usize)> {
+    let end = plain_run(text.as_bytes(), start);
+    (text.as_bytes().get(end) == Some(&b'"')).then(|| (run(text, start, end), end + 1))
+}
+
 /// The text between two offsets that both stand at ASCII characters.
 fn run(text: &str, start: usize, end: usize) -> &str {
     text.get(start..end).unwrap_or_default()
@@ -42,13 +49,13 @@ fn run(text: &str, start: usize, end: usize) -> &str {
 fn plain_run(bytes: &[u8], at: usize) -> usize {
     const ONES: u64 = u64::MAX / 255;
     const HIGHS: u64 = ONES << 7;
-    let rest = bytes.get(at..).unwrap_or_default();
+    let mut rest = bytes.get(at..).unwrap_or_default();
     let mut skipped = 0;
     // Eight bytes at a time: a byte below `n` borrows into its high bit when `n` is taken away
     // from it. A borrow may spill into higher bytes, so the word is searched from its lowest
     // byte; that is why it is read as little-endian.
-    for chunk in rest.chunks_exact(8) {
-        let word = chunk.iter().rev().fold(0_u64, |word, &b| word << 8 | u64::from(b));
+    while let Some((chunk, behind)) = rest.split_first_chunk() {
+        let word = u64::from_le_bytes(*chunk);
         let below = |w: u64, n: u64| w.wrapping_sub(ONES * n) & !w;
         let quotes = below(word ^ (ONES * u64::from(b'"')), 1);
         let backslashes = below(word ^ (ONES * u64::from(b'\\')), 1);
@@ -57,10 +64,10 @@ fn plain_run(bytes: &[u8], at: usize) -> usize {
             return at + skipped + found.trailing_zeros() as usize / 8;
         }
         skipped += 8;
+        rest = behind;
     }
-    let tail = rest.get(skipped..).unwrap_or_default();
     let special = |b: &u8| *b < 0x20 || *b == b'"' || *b == b'\\';
-    at + skipped + tail.iter().position(special).unwrap_or(tail.len())
+    at + skipped + rest.iter().position(special).unwrap_or(rest.len())
 }
 
 /// Reads the escape whose backslash is at `at`; gives its character with the offset behind it.
