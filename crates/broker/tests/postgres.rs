@@ -1,5 +1,15 @@
 //! Roles in a real PostgreSQL: made, used, renewed, taken back and proved gone, however badly the
 //! server behaves.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::print_stdout,
+    dead_code,
+    reason = "a test fails by panicking, and prints why it was skipped; a part is shared"
+)]
 
 mod cluster;
 
@@ -268,6 +278,45 @@ async fn a_role_whose_making_was_never_recorded_is_found_and_removed() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         assert_eq!(roles(&postgres, &lease.name).await, 0, "stopped after {stop_ms} ms");
+    }
+}
+
+#[tokio::test]
+async fn a_taking_back_that_was_stopped_is_taken_up_again() {
+    let cluster = or_skip!();
+    let spec = grant(&["case_reader"]);
+    let postgres = cluster.postgres("crm").await;
+    for stop_ms in [0, 2, 5, 8, 11, 14, 17, 20, 24, 28, 33, 40, 50] {
+        let (before, _folder) = cluster.issuer();
+        let lease = lease(&before, 60_000, &spec);
+        let password = secret(before.issue(&lease, &spec).await);
+        let (role, table) = (quoted(&lease.name), format!("stopped_{stop_ms}"));
+        let owned = format!("CREATE TABLE {table} (id int); ALTER TABLE {table} OWNER TO {role}");
+        postgres.batch_execute(&owned).await.unwrap();
+        let open = cluster.connect("crm", &lease.name, password.reveal()).await.unwrap();
+        let stopped = tokio::time::timeout(Duration::from_millis(stop_ms), before.revoke(&lease));
+        drop(stopped.await);
+        let (after, _folder) = cluster.issuer();
+        let proof = after.revoke(&lease).await.unwrap();
+        assert!(proof.seen.contains(&Seen::NotListed) && proof.seen.contains(&Seen::LoginRefused));
+        assert!(open.batch_execute("SELECT 1").await.is_err(), "stopped after {stop_ms} ms");
+        let left = "SELECT FROM pg_tables WHERE tablename = $1";
+        assert!(postgres.query(left, &[&table]).await.unwrap().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn many_leases_on_the_same_tables_come_and_go_at_once() {
+    let cluster = or_skip!();
+    let (issuer, _folder) = cluster.issuer();
+    let spec = grant(&["case_reader", "numbers"]);
+    for _ in 0..3 {
+        let one = async || {
+            let lease = lease(&issuer, 60_000, &spec);
+            secret(issuer.issue(&lease, &spec).await);
+            issuer.revoke(&lease).await.unwrap()
+        };
+        tokio::join!(one(), one(), one(), one(), one(), one());
     }
 }
 

@@ -261,7 +261,7 @@ pub struct Backoff {
 }
 
 impl Default for Backoff {
-    /// From 200 ms to a minute, 20 times: some 13 minutes in all.
+    /// From 200 ms to a minute, 20 times: within 12 minutes in all.
     fn default() -> Self {
         Self { first_ms: 200, cap_ms: 60_000, attempts: 20 }
     }

@@ -310,7 +310,9 @@ pub trait Issuer: Send + Sync + 'static {
     /// secret.
     fn address(&self) -> BTreeMap<&'static str, String>;
 
-    /// Makes the lease at the target, to end at its `expires_at`. Only once its plan is durable.
+    /// Makes the lease at the target, to end at its `expires_at`. Only once its plan is durable,
+    /// and only once for a lease. Whoever then takes it back first waits for this to end, or drops
+    /// it: what is still on its way to the target could otherwise arrive behind the proof.
     fn issue<'a>(
         &'a self,
         lease: &'a Lease,

@@ -18,6 +18,10 @@ const PASSWORD_BYTES: usize = 32;
 /// a role whose making is still under way at the server is seen by whoever takes it back.
 pub(super) const LOCK: &str = "hashtextextended($1, 7411)";
 
+/// Whoever grants or clears holds this lock too, always after the other one: PostgreSQL does not
+/// let two change the privileges on one thing at a time, but fails one of them.
+pub(super) const GRANTS_LOCK: &str = "hashtextextended('safeconduct grants', 7411)";
+
 pub(super) async fn issue(
     connector: &Connector,
     config: &PostgresTarget,
@@ -37,6 +41,8 @@ pub(super) async fn issue(
     let until = lease.expires_at;
     let create = Zeroizing::new(sql::create_role(role, &verifier, until, config.connections));
     transaction.batch_execute(&create).await.map_err(fault("to make a role"))?;
+    let lock = format!("SELECT pg_advisory_xact_lock({GRANTS_LOCK})");
+    transaction.execute(&lock, &[]).await.map_err(fault("a lock"))?;
     let grants = sql::grants(role, &config.database, privileges).join("; ");
     transaction.batch_execute(&grants).await.map_err(fault("to grant privileges"))?;
     let has_all = sql::has_all(role, &config.database, privileges);

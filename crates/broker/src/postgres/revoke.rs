@@ -11,7 +11,7 @@ use safeconduct_service::{Proof, Prospect, Seen, TargetFault};
 use tokio_postgres::Client;
 
 use super::connect::Connector;
-use super::issue::{LOCK, password};
+use super::issue::{GRANTS_LOCK, LOCK, password};
 use super::sql;
 
 /// The first and the longest wait for sessions to end, in milliseconds.
@@ -33,10 +33,14 @@ pub(super) async fn revoke(
         client.batch_execute(&lock_out).await.map_err(fault("to lock a role out"))?;
         join(connector, &client, role).await?;
         end_sessions(connector, &client, oid).await?;
+        let lock = format!("SELECT pg_advisory_lock({GRANTS_LOCK})");
+        client.execute(&lock, &[]).await.map_err(fault("a lock"))?;
         clear(connector, &client, role, oid, owned_to).await?;
         for statement in sql::drop_role(role) {
             client.batch_execute(&statement).await.map_err(fault("to drop a role"))?;
         }
+        let unlock = format!("SELECT pg_advisory_unlock({GRANTS_LOCK})");
+        client.execute(&unlock, &[]).await.map_err(fault("a lock"))?;
     }
     prove(connector, &client, role, oid).await
 }

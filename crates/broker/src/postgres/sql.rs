@@ -98,7 +98,7 @@ pub(super) fn has_all(role: &str, database: &str, privileges: &[&Privileges]) ->
     };
     let mut all = vec![has("database", &[database.to_owned()], "CONNECT")];
     for privileges in privileges {
-        all.push(has("schema", &[privileges.schema.clone()], "USAGE"));
+        all.push(has("schema", std::slice::from_ref(&privileges.schema), "USAGE"));
         for privilege in &privileges.privileges {
             let inner = |inner: &String| qualified(&privileges.schema, inner);
             match &privileges.on {

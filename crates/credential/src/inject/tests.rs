@@ -106,7 +106,7 @@ fn percent_all(text: &str) -> String {
 fn encoded(secret: &str) -> Vec<(&'static str, String)> {
     let json = |text: &str| {
         let quoted = serde_json::to_string(text).unwrap();
-        quoted[1..quoted.len() - 1].to_owned()
+        quoted.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap().to_owned()
     };
     let form: String = url::form_urlencoded::byte_serialize(secret.as_bytes()).collect();
     let hex = |upper: bool| -> String {
@@ -145,8 +145,8 @@ fn a_secret_is_found_in_every_form() {
         let whole = STANDARD.encode(format!("{before}{SECRET}!!"));
         let clean = scrubber.text(&whole);
         assert!(clean.contains(REDACTED), "{before}: {clean}");
-        let core = &STANDARD.encode(SECRET)[4..12];
-        assert!(!clean.contains(core));
+        let core: String = STANDARD.encode(SECRET).chars().skip(4).take(8).collect();
+        assert!(!clean.contains(&core));
     }
     assert!(matches!(scrubber.text("p\u{e4}ss/w\"rd"), std::borrow::Cow::Borrowed(_)));
 }

@@ -1,5 +1,5 @@
 use proptest::prelude::*;
-use safeconduct_model::{IdentityId, IntentName, KeyedDigest, Origin, TaskId};
+use safeconduct_model::{Budget, IdentityId, IntentName, KeyedDigest, Origin, TaskId};
 
 use super::*;
 
@@ -18,6 +18,13 @@ fn task(deadline: i64) -> Task {
         begun_at: Timestamp::from_millis(0),
         deadline: Timestamp::from_millis(deadline),
         idle_s: 60,
+        budget: Budget {
+            calls: 1,
+            calls_of: [].into(),
+            spend: None,
+            distinct_resources: None,
+            bytes_out: None,
+        },
         authority: KeyedDigest::from_bytes([0; 32]),
         handle: None,
     }
