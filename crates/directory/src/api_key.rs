@@ -85,6 +85,7 @@ fn push_hex(text: &mut String, number: u32, digits: u32) {
 }
 
 #[cfg(test)]
+#[expect(clippy::string_slice, reason = "keys are ASCII")]
 mod tests {
     use super::*;
 

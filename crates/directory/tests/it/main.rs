@@ -1,5 +1,7 @@
 //! The directory against issuers of our own: every pitfall of identity is a test here.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests may fail as tests do")]
 
+#[expect(clippy::string_slice, reason = "keys are ASCII")]
 mod api_keys;
 mod bundles;
 mod fetching;

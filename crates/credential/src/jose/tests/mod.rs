@@ -3,6 +3,7 @@
 mod dpop;
 mod keys;
 mod oracle;
+#[expect(clippy::string_slice, reason = "tokens are ASCII")]
 mod pitfalls;
 mod wycheproof;
 
