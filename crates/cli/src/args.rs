@@ -82,6 +82,14 @@ pub(crate) enum Command {
     /// What may be undertaken, and the most that is allowed under it.
     #[command(subcommand)]
     Intent(Intent),
+    /// Single undertakings of intents: begin, list, show and end them.
+    #[command(subcommand)]
+    Task(Task),
+    /// Standing words of users that agents may undertake intents for them.
+    #[command(subcommand)]
+    Delegation(Delegation),
+    /// Stop an identity, a task, a session or everything, at once and on every path.
+    Kill(Kill),
     /// Who may act, and their tokens.
     #[command(subcommand)]
     Identity(Identity),
@@ -296,6 +304,147 @@ pub(crate) enum Intent {
 }
 
 #[derive(Debug, Subcommand)]
+pub(crate) enum Task {
+    /// Begin a task; its handle is shown once.
+    Begin(TaskBegin),
+    /// List tasks: those that the token's identity has a part in, or all where it may see all.
+    Ls {
+        /// Only those in this state: active, completed, expired, revoked.
+        #[arg(long)]
+        state: Option<String>,
+        /// Only those of this agent.
+        #[arg(long)]
+        agent: Option<String>,
+        /// Only those of this intent.
+        #[arg(long)]
+        intent: Option<String>,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Show one: its budget, what of it was used, and what may be done in it.
+    Show {
+        /// Its id.
+        id: String,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// End one, with everything under it.
+    End {
+        /// Its id.
+        id: String,
+        /// It is taken back, instead of brought to its end.
+        #[arg(long)]
+        revoke: bool,
+        /// Why, for the record.
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+        #[command(flatten)]
+        remote: Remote,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TaskBegin {
+    /// The intent's name.
+    pub(crate) intent: String,
+    /// Its version; by default the highest.
+    #[arg(long = "version", value_name = "NUMBER")]
+    pub(crate) number: Option<u32>,
+    /// What the intent wants to know.
+    #[arg(short = 'p', long = "parameter", value_name = "NAME=VALUE")]
+    pub(crate) parameters: Vec<String>,
+    /// Who will act; by default the token's identity.
+    #[arg(long, value_name = "ID")]
+    pub(crate) agent: Option<String>,
+    /// A file that holds a token of the user for whom it is.
+    #[arg(long, value_name = "FILE", conflicts_with = "delegated")]
+    pub(crate) on_behalf_of_token_file: Option<PathBuf>,
+    /// The user for whom it is, who has delegated the intent to the agent.
+    #[arg(long, value_name = "USER")]
+    pub(crate) delegated: Option<String>,
+    /// A file that holds the handle of the task that it is delegated from.
+    #[arg(long, value_name = "HANDLE-FILE")]
+    pub(crate) parent: Option<PathBuf>,
+    /// How long it lasts at most: `15m`, `2h`.
+    #[arg(long = "for", value_name = "SPAN")]
+    pub(crate) span: Option<String>,
+    /// How many levels of delegation may follow at most.
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) depth: Option<u8>,
+    #[command(flatten)]
+    pub(crate) remote: Remote,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Delegation {
+    /// Give the word of the user whose token it is.
+    Add {
+        /// Who may act for the user.
+        #[arg(long, value_name = "ID")]
+        agent: String,
+        /// Under which intent.
+        #[arg(long, value_name = "NAME")]
+        intent: String,
+        /// How long it stands: `90d`, `12h`.
+        #[arg(long, default_value = "30d")]
+        ttl: String,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// List them.
+    Ls {
+        /// Only those of this user.
+        #[arg(long, value_name = "ID")]
+        user: Option<String>,
+        /// Only those to this agent.
+        #[arg(long, value_name = "ID")]
+        agent: Option<String>,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Take one back. Tasks that have begun by it go on.
+    Rm {
+        /// Its id.
+        id: String,
+        #[command(flatten)]
+        remote: Remote,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Kill {
+    #[command(flatten)]
+    pub(crate) scope: Scope,
+    /// Why, for the record.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: String,
+    /// Let it go on instead: a session, or everything. Tasks that were ended stay ended, and an
+    /// identity goes on once `identity add` makes it active.
+    #[arg(long)]
+    pub(crate) lift: bool,
+    #[command(flatten)]
+    pub(crate) remote: Remote,
+}
+
+/// What the kill switch stops.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct Scope {
+    /// Everything that this identity does; it is suspended.
+    #[arg(long, value_name = "ID")]
+    pub(crate) identity: Option<String>,
+    /// This task, with everything under it.
+    #[arg(long, value_name = "ID")]
+    pub(crate) task: Option<String>,
+    /// This session: whose, and under which token or of which task.
+    #[arg(long, value_name = "IDENTITY/SCOPE")]
+    pub(crate) session: Option<String>,
+    /// Everything.
+    #[arg(long)]
+    pub(crate) all: bool,
+}
+
+#[derive(Debug, Subcommand)]
 pub(crate) enum Identity {
     /// Register an identity, or change one.
     Add(IdentityAdd),
@@ -328,7 +477,8 @@ pub(crate) struct IdentityAdd {
     /// Groups that it belongs to.
     #[arg(long = "group", value_delimiter = ',')]
     pub(crate) groups: Vec<String>,
-    /// What it may do in the administration: administrator, operator, auditor.
+    /// What it may do in the administration: administrator, operator, auditor; or that
+    /// it begins tasks of agents: orchestrator.
     #[arg(long = "role", value_delimiter = ',')]
     pub(crate) roles: Vec<String>,
     /// Its status: active, suspended, quarantined, retired.
@@ -425,6 +575,9 @@ pub(crate) struct Filter {
     /// Only those of this identity.
     #[arg(long)]
     pub(crate) identity: Option<String>,
+    /// Only those in this task.
+    #[arg(long, conflicts_with = "identity")]
+    pub(crate) task: Option<String>,
     /// Only those of this action.
     #[arg(long)]
     pub(crate) action: Option<String>,

@@ -17,6 +17,8 @@ const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 pub(crate) struct Client {
     url: String,
     token: Option<String>,
+    /// The handle of the task that requests are made in.
+    task: Option<String>,
     http: reqwest::Client,
 }
 
@@ -42,7 +44,13 @@ impl Client {
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .map_err(|error| failed("http client", error))?;
-        Ok(Self { url, token, http })
+        Ok(Self { url, token, task: None, http })
+    }
+
+    /// The same, within the task of that handle.
+    #[must_use]
+    pub(crate) fn within(self, task: Option<String>) -> Self {
+        Self { task, ..self }
     }
 
     /// One request; the answer's JSON, or null where it has no body.
@@ -84,6 +92,9 @@ impl Client {
         if let Some(token) = &self.token {
             request = request.bearer_auth(token);
         }
+        if let Some(task) = &self.task {
+            request = request.header("Safeconduct-Task", task);
+        }
         if let Some(body) = body {
             request = request
                 .header(reqwest::header::CONTENT_TYPE, "application/json")
@@ -106,7 +117,12 @@ impl Client {
             problem.get("detail").or_else(|| problem.get("title")).and_then(Value::as_str)
         });
         let detail = detail.map_or_else(|| status.to_string(), str::to_owned);
+        let code = problem.as_ref().and_then(|problem| problem.get("code")).and_then(Value::as_str);
         match status {
+            // Signing in as another is of no use where this was decided about.
+            StatusCode::FORBIDDEN if code.is_some_and(|code| code != "forbidden") => {
+                Err(CommandError::Denied(detail + &problem.as_ref().map(why).unwrap_or_default()))
+            }
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
                 let hint = if self.token.is_none() {
                     "; set SAFECONDUCT_TOKEN or SAFECONDUCT_TOKEN_FILE"
@@ -118,6 +134,24 @@ impl Client {
             _ => Err(CommandError::Failed(detail)),
         }
     }
+}
+
+/// The reasons and the decision of a problem, where it has them, each on a line.
+fn why(problem: &Value) -> String {
+    let text = |value: &Value, name: &str| {
+        value.get(name).and_then(Value::as_str).unwrap_or_default().to_owned()
+    };
+    let reasons = problem.get("reasons").and_then(Value::as_array);
+    let mut lines: Vec<String> = reasons
+        .into_iter()
+        .flatten()
+        .map(|reason| format!("\n  {}: {}", text(reason, "code"), text(reason, "message")))
+        .collect();
+    let decision = text(problem, "decision_id");
+    if !decision.is_empty() {
+        lines.push(format!("\n  decision {decision}"));
+    }
+    lines.concat()
 }
 
 /// The token from the environment, the named file, or the administrator's file.

@@ -36,6 +36,9 @@ pub(crate) enum CommandError {
     /// The server wants a token, or another one.
     #[error("{0}")]
     SignIn(String),
+    /// The server decided, and the answer is no.
+    #[error("{0}")]
+    Denied(String),
     /// Anything else, with what to do about it.
     #[error("{0}")]
     Failed(String),
@@ -47,6 +50,7 @@ impl Exit {
         match error {
             CommandError::Invalid(_) => Self::Invalid,
             CommandError::SignIn(_) => Self::SignInNeeded,
+            CommandError::Denied(_) => Self::Denied,
             CommandError::Failed(_) => Self::Failure,
         }
     }

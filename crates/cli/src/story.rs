@@ -55,8 +55,38 @@ impl Placed {
             "policies_loaded" => format!("policies {}", short(&body("/digest"))),
             "policies_refused" => format!("policies refused: {}", body("/problem")),
             "catalogue_loaded" => format!("catalogue {}", short(&body("/digest"))),
-            "session_began" => {
-                format!("session of {} under {}", body("/session/identity"), body("/session/token"))
+            "session_began" => format!("session of {}", session(&self.record)),
+            "intents_loaded" => format!("intents {}", short(&body("/digest"))),
+            "task_began" => task(&self.record),
+            "task_ended" => {
+                let by = body("/by");
+                let by = if by.is_empty() { by } else { format!(" by {by}") };
+                format!("task {} {}{by}: {}", body("/task"), body("/state"), body("/reason"))
+            }
+            "delegation_made" => format!(
+                "{} lets {} undertake {} until {}",
+                body("/user"),
+                body("/agent"),
+                body("/intent"),
+                body("/expires_at")
+            ),
+            "delegation_ended" => format!("delegation {} ended", body("/delegation")),
+            "killed" => {
+                format!("{} stopped {}: {}", body("/by"), scope(&self.record), body("/reason"))
+            }
+            "kill_lifted" => {
+                format!("{} let {} go on: {}", body("/by"), scope(&self.record), body("/reason"))
+            }
+            "used_after_end" => {
+                let what = body("/action");
+                let what = if what.is_empty() { "a credential".to_owned() } else { what };
+                format!("{} used {what} after the end of {}", body("/identity"), body("/task"))
+            }
+            "token_minted" => format!("token {} of task {}", body("/id"), body("/task")),
+            "token_withdrawn" => format!("token {} withdrawn", body("/token")),
+            "lease_changed" => {
+                let name = body("/lease/name");
+                format!("lease {name} at {} {}", body("/lease/target"), body("/state"))
             }
             "server_started" => format!("server {} started", body("/version")),
             "values_erased" => format!("values of {} erased", body("/session/identity")),
@@ -69,6 +99,43 @@ impl Placed {
     pub(crate) fn line(&self) -> String {
         let at = text(&self.record, "/at");
         format!("{:>6}  {at}  {:16}  {}", self.sequence, self.kind(), self.what())
+    }
+}
+
+/// Whose session, and under which token or in which task.
+fn session(record: &Value) -> String {
+    let part = |name: &str| text(record, &format!("/body/session/{name}"));
+    match part("task") {
+        "" => format!("{} under {}", part("identity"), part("token")),
+        task => format!("{} in {task}", part("identity")),
+    }
+}
+
+fn task(record: &Value) -> String {
+    let part = |name: &str| text(record, &format!("/body/{name}"));
+    let user = match part("on_behalf_of") {
+        "" => String::new(),
+        user => format!(" for {user}"),
+    };
+    let by = match part("begun_by") {
+        by if by == part("agent") => String::new(),
+        by => format!(", begun by {by}"),
+    };
+    let (id, intent, agent) = (part("id"), part("intent"), part("agent"));
+    format!("TASK  {intent}  {agent}{user}{by}, until {}  {id}", part("deadline"))
+}
+
+/// What the kill switch is about.
+fn scope(record: &Value) -> String {
+    let part = |name: &str| text(record, &format!("/body/scope/{name}"));
+    match part("kind") {
+        "identity" => format!("identity {}", part("identity")),
+        "task" => format!("task {}", part("task")),
+        "session" => {
+            let session = record.pointer("/body/scope").cloned().unwrap_or_default();
+            format!("the session of {}", self::session(&serde_json::json!({ "body": session })))
+        }
+        _ => "everything".to_owned(),
     }
 }
 
@@ -113,21 +180,26 @@ fn short(digest: &str) -> &str {
     digest.get(..19).unwrap_or(digest)
 }
 
-/// The tree of what led to what: sessions, their decisions in order, and the outcomes of those.
+/// The tree of what led to what: sessions and tasks, their decisions in order, and the outcomes
+/// of those. A decision that was made in a task hangs below its beginning, where that is among
+/// the records.
 pub(crate) fn tree(records: &[Placed]) -> String {
+    let mut records: Vec<&Placed> = records.iter().collect();
+    records.sort_by_key(|placed| placed.sequence);
+    let began = records.iter().filter(|placed| placed.kind() == "task_began");
+    let tasks: BTreeMap<&str, &str> =
+        began.map(|placed| (text(&placed.record, "/body/id"), placed.id())).collect();
     let mut children: BTreeMap<&str, Vec<&Placed>> = BTreeMap::new();
     let mut sessions: BTreeMap<String, Vec<&Placed>> = BTreeMap::new();
     let mut out = String::new();
     for placed in records {
-        match (placed.parent(), placed.kind()) {
+        let task = tasks.get(text(&placed.record, "/body/task/id"));
+        match (placed.parent().or(task.copied()), placed.kind()) {
+            (_, "session_began") => {}
             (Some(parent), _) => children.entry(parent).or_default().push(placed),
             (None, "decision") => {
-                let session = placed.record.pointer("/body/session").cloned().unwrap_or_default();
-                let key =
-                    format!("{} under {}", text(&session, "/identity"), text(&session, "/token"));
-                sessions.entry(key).or_default().push(placed);
+                sessions.entry(session(&placed.record)).or_default().push(placed);
             }
-            (None, "session_began") => {}
             (None, _) => out += &format!("{}\n", placed.what()),
         }
     }
@@ -162,6 +234,52 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn decisions_in_a_task_hang_below_its_beginning() {
+        let record = |sequence, kind: &str, parent: Option<&str>, body: Value| {
+            let id = format!("r{sequence}");
+            let record = json!({"id": id, "kind": kind, "parent": parent, "body": body});
+            Placed { sequence, record }
+        };
+        let decision = |session: Value, task: Value, action: &str| {
+            json!({"decision": "permit", "action": action, "principal": {"id": "a"},
+                "resources": [], "session": session, "task": task, "reasons": []})
+        };
+        let session = json!({"identity": "a", "task": "task_1"});
+        let records = [
+            record(
+                4,
+                "task_ended",
+                Some("r2"),
+                json!({"task": "task_1", "state": "completed",
+                "by": "a", "reason": "done"}),
+            ),
+            record(
+                0,
+                "decision",
+                None,
+                decision(json!({"identity": "u", "token": "t"}), Value::Null, "undertake"),
+            ),
+            record(1, "session_began", Some("r0"), json!({"session": session})),
+            record(
+                2,
+                "task_began",
+                Some("r0"),
+                json!({"id": "task_1", "intent": "read",
+                "agent": "a", "begun_by": "u", "on_behalf_of": "u", "deadline": "d"}),
+            ),
+            record(3, "decision", None, decision(session.clone(), json!({"id": "task_1"}), "x")),
+        ];
+        assert_eq!(
+            tree(&records),
+            "session of u under t\n\
+             └─ PERMIT  a undertake   []  r0\n   \
+             └─ TASK  read  a for u, begun by u, until d  task_1\n      \
+             ├─ PERMIT  a x   []  r3\n      \
+             └─ task task_1 completed by a: done\n"
+        );
+    }
 
     #[test]
     fn outcomes_hang_below_their_decisions() {

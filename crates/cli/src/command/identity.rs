@@ -82,7 +82,7 @@ async fn token(shared: &Shared, args: Token) -> Result<Exit, CommandError> {
 }
 
 /// A list from an answer, as columns or as it came.
-fn show(
+pub(super) fn show(
     shared: &Shared,
     answer: &Value,
     member: &str,

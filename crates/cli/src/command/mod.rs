@@ -3,6 +3,7 @@
 pub(crate) mod catalogue;
 mod completion;
 mod config;
+mod delegation;
 mod demo;
 mod dev;
 mod explain;
@@ -10,10 +11,12 @@ mod healthcheck;
 mod identity;
 mod init;
 mod intent;
+mod kill;
 mod log;
 mod mcp;
 mod policy;
 mod server;
+mod task;
 
 use crate::args::{Arguments, Command};
 use crate::exit::{CommandError, Exit};
@@ -33,6 +36,9 @@ pub(crate) fn run(arguments: Arguments) -> Result<Exit, CommandError> {
         Command::Policy(args) => policy::run(&shared, args),
         Command::Catalogue(args) => catalogue::run(&shared, args),
         Command::Intent(args) => intent::run(&shared, args),
+        Command::Task(args) => task::run(&shared, args),
+        Command::Delegation(args) => delegation::run(&shared, args),
+        Command::Kill(args) => kill::run(&shared, args),
         Command::Identity(args) => identity::run(&shared, args),
         Command::Log(args) => log::run(&shared, args),
         Command::Config(args) => config::run(&shared, args),

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use safeconduct_model::{ActionName, Catalogue, Intents, Value};
 use safeconduct_policy::{Policies, ToolDefinition};
-use safeconduct_service::definition_digest;
+use safeconduct_service::{ChangeError, Service, definition_digest};
 use safeconduct_wire::config::{Config, TargetKind};
 use safeconduct_wire::document::Diagnostic;
 use safeconduct_wire::intent::{self, Ground};
@@ -56,6 +57,18 @@ pub(crate) fn load(
     let digest = definition_digest(&intent::digest_input(&merged.versions));
     let intents = Intents { versions: merged.versions, digest };
     Ok(Loaded { intents, warnings: merged.warnings })
+}
+
+/// Puts the intents of a project in force, after the policies that they were held against. A
+/// project that never had any is not told that it has none.
+///
+/// # Errors
+/// [`ChangeError`] where the record could not be made; those before stay in force.
+pub(crate) async fn enter(service: &Service, intents: Arc<Intents>) -> Result<(), ChangeError> {
+    if intents.versions.is_empty() && service.world().intents().versions.is_empty() {
+        return Ok(());
+    }
+    service.change_intents(intents).await
 }
 
 /// What an intent may ask of a target.

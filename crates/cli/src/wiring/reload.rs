@@ -19,6 +19,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::exit::CommandError;
+use crate::wiring::intents;
 use crate::wiring::project::Rules;
 
 /// Changes that come within this time of each other are one: editors write a file in several
@@ -93,13 +94,18 @@ impl Reloader {
     }
 
     async fn enter(&self, rules: Rules, cause: &str) -> Result<PolicyStatus, ReloadError> {
-        let Rules { policies, catalogue, catalogue_digest, vocabulary, warnings, .. } = rules;
+        let Rules { policies, catalogue, catalogue_digest, vocabulary, intents, warnings, .. } =
+            rules;
         for warning in &warnings {
             tracing::warn!("{warning}");
         }
         let digest = policies.digest();
         self.service
             .change_policies(policies, catalogue, catalogue_digest, vocabulary, cause)
+            .await
+            .map_err(|error| ReloadError::Failed(error.to_string()))?;
+        // They were held against these policies before either goes in.
+        intents::enter(&self.service, intents)
             .await
             .map_err(|error| ReloadError::Failed(error.to_string()))?;
         tracing::info!(%digest, cause, "policies and catalogue are loaded");

@@ -23,9 +23,9 @@ use crate::system::{SystemClock, UuidIds};
 use crate::wiring::counted::Counted;
 use crate::wiring::project::{Project, Rules};
 use crate::wiring::reload::Reloader;
-use crate::wiring::{bootstrap, telemetry, upstream};
+use crate::wiring::{bootstrap, intents, telemetry, upstream};
 
-/// How often overdue outcomes are looked for.
+/// How often overdue outcomes and tasks are looked for.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
 /// How long a server that was told to stop waits for what is under way.
@@ -173,6 +173,8 @@ async fn enter(service: &Service, config: &Config, rules: &Rules) -> Result<(), 
         )
         .await;
     entered.map_err(|error| failed("the ledger", error))?;
+    let undertaken = intents::enter(service, Arc::clone(&rules.intents)).await;
+    undertaken.map_err(|error| failed("the ledger", error))?;
     for identity in &config.identities {
         bootstrap::register(service, named(service, identity, rules)?).await?;
     }
@@ -217,7 +219,7 @@ impl Running {
         });
     }
 
-    /// Records overdue outcomes, once a second.
+    /// Records overdue outcomes and ends overdue tasks, once a second.
     fn sweep(&self) {
         let (service, stop) = (Arc::clone(&self.service), self.stop.clone());
         self.tasks.spawn(async move {
@@ -227,6 +229,9 @@ impl Running {
                     () = stop.cancelled() => return,
                     _ = every.tick() => {
                         service.sweep();
+                        // Whoever asks in an overdue task finds it ended all the same: this is
+                        // for those in which nobody asks any more.
+                        service.sweep_tasks();
                     }
                 }
             }

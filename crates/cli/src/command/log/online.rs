@@ -23,11 +23,21 @@ pub(super) async fn query(
     filter: Filter,
 ) -> Result<Exit, CommandError> {
     let client = Client::new(shared, remote)?;
-    let Filter { identity, action, decision, rule, since, until, limit } = filter;
+    let Filter { identity, task, action, decision, rule, since, until, limit } = filter;
+    // A task's session is its agent's: the ledger is asked for both.
+    let (identity, session) = match task {
+        None => (identity, None),
+        Some(task) => {
+            let path = format!("/v1/tasks/{}", segment(&task));
+            let known = client.call(Method::GET, &path, &[], None).await?;
+            (Some(story::text(&known, "/agent").to_owned()), Some(task))
+        }
+    };
     let since = since.map(|text| moment(&text)).transpose()?;
     let query: Vec<(&str, String)> = [
         ("kind", Some("decision".to_owned())),
         ("identity", identity),
+        ("token", session),
         ("action", action),
         ("decision", decision),
         ("policy", rule),
