@@ -1,10 +1,16 @@
 //! What the gateway asks of the decision point.
 
 use std::future::Future;
+use std::sync::Arc;
 
-use safeconduct_model::{ActionName, Authentication, ServerName, Value};
+use safeconduct_model::{
+    ActionName, Authentication, Intents, Mandate, ServerName, Task, TaskId, Value,
+};
 use safeconduct_pep::{Decide, InProcess};
-use safeconduct_service::{Conversation, Extent, definition_digest};
+use safeconduct_service::{
+    BEARER_BYTES_MAX, BeginError, Conversation, EndError, Ending, Extent, Undertaking, Watch,
+    definition_digest, token_digest,
+};
 use safeconduct_wire::catalogue::definition_digest_input;
 use thiserror::Error;
 
@@ -13,6 +19,15 @@ use thiserror::Error;
 #[error("the live tool definitions could not be taken in: {0}")]
 pub struct DefinitionsError(pub String);
 
+/// A task that has just begun.
+#[derive(Debug, Clone)]
+pub struct Begun {
+    /// The task.
+    pub task: Arc<Task>,
+    /// What may be done in it; `None` where it has ended since.
+    pub mandate: Option<Arc<Mandate>>,
+}
+
 /// The decision point, as the gateway sees it.
 pub trait Authority: Decide {
     /// Who presents that bearer token; `None` where it proves nothing.
@@ -20,6 +35,35 @@ pub trait Authority: Decide {
 
     /// Whether a credential still stands.
     fn stands(&self, authentication: &Authentication) -> bool;
+
+    /// A proof of that caller in the task of that handle; `None` where they have none: whether it
+    /// is another's or nobody's is not told.
+    fn enter_task(&self, proof: Authentication, handle: &str) -> Option<Authentication>;
+
+    /// A proof of that caller in the task that its session is attached to, where it is.
+    fn within_attached_task(&self, proof: Authentication) -> Authentication;
+
+    /// Tells `watch` from now on whenever something has ended, for as long as it lives.
+    fn watch(&self, watch: &Arc<dyn Watch>);
+
+    /// Every intent of the project.
+    fn intents(&self) -> Arc<Intents>;
+
+    /// Whether that caller is among those who may undertake an intent: what lists may show.
+    fn may_undertake(&self, proof: &Authentication, intent: &safeconduct_model::Intent) -> bool;
+
+    /// Begins a task.
+    fn begin_task(
+        &self,
+        undertaking: Undertaking,
+    ) -> impl Future<Output = Result<Begun, BeginError>> + Send;
+
+    /// Ends a task with everything under it; gives how many that were.
+    fn end_task(
+        &self,
+        task: &TaskId,
+        ending: Ending,
+    ) -> impl Future<Output = Result<usize, EndError>> + Send;
 
     /// Whether policies could permit that identity the action at all: what lists may show.
     fn may_see(&self, authentication: &Authentication, action: &ActionName) -> bool;
@@ -43,6 +87,39 @@ impl Authority for InProcess {
     fn stands(&self, authentication: &Authentication) -> bool {
         let service = self.service();
         service.stands(authentication, service.now())
+    }
+
+    fn enter_task(&self, proof: Authentication, handle: &str) -> Option<Authentication> {
+        let fits = handle.len() <= BEARER_BYTES_MAX;
+        // A handle is kept as tokens are: by its digest alone.
+        fits.then(|| self.service().enter_task(proof, &token_digest(handle)).ok())?
+    }
+
+    fn within_attached_task(&self, proof: Authentication) -> Authentication {
+        self.service().within_attached_task(proof)
+    }
+
+    fn watch(&self, watch: &Arc<dyn Watch>) {
+        self.service().watch(watch);
+    }
+
+    fn intents(&self) -> Arc<Intents> {
+        Arc::clone(self.service().world().intents())
+    }
+
+    fn may_undertake(&self, proof: &Authentication, intent: &safeconduct_model::Intent) -> bool {
+        let world = self.service().world();
+        world.identity(&proof.identity).is_some_and(|who| intent.undertakers.include(who))
+    }
+
+    async fn begin_task(&self, undertaking: Undertaking) -> Result<Begun, BeginError> {
+        let task = self.service().begin_task(undertaking).await?;
+        let mandate = self.service().mandate(&task.id);
+        Ok(Begun { task, mandate })
+    }
+
+    async fn end_task(&self, task: &TaskId, ending: Ending) -> Result<usize, EndError> {
+        Ok(self.service().end_task(task, ending).await?.len())
     }
 
     fn may_see(&self, authentication: &Authentication, action: &ActionName) -> bool {

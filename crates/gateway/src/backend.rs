@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use safeconduct_model::{IdentityId, NameError, SessionKey, Value};
+use safeconduct_model::{Authentication, IdentityId, NameError, SessionKey, Value};
 
 use crate::config::{Limits, Transport, UpstreamConfig};
 use crate::message::{Answer, Fault, METHOD_NOT_FOUND, Message};
@@ -28,14 +28,17 @@ pub(crate) struct Backend {
     /// has a stream of its own.
     shared: Arc<Connection>,
     /// Conversations that outlive a client's session: with an upstream that has sessions on
-    /// behalf of 2026-07-28 clients, and with a child process that has none. One for each
-    /// credential, so that nobody meets another's state or reads another's notifications.
+    /// behalf of 2026-07-28 clients, with a child process that has none, and with an upstream
+    /// that is given secrets. One for each task, or each credential outside of tasks, so that
+    /// nobody meets another's state, uses another's secrets or reads another's notifications.
     standing: Mutex<HashMap<(SessionKey, Era), Standing>>,
     problem: Mutex<Option<String>>,
 }
 
 struct Standing {
     connection: Arc<Connection>,
+    /// For whom it was begun.
+    authentication: Authentication,
     used: Instant,
 }
 
@@ -60,6 +63,7 @@ impl Backend {
             Arc::clone(&limits),
             wiring.clone(),
             Greeting::Modern,
+            None,
             Arc::new(SharedInbound),
         );
         Ok(Self {
@@ -76,10 +80,10 @@ impl Backend {
     }
 
     /// A conversation for a client that speaks 2026-07-28.
-    pub(crate) async fn for_modern(&self, key: &SessionKey) -> Result<Ready, OpenError> {
-        let opened = match self.modern(key).await {
+    pub(crate) async fn for_modern(&self, of: &Authentication) -> Result<Ready, OpenError> {
+        let opened = match self.modern(of).await {
             Err(OpenError::NotModern | OpenError::Undiscovered) if self.may_be(Era::Legacy) => {
-                let connection = self.standing(key, Era::Legacy);
+                let connection = self.standing(of, Era::Legacy);
                 let live = connection.live().await;
                 if live.is_ok() {
                     self.not_modern.store(true, Ordering::Relaxed);
@@ -99,13 +103,15 @@ impl Backend {
 
     /// The conversation without sessions, where the upstream has one. That there is none is
     /// remembered only where the upstream said so, or its handshake has worked.
-    async fn modern(&self, key: &SessionKey) -> Result<Ready, OpenError> {
+    async fn modern(&self, of: &Authentication) -> Result<Ready, OpenError> {
         if self.not_modern.load(Ordering::Relaxed) {
             return Err(OpenError::NotModern);
         }
         let connection = match &self.config.transport {
-            Transport::Http { .. } => Arc::clone(&self.shared),
-            Transport::Stdio { .. } => self.standing(key, Era::Modern),
+            Transport::Http { .. } if !self.wiring.injects(&self.config.name) => {
+                Arc::clone(&self.shared)
+            }
+            Transport::Http { .. } | Transport::Stdio { .. } => self.standing(of, Era::Modern),
         };
         match connection.live().await {
             Ok(live) => Ok(Ready { connection, live }),
@@ -121,24 +127,24 @@ impl Backend {
     /// where the upstream has no handshake.
     pub(crate) async fn for_legacy(
         &self,
-        key: &SessionKey,
+        of: &Authentication,
         params: Value,
         inbound: Arc<dyn Inbound>,
     ) -> Result<Ready, OpenError> {
-        let opened = self.legacy(key, params, inbound).await;
+        let opened = self.legacy(of, params, inbound).await;
         self.note(opened)
     }
 
     async fn legacy(
         &self,
-        key: &SessionKey,
+        of: &Authentication,
         params: Value,
         inbound: Arc<dyn Inbound>,
     ) -> Result<Ready, OpenError> {
         if self.not_legacy.load(Ordering::Relaxed) {
-            return self.modern(key).await;
+            return self.modern(of).await;
         }
-        let connection = Arc::new(self.connection(Greeting::Legacy(params), inbound));
+        let connection = Arc::new(self.connection(Greeting::Legacy(params), of, inbound));
         let refused = match connection.live().await {
             Ok(live) => return Ok(Ready { connection, live }),
             Err(error @ (OpenError::Refused(_) | OpenError::Link(LinkError::Refused(_)))) => error,
@@ -147,7 +153,7 @@ impl Backend {
         if !self.may_be(Era::Modern) {
             return Err(refused);
         }
-        match self.modern(key).await {
+        match self.modern(of).await {
             Ok(ready) => {
                 self.not_legacy.store(true, Ordering::Relaxed);
                 Ok(ready)
@@ -156,28 +162,37 @@ impl Backend {
         }
     }
 
-    fn standing(&self, key: &SessionKey, era: Era) -> Arc<Connection> {
+    fn standing(&self, of: &Authentication, era: Era) -> Arc<Connection> {
         let mut standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
-        let entry = standing.entry((key.clone(), era)).or_insert_with(|| Standing {
+        let entry = standing.entry((SessionKey::of(of), era)).or_insert_with(|| Standing {
             connection: match era {
-                Era::Modern => Arc::new(self.connection(Greeting::Modern, Arc::new(SharedInbound))),
+                Era::Modern => {
+                    Arc::new(self.connection(Greeting::Modern, of, Arc::new(SharedInbound)))
+                }
                 Era::Legacy => Arc::new_cyclic(|weak| {
                     let inbound = Arc::new(StandingInbound(Unasked::new(weak.clone())));
-                    self.connection(Greeting::Legacy(own_initialize()), inbound)
+                    self.connection(Greeting::Legacy(own_initialize()), of, inbound)
                 }),
             },
+            authentication: of.clone(),
             used: Instant::now(),
         });
         entry.used = Instant::now();
         Arc::clone(&entry.connection)
     }
 
-    fn connection(&self, greeting: Greeting, inbound: Arc<dyn Inbound>) -> Connection {
+    fn connection(
+        &self,
+        greeting: Greeting,
+        of: &Authentication,
+        inbound: Arc<dyn Inbound>,
+    ) -> Connection {
         Connection::new(
             Arc::clone(&self.config),
             Arc::clone(&self.limits),
             self.wiring.clone(),
             greeting,
+            of.task.clone(),
             inbound,
         )
     }
@@ -212,6 +227,18 @@ impl Backend {
             standing.connection.forget_shown();
             // One that a call holds on to is not quiet.
             Arc::strong_count(&standing.connection) > 1 || standing.used.elapsed() < idle
+        });
+    }
+
+    /// Closes conversations of those whose authority has ended.
+    pub(crate) fn close_ended(&self, stands: impl Fn(&Authentication) -> bool) {
+        let mut standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
+        standing.retain(|_, standing| {
+            let stays = stands(&standing.authentication);
+            if !stays {
+                standing.connection.close();
+            }
+            stays
         });
     }
 

@@ -3,12 +3,13 @@
 use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue};
 use safeconduct_model::{Mode, ServerName};
 
-use crate::Revision;
+use crate::{Injections, Revision};
 
 /// An upstream: one MCP server behind the gateway.
 #[derive(Debug, Clone)]
@@ -147,7 +148,7 @@ impl Default for Limits {
 }
 
 /// A gateway.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct GatewayConfig {
     /// The upstreams that it begins with.
     pub upstreams: Vec<UpstreamConfig>,
@@ -159,4 +160,17 @@ pub struct GatewayConfig {
     pub allowed_origins: Vec<String>,
     /// Its limits.
     pub limits: Limits,
+    /// Where the secrets come from that are put into what goes upstream; `None` is nowhere.
+    pub injections: Option<Arc<dyn Injections>>,
+}
+
+impl fmt::Debug for GatewayConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GatewayConfig")
+            .field("upstreams", &self.upstreams)
+            .field("allowed_hosts", &self.allowed_hosts)
+            .field("allowed_origins", &self.allowed_origins)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
 }

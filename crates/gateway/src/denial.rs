@@ -41,6 +41,19 @@ pub fn lapsed(revision: Revision, method: &str, what: &str, lapsed: Lapsed, id: 
     }
 }
 
+/// The answer to a call of one of the gateway's own tools that was refused before any decision.
+pub(crate) fn refused(revision: Revision, code: &str, text: &str) -> Answer {
+    let reason = Value::object([("code", Value::from(code)), ("message", Value::from(text))]);
+    let told = Value::object([
+        ("decision_id", Value::Null),
+        ("decision", Value::from("deny")),
+        ("reasons", Value::from(vec![reason])),
+        ("requestable", Value::from(false)),
+        ("retry", Value::from("not_unchanged")),
+    ]);
+    tool_error(revision, &format!("Refused: {text}. Do not retry unchanged."), told)
+}
+
 fn tool_error(revision: Revision, text: &str, told: Value) -> Answer {
     let block = Value::object([("type", Value::from("text")), ("text", Value::from(text))]);
     let mut result =

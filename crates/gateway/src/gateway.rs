@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use safeconduct_model::{
     Authentication, Mode, NameError, ServerName, SessionKey, SessionName, Value,
 };
-use safeconduct_service::Report;
+use safeconduct_service::{Report, Watch};
 use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -16,6 +16,8 @@ use tokio_util::task::TaskTracker;
 use crate::authority::Authority;
 use crate::backend::Backend;
 use crate::config::{GatewayConfig, Limits, UpstreamConfig};
+use crate::endings::Endings;
+use crate::front::ProtectedResource;
 use crate::front::guard::Allowed;
 use crate::message::{Fault, INTERNAL_ERROR};
 use crate::session::ClientSession;
@@ -70,6 +72,9 @@ pub(crate) struct Inner<A: Authority> {
     pub(crate) allowed: Allowed,
     pub(crate) wiring: Wiring,
     pub(crate) closed: CancellationToken,
+    pub(crate) endings: Arc<Endings>,
+    /// How clients find out whose tokens are taken, once that is said.
+    pub(crate) resource: OnceLock<ProtectedResource>,
     /// Requests that are being answered; they outlive their clients.
     pub(crate) calls: TaskTracker,
     backends: RwLock<BTreeMap<ServerName, Arc<Backend>>>,
@@ -102,11 +107,15 @@ impl<A: Authority> Gateway<A> {
     /// # Errors
     /// [`AddError`] where two upstreams have one name.
     pub fn new(config: GatewayConfig, authority: Arc<A>) -> Result<Self, AddError> {
+        let endings = Arc::new(Endings::new());
+        authority.watch(&(Arc::clone(&endings) as Arc<dyn Watch>));
         let inner = Arc::new(Inner {
             authority,
+            endings,
+            resource: OnceLock::new(),
             sessions: Arc::new(Sessions::new(config.limits.sessions_per_identity)),
             allowed: Allowed::new(&config),
-            wiring: Wiring::new(&config.limits),
+            wiring: Wiring::new(&config.limits, config.injections),
             limits: Arc::new(config.limits),
             closed: CancellationToken::new(),
             calls: TaskTracker::new(),
@@ -118,14 +127,17 @@ impl<A: Authority> Gateway<A> {
             gateway.add_upstream(upstream)?;
         }
         let (weak, closed) = (Arc::downgrade(&gateway.inner), gateway.inner.closed.clone());
+        let mut bell = gateway.inner.endings.bell();
         gateway.inner.wiring.tasks.spawn(async move {
+            let mut sweep = tokio::time::interval(SWEEP);
             loop {
-                tokio::select! {
-                    () = tokio::time::sleep(SWEEP) => {}
+                let rung = tokio::select! {
+                    _ = sweep.tick() => false,
+                    rung = bell.changed() => rung.is_ok(),
                     () = closed.cancelled() => return,
-                }
+                };
                 let Some(inner) = weak.upgrade() else { return };
-                inner.close_idle();
+                if rung { inner.close_ended() } else { inner.close_idle() }
             }
         });
         Ok(gateway)
@@ -134,6 +146,13 @@ impl<A: Authority> Gateway<A> {
     /// The routes: `/mcp/NAME` for each upstream, those added later included.
     pub fn router(&self) -> axum::Router {
         crate::front::router(self)
+    }
+
+    /// Says how clients find out whose tokens are taken here (RFC 9728): from now on every 401
+    /// leads there. The first word holds.
+    pub fn describe(&self, resource: ProtectedResource) {
+        // Whoever asks a second time meant to say the same.
+        let _ = self.inner.resource.set(resource);
     }
 
     /// Takes an upstream in. It is connected to when the first client comes.
@@ -291,6 +310,14 @@ impl<A: Authority> Inner<A> {
         });
         let backends = self.backends.read().unwrap_or_else(PoisonError::into_inner);
         backends.values().for_each(|backend| backend.close_idle(idle));
+    }
+
+    /// Closes conversations that were begun under an authority that has ended.
+    fn close_ended(&self) {
+        let stands = |authentication: &Authentication| self.authority.stands(authentication);
+        self.sessions.each(|session| session.close_ended(stands));
+        let backends = self.backends.read().unwrap_or_else(PoisonError::into_inner);
+        backends.values().for_each(|backend| backend.close_ended(stands));
     }
 
     /// Reports an outcome. Its record is queued before this returns, so that the session knows of

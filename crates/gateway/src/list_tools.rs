@@ -39,12 +39,12 @@ pub async fn list_tools(
 ) -> Result<Vec<Value>, ListToolsError> {
     let open = |error: OpenError| ListToolsError::Open(error.to_string());
     let limits = &config.limits(limits);
-    let wiring = Wiring::new(limits);
+    let wiring = Wiring::new(limits, None);
     let connection = |greeting| {
         let (config, limits) = (Arc::new(config.clone()), Arc::new(limits.clone()));
         Arc::new_cyclic(|weak: &Weak<Connection>| {
             let inbound = Arc::new(Refusing(Unasked::new(weak.clone())));
-            Connection::new(config, limits, wiring.clone(), greeting, inbound)
+            Connection::new(config, limits, wiring.clone(), greeting, None, inbound)
         })
     };
     let begun = Instant::now();

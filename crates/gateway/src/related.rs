@@ -51,6 +51,8 @@ pub(crate) struct Related {
     pub(crate) outlet: Option<Outlet>,
     /// Set once the client no longer wants the answer.
     pub(crate) cancelled: CancellationToken,
+    /// Set once the authority for it has ended.
+    pub(crate) ended: CancellationToken,
     /// The client's token for progress.
     progress: Mutex<Option<Value>>,
     alive: Mutex<Instant>,
@@ -67,6 +69,7 @@ impl Related {
             client_id,
             outlet,
             cancelled: CancellationToken::new(),
+            ended: CancellationToken::new(),
             progress: Mutex::new(None),
             alive: Mutex::new(Instant::now()),
             asked: AtomicUsize::new(0),

@@ -2,6 +2,7 @@
 //! nothing: it belongs to the credential that began it.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -19,7 +20,7 @@ use crate::methods::{Direction, Form, Rule, classify};
 use crate::related::{NotTaken, Outlet, Related};
 use crate::revision::Era;
 use crate::upstream::{Connection, OpenError};
-use crate::{Revision, edit, translate};
+use crate::{Revision, edit, task_tools, translate};
 
 mod asked;
 
@@ -28,23 +29,47 @@ use asked::{ASKED_MAX, REFUSALS_MAX, SessionInbound};
 /// Most messages that wait for a client to open its standing stream; older ones are dropped.
 const BACKLOG_MAX: usize = 64;
 
+/// Most conversations of one session: one for each task that its requests act in at a time.
+const CONVERSATIONS_MAX: usize = 8;
+
 /// A session.
 pub(crate) struct ClientSession<A: Authority> {
     inner: Arc<Inner<A>>,
     pub(crate) backend: Arc<Backend>,
+    /// Who began it. Its requests bring the same credential, each in a task of its own choice.
     pub(crate) authentication: Authentication,
     pub(crate) name: Option<SessionName>,
     /// What both sides agreed on; set once the handshake is through.
     revision: OnceLock<Revision>,
-    connection: OnceLock<Arc<Connection>>,
+    /// The client's own handshake, as it went upstream.
+    handshake: Value,
+    /// Whether the client has said `notifications/initialized`.
+    initialized: AtomicBool,
+    /// One conversation for each task that its requests act in, and one outside of tasks: what a
+    /// server remembers of one task is not for another, and neither are its secrets.
+    conversations: Mutex<HashMap<SessionKey, Spoken>>,
+    opening: tokio::sync::Mutex<()>,
     in_flight: Mutex<HashMap<Id, Arc<Related>>>,
-    asked: Mutex<HashMap<Id, oneshot::Sender<Answer>>>,
+    asked: Mutex<HashMap<Id, Asked>>,
     /// Slots for what the upstream asks: taken before anything is done about it.
     asking: Arc<Semaphore>,
     refusing: Arc<Semaphore>,
     standing: Mutex<StandingStream>,
     used: Mutex<Instant>,
     pub(crate) closed: CancellationToken,
+}
+
+/// A conversation with the upstream, and for whom it was begun.
+struct Spoken {
+    connection: Arc<Connection>,
+    authentication: Authentication,
+}
+
+/// Something that an upstream asked of the client.
+struct Asked {
+    /// In which conversation.
+    by: SessionKey,
+    answer: oneshot::Sender<Answer>,
 }
 
 #[derive(Default)]
@@ -80,13 +105,19 @@ impl<A: Authority> ClientSession<A> {
         name: Option<SessionName>,
         params: Option<Value>,
     ) -> Result<(Arc<Self>, Value), Fault> {
+        let handshake = handshake(params)?;
+        let asked = handshake.member("protocolVersion").and_then(Value::as_str);
+        let asked = asked.and_then(Revision::parse).unwrap_or(Revision::LATEST_LEGACY);
         let session = Arc::new(Self {
             inner,
             backend,
             authentication,
             name,
             revision: OnceLock::new(),
-            connection: OnceLock::new(),
+            handshake,
+            initialized: AtomicBool::new(false),
+            conversations: Mutex::default(),
+            opening: tokio::sync::Mutex::default(),
             in_flight: Mutex::default(),
             asked: Mutex::default(),
             asking: Arc::new(Semaphore::new(ASKED_MAX)),
@@ -95,14 +126,8 @@ impl<A: Authority> ClientSession<A> {
             used: Mutex::new(Instant::now()),
             closed: CancellationToken::new(),
         });
-        let params = handshake(params)?;
-        let asked = params.member("protocolVersion").and_then(Value::as_str);
-        let asked = asked.and_then(Revision::parse).unwrap_or(Revision::LATEST_LEGACY);
-        let inbound = Arc::new(SessionInbound::of(&session));
-        let key = session.key();
-        let ready = session.backend.for_legacy(&key, params, inbound).await;
-        let ready = ready.map_err(|error| error.fault())?;
-        let (revision, result) = match ready.live.revision.era() {
+        let ready = session.ready(&session.authentication).await.map_err(|error| error.fault())?;
+        let (revision, mut result) = match ready.live.revision.era() {
             Era::Legacy => {
                 let mut result = ready.live.greeted.clone();
                 if let Some(capabilities) = edit::member_mut(&mut result, "capabilities") {
@@ -115,31 +140,78 @@ impl<A: Authority> ClientSession<A> {
                 (asked, translate::initialize_result(&ready.live.greeted, asked, server))
             }
         };
-        // Nobody else sees the session before this returns, so both are set here and only here.
+        task_tools::offer(&*session.inner.authority, &mut result);
+        // Nobody else sees the session before this returns, so it is set here and only here.
         let _ = session.revision.set(revision);
-        let _ = session.connection.set(ready.connection);
         Ok((session, result))
-    }
-
-    fn key(&self) -> SessionKey {
-        SessionKey::of(&self.authentication)
     }
 
     pub(crate) fn revision(&self) -> Revision {
         self.revision.get().copied().unwrap_or(Revision::LATEST_LEGACY)
     }
 
-    pub(crate) async fn ready(&self) -> Result<Ready, OpenError> {
-        let connection = self.connection.get().ok_or(OpenError::Closed)?;
-        let live = connection.live().await?;
-        Ok(Ready { connection: Arc::clone(connection), live })
+    /// The conversation of whoever asks, in the task that they act in; begun where there is none.
+    pub(crate) async fn ready(
+        self: &Arc<Self>,
+        authentication: &Authentication,
+    ) -> Result<Ready, OpenError> {
+        let key = SessionKey::of(authentication);
+        if let Some(connection) = self.connection(&key) {
+            let live = connection.live().await?;
+            return Ok(Ready { connection, live });
+        }
+        let _turn = self.opening.lock().await;
+        if let Some(connection) = self.connection(&key) {
+            let live = connection.live().await?;
+            return Ok(Ready { connection, live });
+        }
+        if self.closed.is_cancelled() {
+            return Err(OpenError::Closed);
+        }
+        if lock(&self.conversations).len() >= CONVERSATIONS_MAX {
+            return Err(OpenError::TooManyTasks);
+        }
+        let inbound = Arc::new(SessionInbound::of(self, authentication));
+        let ready =
+            self.backend.for_legacy(authentication, self.handshake.clone(), inbound).await?;
+        let spoken = Spoken {
+            connection: Arc::clone(&ready.connection),
+            authentication: authentication.clone(),
+        };
+        lock(&self.conversations).insert(key, spoken);
+        if self.closed.is_cancelled() {
+            self.close();
+            return Err(OpenError::Closed);
+        }
+        if self.initialized.load(Ordering::Relaxed) {
+            ready.connection.initialized().await;
+        }
+        Ok(ready)
     }
 
-    /// Lets go of what its conversation showed long ago.
+    fn connection(&self, key: &SessionKey) -> Option<Arc<Connection>> {
+        lock(&self.conversations).get(key).map(|spoken| Arc::clone(&spoken.connection))
+    }
+
+    fn connections(&self) -> Vec<Arc<Connection>> {
+        lock(&self.conversations).values().map(|spoken| Arc::clone(&spoken.connection)).collect()
+    }
+
+    /// Lets go of what its conversations showed long ago.
     pub(crate) fn forget_shown(&self) {
-        if let Some(connection) = self.connection.get() {
-            connection.forget_shown();
-        }
+        self.connections().iter().for_each(|connection| connection.forget_shown());
+    }
+
+    /// Closes conversations that were begun under an authority that has ended.
+    pub(crate) fn close_ended(&self, stands: impl Fn(&Authentication) -> bool) {
+        lock(&self.conversations).retain(|_, spoken| {
+            let stays = stands(&spoken.authentication);
+            // The conversation that several share is not this session's to end.
+            if !stays && spoken.connection.is_own() {
+                spoken.connection.close();
+            }
+            stays
+        });
     }
 
     /// Whether it belongs to that credential.
@@ -162,11 +234,8 @@ impl<A: Authority> ClientSession<A> {
     pub(crate) fn close(&self) {
         self.closed.cancel();
         // The conversation that several share is not this session's to end.
-        if let Some(connection) = self.connection.get()
-            && connection.is_own()
-        {
-            connection.close();
-        }
+        let connections = self.connections();
+        connections.iter().filter(|own| own.is_own()).for_each(|own| own.close());
         lock(&self.asked).clear();
     }
 
@@ -200,13 +269,18 @@ impl<A: Authority> ClientSession<A> {
     }
 
     /// Takes a notification of the client.
-    pub(crate) async fn notified(&self, notification: Notification) -> Result<(), Fault> {
+    pub(crate) async fn notified(
+        self: &Arc<Self>,
+        notification: Notification,
+        authentication: &Authentication,
+    ) -> Result<(), Fault> {
         self.touch();
         let Notification { method, mut params } = notification;
         let rule = classify(Direction::ToServer, Form::Notification, self.revision(), &method);
         match (rule, &*method) {
             (Rule::Handled, "notifications/initialized") => {
-                if let Some(connection) = self.connection.get() {
+                self.initialized.store(true, Ordering::Relaxed);
+                for connection in self.connections() {
                     connection.initialized().await;
                 }
                 Ok(())
@@ -221,7 +295,7 @@ impl<A: Authority> ClientSession<A> {
                 Ok(())
             }
             (Rule::Passed, _) => {
-                let Ok(ready) = self.ready().await else {
+                let Ok(ready) = self.ready(authentication).await else {
                     return Ok(());
                 };
                 if ready.live.revision.era() == Era::Modern {
@@ -249,7 +323,7 @@ impl<A: Authority> ClientSession<A> {
         let waiting = id.as_ref().and_then(|id| lock(&self.asked).remove(id));
         match waiting {
             // Whoever waited may have given up at this very moment.
-            Some(waiting) => drop(waiting.send(answer)),
+            Some(waiting) => drop(waiting.answer.send(answer)),
             None => tracing::info!(
                 id = id.as_ref().map_or("none", Id::kind),
                 "an answer that nobody waits for was dropped"

@@ -105,6 +105,12 @@ impl<A: Authority> Sessions<A> {
         });
     }
 
+    /// Does that with each of them, without holding the others up.
+    pub(crate) fn each(&self, act: impl Fn(&ClientSession<A>)) {
+        let open: Vec<_> = self.table().open.values().map(Arc::clone).collect();
+        open.iter().for_each(|session| act(session));
+    }
+
     /// How many fit.
     pub(crate) fn count(&self, fits: impl Fn(&ClientSession<A>) -> bool) -> usize {
         self.table().open.values().filter(|session| fits(session)).count()

@@ -1,9 +1,10 @@
 //! A client's requests: what the table says happens to each, up to the reply.
 
+use std::future::Future;
 use std::sync::Arc;
 
 use http::HeaderMap;
-use safeconduct_model::{Authentication, Mode, RecordId, SessionKey, SessionName, TraceId, Value};
+use safeconduct_model::{Authentication, Mode, RecordId, SessionName, TraceId, Value};
 
 use crate::action;
 use crate::authority::Authority;
@@ -17,16 +18,21 @@ use crate::reply::Reply;
 use crate::revision::Era;
 use crate::session::ClientSession;
 use crate::upstream::{Answered, LinkError, Listing, OpenError, Patience};
-use crate::{Revision, denial, edit, headers, listing, translate};
+use crate::{Revision, denial, edit, headers, listing, task_tools, translate};
 
 mod asked;
 mod listen;
 mod perform;
+mod task;
 
 /// Whoever asks: the client's side of a request.
 pub(crate) struct Side<A: Authority> {
     pub(crate) inner: Arc<Inner<A>>,
     pub(crate) backend: Arc<Backend>,
+    /// Who asks, in the task that they have named where they have: what lists go by, so that a
+    /// task that is merely attached to a session does not make them vary.
+    pub(crate) credential: Authentication,
+    /// The same, in the task that this request belongs to.
     pub(crate) authentication: Authentication,
     /// What the client speaks.
     pub(crate) revision: Revision,
@@ -48,6 +54,11 @@ impl<A: Authority> Side<A> {
         if let Rule::Refused(why) = rule {
             tracing::info!(server = %self.backend.config.name, method = &*request.method, ?why, "refused");
             return refused(&request.method, why).into();
+        }
+        if &*request.method == "tools/call"
+            && let Some(reply) = self.own_tool(&request).await
+        {
+            return reply;
         }
         let ready = match self.ready().await {
             Ok(ready) => ready,
@@ -73,13 +84,35 @@ impl<A: Authority> Side<A> {
 
     async fn ready(&self) -> Result<Ready, OpenError> {
         match &self.session {
-            Some(session) => session.ready().await,
-            None => self.backend.for_modern(&self.key()).await,
+            Some(session) => session.ready(&self.authentication).await,
+            None => self.backend.for_modern(&self.authentication).await,
         }
     }
 
-    fn key(&self) -> SessionKey {
-        SessionKey::of(&self.authentication)
+    /// Waits for a call for as long as the authority for it stands; then it is cut at once.
+    pub(super) async fn while_standing(
+        &self,
+        related: &Related,
+        call: impl Future<Output = Result<Answered, LinkError>>,
+    ) -> Result<Answered, LinkError> {
+        let mut call = std::pin::pin!(call);
+        let answered = tokio::select! {
+            biased;
+            () = self.inner.ended(&self.authentication) => {
+                related.ended.cancel();
+                call.await
+            }
+            answered = &mut call => answered,
+        };
+        match answered {
+            // The conversation was closed first, for the same reason.
+            Err(LinkError::Gone | LinkError::SessionLost | LinkError::Cancelled)
+                if !self.inner.authority.stands(&self.authentication) =>
+            {
+                Err(LinkError::Ended { sent: true })
+            }
+            answered => answered,
+        }
     }
 
     /// What cannot cross to the upstream's revision.
@@ -137,7 +170,8 @@ impl<A: Authority> Side<A> {
         self.fit_params(&mut params, ready);
         let passage = Passage::ungated(ready.live.revision, method, params)
             .ok_or_else(|| LinkError::NotSent("the method needs a decision".into()))?;
-        let answered = ready.connection.call(&ready.live, passage, related, patience).await?;
+        let call = ready.connection.call(&ready.live, passage, related, patience);
+        let answered = self.while_standing(related, call).await?;
         // Whatever a server asks of the client is decided on, and here nothing was.
         Ok(Answered { answer: translate::finished(answered.answer), ..answered })
     }
@@ -165,6 +199,10 @@ impl<A: Authority> Side<A> {
             Err(error) => return error.fault().into(),
         };
         let Answered { mut answer, status, form } = answered;
+        if list == List::Tools {
+            let era = ready.live.revision.era();
+            task_tools::stand_in(&*self.inner.authority, era, &mut answer);
+        }
         if let Answer::Result(result) = &mut answer {
             let server = &self.backend.config.name;
             if list == List::Tools {
@@ -179,9 +217,12 @@ impl<A: Authority> Side<A> {
                 }
             }
             if self.backend.config.mode == Mode::Enforce {
-                let may_see =
-                    |action: &_| self.inner.authority.may_see(&self.authentication, action);
+                let may_see = |action: &_| self.inner.authority.may_see(&self.credential, action);
                 listing::filter(server, list, result, may_see);
+            }
+            if list == List::Tools {
+                let authority = &*self.inner.authority;
+                task_tools::list(authority, &self.credential, server, params.as_ref(), result);
             }
         }
         Reply::from(self.fit_answer(&method, answer, ready)).delivered(status, form)
@@ -189,7 +230,9 @@ impl<A: Authority> Side<A> {
 
     async fn discover(&self, request: Request, ready: &Ready, related: &Arc<Related>) -> Reply {
         if ready.live.revision.era() == Era::Legacy {
-            return Answer::Result(translate::discover_result(&ready.live.greeted)).into();
+            let mut result = translate::discover_result(&ready.live.greeted);
+            task_tools::offer(&*self.inner.authority, &mut result);
+            return Answer::Result(result).into();
         }
         match self.forward(request, ready, related, Patience::Bounded).await {
             Err(error) => error.fault().into(),
@@ -199,6 +242,7 @@ impl<A: Authority> Side<A> {
                     if let Some(capabilities) = edit::member_mut(result, "capabilities") {
                         translate::scrub_capabilities(capabilities);
                     }
+                    task_tools::offer(&*self.inner.authority, result);
                 }
                 Reply::from(answer).delivered(status, form)
             }

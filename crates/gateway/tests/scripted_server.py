@@ -10,7 +10,8 @@ import time
 MODERN = "modern" in sys.argv
 TOOLS = ["echo", "die", "silent", "twice", "garbage", "broken", "huge", "fails", "slow", "ask",
          "progress", "environment", "swap", "secrets", "wants", "wants_badly",
-         "wants_oddly", "wants_both", "broken_request", "flood", "deaf"]
+         "wants_oddly", "wants_both", "broken_request", "flood", "deaf", "patient", "reveal",
+         "safeconduct_end_task", "safeconduct_other"]
 WANTED = {"resultType": "input_required", "requestState": "s", "inputRequests": {
     "a": {"method": "sampling/createMessage", "params": {"messages": [], "maxTokens": 1}}}}
 swapped = False
@@ -121,6 +122,35 @@ def call(id, params):
         other = wait_for(lambda m: "method" in m or answers.append(m))
         send({"jsonrpc": "2.0", "id": id, "result": text(str(len(answers)))})
         call(other["id"], other["params"])
+    elif name == "patient":
+        with open(arguments["started"], "w"):
+            pass
+        how = "closed"
+        for line in sys.stdin:
+            if json.loads(line).get("method") == "notifications/cancelled":
+                how = "cancelled"
+                break
+        with open(arguments["ended"] + ".new", "w") as file:
+            file.write(how)
+        os.rename(arguments["ended"] + ".new", arguments["ended"])
+    elif name == "reveal":
+        secret = os.environ.get("API_KEY", "none")
+        print(secret, "is the key", file=sys.stderr)
+        print("the rest of", secret, file=sys.stderr, flush=True)
+        token = params.get("_meta", {}).get("progressToken")
+        if token is not None:
+            send({"jsonrpc": "2.0", "method": "notifications/progress",
+                  "params": {"progressToken": token, "progress": 1, "message": secret}})
+        send({"jsonrpc": "2.0", "method": "notifications/message",
+              "params": {"level": "info", "data": {secret: [secret, json.dumps(params)]}}})
+        if arguments.get("fails"):
+            send({"jsonrpc": "2.0", "id": id, "error": {
+                "code": -32050, "message": f"bad key {secret}", "data": {"key": secret}}})
+        else:
+            result = text(json.dumps({"pid": os.getpid(), "environment": dict(os.environ),
+                                      "params": params}))
+            result["structuredContent"] = {"key": secret, "params": params}
+            send({"jsonrpc": "2.0", "id": id, "result": result})
     elif name == "broken_request":
         sys.stdout.write('{"jsonrpc":"2.0","id":%d,"method":"ping","params":{"a":1,"a":2}}\n' % id)
         send({"jsonrpc": "2.0", "id": id, "result": text("answered all the same")})

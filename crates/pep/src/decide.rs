@@ -4,7 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use safeconduct_model::{Reason, RecordId, Requestable};
-use safeconduct_service::{Check, ObserveError, Report, Service};
+use safeconduct_service::{Check, ObserveError, Report, Ruling, Service};
 
 use crate::{Lapsed, Permit, Redeemed};
 
@@ -27,6 +27,16 @@ pub struct Refusal {
 }
 
 impl Refusal {
+    /// The refusal that a ruling is which does not go ahead.
+    pub fn of(ruling: Ruling) -> Self {
+        let outcome = ruling.outcome;
+        Self {
+            decision: Some(outcome.record.id),
+            reasons: outcome.reasons,
+            requestable: outcome.requestable,
+        }
+    }
+
     /// What an agent is told: what stands in the way, by rule, whether it can be asked for, and
     /// not to retry unchanged. Never policy text.
     pub fn message_for_agent(&self, what: &str) -> String {
@@ -88,15 +98,7 @@ impl Decide for InProcess {
     async fn decide<T: Asks + Send>(&self, cargo: T) -> Result<Permit<T>, (Refusal, T)> {
         match self.0.check(cargo.check()).await {
             Ok(recorded) if recorded.value().goes_ahead() => Ok(Permit::new(cargo, recorded)),
-            Ok(recorded) => {
-                let outcome = recorded.into_value().outcome;
-                let refusal = Refusal {
-                    decision: Some(outcome.record.id),
-                    reasons: outcome.reasons,
-                    requestable: outcome.requestable,
-                };
-                Err((refusal, cargo))
-            }
+            Ok(recorded) => Err((Refusal::of(recorded.into_value()), cargo)),
             Err(unrecorded) => {
                 let reasons = vec![unrecorded.reason];
                 Err((Refusal { decision: None, reasons, requestable: None }, cargo))

@@ -24,8 +24,8 @@ pub enum Lapsed {
     /// It was not performed in time.
     #[error("the permit has expired")]
     Expired,
-    /// The credential was revoked, or its identity may no longer act.
-    #[error("the credential no longer stands")]
+    /// The credential was revoked, its identity may no longer act, or its task has ended.
+    #[error("the credential no longer stands, or its task has ended")]
     Revoked,
 }
 

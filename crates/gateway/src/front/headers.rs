@@ -8,6 +8,7 @@ use crate::edit;
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const TASK: HeaderName = HeaderName::from_static("safeconduct-task");
 
 /// What forms of answer a client takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +41,12 @@ pub(crate) fn is_json(headers: &HeaderMap) -> bool {
 pub(crate) fn one<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     let mut values = headers.get_all(name).iter();
     values.next().filter(|_| values.next().is_none())?.to_str().ok()
+}
+
+/// The handle of the task that a request names; an empty one, which nobody holds, where what
+/// stands there is no handle.
+pub(crate) fn task(headers: &HeaderMap) -> Option<&str> {
+    headers.contains_key(&TASK).then(|| one(headers, &TASK).unwrap_or_default())
 }
 
 /// What the caller correlates by: W3C trace context, in the headers or in the message, or a

@@ -7,7 +7,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{Path, Request as HttpRequest, State};
 use axum::response::Response;
-use axum::routing::any;
+use axum::routing::{any, get};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use safeconduct_model::{Authentication, Mode, SessionKey};
@@ -16,7 +16,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use super::guard::{Barred, bearer};
-use super::headers::{Accepts, accepts, is_json, one, trace};
+use super::headers::{Accepts, accepts, is_json, one, task, trace};
+use super::resource;
 use super::response::{accepted, empty, json_response, method_not_allowed, refusal, unauthorized};
 use super::streaming::{Standing, StreamCheck, Waiting};
 use crate::authority::Authority;
@@ -40,7 +41,11 @@ const MODE: HeaderName = HeaderName::from_static("safeconduct-mode");
 
 /// The routes of a gateway.
 pub(crate) fn router<A: Authority>(gateway: &Gateway<A>) -> Router {
-    Router::new().route("/mcp/{name}", any(serve::<A>)).with_state(Arc::clone(&gateway.inner))
+    Router::new()
+        .route("/mcp/{name}", any(serve::<A>))
+        .route(resource::WELL_KNOWN, get(resource::of_all::<A>))
+        .route(resource::WELL_KNOWN_OF_ONE, get(resource::of_one::<A>))
+        .with_state(Arc::clone(&gateway.inner))
 }
 
 async fn serve<A: Authority>(
@@ -56,18 +61,30 @@ async fn serve<A: Authority>(
         };
         return refusal(StatusCode::FORBIDDEN, None, &Fault::new(INVALID_REQUEST, text));
     }
+    let challenge = inner.resource.get().map(|resource| resource.challenge(&name));
+    let challenge = challenge.unwrap_or_default();
     let Some(bearer) = bearer(&parts.headers) else {
-        return unauthorized("");
+        return unauthorized(&challenge);
     };
-    let Some(authentication) = inner.authority.authenticate(bearer) else {
-        return unauthorized(", error=\"invalid_token\"");
+    let invalid = || unauthorized(&format!(", error=\"invalid_token\"{challenge}"));
+    let Some(credential) = inner.authority.authenticate(bearer) else {
+        return invalid();
     };
+    // A handle that is not the caller's own tells no more than a token that is not.
+    let credential = match task(&parts.headers) {
+        None => credential,
+        Some(handle) => match inner.authority.enter_task(credential, handle) {
+            Some(entered) => entered,
+            None => return invalid(),
+        },
+    };
+    let authentication = inner.authority.within_attached_task(credential.clone());
     let Some(backend) = inner.backend(&name) else {
         let fault = Fault::new(INVALID_REQUEST, "there is no upstream of this name");
         return refusal(StatusCode::NOT_FOUND, None, &fault);
     };
     let observed = backend.config.mode == Mode::Observe;
-    let call = Call { inner, backend, authentication, parts };
+    let call = Call { inner, backend, credential, authentication, parts };
     let mut response = match call.parts.method {
         Method::POST => call.post(body).await,
         Method::GET => call.get(),
@@ -84,6 +101,9 @@ async fn serve<A: Authority>(
 struct Call<A: Authority> {
     inner: Arc<Inner<A>>,
     backend: Arc<Backend>,
+    /// Who the caller is, in the task that the request names, where it names one.
+    credential: Authentication,
+    /// The same, in the task that this one request belongs to.
     authentication: Authentication,
     parts: Parts,
 }
@@ -184,6 +204,7 @@ impl<A: Authority> Call<A> {
             trace: trace(headers, request.params.as_ref()),
             inner: Arc::clone(&self.inner),
             backend: self.backend,
+            credential: self.credential,
             authentication: self.authentication.clone(),
             revision: Revision::V2026_07_28,
             session: None,
@@ -244,10 +265,12 @@ impl<A: Authority> Call<A> {
         };
         match message {
             Message::Request(request) => self.request(request, accepts, session).await,
-            Message::Notification(notification) => match session.notified(notification).await {
-                Ok(()) => accepted(),
-                Err(fault) => refusal(StatusCode::BAD_REQUEST, None, &fault),
-            },
+            Message::Notification(notification) => {
+                match session.notified(notification, &self.authentication).await {
+                    Ok(()) => accepted(),
+                    Err(fault) => refusal(StatusCode::BAD_REQUEST, None, &fault),
+                }
+            }
             Message::Response(id, answer) => {
                 session.answered(id, answer);
                 accepted()
@@ -330,6 +353,7 @@ impl<A: Authority> Call<A> {
             trace: trace(&self.parts.headers, request.params.as_ref()),
             inner: Arc::clone(&self.inner),
             backend: self.backend,
+            credential: self.credential,
             authentication: self.authentication.clone(),
             revision,
             session_name: session.name.clone(),

@@ -3,9 +3,11 @@
 pub(crate) mod guard;
 mod headers;
 mod http;
+mod resource;
 mod response;
 mod stream;
 mod streaming;
 
 pub(crate) use http::router;
+pub use resource::{ProtectedResource, ResourceError};
 pub use stream::StreamError;

@@ -47,10 +47,11 @@ pub(super) fn method_not_allowed(allowed: &'static str) -> Response {
     response
 }
 
-pub(super) fn unauthorized(error: &str) -> Response {
+/// Asks for a credential; `more` are further members of the challenge, each after a comma.
+pub(super) fn unauthorized(more: &str) -> Response {
     let fault = Fault::new(INVALID_REQUEST, "a valid bearer token is needed");
     let mut response = refusal(StatusCode::UNAUTHORIZED, None, &fault);
-    if let Ok(challenge) = HeaderValue::from_str(&format!("Bearer realm=\"safeconduct\"{error}")) {
+    if let Ok(challenge) = HeaderValue::from_str(&format!("Bearer realm=\"safeconduct\"{more}")) {
         response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
     }
     response

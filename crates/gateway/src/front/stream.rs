@@ -39,8 +39,8 @@ pub enum StreamError {
         /// The limit in bytes.
         limit: usize,
     },
-    /// The credential no longer stands.
-    #[error("the credential no longer stands")]
+    /// The credential no longer stands, or the task has ended that the stream was begun in.
+    #[error("the credential no longer stands, or its task has ended")]
     Revoked,
     /// The stream broke.
     #[error("the stream broke: {0}")]
@@ -48,7 +48,10 @@ pub enum StreamError {
 }
 
 impl<A: Authority> Gateway<A> {
-    /// Serves one client that writes a message per line, until it closes its end. What is under
+    /// Serves one client that writes a message per line, until it closes its end or its
+    /// authority ends. Where `authentication` names a task, all that it does is done in it, and
+    /// the stream ends with it; else each request belongs to the task that is then attached to
+    /// its credential. What is under
     /// way then has 2 seconds to be answered; after that it comes to its recorded end unanswered.
     ///
     /// # Errors
@@ -109,10 +112,12 @@ impl<A: Authority> StreamClient<A> {
         let limit = self.inner.limits.request_bytes;
         let mut reader = BufReader::with_capacity(64 * 1024, reader);
         let mut line = Vec::new();
+        let mut ended = std::pin::pin!(self.inner.ended(&self.authentication));
         loop {
             let chunk = tokio::select! {
                 chunk = reader.fill_buf() => chunk?,
                 () = self.inner.closed.cancelled() => return Ok(()),
+                () = &mut ended => return self.cut_off().await,
             };
             if chunk.is_empty() {
                 return Ok(());
@@ -138,9 +143,7 @@ impl<A: Authority> StreamClient<A> {
 
     async fn line(self: &Arc<Self>, line: &[u8]) -> Result<(), StreamError> {
         if !self.inner.authority.stands(&self.authentication) {
-            let fault = Fault::new(INVALID_REQUEST, "the credential no longer stands");
-            self.answer(None, Answer::Fault(fault)).await;
-            return Err(StreamError::Revoked);
+            return self.cut_off().await;
         }
         let limits = &self.inner.limits;
         let within = json::Limits { bytes: limits.request_bytes, depth: limits.request_depth };
@@ -158,6 +161,17 @@ impl<A: Authority> StreamClient<A> {
             }
         }
         Ok(())
+    }
+
+    async fn cut_off(&self) -> Result<(), StreamError> {
+        let fault = Fault::new(INVALID_REQUEST, StreamError::Revoked.to_string());
+        self.answer(None, Answer::Fault(fault)).await;
+        Err(StreamError::Revoked)
+    }
+
+    /// The client, in the task that a request of this moment belongs to.
+    fn now(&self) -> Authentication {
+        self.inner.authority.within_attached_task(self.authentication.clone())
     }
 
     fn session(&self) -> Option<Arc<ClientSession<A>>> {
@@ -203,7 +217,8 @@ impl<A: Authority> StreamClient<A> {
         let side = Side {
             inner: Arc::clone(&self.inner),
             backend: Arc::clone(&self.backend),
-            authentication: self.authentication.clone(),
+            credential: self.authentication.clone(),
+            authentication: self.now(),
             revision: session.as_ref().map_or(Revision::V2026_07_28, |session| session.revision()),
             session_name: session.as_ref().and_then(|session| session.name.clone()),
             trace: super::headers::trace(&http::HeaderMap::new(), request.params.as_ref()),
@@ -226,7 +241,7 @@ impl<A: Authority> StreamClient<A> {
 
     async fn initialize(self: &Arc<Self>, request: Request) {
         let backend = Arc::clone(&self.backend);
-        let authentication = self.authentication.clone();
+        let authentication = self.now();
         let begun = self.inner.begin_session(backend, authentication, request.params).await;
         let answer = match begun {
             Ok((id, result)) => {
@@ -248,7 +263,7 @@ impl<A: Authority> StreamClient<A> {
     async fn notified(&self, notification: Notification) {
         if let Some(session) = self.session() {
             // Nobody waits for an answer to it.
-            let _ = session.notified(notification).await;
+            let _ = session.notified(notification, &self.now()).await;
             return;
         }
         if &*notification.method == "notifications/cancelled" {

@@ -9,7 +9,7 @@ use axum::response::Response;
 use futures_util::stream;
 use http::StatusCode;
 use safeconduct_model::Authentication;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -38,6 +38,10 @@ pub(super) struct Waiting<A: Authority> {
     /// Cancels the request once the client has left, in revisions where leaving means that.
     pub(super) gone: Option<DropGuard>,
 }
+
+/// How long the last word of a request is waited for whose authority has ended: the call is cut
+/// at the same moment, and its client is told how it ended.
+const LAST_WORD: Duration = Duration::from_secs(2);
 
 enum First {
     Reply(Reply),
@@ -141,9 +145,7 @@ impl<A: Authority> Streaming<A> {
                 if stands {
                     return Some(sse::KEEP_ALIVE.to_vec());
                 }
-                // Dropping it cancels the request where leaving means that.
-                self.waiting = None;
-                return None;
+                return self.last_word().await;
             }
             message = waiting.receiver.recv() => match message {
                 Some(message) => return Some(sse::event(&message)),
@@ -164,6 +166,21 @@ impl<A: Authority> Streaming<A> {
         }
         bytes.extend(sse::event(&done.bytes(&waiting.id)));
         Some(bytes)
+    }
+}
+
+impl<A: Authority> Streaming<A> {
+    /// The reply alone, where there is one; what was on its way before it is not for a client
+    /// whose authority has ended.
+    async fn last_word(&mut self) -> Option<Vec<u8>> {
+        // Dropping it cancels the request where leaving means that.
+        let mut waiting = self.waiting.take()?;
+        if waiting.inner.closed.is_cancelled() {
+            return None;
+        }
+        let done = tokio::time::timeout(LAST_WORD, reply(&mut waiting.task)).await.ok()?;
+        waiting.stays();
+        Some(sse::event(&done.bytes(&waiting.id)))
     }
 }
 
@@ -194,10 +211,11 @@ impl<A: Authority> Standing<A> {
     }
 }
 
-/// Looks from time to time whether a long stream may go on.
+/// Looks whether a long stream may go on: when something has ended, and from time to time.
 pub(super) struct StreamCheck<A: Authority> {
     inner: Arc<Inner<A>>,
     authentication: Authentication,
+    bell: watch::Receiver<()>,
     every: Duration,
     /// When the next look is due, however much comes before.
     due: Instant,
@@ -206,16 +224,26 @@ pub(super) struct StreamCheck<A: Authority> {
 impl<A: Authority> StreamCheck<A> {
     pub(super) fn new(inner: Arc<Inner<A>>, authentication: Authentication) -> Self {
         let every = inner.limits.stream_check;
-        Self { inner, authentication, every, due: Instant::now() + every }
+        let mut bell = inner.endings.bell();
+        // It may have rung before anyone listened here.
+        bell.mark_changed();
+        Self { inner, authentication, bell, every, due: Instant::now() + every }
     }
 
     async fn tick(&mut self) -> bool {
-        tokio::select! {
-            () = tokio::time::sleep_until(self.due) => {
-                self.due = Instant::now() + self.every;
-                self.inner.authority.stands(&self.authentication)
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep_until(self.due) => {
+                    self.due = Instant::now() + self.every;
+                    return self.inner.authority.stands(&self.authentication);
+                }
+                () = self.inner.closed.cancelled() => return false,
+                rung = self.bell.changed() => {
+                    if rung.is_err() || !self.inner.authority.stands(&self.authentication) {
+                        return false;
+                    }
+                }
             }
-            () = self.inner.closed.cancelled() => false,
         }
     }
 }

@@ -4,12 +4,12 @@
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
-use safeconduct_model::Execution;
+use safeconduct_model::{Authentication, Execution, SessionKey};
 use safeconduct_service::Report;
 use safeconduct_wire::json;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use super::{ClientSession, lock};
+use super::{Asked, ClientSession, lock};
 use crate::authority::Authority;
 use crate::message::{
     Answer, Fault, INTERNAL_ERROR, Id, METHOD_NOT_FOUND, Message, Notification, Request,
@@ -30,29 +30,33 @@ pub(super) const REFUSALS_MAX: usize = 64;
 const NO_ANSWER: i64 = i64::MIN;
 
 /// Takes what the upstream of a session sends by itself.
-pub(super) struct SessionInbound<A: Authority>(Weak<ClientSession<A>>);
+pub(super) struct SessionInbound<A: Authority> {
+    session: Weak<ClientSession<A>>,
+    /// For whom the conversation was begun.
+    authentication: Authentication,
+}
 
 impl<A: Authority> SessionInbound<A> {
-    pub(super) fn of(session: &Arc<ClientSession<A>>) -> Self {
-        Self(Arc::downgrade(session))
+    pub(super) fn of(session: &Arc<ClientSession<A>>, authentication: &Authentication) -> Self {
+        Self { session: Arc::downgrade(session), authentication: authentication.clone() }
     }
 }
 
 impl<A: Authority> Inbound for SessionInbound<A> {
     fn receive(&self, message: Message, related: Option<&Arc<Related>>) {
-        let Some(session) = self.0.upgrade() else {
+        let Some(session) = self.session.upgrade() else {
             return;
         };
         match message {
             Message::Notification(notification) => {
-                session.notified_by_server(notification, related);
+                session.notified_by_server(notification, related, &self.authentication);
             }
             Message::Request(request) => {
                 let related = related.cloned();
                 if let Some(related) = &related {
                     related.touch();
                 }
-                session.take(request, related);
+                session.take(request, related, self.authentication.clone());
             }
             Message::Response(..) => {}
         }
@@ -61,14 +65,14 @@ impl<A: Authority> Inbound for SessionInbound<A> {
 
 impl<A: Authority> ClientSession<A> {
     /// Takes a request of the upstream, within the bound on those that are open. Must not wait.
-    fn take(self: Arc<Self>, request: Request, related: Option<Arc<Related>>) {
+    fn take(self: Arc<Self>, request: Request, related: Option<Arc<Related>>, by: Authentication) {
         if let Ok(slot) = Arc::clone(&self.asking).try_acquire_owned() {
-            tokio::spawn(async move { self.asked_by_server(request, related, slot).await });
+            tokio::spawn(async move { self.asked_by_server(request, related, by, slot).await });
         } else if let Ok(slot) = Arc::clone(&self.refusing).try_acquire_owned() {
             tokio::spawn(async move {
                 let text = "too many requests to the client are open";
                 let answer = Answer::Fault(Fault::new(INTERNAL_ERROR, text));
-                self.answer_server(&request.id, &answer).await;
+                self.answer_server(&request.id, &answer, &by).await;
                 drop(slot);
             });
         } else {
@@ -82,23 +86,24 @@ impl<A: Authority> ClientSession<A> {
         &self,
         request: Request,
         related: Option<Arc<Related>>,
+        by: Authentication,
         slot: OwnedSemaphorePermit,
     ) {
         let rule = classify(Direction::ToClient, Form::Request, self.revision(), &request.method);
         let answer = match rule {
-            Rule::Passed => self.ask_client(&request, related.as_ref()).await,
-            Rule::Gated => self.gated(&request, related.as_ref()).await,
+            Rule::Passed => self.ask_client(&request, related.as_ref(), &by).await,
+            Rule::Gated => self.gated(&request, related.as_ref(), &by).await,
             _ => Answer::Fault(Fault::new(
                 METHOD_NOT_FOUND,
                 format!("method `{}` is not known, so it is denied", request.method),
             )),
         };
-        self.answer_server(&request.id, &answer).await;
+        self.answer_server(&request.id, &answer, &by).await;
         drop(slot);
     }
 
-    async fn answer_server(&self, id: &Id, answer: &Answer) {
-        let Some(connection) = self.connection.get() else {
+    async fn answer_server(&self, id: &Id, answer: &Answer, by: &Authentication) {
+        let Some(connection) = self.connection(&SessionKey::of(by)) else {
             return;
         };
         let Ok(live) = connection.live().await else {
@@ -109,7 +114,12 @@ impl<A: Authority> ClientSession<A> {
         }
     }
 
-    async fn gated(&self, request: &Request, related: Option<&Arc<Related>>) -> Answer {
+    async fn gated(
+        &self,
+        request: &Request,
+        related: Option<&Arc<Related>>,
+        by: &Authentication,
+    ) -> Answer {
         let server = &self.backend.config.name;
         let question = match action::question(server, &request.method, request.params.as_ref()) {
             Ok(question) => question,
@@ -119,7 +129,7 @@ impl<A: Authority> ClientSession<A> {
             question,
             method: Arc::clone(&request.method),
             params: request.params.clone(),
-            authentication: self.authentication.clone(),
+            authentication: by.clone(),
             pep: self.backend.pep.clone(),
             mode: self.backend.config.mode,
             session_name: self.name.clone(),
@@ -163,7 +173,7 @@ impl<A: Authority> ClientSession<A> {
         let edits = params.as_mut().map(|params| plan.edit_input(&gated.method, params));
         let mut edits = edits.unwrap_or_default();
         let asked = Request { id: request.id.clone(), method: gated.method, params };
-        let mut answer = self.ask_client(&asked, related).await;
+        let mut answer = self.ask_client(&asked, related, by).await;
         let mut outcome = match &mut answer {
             Answer::Result(result) => {
                 edits.extend(plan.edit_result(result));
@@ -185,9 +195,14 @@ impl<A: Authority> ClientSession<A> {
         answer
     }
 
-    /// Asks the client and waits for its answer, within the limit. Ids are the upstream's own:
-    /// nobody else asks this client anything.
-    async fn ask_client(&self, request: &Request, related: Option<&Arc<Related>>) -> Answer {
+    /// Asks the client and waits for its answer, within the limit. Ids are the upstream's own;
+    /// where two conversations of one session use the same one at a time, the later is refused.
+    async fn ask_client(
+        &self,
+        request: &Request,
+        related: Option<&Arc<Related>>,
+        by: &Authentication,
+    ) -> Answer {
         let no_answer = |text: &str| Answer::Fault(Fault::new(NO_ANSWER, text));
         let (sender, receiver) = oneshot::channel();
         {
@@ -195,7 +210,7 @@ impl<A: Authority> ClientSession<A> {
             if asked.contains_key(&request.id) {
                 return no_answer("a request to the client with this id is open");
             }
-            asked.insert(request.id.clone(), sender);
+            asked.insert(request.id.clone(), Asked { by: SessionKey::of(by), answer: sender });
         }
         let bytes = request_bytes(&request.id, &request.method, request.params.as_ref());
         let mut answer = no_answer("the client cannot be reached");
@@ -206,6 +221,7 @@ impl<A: Authority> ClientSession<A> {
             let waited = tokio::select! {
                 answer = tokio::time::timeout(self.inner.limits.asked, receiver) => answer.ok(),
                 () = self.closed.cancelled() => None,
+                () = self.inner.ended(by) => None,
             };
             if let Some(related) = related {
                 related.asked();
@@ -219,7 +235,12 @@ impl<A: Authority> ClientSession<A> {
         answer
     }
 
-    fn notified_by_server(&self, notification: Notification, related: Option<&Arc<Related>>) {
+    fn notified_by_server(
+        &self,
+        notification: Notification,
+        related: Option<&Arc<Related>>,
+        by: &Authentication,
+    ) {
         let method = Arc::clone(&notification.method);
         let rule = classify(Direction::ToClient, Form::Notification, self.revision(), &method);
         if matches!(rule, Rule::Refused(_)) {
@@ -234,7 +255,10 @@ impl<A: Authority> ClientSession<A> {
             "notifications/cancelled" => {
                 let id = notification.params.as_ref().and_then(|p| p.member("requestId"));
                 if let Some(id) = id.and_then(Id::of) {
-                    lock(&self.asked).remove(&id);
+                    let mut asked = lock(&self.asked);
+                    if asked.get(&id).is_some_and(|asked| asked.by == SessionKey::of(by)) {
+                        asked.remove(&id);
+                    }
                 }
                 Some(notification_bytes(&method, notification.params.as_ref()))
             }

@@ -46,14 +46,17 @@ impl<A: Authority> Side<A> {
             self.fit_params(params, ready);
             edits.unwrap_or_default()
         });
+        edits.extend(ready.live.injected(&gated.method));
         let begun = Instant::now();
         let (connection, live) = (&ready.connection, &ready.live);
-        let called = connection.call(live, passage, related, Patience::Bounded).await;
-        let Answered { answer, status, form } = match called {
+        let call = connection.call(live, passage, related, Patience::Bounded);
+        let Answered { answer, status, form } = match self.while_standing(related, call).await {
             Ok(answered) => answered,
             Err(error) => {
                 let (execution, detail) = error.outcome();
                 let report = self.report(decision, execution, begun, Some(detail));
+                // Of a call that was not made nothing was changed.
+                let edits = if execution == Execution::NotExecuted { Vec::new() } else { edits };
                 self.observe(Report { edits, ..report }).await;
                 return error.fault().into();
             }

@@ -5,17 +5,17 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use safeconduct_model::Value;
+use safeconduct_model::{Edit, ServerName, TaskRef, Value};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::TaskTracker;
 
 use super::tools::{Listing, Shown};
 use super::{Inbound, Link};
-use crate::Revision;
 use crate::config::{Limits, UpstreamConfig};
 use crate::message::{self, Message};
 use crate::related::Related;
 use crate::revision::Era;
+use crate::{Injections, Revision, Secrets};
 
 mod call;
 mod greet;
@@ -37,16 +37,23 @@ pub(crate) struct Wiring {
     pub(crate) slots: Arc<Semaphore>,
     client: Arc<OnceLock<Result<reqwest::Client, String>>>,
     connect: Duration,
+    injections: Option<Arc<dyn Injections>>,
 }
 
 impl Wiring {
-    pub(crate) fn new(limits: &Limits) -> Self {
+    pub(crate) fn new(limits: &Limits, injections: Option<Arc<dyn Injections>>) -> Self {
         Self {
+            injections,
             tasks: TaskTracker::new(),
             slots: Arc::new(Semaphore::new(limits.connections)),
             client: Arc::default(),
             connect: limits.connect,
         }
+    }
+
+    /// Whether calls to that upstream can have secrets put into them.
+    pub(crate) fn injects(&self, upstream: &ServerName) -> bool {
+        self.injections.as_ref().is_some_and(|injections| injections.concerns(upstream))
     }
 
     /// The HTTP client: made once, at first use.
@@ -73,8 +80,16 @@ pub(crate) struct Live {
     pub(super) listing: Mutex<Option<Arc<Listing>>>,
     pub(super) listing_turn: tokio::sync::Mutex<()>,
     pub(super) shown: Mutex<Shown>,
+    pub(super) secrets: Option<Arc<Secrets>>,
     since: Instant,
     _slot: OwnedSemaphorePermit,
+}
+
+impl Live {
+    /// What is recorded of a request of that method beside what its obligations changed.
+    pub(crate) fn injected(&self, method: &str) -> Vec<Edit> {
+        self.secrets.as_ref().map(|secrets| secrets.edits(method)).unwrap_or_default()
+    }
 }
 
 #[derive(Default)]
@@ -88,6 +103,8 @@ pub(crate) struct Connection {
     pub(super) limits: Arc<Limits>,
     wiring: Wiring,
     greeting: Greeting,
+    /// The task that it was begun for.
+    task: Option<TaskRef>,
     inbound: Arc<dyn Inbound>,
     live: Mutex<Option<Arc<Live>>>,
     supervision: tokio::sync::Mutex<Supervision>,
@@ -104,6 +121,7 @@ impl Connection {
         limits: Arc<Limits>,
         wiring: Wiring,
         greeting: Greeting,
+        task: Option<TaskRef>,
         inbound: Arc<dyn Inbound>,
     ) -> Self {
         let stale = Arc::new(AtomicBool::new(false));
@@ -113,6 +131,7 @@ impl Connection {
             limits,
             wiring,
             greeting,
+            task,
             inbound,
             live: Mutex::new(None),
             supervision: tokio::sync::Mutex::default(),
@@ -125,11 +144,12 @@ impl Connection {
 
     /// The open conversation; begun, or begun again, where there is none.
     pub(crate) async fn live(&self) -> Result<Arc<Live>, OpenError> {
-        if let Some(live) = self.current() {
+        let secrets = self.secrets().await?;
+        if let Some(live) = self.current_with(secrets.as_ref()) {
             return Ok(live);
         }
         let mut supervision = self.supervision.lock().await;
-        if let Some(live) = self.current() {
+        if let Some(live) = self.current_with(secrets.as_ref()) {
             return Ok(live);
         }
         if self.closed.load(Ordering::Relaxed) {
@@ -140,10 +160,12 @@ impl Connection {
             return Err(OpenError::BackingOff(wait));
         }
         let before = self.slot().take();
-        if before.is_some_and(|live| live.since.elapsed() > WELL_AFTER) {
+        // One that is left for the sake of other secrets has not broken.
+        let well = |live: Arc<Live>| live.since.elapsed() > WELL_AFTER || !live.link.is_closed();
+        if before.is_some_and(well) {
             supervision.failures = 0;
         }
-        let opened = self.open().await;
+        let opened = self.open(secrets).await;
         // The first time is free; each further one within a while waits twice as long.
         supervision.failures = supervision.failures.saturating_add(1);
         let wait = BACKOFF * 2_u32.saturating_pow(supervision.failures.saturating_sub(2).min(8));
@@ -209,6 +231,27 @@ impl Connection {
         self.slot().as_ref().filter(|live| !live.link.is_closed()).map(Arc::clone)
     }
 
+    /// The same, where it has these secrets. One that has others is left to the calls that are
+    /// under way in it.
+    fn current_with(&self, secrets: Option<&Arc<Secrets>>) -> Option<Arc<Live>> {
+        self.current().filter(|live| match (&live.secrets, secrets) {
+            (Some(had), Some(now)) => Arc::ptr_eq(had, now),
+            (None, None) => true,
+            _ => false,
+        })
+    }
+
+    /// What goes upstream beside what callers say.
+    async fn secrets(&self) -> Result<Option<Arc<Secrets>>, OpenError> {
+        match &self.wiring.injections {
+            Some(injections) if injections.concerns(&self.config.name) => {
+                let secrets = injections.secrets(&self.config.name, self.task.as_ref()).await;
+                secrets.map(Some).map_err(OpenError::NoSecrets)
+            }
+            _ => Ok(None),
+        }
+    }
+
     /// The conversation that is open, or that is being opened; none is begun.
     pub(super) async fn once_open(&self) -> Option<Arc<Live>> {
         match self.current() {
@@ -220,11 +263,12 @@ impl Connection {
         }
     }
 
-    async fn open(&self) -> Result<Live, OpenError> {
+    async fn open(&self, secrets: Option<Arc<Secrets>>) -> Result<Live, OpenError> {
         let slots = Arc::clone(&self.wiring.slots);
         let slot = slots.try_acquire_owned().map_err(|_| OpenError::TooMany)?;
         let inbound = Arc::clone(&self.inbound);
-        let link = Link::open(&self.config, &self.limits, &self.wiring, inbound);
+        let with = secrets.as_deref();
+        let link = Link::open(&self.config, &self.limits, &self.wiring, with, inbound);
         let link = Arc::new(link.map_err(OpenError::Link)?);
         let (revision, greeted) = match &self.greeting {
             Greeting::Modern => (Revision::V2026_07_28, self.discover(&link).await?),
@@ -238,6 +282,7 @@ impl Connection {
             listing: Mutex::new(None),
             listing_turn: tokio::sync::Mutex::new(()),
             shown: Mutex::default(),
+            secrets,
             since: Instant::now(),
             _slot: slot,
         })

@@ -7,19 +7,21 @@ use std::time::Duration;
 use ::http::header::{ACCEPT, CONTENT_TYPE};
 use ::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use reqwest::{Client, RequestBuilder, Response, Url};
+use safeconduct_credential::inject::Scrubber;
 use safeconduct_model::ServerName;
 use safeconduct_wire::json;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::{Answered, Form, Inbound, LinkError, Outgoing, Wiring};
-use crate::Revision;
 use crate::config::{Limits, UpstreamConfig};
 use crate::headers::{PROTOCOL_VERSION, SESSION_ID};
-use crate::message::{self, Id, Message};
+use crate::inject::scrubbed;
+use crate::message::{self, FramingError, Id, Message};
 use crate::related::Related;
 use crate::revision::Era;
 use crate::sse::{Event, Parser};
+use crate::{Revision, Secrets};
 
 /// How long the rest of an answered stream is read, so that its connection can be used again.
 const DRAIN: Duration = Duration::from_millis(200);
@@ -49,8 +51,37 @@ struct Shared {
     headers: HeaderMap,
     spoken: Mutex<Spoken>,
     limits: json::Limits,
+    scrubber: Option<Arc<Scrubber>>,
     inbound: Arc<dyn Inbound>,
     closed: CancellationToken,
+}
+
+/// Where requests go, and with what: the gateway's own headers and secrets, bound to this one
+/// URL.
+pub(super) struct Destination {
+    url: Url,
+    headers: HeaderMap,
+    scrubber: Option<Arc<Scrubber>>,
+}
+
+impl Destination {
+    pub(super) fn of(
+        upstream: &ServerName,
+        url: &str,
+        headers: &HeaderMap,
+        secrets: Option<&Secrets>,
+    ) -> Result<Self, LinkError> {
+        let (url, headers) = match secrets {
+            None => (url.to_owned(), headers.clone()),
+            Some(secrets) => (
+                secrets.url(upstream, url).map_err(LinkError::NotInjected)?,
+                secrets.headers(upstream, headers).map_err(LinkError::NotInjected)?,
+            ),
+        };
+        let url = Url::parse(&url)
+            .map_err(|error| LinkError::NotSent(format!("its URL does not parse: {error}")))?;
+        Ok(Self { url, headers, scrubber: secrets.and_then(Secrets::scrubber) })
+    }
 }
 
 /// What both sides agreed on.
@@ -61,22 +92,20 @@ struct Spoken {
 }
 
 impl HttpLink {
-    pub(crate) fn new(
+    pub(super) fn new(
         config: &UpstreamConfig,
-        url: &str,
-        headers: &HeaderMap,
+        to: Destination,
         limits: &Limits,
         wiring: &Wiring,
         inbound: Arc<dyn Inbound>,
     ) -> Result<Self, LinkError> {
-        let url = Url::parse(url)
-            .map_err(|error| LinkError::NotSent(format!("its URL does not parse: {error}")))?;
         let client = wiring.client().map_err(LinkError::NotSent)?;
         let shared = Shared {
             name: config.name.clone(),
             client,
-            url,
-            headers: headers.clone(),
+            url: to.url,
+            headers: to.headers,
+            scrubber: to.scrubber,
             spoken: Mutex::default(),
             limits: json::Limits { bytes: limits.answer_bytes, depth: limits.answer_depth },
             inbound,
@@ -235,6 +264,12 @@ impl Shared {
         })
     }
 
+    /// What the upstream wrote, without the secrets that it was given.
+    fn message(&self, bytes: &[u8]) -> Result<Message, FramingError> {
+        let message = message::parse_within(bytes, self.limits)?;
+        Ok(scrubbed(message, self.scrubber.as_deref()))
+    }
+
     /// An answer that is one JSON text.
     async fn single(&self, mut response: Response, id: &Id) -> Result<Answered, LinkError> {
         let status = response.status();
@@ -251,7 +286,7 @@ impl Shared {
                 Err(_) => return Err(LinkError::Gone),
             }
         }
-        let message = message::parse_within(&body, self.limits);
+        let message = self.message(&body);
         match message {
             Ok(Message::Response(Some(answered), answer))
                 if answered == *id && status.is_success() =>
@@ -311,7 +346,7 @@ impl Shared {
         awaited: Option<(&Id, &Arc<Related>)>,
     ) -> Result<Option<Answered>, LinkError> {
         let related = awaited.map(|(_, related)| related);
-        match message::parse_within(data, self.limits) {
+        match self.message(data) {
             Ok(Message::Response(id, answer)) => {
                 let ours = awaited.is_some_and(|(awaited, _)| id.as_ref() == Some(awaited));
                 if ours {

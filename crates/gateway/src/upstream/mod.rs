@@ -10,13 +10,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ::http::HeaderMap;
+use safeconduct_credential::inject::InjectError;
 use safeconduct_model::{Execution, Value};
 use thiserror::Error;
 
-use crate::Revision;
 use crate::config::{Limits, Transport, UpstreamConfig};
 use crate::message::{Answer, Fault, INTERNAL_ERROR, Message};
 use crate::related::Related;
+use crate::{Revision, Secrets};
 pub(crate) use connection::{Connection, Greeting, Live, OpenError, Patience, Wiring};
 pub(crate) use tools::{ListError, Listing};
 pub(crate) use unasked::Unasked;
@@ -45,6 +46,21 @@ pub(crate) enum LinkError {
         "the server forgot the session; the call may or may not have been performed; ask again"
     )]
     SessionLost,
+    #[error("{}", ended(*.sent))]
+    Ended { sent: bool },
+    #[error("the call could not be given the credentials that the server needs: {0}")]
+    NotInjected(InjectError),
+}
+
+/// What a client is told whose authority ended while its call was under way.
+const fn ended(sent: bool) -> &'static str {
+    match sent {
+        true => {
+            "the authority for this call has ended, so it was cut off; whether it was done is \
+             unknown"
+        }
+        false => "the authority for this call has ended; it was not made",
+    }
 }
 
 impl LinkError {
@@ -58,6 +74,9 @@ impl LinkError {
             Self::TooLarge { .. } => (Execution::Failed, "too_large"),
             Self::Malformed => (Execution::Failed, "malformed"),
             Self::Refused(_) => (Execution::Failed, "upstream_error"),
+            Self::Ended { sent: true } => (Execution::Unknown, "ended"),
+            Self::Ended { sent: false } => (Execution::NotExecuted, "ended"),
+            Self::NotInjected(_) => (Execution::NotExecuted, "secret"),
         }
     }
 
@@ -131,14 +150,16 @@ impl Link {
         config: &UpstreamConfig,
         limits: &Limits,
         wiring: &Wiring,
+        secrets: Option<&Secrets>,
         inbound: Arc<dyn Inbound>,
     ) -> Result<Self, LinkError> {
         match &config.transport {
             Transport::Stdio { .. } => {
-                stdio::StdioLink::start(config, limits, wiring, inbound).map(Self::Stdio)
+                stdio::StdioLink::start(config, limits, wiring, secrets, inbound).map(Self::Stdio)
             }
             Transport::Http { url, headers } => {
-                let link = http::HttpLink::new(config, url, headers, limits, wiring, inbound)?;
+                let to = http::Destination::of(&config.name, url, headers, secrets)?;
+                let link = http::HttpLink::new(config, to, limits, wiring, inbound)?;
                 Ok(Self::Http(Box::new(link)))
             }
         }

@@ -2,11 +2,13 @@
 //! environment but what is listed.
 
 use std::collections::HashMap;
+use std::ffi::OsString;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
+use safeconduct_credential::inject::{ScrubStream, Scrubber};
 use safeconduct_model::{ServerName, Value};
 use safeconduct_wire::json;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWriteExt, BufReader};
@@ -16,11 +18,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Answered, Inbound, LinkError, Outgoing, Wiring};
 use crate::config::{Limits, Transport, UpstreamConfig};
-use crate::edit;
 use crate::headers::META_SUBSCRIPTION;
 use crate::id_scan::{IdScan, Scanned};
+use crate::inject::scrubbed;
 use crate::message::{self, Answer, Id, Message};
 use crate::related::Related;
+use crate::{Secrets, edit};
 
 /// How long a child may take to end after its input is closed, and again after SIGTERM.
 const GRACE: Duration = Duration::from_secs(2);
@@ -39,6 +42,7 @@ struct Shared {
     pending: Mutex<HashMap<i64, Waiting>>,
     closed: CancellationToken,
     limits: json::Limits,
+    scrubber: Option<Arc<Scrubber>>,
 }
 
 struct Waiting {
@@ -51,9 +55,16 @@ impl StdioLink {
         config: &UpstreamConfig,
         limits: &Limits,
         wiring: &Wiring,
+        secrets: Option<&Secrets>,
         inbound: Arc<dyn Inbound>,
     ) -> Result<Self, LinkError> {
-        let mut child = spawn(config)
+        let Transport::Stdio { env, .. } = &config.transport else {
+            return Err(LinkError::NotSent("it is no command".into()));
+        };
+        let added = secrets.map(|secrets| secrets.environment(&config.name, env)).transpose();
+        let added = added.map_err(LinkError::NotInjected)?.unwrap_or_default();
+        let scrubber = secrets.and_then(Secrets::scrubber);
+        let mut child = spawn(config, added)
             .map_err(|error| LinkError::NotSent(format!("its command does not start: {error}")))?;
         let shared = Arc::new(Shared {
             name: config.name.clone(),
@@ -61,13 +72,14 @@ impl StdioLink {
             pending: Mutex::default(),
             closed: CancellationToken::new(),
             limits: json::Limits { bytes: limits.answer_bytes, depth: limits.answer_depth },
+            scrubber: scrubber.clone(),
         });
         tracing::info!(server = %config.name, pid = child.id(), "upstream started");
         if let Some(stdout) = child.stdout.take() {
             wiring.tasks.spawn(Arc::clone(&shared).read(stdout, inbound));
         }
         if let Some(stderr) = child.stderr.take() {
-            wiring.tasks.spawn(log_stderr(config.name.clone(), stderr));
+            wiring.tasks.spawn(log_stderr(config.name.clone(), stderr, scrubber));
         }
         wiring.tasks.spawn(supervise(Arc::clone(&shared), child));
         Ok(Self { shared })
@@ -124,7 +136,7 @@ impl Drop for StdioLink {
     }
 }
 
-fn spawn(config: &UpstreamConfig) -> std::io::Result<Child> {
+fn spawn(config: &UpstreamConfig, added: Vec<(OsString, OsString)>) -> std::io::Result<Child> {
     let Transport::Stdio { command, args, env, cwd } = &config.transport else {
         return Err(std::io::Error::other("it is no command"));
     };
@@ -133,6 +145,7 @@ fn spawn(config: &UpstreamConfig) -> std::io::Result<Child> {
         .args(args)
         .env_clear()
         .envs(env.iter().map(|(name, value)| (name, value)))
+        .envs(added)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -213,7 +226,8 @@ impl Shared {
                 return self.fail(*scan, LinkError::TooLarge { limit: self.limits.bytes });
             }
         };
-        match message::parse_within(&bytes, self.limits) {
+        let message = message::parse_within(&bytes, self.limits);
+        match message.map(|message| scrubbed(message, self.scrubber.as_deref())) {
             Ok(Message::Response(Some(Id::Integer(id)), answer)) => {
                 match self.pending().remove(&id) {
                     // The call may have been given up at this very moment.
@@ -360,29 +374,60 @@ impl Drop for EndUnlessDone<'_> {
     }
 }
 
-async fn log_stderr(server: ServerName, stderr: ChildStderr) {
+async fn log_stderr(server: ServerName, stderr: ChildStderr, scrubber: Option<Arc<Scrubber>>) {
     let mut stderr = BufReader::new(stderr);
-    let (mut line, mut lines) = (Vec::new(), 0_usize);
+    let mut scrub = scrubber.map(ScrubStream::new);
+    let mut log = StderrLog { server, line: Vec::new(), lines: 0 };
     loop {
-        let (used, ended) = match stderr.fill_buf().await {
-            Ok([]) | Err(_) => return,
+        let used = match stderr.fill_buf().await {
+            Ok([]) | Err(_) => break,
             Ok(chunk) => {
-                let end = chunk.iter().position(|byte| *byte == b'\n');
-                let (head, _) = chunk.split_at(end.unwrap_or(chunk.len()));
-                let room = STDERR_LINE_MAX.saturating_sub(line.len());
-                line.extend(head.iter().take(room));
-                (head.len() + usize::from(end.is_some()), end.is_some())
+                match &mut scrub {
+                    // Before lines are told apart and cut: a secret may lie across both.
+                    Some(scrub) => log.take(&scrub.push(chunk)),
+                    None => log.take(chunk),
+                }
+                chunk.len()
             }
         };
         stderr.consume(used);
-        if ended {
-            lines += 1;
-            if lines <= STDERR_LINES_MAX {
-                tracing::info!(%server, stderr = %String::from_utf8_lossy(&line));
-            } else if lines == STDERR_LINES_MAX + 1 {
-                tracing::warn!(%server, "no more of its error output is logged");
-            }
-            line.clear();
+    }
+    if let Some(scrub) = scrub {
+        log.take(&scrub.finish());
+    }
+}
+
+/// The error output of a child, line by line.
+struct StderrLog {
+    server: ServerName,
+    line: Vec<u8>,
+    lines: usize,
+}
+
+impl StderrLog {
+    fn take(&mut self, mut rest: &[u8]) {
+        while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
+            let (head, tail) = rest.split_at(end);
+            self.extend(head);
+            self.line_ended();
+            rest = tail.get(1..).unwrap_or_default();
         }
+        self.extend(rest);
+    }
+
+    fn extend(&mut self, bytes: &[u8]) {
+        let room = STDERR_LINE_MAX.saturating_sub(self.line.len());
+        self.line.extend(bytes.iter().take(room));
+    }
+
+    fn line_ended(&mut self) {
+        let server = &self.server;
+        self.lines += 1;
+        if self.lines <= STDERR_LINES_MAX {
+            tracing::info!(%server, stderr = %String::from_utf8_lossy(&self.line));
+        } else if self.lines == STDERR_LINES_MAX + 1 {
+            tracing::warn!(%server, "no more of its error output is logged");
+        }
+        self.line.clear();
     }
 }

@@ -2,7 +2,7 @@
 #![allow(dead_code, unreachable_pub, missing_docs, reason = "each test uses a part of it")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,8 +13,12 @@ use safeconduct_model::*;
 use safeconduct_pep::InProcess;
 use safeconduct_policy::{SourceFile, Sources, ToolDefinition, load};
 use safeconduct_service::memory::{MemoryClock, MemoryLedger, ports};
-use safeconduct_service::{Service, Settings, Vocabulary, World, definition_digest, token_digest};
+use safeconduct_service::{
+    Narrowed, Service, Settings, Undertaking, Vocabulary, World, definition_digest, token_digest,
+};
 use safeconduct_wire::catalogue::definition_digest_input;
+
+pub mod client;
 
 pub const PERMIT_ALL: &str = "@id(\"all\") permit (principal, action, resource);";
 pub const TOKEN: &str = "token-of-the-agent";
@@ -120,7 +124,53 @@ impl Point {
         Gateway::new(config, Arc::new(InProcess::new(Arc::clone(&self.service)))).unwrap()
     }
 
-    fn bodies(&self) -> Vec<Body> {
+    /// Puts intents in force, each of which allows those tools of the server.
+    pub async fn intents(&self, server: &str, intents: &[(&str, &[&str])]) {
+        let all = intents.iter().map(|(name, tools)| intent(server, name, tools));
+        let versions = all.map(|intent| (intent.name.clone(), BTreeMap::from([(1, intent)])));
+        let intents = Intents { versions: versions.collect(), digest: Digest::from_bytes([5; 32]) };
+        self.service.change_intents(Arc::new(intents)).await.unwrap();
+    }
+
+    /// Begins a task of the agent with a handle, as an orchestrator does.
+    pub async fn begin(&self, intent: &str, handle: &str) -> TaskId {
+        let orchestrator = Identity {
+            id: IdentityId::new("orchestrator").unwrap(),
+            kind: IdentityKind::Workload,
+            status: IdentityStatus::Active,
+            owner: Some(IdentityId::new("alice").unwrap()),
+            fallback_owner: Some(IdentityId::new("bob").unwrap()),
+            environment: None,
+            groups: BTreeSet::new(),
+            pep: None,
+            roles: BTreeSet::from([Role::Orchestrator]),
+        };
+        let by = Authentication {
+            identity: orchestrator.id.clone(),
+            token: TokenId::new("tok_orchestrator").unwrap(),
+            method: Method::ApiKey,
+            assurance: Assurance::Low,
+            at: Timestamp::default(),
+            task: None,
+        };
+        let me = IdentityId::new("admin").unwrap();
+        self.service.change_identity(orchestrator, &me).await.unwrap();
+        let undertaking = Undertaking {
+            by,
+            agent: IdentityId::new("agent").unwrap(),
+            intent: IntentName::new(intent).unwrap(),
+            version: None,
+            parameters: BTreeMap::from([("case".into(), Value::from("C-1"))]),
+            on_behalf_of: None,
+            narrowed: Narrowed::default(),
+            handle: Some(token_digest(handle)),
+            pep: me,
+            trace: None,
+        };
+        self.service.begin_task(undertaking).await.unwrap().id.clone()
+    }
+
+    pub fn bodies(&self) -> Vec<Body> {
         let entries = self.ledger.entries();
         entries.iter().map(|entry| decode(&entry.leaf).unwrap().body).collect()
     }
@@ -147,6 +197,44 @@ impl Point {
 
     pub fn kinds(&self) -> Vec<&'static str> {
         self.bodies().iter().map(Body::kind).collect()
+    }
+}
+
+fn intent(server: &str, name: &str, tools: &[&str]) -> Intent {
+    let allowance = |tool: &&str| Allowance {
+        action: ActionName::new(format!("{server}.{tool}")).unwrap(),
+        resources: Vec::new(),
+        arguments: Vec::new(),
+        others: OtherArguments::Allowed,
+    };
+    let case = Parameter {
+        ty: ParameterType::Identifier,
+        default: None,
+        description: Some("Which case.".into()),
+    };
+    Intent {
+        name: IntentName::new(name).unwrap(),
+        version: 1,
+        description: "A test's.".into(),
+        parameters: BTreeMap::from([("case".into(), case)]),
+        envelope: tools.iter().map(allowance).collect(),
+        budget: Budget {
+            calls: 100,
+            calls_of: BTreeMap::new(),
+            spend: None,
+            distinct_resources: None,
+            bytes_out: None,
+        },
+        on_behalf_of: OnBehalfOf::Optional,
+        longest_s: 600,
+        idle_s: 600,
+        tier_max: Tier::Moderate,
+        delegation_depth: 3,
+        credentials: BTreeMap::new(),
+        undertakers: Undertakers {
+            identities: BTreeSet::from([IdentityId::new("agent").unwrap()]),
+            ..Undertakers::default()
+        },
     }
 }
 

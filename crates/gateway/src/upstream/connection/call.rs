@@ -11,7 +11,7 @@ use super::{Connection, Live, OpenError};
 use crate::passage::Passage;
 use crate::related::Related;
 use crate::revision::Era;
-use crate::upstream::{Answered, LinkError, Outgoing};
+use crate::upstream::{Answered, Link, LinkError, Outgoing};
 use crate::{edit, headers, message};
 
 /// How long a cancelled call may still answer, so that its outcome is known.
@@ -72,6 +72,12 @@ impl Connection {
         related: &Arc<Related>,
         patience: Patience,
     ) -> Result<Answered, LinkError> {
+        if method == "tools/call"
+            && let Some(secrets) = &live.secrets
+        {
+            let with = secrets.params(&self.config.name, params);
+            params = with.map_err(LinkError::NotInjected)?;
+        }
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         if let Some(params) = params.as_mut()
             && let Some(token) = edit::meta(params, "progressToken").cloned()
@@ -101,6 +107,9 @@ impl Connection {
     ) -> Result<Answered, LinkError> {
         let id = outgoing.id;
         let begun = Instant::now();
+        if related.ended.is_cancelled() {
+            return Err(LinkError::Ended { sent: false });
+        }
         related.touch();
         let mut call = std::pin::pin!(live.link.call(outgoing, related));
         let mut given_up: Option<Instant> = None;
@@ -121,11 +130,17 @@ impl Connection {
             tokio::select! {
                 biased;
                 answered = &mut call => return answered,
+                () = related.ended.cancelled() => {
+                    if !live.link.drops_to_cancel() {
+                        self.say_cancelled(live, id, "the authority for this call has ended");
+                    }
+                    return Err(LinkError::Ended { sent: true });
+                }
                 () = related.cancelled.cancelled(), if given_up.is_none() => {
                     if live.link.drops_to_cancel() {
                         return Err(LinkError::Cancelled);
                     }
-                    self.tell_cancelled(live, id, "the client cancelled").await;
+                    tell_cancelled(&live.link, id, "the client cancelled").await;
                     given_up = Some(Instant::now());
                 }
                 () = timer => {
@@ -138,7 +153,7 @@ impl Connection {
                         continue;
                     }
                     if !live.link.drops_to_cancel() {
-                        self.tell_cancelled(live, id, "no answer in time").await;
+                        tell_cancelled(&live.link, id, "no answer in time").await;
                     }
                     return Err(match related.saw_garbage() {
                         true => LinkError::Malformed,
@@ -149,13 +164,19 @@ impl Connection {
         }
     }
 
-    async fn tell_cancelled(&self, live: &Live, id: i64, reason: &str) {
-        let params = Value::object([("requestId", Value::from(id)), ("reason", reason.into())]);
-        let bytes = message::notification_bytes("notifications/cancelled", Some(&params));
-        // An upstream that takes no more input must not hold up whoever gave up on it.
-        let sent = tokio::time::timeout(Duration::from_secs(1), live.link.send(bytes)).await;
-        if !matches!(sent, Ok(Ok(()))) {
-            tracing::debug!(server = %self.config.name, id, "a cancellation was not taken");
-        }
+    /// The same for a client that is not to wait for it.
+    fn say_cancelled(&self, live: &Live, id: i64, reason: &'static str) {
+        let link = Arc::clone(&live.link);
+        self.tasks().spawn(async move { tell_cancelled(&link, id, reason).await });
+    }
+}
+
+async fn tell_cancelled(link: &Link, id: i64, reason: &str) {
+    let params = Value::object([("requestId", Value::from(id)), ("reason", reason.into())]);
+    let bytes = message::notification_bytes("notifications/cancelled", Some(&params));
+    // An upstream that takes no more input must not hold up whoever gave up on it.
+    let sent = tokio::time::timeout(Duration::from_secs(1), link.send(bytes)).await;
+    if !matches!(sent, Ok(Ok(()))) {
+        tracing::debug!(id, "a cancellation was not taken");
     }
 }

@@ -12,7 +12,7 @@ use crate::message::{Answer, Fault, INTERNAL_ERROR, METHOD_NOT_FOUND};
 use crate::related::Related;
 use crate::revision::Era;
 use crate::upstream::{Link, LinkError, Outgoing};
-use crate::{Revision, edit, headers, translate};
+use crate::{NoSecrets, Revision, edit, headers, translate};
 
 /// How a conversation begins.
 #[derive(Debug, Clone)]
@@ -42,8 +42,12 @@ pub(crate) enum OpenError {
     Undiscovered,
     #[error("the server speaks revision `{0}`, but is configured to speak `{1}`")]
     NotAsConfigured(Revision, Revision),
-    #[error("the gateway is shutting down")]
+    #[error("the gateway is shutting down, or what this conversation rested on has ended")]
     Closed,
+    #[error("the credentials that the server needs are not there: {0}")]
+    NoSecrets(NoSecrets),
+    #[error("this session acts in too many tasks at once; end one of them first")]
+    TooManyTasks,
 }
 
 impl OpenError {

@@ -1,0 +1,113 @@
+//! The gateway's own tools: an agent begins a task, and ends it.
+
+use safeconduct_model::{TaskState, Value};
+use safeconduct_pep::Refusal;
+use safeconduct_service::{BeginError, Ending, Undertaking};
+
+use super::Side;
+use crate::authority::Authority;
+use crate::message::{Answer, Fault, INVALID_PARAMS, Request};
+use crate::reply::Reply;
+use crate::revision::Era;
+use crate::task_tools::{self, Asked, BEGIN, END, RESERVED};
+use crate::{action, denial, edit};
+
+impl<A: Authority> Side<A> {
+    /// Answers a call of one of the gateway's own tools; `None` where it is of another. The
+    /// upstream has no part in it, and need not even run.
+    pub(super) async fn own_tool(&self, request: &Request) -> Option<Reply> {
+        let params = request.params.as_ref();
+        let name = params.and_then(|params| params.member("name")).and_then(Value::as_str)?;
+        if !name.starts_with(RESERVED) {
+            return None;
+        }
+        let server = &self.backend.config.name;
+        let question = match action::question(server, &request.method, params) {
+            Ok(question) => question,
+            Err(fault) => return Some(fault.into()),
+        };
+        let known = !self.inner.authority.intents().versions.is_empty();
+        let answer = match name {
+            BEGIN if known => self.begin_task(&question.input).await,
+            END if known => self.end_task(&question.input).await,
+            _ => Answer::Fault(Fault::new(INVALID_PARAMS, format!("no tool is called `{name}`"))),
+        };
+        Some(answer.into())
+    }
+
+    async fn begin_task(&self, arguments: &Value) -> Answer {
+        let asked = match Asked::read(arguments) {
+            Ok(asked) => asked,
+            Err(problem) => return self.not_done("arguments", &problem),
+        };
+        // In a task of its own the session could not tell the two apart.
+        if let Some(task) = &self.authentication.task {
+            let error = BeginError::Attached(task.id.clone());
+            return self.not_done(task_tools::code(&error), &error.to_string());
+        }
+        let what = format!("to undertake intent `{}`", asked.intent);
+        let undertaking = Undertaking {
+            by: self.authentication.clone(),
+            agent: self.authentication.identity.clone(),
+            intent: asked.intent,
+            version: asked.version,
+            parameters: asked.parameters,
+            on_behalf_of: asked.on_behalf_of,
+            narrowed: Default::default(),
+            handle: None,
+            pep: self.backend.pep.clone(),
+            trace: self.trace.clone(),
+        };
+        let refusal = match self.inner.authority.begin_task(undertaking).await {
+            Ok(begun) => {
+                let (text, told) = task_tools::begun(&begun);
+                return self.done(&text, told);
+            }
+            Err(BeginError::Denied { ruling, .. }) => Refusal::of(ruling.into_value()),
+            Err(BeginError::Unrecorded(unrecorded)) => {
+                Refusal { decision: None, reasons: vec![unrecorded.reason], requestable: None }
+            }
+            Err(error) => return self.not_done(task_tools::code(&error), &error.to_string()),
+        };
+        denial::denied(self.revision, "tools/call", &what, &refusal)
+    }
+
+    async fn end_task(&self, arguments: &Value) -> Answer {
+        let reason = match task_tools::read_summary(arguments) {
+            Ok(reason) => reason,
+            Err(problem) => return self.not_done("arguments", &problem),
+        };
+        let Some(task) = &self.authentication.task else {
+            return self.not_done("no_task", "this session acts in no task");
+        };
+        if task.agent != self.authentication.identity {
+            return self.not_done("not_allowed", "the task is another agent's");
+        }
+        let by = Some(self.authentication.identity.clone());
+        let ending = Ending { state: TaskState::Completed, by, reason };
+        match self.inner.authority.end_task(&task.id, ending).await {
+            Err(error) => self.not_done("not_recorded", &error.to_string()),
+            Ok(0) => self.not_done("task_ended", &format!("task {} has ended already", task.id)),
+            Ok(ended) => {
+                let count = i64::try_from(ended).unwrap_or(i64::MAX);
+                let told = [("task", Value::from(task.id.as_str())), ("ended", count.into())];
+                let text = format!("Task {} has ended, and all that was given for it.", task.id);
+                self.done(&text, Value::object(told))
+            }
+        }
+    }
+
+    fn done(&self, text: &str, told: Value) -> Answer {
+        let block = Value::object([("type", Value::from("text")), ("text", Value::from(text))]);
+        let mut result =
+            Value::object([("content", Value::from(vec![block])), ("structuredContent", told)]);
+        if self.revision.era() == Era::Modern {
+            edit::set(&mut result, "resultType", "complete");
+        }
+        Answer::Result(result)
+    }
+
+    fn not_done(&self, code: &'static str, text: &str) -> Answer {
+        denial::refused(self.revision, code, text)
+    }
+}
