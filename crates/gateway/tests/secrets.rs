@@ -259,7 +259,8 @@ async fn reflect(State(seen): State<Arc<Seen>>, request: Request) -> Response {
     let all = format!("{} {headers:?} {message}", parts.uri);
     let name = message["params"]["name"].as_str().unwrap_or_default();
     let result = match message["method"].as_str().unwrap_or_default() {
-        "initialize" => json!({"protocolVersion": "2025-11-25", "capabilities": {"tools": {}},
+        "initialize" => json!({"protocolVersion": message["params"]["protocolVersion"],
+                               "capabilities": {"tools": {}},
                                "serverInfo": {"name": all, "version": "1"}}),
         "tools/list" => json!({"tools": [
             {"name": "reveal", "description": "d", "inputSchema": {"type": "object"}},
@@ -309,6 +310,13 @@ async fn a_server_over_http_gets_its_keys_and_nothing_of_the_client() {
         let redirected = client.call("echo", json!({})).await;
         assert!(redirected.last()["error"]["message"].as_str().unwrap().contains("307"));
         bench.nowhere(&[&told, &redirected]);
+        if version != REVISIONS[2] {
+            let params = json!({"protocolVersion": version, "capabilities": {}});
+            let greeted = client.ask("initialize", params).await;
+            let server = greeted.result()["serverInfo"]["name"].as_str().unwrap();
+            assert!(server.contains("[redacted]"), "{server}");
+            bench.nowhere(&[&greeted]);
+        }
     }
     assert_eq!(*seen.elsewhere.lock().unwrap(), 0);
     let names = ["crm-header", "crm-query", "crm-auth"];
