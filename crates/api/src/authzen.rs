@@ -13,10 +13,13 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use safeconduct_model::{
     Authentication, Decision, Entity, IdentityId, Mode, Reason, SessionName, Subject, TraceId,
 };
-use safeconduct_service::{Check, Operation, Recorded, Ruling, Understood, Unrecorded, World};
+use safeconduct_service::{
+    Check, Operation, Queued, Recorded, Ruling, Understood, Unrecorded, World,
+};
+use safeconduct_wire::FieldError;
 use safeconduct_wire::authzen::{
-    Answer, AuthzenError, Batch, Evaluation, Evaluations, ItemAnswer, Metadata, write_evaluation,
-    write_evaluations,
+    Answer, AuthzenError, Batch, Evaluation, Evaluations, ItemAnswer, Metadata, Semantic,
+    write_evaluation, write_evaluations,
 };
 
 use crate::body::{BodyError, json_bytes};
@@ -190,6 +193,9 @@ async fn single(api: &Inner, asker: &Asker, question: Evaluation) -> Vec<u8> {
 
 /// Answers in order until the semantic says to stop: what comes after is not decided at all.
 async fn batch(api: &Inner, asker: &Asker, batch: Batch) -> Vec<u8> {
+    if batch.semantic == Semantic::ExecuteAll {
+        return every(api, asker, batch).await;
+    }
     let mut reached = Vec::with_capacity(batch.items.len());
     for (index, item) in batch.items.into_iter().enumerate() {
         if index % BATCH_TURN == BATCH_TURN - 1 {
@@ -205,6 +211,33 @@ async fn batch(api: &Inner, asker: &Asker, batch: Batch) -> Vec<u8> {
             break;
         }
     }
+    answers(&reached)
+}
+
+/// Answers all of a batch in order: the records of one turn wait for the disk together.
+async fn every(api: &Inner, asker: &Asker, batch: Batch) -> Vec<u8> {
+    let mut reached = Vec::with_capacity(batch.items.len());
+    let mut items = batch.items.into_iter();
+    loop {
+        let turn: Vec<_> = items
+            .by_ref()
+            .take(BATCH_TURN)
+            .map(|item| item.map(|question| begin(api, asker, question)))
+            .collect();
+        if turn.is_empty() {
+            return answers(&reached);
+        }
+        for item in turn {
+            reached.push(match item {
+                Ok(begun) => Ok(finish(api, begun).await),
+                Err(error) => Err(error),
+            });
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+fn answers(reached: &[Result<Decided, FieldError>]) -> Vec<u8> {
     let answers = reached.iter().map(|item| match item {
         Ok(decided) => ItemAnswer::Decided(decided.answer()),
         Err(error) => ItemAnswer::Refused(error),
@@ -246,10 +279,27 @@ impl Decided {
     }
 }
 
+/// A question that is decided, and whose record may not be durable yet.
+struct Begun {
+    at: Instant,
+    queued: Result<Queued, Unrecorded>,
+}
+
 async fn decide(api: &Inner, asker: &Asker, question: Evaluation) -> Decided {
-    let began = Instant::now();
-    let check = check(asker, question);
-    let decided = match api.service.check(check).await {
+    finish(api, begin(api, asker, question)).await
+}
+
+fn begin(api: &Inner, asker: &Asker, question: Evaluation) -> Begun {
+    let at = Instant::now();
+    Begun { at, queued: api.service.begin_check(check(asker, question)) }
+}
+
+async fn finish(api: &Inner, begun: Begun) -> Decided {
+    let recorded = match begun.queued {
+        Ok(queued) => api.service.recorded(queued).await,
+        Err(unrecorded) => Err(unrecorded),
+    };
+    let decided = match recorded {
         Ok(recorded) => Decided::Recorded(recorded),
         Err(unrecorded) => {
             if let Reason::NotRecorded(why) = &unrecorded.reason {
@@ -259,7 +309,7 @@ async fn decide(api: &Inner, asker: &Asker, question: Evaluation) -> Decided {
         }
     };
     let answer = decided.answer();
-    api.metrics.decided(Asked::Authzen, answer.decision, answer.reasons, began.elapsed());
+    api.metrics.decided(Asked::Authzen, answer.decision, answer.reasons, begun.at.elapsed());
     decided
 }
 

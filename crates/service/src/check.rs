@@ -95,26 +95,37 @@ impl Service {
     /// # Errors
     /// [`Unrecorded`] where no record could be made durable: a Deny.
     pub async fn check(&self, check: Check) -> Result<Recorded<Ruling>, Unrecorded> {
-        let span = span(&check);
-        self.check_within(check, &span).instrument(span.clone()).await
+        self.recorded(self.begin_check(check)?).await
     }
 
-    async fn check_within(
-        &self,
-        check: Check,
-        span: &Span,
-    ) -> Result<Recorded<Ruling>, Unrecorded> {
-        let queued = self.decide_and_queue(check)?;
-        describe(span, &queued.ruling);
-        let Queued { ruling, keys, ticket } = queued;
-        // Before the wait: a caller that goes away meanwhile leaves a permit that is durable all
-        // the same, and whose outcome is to be recorded.
-        let expects = ruling.goes_ahead();
-        if expects {
-            self.expect_outcome(&ruling, keys);
-        }
-        if let Err(error) = self.ledger.durable(ticket).await {
-            if expects {
+    /// Decides a request and queues its record, without waiting for the disk: for whoever asks
+    /// much at once. What was decided comes out of [`Service::recorded`] alone.
+    ///
+    /// # Errors
+    /// [`Unrecorded`] where no record could be queued: a Deny.
+    pub fn begin_check(&self, check: Check) -> Result<Queued, Unrecorded> {
+        let span = span(&check);
+        span.in_scope(|| {
+            let mut queued = self.decide_and_queue(check)?;
+            describe(&span, &queued.ruling);
+            // Before the wait: a caller that goes away meanwhile leaves a permit that is durable
+            // all the same, and whose outcome is to be recorded.
+            if queued.ruling.goes_ahead() {
+                self.expect_outcome(&queued.ruling, Arc::clone(&queued.keys));
+            }
+            queued.span = span.clone();
+            Ok(queued)
+        })
+    }
+
+    /// Waits until the record of a decision is durable, and gives the decision.
+    ///
+    /// # Errors
+    /// [`Unrecorded`] where it could not be made durable: a Deny.
+    pub async fn recorded(&self, queued: Queued) -> Result<Recorded<Ruling>, Unrecorded> {
+        let Queued { ruling, ticket, span, .. } = queued;
+        if let Err(error) = self.ledger.durable(ticket).instrument(span).await {
+            if ruling.goes_ahead() {
                 self.expect_nothing(ruling.decision());
             }
             return Err(Unrecorded { reason: Reason::NotRecorded(error.0) });
@@ -208,7 +219,7 @@ impl Service {
                     slot.advance(&outcome, &keys, ticket, began.is_some(), kept);
                     let expires_at = now.at.plus_ms(self.settings.permit_ttl_ms);
                     let ruling = Ruling { outcome, request, expires_at };
-                    return Ok(Queued { ruling, keys, ticket });
+                    return Ok(Queued { ruling, keys, ticket, span: Span::none() });
                 }
                 // A change may be between its record and its swap: wait for it to be through.
                 Err(SubmitError::Stale) if attempt < ATTEMPTS => drop(self.keep_changes_out()),
@@ -307,10 +318,20 @@ fn describe(span: &Span, ruling: &Ruling) {
     span.record("safeconduct.rule.ids", rules.join(","));
 }
 
-struct Queued {
+/// A decision whose record is queued and not yet durable: nobody may act on it, and nobody can
+/// see it.
+pub struct Queued {
     ruling: Ruling,
     keys: Arc<dyn SessionKeys>,
     ticket: Ticket,
+    span: Span,
+}
+
+/// Nothing of what was decided.
+impl std::fmt::Debug for Queued {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Queued").field("ticket", &self.ticket).finish_non_exhaustive()
+    }
 }
 
 impl Slot {

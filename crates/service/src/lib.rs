@@ -36,7 +36,7 @@ pub use administer::*;
 pub use authenticate::*;
 pub use begin::*;
 pub use change::*;
-pub use check::Check;
+pub use check::{Check, Queued};
 pub use definition::definition_digest;
 pub use end::*;
 pub use erase::*;
