@@ -34,7 +34,7 @@ pub const LAYERS: &[(&str, u8, &[&str])] = &[
         4,
         &[
             "model", "policy", "session", "engine", "ledger", "wire", "service", "store", "pep",
-            "gateway", "api", "broker",
+            "gateway", "api", "credential", "broker", "directory",
         ],
     ),
 ];

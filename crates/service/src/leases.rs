@@ -2,7 +2,7 @@
 //! when its time is over. Each step is a record first: what a crash leaves behind is named in the
 //! ledger, found at the next start, and removed.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
@@ -11,8 +11,8 @@ use safeconduct_credential::lease::{
     duty_at_start, plan, renewal,
 };
 use safeconduct_model::{
-    Authentication, Body, Lease, LeaseId, LeaseKind, LeaseState, NameError, Record, TargetName,
-    TaskId, TaskState, Timestamp,
+    Body, Lease, LeaseId, LeaseKind, LeaseState, NameError, Record, TargetName, TaskId, TaskRef,
+    TaskState, Timestamp,
 };
 use thiserror::Error;
 
@@ -54,9 +54,6 @@ pub struct Leased {
 /// Why no lease was given.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum LeaseError {
-    /// The caller's fault: leases are given to tasks.
-    #[error("leases are given to tasks: act in one")]
-    NoTask,
     /// The caller's fault: the task has ended, or is another's.
     #[error("the task is over, or is another's")]
     TaskEnded,
@@ -164,23 +161,20 @@ impl Service {
         self.targets.store(Arc::new(targets));
     }
 
-    /// Leases a credential at a target for the task that the caller acts in: exactly the grants
-    /// that its mandate names. The secret is given only once the lease's record is durable.
+    /// Leases a credential at a target for a task in which its agent acts: exactly the grants
+    /// that its mandate names, or those of them that are asked for. The secret is given only once the lease's record is durable.
     ///
     /// # Errors
     /// [`LeaseError`] says whose fault it is; whatever was made at the target is taken back.
     pub async fn lease(
         &self,
-        proof: &Authentication,
+        task: &TaskRef,
         target: &TargetName,
+        only: Option<&BTreeSet<Arc<str>>>,
     ) -> Result<Leased, LeaseError> {
-        let task = proof.task.as_ref().ok_or(LeaseError::NoTask)?;
-        if task.agent != proof.identity {
-            return Err(LeaseError::TaskEnded);
-        }
         self.end_if_overdue(&task.id);
         let at = self.target(target)?;
-        let (lease, grant, ticket) = self.queue_plan(&task.id, target, &at)?;
+        let (lease, grant, ticket) = self.queue_plan(&task.id, target, only, &at)?;
         self.ledger.durable(ticket).await?;
         let issued = at.issuer.issue(&lease, &grant).await;
         let secret = match issued {
@@ -218,15 +212,16 @@ impl Service {
     /// [`LeaseError`] says whose fault it is.
     pub async fn secret_for(
         &self,
-        proof: &Authentication,
+        task: &TaskRef,
         target: &TargetName,
+        name: &Arc<str>,
     ) -> Result<Arc<Secret>, LeaseError> {
-        let task = proof.task.as_ref().ok_or(LeaseError::NoTask)?;
         let held = || {
             let now = self.clock.now();
             self.leases.all().values().find_map(|slot| {
                 let fits = slot.lease.task == task.id
                     && slot.lease.target == *target
+                    && slot.lease.name == *name
                     && slot.state == LeaseState::Issued
                     && now < slot.lease.expires_at;
                 fits.then(|| slot.secret.clone()).flatten()
@@ -235,7 +230,7 @@ impl Service {
         if let Some(secret) = held().filter(|_| self.task_goes_on(&task.id, self.clock.now())) {
             return Ok(secret);
         }
-        self.lease(proof, target).await?;
+        self.lease(task, target, Some(&BTreeSet::from([Arc::clone(name)]))).await?;
         held().ok_or(LeaseError::TaskEnded)
     }
 
@@ -243,15 +238,10 @@ impl Service {
     ///
     /// # Errors
     /// [`LeaseError`] says whose fault it is; the lease ends when it was to end.
-    pub async fn renew_lease(
-        &self,
-        proof: &Authentication,
-        id: &LeaseId,
-    ) -> Result<Lease, LeaseError> {
-        let task = proof.task.as_ref().ok_or(LeaseError::NoTask)?;
+    pub async fn renew_lease(&self, task: &TaskRef, id: &LeaseId) -> Result<Lease, LeaseError> {
         let unknown = || LeaseError::UnknownLease(id.clone());
         let slot = self.leases.all().get(id).cloned().ok_or_else(unknown)?;
-        if slot.lease.task != task.id || task.agent != proof.identity {
+        if slot.lease.task != task.id {
             return Err(unknown());
         }
         let at = self.target(&slot.lease.target)?;
@@ -348,13 +338,16 @@ impl Service {
         &self,
         task: &TaskId,
         target: &TargetName,
+        only: Option<&BTreeSet<Arc<str>>>,
         at: &Target,
     ) -> Result<(Lease, GrantSpec, Ticket), LeaseError> {
         let line = self.line(task).ok_or(LeaseError::TaskEnded)?;
         let mandate = line.mandate.as_ref().filter(|_| line.ended.is_none());
         let mandate = mandate.ok_or(LeaseError::TaskEnded)?;
         let grants = mandate.authority.credentials.get(target);
-        let grants = grants.ok_or_else(|| LeaseError::NotInIntent(target.clone()))?.clone();
+        let grants = grants.filter(|all| only.is_none_or(|only| only.is_subset(all)));
+        let grants = grants.ok_or_else(|| LeaseError::NotInIntent(target.clone()))?;
+        let grants = only.unwrap_or(grants).clone();
         let grant = GrantSpec { grants };
         let id = LeaseId::new(self.ids.record("lease").shared())?;
         let name = at.issuer.name(&id, &grant)?;

@@ -5,10 +5,14 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use safeconduct_api::{Asked, Metrics};
-use safeconduct_gateway::{Authority, DefinitionsError};
-use safeconduct_model::{ActionName, Authentication, Decision, RecordId, ServerName, Value};
+use safeconduct_gateway::{Authority, Begun, DefinitionsError};
+use safeconduct_model::{
+    ActionName, Authentication, Decision, Intent, Intents, RecordId, ServerName, TaskId, Value,
+};
 use safeconduct_pep::{Asks, Decide, InProcess, Lapsed, Permit, Redeemed, Refusal};
-use safeconduct_service::{Conversation, Extent, ObserveError, Report};
+use safeconduct_service::{
+    BeginError, Conversation, EndError, Ending, Extent, ObserveError, Report, Undertaking, Watch,
+};
 
 /// Decides in this process, and counts.
 #[derive(Clone)]
@@ -59,6 +63,41 @@ impl Authority for Counted {
 
     fn stands(&self, authentication: &Authentication) -> bool {
         self.inner.stands(authentication)
+    }
+
+    fn enter_task(&self, proof: Authentication, handle: &str) -> Option<Authentication> {
+        self.inner.enter_task(proof, handle)
+    }
+
+    fn within_attached_task(&self, proof: Authentication) -> Authentication {
+        self.inner.within_attached_task(proof)
+    }
+
+    fn watch(&self, watch: &Arc<dyn Watch>) {
+        self.inner.watch(watch);
+    }
+
+    fn intents(&self) -> Arc<Intents> {
+        self.inner.intents()
+    }
+
+    fn may_undertake(&self, proof: &Authentication, intent: &Intent) -> bool {
+        self.inner.may_undertake(proof, intent)
+    }
+
+    fn begin_task(
+        &self,
+        undertaking: Undertaking,
+    ) -> impl Future<Output = Result<Begun, BeginError>> + Send {
+        self.inner.begin_task(undertaking)
+    }
+
+    fn end_task(
+        &self,
+        task: &TaskId,
+        ending: Ending,
+    ) -> impl Future<Output = Result<usize, EndError>> + Send {
+        self.inner.end_task(task, ending)
     }
 
     fn may_see(&self, authentication: &Authentication, action: &ActionName) -> bool {

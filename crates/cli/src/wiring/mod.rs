@@ -3,6 +3,7 @@
 pub(crate) mod bootstrap;
 pub(crate) mod counted;
 pub(crate) mod intents;
+pub(crate) mod leases;
 pub(crate) mod project;
 mod reload;
 pub(crate) mod server;

@@ -23,7 +23,7 @@ use crate::system::{SystemClock, UuidIds};
 use crate::wiring::counted::Counted;
 use crate::wiring::project::{Project, Rules};
 use crate::wiring::reload::Reloader;
-use crate::wiring::{bootstrap, intents, telemetry, upstream};
+use crate::wiring::{bootstrap, intents, leases, telemetry, upstream};
 
 /// How often overdue outcomes and tasks are looked for.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
@@ -64,7 +64,9 @@ pub(crate) async fn start(project: Project, listen: SocketAddr) -> Result<Runnin
     enter(&service, &config, &rules).await?;
     let administrator = bootstrap::administrator(&service, &config.keys).await?;
 
-    let gateway_config = upstream::gateway_config(&config)?;
+    service.set_targets(leases::targets(&config)?);
+    let mut gateway_config = upstream::gateway_config(&config)?;
+    gateway_config.injections = leases::Leasing::of(&config, &service)?.map(|i| i as _);
     let decide = Counted::new(InProcess::new(Arc::clone(&service)));
     let gateway = Gateway::new(gateway_config, Arc::new(decide.clone()))
         .map_err(|error| failed("upstreams", error))?;
@@ -99,6 +101,8 @@ pub(crate) async fn start(project: Project, listen: SocketAddr) -> Result<Runnin
     };
     running.serve(listener);
     running.sweep();
+    let (service, stop) = (Arc::clone(&running.service), running.stop.clone());
+    running.tasks.spawn(leases::settle(service, stop));
     running.watch();
     Ok(running)
 }

@@ -25,6 +25,7 @@ pub(crate) fn gateway_config(config: &Config) -> Result<GatewayConfig, CommandEr
         allowed_hosts: config.hosts.iter().cloned().collect(),
         allowed_origins: config.origins.iter().cloned().collect(),
         limits: Limits { request_bytes: config.message_bytes, ..Limits::default() },
+        ..GatewayConfig::default()
     })
 }
 

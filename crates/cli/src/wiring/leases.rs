@@ -1,0 +1,195 @@
+//! Where leases are issued, what is injected into calls, and taking both back.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use safeconduct_broker::{PostgresIssuer, SecretsIssuer};
+use safeconduct_credential::inject::{Injection, Place};
+use safeconduct_credential::lease::{Backoff, LeaseTerms};
+use safeconduct_gateway::{Injected, Injections, NoSecrets, Secrets};
+use safeconduct_model::{ServerName, TargetName, TaskId, TaskRef};
+use safeconduct_service::{Awaited, Issuer, Secret, Service, Target, Watch};
+use safeconduct_wire::config::{Config, SecretPlace, SecretUse, TargetKind};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::exit::{CommandError, failed};
+
+/// The targets that a configuration describes.
+///
+/// # Errors
+/// One cannot be used as it is described.
+pub(crate) fn targets(config: &Config) -> Result<BTreeMap<TargetName, Target>, CommandError> {
+    let target = |(name, target): (&TargetName, &safeconduct_wire::config::Target)| {
+        let what = format!("targets.{name}");
+        let issuer: Arc<dyn Issuer> = match &target.kind {
+            TargetKind::Postgres(postgres) => Arc::new(
+                PostgresIssuer::new(name.clone(), postgres.clone(), target.timeout_s)
+                    .map_err(|error| failed(&what, error))?,
+            ),
+            TargetKind::Secrets(secrets) => Arc::new(
+                SecretsIssuer::new(name.clone(), secrets, target.timeout_s)
+                    .map_err(|error| failed(&what, error))?,
+            ),
+        };
+        let terms = LeaseTerms {
+            ttl_ms: i64::from(target.ttl_s) * 1000,
+            ttl_max_ms: i64::from(target.ttl_max_s) * 1000,
+        };
+        Ok((name.clone(), Target { issuer, terms, backoff: Backoff::default() }))
+    };
+    config.targets.iter().map(target).collect()
+}
+
+/// What the gateway puts into calls: leased for the task of each call, and only for it.
+pub(crate) struct Leasing {
+    service: Arc<Service>,
+    uses: Vec<Use>,
+    /// What was given for a task and an upstream, for as long as the secrets are the same.
+    given: Mutex<BTreeMap<(ServerName, TaskId), Given>>,
+}
+
+/// Most tasks and upstreams whose secrets are kept in mind; beyond it all are forgotten, and
+/// leased or looked up again.
+const GIVEN_MAX: usize = 10_000;
+
+struct Given {
+    of: Vec<Arc<Secret>>,
+    secrets: Arc<Secrets>,
+}
+
+impl Given {
+    fn is_of(&self, all: &[Injected]) -> bool {
+        self.of.len() == all.len()
+            && self.of.iter().zip(all).all(|(a, b)| Arc::ptr_eq(a, &b.secret))
+    }
+}
+
+struct Use {
+    target: TargetName,
+    name: Arc<str>,
+    upstream: ServerName,
+    injection: Injection,
+}
+
+impl Leasing {
+    /// Those of a configuration; `None` where it injects nothing.
+    ///
+    /// # Errors
+    /// A secret cannot go where it is to go.
+    pub(crate) fn of(
+        config: &Config,
+        service: &Arc<Service>,
+    ) -> Result<Option<Arc<Self>>, CommandError> {
+        let mut uses = Vec::new();
+        for (target, described) in &config.targets {
+            let TargetKind::Secrets(secrets) = &described.kind else { continue };
+            for (name, of) in &secrets.uses {
+                let injection = injection(of)
+                    .map_err(|problem| failed(&format!("targets.{target}.{name}"), problem))?;
+                let upstream = of.upstream.clone();
+                let name = Arc::from(name.as_str());
+                uses.push(Use { target: target.clone(), name, upstream, injection });
+            }
+        }
+        if uses.is_empty() {
+            return Ok(None);
+        }
+        let (service, given) = (Arc::clone(service), Mutex::default());
+        Ok(Some(Arc::new(Self { service, uses, given })))
+    }
+
+    async fn leased(
+        &self,
+        upstream: &ServerName,
+        task: Option<&TaskRef>,
+    ) -> Result<Arc<Secrets>, NoSecrets> {
+        let Some(task) = task else {
+            return Err(NoSecrets(format!("calls to `{upstream}` need a task to act in")));
+        };
+        let mandate = self.service.mandate(&task.id);
+        let mandate = mandate.ok_or_else(|| NoSecrets("the task has ended".into()))?;
+        let mut all = Vec::new();
+        for of in self.uses.iter().filter(|of| of.upstream == *upstream) {
+            let granted = mandate.authority.credentials.get(&of.target);
+            if !granted.is_some_and(|grants| grants.contains(&of.name)) {
+                continue;
+            }
+            let secret = self.service.secret_for(task, &of.target, &of.name).await;
+            let secret = secret.map_err(|error| NoSecrets(error.to_string()))?;
+            let (name, injection) = (Arc::clone(&of.name), of.injection.clone());
+            all.push(Injected { name, injection, secret });
+        }
+        let mut given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (upstream.clone(), task.id.clone());
+        if let Some(known) = given.get(&key).filter(|known| known.is_of(&all)) {
+            return Ok(Arc::clone(&known.secrets));
+        }
+        let of = all.iter().map(|one| Arc::clone(&one.secret)).collect();
+        let made = Secrets::new(all).map_err(|error| NoSecrets(error.to_string()))?;
+        let secrets = Arc::new(made);
+        if given.len() >= GIVEN_MAX {
+            given.clear();
+        }
+        given.insert(key, Given { of, secrets: Arc::clone(&secrets) });
+        Ok(secrets)
+    }
+}
+
+impl Injections for Leasing {
+    fn concerns(&self, upstream: &ServerName) -> bool {
+        self.uses.iter().any(|of| of.upstream == *upstream)
+    }
+
+    fn secrets<'a>(
+        &'a self,
+        upstream: &'a ServerName,
+        task: Option<&'a TaskRef>,
+    ) -> Awaited<'a, Result<Arc<Secrets>, NoSecrets>> {
+        Awaited::of(self.leased(upstream, task))
+    }
+}
+
+fn injection(of: &SecretUse) -> Result<Injection, String> {
+    let place = match &of.place {
+        SecretPlace::Header(name) => Place::Header(name.as_str().into()),
+        SecretPlace::Query(name) => Place::Query(name.as_str().into()),
+        SecretPlace::Env(name) => Place::Env(name.as_str().into()),
+        SecretPlace::Json(pointer) => Place::Json(pointer.as_str().into()),
+    };
+    Injection::new(of.upstream.clone(), place, &of.template).map_err(|error| error.to_string())
+}
+
+struct Ended(Notify);
+
+impl Watch for Ended {
+    fn ended(&self) {
+        self.0.notify_one();
+    }
+}
+
+/// Takes leases back as soon as their task has ended or their time is over, and tries again what
+/// did not work, until told to stop.
+pub(crate) async fn settle(service: Arc<Service>, stop: CancellationToken) {
+    let ended = Arc::new(Ended(Notify::new()));
+    let watch: Arc<dyn Watch> = Arc::clone(&ended) as _;
+    service.watch(&watch);
+    loop {
+        let next = service.settle_leases().await;
+        let wait = async {
+            match next {
+                None => std::future::pending().await,
+                Some(at) => {
+                    let ms = at.ms_since(service.now()).max(1);
+                    let wait = std::time::Duration::from_millis(ms.unsigned_abs());
+                    tokio::time::sleep(wait).await;
+                }
+            }
+        };
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = ended.0.notified() => {}
+            () = wait => {}
+        }
+    }
+}
