@@ -31,6 +31,7 @@ mod health;
 mod identities;
 mod intents;
 mod kill;
+mod leases;
 mod metrics;
 mod openapi;
 mod outcome;

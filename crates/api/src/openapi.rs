@@ -5,8 +5,8 @@ use utoipa::{Modify, OpenApi};
 
 use crate::problem::ProblemForm;
 use crate::{
-    authzen, catalogue, delegations, health, identities, intents, kill, outcome, policies, records,
-    sessions, tail, tasks, tokens,
+    authzen, catalogue, delegations, health, identities, intents, kill, leases, outcome, policies,
+    records, sessions, tail, tasks, tokens,
 };
 
 #[derive(OpenApi)]
@@ -47,6 +47,9 @@ use crate::{
         delegations::end,
         kill::kill,
         kill::lift,
+        leases::issue,
+        leases::renew,
+        leases::list,
         sessions::show,
         sessions::erase,
         health::alive,

@@ -15,7 +15,7 @@ use crate::problem::Problem;
 use crate::tail::TAILS_MAX;
 use crate::{
     ApiConfig, ApiError, Controls, Metrics, authzen, catalogue, delegations, health, identities,
-    intents, kill, outcome, policies, records, refused, sessions, tail, tasks, tokens,
+    intents, kill, leases, outcome, policies, records, refused, sessions, tail, tasks, tokens,
 };
 
 /// The HTTP side of one server process.
@@ -130,6 +130,8 @@ impl Api {
             .route("/v1/tasks/{id}/end", post(tasks::end))
             .route("/v1/delegations", get(delegations::list).post(delegations::make))
             .route("/v1/delegations/{id}", delete(delegations::end))
+            .route("/v1/leases", get(leases::list).post(leases::issue))
+            .route("/v1/leases/{id}/renew", post(leases::renew))
             .route("/v1/kill", post(kill::kill))
             .route("/v1/kill/lift", post(kill::lift))
             .route("/v1/sessions/{identity}/{token}", get(sessions::show))

@@ -73,6 +73,12 @@ operations! {
     KillLift = "kill.lift",
     /// Use the kill switch.
     KillUse = "kill.use",
+    /// Lease a credential for the task that one acts in.
+    LeasesIssue = "leases.issue",
+    /// List leases: one's own, or all with the right to read tasks.
+    LeasesList = "leases.list",
+    /// Make a lease of the task that one acts in last longer.
+    LeasesRenew = "leases.renew",
     /// Read the newest checkpoint.
     LogCheckpoint = "log.checkpoint",
     /// Follow the ledger.
@@ -318,7 +324,16 @@ mod tests {
         let agent = identity(IdentityKind::Agent, &Role::ALL);
         let permitted: Vec<_> =
             Operation::ALL.iter().filter(|o| administration.permits(&agent, **o)).collect();
-        let own = ["delegations.list", "intents.list", "tasks.begin", "tasks.list", "whoami"];
+        let own = [
+            "delegations.list",
+            "intents.list",
+            "leases.issue",
+            "leases.list",
+            "leases.renew",
+            "tasks.begin",
+            "tasks.list",
+            "whoami",
+        ];
         assert_eq!(permitted.iter().map(|operation| operation.as_str()).collect::<Vec<_>>(), own);
     }
 

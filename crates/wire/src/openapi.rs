@@ -46,6 +46,10 @@ described! {
     admin::IntentView = "Intent";
     admin::Killed = "Killed";
     admin::KillRequest = "KillRequest";
+    admin::LeaseIssued<'_> = "LeaseIssued";
+    admin::LeaseList = "LeaseList";
+    admin::LeaseRequest = "LeaseRequest";
+    admin::LeaseView = "Lease";
     admin::OneRecord = "OneRecord";
     admin::PoliciesView = "Policies";
     admin::RecordPage = "RecordPage";

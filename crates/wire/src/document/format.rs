@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 
 use safeconduct_model::{
-    ActionName, Amount, Digest, EntityId, EntityType, IdentityId, IntentName, PolicyId, RecordId,
-    ServerName, SessionName, SessionScope, TargetName, TaskId, Timestamp, TokenId,
+    ActionName, Amount, Digest, EntityId, EntityType, IdentityId, IntentName, LeaseId, PolicyId,
+    RecordId, ServerName, SessionName, SessionScope, TargetName, TaskId, Timestamp, TokenId,
 };
 
 use super::Span;
@@ -18,6 +18,7 @@ pub(super) fn check_format(format: &str, text: &str) -> Result<(), String> {
     match format {
         "identity-id" => name(IdentityId::new(text).map(drop)),
         "session-scope" => name(SessionScope::parse(text).map(drop)),
+        "lease-id" => name(LeaseId::new(text).map(drop)),
         "task-id" => name(TaskId::new(text).map(drop)),
         "token-id" => name(TokenId::new(text).map(drop)),
         "action-name" => name(ActionName::new(text).map(drop)),

@@ -5,9 +5,9 @@ use std::fmt;
 
 use safeconduct_model::{
     ActionName, Confidentiality, Decision, Digest, Effect, EntityId, EntityType, Execution,
-    IdentityId, IdentityKind, IdentityStatus, Integrity, IntentName, Method, Mode, OnBehalfOf,
-    PolicyEffect, PolicyId, RecordId, Role, ServerName, SessionName, SessionScope, TargetName,
-    TaskId, TaskState, Tier, Timestamp, TokenId,
+    IdentityId, IdentityKind, IdentityStatus, Integrity, IntentName, LeaseId, Method, Mode,
+    OnBehalfOf, PolicyEffect, PolicyId, RecordId, Role, ServerName, SessionName, SessionScope,
+    TargetName, TaskId, TaskState, Tier, Timestamp, TokenId,
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::Error as _;
@@ -66,6 +66,7 @@ names! {
     EntityType = "entity-type",
     IdentityId = "identity-id",
     IntentName = "intent-name",
+    LeaseId = "lease-id",
     PolicyId = "policy-id",
     RecordId = "record-id",
     ServerName = "server-name",
