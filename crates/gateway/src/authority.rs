@@ -8,8 +8,8 @@ use safeconduct_model::{
 };
 use safeconduct_pep::{Decide, InProcess};
 use safeconduct_service::{
-    BEARER_BYTES_MAX, BeginError, Conversation, EndError, Ending, Extent, Undertaking, Watch,
-    definition_digest, token_digest,
+    AuthenticateError, BEARER_BYTES_MAX, BeginError, ClientCertificates, Conversation, EndError,
+    Ending, Extent, Holds, Undertaking, Watch, definition_digest, token_digest,
 };
 use safeconduct_wire::catalogue::definition_digest_input;
 use thiserror::Error;
@@ -30,8 +30,12 @@ pub struct Begun {
 
 /// The decision point, as the gateway sees it.
 pub trait Authority: Decide {
-    /// Who presents that bearer token; `None` where it proves nothing.
-    fn authenticate(&self, bearer: &str) -> Option<Authentication>;
+    /// Who presents that bearer token, or, where there is none, those certificates.
+    fn authenticate(
+        &self,
+        bearer: Option<&str>,
+        certificates: Option<&ClientCertificates>,
+    ) -> impl Future<Output = Result<Authentication, AuthenticateError>> + Send;
 
     /// Whether a credential still stands.
     fn stands(&self, authentication: &Authentication) -> bool;
@@ -80,8 +84,21 @@ pub trait Authority: Decide {
 }
 
 impl Authority for InProcess {
-    fn authenticate(&self, bearer: &str) -> Option<Authentication> {
-        self.service().authenticate(bearer).ok()
+    async fn authenticate(
+        &self,
+        bearer: Option<&str>,
+        certificates: Option<&ClientCertificates>,
+    ) -> Result<Authentication, AuthenticateError> {
+        match (bearer, certificates) {
+            (Some(bearer), certificates) => {
+                let holds = Holds { jkt: None, certificates };
+                self.service().authenticate_bearer(bearer, holds).await
+            }
+            (None, Some(certificates)) => {
+                self.service().authenticate_certificates(certificates).await
+            }
+            (None, None) => Err(AuthenticateError::Unknown),
+        }
     }
 
     fn stands(&self, authentication: &Authentication) -> bool {

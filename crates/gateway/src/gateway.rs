@@ -20,7 +20,7 @@ use crate::endings::Endings;
 use crate::front::ProtectedResource;
 use crate::front::guard::Allowed;
 use crate::message::{Fault, INTERNAL_ERROR};
-use crate::session::ClientSession;
+use crate::session::{Caller, ClientSession};
 use crate::sessions::{Full, Sessions};
 use crate::upstream::{OpenError, Wiring};
 
@@ -237,18 +237,18 @@ impl<A: Authority> Inner<A> {
     pub(crate) async fn begin_session(
         self: &Arc<Self>,
         backend: Arc<Backend>,
-        authentication: Authentication,
+        caller: Caller,
         params: Option<Value>,
     ) -> Result<(String, Value), Fault> {
         let id = uuid::Uuid::new_v4().simple().to_string();
         let name = SessionName::new(id.as_str()).ok();
-        let identity = authentication.identity.clone();
+        let identity = caller.authentication.identity.clone();
         let opening = self.sessions.begin(&identity).map_err(Full::fault)?;
         let begin = || {
             ClientSession::begin(
                 Arc::clone(self),
                 Arc::clone(&backend),
-                authentication.clone(),
+                &caller,
                 name.clone(),
                 params.clone(),
             )

@@ -180,7 +180,7 @@ pub(crate) fn scrubbed(message: Message, scrubber: Option<&Scrubber>) -> Message
     let value = |value: Value| scrubber.value(&value).unwrap_or(value);
     // A server that puts a secret into an id gets an answer to no question of its own.
     let id = |id: Id| match id {
-        Id::Text(name) if &*text(Arc::clone(&name)) != &*name => Id::Text(REDACTED.into()),
+        Id::Text(name) if *text(Arc::clone(&name)) != *name => Id::Text(REDACTED.into()),
         id => id,
     };
     match message {

@@ -49,20 +49,44 @@ pub(crate) struct ClientSession<A: Authority> {
     /// server remembers of one task is not for another, and neither are its secrets.
     conversations: Mutex<HashMap<SessionKey, Spoken>>,
     opening: tokio::sync::Mutex<()>,
-    in_flight: Mutex<HashMap<Id, Arc<Related>>>,
+    in_flight: Mutex<HashMap<Id, Asking>>,
     asked: Mutex<HashMap<Id, Asked>>,
     /// Slots for what the upstream asks: taken before anything is done about it.
     asking: Arc<Semaphore>,
     refusing: Arc<Semaphore>,
-    standing: Mutex<StandingStream>,
+    /// The streams of what belongs to no request, one for each task that was named to open it and
+    /// one for whatever belongs to the credential itself.
+    standing: Mutex<HashMap<SessionKey, StandingStream>>,
     used: Mutex<Instant>,
     pub(crate) closed: CancellationToken,
+}
+
+/// Who asks: one request's view of the caller.
+#[derive(Debug, Clone)]
+pub(crate) struct Caller {
+    /// Who it is, in the task that the request names, where it names one.
+    pub(crate) credential: Authentication,
+    /// The same, in the task that the request belongs to: also one that is attached.
+    pub(crate) authentication: Authentication,
+}
+
+impl Caller {
+    /// What a request named: its messages go to streams that were opened under the same name.
+    fn named(&self) -> SessionKey {
+        SessionKey::of(&self.credential)
+    }
 }
 
 /// A conversation with the upstream, and for whom it was begun.
 struct Spoken {
     connection: Arc<Connection>,
     authentication: Authentication,
+}
+
+/// A request of the client that is under way, and the task that it named.
+struct Asking {
+    related: Arc<Related>,
+    named: SessionKey,
 }
 
 /// Something that an upstream asked of the client.
@@ -101,7 +125,7 @@ impl<A: Authority> ClientSession<A> {
     pub(crate) async fn begin(
         inner: Arc<Inner<A>>,
         backend: Arc<Backend>,
-        authentication: Authentication,
+        caller: &Caller,
         name: Option<SessionName>,
         params: Option<Value>,
     ) -> Result<(Arc<Self>, Value), Fault> {
@@ -111,7 +135,7 @@ impl<A: Authority> ClientSession<A> {
         let session = Arc::new(Self {
             inner,
             backend,
-            authentication,
+            authentication: caller.authentication.clone(),
             name,
             revision: OnceLock::new(),
             handshake,
@@ -126,7 +150,7 @@ impl<A: Authority> ClientSession<A> {
             used: Mutex::new(Instant::now()),
             closed: CancellationToken::new(),
         });
-        let ready = session.ready(&session.authentication).await.map_err(|error| error.fault())?;
+        let ready = session.ready(caller).await.map_err(|error| error.fault())?;
         let (revision, mut result) = match ready.live.revision.era() {
             Era::Legacy => {
                 let mut result = ready.live.greeted.clone();
@@ -151,10 +175,8 @@ impl<A: Authority> ClientSession<A> {
     }
 
     /// The conversation of whoever asks, in the task that they act in; begun where there is none.
-    pub(crate) async fn ready(
-        self: &Arc<Self>,
-        authentication: &Authentication,
-    ) -> Result<Ready, OpenError> {
+    pub(crate) async fn ready(self: &Arc<Self>, caller: &Caller) -> Result<Ready, OpenError> {
+        let authentication = &caller.authentication;
         let key = SessionKey::of(authentication);
         if let Some(connection) = self.connection(&key) {
             let live = connection.live().await?;
@@ -168,10 +190,12 @@ impl<A: Authority> ClientSession<A> {
         if self.closed.is_cancelled() {
             return Err(OpenError::Closed);
         }
+        // Those of tasks that have just ended may not have been closed yet.
+        self.close_ended(|authentication| self.inner.authority.stands(authentication));
         if lock(&self.conversations).len() >= CONVERSATIONS_MAX {
             return Err(OpenError::TooManyTasks);
         }
-        let inbound = Arc::new(SessionInbound::of(self, authentication));
+        let inbound = Arc::new(SessionInbound::of(self, caller));
         let ready =
             self.backend.for_legacy(authentication, self.handshake.clone(), inbound).await?;
         let spoken = Spoken {
@@ -212,6 +236,16 @@ impl<A: Authority> ClientSession<A> {
             }
             stays
         });
+        // The credential's own stream stays with the session.
+        let own = SessionKey::credential(
+            self.authentication.identity.clone(),
+            self.authentication.token.clone(),
+        );
+        let conversations = lock(&self.conversations);
+        lock(&self.standing).retain(|key, standing| {
+            let open = standing.outlet.as_ref().is_some_and(|outlet| !outlet.is_closed());
+            open || *key == own || conversations.contains_key(key)
+        });
     }
 
     /// Whether it belongs to that credential.
@@ -226,7 +260,8 @@ impl<A: Authority> ClientSession<A> {
 
     /// How long nothing has happened; `None` while something is under way or listened for.
     pub(crate) fn quiet(&self) -> Option<Duration> {
-        let listening = lock(&self.standing).outlet.as_ref().is_some_and(|o| !o.is_closed());
+        let open = |outlet: &Outlet| !outlet.is_closed();
+        let listening = lock(&self.standing).values().any(|s| s.outlet.as_ref().is_some_and(open));
         let busy = listening || !lock(&self.in_flight).is_empty();
         (!busy).then(|| lock(&self.used).elapsed())
     }
@@ -240,7 +275,12 @@ impl<A: Authority> ClientSession<A> {
     }
 
     /// Takes a request in, so that it can be cancelled; [`ClientSession::leave`] ends it.
-    pub(crate) fn enter(&self, id: &Id, related: &Arc<Related>) -> Result<(), NotAdmitted> {
+    pub(crate) fn enter(
+        &self,
+        id: &Id,
+        related: &Arc<Related>,
+        caller: &Caller,
+    ) -> Result<(), NotAdmitted> {
         self.touch();
         let mut in_flight = lock(&self.in_flight);
         if in_flight.len() >= self.inner.limits.in_flight {
@@ -249,7 +289,8 @@ impl<A: Authority> ClientSession<A> {
         if in_flight.contains_key(id) {
             return Err(NotAdmitted::Duplicate);
         }
-        in_flight.insert(id.clone(), Arc::clone(related));
+        let asking = Asking { related: Arc::clone(related), named: caller.named() };
+        in_flight.insert(id.clone(), asking);
         Ok(())
     }
 
@@ -259,8 +300,9 @@ impl<A: Authority> ClientSession<A> {
     }
 
     /// Opens the stream of what belongs to no request; an older one ends.
-    pub(crate) fn listen(&self, outlet: Outlet) {
+    pub(crate) fn listen(&self, outlet: Outlet, caller: &Caller) {
         let mut standing = lock(&self.standing);
+        let standing = standing.entry(caller.named()).or_default();
         for message in standing.backlog.drain(..) {
             // What the stream has no room for is dropped, as it would be later on.
             let _ = outlet.send(message);
@@ -272,7 +314,7 @@ impl<A: Authority> ClientSession<A> {
     pub(crate) async fn notified(
         self: &Arc<Self>,
         notification: Notification,
-        authentication: &Authentication,
+        caller: &Caller,
     ) -> Result<(), Fault> {
         self.touch();
         let Notification { method, mut params } = notification;
@@ -287,15 +329,15 @@ impl<A: Authority> ClientSession<A> {
             }
             (Rule::Handled, _) => {
                 let id = params.as_ref().and_then(|params| params.member("requestId"));
-                let related =
-                    id.and_then(Id::of).and_then(|id| lock(&self.in_flight).get(&id).cloned());
-                if let Some(related) = related {
-                    related.cancelled.cancel();
+                if let Some(id) = id.and_then(Id::of)
+                    && let Some(asking) = lock(&self.in_flight).get(&id)
+                {
+                    asking.related.cancelled.cancel();
                 }
                 Ok(())
             }
             (Rule::Passed, _) => {
-                let Ok(ready) = self.ready(authentication).await else {
+                let Ok(ready) = self.ready(caller).await else {
                     return Ok(());
                 };
                 if ready.live.revision.era() == Era::Modern {
@@ -332,20 +374,28 @@ impl<A: Authority> ClientSession<A> {
     }
 
     /// Puts a message on a stream that its client reads: the request's own, the standing one, or
-    /// any other that is open.
-    fn put(&self, message: Vec<u8>, related: Option<&Arc<Related>>) -> Result<(), NotTaken> {
+    /// any other that is open under the same name.
+    fn put(
+        &self,
+        message: Vec<u8>,
+        related: Option<&Arc<Related>>,
+        by: &Caller,
+    ) -> Result<(), NotTaken> {
         let own = related.and_then(|related| related.outlet.as_ref()).filter(|o| !o.is_closed());
         if let Some(outlet) = own {
             return outlet.send(message);
         }
+        let named = by.named();
         let mut standing = lock(&self.standing);
+        let standing = standing.entry(named.clone()).or_default();
         if let Some(outlet) = standing.outlet.as_ref().filter(|outlet| !outlet.is_closed()) {
             return outlet.send(message);
         }
         let in_flight = lock(&self.in_flight);
+        let mut same = in_flight.values().filter(|asking| asking.named == named);
         let open =
-            |related: &&Arc<Related>| related.outlet.as_ref().is_some_and(|o| !o.is_closed());
-        if let Some(outlet) = in_flight.values().find(open).and_then(|r| r.outlet.as_ref()) {
+            same.find_map(|asking| asking.related.outlet.as_ref().filter(|o| !o.is_closed()));
+        if let Some(outlet) = open {
             return outlet.send(message);
         }
         if standing.backlog.len() >= BACKLOG_MAX {
@@ -353,6 +403,13 @@ impl<A: Authority> ClientSession<A> {
         }
         standing.backlog.push_back(message);
         Ok(())
+    }
+
+    /// Whether the client reads a stream of what belongs to no request of `by`.
+    fn is_heard(&self, by: &Caller) -> bool {
+        let standing = lock(&self.standing);
+        let outlet = standing.get(&by.named()).and_then(|standing| standing.outlet.as_ref());
+        outlet.is_some_and(|outlet| !outlet.is_closed())
     }
 }
 

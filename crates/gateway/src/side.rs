@@ -4,7 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use http::HeaderMap;
-use safeconduct_model::{Authentication, Mode, RecordId, SessionName, TraceId, Value};
+use safeconduct_model::{Mode, RecordId, SessionName, TraceId, Value};
 
 use crate::action;
 use crate::authority::Authority;
@@ -16,7 +16,7 @@ use crate::passage::{Gated, Passage};
 use crate::related::Related;
 use crate::reply::Reply;
 use crate::revision::Era;
-use crate::session::ClientSession;
+use crate::session::{Caller, ClientSession};
 use crate::upstream::{Answered, LinkError, Listing, OpenError, Patience};
 use crate::{Revision, denial, edit, headers, listing, task_tools, translate};
 
@@ -29,11 +29,9 @@ mod task;
 pub(crate) struct Side<A: Authority> {
     pub(crate) inner: Arc<Inner<A>>,
     pub(crate) backend: Arc<Backend>,
-    /// Who asks, in the task that they have named where they have: what lists go by, so that a
-    /// task that is merely attached to a session does not make them vary.
-    pub(crate) credential: Authentication,
-    /// The same, in the task that this request belongs to.
-    pub(crate) authentication: Authentication,
+    /// Who asks. Lists go by what they have named, so that a task that is merely attached to a
+    /// session does not make them vary.
+    pub(crate) caller: Caller,
     /// What the client speaks.
     pub(crate) revision: Revision,
     /// Its session, in revisions that have them.
@@ -84,8 +82,8 @@ impl<A: Authority> Side<A> {
 
     async fn ready(&self) -> Result<Ready, OpenError> {
         match &self.session {
-            Some(session) => session.ready(&self.authentication).await,
-            None => self.backend.for_modern(&self.authentication).await,
+            Some(session) => session.ready(&self.caller).await,
+            None => self.backend.for_modern(&self.caller.authentication).await,
         }
     }
 
@@ -98,7 +96,7 @@ impl<A: Authority> Side<A> {
         let mut call = std::pin::pin!(call);
         let answered = tokio::select! {
             biased;
-            () = self.inner.ended(&self.authentication) => {
+            () = self.inner.ended(&self.caller.authentication) => {
                 related.ended.cancel();
                 call.await
             }
@@ -107,7 +105,7 @@ impl<A: Authority> Side<A> {
         match answered {
             // The conversation was closed first, for the same reason.
             Err(LinkError::Gone | LinkError::SessionLost | LinkError::Cancelled)
-                if !self.inner.authority.stands(&self.authentication) =>
+                if !self.inner.authority.stands(&self.caller.authentication) =>
             {
                 Err(LinkError::Ended { sent: true })
             }
@@ -217,12 +215,19 @@ impl<A: Authority> Side<A> {
                 }
             }
             if self.backend.config.mode == Mode::Enforce {
-                let may_see = |action: &_| self.inner.authority.may_see(&self.credential, action);
+                let may_see =
+                    |action: &_| self.inner.authority.may_see(&self.caller.credential, action);
                 listing::filter(server, list, result, may_see);
             }
             if list == List::Tools {
                 let authority = &*self.inner.authority;
-                task_tools::list(authority, &self.credential, server, params.as_ref(), result);
+                task_tools::list(
+                    authority,
+                    &self.caller.credential,
+                    server,
+                    params.as_ref(),
+                    result,
+                );
             }
         }
         Reply::from(self.fit_answer(&method, answer, ready)).delivered(status, form)
@@ -322,7 +327,7 @@ impl<A: Authority> Side<A> {
             question,
             method,
             params,
-            authentication: self.authentication.clone(),
+            authentication: self.caller.authentication.clone(),
             pep: self.backend.pep.clone(),
             mode: self.backend.config.mode,
             session_name: self.session_name.clone(),

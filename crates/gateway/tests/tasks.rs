@@ -1,6 +1,6 @@
 //! Requests in tasks: by a handle, by a task that the agent began itself, and no longer once
 //! that has ended.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on fails")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod support;
 
@@ -92,7 +92,7 @@ async fn there(path: &str) {
 
 /// Much less than any of the gateway's own patience.
 async fn at_once<T>(what: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(2), what).await.expect("it did not come at once")
+    tokio::time::timeout(Duration::from_secs(2), what).await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -259,12 +259,14 @@ enum By {
     KillTask,
     KillIdentity,
     KillAll,
+    Revoke,
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_under_way_is_cut_at_once_when_its_authority_ends() {
-    for (number, by) in
-        [By::End, By::Tool, By::KillTask, By::KillIdentity, By::KillAll].into_iter().enumerate()
+    for (number, by) in [By::End, By::Tool, By::KillTask, By::KillIdentity, By::KillAll, By::Revoke]
+        .into_iter()
+        .enumerate()
     {
         let version = REVISIONS[1 + number % 2];
         let bench = bench(if version == REVISIONS[2] { &["modern"] } else { &[] }).await;
@@ -286,6 +288,11 @@ async fn a_call_under_way_is_cut_at_once_when_its_authority_ends() {
                 bench.kill(KillScope::Identity(IdentityId::new("agent").unwrap())).await;
             }
             By::KillAll => bench.kill(KillScope::All).await,
+            By::Revoke => {
+                let token = safeconduct_model::TokenId::new("tok_agent").unwrap();
+                let by = IdentityId::new("admin").unwrap();
+                bench.point.service.revoke_token(&token, &by).await.unwrap();
+            }
         }
         let reply = at_once(call).await.unwrap();
         let error = &reply.last()["error"];

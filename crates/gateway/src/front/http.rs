@@ -8,9 +8,11 @@ use axum::body::Body;
 use axum::extract::{Path, Request as HttpRequest, State};
 use axum::response::Response;
 use axum::routing::{any, get};
+use http::header::AUTHORIZATION;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
-use safeconduct_model::{Authentication, Mode, SessionKey};
+use safeconduct_model::{Mode, SessionKey};
+use safeconduct_service::{AuthenticateError, ClientCertificates};
 use safeconduct_wire::json;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
@@ -33,7 +35,7 @@ use crate::message::{
 };
 use crate::related::{Outlet, Related};
 use crate::revision::Era;
-use crate::session::ClientSession;
+use crate::session::{Caller, ClientSession};
 use crate::side::Side;
 use crate::{Revision, edit};
 
@@ -63,12 +65,20 @@ async fn serve<A: Authority>(
     }
     let challenge = inner.resource.get().map(|resource| resource.challenge(&name));
     let challenge = challenge.unwrap_or_default();
-    let Some(bearer) = bearer(&parts.headers) else {
+    let bearer = bearer(&parts.headers);
+    let certificates = parts.extensions.get::<ClientCertificates>();
+    // A token that cannot be read is not made up for by a certificate.
+    if bearer.is_none() && (certificates.is_none() || parts.headers.contains_key(AUTHORIZATION)) {
         return unauthorized(&challenge);
-    };
+    }
     let invalid = || unauthorized(&format!(", error=\"invalid_token\"{challenge}"));
-    let Some(credential) = inner.authority.authenticate(bearer) else {
-        return invalid();
+    let credential = match inner.authority.authenticate(bearer, certificates).await {
+        Ok(credential) => credential,
+        Err(AuthenticateError::NotRegistered(_)) => {
+            let text = "the identity is proved, but nobody has registered it";
+            return refusal(StatusCode::FORBIDDEN, None, &Fault::new(INVALID_REQUEST, text));
+        }
+        Err(_) => return invalid(),
     };
     // A handle that is not the caller's own tells no more than a token that is not.
     let credential = match task(&parts.headers) {
@@ -84,7 +94,8 @@ async fn serve<A: Authority>(
         return refusal(StatusCode::NOT_FOUND, None, &fault);
     };
     let observed = backend.config.mode == Mode::Observe;
-    let call = Call { inner, backend, credential, authentication, parts };
+    let caller = Caller { credential, authentication };
+    let call = Call { inner, backend, caller, parts };
     let mut response = match call.parts.method {
         Method::POST => call.post(body).await,
         Method::GET => call.get(),
@@ -101,10 +112,7 @@ async fn serve<A: Authority>(
 struct Call<A: Authority> {
     inner: Arc<Inner<A>>,
     backend: Arc<Backend>,
-    /// Who the caller is, in the task that the request names, where it names one.
-    credential: Authentication,
-    /// The same, in the task that this one request belongs to.
-    authentication: Authentication,
+    caller: Caller,
     parts: Parts,
 }
 
@@ -190,7 +198,7 @@ impl<A: Authority> Call<A> {
         if let Err(fault) = self.inner.admits() {
             return refusal(StatusCode::SERVICE_UNAVAILABLE, Some(&request.id), &fault);
         }
-        let key = SessionKey::of(&self.authentication);
+        let key = SessionKey::of(&self.caller.authentication);
         let in_flight = match self.inner.enter(key) {
             Ok(in_flight) => in_flight,
             Err(fault) => {
@@ -204,8 +212,7 @@ impl<A: Authority> Call<A> {
             trace: trace(headers, request.params.as_ref()),
             inner: Arc::clone(&self.inner),
             backend: self.backend,
-            credential: self.credential,
-            authentication: self.authentication.clone(),
+            caller: self.caller.clone(),
             revision: Revision::V2026_07_28,
             session: None,
             session_name: None,
@@ -220,7 +227,7 @@ impl<A: Authority> Call<A> {
         let task = self.inner.calls.spawn(answering.in_current_span());
         let waiting = Waiting {
             inner: self.inner,
-            authentication: self.authentication,
+            authentication: self.caller.authentication,
             receiver,
             task,
             id,
@@ -266,7 +273,7 @@ impl<A: Authority> Call<A> {
         match message {
             Message::Request(request) => self.request(request, accepts, session).await,
             Message::Notification(notification) => {
-                match session.notified(notification, &self.authentication).await {
+                match session.notified(notification, &self.caller).await {
                     Ok(()) => accepted(),
                     Err(fault) => refusal(StatusCode::BAD_REQUEST, None, &fault),
                 }
@@ -286,7 +293,7 @@ impl<A: Authority> Call<A> {
             return Err(NoSession(StatusCode::BAD_REQUEST, fault));
         };
         let known = self.inner.session(id).filter(|session| {
-            session.belongs_to(&self.authentication)
+            session.belongs_to(&self.caller.authentication)
                 && Arc::ptr_eq(&session.backend, &self.backend)
                 && !session.closed.is_cancelled()
         });
@@ -304,14 +311,15 @@ impl<A: Authority> Call<A> {
     }
 
     async fn initialize(self, request: Request) -> Response {
-        let Self { inner, backend, authentication, .. } = self;
+        let Self { inner, backend, caller, .. } = self;
         if let Err(fault) = inner.admits() {
             return refusal(StatusCode::SERVICE_UNAVAILABLE, Some(&request.id), &fault);
         }
         // Apart, so that a client that leaves cannot leave half a session behind.
-        let begun = inner.calls.clone().spawn(async move {
-            inner.begin_session(backend, authentication, request.params).await
-        });
+        let begun = inner
+            .calls
+            .clone()
+            .spawn(async move { inner.begin_session(backend, caller, request.params).await });
         let begun = begun
             .await
             .unwrap_or_else(|_| Err(Fault::new(INTERNAL_ERROR, "the handshake broke off")));
@@ -344,7 +352,7 @@ impl<A: Authority> Call<A> {
         let id = request.id.clone();
         let outlet = accepts.stream.then_some(outlet);
         let related = Arc::new(Related::new(Some(id.clone()), outlet));
-        if let Err(refused) = session.enter(&id, &related) {
+        if let Err(refused) = session.enter(&id, &related, &self.caller) {
             return refusal(StatusCode::BAD_REQUEST, Some(&id), &refused.fault());
         }
         let revision = session.revision();
@@ -353,8 +361,7 @@ impl<A: Authority> Call<A> {
             trace: trace(&self.parts.headers, request.params.as_ref()),
             inner: Arc::clone(&self.inner),
             backend: self.backend,
-            credential: self.credential,
-            authentication: self.authentication.clone(),
+            caller: self.caller.clone(),
             revision,
             session_name: session.name.clone(),
             session: Some(Arc::clone(&session)),
@@ -369,7 +376,7 @@ impl<A: Authority> Call<A> {
         let task = self.inner.calls.spawn(answering.in_current_span());
         let waiting = Waiting {
             inner: self.inner,
-            authentication: self.authentication,
+            authentication: self.caller.authentication,
             receiver,
             task,
             id,
@@ -394,11 +401,11 @@ impl<A: Authority> Call<A> {
             Err(none) => return none.response(),
         };
         let (outlet, receiver) = Outlet::new();
-        session.listen(outlet);
+        session.listen(outlet, &self.caller);
         let standing = Standing {
             receiver,
             session,
-            check: StreamCheck::new(self.inner, self.authentication),
+            check: StreamCheck::new(self.inner, self.caller.credential),
         };
         standing.respond()
     }

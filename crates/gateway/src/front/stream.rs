@@ -20,7 +20,7 @@ use crate::message::{
     response_bytes,
 };
 use crate::related::{Outlet, Related};
-use crate::session::{ClientSession, NotAdmitted};
+use crate::session::{Caller, ClientSession, NotAdmitted};
 use crate::side::Side;
 use crate::{Revision, edit};
 
@@ -170,8 +170,10 @@ impl<A: Authority> StreamClient<A> {
     }
 
     /// The client, in the task that a request of this moment belongs to.
-    fn now(&self) -> Authentication {
-        self.inner.authority.within_attached_task(self.authentication.clone())
+    fn now(&self) -> Caller {
+        let credential = self.authentication.clone();
+        let authentication = self.inner.authority.within_attached_task(credential.clone());
+        Caller { credential, authentication }
     }
 
     fn session(&self) -> Option<Arc<ClientSession<A>>> {
@@ -207,8 +209,9 @@ impl<A: Authority> StreamClient<A> {
             return self.answer(Some(&request.id), Answer::Fault(fault)).await;
         }
         let related = Arc::new(Related::new(Some(request.id.clone()), Some(self.outlet.clone())));
+        let caller = self.now();
         let entered = match &session {
-            Some(session) => session.enter(&request.id, &related),
+            Some(session) => session.enter(&request.id, &related, &caller),
             None => self.enter(&request.id, &related),
         };
         if let Err(refused) = entered {
@@ -217,8 +220,7 @@ impl<A: Authority> StreamClient<A> {
         let side = Side {
             inner: Arc::clone(&self.inner),
             backend: Arc::clone(&self.backend),
-            credential: self.authentication.clone(),
-            authentication: self.now(),
+            caller,
             revision: session.as_ref().map_or(Revision::V2026_07_28, |session| session.revision()),
             session_name: session.as_ref().and_then(|session| session.name.clone()),
             trace: super::headers::trace(&http::HeaderMap::new(), request.params.as_ref()),
@@ -241,8 +243,7 @@ impl<A: Authority> StreamClient<A> {
 
     async fn initialize(self: &Arc<Self>, request: Request) {
         let backend = Arc::clone(&self.backend);
-        let authentication = self.now();
-        let begun = self.inner.begin_session(backend, authentication, request.params).await;
+        let begun = self.inner.begin_session(backend, self.now(), request.params).await;
         let answer = match begun {
             Ok((id, result)) => {
                 if let Some(session) = self.inner.session(&id) {
@@ -256,7 +257,7 @@ impl<A: Authority> StreamClient<A> {
         self.answer(Some(&request.id), answer).await;
         // After the handshake's answer, so that nothing overtakes it.
         if let Some(session) = self.session() {
-            session.listen(self.outlet.clone());
+            session.listen(self.outlet.clone(), &self.now());
         }
     }
 

@@ -4,12 +4,12 @@
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
-use safeconduct_model::{Authentication, Execution, SessionKey};
+use safeconduct_model::{Execution, SessionKey};
 use safeconduct_service::Report;
 use safeconduct_wire::json;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use super::{Asked, ClientSession, lock};
+use super::{Asked, Caller, ClientSession, lock};
 use crate::authority::Authority;
 use crate::message::{
     Answer, Fault, INTERNAL_ERROR, Id, METHOD_NOT_FOUND, Message, Notification, Request,
@@ -33,12 +33,12 @@ const NO_ANSWER: i64 = i64::MIN;
 pub(super) struct SessionInbound<A: Authority> {
     session: Weak<ClientSession<A>>,
     /// For whom the conversation was begun.
-    authentication: Authentication,
+    by: Caller,
 }
 
 impl<A: Authority> SessionInbound<A> {
-    pub(super) fn of(session: &Arc<ClientSession<A>>, authentication: &Authentication) -> Self {
-        Self { session: Arc::downgrade(session), authentication: authentication.clone() }
+    pub(super) fn of(session: &Arc<ClientSession<A>>, by: &Caller) -> Self {
+        Self { session: Arc::downgrade(session), by: by.clone() }
     }
 }
 
@@ -49,14 +49,14 @@ impl<A: Authority> Inbound for SessionInbound<A> {
         };
         match message {
             Message::Notification(notification) => {
-                session.notified_by_server(notification, related, &self.authentication);
+                session.notified_by_server(notification, related, &self.by);
             }
             Message::Request(request) => {
                 let related = related.cloned();
                 if let Some(related) = &related {
                     related.touch();
                 }
-                session.take(request, related, self.authentication.clone());
+                session.take(request, related, self.by.clone());
             }
             Message::Response(..) => {}
         }
@@ -65,7 +65,7 @@ impl<A: Authority> Inbound for SessionInbound<A> {
 
 impl<A: Authority> ClientSession<A> {
     /// Takes a request of the upstream, within the bound on those that are open. Must not wait.
-    fn take(self: Arc<Self>, request: Request, related: Option<Arc<Related>>, by: Authentication) {
+    fn take(self: Arc<Self>, request: Request, related: Option<Arc<Related>>, by: Caller) {
         if let Ok(slot) = Arc::clone(&self.asking).try_acquire_owned() {
             tokio::spawn(async move { self.asked_by_server(request, related, by, slot).await });
         } else if let Ok(slot) = Arc::clone(&self.refusing).try_acquire_owned() {
@@ -86,7 +86,7 @@ impl<A: Authority> ClientSession<A> {
         &self,
         request: Request,
         related: Option<Arc<Related>>,
-        by: Authentication,
+        by: Caller,
         slot: OwnedSemaphorePermit,
     ) {
         let rule = classify(Direction::ToClient, Form::Request, self.revision(), &request.method);
@@ -102,8 +102,8 @@ impl<A: Authority> ClientSession<A> {
         drop(slot);
     }
 
-    async fn answer_server(&self, id: &Id, answer: &Answer, by: &Authentication) {
-        let Some(connection) = self.connection(&SessionKey::of(by)) else {
+    async fn answer_server(&self, id: &Id, answer: &Answer, by: &Caller) {
+        let Some(connection) = self.connection(&SessionKey::of(&by.authentication)) else {
             return;
         };
         let Ok(live) = connection.live().await else {
@@ -118,7 +118,7 @@ impl<A: Authority> ClientSession<A> {
         &self,
         request: &Request,
         related: Option<&Arc<Related>>,
-        by: &Authentication,
+        by: &Caller,
     ) -> Answer {
         let server = &self.backend.config.name;
         let question = match action::question(server, &request.method, request.params.as_ref()) {
@@ -129,7 +129,7 @@ impl<A: Authority> ClientSession<A> {
             question,
             method: Arc::clone(&request.method),
             params: request.params.clone(),
-            authentication: by.clone(),
+            authentication: by.authentication.clone(),
             pep: self.backend.pep.clone(),
             mode: self.backend.config.mode,
             session_name: self.name.clone(),
@@ -201,7 +201,7 @@ impl<A: Authority> ClientSession<A> {
         &self,
         request: &Request,
         related: Option<&Arc<Related>>,
-        by: &Authentication,
+        by: &Caller,
     ) -> Answer {
         let no_answer = |text: &str| Answer::Fault(Fault::new(NO_ANSWER, text));
         let (sender, receiver) = oneshot::channel();
@@ -210,18 +210,21 @@ impl<A: Authority> ClientSession<A> {
             if asked.contains_key(&request.id) {
                 return no_answer("a request to the client with this id is open");
             }
-            asked.insert(request.id.clone(), Asked { by: SessionKey::of(by), answer: sender });
+            asked.insert(
+                request.id.clone(),
+                Asked { by: SessionKey::of(&by.authentication), answer: sender },
+            );
         }
         let bytes = request_bytes(&request.id, &request.method, request.params.as_ref());
         let mut answer = no_answer("the client cannot be reached");
-        if self.put(bytes, related).is_ok() {
+        if self.put(bytes, related, by).is_ok() {
             if let Some(related) = related {
                 related.asking();
             }
             let waited = tokio::select! {
                 answer = tokio::time::timeout(self.inner.limits.asked, receiver) => answer.ok(),
                 () = self.closed.cancelled() => None,
-                () = self.inner.ended(by) => None,
+                () = self.inner.ended(&by.authentication) => None,
             };
             if let Some(related) = related {
                 related.asked();
@@ -239,7 +242,7 @@ impl<A: Authority> ClientSession<A> {
         &self,
         notification: Notification,
         related: Option<&Arc<Related>>,
-        by: &Authentication,
+        by: &Caller,
     ) {
         let method = Arc::clone(&notification.method);
         let rule = classify(Direction::ToClient, Form::Notification, self.revision(), &method);
@@ -256,7 +259,10 @@ impl<A: Authority> ClientSession<A> {
                 let id = notification.params.as_ref().and_then(|p| p.member("requestId"));
                 if let Some(id) = id.and_then(Id::of) {
                     let mut asked = lock(&self.asked);
-                    if asked.get(&id).is_some_and(|asked| asked.by == SessionKey::of(by)) {
+                    if asked
+                        .get(&id)
+                        .is_some_and(|asked| asked.by == SessionKey::of(&by.authentication))
+                    {
                         asked.remove(&id);
                     }
                 }
@@ -267,10 +273,9 @@ impl<A: Authority> ClientSession<A> {
         // What changed for the whole session goes to the standing stream where there is one.
         let own =
             !method.ends_with("/list_changed") && &*method != "notifications/resources/updated";
-        let standing = lock(&self.standing).outlet.as_ref().is_some_and(|o| !o.is_closed());
-        let related = related.filter(|_| own || !standing);
+        let related = related.filter(|_| own || !self.is_heard(by));
         if let Some(bytes) = bytes
-            && self.put(bytes, related).is_err()
+            && self.put(bytes, related, by).is_err()
         {
             tracing::debug!(method = &*method, "a notification was dropped: nobody reads it");
         }

@@ -41,14 +41,14 @@ impl<A: Authority> Side<A> {
             Err(problem) => return self.not_done("arguments", &problem),
         };
         // In a task of its own the session could not tell the two apart.
-        if let Some(task) = &self.authentication.task {
+        if let Some(task) = &self.caller.authentication.task {
             let error = BeginError::Attached(task.id.clone());
             return self.not_done(task_tools::code(&error), &error.to_string());
         }
         let what = format!("to undertake intent `{}`", asked.intent);
         let undertaking = Undertaking {
-            by: self.authentication.clone(),
-            agent: self.authentication.identity.clone(),
+            by: self.caller.authentication.clone(),
+            agent: self.caller.authentication.identity.clone(),
             intent: asked.intent,
             version: asked.version,
             parameters: asked.parameters,
@@ -77,13 +77,13 @@ impl<A: Authority> Side<A> {
             Ok(reason) => reason,
             Err(problem) => return self.not_done("arguments", &problem),
         };
-        let Some(task) = &self.authentication.task else {
+        let Some(task) = &self.caller.authentication.task else {
             return self.not_done("no_task", "this session acts in no task");
         };
-        if task.agent != self.authentication.identity {
+        if task.agent != self.caller.authentication.identity {
             return self.not_done("not_allowed", "the task is another agent's");
         }
-        let by = Some(self.authentication.identity.clone());
+        let by = Some(self.caller.authentication.identity.clone());
         let ending = Ending { state: TaskState::Completed, by, reason };
         match self.inner.authority.end_task(&task.id, ending).await {
             Err(error) => self.not_done("not_recorded", &error.to_string()),

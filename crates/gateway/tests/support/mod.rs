@@ -1,6 +1,11 @@
 //! A decision point over ports in memory, for tests and examples of the gateway.
 #![allow(dead_code, unreachable_pub, missing_docs, reason = "each test uses a part of it")]
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on fails"
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -151,6 +156,7 @@ impl Point {
             method: Method::ApiKey,
             assurance: Assurance::Low,
             at: Timestamp::default(),
+            expires_at: None,
             task: None,
         };
         let me = IdentityId::new("admin").unwrap();
