@@ -351,7 +351,9 @@ pub struct Executed {
     /// Why it did not succeed, in a short fixed word. Failed: `upstream_error`, `client_error`,
     /// `too_large`, `malformed`. Not executed: `lapsed` (the permit no longer held),
     /// `not_offered` (there was nobody or nothing to do it), `obligation` (one could not be
-    /// carried out), `upstream_gone`. Unknown: `timeout`, `upstream_gone`, `client_gone`,
+    /// carried out), `secret` (one that the target needs was not to be had), `ended` (so had the
+    /// authority), `upstream_gone`. Unknown: `timeout`, `upstream_gone`, `client_gone`, `ended`
+    /// (the authority ended while it was under way, and it was cut off),
     /// `never_reported`, `crowded_out` (too many permits waited), `restart`. An enforcement point
     /// elsewhere may say other words.
     pub detail: Option<Arc<str>>,

@@ -256,7 +256,7 @@ impl Service {
         if identity.kind != safeconduct_model::IdentityKind::User && !owned {
             return Err(ChangeError::NoOwner(identity.id));
         }
-        self.change(|world| {
+        self.change_and_tell(|world| {
             let known = world.identity(&identity.id);
             if known == Some(&identity) {
                 return Ok(Vec::new());
@@ -293,7 +293,7 @@ impl Service {
     /// # Errors
     /// [`ChangeError`] says what does not fit.
     pub async fn revoke_token(&self, id: &TokenId, by: &IdentityId) -> Result<(), ChangeError> {
-        self.change(|world| {
+        self.change_and_tell(|world| {
             let token = world.token(id).ok_or_else(|| ChangeError::UnknownToken(id.clone()))?;
             if token.revoked {
                 return Ok(Vec::new());
@@ -356,6 +356,20 @@ impl Service {
         change: impl FnOnce(&mut World) -> Result<Vec<Body>, ChangeError>,
     ) -> Result<(), ChangeError> {
         match self.queue_change(change)? {
+            Some(ticket) => Ok(self.ledger.durable(ticket).await?),
+            None => Ok(()),
+        }
+    }
+
+    /// The same for a change that can end something: whoever rests on it is told once the new
+    /// world is in force.
+    async fn change_and_tell(
+        &self,
+        change: impl FnOnce(&mut World) -> Result<Vec<Body>, ChangeError>,
+    ) -> Result<(), ChangeError> {
+        let queued = self.queue_change(change)?;
+        self.tell();
+        match queued {
             Some(ticket) => Ok(self.ledger.durable(ticket).await?),
             None => Ok(()),
         }
