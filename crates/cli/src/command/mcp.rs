@@ -17,6 +17,10 @@ use crate::wiring::{self, project};
 const PASSED: &[&str] =
     &["PATH", "HOME", "LANG", "LC_ALL", "LOGNAME", "SHELL", "TERM", "TMPDIR", "TZ", "USER"];
 
+/// Holds the handle of the task that the client acts in, as the header `Safeconduct-Task` does.
+/// The MCP server does not get it.
+const TASK: &str = "SAFECONDUCT_TASK";
+
 /// Joins the server and passes bytes until either side ends.
 ///
 /// # Errors
@@ -30,6 +34,7 @@ pub(crate) fn run(shared: &Shared, args: Mcp) -> Result<Exit, CommandError> {
         env: environment(&config, &server, &args.pass_env)?,
         server: server.to_string(),
         agent: args.agent,
+        task: task()?,
         command: args.command,
         cwd: std::env::current_dir().map_err(|error| failed("the current folder", error))?,
     };
@@ -49,6 +54,19 @@ pub(crate) fn run(shared: &Shared, args: Mcp) -> Result<Exit, CommandError> {
         socket::Ended::ByServer => {
             output::say("safeconduct: the server ended the connection");
             Ok(Exit::Failure)
+        }
+    }
+}
+
+/// The task that the client acts in. One that cannot be read is not none: the client would act
+/// outside of it.
+fn task() -> Result<Option<String>, CommandError> {
+    match std::env::var(TASK) {
+        Ok(handle) => Ok(Some(handle)),
+        Err(std::env::VarError::NotPresent) => Ok(None),
+        // What it holds is not for an error.
+        Err(std::env::VarError::NotUnicode(_)) => {
+            Err(CommandError::Failed(format!("{TASK} holds no handle of a task")))
         }
     }
 }
@@ -88,7 +106,8 @@ fn environment(
     {
         names.extend(pass_env.iter().map(String::as_str));
     }
-    for name in asked {
+    names.remove(TASK);
+    for name in asked.iter().filter(|name| *name != TASK) {
         if std::env::var_os(name).is_none() {
             return Err(CommandError::Failed(format!("--pass-env: `{name}` is not set")));
         }

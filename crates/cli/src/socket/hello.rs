@@ -29,6 +29,9 @@ pub(crate) struct Hello {
     pub(crate) server: String,
     /// The identity that the client acts as; the server chooses where there is one choice.
     pub(crate) agent: Option<String>,
+    /// The handle of the task that the client acts in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) task: Option<String>,
     /// The command that starts the MCP server.
     pub(crate) command: Vec<String>,
     /// The folder that it starts in.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::wiring::counted::Counted;
 use safeconduct_gateway::Gateway;
 use safeconduct_model::{Authentication, IdentityId, IdentityKind, IdentityStatus, TokenId};
-use safeconduct_service::Service;
+use safeconduct_service::{Service, token_digest};
 use safeconduct_wire::config::Config;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::unix::OwnedReadHalf;
@@ -208,6 +208,13 @@ fn admit<'a>(door: &Door, wrapped: &'a Wrapped, hello: Hello) -> Result<Admitted
     let agent = agent(door, hello.agent.as_deref())?;
     let token = TokenId::new(format!("local:{agent}")).map_err(|error| error.to_string())?;
     let authentication = Service::local_peer(agent, token, door.service.now());
+    let authentication = match &hello.task {
+        None => authentication,
+        Some(handle) => {
+            let entered = door.service.enter_task(authentication, &token_digest(handle));
+            entered.map_err(|error| format!("SAFECONDUCT_TASK: {error}"))?
+        }
+    };
     Ok(Admitted { authentication, wrapping: wrapped.enter(hello)? })
 }
 
