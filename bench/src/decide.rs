@@ -230,6 +230,7 @@ impl Agent {
                 method: Method::ApiKey,
                 assurance: Assurance::Low,
                 at: AT.plus_ms(-86_400_000),
+                expires_at: None,
                 task: None,
             },
             path: world::path(number).into(),

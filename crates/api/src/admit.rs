@@ -6,7 +6,9 @@ use http::header::{AUTHORIZATION, HOST, ORIGIN};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, StatusCode};
 use safeconduct_model::{Authentication, Identity};
-use safeconduct_service::{Operation, World, token_digest};
+use safeconduct_service::{
+    AuthenticateError, ClientCertificates, Holds, Operation, World, token_digest,
+};
 
 use crate::handle::TaskHandle;
 use crate::problem::Problem;
@@ -31,17 +33,21 @@ impl Admitted {
 
 impl Inner {
     /// Lets a caller in who has proved who they are and may do `operation`.
-    pub(crate) fn admit(&self, parts: &Parts, operation: Operation) -> Result<Admitted, Problem> {
-        let admitted = self.authenticated(parts)?;
+    pub(crate) async fn admit(
+        &self,
+        parts: &Parts,
+        operation: Operation,
+    ) -> Result<Admitted, Problem> {
+        let admitted = self.authenticated(parts).await?;
         self.authorize(&admitted, operation)?;
         Ok(admitted)
     }
 
     /// Lets a caller in who has proved who they are: what they may do depends on what it is done
     /// to, and the handler sees to it.
-    pub(crate) fn authenticated(&self, parts: &Parts) -> Result<Admitted, Problem> {
+    pub(crate) async fn authenticated(&self, parts: &Parts) -> Result<Admitted, Problem> {
         self.check_doors(&parts.headers, &parts.uri)?;
-        let proof = self.proof_of(parts)?;
+        let proof = self.proof_of(parts).await?;
         Ok(Admitted { world: self.service.world(), proof })
     }
 
@@ -100,14 +106,32 @@ impl Inner {
     }
 
     /// What a request proves of its caller: by its bearer token, or, where it has none, by the
-    /// socket that it came through.
-    pub(crate) fn proof_of(&self, parts: &Parts) -> Result<Authentication, Problem> {
-        let Some(header) = parts.headers.get(AUTHORIZATION) else {
-            let peer = parts.extensions.get::<Authentication>();
-            return peer.cloned().ok_or_else(Problem::unauthenticated);
+    /// client's certificates, or by the socket that it came through.
+    pub(crate) async fn proof_of(&self, parts: &Parts) -> Result<Authentication, Problem> {
+        let certificates = parts.extensions.get::<ClientCertificates>();
+        let mut headers = parts.headers.get_all(AUTHORIZATION).iter();
+        let proved = match (headers.next(), certificates) {
+            (Some(header), certificates) => {
+                // Which of several is meant is not for us to guess.
+                let header = header.to_str().ok().filter(|_| headers.next().is_none());
+                let bearer = header.and_then(bearer).ok_or_else(Problem::unauthenticated)?;
+                let holds = Holds { jkt: None, certificates };
+                self.service.authenticate_bearer(bearer, holds).await
+            }
+            (None, Some(certificates)) => {
+                self.service.authenticate_certificates(certificates).await
+            }
+            (None, None) => {
+                let peer = parts.extensions.get::<Authentication>();
+                return peer.cloned().ok_or_else(Problem::unauthenticated);
+            }
         };
-        let bearer = header.to_str().ok().and_then(bearer).ok_or_else(Problem::unauthenticated)?;
-        self.service.authenticate(bearer).map_err(|_| Problem::unauthenticated())
+        proved.map_err(|error| match error {
+            AuthenticateError::NotRegistered(_) => {
+                Problem::new(StatusCode::FORBIDDEN, "not_registered", error.to_string())
+            }
+            _ => Problem::unauthenticated(),
+        })
     }
 }
 

@@ -150,7 +150,7 @@ struct Asker {
 }
 
 async fn evaluate_one(api: &Inner, parts: &Parts, body: Body) -> Result<Vec<u8>, AccessError> {
-    let asker = asker(api, parts, Operation::AccessEvaluate)?;
+    let asker = asker(api, parts, Operation::AccessEvaluate).await?;
     let body = json_bytes(&parts.headers, body).await?;
     let question = Evaluation::parse(&body)?;
     drop(body);
@@ -158,7 +158,7 @@ async fn evaluate_one(api: &Inner, parts: &Parts, body: Body) -> Result<Vec<u8>,
 }
 
 async fn evaluate_many(api: &Inner, parts: &Parts, body: Body) -> Result<Vec<u8>, AccessError> {
-    let asker = asker(api, parts, Operation::AccessEvaluateBatch)?;
+    let asker = asker(api, parts, Operation::AccessEvaluateBatch).await?;
     let body = json_bytes(&parts.headers, body).await?;
     let questions = Evaluations::parse(&body)?;
     drop(body);
@@ -168,8 +168,8 @@ async fn evaluate_many(api: &Inner, parts: &Parts, body: Body) -> Result<Vec<u8>
     }
 }
 
-fn asker(api: &Inner, parts: &Parts, operation: Operation) -> Result<Asker, Problem> {
-    let admitted = api.admit(parts, operation)?;
+async fn asker(api: &Inner, parts: &Parts, operation: Operation) -> Result<Asker, Problem> {
+    let admitted = api.admit(parts, operation).await?;
     let session_name = match parts.headers.get(SESSION) {
         None => None,
         Some(name) => Some(

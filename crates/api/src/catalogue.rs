@@ -46,7 +46,7 @@ pub(crate) async fn list(
     State(api): State<Shared>,
     parts: Parts,
 ) -> Result<Json<CatalogueList>, Problem> {
-    let caller = api.admit(&parts, Operation::CatalogueList)?;
+    let caller = api.admit(&parts, Operation::CatalogueList).await?;
     let Listed { server, quarantined, after, limit } = page::query(&parts.uri)?;
     let world = &caller.world;
     let entries = world.catalogue().actions.values();
@@ -78,6 +78,6 @@ pub(crate) async fn upstreams(
     State(api): State<Shared>,
     parts: Parts,
 ) -> Result<Json<UpstreamList>, Problem> {
-    api.admit(&parts, Operation::UpstreamsList)?;
+    api.admit(&parts, Operation::UpstreamsList).await?;
     Ok(Json(UpstreamList { upstreams: api.controls.upstreams() }))
 }

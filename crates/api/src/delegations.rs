@@ -42,7 +42,7 @@ pub(crate) async fn make(
     parts: Parts,
     body: Body,
 ) -> Result<Response, Problem> {
-    let caller = api.admit(&parts, Operation::DelegationsMake)?;
+    let caller = api.admit(&parts, Operation::DelegationsMake).await?;
     let body = json_bytes(&parts.headers, body).await?;
     let DelegationRequest { agent, intent, seconds } = read_json(&body)?;
     let ends = api.service.now().plus_ms(i64::from(seconds) * 1000);
@@ -85,7 +85,7 @@ pub(crate) async fn list(
     State(api): State<Shared>,
     parts: Parts,
 ) -> Result<Json<DelegationList>, Problem> {
-    let caller = api.admit(&parts, Operation::DelegationsList)?;
+    let caller = api.admit(&parts, Operation::DelegationsList).await?;
     let Listed { user, agent, after, limit } = page::query(&parts.uri)?;
     let limit = page::limit(limit)?;
     let all = api.administration.permits(caller.identity()?, Operation::TasksShow);
@@ -125,7 +125,7 @@ pub(crate) async fn end(
     Path(id): Path<String>,
     parts: Parts,
 ) -> Result<Response, Problem> {
-    let caller = api.authenticated(&parts)?;
+    let caller = api.authenticated(&parts).await?;
     let by = &caller.proof.identity;
     let found = caller.world.delegations().find(|delegation| delegation.id.as_str() == id);
     if found.is_none_or(|delegation| delegation.user != *by) {

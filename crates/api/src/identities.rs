@@ -36,7 +36,7 @@ pub(crate) async fn whoami(
     State(api): State<Shared>,
     parts: Parts,
 ) -> Result<Json<WhoamiView>, Problem> {
-    let caller = api.admit(&parts, Operation::Whoami)?;
+    let caller = api.admit(&parts, Operation::Whoami).await?;
     let identity = caller.identity()?;
     let may = |operation: &Operation| api.administration.permits(identity, *operation);
     let operations = Operation::ALL.iter().copied().filter(may).map(Operation::as_str).collect();
@@ -77,7 +77,7 @@ pub(crate) async fn list(
     State(api): State<Shared>,
     parts: Parts,
 ) -> Result<Json<IdentityList>, Problem> {
-    let caller = api.admit(&parts, Operation::IdentitiesList)?;
+    let caller = api.admit(&parts, Operation::IdentitiesList).await?;
     let Listed { after, limit } = page::query(&parts.uri)?;
     let beyond = |identity: &&Identity| after.as_deref().is_none_or(|a| identity.id.as_str() > a);
     let found = caller.world.identities().filter(beyond);
@@ -104,7 +104,7 @@ pub(crate) async fn show(
     Path(id): Path<String>,
     parts: Parts,
 ) -> Result<Json<IdentityForm>, Problem> {
-    let caller = api.admit(&parts, Operation::IdentitiesShow)?;
+    let caller = api.admit(&parts, Operation::IdentitiesShow).await?;
     let found = IdentityId::new(id.as_str()).ok().and_then(|id| caller.world.identity(&id));
     found.map(|identity| Json(identity.into())).ok_or_else(|| Problem::not_found("identity", &id))
 }
@@ -132,7 +132,7 @@ pub(crate) async fn change(
     parts: Parts,
     body: Body,
 ) -> Result<Response, Problem> {
-    let caller = api.admit(&parts, Operation::IdentitiesChange)?;
+    let caller = api.admit(&parts, Operation::IdentitiesChange).await?;
     let body = json_bytes(&parts.headers, body).await?;
     let form: IdentityForm = read_json(&body)?;
     if form.id.0.as_str() != id {

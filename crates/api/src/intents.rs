@@ -19,6 +19,8 @@ use crate::router::Shared;
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct Listed {
+    /// The versions of that one.
+    intent: Option<String>,
     /// Those after this one: `NAME@VERSION`.
     after: Option<String>,
     /// At most so many: 1 to 1000; left out, 100.
@@ -44,8 +46,8 @@ pub(crate) async fn list(
     State(api): State<Shared>,
     parts: Parts,
 ) -> Result<Json<IntentList>, Problem> {
-    let caller = api.admit(&parts, Operation::IntentsList)?;
-    let Listed { after, limit } = page::query(&parts.uri)?;
+    let caller = api.admit(&parts, Operation::IntentsList).await?;
+    let Listed { intent: wanted, after, limit } = page::query(&parts.uri)?;
     let limit = page::limit(limit)?;
     let after = after.map(|after| place(&after)).transpose()?;
     let identity = caller.identity()?;
@@ -57,7 +59,11 @@ pub(crate) async fn list(
         })
     };
     let found = caller.world.intents().iter();
-    let found = found.filter(|intent| beyond(intent) && (all || undertakes(identity, intent)));
+    let found = found.filter(|intent| {
+        wanted.as_deref().is_none_or(|wanted| intent.name.as_str() == wanted)
+            && beyond(intent)
+            && (all || undertakes(identity, intent))
+    });
     let (found, next) =
         page_of(found, limit, |intent| format!("{}@{}", intent.name, intent.version));
     Ok(Json(IntentList { intents: found.into_iter().map(IntentSummary::from).collect(), next }))
@@ -103,7 +109,7 @@ pub(crate) async fn show(
     Path(name): Path<String>,
     parts: Parts,
 ) -> Result<Json<IntentView>, Problem> {
-    let caller = api.authenticated(&parts)?;
+    let caller = api.authenticated(&parts).await?;
     let Versioned { version } = page::query(&parts.uri)?;
     let identity = caller.identity()?;
     let known = IntentName::new(name.as_str()).ok();

@@ -41,7 +41,7 @@ pub(crate) async fn kill(
     parts: Parts,
     body: Body,
 ) -> Result<Json<Killed>, Problem> {
-    let caller = api.admit(&parts, Operation::KillUse)?;
+    let caller = api.admit(&parts, Operation::KillUse).await?;
     let (scope, reason) = wanted(&parts, body).await?;
     known(&api, &caller, &scope)?;
     let ended = api.service.kill(scope, &caller.proof.identity, reason).await?;
@@ -70,7 +70,7 @@ pub(crate) async fn lift(
     parts: Parts,
     body: Body,
 ) -> Result<Response, Problem> {
-    let caller = api.admit(&parts, Operation::KillLift)?;
+    let caller = api.admit(&parts, Operation::KillLift).await?;
     let (scope, reason) = wanted(&parts, body).await?;
     api.service.lift_kill(scope, &caller.proof.identity, reason).await?;
     Ok(StatusCode::NO_CONTENT.into_response())

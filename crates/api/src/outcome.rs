@@ -39,7 +39,7 @@ pub(crate) async fn report(
     parts: Parts,
     body: Body,
 ) -> Result<Response, Problem> {
-    let caller = api.admit(&parts, Operation::OutcomesReport)?;
+    let caller = api.admit(&parts, Operation::OutcomesReport).await?;
     let decision = RecordId::new(id).map_err(|error| Problem::invalid(error.to_string()))?;
     let body = json_bytes(&parts.headers, body).await?;
     let outcome = outcome::parse(&body)?;

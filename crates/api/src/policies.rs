@@ -29,7 +29,7 @@ pub(crate) async fn show(
     State(api): State<Shared>,
     parts: Parts,
 ) -> Result<Json<PoliciesView>, Problem> {
-    let caller = api.admit(&parts, Operation::PoliciesShow)?;
+    let caller = api.admit(&parts, Operation::PoliciesShow).await?;
     Ok(Json(view(&caller.world, api.controls.policies())))
 }
 
@@ -51,7 +51,7 @@ pub(crate) async fn reload(
     State(api): State<Shared>,
     parts: Parts,
 ) -> Result<Json<PoliciesView>, Problem> {
-    let caller = api.admit(&parts, Operation::PoliciesReload)?;
+    let caller = api.admit(&parts, Operation::PoliciesReload).await?;
     match api.controls.reload(&caller.proof.identity).await {
         Ok(status) => Ok(Json(view(&api.service.world(), status))),
         Err(ReloadError::Refused(problem)) => {

@@ -35,7 +35,7 @@ pub(crate) async fn query(
     State(api): State<Shared>,
     parts: Parts,
 ) -> Result<Json<RecordPage>, Problem> {
-    api.admit(&parts, Operation::RecordsQuery)?;
+    api.admit(&parts, Operation::RecordsQuery).await?;
     let query = wanted(page::query(&parts.uri)?)?;
     let limit = query.limit;
     let page = read(&api, move |read| read.query(&query)).await?;
@@ -98,7 +98,7 @@ pub(crate) async fn show(
     Path(id): Path<String>,
     parts: Parts,
 ) -> Result<Json<OneRecord>, Problem> {
-    api.admit(&parts, Operation::RecordsShow)?;
+    api.admit(&parts, Operation::RecordsShow).await?;
     let record = RecordId::new(id.as_str()).map_err(|_| Problem::not_found("record", &id))?;
     let page = read(&api, move |read| read.record(&record)).await?;
     let found = page.records.first().ok_or_else(|| Problem::not_found("record", &id))?;
@@ -123,7 +123,7 @@ pub(crate) async fn checkpoint(
     State(api): State<Shared>,
     parts: Parts,
 ) -> Result<Response, Problem> {
-    api.admit(&parts, Operation::LogCheckpoint)?;
+    api.admit(&parts, Operation::LogCheckpoint).await?;
     let note = read(&api, |read| read.checkpoint()).await?;
     let note = note.ok_or_else(|| {
         Problem::new(http::StatusCode::NOT_FOUND, "not_found", "there is no checkpoint yet")

@@ -47,7 +47,7 @@ pub(crate) async fn show(
     Path(session): Path<Named>,
     parts: Parts,
 ) -> Result<Json<SessionView>, Problem> {
-    api.admit(&parts, Operation::SessionsShow)?;
+    api.admit(&parts, Operation::SessionsShow).await?;
     let key = key(session)?;
     let session = api.service.session(&key).ok_or_else(|| unknown(&key.to_string()))?.session;
     let (token, task) = match key.scope {
@@ -88,7 +88,7 @@ pub(crate) async fn erase(
     Path(session): Path<Named>,
     parts: Parts,
 ) -> Result<Json<ErasedView>, Problem> {
-    let caller = api.admit(&parts, Operation::SessionsErase)?;
+    let caller = api.admit(&parts, Operation::SessionsErase).await?;
     let (key, by) = (key(session)?, caller.proof.identity);
     let (service, runtime) = (Arc::clone(&api.service), Handle::current());
     // It waits for the disk: on a thread that answers nobody else.

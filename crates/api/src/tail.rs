@@ -65,7 +65,7 @@ pub(crate) struct Begin {
     security(("bearer" = []))
 )]
 pub(crate) async fn tail(State(api): State<Shared>, parts: Parts) -> Result<Response, Problem> {
-    let caller = api.admit(&parts, Operation::LogTail)?;
+    let caller = api.admit(&parts, Operation::LogTail).await?;
     let Begin { after } = page::query(&parts.uri)?;
     let after = last_event(&parts.headers)?.or(after);
     let next = after.map_or_else(|| api.read.read_up_to(), |after| after.saturating_add(1));

@@ -10,7 +10,7 @@ use http::header::CACHE_CONTROL;
 use http::request::Parts;
 use http::{HeaderValue, StatusCode};
 use safeconduct_model::{
-    Allowance, Authentication, IdentityId, IdentityKind, SessionKey, Task, TaskId, Value,
+    Allowance, Authentication, IdentityId, SessionKey, Task, TaskId, Value,
 };
 use safeconduct_service::{
     BeginError, Ending, Narrowed, OnBehalf, Operation, TaskView, Undertaking, World,
@@ -62,13 +62,13 @@ pub(crate) async fn begin(
     parts: Parts,
     body: Body,
 ) -> Result<Response, Problem> {
-    let caller = api.admit(&parts, Operation::TasksBegin)?;
+    let caller = api.admit(&parts, Operation::TasksBegin).await?;
     let by = api.within_task(&parts.headers, caller.proof.clone())?;
     let body = json_bytes(&parts.headers, body).await?;
     let wanted = TaskRequest::read(&body)?;
     drop(body);
     let handle = TaskHandle::generate().map_err(|error| Problem::unavailable(error.to_string()))?;
-    let mut undertaking = undertaking(&api, &caller.world, by, wanted)?;
+    let mut undertaking = undertaking(&api, &caller.world, by, wanted).await?;
     undertaking.handle = Some(handle.digest());
     undertaking.trace = trace::of(&parts.headers);
     let begun = api.service.begin_task(undertaking).await;
@@ -79,7 +79,7 @@ pub(crate) async fn begin(
     Ok(response)
 }
 
-fn undertaking(
+async fn undertaking(
     api: &Inner,
     world: &World,
     by: Authentication,
@@ -88,7 +88,7 @@ fn undertaking(
     let on_behalf_of = match wanted.on_behalf_of {
         None => None,
         Some(ForWhom::Delegated(user)) => Some(OnBehalf::Delegated(user)),
-        Some(ForWhom::Token(token)) => Some(OnBehalf::Proved(user_of(api, world, &token.0)?)),
+        Some(ForWhom::Token(token)) => Some(OnBehalf::Proved(user_of(api, &token.0).await?)),
     };
     let allowances = wanted
         .envelope
@@ -114,14 +114,11 @@ fn undertaking(
 }
 
 /// The user that a token proves to be there.
-fn user_of(api: &Inner, world: &World, token: &str) -> Result<Authentication, Problem> {
-    let unproved = || {
+async fn user_of(api: &Inner, token: &str) -> Result<Authentication, Problem> {
+    api.service.authenticate_user(token).await.map_err(|_| {
         let detail = "the token of `on_behalf_of` is none of an active user";
         Problem::new(StatusCode::FORBIDDEN, "unproved_user", detail)
-    };
-    let proof = api.service.authenticate(token).map_err(|_| unproved())?;
-    let known = world.identity(&proof.identity).map(|known| known.kind);
-    if known == Some(IdentityKind::User) { Ok(proof) } else { Err(unproved()) }
+    })
 }
 
 /// Types as the schema names them, where it does.
@@ -187,7 +184,7 @@ pub(crate) async fn list(
     State(api): State<Shared>,
     parts: Parts,
 ) -> Result<Json<TaskList>, Problem> {
-    let caller = api.admit(&parts, Operation::TasksList)?;
+    let caller = api.admit(&parts, Operation::TasksList).await?;
     let TaskQueryForm { state, agent, intent, after, limit } = page::query(&parts.uri)?;
     let limit = page::limit(limit)?;
     let all = api.administration.permits(caller.identity()?, Operation::TasksShow);
@@ -224,7 +221,7 @@ pub(crate) async fn show(
     Path(id): Path<String>,
     parts: Parts,
 ) -> Result<Json<TaskDetail>, Problem> {
-    let caller = api.authenticated(&parts)?;
+    let caller = api.authenticated(&parts).await?;
     let (TaskView { task, state }, part) = found(&api, &caller, &id, Operation::TasksShow)?;
     let whole = part.is_none_or(|part| part != Part::User)
         || api.administration.permits(caller.identity()?, Operation::TasksShow);
@@ -281,7 +278,7 @@ pub(crate) async fn end(
     parts: Parts,
     body: Body,
 ) -> Result<Json<TaskEnded>, Problem> {
-    let caller = api.authenticated(&parts)?;
+    let caller = api.authenticated(&parts).await?;
     let (view, _) = found(&api, &caller, &id, Operation::TasksEnd)?;
     let body = json_bytes(&parts.headers, body).await?;
     let EndRequest { state, reason } = read_json(&body)?;

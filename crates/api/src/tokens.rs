@@ -52,7 +52,7 @@ pub(crate) async fn list(
     State(api): State<Shared>,
     parts: Parts,
 ) -> Result<Json<TokenList>, Problem> {
-    let caller = api.admit(&parts, Operation::TokensList)?;
+    let caller = api.admit(&parts, Operation::TokensList).await?;
     let Listed { identity, after, limit } = page::query(&parts.uri)?;
     let limit = page::limit(limit)?;
     let wanted = |token: &&Token| {
@@ -87,7 +87,7 @@ pub(crate) async fn issue(
     parts: Parts,
     body: Body,
 ) -> Result<Response, Problem> {
-    let caller = api.admit(&parts, Operation::TokensIssue)?;
+    let caller = api.admit(&parts, Operation::TokensIssue).await?;
     let body = json_bytes(&parts.headers, body).await?;
     let TokenRequest { identity, ttl_s } = read_json(&body)?;
     // INVARIANT: nobody gets hold of a role by a token of someone who has it.
@@ -132,7 +132,7 @@ pub(crate) async fn revoke(
     Path(id): Path<String>,
     parts: Parts,
 ) -> Result<Response, Problem> {
-    let caller = api.admit(&parts, Operation::TokensRevoke)?;
+    let caller = api.admit(&parts, Operation::TokensRevoke).await?;
     let id = TokenId::new(id.as_str()).map_err(|_| Problem::not_found("token", &id))?;
     api.service.revoke_token(&id, &caller.proof.identity).await?;
     Ok(StatusCode::NO_CONTENT.into_response())

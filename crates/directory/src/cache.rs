@@ -4,6 +4,7 @@
 //! it does, what is there is served.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -38,6 +39,7 @@ pub(crate) enum Want {
 pub(crate) struct Cache<T> {
     schedule: Schedule,
     current: ArcSwapOption<Entry<T>>,
+    generation: AtomicU64,
     attempts: Mutex<Attempts>,
 }
 
@@ -57,7 +59,12 @@ struct Attempts {
 impl<T> Cache<T> {
     pub(crate) fn new(schedule: Schedule) -> Self {
         let (current, attempts) = (ArcSwapOption::empty(), Mutex::default());
-        Self { schedule, current, attempts }
+        Self { schedule, current, generation: AtomicU64::new(0), attempts }
+    }
+
+    /// Counts what was put in.
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
     }
 
     /// What is there and not stale, without fetching.
@@ -139,6 +146,9 @@ impl<T> Cache<T> {
         let refresh = refresh.unwrap_or(self.schedule.refresh).min(self.schedule.refresh);
         let entry = Entry { value: Arc::new(value), at: Instant::now(), refresh };
         self.current.store(Some(Arc::new(entry)));
+        // After, so that whoever reads a count and then the value never counts an older value as
+        // newer than it is.
+        self.generation.fetch_add(1, Ordering::AcqRel);
     }
 
     /// What was fetched last, however old.

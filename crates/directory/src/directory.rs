@@ -78,6 +78,16 @@ impl Directory {
         join_all(self.records.iter().map(Vouching::watch)).await;
     }
 
+    /// Counts the changes of the keys of that trust record; `None` where it has none that count:
+    /// they are too old, were all taken back, or never came. Whoever remembers a proof holds
+    /// [`Proof::generation`] against this before it is used again.
+    pub fn vouching(&self, trust: &str) -> Option<u64> {
+        let found = self.records.iter().find(|one| one.record.name() == trust)?;
+        // Counted first: a change in between makes the count too low, which costs one more check.
+        let generation = found.generation();
+        found.vouches().then_some(generation)
+    }
+
     /// Proves who presents a credential. It may wait for keys to be fetched, at most some seconds,
     /// and only where none are there that could be used.
     ///
@@ -108,12 +118,13 @@ impl Directory {
             let found = self.by_issuer.get(issuer).and_then(|at| self.records.get(*at));
             found.ok_or_else(|| Refused::UnknownIssuer { issuer: shown(issuer) })?
         };
+        let generation = found.generation();
         let verified = found.verify(token, now).await?;
         let x5t_s256 = held.certificate.map(Thumbprint::of);
         if !verified.confirmation.is_met_by(held.jkt, x5t_s256) {
             return Err(Refused::NotHeld);
         }
-        token_proof(&found.record, verified, now)
+        Ok(Proof { generation, ..token_proof(&found.record, verified, now)? })
     }
 
     fn of_domain(&self, id: &SpiffeId) -> Result<&Vouching, Refused> {
@@ -129,6 +140,7 @@ impl Directory {
     ) -> Result<Proof, Refused> {
         let leaf = chain.first().ok_or(spiffe::X509Error::Chain)?;
         let found = self.of_domain(&spiffe::claimed_id(leaf)?)?;
+        let generation = found.generation();
         let bundle = found.bundle().await?;
         let svid = spiffe::verify(chain, &bundle, Peer::Client, now)?;
         let subject = svid.id.to_string();
@@ -148,6 +160,7 @@ impl Directory {
             confirmation: Confirmation { jkt: None, x5t_s256: Some(svid.thumbprint) },
             may_speak_for_users: found.record.may_speak_for_users,
             claims: told,
+            generation,
         })
     }
 
@@ -173,6 +186,7 @@ impl Directory {
             confirmation: Confirmation::default(),
             may_speak_for_users: false,
             claims: Value::Object(BTreeMap::new()),
+            generation: 0,
         })
     }
 }
@@ -201,6 +215,7 @@ fn token_proof(record: &TrustRecord, verified: Verified, now: Timestamp) -> Resu
         confirmation: verified.confirmation,
         may_speak_for_users: record.may_speak_for_users,
         claims,
+        generation: 0,
     })
 }
 

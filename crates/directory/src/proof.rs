@@ -118,6 +118,9 @@ pub struct Proof {
     pub may_speak_for_users: bool,
     /// The claims that the identity rests on, by name; an object.
     pub claims: Value,
+    /// What [`crate::Directory::vouching`] counted before the credential was checked; 0 for API
+    /// keys.
+    pub generation: u64,
 }
 
 /// Why nobody was proved. Nothing of the credential is shown.

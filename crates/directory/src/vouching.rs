@@ -74,6 +74,24 @@ impl Vouching {
         }
     }
 
+    /// Counts the changes of the keys.
+    pub(crate) fn generation(&self) -> u64 {
+        match &self.record.issuer {
+            Issuer::TrustDomain { .. } => self.bundle.generation(),
+            Issuer::Url { .. } => self.keys.generation(),
+        }
+    }
+
+    /// Whether there are keys that count, and that were not all taken back.
+    pub(crate) fn vouches(&self) -> bool {
+        match &self.record.issuer {
+            Issuer::TrustDomain { .. } => {
+                self.bundle.peek().is_some_and(|bundle| !bundle.is_empty())
+            }
+            Issuer::Url { .. } => self.keys.peek().is_some_and(|keys| !keys.keys().is_empty()),
+        }
+    }
+
     /// The bundle of the trust domain, which vouches for something.
     pub(crate) async fn bundle(&self) -> Result<Arc<Bundle>, Refused> {
         self.bundle_for(Want::Good).await

@@ -103,6 +103,7 @@ fn outcome(
             method: Method::ApiKey,
             assurance: Assurance::Low,
             at: Timestamp::default(),
+            expires_at: None,
             task: None,
         }),
         action: ActionName::new("files.read").unwrap(),

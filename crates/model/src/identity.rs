@@ -183,11 +183,14 @@ pub enum Method {
     Oidc,
     /// An access token of our own token service.
     AccessToken,
+    /// A key of its own that is registered: by a JWT that it signed (RFC 7523), or in TLS
+    /// (RFC 8705).
+    ClientKey,
 }
 
 impl Method {
     /// Every method.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::ApiKey,
         Self::LocalPeer,
         Self::PepAssertion,
@@ -195,6 +198,7 @@ impl Method {
         Self::X509Svid,
         Self::Oidc,
         Self::AccessToken,
+        Self::ClientKey,
     ];
 
     /// The word for it in policies and records.
@@ -207,7 +211,14 @@ impl Method {
             Self::X509Svid => "x509_svid",
             Self::Oidc => "oidc",
             Self::AccessToken => "access_token",
+            Self::ClientKey => "client_key",
         }
+    }
+
+    /// Whether whoever vouched looked at the workload itself before it did, as those do who hand
+    /// out SVIDs: what policies see as `context.identity.attested`.
+    pub const fn is_attested(self) -> bool {
+        matches!(self, Self::JwtSvid | Self::X509Svid)
     }
 }
 
@@ -246,8 +257,18 @@ pub struct Authentication {
     pub assurance: Assurance,
     /// When the credential was issued or the peer connected.
     pub at: Timestamp,
+    /// When the credential ends, where it says so itself: nothing that rests on it lasts longer.
+    /// `None` for registered tokens, whose end is looked up, and for peers.
+    pub expires_at: Option<Timestamp>,
     /// The task that its holder acts in, which the service has found to be theirs.
     pub task: Option<TaskRef>,
+}
+
+impl Authentication {
+    /// Whether the credential has ended by its own word.
+    pub fn has_expired(&self, at: Timestamp) -> bool {
+        self.expires_at.is_some_and(|expires_at| at >= expires_at)
+    }
 }
 
 /// A task, and whose it is.

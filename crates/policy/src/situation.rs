@@ -212,6 +212,9 @@ fn identity(identity: &IdentitySituation, needed: ContextFields) -> Cedar {
     if let Some(kind) = identity.kind {
         record.members.insert(KEYS.kind.clone(), word(kind.as_str()));
     }
+    if identity.method.is_attested() {
+        record.members.insert(KEYS.attested.clone(), Cedar::from(true));
+    }
     record.record()
 }
 
@@ -263,7 +266,7 @@ macro_rules! keys {
 keys! {
     input session identity action time now request
     steps denials distinct_resources calls_left actions
-    method assurance age_s kind
+    method assurance age_s kind attested
     name tier effect trust guessed
     task id intent version parameters on_behalf_of depth budget_left
 }

@@ -12,7 +12,7 @@ use crate::Service;
 pub const BEARER_BYTES_MAX: usize = 4096;
 
 /// Why a bearer token proves nothing. The holder learns no more than that.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum AuthenticateError {
     /// Nobody holds that token.
     #[error("the token is unknown")]
@@ -26,6 +26,9 @@ pub enum AuthenticateError {
     /// Its identity may not act.
     #[error("the identity is not active")]
     NotActive,
+    /// A trust record vouches for an identity that nobody has registered: the operator is to.
+    #[error("`{0}` is proved, but no such identity is registered")]
+    NotRegistered(safeconduct_model::IdentityId),
 }
 
 /// SHA-256 of a token's text: what is stored of it.
@@ -61,6 +64,7 @@ impl Service {
             method: Method::ApiKey,
             assurance: Assurance::Low,
             at: token.issued_at,
+            expires_at: None,
             task: None,
         })
     }
@@ -73,7 +77,7 @@ impl Service {
         at: Timestamp,
     ) -> Authentication {
         let (method, assurance) = (Method::LocalPeer, Assurance::Substantial);
-        Authentication { identity, token, method, assurance, at, task: None }
+        Authentication { identity, token, method, assurance, at, expires_at: None, task: None }
     }
 
     /// Whether policies could permit this identity the action at all: what lists may show. It

@@ -177,6 +177,7 @@ impl Service {
             let world = self.world();
             let now = Now { at: self.clock.now(), decision: self.ids.record("dec") };
             let line = in_task.as_ref().and_then(|task| self.line(&task.id));
+            let line = line.map(|line| self.as_presented(request.subject.authentication(), line));
             let facts = Facts {
                 task: line.as_ref().and_then(|line| task_facts(line, &world)),
                 input_bytes: canonical.len() as u64,
@@ -188,7 +189,11 @@ impl Service {
             let proof = request.subject.authentication();
             let mut outcome = if attempt > ATTEMPTS {
                 refuse(Reason::Contended)
-            } else if world.ended(&proof.token, now.at) {
+            } else if world.ended(&proof.token, now.at)
+                || proof.has_expired(now.at)
+                || !self.proofs.vouch_for(proof)
+                || !self.access_token_stands(proof, now.at)
+            {
                 refuse(Reason::CredentialEnded)
             } else {
                 decide(&request, &facts, &world.policies, &now)

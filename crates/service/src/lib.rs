@@ -7,22 +7,28 @@
 //! What this crate deliberately does not do: it names no runtime, no disk, no network and no
 //! clock; those are the [`Ledger`], [`Vault`], [`Clock`] and [`Ids`] that it is given.
 
+mod access_tokens;
 mod administer;
 mod authenticate;
 mod begin;
 mod change;
 mod check;
+mod client_proof;
 mod definition;
 mod end;
 mod erase;
+mod introspect;
 mod issuer;
 mod leases;
 mod line;
 #[cfg(feature = "memory")]
 pub mod memory;
+mod mint;
 mod observe;
 mod pending;
 mod ports;
+mod present;
+mod prove;
 mod read;
 mod recorded;
 mod restore;
@@ -32,6 +38,7 @@ mod sightings;
 mod tasks;
 mod world;
 
+pub use access_tokens::*;
 pub use administer::*;
 pub use authenticate::*;
 pub use begin::*;
@@ -40,15 +47,21 @@ pub use check::{Check, Queued};
 pub use definition::definition_digest;
 pub use end::*;
 pub use erase::*;
+pub use introspect::*;
 pub use issuer::*;
 pub use leases::*;
 pub use line::EnterError;
+pub use mint::Issued;
 pub use observe::*;
 pub use pending::PENDING_MAX;
 pub use ports::*;
+pub use present::*;
+pub use prove::*;
 pub use read::*;
 pub use recorded::*;
 pub use restore::*;
+pub use safeconduct_credential::jose::Algorithm;
+pub use safeconduct_credential::token::{Fault, FaultCode, Form, StoredKey};
 pub use safeconduct_engine::{Outcome, Understood, Vocabulary};
 pub use service::*;
 pub use sessions::{SESSIONS_MAX, SessionView};

@@ -209,6 +209,9 @@ impl Service {
     ) -> bool {
         let world = self.world();
         world.stands(&authentication.identity, &authentication.token, at)
+            && !authentication.has_expired(at)
+            && self.proofs.vouch_for(authentication)
+            && self.access_token_stands(authentication, at)
             && world.killed(&SessionKey::of(authentication)).is_none()
             && authentication.task.as_ref().is_none_or(|task| self.task_goes_on(&task.id, at))
     }

@@ -6,8 +6,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use arc_swap::ArcSwap;
 use safeconduct_model::{SessionKey, TargetName};
 
+use crate::access_tokens::AccessTokens;
 use crate::leases::Leases;
 use crate::pending::PendingPermits;
+use crate::prove::Proofs;
 use crate::sessions::{SessionView, Sessions, lock};
 use crate::tasks::Tasks;
 use crate::{Clock, Ids, Ledger, LedgerHealth, Target, Vault, Watch, World};
@@ -54,9 +56,11 @@ pub struct Service {
     pub(crate) sessions: Sessions,
     pub(crate) tasks: Tasks,
     pub(crate) leases: Leases,
+    pub(crate) access: AccessTokens,
     pub(crate) targets: ArcSwap<BTreeMap<TargetName, Target>>,
     pub(crate) watches: Mutex<Vec<Weak<dyn Watch>>>,
     pub(crate) pending: Mutex<PendingPermits>,
+    pub(crate) proofs: Proofs,
 }
 
 impl Service {
@@ -74,9 +78,11 @@ impl Service {
             sessions: Sessions::default(),
             tasks: Tasks::default(),
             leases: Leases::default(),
+            access: AccessTokens::default(),
             targets: ArcSwap::default(),
             watches: Mutex::default(),
             pending: Mutex::default(),
+            proofs: Proofs::default(),
         }
     }
 

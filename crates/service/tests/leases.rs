@@ -189,6 +189,7 @@ impl Bench {
             method: Method::ApiKey,
             assurance: Assurance::Low,
             at: Timestamp::from_millis(NOW),
+            expires_at: None,
             task: None,
         };
         let undertaking = Undertaking {

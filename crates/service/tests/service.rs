@@ -143,6 +143,7 @@ fn proof(identity: &str, token: &str) -> Authentication {
         method: Method::ApiKey,
         assurance: Assurance::Low,
         at: Timestamp::default(),
+        expires_at: None,
         task: None,
     }
 }

@@ -180,6 +180,7 @@ fn proof(of: &str) -> Authentication {
         method: Method::ApiKey,
         assurance: Assurance::Low,
         at: Timestamp::from_millis(NOW),
+        expires_at: None,
         task: None,
     }
 }

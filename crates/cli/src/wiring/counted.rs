@@ -11,7 +11,7 @@ use safeconduct_model::{
 };
 use safeconduct_pep::{Asks, Decide, InProcess, Lapsed, Permit, Redeemed, Refusal};
 use safeconduct_service::{
-    BeginError, Conversation, EndError, Ending, Extent, ObserveError, Report, Undertaking, Watch,
+    AuthenticateError, BeginError, ClientCertificates, Conversation, EndError, Ending, Extent, ObserveError, Report, Undertaking, Watch,
 };
 
 /// Decides in this process, and counts.
@@ -57,8 +57,12 @@ impl Decide for Counted {
 }
 
 impl Authority for Counted {
-    fn authenticate(&self, bearer: &str) -> Option<Authentication> {
-        self.inner.authenticate(bearer)
+    fn authenticate(
+        &self,
+        bearer: Option<&str>,
+        certificates: Option<&ClientCertificates>,
+    ) -> impl Future<Output = Result<Authentication, AuthenticateError>> + Send {
+        self.inner.authenticate(bearer, certificates)
     }
 
     fn stands(&self, authentication: &Authentication) -> bool {

@@ -5,6 +5,7 @@ pub(crate) mod counted;
 pub(crate) mod intents;
 pub(crate) mod leases;
 pub(crate) mod project;
+pub(crate) mod prover;
 mod reload;
 pub(crate) mod server;
 pub(crate) mod telemetry;

@@ -14,6 +14,7 @@ use safeconduct_wire::config::{self, Config};
 
 use crate::exit::{CommandError, failed};
 use crate::wiring::intents;
+use crate::wiring::prover::Trusted;
 
 /// A configuration, and what it names, loaded and checked.
 pub(crate) struct Project {
@@ -73,13 +74,16 @@ pub(crate) fn read_config(file: &Path) -> Result<Config, CommandError> {
         let owned = identity.owner.is_some() && identity.fallback_owner.is_some();
         identity.kind != IdentityKind::User && !owned
     });
-    let problems: Vec<String> = orphans
+    let mut problems: Vec<String> = orphans
         .map(|identity| {
             let kind = identity.kind.as_str();
             let id = &identity.id;
             format!("{name}: identity `{id}` of kind {kind} needs `owner` and `fallback_owner`")
         })
         .collect();
+    if let Err(CommandError::Invalid(found)) = Trusted::of(&config, folder) {
+        problems.extend(found.iter().map(|problem| format!("{name}: {problem}")));
+    }
     if problems.is_empty() { Ok(config) } else { Err(CommandError::Invalid(problems)) }
 }
 

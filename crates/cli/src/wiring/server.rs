@@ -1,7 +1,7 @@
 //! A running server: store, decision point, gateway, API, and what keeps them going.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +22,7 @@ use crate::socket::{self, Door};
 use crate::system::{SystemClock, UuidIds};
 use crate::wiring::counted::Counted;
 use crate::wiring::project::{Project, Rules};
+use crate::wiring::prover::Trusted;
 use crate::wiring::reload::Reloader;
 use crate::wiring::{bootstrap, intents, leases, telemetry, upstream};
 
@@ -64,6 +65,10 @@ pub(crate) async fn start(project: Project, listen: SocketAddr) -> Result<Runnin
     enter(&service, &config, &rules).await?;
     let administrator = bootstrap::administrator(&service, &config.keys).await?;
 
+    let trusted = Trusted::of(&config, &folder_of(&file)?)?;
+    if let Some(trusted) = &trusted {
+        service.set_prover(Arc::clone(trusted) as _);
+    }
     service.set_targets(leases::targets(&config)?);
     let mut gateway_config = upstream::gateway_config(&config)?;
     gateway_config.injections = leases::Leasing::of(&config, &service)?.map(|i| i as _);
@@ -104,7 +109,17 @@ pub(crate) async fn start(project: Project, listen: SocketAddr) -> Result<Runnin
     let (service, stop) = (Arc::clone(&running.service), running.stop.clone());
     running.tasks.spawn(leases::settle(service, stop));
     running.watch();
+    if let Some(trusted) = trusted {
+        running.tasks.spawn(trusted.watch(running.stop.clone()));
+    }
     Ok(running)
+}
+
+/// The folder of the configuration, where its paths start.
+fn folder_of(file: &Path) -> Result<PathBuf, CommandError> {
+    let absolute = std::path::absolute(file);
+    let absolute = absolute.map_err(|error| failed(&file.display().to_string(), error))?;
+    Ok(absolute.parent().unwrap_or(Path::new("/")).to_owned())
 }
 
 /// A write beyond the process's file-size limit fails like one on a full disk, instead of ending
