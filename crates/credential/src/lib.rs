@@ -38,6 +38,7 @@ pub mod jose;
 pub mod lease;
 mod mandate;
 mod narrow;
+pub mod token;
 
 pub use mandate::*;
 pub use narrow::*;

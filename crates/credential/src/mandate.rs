@@ -21,7 +21,7 @@ pub fn mandate_value(mandate: &Mandate) -> Value {
     let list = |values: Vec<Value>| Value::Array(values);
     Value::object([
         ("parameters", Value::Object(parameters.clone())),
-        ("allowances", list(authority.allowances.iter().map(allowance).collect())),
+        ("allowances", list(authority.allowances.iter().map(allowance_value).collect())),
         ("budget", budget(&authority.budget)),
         ("tier_max", Value::from(authority.tier_max.as_str())),
         ("deadline", Value::Integer(authority.deadline.as_millis())),
@@ -36,7 +36,7 @@ pub fn mandate_value(mandate: &Mandate) -> Value {
     ])
 }
 
-fn allowance(allowance: &Allowance<Value>) -> Value {
+pub(crate) fn allowance_value(allowance: &Allowance<Value>) -> Value {
     let resources = allowance.resources.iter().map(|rule| {
         let id = rule.id.iter().map(|id| ("id", constraint(id)));
         Value::object(id.chain([("type", Value::String(rule.ty.shared()))]))
@@ -119,7 +119,7 @@ pub fn mandate_of(value: &Value) -> Result<Mandate, MandateError> {
     })
 }
 
-fn allowance_of(value: &Value) -> Result<Allowance<Value>, MandateError> {
+pub(crate) fn allowance_of(value: &Value) -> Result<Allowance<Value>, MandateError> {
     let resource = |value: &Value| {
         let ty = text(value, "type")?;
         Ok(ResourceRule {
@@ -168,9 +168,9 @@ fn constraint_of(value: &Value) -> Result<Constraint<Value>, MandateError> {
 
 fn budget_of(value: &Value) -> Result<Budget, MandateError> {
     let most = |name| value.member(name).map(|n| unsigned(n).ok_or(MandateError(name))).transpose();
-    let calls_of = members(value, "calls_of")?.iter().map(|(name, n)| {
-        Ok((action(name)?, unsigned(n).ok_or(MandateError("calls_of"))?))
-    });
+    let calls_of = members(value, "calls_of")?
+        .iter()
+        .map(|(name, n)| Ok((action(name)?, unsigned(n).ok_or(MandateError("calls_of"))?)));
     let spend = match most("spend")? {
         None => None,
         Some(limit) => Some(Spend {

@@ -66,7 +66,7 @@ pub fn narrows(child: &Authority, parent: &Authority, used: &Used) -> Result<(),
         return Err(Wider::Tier);
     }
     for allowance in &child.allowances {
-        covered(allowance, parent)?;
+        covered(allowance, &parent.allowances)?;
     }
     for (target, grants) in &child.credentials {
         if !parent.credentials.get(target).is_some_and(|given| grants.is_subset(given)) {
@@ -76,9 +76,13 @@ pub fn narrows(child: &Authority, parent: &Authority, used: &Used) -> Result<(),
     affordable(child, parent, used)
 }
 
-fn covered(child: &Allowance<Value>, parent: &Authority) -> Result<(), Wider> {
+/// Checks that one of `parents` is as wide as `child`.
+pub(crate) fn covered(
+    child: &Allowance<Value>,
+    parents: &[Allowance<Value>],
+) -> Result<(), Wider> {
     let mut obstacle = Wider::Action(child.action.clone());
-    for allowance in parent.allowances.iter().filter(|parent| parent.action == child.action) {
+    for allowance in parents.iter().filter(|parent| parent.action == child.action) {
         match within(child, allowance) {
             None => return Ok(()),
             Some(what) => {

@@ -44,6 +44,7 @@ pub use authenticate::*;
 pub use begin::*;
 pub use change::*;
 pub use check::{Check, Queued};
+pub use client_proof::{CLIENT_ALGORITHMS, ClientRequest, JWT_ASSERTION, SVID_ASSERTION};
 pub use definition::definition_digest;
 pub use end::*;
 pub use erase::*;

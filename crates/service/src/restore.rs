@@ -62,6 +62,8 @@ impl Restore<'_> {
             }
             Body::TaskBegan(task) => self.began(sequence, record, task),
             Body::TaskEnded { task, state, .. } => self.ended(task, *state),
+            Body::TokenMinted(minted) => self.service.access.born(minted, None),
+            Body::TokenWithdrawn { token, .. } => self.service.access.restore_withdrawn(token),
             Body::LeaseChanged { lease, state, .. } => self.service.leases.restore(lease, *state),
             Body::DelegationMade(delegation) => {
                 let delegations = Arc::make_mut(&mut self.world.delegations);
@@ -85,8 +87,6 @@ impl Restore<'_> {
             | Body::CatalogueLoaded { .. }
             | Body::IntentsLoaded { .. }
             | Body::UsedAfterEnd { .. }
-            | Body::TokenMinted(_)
-            | Body::TokenWithdrawn { .. }
             | Body::Killed { .. } => {}
         }
         Ok(())

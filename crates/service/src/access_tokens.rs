@@ -1,0 +1,390 @@
+//! The token service: what it issues for which resources, the keys that sign, and which of its
+//! tokens are alive. Only a token whose record is in the ledger is.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use safeconduct_credential::jose::{self, Algorithm, Expect, KeySet, Thumbprint};
+use safeconduct_credential::token::{
+    AccessToken, KeyRing, NonceKey, Once, SIGNING, StoredKey, own_tokens,
+};
+use safeconduct_model::{
+    Allowance, Digest, IdentityId, Mandate, Minted, ServerName, Timestamp, TokenId, Value,
+};
+use thiserror::Error;
+use zeroize::Zeroizing;
+
+use crate::{Service, token_digest};
+
+/// Most access tokens that are alive at one time. One more is refused.
+pub const ACCESS_TOKENS_MAX: usize = 1_000_000;
+
+/// Most checked tokens that are remembered.
+const VERIFIED_MAX: usize = 65_536;
+
+/// How the token service works.
+#[derive(Debug, Clone)]
+pub struct TokenServiceSettings {
+    /// Its identifier, and the address of this server: scheme, host and port.
+    pub issuer: Arc<str>,
+    /// How long a token lasts, in seconds; at most 300.
+    pub ttl_s: u32,
+    /// What signs where the resource says nothing; one of [`SIGNING`].
+    pub algorithm: Algorithm,
+    /// Whether DPoP proofs at the token endpoint need a nonce of ours.
+    pub dpop_nonce: DpopNonce,
+    /// How long a key signs before the next one is made, in seconds.
+    pub rotate_every_s: u32,
+    /// Keys of clients, by identity. An identity without any may prove itself in other ways.
+    pub clients: BTreeMap<IdentityId, RegisteredClient>,
+    /// What tokens are issued for, by resource indicator (RFC 8707).
+    pub resources: BTreeMap<Arc<str>, ProtectedBy>,
+}
+
+/// Whether DPoP proofs at the token endpoint need a nonce of ours (RFC 9449 section 8).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DpopNonce {
+    /// They do.
+    #[default]
+    Needed,
+    /// They do not.
+    NotNeeded,
+}
+
+/// The keys of a client.
+#[derive(Debug, Clone, Default)]
+pub struct RegisteredClient {
+    /// Those that sign its assertions (`private_key_jwt`).
+    pub keys: KeySet,
+    /// The certificates that it uses in TLS, by SHA-256 (`self_signed_tls_client_auth`).
+    pub certificates: BTreeSet<Thumbprint>,
+}
+
+/// A resource that takes our tokens.
+#[derive(Debug, Clone, Default)]
+pub struct ProtectedBy {
+    /// The servers whose actions it is; `None` is every action of a task.
+    pub servers: Option<BTreeSet<ServerName>>,
+    /// Who may introspect tokens for it.
+    pub readers: BTreeSet<IdentityId>,
+    /// What signs tokens for it.
+    pub algorithm: Option<Algorithm>,
+    /// Whether its tokens must be bound to their holder.
+    pub binding: Binding,
+}
+
+/// Whether tokens are bound to their holder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Binding {
+    /// Where the client proves possession of something.
+    #[default]
+    AsProved,
+    /// Always: without a proof there is no token.
+    Needed,
+}
+
+/// Why keys could not be used: the deployment's fault. Holds no key material.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("the keys of the token service cannot be used: {0}")]
+pub struct TokenKeysError(pub Arc<str>);
+
+/// Port: the keys that sign access tokens, and randomness. Crate `store` keeps them in a folder.
+/// Its methods may block on a disk.
+pub trait TokenKeys: Send + Sync + 'static {
+    /// All keys.
+    ///
+    /// # Errors
+    /// [`TokenKeysError`].
+    fn all(&self) -> Result<Vec<StoredKey>, TokenKeysError>;
+
+    /// Makes a key and keeps it.
+    ///
+    /// # Errors
+    /// [`TokenKeysError`]; there is no new key.
+    fn make(&self, algorithm: Algorithm, at: Timestamp) -> Result<(), TokenKeysError>;
+
+    /// Removes a key.
+    ///
+    /// # Errors
+    /// [`TokenKeysError`].
+    fn remove(&self, algorithm: Algorithm, made_at: Timestamp) -> Result<(), TokenKeysError>;
+
+    /// 32 random bytes.
+    ///
+    /// # Errors
+    /// [`TokenKeysError`].
+    fn random(&self) -> Result<Zeroizing<[u8; 32]>, TokenKeysError>;
+}
+
+/// What the service holds for its access tokens; closed until it is opened.
+#[derive(Default)]
+pub(crate) struct AccessTokens {
+    desk: ArcSwapOption<Desk>,
+    live: Mutex<Live>,
+}
+
+/// An open token service.
+pub(crate) struct Desk {
+    pub(crate) settings: TokenServiceSettings,
+    pub(crate) nonce: NonceKey,
+    /// Ids of DPoP proofs that were used.
+    pub(crate) dpop_ids: Mutex<Once>,
+    /// Ids of assertions that were used.
+    pub(crate) assertion_ids: Mutex<Once>,
+    /// What our own tokens must be.
+    pub(crate) expect: Expect,
+    keys: Arc<dyn TokenKeys>,
+    signing: ArcSwap<Signing>,
+    verified: Mutex<HashMap<Digest, Arc<AccessToken>>>,
+}
+
+/// The keys, as they are now.
+#[derive(Debug, Default)]
+pub(crate) struct Signing {
+    pub(crate) ring: KeyRing,
+    pub(crate) published: KeySet,
+}
+
+impl fmt::Debug for Desk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Desk({})", self.settings.issuer)
+    }
+}
+
+/// The tokens that are alive.
+#[derive(Default)]
+pub(crate) struct Live {
+    tokens: HashMap<TokenId, LiveToken>,
+    sweep_at: usize,
+}
+
+struct LiveToken {
+    expires_at: Timestamp,
+    withdrawn: bool,
+    /// What it allows; `None` until it was presented to this process.
+    allowances: Option<Arc<[Allowance<Value>]>>,
+    /// The mandate of its task, narrowed to that.
+    narrowed: Option<Arc<Mandate>>,
+}
+
+impl Service {
+    /// Opens the token service, or opens it again with other settings. Makes the first keys where
+    /// there are none. Blocks on a disk.
+    ///
+    /// # Errors
+    /// [`TokenKeysError`]; what was open stays open.
+    pub fn open_token_service(
+        &self,
+        settings: TokenServiceSettings,
+        keys: Arc<dyn TokenKeys>,
+    ) -> Result<(), TokenKeysError> {
+        let now = self.clock.now();
+        let resources = settings.resources.keys().map(|resource| resource.to_string());
+        let desk = Desk {
+            expect: own_tokens(&settings.issuer, resources),
+            nonce: NonceKey::new(&*keys.random()?),
+            dpop_ids: Mutex::new(Once::since(now)),
+            assertion_ids: Mutex::new(Once::since(now)),
+            settings,
+            keys,
+            signing: ArcSwap::default(),
+            verified: Mutex::default(),
+        };
+        desk.tend(now)?;
+        self.access.desk.store(Some(Arc::new(desk)));
+        Ok(())
+    }
+
+    /// Makes keys that are due, removes those that are over, and publishes what is left. To be
+    /// called every minute or so. Blocks on a disk.
+    ///
+    /// # Errors
+    /// [`TokenKeysError`]; the keys before stay in use.
+    pub fn tend_token_keys(&self) -> Result<(), TokenKeysError> {
+        let desk = self.desk();
+        desk.map_or(Ok(()), |desk| desk.tend(self.clock.now()))
+    }
+
+    /// Makes a new key of each algorithm in use; it signs once it was published for long enough.
+    /// Blocks on a disk.
+    ///
+    /// # Errors
+    /// [`TokenKeysError`].
+    pub fn rotate_token_keys(&self) -> Result<(), TokenKeysError> {
+        let Some(desk) = self.desk() else { return Ok(()) };
+        let now = self.clock.now();
+        desk.algorithms().into_iter().try_for_each(|algorithm| desk.keys.make(algorithm, now))?;
+        desk.tend(now)
+    }
+
+    pub(crate) fn desk(&self) -> Option<Arc<Desk>> {
+        self.access.desk.load_full()
+    }
+
+    /// Whether tokens of our own are issued and taken.
+    pub fn has_token_service(&self) -> bool {
+        self.access.desk.load().is_some()
+    }
+}
+
+impl Desk {
+    /// The algorithms that sign for some resource.
+    pub(crate) fn algorithms(&self) -> BTreeSet<Algorithm> {
+        let used = self.settings.resources.values().filter_map(|resource| resource.algorithm);
+        used.chain([self.settings.algorithm]).filter(|used| SIGNING.contains(used)).collect()
+    }
+
+    fn tend(&self, now: Timestamp) -> Result<(), TokenKeysError> {
+        let broken = |error: &dyn fmt::Display| TokenKeysError(error.to_string().into());
+        let load = || KeyRing::new(self.keys.all()?).map_err(|error| broken(&error));
+        let mut ring = load()?;
+        let every_ms = i64::from(self.settings.rotate_every_s) * 1000;
+        let due = self.algorithms();
+        let due: Vec<_> = due.into_iter().filter(|a| ring.is_due(*a, every_ms, now)).collect();
+        if !due.is_empty() {
+            due.into_iter().try_for_each(|algorithm| self.keys.make(algorithm, now))?;
+            ring = load()?;
+        }
+        for (algorithm, made_at) in ring.over(now) {
+            self.keys.remove(algorithm, made_at)?;
+        }
+        let published = ring.published(now).map_err(|error| broken(&error))?;
+        let changed = self.signing.load().published != published;
+        self.signing.store(Arc::new(Signing { ring, published }));
+        if changed {
+            self.remembered().clear();
+        }
+        Ok(())
+    }
+
+    pub(crate) fn signing(&self) -> Arc<Signing> {
+        self.signing.load_full()
+    }
+
+    /// The one who knows what a token says whose signature was checked before.
+    fn remembered(&self) -> MutexGuard<'_, HashMap<Digest, Arc<AccessToken>>> {
+        self.verified.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a token is ours, or says so.
+    pub(crate) fn knows(&self, token: &str) -> bool {
+        token.contains('.')
+            && (self.recall(&token_digest(token)).is_some()
+                || jose::peek(token)
+                    .is_ok_and(|said| said.issuer.as_deref() == Some(&*self.settings.issuer)))
+    }
+
+    pub(crate) fn recall(&self, token: &Digest) -> Option<Arc<AccessToken>> {
+        self.remembered().get(token).cloned()
+    }
+
+    pub(crate) fn remember(&self, digest: Digest, token: &Arc<AccessToken>, now: Timestamp) {
+        let mut remembered = self.remembered();
+        if remembered.len() >= VERIFIED_MAX {
+            remembered.retain(|_, token| now < token.expires_at);
+            // All alive: each will be checked once more.
+            if remembered.len() >= VERIFIED_MAX {
+                remembered.clear();
+            }
+        }
+        remembered.insert(digest, Arc::clone(token));
+    }
+}
+
+impl AccessTokens {
+    fn live(&self) -> MutexGuard<'_, Live> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether another token has room.
+    pub(crate) fn has_room(&self, now: Timestamp) -> bool {
+        let mut live = self.live();
+        live.sweep(now);
+        live.tokens.len() < ACCESS_TOKENS_MAX
+    }
+
+    /// Takes a token in whose record is queued.
+    pub(crate) fn born(&self, minted: &Minted, allowances: Option<Arc<[Allowance<Value>]>>) {
+        let token = LiveToken {
+            expires_at: minted.expires_at,
+            withdrawn: false,
+            allowances,
+            narrowed: None,
+        };
+        self.live().tokens.insert(minted.id.clone(), token);
+    }
+
+    /// Forgets a token whose record never became durable.
+    pub(crate) fn never_born(&self, token: &TokenId) {
+        self.live().tokens.remove(token);
+    }
+
+    /// Marks a token as taken back; false where it was not alive.
+    pub(crate) fn withdrawn(&self, token: &TokenId, now: Timestamp) -> bool {
+        let mut live = self.live();
+        let found = live.tokens.get_mut(token).filter(|token| token.is_alive(now));
+        found.map(|token| token.withdrawn = true).is_some()
+    }
+
+    /// As [`AccessTokens::withdrawn`], while a ledger is read again.
+    pub(crate) fn restore_withdrawn(&self, token: &TokenId) {
+        if let Some(token) = self.live().tokens.get_mut(token) {
+            token.withdrawn = true;
+        }
+    }
+
+    /// Whether a token's record is there, nobody has taken it back, and it has not expired.
+    pub(crate) fn is_alive(&self, token: &TokenId, now: Timestamp) -> bool {
+        self.live().tokens.get(token).is_some_and(|token| token.is_alive(now))
+    }
+
+    /// Takes note of what a token that was just presented allows.
+    pub(crate) fn presented(&self, token: &AccessToken) {
+        if let Some(live) = self.live().tokens.get_mut(&token.id)
+            && live.allowances.is_none()
+        {
+            live.allowances = Some(token.allowances.as_slice().into());
+        }
+    }
+
+    /// The mandate of a task as far as a token of it allows. `None` where the token is not alive
+    /// or was never presented here: then nothing of it holds.
+    pub(crate) fn narrowed(
+        &self,
+        token: &TokenId,
+        mandate: &Arc<Mandate>,
+        now: Timestamp,
+    ) -> Option<Arc<Mandate>> {
+        let mut live = self.live();
+        let token = live.tokens.get_mut(token).filter(|token| token.is_alive(now))?;
+        let allowances = token.allowances.as_ref()?;
+        if **allowances == *mandate.authority.allowances {
+            return Some(Arc::clone(mandate));
+        }
+        let narrowed = token.narrowed.get_or_insert_with(|| {
+            let mut narrowed = Mandate::clone(mandate);
+            narrowed.authority.allowances = allowances.to_vec();
+            // A token for some of the task's actions is for none of its leases.
+            narrowed.authority.credentials.clear();
+            Arc::new(narrowed)
+        });
+        Some(Arc::clone(narrowed))
+    }
+}
+
+impl LiveToken {
+    fn is_alive(&self, now: Timestamp) -> bool {
+        !self.withdrawn && now < self.expires_at
+    }
+}
+
+impl Live {
+    fn sweep(&mut self, now: Timestamp) {
+        if self.tokens.len() >= self.sweep_at {
+            self.tokens.retain(|_, token| now < token.expires_at);
+            self.sweep_at = (self.tokens.len() * 2).clamp(4096, ACCESS_TOKENS_MAX);
+        }
+    }
+}
