@@ -10,9 +10,18 @@
 //! value that was decided on, with obligations as its only edits. Each permit that is used ends
 //! in exactly one reported outcome.
 //!
+//! A request belongs to the task that it names (`Safeconduct-Task`), or to the one that is
+//! attached to its credential; an agent begins and ends one by the tools `safeconduct_begin_task`
+//! and `safeconduct_end_task`, which stand beside an upstream's own where the project has intents.
+//! Tasks share no conversation with an upstream that remembers anything of it. Where an authority
+//! ends, what rests on it is cut at that moment: calls under way, streams, conversations. Secrets
+//! that an upstream needs ([`Injections`]) are put into what goes there and taken out of what
+//! comes back.
+//!
 //! What this crate deliberately does not do: it decides nothing (crates `service` and `pep`), it
 //! reads no configuration, file or environment (crate `cli`), it opens no listening socket, and
-//! it never hands a client's credential to a server.
+//! it never hands a client's credential to a server, and keeps no secret but for the conversation
+//! that it is for.
 //!
 //! ```
 //! use safeconduct_gateway::{Revision, message, methods};
