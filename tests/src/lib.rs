@@ -26,4 +26,5 @@ pub mod mcp;
 pub mod project;
 pub mod pure;
 pub mod server;
+pub mod tasks;
 pub mod tools;

@@ -51,6 +51,10 @@ impl Project {
             let text = pinned(file, case).to_string();
             project.write(&format!("catalogue/{number}.yaml"), &text);
         }
+        let intents = world["intents"].as_array();
+        for (number, intent) in intents.into_iter().flatten().enumerate() {
+            project.write(&format!("intents/{number}.yaml"), &intent.to_string());
+        }
         let mut upstreams = Map::new();
         for (server, tools) in world["tools"].as_object().into_iter().flatten() {
             project.write(&format!("catalogue/{server}.tools.json"), &tools.to_string());
@@ -83,6 +87,9 @@ impl Project {
             "upstreams": upstreams,
             "identities": identities.collect::<Vec<_>>(),
         });
+        if intents.is_some() {
+            config["intents"] = json!({});
+        }
         if !world["sessions"].is_null() {
             config["sessions"] = world["sessions"].clone();
         }

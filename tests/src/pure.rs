@@ -5,18 +5,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use safeconduct_engine::{Facts, Known, Understood, Vocabulary, decide};
 use safeconduct_model::{
     ActionName, Assurance, Authentication, Catalogue, Digest, Entity, Identity, IdentityId,
-    IdentityKind, IdentityStatus, KeyedDigest, Method, Mode, Now, PepRegistration, RecordId,
-    Request, SessionKey, SessionRef, Subject, Timestamp, TokenId, Value,
+    IdentityKind, IdentityStatus, Intents, KeyedDigest, Method, Mode, Now, PepRegistration,
+    RecordId, Request, Role, SessionKey, SessionRef, Subject, TaskRef, Timestamp, TokenId, Value,
 };
 use safeconduct_policy::{Naming, Policies, SourceFile, Sources, ToolDefinition, load};
 use safeconduct_service::{definition_digest, entity_of};
 use safeconduct_session::Session;
-use safeconduct_wire::catalogue;
 use safeconduct_wire::json::from_serde;
 use safeconduct_wire::suite::{Definition, Principal, Sessions, Step, Test};
+use safeconduct_wire::{catalogue, intent};
 
 use crate::answer::Answer;
 use crate::case::Case;
+use crate::tasks::{self, ORCHESTRATOR};
 
 /// The enforcement point of subjects that name none.
 pub const ENFORCEMENT_POINT: &str = "enforcement-point";
@@ -25,7 +26,7 @@ pub const ENFORCEMENT_POINT: &str = "enforcement-point";
 pub const UNDERSTOOD: [&str; 2] = ["redact", "redact_input"];
 
 /// When a step is decided that does not say: 2026-01-01T00:00:00Z.
-const NOW: Timestamp = Timestamp::from_millis(1_767_225_600_000);
+pub const NOW: Timestamp = Timestamp::from_millis(1_767_225_600_000);
 
 /// The world of a case, loaded.
 pub struct Ground {
@@ -39,6 +40,8 @@ pub struct Ground {
     calls_max: u64,
     mode: Mode,
     quarantined: BTreeMap<ActionName, Digest>,
+    /// What may be undertaken.
+    pub intents: Intents,
 }
 
 impl Ground {
@@ -96,7 +99,9 @@ impl Ground {
                 _ => Mode::Enforce,
             },
             quarantined: quarantined(case),
+            intents: Intents::none(),
         };
+        ground.intents = ground.intents_of(case);
         for identity in ground.registered(case) {
             let entity = entity_of(&identity, &ground.vocabulary).unwrap();
             ground.identities.insert(identity.id.clone(), Known { identity, entity });
@@ -137,6 +142,19 @@ impl Ground {
                 roles: BTreeSet::new(),
             });
         }
+        if case.suite.tests.iter().any(|test| !test.tasks.is_empty()) {
+            all.push(Identity {
+                id: IdentityId::new(ORCHESTRATOR).unwrap(),
+                kind: IdentityKind::Workload,
+                status: IdentityStatus::Active,
+                owner: None,
+                fallback_owner: None,
+                environment: None,
+                groups: BTreeSet::new(),
+                pep: None,
+                roles: BTreeSet::from([Role::Orchestrator]),
+            });
+        }
         // Whatever is no person has people who answer for it.
         for identity in all.iter_mut().filter(|identity| identity.kind != IdentityKind::User) {
             let person = |name| IdentityId::new(name).unwrap();
@@ -144,6 +162,18 @@ impl Ground {
             identity.fallback_owner.get_or_insert_with(|| person("fallback-owner"));
         }
         all
+    }
+
+    fn intents_of(&self, case: &Case) -> Intents {
+        let on = intent::Ground {
+            catalogue: &self.catalogue,
+            resolve: &|name| self.policies.resolve_type(name),
+            definition: &|_| None,
+            grants: &|_| None,
+        };
+        let merged = intent::merge(case.own_world().intents.clone(), on);
+        let merged = merged.unwrap_or_else(|problems| panic!("{}: {problems:?}", case.name));
+        Intents { versions: merged.versions, ..Intents::none() }
     }
 
     /// An entity under the full name of its type.
@@ -159,12 +189,15 @@ impl Ground {
     /// Asks the steps of a test in order.
     pub fn run(&self, test: &Test) -> Vec<Answer> {
         let mut sessions: BTreeMap<SessionKey, Session> = BTreeMap::new();
+        let mut tasks = tasks::begun(self, test, &mut sessions);
         let mut answers = Vec::new();
         for step in &test.steps {
+            tasks.end(&step.after_end_of);
             if test.sessions == Sessions::Apart {
                 sessions.clear();
             }
-            let (subject, caller, known) = self.who(step);
+            let (subject, caller, known) =
+                self.who(step, step.in_task.as_ref().and_then(|name| tasks.named(name)));
             let proof = subject.authentication();
             let key = SessionKey::of(proof);
             let session = sessions.entry(key.clone()).or_default();
@@ -187,7 +220,7 @@ impl Ground {
                 entry: self.catalogue.entry(&step.action),
                 quarantined: self.quarantined(step),
                 session,
-                task: None,
+                task: step.in_task.as_ref().and_then(|name| tasks.facts(name, &self.identities)),
                 killed: None,
                 input_bytes: 0,
                 calls_max: self.calls_max,
@@ -217,14 +250,15 @@ impl Ground {
     }
 
     /// The subject of a step, its caller as registered, and what is registered of the subject.
-    fn who(&self, step: &Step) -> (Subject, Option<Known>, Option<Known>) {
+    fn who(&self, step: &Step, task: Option<TaskRef>) -> (Subject, Option<Known>, Option<Known>) {
         let proof = |identity: &IdentityId| Authentication {
             identity: identity.clone(),
             token: TokenId::new(credential(step)).unwrap(),
             method: Method::ApiKey,
             assurance: Assurance::Low,
             at: step.now.unwrap_or(NOW),
-            task: None,
+            task: task.clone(),
+            expires_at: None,
         };
         match &step.principal {
             Principal::Registered(id) => {

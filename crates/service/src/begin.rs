@@ -22,6 +22,10 @@ use crate::{
     Unrecorded, Versioned, World,
 };
 
+mod rehearse;
+
+pub use rehearse::*;
+
 /// The action that policy decides when a task begins. Its resource is the intent.
 pub const UNDERTAKE: &str = "undertake";
 
@@ -227,7 +231,8 @@ impl Service {
             return Err(BeginError::Attached(other));
         }
         let parameters = intent.parameters(&undertaking.parameters)?;
-        let authority = authority(undertaking, intent, &parameters, parent.as_ref(), now)?;
+        let above = parent.as_ref().map(|parent| &parent.mandate.authority);
+        let authority = authority(&undertaking.narrowed, intent, &parameters, above, now)?;
         if authority.deadline <= now {
             return Err(BeginError::NoTime);
         }
@@ -255,6 +260,7 @@ impl Service {
             return Err(BeginError::ParentEnded);
         }
         let line = self.line(&named.id).ok_or(BeginError::ParentEnded)?;
+        let line = self.as_presented(&undertaking.by, line);
         if line.ended.is_some() {
             return Err(BeginError::ParentEnded);
         }
@@ -482,23 +488,42 @@ fn for_whom(
     }
 }
 
+/// The mandate that a task would have, by itself or within a parent of which so much is used:
+/// what a test asks without a server.
+///
+/// # Errors
+/// [`BeginError`] where the parameters do not fit, or it would be wider than what it comes from.
+pub fn undertaken(
+    intent: &Intent,
+    said: &BTreeMap<Arc<str>, Value>,
+    narrowed: &Narrowed,
+    parent: Option<(&Authority, &safeconduct_session::Used)>,
+    now: Timestamp,
+) -> Result<Mandate, BeginError> {
+    let parameters = intent.parameters(said)?;
+    let above = parent.map(|(above, _)| above);
+    let authority = authority(narrowed, intent, &parameters, above, now)?;
+    if let Some((above, used)) = parent {
+        narrows(&authority, above, used)?;
+    }
+    Ok(Mandate { parameters, authority })
+}
+
 /// What the task may do: what the intent allows, narrowed as was asked and, in a child, to what
 /// can still be within its parent.
 fn authority(
-    undertaking: &Undertaking,
+    asked: &Narrowed,
     intent: &Intent,
     parameters: &BTreeMap<Arc<str>, Value>,
-    parent: Option<&Parent>,
+    parent: Option<&Authority>,
     now: Timestamp,
 ) -> Result<Authority, BeginError> {
     let longest = now.plus_ms(i64::from(intent.longest_s) * 1000);
     let mut whole = intent.authority(parameters, longest)?;
-    let asked = &undertaking.narrowed;
     let seconds = asked.seconds.unwrap_or(intent.longest_s).min(intent.longest_s);
     let mut deadline = now.plus_ms(i64::from(seconds) * 1000);
     let mut depth = asked.depth.unwrap_or(whole.depth_left).min(whole.depth_left);
-    if let Some(parent) = parent {
-        let above = &parent.mandate.authority;
+    if let Some(above) = parent {
         deadline = deadline.min(above.deadline);
         depth = depth.min(above.depth_left.saturating_sub(1));
         whole.tier_max = whole.tier_max.min(above.tier_max);

@@ -20,6 +20,7 @@ mod examples;
 mod faults;
 mod sessions;
 mod tamper;
+mod tasks;
 mod three_ways;
 mod traces;
 mod upstreams;

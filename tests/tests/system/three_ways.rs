@@ -4,15 +4,16 @@ use std::collections::BTreeMap;
 use std::process::Command;
 use std::sync::Mutex;
 
-use safeconduct_model::{Decision, Identity, IdentityId};
+use safeconduct_model::{Decision, Identity, IdentityId, Value};
 use safeconduct_tests::answer::Answer;
 use safeconduct_tests::case::{self, Case};
 use safeconduct_tests::project::Project;
 use safeconduct_tests::pure::{ENFORCEMENT_POINT, Ground, UNDERSTOOD, credential};
 use safeconduct_tests::server::{Server, decisions, exported, record_of, verify};
+use safeconduct_tests::tasks::ORCHESTRATOR;
 use safeconduct_tests::{mcp, tools};
-use safeconduct_wire::json;
 use safeconduct_wire::suite::{Principal, Sessions, Step, Test};
+use safeconduct_wire::{intent, json};
 use serde_json::{Value as Json, json};
 
 #[test]
@@ -143,7 +144,7 @@ fn fits_gateway(case: &Case, step: &Step) -> bool {
     let action = step.action.as_str();
     let server = action.split(['.', '/']).next().unwrap_or_default();
     let served = case.world["tools"].get(server).is_some();
-    own && served && step.resource.is_none() && step.context.is_none()
+    own && served && step.resource.is_none() && step.context.is_none() && step.in_task.is_none()
 }
 
 /// The tokens of one test, issued when they are first needed.
@@ -167,6 +168,13 @@ impl<'a> Tokens<'a> {
     }
 }
 
+/// A task that has begun.
+struct Handle {
+    agent: String,
+    task: String,
+    handle: String,
+}
+
 /// The AuthZEN way.
 struct Http<'a> {
     ground: &'a Ground,
@@ -177,7 +185,12 @@ impl Http<'_> {
     /// The answers of a test's steps, each with the id of its decision.
     fn run(&self, test: &Test) -> Vec<(Answer, String)> {
         let mut tokens = Tokens::new(self.server, test);
+        let handles = self.begin(test);
         let ask = |step: &Step| {
+            for ended in &step.after_end_of {
+                let path = format!("/v1/tasks/{}/end", handles[ended].task);
+                self.server.administer("POST", &path, &json!({}));
+            }
             let (identity, subject) = self.subject(step);
             let token = tokens.of(&identity, step);
             let mut context = step.context.as_ref().map_or_else(|| json!({}), of_value);
@@ -196,6 +209,9 @@ impl Http<'_> {
             if let Some(name) = &step.session {
                 headers.push(("Safeconduct-Session", name.as_str()));
             }
+            if let Some(name) = &step.in_task {
+                headers.push(("Safeconduct-Task", handles[name].handle.as_str()));
+            }
             let body = question.to_string();
             let response = safeconduct_tests::http::Connection::open(self.server.address)
                 .and_then(|mut c| {
@@ -208,6 +224,60 @@ impl Http<'_> {
             (Answer::of_authzen(&answer), id)
         };
         test.steps.iter().map(ask).collect()
+    }
+
+    /// Begins the tasks of a test; each is refused or not as the test says.
+    fn begin(&self, test: &Test) -> BTreeMap<String, Handle> {
+        let mut begun: BTreeMap<String, Handle> = BTreeMap::new();
+        for case in &test.tasks {
+            let mut body = json!({
+                "intent": case.intent.as_str(),
+                "agent": case.agent.as_str(),
+                "parameters": of_value(&Value::Object(case.parameters.clone())),
+            });
+            let optional = [
+                ("version", case.version.map(|version| json!(version))),
+                ("budget", case.budget.as_ref().map(|one| of_value(&intent::budget(one)))),
+                (
+                    "envelope",
+                    case.envelope.as_ref().map(|one| of_value(&intent::envelope_document(one))),
+                ),
+                (
+                    "on_behalf_of",
+                    case.on_behalf_of
+                        .as_ref()
+                        .map(|user| json!({ "token": self.server.mint(user.as_str()).1 })),
+                ),
+            ];
+            for (name, value) in optional {
+                if let Some(value) = value {
+                    body[name] = value;
+                }
+            }
+            let by = case.parent.as_ref().map(|parent| &begun[parent]);
+            let token = self.server.mint(by.map_or(ORCHESTRATOR, |parent| &parent.agent)).1;
+            let authorization = format!("Bearer {token}");
+            let mut headers = vec![
+                ("Authorization", authorization.as_str()),
+                ("Content-Type", "application/json"),
+            ];
+            headers.extend(by.map(|parent| ("Safeconduct-Task", parent.handle.as_str())));
+            let response = safeconduct_tests::http::Connection::open(self.server.address)
+                .and_then(|mut connection| {
+                    connection.request("POST", "/v1/tasks", &headers, body.to_string().as_bytes())
+                })
+                .unwrap();
+            let answer = response.json();
+            let code = answer["code"].as_str();
+            let expected = case.refused.map(|word| word.as_str());
+            assert_eq!(code, expected, "{}: task `{}`: {answer}", test.name, case.name);
+            if code.is_none() {
+                let text = |name: &str| answer[name].as_str().unwrap().to_owned();
+                let (agent, task, handle) = (text("agent"), text("task"), text("handle"));
+                begun.insert(case.name.clone(), Handle { agent, task, handle });
+            }
+        }
+        begun
     }
 
     /// Whose token asks, and about whom.

@@ -198,25 +198,41 @@ impl Fixture {
             clock: Arc::clone(&clock) as _,
             ids: Arc::new(MemoryIds::default()),
         };
-        Self::over(ports, read, clock, None, Some(folder)).await
+        Self::over(ports, world(), read, clock, None, Some(folder)).await
+    }
+
+    /// Over a ledger in memory, of a world that has tasks, with those who begin them.
+    pub(crate) async fn with_tasks(world: World, intents: Intents, more: Vec<Identity>) -> Self {
+        let (ports, ledger, clock) = safeconduct_service::memory::ports();
+        let read = Arc::new(NothingRead);
+        let mut fixture = Self::over(ports, world, read, clock, Some(ledger), None).await;
+        let by = IdentityId::new("test").unwrap();
+        for identity in more {
+            let id: &'static str = identity.id.to_string().leak();
+            fixture.service.change_identity(identity, &by).await.unwrap();
+            fixture.tokens.insert(id, issue(&fixture.service, id).await);
+        }
+        fixture.service.change_intents(Arc::new(intents)).await.unwrap();
+        fixture
     }
 
     /// Over a ledger in memory, that a test can make fail.
     pub(crate) async fn in_memory() -> Self {
         let (ports, ledger, clock) = safeconduct_service::memory::ports();
         let read = Arc::new(NothingRead);
-        Self::over(ports, read, clock, Some(ledger), None).await
+        Self::over(ports, world(), read, clock, Some(ledger), None).await
     }
 
     async fn over(
         ports: Ports,
+        world: World,
         read: Arc<dyn ReadModel>,
         clock: Arc<MemoryClock>,
         memory: Option<Arc<MemoryLedger>>,
         folder: Option<tempfile::TempDir>,
     ) -> Self {
         clock.set(Timestamp::from_millis(1_700_000_000_000));
-        let service = Arc::new(Service::new(ports, Settings::default(), world()));
+        let service = Arc::new(Service::new(ports, Settings::default(), world));
         let by = IdentityId::new("test").unwrap();
         let mut tokens = BTreeMap::new();
         for (id, identity) in everyone() {
@@ -269,6 +285,13 @@ impl Fixture {
 
     pub(crate) async fn post(&self, who: &str, path: &str, body: &Json) -> Answer {
         self.send(self.request(who, Method::POST, path, Some(body))).await
+    }
+
+    /// A request of that caller in the task of that handle.
+    pub(crate) async fn post_in(&self, who: &str, handle: &str, path: &str, body: &Json) -> Answer {
+        let mut request = self.request(who, Method::POST, path, Some(body));
+        request.headers_mut().insert("safeconduct-task", handle.parse().unwrap());
+        self.send(request).await
     }
 
     /// Waits until the read model has read all that was appended before.

@@ -39,7 +39,14 @@ pub struct IntentFile {
 /// Every problem that was found: the author of the file is at fault.
 pub fn parse(file: &str, text: &str) -> Result<IntentFile, Vec<Diagnostic>> {
     let limits = YamlLimits { bytes: INTENT_BYTES_MAX, ..YamlLimits::default() };
-    let document = document::read::<IntentForm>(file, text, limits)?;
+    read_document(document::read::<IntentForm>(file, text, limits)?)
+}
+
+/// Reads a document that fits its form.
+///
+/// # Errors
+/// Every problem that was found.
+pub(crate) fn read_document(document: Document<IntentForm>) -> Result<IntentFile, Vec<Diagnostic>> {
     let mut problems = Vec::new();
     let parameters = parameters(&document, &mut problems);
     let mut reader = EnvelopeReader {
@@ -86,7 +93,7 @@ pub fn parse(file: &str, text: &str) -> Result<IntentFile, Vec<Diagnostic>> {
         },
     };
     let warnings = warnings(&document, &intent);
-    Ok(IntentFile { file: file.to_owned(), intent, warnings, root: document.root })
+    Ok(IntentFile { file: document.file, intent, warnings, root: document.root })
 }
 
 fn times(document: &Document<IntentForm>, problems: &mut Vec<Diagnostic>) -> (u32, u32) {

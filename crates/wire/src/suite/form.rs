@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use safeconduct_model::{
     ActionName, Decision, EntityId, EntityType, Execution, IdentityId, IdentityKind,
-    IdentityStatus, Role, ServerName, SessionName, Timestamp,
+    IdentityStatus, IntentName, Role, ServerName, SessionName, Timestamp,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -14,6 +14,7 @@ use crate::catalogue::CatalogueForm;
 use crate::config::SessionsForm;
 use crate::document::{Word, Written};
 use crate::identity::{IdentityForm, PepForm};
+use crate::intent::{AllowanceForm, BudgetForm, IntentForm};
 
 /// Tests of policies.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -89,6 +90,9 @@ pub struct WorldForm {
     /// Catalogue files.
     #[serde(default)]
     pub catalogue: Vec<CatalogueForm>,
+    /// Intents, as `intents/*.yaml` has them.
+    #[serde(default)]
+    pub intents: Vec<IntentForm>,
     /// The tools of each server, as MCP lists them.
     #[serde(default)]
     #[schemars(extend("propertyNames" = {"type": "string", "format": "server-name"}))]
@@ -179,6 +183,10 @@ pub struct TestForm {
     /// What is expected. What is not listed is expected to be denied.
     #[serde(default)]
     pub expect: Vec<MatrixExpectForm>,
+    /// Tasks that begin before the first of `steps`, one after the other.
+    #[serde(default)]
+    #[schemars(length(max = 100))]
+    pub tasks: Vec<TaskForm>,
     /// Calls in one session, one after the other.
     #[serde(default)]
     #[schemars(length(max = 10_000))]
@@ -197,6 +205,55 @@ pub struct MatrixExpectForm {
     pub actions: BTreeMap<Written<ActionName>, ExpectForm>,
 }
 
+/// A task that begins: policies permit that, or the test is not about it.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TaskForm {
+    /// What the steps call it.
+    #[schemars(length(min = 1))]
+    pub name: String,
+    /// What is undertaken.
+    pub intent: Written<IntentName>,
+    /// Which version; the highest where nothing is said.
+    pub version: Option<u32>,
+    /// What the intent wants to know.
+    #[serde(default)]
+    pub parameters: Map<String, Json>,
+    /// The id of the registered identity that acts.
+    pub agent: Written<IdentityId>,
+    /// The id of the registered user for whom it is; a child acts for whom its parent does.
+    pub on_behalf_of: Option<Written<IdentityId>>,
+    /// The task that it is delegated from, by its agent.
+    pub parent: Option<String>,
+    /// What may be done at most; left out, what the intent allows.
+    pub envelope: Option<Vec<AllowanceForm>>,
+    /// How much of it; left out, what the intent allows.
+    pub budget: Option<BudgetForm>,
+    /// It does not begin: `parameters`, because they do not fit, or `wider`, because it would be
+    /// wider than what it comes from.
+    pub refused: Option<RefusedWord>,
+}
+
+/// Why a task does not begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RefusedWord {
+    /// Its parameters do not fit the intent.
+    Parameters,
+    /// It would be wider than what it comes from.
+    Wider,
+}
+
+impl RefusedWord {
+    /// The word for it, here and in the administration API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Parameters => "parameters",
+            Self::Wider => "wider",
+        }
+    }
+}
+
 /// One call of a sequence.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -207,6 +264,11 @@ pub struct StepForm {
     pub credential: Option<String>,
     /// What the enforcement point calls its part of the session.
     pub session: Option<Written<SessionName>>,
+    /// The task that it is done in: one of `tasks`.
+    pub in_task: Option<String>,
+    /// The tasks that end right before.
+    #[serde(default)]
+    pub after_end_of: BTreeSet<String>,
     /// What they do.
     pub action: Written<ActionName>,
     /// What they do it to: the name of a resource. Without it, the catalogue finds the resource

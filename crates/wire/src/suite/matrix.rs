@@ -1,5 +1,7 @@
 //! A matrix, spread out into its questions.
 
+use std::collections::BTreeSet;
+
 use std::collections::BTreeMap;
 
 use safeconduct_model::{ActionName, Decision, Execution};
@@ -46,6 +48,8 @@ pub(super) fn steps(reader: &mut Reader<'_>, at: &str, test: &TestForm, line: u3
                     principal: principal.clone(),
                     credential: None,
                     session: None,
+                    in_task: None,
+                    after_end_of: BTreeSet::new(),
                     action: action.0.clone(),
                     resource_name: resource_name.map(str::to_owned),
                     resource: resource.clone(),

@@ -4,7 +4,8 @@
 //! A suite names principals and resources, and asks in two ways: a *matrix* of principals,
 //! actions and resources, in which whatever is not expected to be permitted is expected to be
 //! denied; or *steps*, one after the other in one session. A suite may bring its own *world*;
-//! otherwise it runs against the project that it belongs to.
+//! otherwise it runs against the project that it belongs to. Before its steps a test may begin
+//! *tasks*, in which steps then act.
 //!
 //! ```
 //! use safeconduct_model::Decision;
@@ -30,6 +31,7 @@ mod form;
 mod matrix;
 mod plain;
 mod read;
+mod tasks;
 mod world;
 
 pub use fixtures::{Fixtures, parse_principals, parse_resources};

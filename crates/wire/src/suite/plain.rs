@@ -2,13 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use safeconduct_model::{
-    ActionName, Decision, Entity, Execution, Identity, IdentityId, Obligation, ServerName,
-    SessionName, Timestamp, Value,
+    ActionName, Allowance, Budget, Decision, Entity, Execution, Identity, IdentityId, IntentName,
+    Obligation, ServerName, SessionName, Timestamp, Value,
 };
 
+use super::form::RefusedWord;
 use crate::catalogue::CatalogueFile;
+use crate::intent::IntentFile;
 
 /// One test file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +47,8 @@ pub struct World {
     pub schema: Option<String>,
     /// Catalogue files.
     pub catalogue: Vec<CatalogueFile>,
+    /// Intents.
+    pub intents: Vec<IntentFile>,
     /// The tools of each server, as MCP lists them.
     pub tools: BTreeMap<ServerName, Vec<Value>>,
 }
@@ -59,6 +64,8 @@ pub struct Test {
     pub skip: Option<String>,
     /// Whether each step has a session of its own, or all share one.
     pub sessions: Sessions,
+    /// The tasks that begin first, one after the other.
+    pub tasks: Vec<TaskCase>,
     /// Its questions. Those of a matrix come principal by principal, resource by resource, action
     /// by action.
     pub steps: Vec<Step>,
@@ -73,6 +80,33 @@ pub enum Sessions {
     Shared,
 }
 
+/// A task that begins before a test's questions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TaskCase {
+    /// What the steps call it.
+    pub name: String,
+    /// The line that it begins in.
+    pub line: u32,
+    /// What is undertaken.
+    pub intent: IntentName,
+    /// Which version.
+    pub version: Option<u32>,
+    /// What the intent wants to know.
+    pub parameters: BTreeMap<Arc<str>, Value>,
+    /// Who acts.
+    pub agent: IdentityId,
+    /// For whom.
+    pub on_behalf_of: Option<IdentityId>,
+    /// The task that it is delegated from; it comes before this one.
+    pub parent: Option<String>,
+    /// What may be done at most; types of resources are as they were written.
+    pub envelope: Option<Vec<Allowance<Value>>>,
+    /// How much of it.
+    pub budget: Option<Budget>,
+    /// Why it does not begin, where it does not.
+    pub refused: Option<RefusedWord>,
+}
+
 /// One question and what is expected of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Step {
@@ -84,6 +118,10 @@ pub struct Step {
     pub credential: Option<String>,
     /// What the enforcement point calls its part of the session.
     pub session: Option<SessionName>,
+    /// The task that it is done in.
+    pub in_task: Option<String>,
+    /// The tasks that end right before.
+    pub after_end_of: BTreeSet<String>,
     /// What they do.
     pub action: ActionName,
     /// The resource's name in the file.

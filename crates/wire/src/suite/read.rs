@@ -9,7 +9,7 @@ use serde_json::{Map, Value as Json};
 use super::fixtures::{self, Fixtures};
 use super::form::{ExpectForm, OptionsForm, SuiteForm, TestForm};
 use super::plain::{Definition, Expect, Principal, Sessions, Step, Suite, Test};
-use super::{matrix, world};
+use super::{matrix, tasks, world};
 use crate::document::{self, Diagnostic, Document, YamlLimits, closest};
 use crate::json::from_serde;
 
@@ -83,10 +83,10 @@ pub(super) fn input(map: &Map<String, Json>) -> Value {
 
 /// A file on its way into tests, with the problems found so far.
 pub(super) struct Reader<'a> {
-    document: &'a Document<SuiteForm>,
+    pub(super) document: &'a Document<SuiteForm>,
     fixtures: Fixtures,
     steps_left: usize,
-    problems: Vec<Diagnostic>,
+    pub(super) problems: Vec<Diagnostic>,
 }
 
 impl Reader<'_> {
@@ -108,7 +108,8 @@ impl Reader<'_> {
             (false, false) => (Sessions::Shared, self.steps(at, test)),
         };
         let skip = skipped(test.skip, test.skip_reason.as_ref());
-        Test { name: test.name.clone(), line, skip, sessions, steps }
+        let tasks = tasks::of(self, at, test);
+        Test { name: test.name.clone(), line, skip, sessions, tasks, steps }
     }
 
     fn steps(&mut self, at: &str, test: &TestForm) -> Vec<Step> {
@@ -132,6 +133,8 @@ impl Reader<'_> {
                 principal,
                 credential: form.credential.clone(),
                 session: form.session.clone().map(|name| name.0),
+                in_task: form.in_task.clone(),
+                after_end_of: form.after_end_of.clone(),
                 action: form.action.0.clone(),
                 resource_name: form.resource.clone(),
                 resource,

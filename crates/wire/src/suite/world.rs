@@ -9,6 +9,7 @@ use super::plain::World;
 use crate::catalogue;
 use crate::document::{Diagnostic, Document};
 use crate::identity::IdentityForm;
+use crate::intent;
 use crate::json::from_serde;
 
 /// The world of a form; problems go to `problems`.
@@ -30,6 +31,18 @@ pub(super) fn world(
             Err(found) => problems.extend(found),
         }
     }
+    let mut intents = Vec::with_capacity(form.intents.len());
+    for (index, form) in form.intents.iter().enumerate() {
+        let part = Document {
+            file: document.file.clone(),
+            content: form.clone(),
+            root: document.root.nearest(&format!("/world/intents/{index}")).clone(),
+        };
+        match intent::read_document(part) {
+            Ok(file) => intents.push(file),
+            Err(found) => problems.extend(found),
+        }
+    }
     World {
         folder: form.folder.as_ref().map(|path| folder.join(path).components().collect()),
         identities: form.identities.iter().cloned().map(IdentityForm::into_model).collect(),
@@ -39,6 +52,7 @@ pub(super) fn world(
         policies: form.policies.clone(),
         schema: form.schema.clone(),
         catalogue,
+        intents,
         tools: form
             .tools
             .iter()

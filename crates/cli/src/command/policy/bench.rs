@@ -29,13 +29,13 @@ pub(super) fn run(shared: &Shared, question: &Question) -> Result<Exit, CommandE
     let posed = question::pose(&ground, question)?;
     let session = Session::default();
     for _ in 0..WARM_UP {
-        black_box(ground.decide(&posed, &session));
+        black_box(ground.decide(&posed, &session, None));
     }
     let mut samples = Vec::with_capacity(SAMPLES_MAX);
     let began = Instant::now();
     while samples.len() < SAMPLES_MAX && began.elapsed() < TIME_MAX {
         let before = Instant::now();
-        black_box(ground.decide(black_box(&posed), &session));
+        black_box(ground.decide(black_box(&posed), &session, None));
         samples.push(before.elapsed());
     }
     samples.sort_unstable();
@@ -43,7 +43,7 @@ pub(super) fn run(shared: &Shared, question: &Question) -> Result<Exit, CommandE
         let index = (samples.len() * percent / 100).min(samples.len().saturating_sub(1));
         samples.get(index).map_or(0.0, |time| time.as_secs_f64() * 1e6)
     };
-    let decision = ground.decide(&posed, &session).decision;
+    let decision = ground.decide(&posed, &session, None).decision;
     let text = match shared.output {
         Format::Json | Format::Yaml => output::document(
             shared.output,

@@ -19,7 +19,7 @@ use crate::wiring::project::Project;
 pub(super) fn run(shared: &Shared, question: &Question) -> Result<Exit, CommandError> {
     let ground = Ground::of(&Project::load(&shared.config)?)?;
     let posed = question::pose(&ground, question)?;
-    let outcome = ground.decide(&posed, &Session::default());
+    let outcome = ground.decide(&posed, &Session::default(), None);
     let text = match shared.output {
         Format::Json | Format::Yaml => output::document(shared.output, &document(&outcome))?,
         _ => table(&outcome),

@@ -22,9 +22,9 @@ pub(super) fn run(shared: &Shared, question: &Question) -> Result<Exit, CommandE
     let ground = Ground::of(&Project::load(&shared.config)?)?;
     let posed = question::pose(&ground, question)?;
     let session = Session::default();
-    let outcome = ground.decide(&posed, &session);
+    let outcome = ground.decide(&posed, &session, None);
     // What stands in the way before any policy is asked, the decision says already.
-    let explained = ground.explain(&posed, &session).unwrap_or_default();
+    let explained = ground.explain(&posed, &session, None).unwrap_or_default();
     let text = match shared.output {
         Format::Json | Format::Yaml => {
             let resources: Vec<Json> = explained.iter().map(document).collect();

@@ -4,12 +4,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use safeconduct_engine::{Explained, Facts, Known, Outcome, Understood, Vocabulary, decide};
+use safeconduct_engine::{
+    Explained, Facts, Known, Outcome, TaskFacts, Understood, Vocabulary, decide,
+};
 use safeconduct_model::{
     ActionName, Assurance, Authentication, Catalogue, Digest, Entity, EntityRef, EntityType,
-    Identity, IdentityId, IdentityKind, IdentityStatus, KeyedDigest, Method, Mode, NameError, Now,
-    PepRegistration, Reason, RecordId, Request, SessionKey, SessionName, SessionRef, Subject,
-    Timestamp, TokenId, Value,
+    Identity, IdentityId, IdentityKind, IdentityStatus, Intents, KeyedDigest, Method, Mode,
+    NameError, Now, PepRegistration, Reason, RecordId, Request, SessionKey, SessionName,
+    SessionRef, Subject, TaskRef, Timestamp, TokenId, Value,
 };
 use safeconduct_policy::Policies;
 use safeconduct_service::entity_of;
@@ -33,6 +35,8 @@ pub(crate) struct Ground {
     pub(crate) vocabulary: Arc<Vocabulary>,
     pub(crate) identities: BTreeMap<IdentityId, Known>,
     pub(crate) calls_max: u64,
+    /// What may be undertaken.
+    pub(crate) intents: Arc<Intents>,
 }
 
 /// One question, by whom and when.
@@ -41,6 +45,8 @@ pub(crate) struct Asked<'a> {
     /// Which of the principal's credentials.
     pub(crate) credential: String,
     pub(crate) session_name: Option<SessionName>,
+    /// The task that they act in.
+    pub(crate) task: Option<TaskRef>,
     pub(crate) action: &'a ActionName,
     pub(crate) resource: Option<&'a Entity>,
     pub(crate) input: &'a Value,
@@ -81,6 +87,7 @@ impl Ground {
             vocabulary: Arc::clone(&rules.vocabulary),
             identities: BTreeMap::new(),
             calls_max: project.config.session_calls,
+            intents: Arc::clone(&rules.intents),
         };
         ground.know(&project.config.identities)?;
         Ok(ground)
@@ -163,7 +170,8 @@ impl Ground {
                 method: Method::ApiKey,
                 assurance: Assurance::Low,
                 at: asked.at,
-                task: None,
+                expires_at: None,
+                task: asked.task.clone(),
             })
         };
         match asked.principal {
@@ -190,8 +198,13 @@ impl Ground {
     }
 
     /// Decides.
-    pub(crate) fn decide(&self, posed: &Posed, session: &Session) -> Outcome {
-        decide(&posed.request, &self.facts(posed, session), &self.policies, &posed.now)
+    pub(crate) fn decide(
+        &self,
+        posed: &Posed,
+        session: &Session,
+        task: Option<TaskFacts<'_>>,
+    ) -> Outcome {
+        decide(&posed.request, &self.facts(posed, session, task), &self.policies, &posed.now)
     }
 
     /// What each policy says.
@@ -202,12 +215,18 @@ impl Ground {
         &self,
         posed: &Posed,
         session: &Session,
+        task: Option<TaskFacts<'_>>,
     ) -> Result<Vec<Explained>, Vec<Reason>> {
-        let facts = self.facts(posed, session);
+        let facts = self.facts(posed, session, task);
         safeconduct_engine::explain(&posed.request, &facts, &self.policies, &posed.now)
     }
 
-    fn facts<'a>(&'a self, posed: &'a Posed, session: &'a Session) -> Facts<'a> {
+    fn facts<'a>(
+        &'a self,
+        posed: &'a Posed,
+        session: &'a Session,
+        task: Option<TaskFacts<'a>>,
+    ) -> Facts<'a> {
         Facts {
             caller: posed.caller.as_ref(),
             subject: posed.subject.as_ref(),
@@ -217,7 +236,7 @@ impl Ground {
                 Definition::Quarantined => Some(UNSEEN),
             },
             session,
-            task: None,
+            task,
             killed: None,
             input_bytes: 0,
             calls_max: self.calls_max,

@@ -9,6 +9,7 @@ mod ground;
 mod problem;
 mod question;
 mod report;
+mod tasks;
 mod test;
 mod watch;
 mod world;

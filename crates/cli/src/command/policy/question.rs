@@ -45,6 +45,7 @@ pub(super) fn pose(ground: &Ground, question: &Question) -> Result<Posed, Comman
         principal: &principal,
         credential: "command-line".into(),
         session_name: None,
+        task: None,
         action: &action,
         resource: resource.as_ref(),
         input: &input,

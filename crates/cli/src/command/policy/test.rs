@@ -11,14 +11,14 @@ use safeconduct_session::Session;
 use safeconduct_wire::suite::{self, Expect, Fixtures, Sessions, Step, Suite, Test};
 
 use super::ground::{Asked, Ground};
-use super::{report, world};
+use super::{report, tasks, world};
 use crate::args::Shared;
 use crate::exit::{CommandError, Exit, failed};
 use crate::wiring::project::{self, Project};
 
 /// When it is decided where a test does not say: 2026-01-01T00:00:00Z, so that a test gives the
 /// same answer every day.
-const NOW: Timestamp = Timestamp::from_millis(1_767_225_600_000);
+pub(super) const NOW: Timestamp = Timestamp::from_millis(1_767_225_600_000);
 
 /// What to run.
 pub(super) struct Options {
@@ -224,12 +224,16 @@ fn run_test(
 ) -> Result<TestVerdict, NameError> {
     let mut sessions: BTreeMap<SessionKey, Session> = BTreeMap::new();
     let mut failures = Vec::new();
+    let mut tasks = tasks::begun(ground, test, &mut sessions, &mut failures);
     for (step, number) in test.steps.iter().zip(1_usize..) {
+        tasks.end(&step.after_end_of);
+        let task = step.in_task.as_deref();
         let credential = step.credential.as_deref().unwrap_or("default");
         let posed = ground.pose(&Asked {
             principal: &step.principal,
             credential: format!("{}:{credential}", step.principal_name),
             session_name: step.session.clone(),
+            task: task.and_then(|name| tasks.named(name)),
             action: &step.action,
             resource: step.resource.as_ref(),
             input: &step.input,
@@ -247,9 +251,10 @@ fn run_test(
             sessions.clear();
         }
         let session = sessions.entry(posed.session().clone()).or_default();
-        let outcome = ground.decide(&posed, session);
+        let facts = task.and_then(|name| tasks.facts(name, &ground.identities));
+        let outcome = ground.decide(&posed, session, facts.clone());
         if let Some(applied) = applied.as_deref_mut() {
-            let explained = ground.explain(&posed, session).unwrap_or_default();
+            let explained = ground.explain(&posed, session, facts).unwrap_or_default();
             let all = explained.into_iter().flat_map(|one| one.policies);
             let those = all.filter(|one| one.verdict == Verdict::Applies);
             applied.extend(those.map(|one| one.policy.reference.id.clone()));

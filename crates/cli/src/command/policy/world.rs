@@ -4,15 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use safeconduct_engine::Vocabulary;
-use safeconduct_model::{ActionName, Catalogue, ServerName, Value};
+use safeconduct_model::{ActionName, Catalogue, Intents, ServerName, Value};
 use safeconduct_policy::{Policies, SourceFile, Sources, ToolDefinition};
 use safeconduct_service::definition_digest;
-use safeconduct_wire::catalogue;
 use safeconduct_wire::suite::{Suite, World};
+use safeconduct_wire::{catalogue, intent};
 
 use super::ground::Ground;
 use crate::exit::{CommandError, failed};
-use crate::wiring::project::{Project, action_of};
+use crate::wiring::project::{Project, Rules, action_of};
 
 /// The ground of a world.
 ///
@@ -45,7 +45,9 @@ pub(super) fn ground(suite: &Suite, world: &World) -> Result<Ground, CommandErro
         calls_max: world.session_calls.unwrap_or_else(|| {
             base.as_ref().map_or(DEFAULT_CALLS, |project| project.config.session_calls)
         }),
+        intents: Arc::new(Intents::none()),
     };
+    ground.intents = Arc::new(intents(suite, world, rules, &ground)?);
     if let Some(project) = &base {
         ground.know(&project.config.identities)?;
     }
@@ -58,6 +60,28 @@ const DEFAULT_CALLS: u64 = 10_000;
 
 fn invalid(suite: &Suite, problems: impl Iterator<Item = String>) -> CommandError {
     CommandError::Invalid(problems.map(|one| format!("{}: world: {one}", suite.file)).collect())
+}
+
+/// The intents of the folder and of the file.
+fn intents(
+    suite: &Suite,
+    world: &World,
+    rules: Option<&Rules>,
+    ground: &Ground,
+) -> Result<Intents, CommandError> {
+    let on = intent::Ground {
+        catalogue: &ground.catalogue,
+        resolve: &|name| ground.policies.resolve_type(name),
+        definition: &|_| None,
+        grants: &|_| None,
+    };
+    let merged = intent::merge(world.intents.clone(), on)
+        .map_err(|problems| invalid(suite, problems.iter().map(ToString::to_string)))?;
+    let mut intents = rules.map_or_else(Intents::none, |rules| Intents::clone(&rules.intents));
+    for (name, versions) in merged.versions {
+        intents.versions.entry(name).or_default().extend(versions);
+    }
+    Ok(intents)
 }
 
 fn sources(base: Option<&Sources>, world: &World, merged: &Catalogue) -> Sources {
