@@ -7,7 +7,7 @@
 //! operation is authorized by the policies of [`safeconduct_service::Administration`].
 //!
 //! What this crate deliberately does not do: it decides nothing, keeps no state beside counters,
-//! reads no configuration and no environment, and ends no TLS.
+//! reads no configuration, no file and no environment.
 //!
 //! ```
 //! use safeconduct_api::Bearer;
@@ -46,6 +46,7 @@ mod serve;
 mod sessions;
 mod tail;
 mod tasks;
+mod tls;
 mod tokens;
 mod trace;
 
@@ -59,6 +60,8 @@ pub use openapi::document;
 pub use router::Api;
 pub use safeconduct_wire::admin::{TransportWord, UpstreamState, UpstreamView};
 pub use serve::{
-    CONNECTIONS_MAX, HEADER_BYTES_MAX, HEADER_READ_TIMEOUT, HEADERS_MAX, serve, serve_unix,
+    CONNECTIONS_MAX, HEADER_BYTES_MAX, HEADER_READ_TIMEOUT, HEADERS_MAX, serve, serve_tls,
+    serve_unix,
 };
 pub use tail::TAILS_MAX;
+pub use tls::{CLIENT_CHAIN_MAX, ClientAuthentication, Tls, TlsError};

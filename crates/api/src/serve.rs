@@ -11,11 +11,14 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use safeconduct_model::Authentication;
+use safeconduct_service::ClientCertificates;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 use tower::ServiceExt as _;
+
+use crate::tls::Tls;
 
 /// Most connections at once. Others wait to be accepted.
 pub const CONNECTIONS_MAX: usize = 10_000;
@@ -30,22 +33,48 @@ pub const HEADER_BYTES_MAX: usize = 32 * 1024;
 /// How long a client may take to send the head of a request.
 pub const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// How long a TLS handshake may take.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// How long open requests may take to end once the server stops.
 const DRAIN: Duration = Duration::from_secs(10);
 
 /// How long accepting pauses where the system has no more descriptors.
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// Who is at the other end of a connection, as far as the connection itself says.
+#[derive(Clone, Default)]
+struct Caller {
+    peer: Option<Arc<Authentication>>,
+    certificates: Option<ClientCertificates>,
+}
+
 /// Serves a router until `stop` resolves, then lets open requests end, for at most 10 s. Call
 /// [`crate::Api::stop`] at the same time, so that streams end.
 pub async fn serve(listener: TcpListener, router: Router, stop: impl Future<Output = ()>) {
-    let accept = || async {
-        let (stream, _) = listener.accept().await?;
-        // An answer is one small write: it must not wait for the client's acknowledgement.
-        stream.set_nodelay(true)?;
-        Ok(stream)
+    let open = |stream| async { Some((stream, Caller::default())) };
+    serve_all(|| accept(&listener), open, router, stop).await;
+}
+
+/// As [`serve`], over TLS. What a client shows of certificates is an extension of each request
+/// ([`ClientCertificates`]); what that proves is for whoever answers it.
+pub async fn serve_tls(
+    listener: TcpListener,
+    tls: Tls,
+    router: Router,
+    stop: impl Future<Output = ()>,
+) {
+    let open = |stream| {
+        let tls = tls.clone();
+        async move {
+            let shaken = timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await.ok()?;
+            let (stream, certificates) = shaken
+                .inspect_err(|error| tracing::debug!(%error, "a handshake failed"))
+                .ok()?;
+            Some((stream, Caller { peer: None, certificates }))
+        }
     };
-    serve_all(accept, router, None, stop).await;
+    serve_all(|| accept(&listener), open, router, stop).await;
 }
 
 /// As [`serve`], on a Unix socket that only its owner can open: what comes through it without a
@@ -57,17 +86,32 @@ pub async fn serve_unix(
     stop: impl Future<Output = ()>,
 ) {
     let accept = || async { listener.accept().await.map(|(stream, _)| stream) };
-    serve_all(accept, router, Some(Arc::new(peer)), stop).await;
+    let caller = Caller { peer: Some(Arc::new(peer)), certificates: None };
+    let open = |stream| {
+        let caller = caller.clone();
+        async { Some((stream, caller)) }
+    };
+    serve_all(accept, open, router, stop).await;
 }
 
-async fn serve_all<S, F>(
+async fn accept(listener: &TcpListener) -> std::io::Result<TcpStream> {
+    let (stream, _) = listener.accept().await?;
+    // An answer is one small write: it must not wait for the client's acknowledgement.
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+/// `open` makes of a stream what requests come over, in the connection's own time: it keeps
+/// nobody else waiting.
+async fn serve_all<S, F, T, O>(
     accept: impl Fn() -> F,
+    open: impl Fn(S) -> O,
     router: Router,
-    peer: Option<Arc<Authentication>>,
     stop: impl Future<Output = ()>,
 ) where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     F: Future<Output = std::io::Result<S>>,
+    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    O: Future<Output = Option<(T, Caller)>> + Send + 'static,
 {
     let graceful = GracefulShutdown::new();
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
@@ -86,9 +130,11 @@ async fn serve_all<S, F>(
             sleep(PAUSE).await;
             continue;
         };
-        let connection = connection(stream, router.clone(), peer.clone(), graceful.watcher());
+        let (opening, router, watcher) = (open(stream), router.clone(), graceful.watcher());
         tokio::spawn(async move {
-            connection.await;
+            if let Some((stream, caller)) = opening.await {
+                connection(stream, router, caller, watcher).await;
+            }
             drop(place);
         });
     }
@@ -100,14 +146,17 @@ async fn serve_all<S, F>(
 async fn connection<S>(
     stream: S,
     router: Router,
-    peer: Option<Arc<Authentication>>,
+    caller: Caller,
     watcher: Watcher,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let service = router.map_request(move |mut request: http::Request<hyper::body::Incoming>| {
-        if let Some(peer) = &peer {
+        if let Some(peer) = &caller.peer {
             request.extensions_mut().insert(Authentication::clone(peer));
+        }
+        if let Some(certificates) = &caller.certificates {
+            request.extensions_mut().insert(certificates.clone());
         }
         request.map(axum::body::Body::new)
     });

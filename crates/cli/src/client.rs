@@ -9,6 +9,7 @@ use crate::args::{Remote, Shared};
 use crate::exit::{CommandError, failed};
 use crate::wiring::bootstrap::ADMIN_TOKEN_FILE;
 use crate::wiring::project;
+use crate::wiring::server::scheme;
 
 /// Longest answer that is read, in bytes.
 const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -31,7 +32,7 @@ impl Client {
         let config = project::read_config(&shared.config);
         let url = match (&remote.url, &config) {
             (Some(url), _) => url.trim_end_matches('/').to_owned(),
-            (None, Ok(config)) => format!("http://{}", config.listen),
+            (None, Ok(config)) => format!("{}://{}", scheme(config), config.listen),
             (None, Err(error)) => {
                 return Err(CommandError::Failed(format!(
                     "no server is named: set --url or SAFECONDUCT_URL ({error})"

@@ -9,6 +9,7 @@ pub(crate) mod prover;
 mod reload;
 pub(crate) mod server;
 pub(crate) mod telemetry;
+mod tls;
 pub(crate) mod upstream;
 
 use crate::exit::{CommandError, failed};

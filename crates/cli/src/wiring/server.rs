@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use safeconduct_api::{Api, ApiConfig, Hosts};
+use safeconduct_api::{Api, ApiConfig, Hosts, Tls};
 use safeconduct_gateway::Gateway;
 use safeconduct_ledger::Origin;
 use safeconduct_model::{Identity, IdentityStatus};
@@ -24,6 +24,7 @@ use crate::wiring::counted::Counted;
 use crate::wiring::project::{Project, Rules};
 use crate::wiring::prover::Trusted;
 use crate::wiring::reload::Reloader;
+use crate::wiring::tls::Certificate;
 use crate::wiring::{bootstrap, intents, leases, telemetry, upstream};
 
 /// How often overdue outcomes and tasks are looked for.
@@ -83,7 +84,7 @@ pub(crate) async fn start(project: Project, listen: SocketAddr) -> Result<Runnin
         .map_err(|error| failed(&format!("cannot listen on {listen}"), error))?;
     let address = listener.local_addr().map_err(|error| failed("listener", error))?;
     let api_config = ApiConfig {
-        base_url: format!("http://{address}"),
+        base_url: format!("{}://{address}", scheme(&config)),
         hosts: Hosts::Only(config.hosts.clone()),
         origins: config.origins.clone(),
     };
@@ -104,7 +105,18 @@ pub(crate) async fn start(project: Project, listen: SocketAddr) -> Result<Runnin
         stop: CancellationToken::new(),
         tasks: TaskTracker::new(),
     };
-    running.serve(listener);
+    let certificate = config.tls.as_ref().map(Certificate::read).transpose()?;
+    if certificate.is_none() && !address.ip().is_loopback() {
+        tracing::warn!(
+            %address,
+            "PLAIN HTTP BEYOND THIS MACHINE: tokens and data can be read and changed on the way; \
+             set `tls`, or listen on loopback behind a proxy that ends TLS"
+        );
+    }
+    running.serve(listener, certificate.as_ref().map(|certificate| certificate.tls.clone()));
+    if let Some(certificate) = certificate {
+        running.tasks.spawn(certificate.watch(running.stop.clone()));
+    }
     running.sweep();
     let (service, stop) = (Arc::clone(&running.service), running.stop.clone());
     running.tasks.spawn(leases::settle(service, stop));
@@ -113,6 +125,11 @@ pub(crate) async fn start(project: Project, listen: SocketAddr) -> Result<Runnin
         running.tasks.spawn(trusted.watch(running.stop.clone()));
     }
     Ok(running)
+}
+
+/// The scheme of the server's URL.
+pub(crate) const fn scheme(config: &Config) -> &'static str {
+    if config.tls.is_some() { "https" } else { "http" }
 }
 
 /// The folder of the configuration, where its paths start.
@@ -226,7 +243,7 @@ fn named(service: &Service, identity: &Identity, rules: &Rules) -> Result<Identi
 }
 
 impl Running {
-    fn serve(&self, listener: TcpListener) {
+    fn serve(&self, listener: TcpListener, tls: Option<Tls>) {
         let router = self.api.router().merge(self.gateway.router());
         let router = match self.reloader.config().otlp_endpoint {
             Some(_) => telemetry::traced(router),
@@ -234,7 +251,11 @@ impl Running {
         };
         let stop = self.stop.clone();
         self.tasks.spawn(async move {
-            safeconduct_api::serve(listener, router, async move { stop.cancelled().await }).await;
+            let stopped = async move { stop.cancelled().await };
+            match tls {
+                None => safeconduct_api::serve(listener, router, stopped).await,
+                Some(tls) => safeconduct_api::serve_tls(listener, tls, router, stopped).await,
+            }
         });
     }
 
@@ -265,7 +286,7 @@ impl Running {
 
     /// The URL of the server.
     pub(crate) fn url(&self) -> String {
-        format!("http://{}", self.address)
+        format!("{}://{}", scheme(self.reloader.config()), self.address)
     }
 
     /// Lets wrapped servers of the same user join through a Unix socket. Where a time is given,

@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use super::plain::Secret;
 use super::targets_form::TargetForm;
+use super::tls::TlsForm;
 use super::trust::TrustForm;
 use crate::document::{Word, Written};
 use crate::identity::IdentityForm;
@@ -26,6 +27,8 @@ pub struct ConfigForm {
     #[serde(default = "listen")]
     #[schemars(extend("format" = "socket-address"))]
     pub listen: String,
+    /// TLS on that address.
+    pub tls: Option<TlsForm>,
     /// The folder of the ledger and what is derived from it. One process owns it.
     #[serde(default = "data")]
     #[schemars(length(min = 1))]

@@ -29,6 +29,7 @@ mod read;
 mod targets;
 mod targets_form;
 mod targets_read;
+mod tls;
 mod trust;
 
 pub use form::*;
@@ -38,6 +39,7 @@ pub use targets::*;
 pub use targets_form::{
     AgeForm, PostgresForm, PrivilegesForm, SecretUseForm, TargetForm, VaultForm,
 };
+pub use tls::*;
 pub use trust::*;
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use super::targets::Target;
 
 pub use super::form::RevisionWord as Revision;
+use super::tls::ListenTls;
 use super::trust::TrustForm;
 
 /// A text that is never shown: `Debug` prints its length only.
@@ -41,6 +42,8 @@ impl fmt::Debug for Secret {
 pub struct Config {
     /// Address and port to listen on; `127.0.0.1:7411` where nothing is said.
     pub listen: SocketAddr,
+    /// TLS on that address, where there is any.
+    pub tls: Option<ListenTls>,
     /// The folder of the ledger; `./data` where nothing is said.
     pub data: PathBuf,
     /// The folder of the keys; `./keys` where nothing is said.

@@ -43,6 +43,7 @@ pub fn parse(file: &str, text: &str, folder: &Path) -> Result<Config, Vec<Diagno
     match listen {
         Ok(listen) if problems.is_empty() => Ok(Config {
             listen,
+            tls: form.tls.map(|tls| tls.into_plain(folder)),
             data: join(folder, &form.data),
             keys: join(folder, &form.keys),
             policies: Policies {
