@@ -1,5 +1,6 @@
-//! The sample world: an agent at work on a customer's case. The files of `examples/case-notes`,
-//! carried in the binary so that `dev` and `demo` need nothing beside it.
+//! The sample worlds: an agent at work on a customer's case, in a folder and in a CRM. The files
+//! of `examples/case-notes` and `examples/crm`, carried in the binary so that `dev` and `demo`
+//! need nothing beside it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,12 +11,45 @@ use crate::exit::{CommandError, failed};
 pub(crate) const AGENT: &str = "agent.py";
 
 macro_rules! files {
-    ($($name:literal),* $(,)?) => {
-        &[$(($name, include_str!(concat!("../../../examples/case-notes/", $name)))),*]
+    ($example:literal: $($name:literal),* $(,)?) => {
+        &[$(($name, include_str!(concat!("../../../examples/", $example, "/", $name)))),*]
     };
 }
 
-const FILES: &[(&str, &str)] = files![
+/// Which world.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sample {
+    /// Notes of cases in a folder.
+    CaseNotes,
+    /// A CRM, in which agents act in tasks.
+    Crm,
+}
+
+impl Sample {
+    const fn files(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::CaseNotes => CASE_NOTES,
+            Self::Crm => CRM,
+        }
+    }
+}
+
+const CRM: &[(&str, &str)] = files![
+    "crm":
+    "agent.py",
+    "crm.py",
+    "crm.sql",
+    "safeconduct.yaml",
+    "policies/crm.cedarschema",
+    "policies/crm.cedar",
+    "catalogue/crm.yaml",
+    "catalogue/crm.tools.json",
+    "intents/summarise_customer_case.yaml",
+    "intents/export_records.yaml",
+];
+
+const CASE_NOTES: &[(&str, &str)] = files![
+    "case-notes":
     "agent.py",
     "safeconduct.yaml",
     "policies/case-notes.cedar",
@@ -26,12 +60,12 @@ const FILES: &[(&str, &str)] = files![
     "cases/4712/notes.md",
 ];
 
-/// Writes the sample world into a folder and returns its configuration file.
+/// Writes a sample world into a folder and returns its configuration file.
 ///
 /// # Errors
 /// A file cannot be written.
-pub(crate) fn write(folder: &Path) -> Result<PathBuf, CommandError> {
-    for (name, text) in FILES {
+pub(crate) fn write(sample: Sample, folder: &Path) -> Result<PathBuf, CommandError> {
+    for (name, text) in sample.files() {
         let file = folder.join(name);
         if let Some(parent) = file.parent() {
             fs::create_dir_all(parent).map_err(|error| failed(name, error))?;

@@ -14,13 +14,8 @@ pub(crate) enum Outside {
     Action,
     /// A resource fits no rule.
     Resource(Arc<str>),
-    /// An argument breaks a rule.
-    Argument {
-        /// JSON Pointer to it.
-        pointer: Arc<str>,
-        /// Which rule: `equals`, `at_most` and so on.
-        rule: &'static str,
-    },
+    /// Arguments break their rules: where each stands, and which rule (`equals`, `at_most`).
+    Arguments(Vec<(Arc<str>, &'static str)>),
     /// An argument that no rule names, where those may not be.
     OtherArgument(Arc<str>),
 }
@@ -44,11 +39,11 @@ pub(crate) fn within(
 }
 
 fn keeps(allowance: &Allowance<Value>, resources: &[Entity], input: &Value) -> Result<(), Outside> {
-    if let Some(broken) = allowance.arguments.iter().find(|rule| !rule.admits(input)) {
-        return Err(Outside::Argument {
-            pointer: Arc::clone(&broken.pointer),
-            rule: broken.constraint.as_str(),
-        });
+    let broken = allowance.arguments.iter().filter(|rule| !rule.admits(input));
+    let broken: Vec<_> =
+        broken.map(|rule| (Arc::clone(&rule.pointer), rule.constraint.as_str())).collect();
+    if !broken.is_empty() {
+        return Err(Outside::Arguments(broken));
     }
     if allowance.others == OtherArguments::Refused
         && let Some(pointer) = unnamed(&allowance.arguments, input)

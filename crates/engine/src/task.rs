@@ -99,8 +99,11 @@ fn problem(outside: &Outside, request: &Request) -> Arc<str> {
     match outside {
         Outside::Action => format!("`{}` is not part of it", request.action).into(),
         Outside::Resource(ty) => format!("this resource of type `{ty}` is not part of it").into(),
-        Outside::Argument { pointer, rule } => {
-            format!("argument `{pointer}` breaks its rule `{rule}`").into()
+        Outside::Arguments(broken) => {
+            let broken = broken
+                .iter()
+                .map(|(pointer, rule)| format!("argument `{pointer}` breaks its rule `{rule}`"));
+            broken.collect::<Vec<_>>().join("; ").into()
         }
         Outside::OtherArgument(pointer) => format!("argument `{pointer}` is not part of it").into(),
     }

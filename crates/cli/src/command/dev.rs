@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use crate::args::{self, Shared};
 use crate::exit::{CommandError, Exit, failed};
 use crate::output::{self, Format};
-use crate::sample;
+use crate::sample::{self, Sample};
 use crate::wiring::bootstrap::{self, ADMIN_TOKEN_FILE};
 use crate::wiring::project::Project;
 use crate::wiring::server::{self, Running};
@@ -52,7 +52,7 @@ pub(crate) fn run(shared: &Shared, args: args::Dev) -> Result<Exit, CommandError
 fn project(file: &Path, folder: &TempDir) -> Result<(Project, Option<PathBuf>), CommandError> {
     let sampled = !file.exists() && file == Path::new("safeconduct.yaml");
     let world = folder.path().join("world");
-    let file = if sampled { sample::write(&world)? } else { file.to_owned() };
+    let file = if sampled { sample::write(Sample::CaseNotes, &world)? } else { file.to_owned() };
     let mut project = Project::load(&file)?;
     project.config.data = folder.path().join("data");
     project.config.keys = folder.path().join("keys");

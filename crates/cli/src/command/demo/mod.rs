@@ -1,25 +1,26 @@
-//! `safeconduct demo`: an agent works on a case through the gateway, in front of a real MCP server.
+//! `safeconduct demo`: agents at work through the gateway, in front of real MCP servers.
+
+mod crm;
+mod play;
 
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 
 use safeconduct_service::{ReadModel as _, RecordQuery};
 use serde_json::Value;
-use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
-use tokio::process::{Child, ChildStdout, Command};
 
 use crate::args::{self, Shared};
+use crate::command::demo::play::{Play, Told};
 use crate::command::dev;
 use crate::exit::{CommandError, Exit, failed};
 use crate::output::{print, print_line};
-use crate::sample;
+use crate::sample::{self, Sample};
 use crate::story::{self, Placed};
 use crate::wiring::project::Project;
 use crate::wiring::server::{self, Running};
 use crate::wiring::{bootstrap, runtime, telemetry};
 
-/// How long the agent's token lasts, in milliseconds: one hour.
-const TOKEN_TTL_MS: i64 = 3_600_000;
+/// How long the agents' tokens last, in milliseconds: one hour.
+const MARGIN_MS: i64 = 3_600_000;
 
 /// The MCP server that stands behind the gateway, an npm package.
 const UPSTREAM: &str = "mcp-server-filesystem";
@@ -35,7 +36,7 @@ pub(crate) fn run(shared: &Shared, args: args::Demo) -> Result<Exit, CommandErro
     // The MCP server resolves links in its paths, so the folder must be named as it does.
     let folder_path =
         folder.path().canonicalize().map_err(|error| failed("temporary folder", error))?;
-    let file = sample::write(&folder_path.join("world"))?;
+    let file = sample::write(Sample::CaseNotes, &folder_path.join("world"))?;
     let mut project = Project::load(&file)?;
     project.config.data = folder_path.join("data");
     project.config.keys = folder_path.join("keys");
@@ -45,21 +46,24 @@ pub(crate) fn run(shared: &Shared, args: args::Demo) -> Result<Exit, CommandErro
         let _telemetry = telemetry::start(None, true)?;
         let listen = ([127, 0, 0, 1], 0).into();
         let running = server::start(project, listen).await?;
-        let token = bootstrap::mint(&running.service, &identity, TOKEN_TTL_MS).await?;
+        let token = bootstrap::mint(&running.service, &identity, MARGIN_MS).await?;
         print_line(&format!(
             "An agent works on case 4711. Safeconduct stands at {}/mcp/files,\n\
              in front of the MCP server `{UPSTREAM}`.\n",
             running.url()
         ))?;
-        let mut agent = Agent::start(&python, &file, &running, &token)?;
-        let went_well = steps(&mut agent, &running).await? & agent.ended_well().await?;
+        let url = format!("{}/mcp/files", running.url());
+        let variables = [("SAFECONDUCT_MCP_URL", url.as_str()), ("SAFECONDUCT_TOKEN", &token)];
+        let mut play = Play::start(&python, &file.with_file_name(sample::AGENT), &variables)?;
+        let went_well = steps(&mut play, &running).await? & play.ended_well().await?;
         let verified = account(&running, &data, &keys).await?;
         if args.keep {
             keep(&running, &token).await?;
         }
         running.stop().await;
         let _ = shared;
-        if went_well && verified {
+        let crm = crm::tell(&python, &folder_path.join("crm")).await?;
+        if went_well && verified && crm {
             print_line("Every step went as expected.")?;
             Ok(Exit::Ok)
         } else {
@@ -87,96 +91,23 @@ fn on_path(program: &str, how: &str) -> Result<(), CommandError> {
     }
 }
 
-/// The process that plays the agent.
-struct Agent {
-    child: Child,
-    lines: Lines<BufReader<ChildStdout>>,
-}
-
-impl Agent {
-    fn start(
-        python: &Path,
-        world: &Path,
-        running: &Running,
-        token: &str,
-    ) -> Result<Self, CommandError> {
-        let mut child = Command::new(python)
-            .arg(world.with_file_name(sample::AGENT))
-            .env("SAFECONDUCT_MCP_URL", format!("{}/mcp/files", running.url()))
-            .env("SAFECONDUCT_TOKEN", token)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .map_err(|error| failed("the agent cannot be started", error))?;
-        let output = child.stdout.take();
-        let output =
-            output.ok_or_else(|| CommandError::Failed("the agent has no output".into()))?;
-        Ok(Self { child, lines: BufReader::new(output).lines() })
-    }
-
-    async fn line(&mut self) -> Result<Option<Value>, CommandError> {
-        let line =
-            self.lines.next_line().await.map_err(|error| failed("the agent's output", error))?;
-        line.map(|line| {
-            serde_json::from_str(&line).map_err(|error| failed("the agent's output", error))
-        })
-        .transpose()
-    }
-
-    async fn ended_well(&mut self) -> Result<bool, CommandError> {
-        let status = self.child.wait().await.map_err(|error| failed("the agent", error))?;
-        if !status.success() {
-            print_line(&format!("the agent ended with {status}"))?;
-        }
-        Ok(status.success())
-    }
-}
-
 /// How many calls the agent makes: fewer would mean that it was cut off.
 const CALLS: usize = 6;
 
 /// Prints each step as it happens. Returns whether all of them went as expected.
-async fn steps(agent: &mut Agent, running: &Running) -> Result<bool, CommandError> {
-    let mut all_well = true;
-    let mut calls = 0;
-    while let Some(step) = agent.line().await? {
-        let what = story::text(&step, "/step").to_owned();
+async fn steps(play: &mut Play, running: &Running) -> Result<bool, CommandError> {
+    let mut told = Told::from(running.store.records());
+    while let Some(step) = play.step().await? {
         if let Some(tools) = step.get("tools").and_then(Value::as_array) {
             let names: Vec<&str> = tools.iter().filter_map(Value::as_str).collect();
+            let what = story::text(&step, "/step");
             print_line(&format!("LISTED  {what}\n        {}\n", names.join(", ")))?;
-            all_well &= names.contains(&"read_text_file") && !names.contains(&"get_file_info");
+            told.all_well &= names.contains(&"read_text_file") && !names.contains(&"get_file_info");
             continue;
         }
-        calls += 1;
-        let decision = decision(running, calls).await?;
-        let expected = story::text(&step, "/expected");
-        let answered = step.get("is_error").and_then(Value::as_bool) == Some(expected == "deny");
-        let word = story::text(&decision, "/body/decision");
-        let well = word == expected && answered;
-        all_well &= well;
-        let surprise = if well { "" } else { "   <- not as expected" };
-        print_line(&format!("{:6}  {what}{surprise}", word.to_uppercase()))?;
-        let rules = story::rules(&decision).join(", ");
-        print_line(&format!("        rule      {rules}"))?;
-        for message in story::messages(&decision) {
-            print_line(&format!("        message   {message}"))?;
-        }
-        print_line(&format!("        decision  {}\n", story::text(&decision, "/id")))?;
-        if !well {
-            print_line(&format!("        answer    {}", story::text(&step, "/text")))?;
-        }
+        told.tell(running, &step).await?;
     }
-    Ok(all_well && calls == CALLS)
-}
-
-/// The decision of that call, counted from 1, once the read model has come as far as the ledger.
-async fn decision(running: &Running, call: usize) -> Result<Value, CommandError> {
-    let query =
-        RecordQuery { kind: Some("decision".into()), limit: CALLS, ..RecordQuery::default() };
-    // The newest comes first.
-    let decision = read(running, &query).await?.into_iter().rev().nth(call - 1);
-    Ok(decision.map(|placed| placed.record).unwrap_or_default())
+    Ok(told.all_well && told.steps == CALLS)
 }
 
 async fn read(running: &Running, query: &RecordQuery) -> Result<Vec<Placed>, CommandError> {
