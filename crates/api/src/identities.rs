@@ -8,7 +8,7 @@ use http::StatusCode;
 use http::request::Parts;
 use safeconduct_model::{EntityType, Identity, IdentityId};
 use safeconduct_service::{Operation, World};
-use safeconduct_wire::admin::{IdentityList, WhoamiView};
+use safeconduct_wire::admin::{IdentityList, IdentityView, WhoamiView};
 use safeconduct_wire::document::{Word, Written, read_json};
 use safeconduct_wire::identity::IdentityForm;
 use serde::Deserialize;
@@ -18,7 +18,7 @@ use crate::body::json_bytes;
 use crate::page::{self, page_of};
 use crate::problem::{Problem, ProblemForm};
 use crate::refusals::{Misasked, Refused, Unreadable};
-use crate::router::Shared;
+use crate::router::{Inner, Shared};
 
 /// Says who the caller is and what it may do here.
 #[utoipa::path(
@@ -82,7 +82,8 @@ pub(crate) async fn list(
     let beyond = |identity: &&Identity| after.as_deref().is_none_or(|a| identity.id.as_str() > a);
     let found = caller.world.identities().filter(beyond);
     let (found, next) = page_of(found, page::limit(limit)?, |identity| identity.id.to_string());
-    Ok(Json(IdentityList::of(found, next)))
+    let seen = found.into_iter().map(|identity| seen(&api, identity));
+    Ok(Json(IdentityList::of(seen, next)))
 }
 
 /// Shows one identity.
@@ -93,7 +94,7 @@ pub(crate) async fn list(
     operation_id = "identities.show",
     params(("id" = String, Path, description = "The identity's id, percent-encoded")),
     responses(
-        (status = 200, description = "The identity", body = IdentityForm),
+        (status = 200, description = "The identity", body = IdentityView),
         Refused,
         (status = 404, description = "Nobody is registered under that id", body = ProblemForm),
     ),
@@ -103,10 +104,18 @@ pub(crate) async fn show(
     State(api): State<Shared>,
     Path(id): Path<String>,
     parts: Parts,
-) -> Result<Json<IdentityForm>, Problem> {
+) -> Result<Json<IdentityView>, Problem> {
     let caller = api.admit(&parts, Operation::IdentitiesShow).await?;
     let found = IdentityId::new(id.as_str()).ok().and_then(|id| caller.world.identity(&id));
-    found.map(|identity| Json(identity.into())).ok_or_else(|| Problem::not_found("identity", &id))
+    found
+        .map(|identity| Json(seen(&api, identity)))
+        .ok_or_else(|| Problem::not_found("identity", &id))
+}
+
+/// An identity, and when it was seen to act.
+fn seen(api: &Inner, identity: &Identity) -> IdentityView {
+    let seen = api.service.identity_seen(&identity.id);
+    IdentityView::new(identity, seen.map(|seen| (seen.first, seen.last)))
 }
 
 /// Registers an identity, or changes one: the body is all of it. Where it has a role or gets

@@ -67,7 +67,7 @@ impl Modify for Bearer {
     fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
         let scheme = HttpBuilder::new()
             .scheme(HttpAuthScheme::Bearer)
-            .bearer_format("sc_[A-Za-z0-9_-]{49}")
+            .bearer_format("sc_key_[0-9a-f]{72}")
             .description(Some("A token that was issued with `POST /v1/tokens`"))
             .build();
         let components = openapi.components.get_or_insert_default();

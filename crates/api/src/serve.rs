@@ -68,9 +68,8 @@ pub async fn serve_tls(
         let tls = tls.clone();
         async move {
             let shaken = timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await.ok()?;
-            let (stream, certificates) = shaken
-                .inspect_err(|error| tracing::debug!(%error, "a handshake failed"))
-                .ok()?;
+            let (stream, certificates) =
+                shaken.inspect_err(|error| tracing::debug!(%error, "a handshake failed")).ok()?;
             Some((stream, Caller { peer: None, certificates }))
         }
     };
@@ -143,12 +142,8 @@ async fn serve_all<S, F, T, O>(
     }
 }
 
-async fn connection<S>(
-    stream: S,
-    router: Router,
-    caller: Caller,
-    watcher: Watcher,
-) where
+async fn connection<S>(stream: S, router: Router, caller: Caller, watcher: Watcher)
+where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let service = router.map_request(move |mut request: http::Request<hyper::body::Incoming>| {

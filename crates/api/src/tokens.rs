@@ -62,7 +62,11 @@ pub(crate) async fn list(
     let mut found: Vec<&Token> = caller.world.tokens().filter(wanted).collect();
     found.sort_unstable_by(|a, b| a.id.cmp(&b.id));
     let (found, next) = page_of(found, limit, |token| token.id.to_string());
-    Ok(Json(TokenList { tokens: found.into_iter().map(TokenView::from).collect(), next }))
+    let view = |token: &Token| {
+        let seen = api.service.token_seen(&token.id);
+        TokenView::from(token).last_used(seen.map(|seen| seen.last))
+    };
+    Ok(Json(TokenList { tokens: found.into_iter().map(view).collect(), next }))
 }
 
 /// Issues a token. It is shown in this answer and never again. For an identity that has a role,

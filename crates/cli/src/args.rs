@@ -453,6 +453,15 @@ pub(crate) enum Identity {
         #[command(flatten)]
         remote: Remote,
     },
+    /// Register the identities of a file, or change them: the whole file is checked first.
+    Import {
+        /// A YAML file with `identities:` as in the configuration, or a CSV file with the columns
+        /// id, kind, status, owner, fallback_owner, environment, groups, roles, in any order; the
+        /// last two hold names with spaces between them.
+        file: PathBuf,
+        #[command(flatten)]
+        remote: Remote,
+    },
     /// Issue, list and revoke tokens.
     #[command(subcommand)]
     Token(Token),

@@ -33,6 +33,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+pub mod api_key;
 pub mod inject;
 pub mod jose;
 pub mod lease;

@@ -108,6 +108,7 @@ impl Service {
         span.in_scope(|| {
             let mut queued = self.decide_and_queue(check)?;
             describe(&span, &queued.ruling);
+            self.seen.saw(&queued.ruling.request.session.key, queued.ruling.outcome.record.at);
             // Before the wait: a caller that goes away meanwhile leaves a permit that is durable
             // all the same, and whose outcome is to be recorded.
             if queued.ruling.goes_ahead() {

@@ -32,6 +32,7 @@ mod prove;
 mod read;
 mod recorded;
 mod restore;
+mod seen;
 mod service;
 mod sessions;
 mod sightings;
@@ -61,9 +62,12 @@ pub use prove::*;
 pub use read::*;
 pub use recorded::*;
 pub use restore::*;
-pub use safeconduct_credential::jose::Algorithm;
-pub use safeconduct_credential::token::{Fault, FaultCode, Form, StoredKey};
+pub use safeconduct_credential::jose::{Algorithm, KeySet, KeyUse, Thumbprint};
+pub use safeconduct_credential::token::{
+    FORM_BYTES_MAX, Fault, FaultCode, Form, KEPT_S as KEYS_KEPT_S, StoredKey,
+};
 pub use safeconduct_engine::{Outcome, Understood, Vocabulary};
+pub use seen::SeenAt;
 pub use service::*;
 pub use sessions::{SESSIONS_MAX, SessionView};
 pub use sightings::{Conversation, DEFINITIONS_MAX, Extent};

@@ -160,6 +160,7 @@ impl Restore<'_> {
     }
 
     fn decided(&self, sequence: u64, record: &Record, decided: &Decided, sealed: Attachment) {
+        self.service.seen.saw(&decided.session, record.at);
         self.slot(&decided.session, |slot| {
             slot.session.apply(&Step {
                 decision: decided.decision,

@@ -10,6 +10,7 @@ use crate::access_tokens::AccessTokens;
 use crate::leases::Leases;
 use crate::pending::PendingPermits;
 use crate::prove::Proofs;
+use crate::seen::Seen;
 use crate::sessions::{SessionView, Sessions, lock};
 use crate::tasks::Tasks;
 use crate::{Clock, Ids, Ledger, LedgerHealth, Target, Vault, Watch, World};
@@ -61,6 +62,7 @@ pub struct Service {
     pub(crate) watches: Mutex<Vec<Weak<dyn Watch>>>,
     pub(crate) pending: Mutex<PendingPermits>,
     pub(crate) proofs: Proofs,
+    pub(crate) seen: Seen,
 }
 
 impl Service {
@@ -83,6 +85,7 @@ impl Service {
             watches: Mutex::default(),
             pending: Mutex::default(),
             proofs: Proofs::default(),
+            seen: Seen::default(),
         }
     }
 

@@ -43,6 +43,15 @@ pub struct IdentityForm {
     pub roles: BTreeSet<Word<Role>>,
 }
 
+/// A file of identities.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct IdentitiesForm {
+    /// The identities, as in the configuration.
+    #[schemars(length(max = 100_000))]
+    pub identities: Vec<IdentityForm>,
+}
+
 /// What an enforcement point may say of others when it asks for decisions.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

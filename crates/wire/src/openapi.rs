@@ -42,6 +42,7 @@ described! {
     admin::EndRequest = "EndRequest";
     admin::ErasedView = "Erased";
     admin::IdentityList = "IdentityList";
+    admin::IdentityView = "IdentityShown";
     admin::IntentList = "IntentList";
     admin::IntentView = "Intent";
     admin::Killed = "Killed";

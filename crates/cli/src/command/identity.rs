@@ -9,6 +9,8 @@ use crate::exit::{CommandError, Exit};
 use crate::output::{self, Format, print, print_line, say};
 use crate::wiring::runtime;
 
+mod import;
+
 /// Runs the command.
 pub(crate) fn run(shared: &Shared, args: args::Identity) -> Result<Exit, CommandError> {
     runtime()?.block_on(async {
@@ -17,9 +19,11 @@ pub(crate) fn run(shared: &Shared, args: args::Identity) -> Result<Exit, Command
             args::Identity::Ls { remote } => {
                 let client = Client::new(shared, &remote)?;
                 let answer = client.call(Method::GET, "/v1/identities", &[], None).await?;
-                let columns = ["id", "kind", "status", "owner", "environment"];
+                let columns =
+                    ["id", "kind", "status", "owner", "environment", "first_seen", "last_seen"];
                 show(shared, &answer, "identities", &columns)
             }
+            args::Identity::Import { file, remote } => import::run(shared, &file, &remote).await,
             args::Identity::Token(args) => token(shared, args).await,
         }
     })
@@ -68,7 +72,8 @@ async fn token(shared: &Shared, args: Token) -> Result<Exit, CommandError> {
             let client = Client::new(shared, &remote)?;
             let query: Vec<_> = identity.into_iter().map(|id| ("identity", id)).collect();
             let answer = client.call(Method::GET, "/v1/tokens", &query, None).await?;
-            let columns = ["id", "identity", "issued_at", "expires_at", "revoked"];
+            let columns =
+                ["id", "identity", "issued_at", "expires_at", "last_used", "assurance", "revoked"];
             show(shared, &answer, "tokens", &columns)
         }
         Token::Revoke { id, remote } => {

@@ -1,6 +1,6 @@
 //! Identities and their tokens.
 
-use safeconduct_model::{Identity, IdentityId, Method, Timestamp, Token, TokenId};
+use safeconduct_model::{Assurance, Identity, IdentityId, Method, Timestamp, Token, TokenId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -17,7 +17,7 @@ pub const TOKEN_TTL_S_MAX: i64 = 366 * 86_400;
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct IdentityList {
     /// The identities of this page.
-    pub identities: Vec<IdentityForm>,
+    pub identities: Vec<IdentityView>,
     /// Where the next page starts: `after` of the next request. Absent at the end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
@@ -25,8 +25,34 @@ pub struct IdentityList {
 
 impl IdentityList {
     /// A page of identities.
-    pub fn of<'a>(page: impl IntoIterator<Item = &'a Identity>, next: Option<String>) -> Self {
-        Self { identities: page.into_iter().map(IdentityForm::from).collect(), next }
+    pub fn of(page: impl IntoIterator<Item = IdentityView>, next: Option<String>) -> Self {
+        Self { identities: page.into_iter().collect(), next }
+    }
+}
+
+/// An identity, and when it was seen to act.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct IdentityView {
+    /// The identity.
+    #[serde(flatten)]
+    pub identity: IdentityForm,
+    /// When it first asked for a decision.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_seen: Option<Written<Timestamp>>,
+    /// When it last did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_seen: Option<Written<Timestamp>>,
+}
+
+impl IdentityView {
+    /// An identity, and the first and the last time that it was seen.
+    pub fn new(identity: &Identity, seen: Option<(Timestamp, Timestamp)>) -> Self {
+        let (first, last) = seen.unzip();
+        Self {
+            identity: identity.into(),
+            first_seen: first.map(Written),
+            last_seen: last.map(Written),
+        }
     }
 }
 
@@ -85,6 +111,19 @@ pub struct TokenView {
     pub expires_at: Written<Timestamp>,
     /// Whether it was taken back.
     pub revoked: bool,
+    /// What a proof by it is worth: it is a secret that can be copied.
+    pub assurance: &'static str,
+    /// When a decision was last asked for by it, outside of tasks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_used: Option<Written<Timestamp>>,
+}
+
+impl TokenView {
+    /// The same, with when it was last used.
+    #[must_use]
+    pub fn last_used(self, at: Option<Timestamp>) -> Self {
+        Self { last_used: at.map(Written), ..self }
+    }
 }
 
 impl From<&Token> for TokenView {
@@ -95,6 +134,8 @@ impl From<&Token> for TokenView {
             issued_at: Written(token.issued_at),
             expires_at: Written(token.expires_at),
             revoked: token.revoked,
+            assurance: Assurance::Low.as_str(),
+            last_used: None,
         }
     }
 }

@@ -11,7 +11,8 @@ fn an_identity_is_shown_as_it_is_taken() {
     let form: IdentityForm = read_json(body).unwrap();
     let identity = form.clone().into_model();
     assert_eq!(IdentityForm::from(&identity), form);
-    let shown = serde_json::to_vec(&IdentityList::of([&identity], None)).unwrap();
+    let shown =
+        serde_json::to_vec(&IdentityList::of([IdentityView::new(&identity, None)], None)).unwrap();
     let again: serde_json::Value = serde_json::from_slice(&shown).unwrap();
     assert_eq!(again["identities"][0]["status"], "active");
     assert!(again["identities"][0].get("environment").is_none());
