@@ -1,22 +1,24 @@
 //! `engine::decide`: all five stages, six candidate policies, a session of fifty steps, typed
 //! arguments; at 10, 1,000 and 100,000 policies, beside Cedar's own `is_authorized` at 10.
 
+use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::sync::Arc;
 
-use safeconduct_engine::{Facts, Known, Understood, Vocabulary, decide};
+use safeconduct_engine::{Facts, Known, TaskFacts, Understood, Vocabulary, decide};
 use safeconduct_model::{
     ActionEntry, ActionName, Assurance, Authentication, Decision, Digest, EntityRef, IdentityId,
-    KeyedDigest, Method, Mode, Now, RecordId, Request, SessionKey, SessionRef, Subject, Timestamp,
-    TokenId, Value,
+    KeyedDigest, Mandate, Method, Mode, Now, Origin, RecordId, Request, SessionKey, SessionRef,
+    Subject, Task, TaskId, TaskRef, Timestamp, TokenId, Value,
 };
 use safeconduct_policy::{Policies, load};
 use safeconduct_service::entity_of;
-use safeconduct_session::{Session, Step, fingerprint};
+use safeconduct_session::{Charge, Session, Step, fingerprint};
 
 use crate::cedar::{Given, Peer};
 use crate::rounds::{Contestant, Shuffle, compete};
 use crate::section::{Failure, Section, Target};
+use crate::tasks;
 use crate::world::{self, Naming};
 
 /// Sizes of the policy sets.
@@ -26,17 +28,25 @@ const BATCH: u32 = 1_000;
 /// When the decisions fall; a few days after the tokens were issued.
 const AT: Timestamp = Timestamp::from_millis(1_795_500_000_000);
 
+/// A decision within a task: envelope, tier and budget are checked besides.
+const IN_TASK: &str = "decide in a task";
+
 /// Measures.
 pub(crate) fn measure() -> Result<Section, Failure> {
     let rigs = SIZES.into_iter().map(Rig::new).collect::<Result<Vec<_>, _>>()?;
     let peer = Peer::new(&world::policy_files(10, Naming::Folder))?;
     let prepared = peer.prepare(0, Given::WhatPoliciesReadOnly)?;
+    let rig = rigs.first().ok_or("no rig")?;
+    let tasked = Agent::in_task(0, &rig.vocabulary)?;
     let mut contestants = Vec::new();
     for rig in &rigs {
         for access in [Access::Hot, Access::Cold] {
             contestants.push(rig.contestant(access));
         }
     }
+    contestants.push(Contestant::new(IN_TASK, |times| {
+        (0..times).try_for_each(|_| rig.decide(black_box(&tasked)))
+    }));
     for given in [Given::WhatPoliciesReadOnly, Given::WholeContext] {
         let peer = &peer;
         contestants.push(Contestant::new(given.name(), move |times| {
@@ -67,6 +77,8 @@ fn report(median: impl Fn(&str) -> f64) -> Section {
     section.target("decide_100k_over_10_policies", grows, Target::AtMost(1.5));
     section.target("decide_over_cedar_10", ours(hot, 10) / lean, Target::AtMost(1.0));
     section.target("decide_100k_over_cedar_10", ours(hot, 100_000) / lean, Target::AtMost(1.0));
+    let in_task = median(IN_TASK) / ours(hot, 10);
+    section.target("decide_in_task_over_without", in_task, Target::AtMost(1.5));
     section.number("decide_cold_100k_over_hot_10", ours(cold, 100_000) / ours(hot, 10));
     section.number("decide_cold_100k_over_cedar_10", ours(cold, 100_000) / lean);
     section.line("");
@@ -80,6 +92,8 @@ fn report(median: impl Fn(&str) -> f64) -> Section {
             section.number(&key, ours(access, size) / 1e3);
         }
     }
+    let cost = median(IN_TASK) / 1e3;
+    section.line(format!("| `engine::decide`, in a task, hot | {cost:.2} | – | – |"));
     for given in [Given::WhatPoliciesReadOnly, Given::WholeContext] {
         let cost = median(given.name()) / 1e3;
         section.line(format!("| Cedar, {} | {cost:.2} | – | – |", given.words()));
@@ -131,6 +145,8 @@ struct Rig {
 }
 
 struct Agent {
+    /// The task that it acts in, where it acts in one.
+    task: Option<(Task, Mandate)>,
     known: Known,
     session: Session,
     proof: Authentication,
@@ -175,15 +191,22 @@ impl Rig {
     }
 
     fn decide(&self, agent: &Agent) -> Result<(), Failure> {
+        let task = agent.task.as_ref().map(|(task, mandate)| TaskFacts {
+            task,
+            mandate,
+            ended: None,
+            delegated_by: Vec::new(),
+            user: None,
+        });
         let facts = Facts {
             caller: Some(&agent.known),
             subject: None,
             entry: Some(&self.entry),
             quarantined: None,
             session: &agent.session,
-            task: None,
+            task,
             killed: None,
-            input_bytes: 0,
+            input_bytes: 80,
             calls_max: 10_000,
             understood: &self.understood,
             vocabulary: &self.vocabulary,
@@ -223,7 +246,8 @@ impl Agent {
     fn new(number: usize, vocabulary: &Vocabulary) -> Result<Self, Failure> {
         let identity = world::agent(number)?;
         Ok(Self {
-            session: fifty_steps(number)?,
+            task: None,
+            session: fifty_steps(number, Session::default())?,
             proof: Authentication {
                 identity: identity.id.clone(),
                 token: TokenId::new(format!("tok_{number:032}"))?,
@@ -239,9 +263,40 @@ impl Agent {
     }
 }
 
+impl Agent {
+    /// The same, in a task with an envelope and a budget.
+    fn in_task(number: usize, vocabulary: &Vocabulary) -> Result<Self, Failure> {
+        let mut agent = Self::new(number, vocabulary)?;
+        let intent = tasks::intent()?;
+        let parameters = BTreeMap::from([("case".into(), Value::from("C-1042"))]);
+        let authority = intent.authority(&parameters, AT.plus_ms(3_600_000))?;
+        let id = TaskId::new("task_0123456789abcdef0123456789abcdef")?;
+        let task = Task {
+            id: id.clone(),
+            intent: intent.name,
+            intent_version: 1,
+            agent: agent.proof.identity.clone(),
+            on_behalf_of: None,
+            begun_by: IdentityId::new("help-desk")?,
+            origin: Origin::Trusted,
+            parent: None,
+            depth: 0,
+            begun_at: AT.plus_ms(-60_000),
+            deadline: authority.deadline,
+            idle_s: 3600,
+            budget: authority.budget.clone(),
+            authority: KeyedDigest::from_bytes([4; 32]),
+            handle: Some(Digest::from_bytes([5; 32])),
+        };
+        agent.session = fifty_steps(number, Session::of_task())?;
+        agent.proof.task = Some(TaskRef { id, agent: agent.proof.identity.clone() });
+        agent.task = Some((task, Mandate { parameters, authority }));
+        Ok(agent)
+    }
+}
+
 /// A session of fifty steps: six different actions, twenty different files, two denials.
-fn fifty_steps(agent: usize) -> Result<Session, Failure> {
-    let mut session = Session::default();
+fn fifty_steps(agent: usize, mut session: Session) -> Result<Session, Failure> {
     for step in 0..50_usize {
         let tool = ["read_text_file", "list", "search", "stat", "write", "tree"];
         let tool = tool.get(step % tool.len()).ok_or("no tool")?;
@@ -250,7 +305,7 @@ fn fifty_steps(agent: usize) -> Result<Session, Failure> {
             decision: if step % 25 == 24 { Decision::Deny } else { Decision::Permit },
             action: ActionName::new(format!("files.{tool}"))?,
             resources: vec![fingerprint(&EntityRef::new("Safeconduct::Path", file)?)],
-            charge: None,
+            charge: session.used().map(|_| Charge::default()),
             at: AT.plus_ms(-1000 * (50 - step as i64)),
         });
     }

@@ -3,7 +3,7 @@
 //!
 //! Everything that is compared takes turns within the same run, and what counts is the ratio of
 //! the medians: absolute numbers belong to the machine that the report names. Arguments name the
-//! parts to run (`decide`, `startup`, `http`, `mcp`); without one all run, and only
+//! parts to run (`decide`, `startup`, `tasks`, `http`, `mcp`); without one all run, and only
 //! then the two files are written.
 //!
 //! What this crate deliberately does not do: it tests nothing beyond "the answer was the one
@@ -20,6 +20,7 @@ mod report;
 mod rounds;
 mod section;
 mod startup;
+mod tasks;
 mod world;
 
 use std::process::ExitCode;
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
 fn run(words: &[&str]) -> Result<(), Failure> {
     match words {
         ["child-memory", policies] => startup::child(policies.parse()?),
+        ["child-tasks", tasks] => tasks::child(tasks.parse()?),
         ["child-server", kind, folder] => http::server::child(kind, folder),
         ["child-load", address, dialect, connections, millis] => {
             http::load::child(address, dialect, connections.parse()?, millis.parse()?)

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use crate::section::{Failure, Section};
-use crate::{decide, http, machine, mcp, startup};
+use crate::{decide, http, machine, mcp, startup, tasks};
 
 /// One part: how the command line calls it, and what it does.
 struct Part {
@@ -18,6 +18,7 @@ struct Part {
 const PARTS: &[Part] = &[
     Part { name: "decide", measure: decide::measure },
     Part { name: "startup", measure: startup::measure },
+    Part { name: "tasks", measure: tasks::measure },
     Part { name: "http", measure: http::measure },
     Part { name: "mcp", measure: mcp::measure },
 ];

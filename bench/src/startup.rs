@@ -82,7 +82,7 @@ pub(crate) fn child(policies: usize) -> Result<(), Failure> {
     Ok(())
 }
 
-fn resident_bytes() -> Result<usize, Failure> {
+pub(crate) fn resident_bytes() -> Result<usize, Failure> {
     let text = std::fs::read_to_string("/proc/self/statm")?;
     let pages: usize = text.split(' ').nth(1).ok_or("no resident set")?.parse()?;
     Ok(pages * rustix::param::page_size())

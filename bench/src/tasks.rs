@@ -1,0 +1,189 @@
+//! Tasks: what a decision within one costs more, and what a million live ones weigh.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
+use std::sync::Arc;
+
+use safeconduct_model::{
+    Absent, Allowance, ArgumentRule, Assurance, Authentication, Budget, Constraint, Digest,
+    EntityType, Identity, IdentityId, IdentityKind, IdentityStatus, Intent, IntentName, Intents,
+    Method, OnBehalfOf, OtherArguments, Parameter, ParameterType, ResourceRule, Term, Tier,
+    Timestamp, TokenId, Undertakers, Value,
+};
+use safeconduct_policy::{SourceFile, load};
+use safeconduct_service::memory::{MemoryLedger, ports};
+use safeconduct_service::{Narrowed, Service, Settings, Undertaking, World};
+
+use crate::report::say;
+use crate::section::{Failure, Section, Target};
+use crate::world::{self, Naming};
+
+/// How many tasks live at once where they are weighed.
+const TASKS: usize = 1_000_000;
+
+/// Measures.
+pub(crate) fn measure() -> Result<Section, Failure> {
+    let bytes = weigh()?;
+    let mut section = Section::new("1,000,000 live tasks");
+    section.targets();
+    let gib = bytes * TASKS as f64 / f64::from(1 << 30);
+    section.target("tasks_1m_gib", gib, Target::AtMost(2.0));
+    section.number("memory_bytes_per_task", bytes);
+    section.line("");
+    section.line(
+        "Each is begun for real: parameters checked, policy asked, its mandate sealed and its \
+         session made, with a handle of its own; the ledger is one in memory that forgets. Memory \
+         is what the process's resident set grows by.",
+    );
+    Ok(section)
+}
+
+fn weigh() -> Result<f64, Failure> {
+    let output = Command::new(std::env::current_exe()?)
+        .args(["child-tasks", &TASKS.to_string()])
+        .output()?;
+    Ok(String::from_utf8(output.stdout)?.trim().parse()?)
+}
+
+/// Prints the bytes that one task of that many takes.
+pub(crate) fn child(tasks: usize) -> Result<(), Failure> {
+    tokio::runtime::Builder::new_current_thread().build()?.block_on(weigh_here(tasks))
+}
+
+async fn weigh_here(tasks: usize) -> Result<(), Failure> {
+    let (mut ports, _, clock) = ports();
+    ports.ledger = Arc::new(MemoryLedger::forgetful());
+    clock.set(Timestamp::from_millis(1_795_500_000_000));
+    let text = "permit (principal, action == Safeconduct::Action::\"undertake\", resource);";
+    let files = vec![SourceFile::new("p.cedar", text)];
+    let policies = Arc::new(load(&world::sources(files)?)?.policies);
+    let entry = world::entry(Naming::Folder)?;
+    let actions = BTreeMap::from([(entry.name.clone(), entry)]);
+    let catalogue = Arc::new(safeconduct_model::Catalogue { actions });
+    let world = World::new(policies, catalogue, Digest::from_bytes([9; 32]), world::vocabulary()?);
+    let service =
+        Service::new(ports, Settings { calls_max: u64::MAX, ..Settings::default() }, world);
+    let by = IdentityId::new("orchestrator")?;
+    for identity in [user()?, world::agent(0)?, orchestrator()?] {
+        service.change_identity(identity, &by).await?;
+    }
+    let intent = intent()?;
+    let name = intent.name.clone();
+    let versions = BTreeMap::from([(name.clone(), BTreeMap::from([(1, intent)]))]);
+    let intents = Intents { versions, digest: Digest::from_bytes([5; 32]) };
+    service.change_intents(Arc::new(intents)).await?;
+    let agent = world::agent(0)?.id;
+    let before = crate::startup::resident_bytes()?;
+    for number in 0..tasks {
+        let mut handle = [0; 32];
+        handle
+            .iter_mut()
+            .zip((number as u64 + 1).to_be_bytes())
+            .for_each(|(place, byte)| *place = byte);
+        let undertaking = Undertaking {
+            by: proof(&by)?,
+            agent: agent.clone(),
+            intent: name.clone(),
+            version: None,
+            parameters: BTreeMap::from([("case".into(), Value::from(format!("C-{number}")))]),
+            on_behalf_of: None,
+            narrowed: Narrowed::default(),
+            handle: Some(Digest::from_bytes(handle)),
+            pep: by.clone(),
+            trace: None,
+        };
+        service.begin_task(undertaking).await?;
+    }
+    let grown = crate::startup::resident_bytes()?.saturating_sub(before);
+    if service.live_tasks() != tasks {
+        return Err("not all tasks live".into());
+    }
+    say(&format!("{}", grown / tasks.max(1)));
+    Ok(())
+}
+
+fn user() -> Result<Identity, Failure> {
+    Ok(Identity {
+        id: IdentityId::new("ada")?,
+        kind: IdentityKind::User,
+        status: IdentityStatus::Active,
+        owner: None,
+        fallback_owner: None,
+        environment: None,
+        groups: BTreeSet::new(),
+        pep: None,
+        roles: BTreeSet::new(),
+    })
+}
+
+fn orchestrator() -> Result<Identity, Failure> {
+    let ada = IdentityId::new("ada")?;
+    Ok(Identity {
+        id: IdentityId::new("orchestrator")?,
+        kind: IdentityKind::Workload,
+        owner: Some(ada.clone()),
+        fallback_owner: Some(ada),
+        roles: BTreeSet::from([safeconduct_model::Role::Orchestrator]),
+        ..user()?
+    })
+}
+
+fn proof(of: &IdentityId) -> Result<Authentication, Failure> {
+    Ok(Authentication {
+        identity: of.clone(),
+        token: TokenId::new("tok_orchestrator")?,
+        method: Method::ApiKey,
+        assurance: Assurance::Low,
+        at: Timestamp::from_millis(1_795_400_000_000),
+        expires_at: None,
+        task: None,
+    })
+}
+
+/// One of the usual size: a path under the case's folder, a bounded number, one more action.
+pub(crate) fn intent() -> Result<Intent, Failure> {
+    let rule = |pointer: &str, constraint, absent| ArgumentRule {
+        pointer: pointer.into(),
+        constraint,
+        absent,
+    };
+    let folder = Term::Literal(Value::from("/cases"));
+    let allowance = Allowance {
+        action: world::entry(Naming::Folder)?.name,
+        resources: vec![ResourceRule {
+            ty: EntityType::new("Safeconduct::Path")?,
+            id: Some(Constraint::Under(folder.clone())),
+        }],
+        arguments: vec![
+            rule("/path", Constraint::Under(folder), Absent::Refused),
+            rule("/head", Constraint::AtMost(Term::Literal(Value::from(100))), Absent::Allowed),
+            rule("/why", Constraint::LongestBytes(256), Absent::Allowed),
+        ],
+        others: OtherArguments::Refused,
+    };
+    let case = Parameter { ty: ParameterType::Identifier, default: None, description: None };
+    Ok(Intent {
+        name: IntentName::new("summarise_customer_case")?,
+        version: 1,
+        description: "Read one customer case and write a summary to it.".into(),
+        parameters: BTreeMap::from([("case".into(), case)]),
+        envelope: vec![allowance],
+        budget: Budget {
+            calls: 1_000_000_000,
+            calls_of: BTreeMap::from([(world::entry(Naming::Folder)?.name, 1_000_000_000)]),
+            spend: None,
+            distinct_resources: Some(4096),
+            bytes_out: Some(1 << 40),
+        },
+        on_behalf_of: OnBehalfOf::Optional,
+        longest_s: 86_400,
+        idle_s: 86_400,
+        tier_max: Tier::Moderate,
+        delegation_depth: 1,
+        credentials: BTreeMap::new(),
+        undertakers: Undertakers {
+            kinds: BTreeSet::from([IdentityKind::Agent]),
+            ..Undertakers::default()
+        },
+    })
+}
