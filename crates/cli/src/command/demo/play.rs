@@ -60,9 +60,10 @@ impl Play {
     }
 }
 
-/// The steps that have been told, and how far the ledger had come then.
+/// The steps that have been told, since the ledger was so long.
 pub(super) struct Told {
-    seen: u64,
+    from: u64,
+    asked: usize,
     /// Steps that were a question to the policies or to the intent.
     pub(super) steps: usize,
     /// Whether all of them went as expected.
@@ -70,8 +71,8 @@ pub(super) struct Told {
 }
 
 impl Told {
-    pub(super) const fn from(seen: u64) -> Self {
-        Self { seen, steps: 0, all_well: true }
+    pub(super) const fn from(from: u64) -> Self {
+        Self { from, asked: 0, steps: 0, all_well: true }
     }
 
     /// Prints a step with the decision that it led to, if it led to one.
@@ -82,7 +83,7 @@ impl Told {
     ) -> Result<(), CommandError> {
         let what = story::text(step, "/step");
         self.steps += 1;
-        let decision = self.decision(running).await?;
+        let decision = self.decision(running, step).await?;
         let expected = story::text(step, "/expected");
         let refused = step.get("is_error").and_then(Value::as_bool);
         let answered = refused == Some(expected == "deny");
@@ -109,14 +110,21 @@ impl Told {
         print_line("")
     }
 
-    /// The newest decision since the last step.
-    async fn decision(&mut self, running: &Running) -> Result<Option<Placed>, CommandError> {
+    /// The decision of that step: what asks leaves one, in the order of asking.
+    async fn decision(
+        &mut self,
+        running: &Running,
+        step: &Value,
+    ) -> Result<Option<Placed>, CommandError> {
+        if step.get("tool").or_else(|| step.get("intent")).is_none() {
+            return Ok(None);
+        }
         let query =
-            RecordQuery { kind: Some("decision".into()), limit: 1, ..RecordQuery::default() };
-        let newest = read(running, &query).await?.into_iter().next();
-        let seen = self.seen;
-        let newest = newest.filter(|placed| placed.sequence >= seen);
-        self.seen = running.store.records();
-        Ok(newest)
+            RecordQuery { kind: Some("decision".into()), limit: 100, ..RecordQuery::default() };
+        // The newest comes first.
+        let decisions = read(running, &query).await?.into_iter().rev();
+        let decision = decisions.filter(|placed| placed.sequence >= self.from).nth(self.asked);
+        self.asked += 1;
+        Ok(decision)
     }
 }
