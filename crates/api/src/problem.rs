@@ -222,6 +222,7 @@ impl From<EraseError> for Problem {
     fn from(error: EraseError) -> Self {
         let detail = error.to_string();
         match error {
+            EraseError::TaskLives(_) => Self::new(StatusCode::CONFLICT, "task_lives", detail),
             EraseError::UnknownSession(_) => {
                 Self::new(StatusCode::NOT_FOUND, "unknown_session", detail)
             }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use safeconduct_model::{
-    Body, IdentityId, KillScope, Origin, Record, SessionKey, Task, TaskId, TaskState,
+    Body, IdentityId, KillScope, Origin, Record, SessionKey, Task, TaskId, TaskState, Timestamp,
 };
 use thiserror::Error;
 
@@ -43,6 +43,17 @@ pub struct Ending {
     pub by: Option<IdentityId>,
     /// Why.
     pub reason: Arc<str>,
+}
+
+/// What a look at a task's time found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Look {
+    /// It goes on; its time can be over then.
+    Again(Timestamp),
+    /// It was over, and has ended now.
+    Ended,
+    /// It had ended before.
+    Over,
 }
 
 /// Something that goes on for a caller and must stop when what it rests on has ended: streams,
@@ -170,41 +181,48 @@ impl Service {
     }
 
     /// Ends a task whose time is over, where it is. Whoever asks next finds it ended.
-    pub(crate) fn end_if_overdue(&self, id: &TaskId) {
+    pub(crate) fn end_if_overdue(&self, id: &TaskId) -> Look {
         let Some(slot) = self.tasks.known(id) else {
-            return;
+            return Look::Over;
         };
         let (task, active) = {
             let slot = lock_task(&slot);
             (Arc::clone(&slot.task), slot.state == TaskState::Active)
         };
         if !active {
-            return;
+            return Look::Over;
         }
         let key = SessionKey::task(task.agent.clone(), task.id.clone());
         let last_at = self.sessions.known(&key).and_then(|slot| lock(&slot).session.last_at());
-        let overdue = lock_task(&slot).overdue(last_at, self.clock.now());
-        if let Some(reason) = overdue {
-            let ending = Ending { state: TaskState::Expired, by: None, reason: reason.into() };
-            if let Err(error) = self.queue_end(id, &ending) {
+        let (overdue, next) = {
+            let slot = lock_task(&slot);
+            (slot.overdue(last_at, self.clock.now()), slot.next_look(last_at))
+        };
+        let Some(reason) = overdue else {
+            return Look::Again(next);
+        };
+        let ending = Ending { state: TaskState::Expired, by: None, reason: reason.into() };
+        match self.queue_end(id, &ending) {
+            Ok(_) => Look::Ended,
+            Err(error) => {
                 tracing::error!(%error, task = %id, "a task's expiry could not be recorded");
+                Look::Again(next)
             }
         }
     }
 
-    /// Ends the tasks whose time is over. Returns how many. To be called every second or so.
+    /// Ends the tasks whose time is over. Returns how many. To be called every second or so: it
+    /// looks at those alone whose time could be over.
     pub fn sweep_tasks(&self) -> usize {
-        let now = self.clock.now();
-        let live = self.tasks.select(|slot| slot.state == TaskState::Active);
-        let due = live.into_iter().filter(|view| {
-            let key = SessionKey::task(view.task.agent.clone(), view.task.id.clone());
-            let last_at = self.sessions.known(&key).and_then(|slot| lock(&slot).session.last_at());
-            let slot = self.tasks.known(&view.task.id);
-            slot.is_some_and(|slot| lock_task(&slot).overdue(last_at, now).is_some())
-        });
-        let due: Vec<_> = due.take(SWEEP_MAX).collect();
-        due.iter().for_each(|view| self.end_if_overdue(&view.task.id));
-        due.len()
+        let mut ended = 0;
+        for id in self.tasks.due(self.clock.now(), SWEEP_MAX) {
+            match self.end_if_overdue(&id) {
+                Look::Again(next) => self.tasks.look_again(next, id),
+                Look::Ended => ended += 1,
+                Look::Over => {}
+            }
+        }
+        ended
     }
 
     /// Uses the kill switch. Takes effect before this returns, on every path.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use safeconduct_model::{Body, IdentityId, Record, SessionKey};
+use safeconduct_model::{Body, IdentityId, Record, SessionKey, SessionScope, TaskId, TaskState};
 use thiserror::Error;
 
 use crate::sessions::{Slot, lock};
@@ -14,6 +14,9 @@ pub enum EraseError {
     /// The caller's fault: no such session.
     #[error("no session `{0}` is known")]
     UnknownSession(SessionKey),
+    /// The caller's fault: what a live task may do is among its values.
+    #[error("task `{0}` goes on: end it first")]
+    TaskLives(TaskId),
     /// Our fault: the ledger took no record.
     #[error(transparent)]
     Submit(#[from] SubmitError),
@@ -37,6 +40,11 @@ impl Service {
     /// # Errors
     /// [`EraseError`] says whose fault it is.
     pub async fn erase(&self, session: &SessionKey, by: &IdentityId) -> Result<u64, EraseError> {
+        if let SessionScope::Task(task) = &session.scope
+            && self.task(task).is_some_and(|view| view.state == TaskState::Active)
+        {
+            return Err(EraseError::TaskLives(task.clone()));
+        }
         let slot = self
             .sessions
             .known(session)

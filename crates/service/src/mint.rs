@@ -6,8 +6,8 @@ use std::sync::Arc;
 use safeconduct_credential::jose::{self, Confirmation, Thumbprint};
 use safeconduct_credential::token::{
     ACCESS_TOKEN_TYP, ACCESS_TOKEN_TYPE, AccessToken, Fault, FaultCode, Form, Grant, Granted,
-    SubjectToken, TaskDetail, TokenRequest, Wanted, claims_to_be_checked, expiry, grant,
-    is_clients, is_for_alone, lets_act, whole_seconds,
+    SubjectToken, TaskDetail, TokenRequest, Wanted, claims_to_be_checked, details_value, expiry,
+    grant, is_clients, is_for_alone, lets_act, whole_seconds,
 };
 use safeconduct_model::{
     Allowance, Authentication, Body, Digest, IdentityId, IdentityStatus, Minted, Record,
@@ -43,6 +43,11 @@ pub struct Issued {
 impl Issued {
     /// The type of what was issued (RFC 8693 section 3).
     pub const TYPE: &'static str = ACCESS_TOKEN_TYPE;
+
+    /// What may be done with it, as rich authorization details (RFC 9396 section 7).
+    pub fn details(&self) -> Value {
+        details_value(&self.token.audience, &self.token.allowances)
+    }
 
     /// For how many whole seconds it holds.
     pub fn expires_in_s(&self) -> i64 {

@@ -1,6 +1,7 @@
 //! The tasks in memory: the fold of their records.
 
-use std::collections::{HashMap, VecDeque};
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use safeconduct_model::{
@@ -40,6 +41,8 @@ struct Maps {
     attached: HashMap<SessionKey, TaskId>,
     live: usize,
     ended: VecDeque<(TaskId, Option<Digest>)>,
+    /// When each live task is to be looked at next: its time may be over then.
+    due: BinaryHeap<Reverse<(Timestamp, TaskId)>>,
 }
 
 impl Tasks {
@@ -75,6 +78,8 @@ impl Tasks {
             maps.attached.insert(session.clone(), id.clone());
         }
         maps.live += 1;
+        let next = slot.next_look(None);
+        maps.due.push(Reverse((next, id.clone())));
         maps.by_id.insert(id, Arc::new(Mutex::new(slot)));
     }
 
@@ -95,6 +100,24 @@ impl Tasks {
             maps.by_id.remove(&oldest);
             handle.and_then(|handle| maps.by_handle.remove(&handle));
         }
+    }
+
+    /// The tasks that are to be looked at by now, at most so many; none of them is looked at again
+    /// unless [`Tasks::look_again`] says when.
+    pub(crate) fn due(&self, now: Timestamp, most: usize) -> Vec<TaskId> {
+        let mut maps = self.maps();
+        let mut due = Vec::new();
+        while due.len() < most
+            && maps.due.peek().is_some_and(|Reverse((next, _))| *next <= now)
+            && let Some(Reverse((_, id))) = maps.due.pop()
+        {
+            due.push(id);
+        }
+        due
+    }
+
+    pub(crate) fn look_again(&self, next: Timestamp, id: TaskId) {
+        self.maps().due.push(Reverse((next, id)));
     }
 
     /// Every task that fits, the ended ones that are remembered included.
@@ -119,6 +142,13 @@ pub struct TaskView {
 }
 
 impl TaskSlot {
+    /// The earliest moment at which its time can be over, if its last decision fell then.
+    pub(crate) fn next_look(&self, last_at: Option<Timestamp>) -> Timestamp {
+        let last = last_at.unwrap_or(self.task.begun_at).max(self.task.begun_at);
+        let idle = last.plus_ms(i64::from(self.task.idle_s).saturating_mul(1000));
+        idle.min(self.task.deadline)
+    }
+
     /// Why the task is over at that time, though nobody has ended it yet.
     pub(crate) fn overdue(
         &self,
