@@ -57,8 +57,9 @@ impl Server {
         let (stderr, kept) = (child.stderr.take().unwrap(), Arc::clone(&talk));
         std::thread::spawn(move || {
             for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-                if let Some((_, url)) = line.split_once("serving on http://") {
-                    let _ = said.send(url.trim().to_owned());
+                let said_where = line.split_once("serving on http");
+                if let Some((_, address)) = said_where.and_then(|(_, url)| url.split_once("://")) {
+                    let _ = said.send(address.trim().to_owned());
                 }
                 kept.lock().unwrap().push(line);
             }
