@@ -22,7 +22,9 @@
 pub mod answer;
 pub mod case;
 pub mod http;
+pub mod issuer;
 pub mod mcp;
+pub mod pki;
 pub mod project;
 pub mod pure;
 pub mod server;

@@ -18,6 +18,8 @@ mod crash;
 mod demo;
 mod examples;
 mod faults;
+mod identity;
+mod mutual_tls;
 mod sessions;
 mod tamper;
 mod tasks;
