@@ -127,6 +127,18 @@ fn what_the_readme_tells_people_to_type_works() {
             }
             server.stop();
             reader.folder = reader.home.folder().to_owned();
+        } else if block.contains("safeconduct task begin") {
+            let world = Project::copy_of(&root().join("examples/crm"));
+            let server = Server::start(&world);
+            reader.folder = world.folder().to_owned();
+            reader.environment.push(("SAFECONDUCT_URL", format!("http://{}", server.address)));
+            let said = reader.types(&block);
+            for word in ["summarise_customer_case", "sct_", "active", "1 tasks ended"] {
+                assert!(said.contains(word), "{said}");
+            }
+            server.stop();
+            reader.environment.pop();
+            reader.folder = reader.home.folder().to_owned();
         } else if block.contains("/access/v1/evaluation") {
             let world = Project::copy_of(&root().join("examples/authzen-certification"));
             let server = Server::start(&world);
