@@ -11,7 +11,8 @@ use safeconduct_model::{
 };
 use safeconduct_pep::{Asks, Decide, InProcess, Lapsed, Permit, Redeemed, Refusal};
 use safeconduct_service::{
-    AuthenticateError, BeginError, ClientCertificates, Conversation, EndError, Ending, Extent, ObserveError, Report, Undertaking, Watch,
+    AuthenticateError, BeginError, ClientCertificates, Conversation, EndError, Ending, Extent,
+    ObserveError, Report, Undertaking, Watch,
 };
 
 /// Decides in this process, and counts.

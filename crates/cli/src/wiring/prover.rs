@@ -4,7 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use safeconduct_credential::jose::Thumbprint;
-use safeconduct_directory::{Directory, Held, NoApiKeys, Presented, Proof, ProofMethod, TrustRecord};
+use safeconduct_directory::{
+    Directory, Held, NoApiKeys, Presented, Proof, ProofMethod, TrustRecord,
+};
 use safeconduct_model::{Method, Timestamp, TokenId};
 use safeconduct_service::{Awaited, Prover, Unproved, Vouch, Vouched};
 use safeconduct_wire::config::Config;
