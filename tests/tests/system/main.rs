@@ -19,6 +19,7 @@ mod demo;
 mod examples;
 mod faults;
 mod identity;
+mod leases;
 mod mutual_tls;
 mod sessions;
 mod tamper;
