@@ -45,6 +45,13 @@ pub struct Ending {
     pub reason: Arc<str>,
 }
 
+/// A task that has just ended.
+struct Ended {
+    task: Arc<Task>,
+    children: Vec<TaskId>,
+    ticket: Ticket,
+}
+
 /// What a look at a task's time found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Look {
@@ -104,7 +111,7 @@ impl Service {
         let mut last = None;
         let mut open = vec![(id.clone(), ending.clone())];
         while let Some((id, ending)) = open.pop() {
-            let Some((task, children, ticket)) = self.queue_one_end(&id, &ending)? else {
+            let Some(Ended { task, children, ticket }) = self.queue_one_end(&id, &ending)? else {
                 continue;
             };
             let below = Ending { reason: "parent_ended".into(), ..ending };
@@ -118,11 +125,7 @@ impl Service {
         Ok((ended, last))
     }
 
-    fn queue_one_end(
-        &self,
-        id: &TaskId,
-        ending: &Ending,
-    ) -> Result<Option<(Arc<Task>, Vec<TaskId>, Ticket)>, EndError> {
+    fn queue_one_end(&self, id: &TaskId, ending: &Ending) -> Result<Option<Ended>, EndError> {
         let slot = self.tasks.known(id).ok_or_else(|| EndError::UnknownTask(id.clone()))?;
         let task = Arc::clone(&lock_task(&slot).task);
         let key = SessionKey::task(task.agent.clone(), task.id.clone());
@@ -177,7 +180,7 @@ impl Service {
         }
         let children = std::mem::take(&mut state.children);
         self.tasks.ended(&task);
-        Ok(Some((task, children, ticket)))
+        Ok(Some(Ended { task, children, ticket }))
     }
 
     /// Ends a task whose time is over, where it is. Whoever asks next finds it ended.
