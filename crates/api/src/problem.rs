@@ -99,7 +99,7 @@ impl Problem {
     pub(crate) fn decided(id: &RecordId, reasons: &[Reason], detail: String) -> Self {
         let reasons = reasons.iter().take(REASONS_SHOWN_MAX);
         let reasons = reasons
-            .map(|reason| ProblemReason { code: reason.code(), message: reason.message().into() });
+            .map(|reason| ProblemReason { code: reason.code(), message: reason.message() });
         let decided = Decided { id: id.to_string(), reasons: reasons.collect() };
         let decision = Some(Box::new(decided));
         Self { decision, ..Self::new(StatusCode::FORBIDDEN, "denied", detail) }
