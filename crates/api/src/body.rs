@@ -19,7 +19,7 @@ pub const BODY_READ_TIMEOUT: Duration = Duration::from_secs(30);
 pub(crate) enum BodyError {
     #[error("the content type must be `application/json`")]
     NotJson,
-    #[error("the body has more than {BODY_BYTES_MAX} bytes")]
+    #[error("the body has more bytes than are read")]
     TooLong,
     #[error("the body ended before it was complete")]
     Broken,
@@ -37,7 +37,12 @@ pub(crate) async fn json_bytes(headers: &HeaderMap, body: Body) -> Result<Bytes,
 }
 
 async fn read(body: Body) -> Result<Bytes, BodyError> {
-    let read = timeout(BODY_READ_TIMEOUT, to_bytes(body, BODY_BYTES_MAX));
+    read_within(body, BODY_BYTES_MAX).await
+}
+
+/// The bytes of a body, at most so many.
+pub(crate) async fn read_within(body: Body, limit: usize) -> Result<Bytes, BodyError> {
+    let read = timeout(BODY_READ_TIMEOUT, to_bytes(body, limit));
     read.await.map_err(|_| BodyError::TooSlow)?.map_err(|error| {
         let too_long = std::error::Error::source(&error)
             .is_some_and(|source| source.is::<http_body_util::LengthLimitError>());

@@ -33,6 +33,7 @@ mod intents;
 mod kill;
 mod leases;
 mod metrics;
+mod oauth;
 mod openapi;
 mod outcome;
 mod page;

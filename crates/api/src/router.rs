@@ -15,7 +15,8 @@ use crate::problem::Problem;
 use crate::tail::TAILS_MAX;
 use crate::{
     ApiConfig, ApiError, Controls, Metrics, authzen, catalogue, delegations, health, identities,
-    intents, kill, leases, outcome, policies, records, refused, sessions, tail, tasks, tokens,
+    intents, kill, leases, oauth, outcome, policies, records, refused, sessions, tail, tasks,
+    tokens,
 };
 
 /// The HTTP side of one server process.
@@ -97,6 +98,7 @@ impl Api {
             .route("/healthz", get(health::alive))
             .route("/readyz", get(health::ready))
             .route("/metrics", get(health::metrics))
+            .merge(oauth::routes())
             .merge(self.administration())
             .fallback(unknown)
             .method_not_allowed_fallback(wrong_method)

@@ -114,7 +114,7 @@ pub(crate) fn make_folder(path: &Path) -> io::Result<()> {
 }
 
 /// The text of a file that only its owner can read; `None` where there is no such file.
-fn read_secret(path: &Path) -> Result<Option<Zeroizing<String>>, KeysError> {
+pub(crate) fn read_secret(path: &Path) -> Result<Option<Zeroizing<String>>, KeysError> {
     let io = |source| KeysError::Io { path: path.to_owned(), source };
     let file = match File::open(path) {
         Ok(file) => file,
@@ -132,7 +132,7 @@ fn read_secret(path: &Path) -> Result<Option<Zeroizing<String>>, KeysError> {
 
 /// Writes a new file, whole or not at all, and makes it durable: a key that was used must not be
 /// lost in a crash.
-fn create(path: &Path, bytes: &[u8], mode: u32) -> Result<(), KeysError> {
+pub(crate) fn create(path: &Path, bytes: &[u8], mode: u32) -> Result<(), KeysError> {
     let written = || {
         let folder = path.parent().unwrap_or_else(|| Path::new("."));
         make_folder(folder)?;

@@ -62,6 +62,7 @@ mod segment;
 mod signal;
 mod store;
 mod tlog;
+mod token_keys;
 mod vault;
 mod verify;
 
@@ -78,5 +79,6 @@ pub use read_model::ReadModel;
 pub use scan::ScanError;
 pub use segment::{LedgerId, SEGMENT_VERSION};
 pub use store::{OpenError, Placed, ReadError, Replay, Store};
+pub use token_keys::TokenKeyFolder;
 pub use vault::Vault;
 pub use verify::{PROBLEMS_MAX, Problem, Verified, verify};

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use super::plain::Secret;
 use super::targets_form::TargetForm;
 use super::tls::TlsForm;
+use super::token_service_form::TokenServiceForm;
 use super::trust::TrustForm;
 use crate::document::{Word, Written};
 use crate::identity::IdentityForm;
@@ -71,6 +72,8 @@ pub struct ConfigForm {
         "maxProperties" = 256
     ))]
     pub trust: BTreeMap<String, TrustForm>,
+    /// An OAuth authorization server that issues short-lived tokens for tasks; without it, none.
+    pub token_service: Option<TokenServiceForm>,
     /// What a session may do.
     #[serde(default)]
     pub sessions: SessionsForm,

@@ -30,6 +30,9 @@ mod targets;
 mod targets_form;
 mod targets_read;
 mod tls;
+mod token_service;
+mod token_service_form;
+mod token_service_read;
 mod trust;
 
 pub use form::*;
@@ -40,6 +43,8 @@ pub use targets_form::{
     AgeForm, PostgresForm, PrivilegesForm, SecretUseForm, TargetForm, VaultForm,
 };
 pub use tls::*;
+pub use token_service::*;
+pub use token_service_form::{TokenClientForm, TokenResourceForm, TokenServiceForm};
 pub use trust::*;
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use safeconduct_model::{Identity, IdentityId, Mode, ServerName, TargetName};
 use serde::Deserialize;
 
 use super::targets::Target;
+use super::token_service::TokenService;
 
 pub use super::form::RevisionWord as Revision;
 use super::tls::ListenTls;
@@ -62,6 +63,8 @@ pub struct Config {
     pub identities: Vec<Identity>,
     /// Whose word counts for who somebody is. Crate `directory` makes its records of them.
     pub trust: BTreeMap<String, TrustForm>,
+    /// The token service, where there is one.
+    pub token_service: Option<TokenService>,
     /// Calls that one session has; 10,000 where nothing is said.
     pub session_calls: u64,
     /// Hosts that may stand in `Host`, beside the loopback names.

@@ -7,7 +7,7 @@ use safeconduct_model::{Identity, ServerName};
 
 use super::form::{ConfigForm, HeaderForm, UpstreamForm};
 use super::plain::{Config, HeaderValue, Policies, Transport, Upstream};
-use super::targets_read;
+use super::{targets_read, token_service_read};
 use crate::document::{self, Diagnostic, Document, YamlLimits, closest};
 
 /// Reads a configuration. `file` is how messages name it; `folder` is where its relative paths
@@ -34,6 +34,11 @@ pub fn parse(file: &str, text: &str, folder: &Path) -> Result<Config, Vec<Diagno
     let targets = std::mem::take(&mut document.content.targets);
     let known = |name: &ServerName| upstream_names.contains(name);
     let targets = targets_read::targets(&document, targets, folder, known, &mut problems);
+    let token_service = document
+        .content
+        .token_service
+        .take()
+        .map(|form| token_service_read::token_service(&document, form, folder, &mut problems));
     let identities = std::mem::take(&mut document.content.identities);
     let identities: Vec<Identity> =
         identities.into_iter().map(crate::identity::IdentityForm::into_model).collect();
@@ -57,6 +62,7 @@ pub fn parse(file: &str, text: &str, folder: &Path) -> Result<Config, Vec<Diagno
             targets,
             identities,
             trust: form.trust,
+            token_service,
             session_calls: form.sessions.calls,
             hosts: form.allow.hosts,
             origins: form.allow.origins,

@@ -1,0 +1,26 @@
+//! The token service over HTTP: metadata (RFC 8414), keys, tokens (RFC 8693, RFC 7523),
+//! introspection (RFC 7662) and revocation (RFC 7009). Errors are those of RFC 6749 section 5.2.
+
+mod answer;
+mod edges;
+mod presented;
+
+use axum::Router;
+use axum::routing::{get, post};
+use safeconduct_service::{INTROSPECTION_PATH, JWKS_PATH, REVOCATION_PATH, TOKEN_PATH};
+
+use crate::router::Shared;
+
+/// Where the metadata lies: the issuer has no path.
+const METADATA_PATH: &str = "/.well-known/oauth-authorization-server";
+
+/// The routes. Without a token service nothing is at them.
+pub(crate) fn routes() -> Router<Shared> {
+    Router::new()
+        .route(METADATA_PATH, get(edges::metadata))
+        .route(JWKS_PATH, get(edges::keys))
+        .route(TOKEN_PATH, post(edges::token))
+        .route(INTROSPECTION_PATH, post(edges::introspect))
+        .route(REVOCATION_PATH, post(edges::revoke))
+}
+
