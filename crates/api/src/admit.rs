@@ -7,10 +7,11 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, StatusCode};
 use safeconduct_model::{Authentication, Identity};
 use safeconduct_service::{
-    AuthenticateError, ClientCertificates, Holds, Operation, World, token_digest,
+    AuthenticateError, ClientCertificates, NotAuthenticated, Operation, World, token_digest,
 };
 
 use crate::handle::TaskHandle;
+use crate::oauth::Presented;
 use crate::problem::Problem;
 use crate::refused::Denied;
 use crate::router::Inner;
@@ -109,14 +110,14 @@ impl Inner {
     /// client's certificates, or by the socket that it came through.
     pub(crate) async fn proof_of(&self, parts: &Parts) -> Result<Authentication, Problem> {
         let certificates = parts.extensions.get::<ClientCertificates>();
-        let mut headers = parts.headers.get_all(AUTHORIZATION).iter();
-        let proved = match (headers.next(), certificates) {
-            (Some(header), certificates) => {
-                // Which of several is meant is not for us to guess.
-                let header = header.to_str().ok().filter(|_| headers.next().is_none());
-                let bearer = header.and_then(bearer).ok_or_else(Problem::unauthenticated)?;
-                let holds = Holds { jkt: None, certificates };
-                self.service.authenticate_bearer(bearer, holds).await
+        let proved = match (parts.headers.get(AUTHORIZATION), certificates) {
+            (Some(_), _) => {
+                let presented = Presented::of(parts);
+                match self.service.authenticate_request(&presented.request()).await {
+                    Err(NotAuthenticated::Registered(error)) => Err(error),
+                    Err(refused) => return Err(Problem::challenged(&refused)),
+                    Ok(proof) => Ok(proof),
+                }
             }
             (None, Some(certificates)) => {
                 self.service.authenticate_certificates(certificates).await
@@ -133,10 +134,4 @@ impl Inner {
             _ => Problem::unauthenticated(),
         })
     }
-}
-
-/// The token of `Bearer TOKEN` (RFC 6750 section 2.1; the scheme's case does not matter).
-fn bearer(header: &str) -> Option<&str> {
-    let (scheme, token) = header.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim_matches(' '))
 }

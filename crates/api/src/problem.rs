@@ -4,7 +4,9 @@ use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_TYPE, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 use safeconduct_model::{Reason, RecordId};
-use safeconduct_service::{ChangeError, EndError, EraseError, ObserveError, ReadError};
+use safeconduct_service::{
+    ChangeError, EndError, EraseError, NotAuthenticated, ObserveError, ReadError,
+};
 use safeconduct_wire::authzen::REASONS_SHOWN_MAX;
 use safeconduct_wire::document::FormError;
 use serde::Serialize;
@@ -23,6 +25,8 @@ pub(crate) struct Problem {
     denied: Option<Box<Denied>>,
     /// What the policies in force said, where that is the problem.
     decision: Option<Box<Decided>>,
+    /// What a caller without a good credential is asked for, where it is not just that.
+    challenge: Option<String>,
 }
 
 /// A decision that is the problem.
@@ -66,7 +70,7 @@ pub(crate) struct ProblemForm {
 
 impl Problem {
     pub(crate) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, code, detail: detail.into(), denied: None, decision: None }
+        Self { status, code, detail: detail.into(), denied: None, decision: None, challenge: None }
     }
 
     /// Nobody has proved who they are. Never says whether a token was once good.
@@ -76,6 +80,11 @@ impl Problem {
             "unauthenticated",
             "a bearer token of an active identity is needed",
         )
+    }
+
+    /// An access token, or the proof that came with it, does not hold.
+    pub(crate) fn challenged(refused: &NotAuthenticated) -> Self {
+        Self { challenge: Some(refused.challenge()), ..Self::unauthenticated() }
     }
 
     /// Our own policies do not permit it.
@@ -98,8 +107,8 @@ impl Problem {
     /// The policies in force say no.
     pub(crate) fn decided(id: &RecordId, reasons: &[Reason], detail: String) -> Self {
         let reasons = reasons.iter().take(REASONS_SHOWN_MAX);
-        let reasons = reasons
-            .map(|reason| ProblemReason { code: reason.code(), message: reason.message() });
+        let reasons =
+            reasons.map(|reason| ProblemReason { code: reason.code(), message: reason.message() });
         let decided = Decided { id: id.to_string(), reasons: reasons.collect() };
         let decision = Some(Box::new(decided));
         Self { decision, ..Self::new(StatusCode::FORBIDDEN, "denied", detail) }
@@ -149,7 +158,8 @@ impl IntoResponse for Problem {
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if self.status == StatusCode::UNAUTHORIZED {
-            headers.insert(WWW_AUTHENTICATE, CHALLENGE);
+            let challenge = self.challenge.and_then(|text| HeaderValue::try_from(text).ok());
+            headers.insert(WWW_AUTHENTICATE, challenge.unwrap_or(CHALLENGE));
         }
         response
     }

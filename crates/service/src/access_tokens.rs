@@ -11,7 +11,7 @@ use safeconduct_credential::token::{
     AccessToken, KeyRing, NonceKey, Once, SIGNING, StoredKey, own_tokens,
 };
 use safeconduct_model::{
-    Allowance, Digest, IdentityId, Mandate, Minted, ServerName, Timestamp, TokenId, Value,
+    Allowance, Digest, IdentityId, Mandate, Minted, ServerName, TaskId, Timestamp, TokenId, Value,
 };
 use thiserror::Error;
 use zeroize::Zeroizing;
@@ -161,6 +161,7 @@ pub(crate) struct Live {
 }
 
 struct LiveToken {
+    task: TaskId,
     expires_at: Timestamp,
     withdrawn: bool,
     /// What it allows; `None` until it was presented to this process.
@@ -308,6 +309,7 @@ impl AccessTokens {
     /// Takes a token in whose record is queued.
     pub(crate) fn born(&self, minted: &Minted, allowances: Option<Arc<[Allowance<Value>]>>) {
         let token = LiveToken {
+            task: minted.task.clone(),
             expires_at: minted.expires_at,
             withdrawn: false,
             allowances,
@@ -349,16 +351,20 @@ impl AccessTokens {
         }
     }
 
-    /// The mandate of a task as far as a token of it allows. `None` where the token is not alive
-    /// or was never presented here: then nothing of it holds.
+    /// The mandate of a task as far as a token of it allows. `None` where the token is not alive,
+    /// is another task's or was never presented here: then nothing of it holds.
     pub(crate) fn narrowed(
         &self,
         token: &TokenId,
+        task: &TaskId,
         mandate: &Arc<Mandate>,
         now: Timestamp,
     ) -> Option<Arc<Mandate>> {
         let mut live = self.live();
-        let token = live.tokens.get_mut(token).filter(|token| token.is_alive(now))?;
+        let token = live.tokens.get_mut(token)?;
+        if !token.is_alive(now) || token.task != *task {
+            return None;
+        }
         let allowances = token.allowances.as_ref()?;
         if **allowances == *mandate.authority.allowances {
             return Some(Arc::clone(mandate));

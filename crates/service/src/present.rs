@@ -107,10 +107,10 @@ impl Service {
         let [header] = request.authorization else { return Err(NotAuthenticated::Nothing) };
         let (scheme, token) = header.split_once(' ').ok_or(NotAuthenticated::Nothing)?;
         let token = token.trim_matches(' ');
-        let presented = match (token, scheme.to_ascii_lowercase().as_str()) {
-            ("", _) => return Err(NotAuthenticated::Nothing),
-            (_, "bearer") => Presented::AsBearer,
-            (_, "dpop") => Presented::WithProof,
+        let presented = match scheme {
+            _ if token.is_empty() => return Err(NotAuthenticated::Nothing),
+            scheme if scheme.eq_ignore_ascii_case("bearer") => Presented::AsBearer,
+            scheme if scheme.eq_ignore_ascii_case("dpop") => Presented::WithProof,
             _ => return Err(NotAuthenticated::Nothing),
         };
         match (self.desk().filter(|desk| desk.knows(token)), presented) {
@@ -235,8 +235,9 @@ impl Service {
             return line;
         }
         let now = self.clock.now();
+        let whole = line.mandate.as_ref();
         let narrowed =
-            line.mandate.as_ref().and_then(|all| self.access.narrowed(&proof.token, all, now));
+            whole.and_then(|whole| self.access.narrowed(&proof.token, &line.task.id, whole, now));
         Line { mandate: narrowed, ..line }
     }
 

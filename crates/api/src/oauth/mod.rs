@@ -9,6 +9,8 @@ use axum::Router;
 use axum::routing::{get, post};
 use safeconduct_service::{INTROSPECTION_PATH, JWKS_PATH, REVOCATION_PATH, TOKEN_PATH};
 
+pub(crate) use presented::Presented;
+
 use crate::router::Shared;
 
 /// Where the metadata lies: the issuer has no path.
@@ -23,4 +25,3 @@ pub(crate) fn routes() -> Router<Shared> {
         .route(INTROSPECTION_PATH, post(edges::introspect))
         .route(REVOCATION_PATH, post(edges::revoke))
 }
-

@@ -10,6 +10,7 @@ mod reload;
 pub(crate) mod server;
 pub(crate) mod telemetry;
 mod tls;
+mod token_service;
 pub(crate) mod upstream;
 
 use crate::exit::{CommandError, failed};

@@ -25,7 +25,7 @@ use crate::wiring::project::{Project, Rules};
 use crate::wiring::prover::Trusted;
 use crate::wiring::reload::Reloader;
 use crate::wiring::tls::Certificate;
-use crate::wiring::{bootstrap, intents, leases, telemetry, upstream};
+use crate::wiring::{bootstrap, intents, leases, telemetry, token_service, upstream};
 
 /// How often overdue outcomes and tasks are looked for.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
@@ -71,6 +71,7 @@ pub(crate) async fn start(project: Project, listen: SocketAddr) -> Result<Runnin
         service.set_prover(Arc::clone(trusted) as _);
     }
     service.set_targets(leases::targets(&config)?);
+    token_service::open(&service, &config)?;
     let mut gateway_config = upstream::gateway_config(&config)?;
     gateway_config.injections = leases::Leasing::of(&config, &service)?.map(|i| i as _);
     let decide = Counted::new(InProcess::new(Arc::clone(&service)));
@@ -120,6 +121,8 @@ pub(crate) async fn start(project: Project, listen: SocketAddr) -> Result<Runnin
     running.sweep();
     let (service, stop) = (Arc::clone(&running.service), running.stop.clone());
     running.tasks.spawn(leases::settle(service, stop));
+    let (service, stop) = (Arc::clone(&running.service), running.stop.clone());
+    running.tasks.spawn(token_service::tend(service, stop));
     running.watch();
     if let Some(trusted) = trusted {
         running.tasks.spawn(trusted.watch(running.stop.clone()));
