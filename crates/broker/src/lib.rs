@@ -3,6 +3,7 @@
 //! [`PostgresIssuer`] makes a role for each lease, with exactly the privileges that were asked
 //! for, and proves after taking it back that it is gone. [`SecretsIssuer`] fetches static secrets
 //! from an age file or from OpenBao or Vault; they go to the gateway, never to an agent.
+//! [`AgeFile`] changes such a file, for people who have no age program.
 //!
 //! What this crate deliberately does not do: it records nothing and decides nothing. Its caller
 //! makes a plan durable before it touches a target, and calls `revoke` until there is a proof or
@@ -42,4 +43,7 @@ mod secrets;
 mod tls;
 
 pub use postgres::{PostgresIssuer, ROLE_BYTES_MAX, ROLE_PREFIX};
-pub use secrets::{AGE_FILE_BYTES_MAX, SecretsIssuer, VAULT_ANSWER_BYTES_MAX};
+pub use secrets::{
+    AGE_FILE_BYTES_MAX, AGE_SECRETS_MAX, AgeFile, AgeFileError, AgeSet, SecretsIssuer,
+    VAULT_ANSWER_BYTES_MAX,
+};

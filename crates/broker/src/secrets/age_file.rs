@@ -1,10 +1,11 @@
 //! A file of secrets, encrypted with age: a YAML map from names to texts.
 
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
 
 use age::{Decryptor, IdentityFile};
-use safeconduct_wire::document::{Content, YamlLimits, parse_yaml};
+use safeconduct_wire::document::{Content, Entry, Node, YamlLimits, parse_yaml};
 use zeroize::Zeroizing;
 
 use super::Fetched;
@@ -18,6 +19,24 @@ const NODES_MAX: usize = 20_000;
 
 /// One secret of the file; otherwise what is wrong, without any word of what the file says.
 pub(super) fn fetch(path: &Path, identity: &Path, name: &str) -> Result<Fetched, String> {
+    let root = opened(path, identity)?;
+    let Some(value) = root.get(name) else { return Ok(Fetched::Absent) };
+    Ok(Fetched::Found(text(path, name, value)?))
+}
+
+/// All secrets of the file, as [`fetch`] gives one.
+pub(super) fn all(
+    path: &Path,
+    identity: &Path,
+) -> Result<BTreeMap<String, Zeroizing<String>>, String> {
+    let root = opened(path, identity)?;
+    let Content::Map(entries) = &root.content else { return Ok(BTreeMap::new()) };
+    let secret = |entry: &Entry| Ok((entry.key.to_string(), text(path, &entry.key, &entry.value)?));
+    entries.iter().map(secret).collect()
+}
+
+/// What the file holds: a map.
+fn opened(path: &Path, identity: &Path) -> Result<Node, String> {
     let text = decrypt(path, identity)?;
     let limits = YamlLimits { bytes: text.len(), nodes: NODES_MAX };
     // What the parser says may quote the text, so only the place of it is passed on.
@@ -25,12 +44,15 @@ pub(super) fn fetch(path: &Path, identity: &Path, name: &str) -> Result<Fetched,
         let (line, column) = problems.first().map_or((0, 0), |p| (p.line, p.column));
         format!("what `{}` holds is no YAML, at {line}:{column}", path.display())
     })?;
-    if !matches!(root.content, Content::Map(_)) {
-        return Err(format!("what `{}` holds is no map from names to texts", path.display()));
+    match root.content {
+        Content::Map(_) => Ok(root),
+        _ => Err(format!("what `{}` holds is no map from names to texts", path.display())),
     }
-    let Some(value) = root.get(name) else { return Ok(Fetched::Absent) };
+}
+
+fn text(path: &Path, name: &str, value: &Node) -> Result<Zeroizing<String>, String> {
     match &value.content {
-        Content::Text(text) => Ok(Fetched::Found(Zeroizing::new(text.to_string()))),
+        Content::Text(text) => Ok(Zeroizing::new(text.to_string())),
         _ => Err(format!(
             "secret `{name}` in `{}` is no text (write it in quotes), at {}:{}",
             path.display(),

@@ -1,6 +1,7 @@
 //! Static secrets: they exist before a lease and after it. A lease of one lets the gateway put it
 //! into the calls of one task; nothing is made at the store and nothing taken away.
 
+mod age_edit;
 mod age_file;
 mod vault;
 
@@ -17,6 +18,7 @@ use safeconduct_service::{
 use safeconduct_wire::config::{SecretStore, SecretsTarget};
 use zeroize::Zeroizing;
 
+pub use age_edit::{AGE_SECRETS_MAX, AgeFile, AgeFileError, AgeSet};
 pub use age_file::AGE_FILE_BYTES_MAX;
 pub use vault::VAULT_ANSWER_BYTES_MAX;
 

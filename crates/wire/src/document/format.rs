@@ -123,7 +123,8 @@ fn is_environment_name(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(fits) && !text.starts_with(|c: char| c.is_ascii_digit())
 }
 
-fn is_secret_name(text: &str) -> bool {
+/// Whether a text can name a secret or a grant.
+pub fn is_secret_name(text: &str) -> bool {
     let fits = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
     (1..=128).contains(&text.len()) && text.bytes().all(fits) && text != "." && text != ".."
 }

@@ -20,6 +20,7 @@ use serde::de::DeserializeOwned;
 
 pub(crate) use check::closest;
 pub use diagnostic::*;
+pub use format::is_secret_name;
 pub use node::*;
 pub use place::*;
 pub use schema::*;
