@@ -85,6 +85,12 @@ pub(crate) enum Command {
     /// Single undertakings of intents: begin, list, show and end them.
     #[command(subcommand)]
     Task(Task),
+    /// Credentials at a target that end with the task they are for: get, list and renew them.
+    #[command(subcommand)]
+    Lease(Lease),
+    /// Secrets that the gateway puts into calls, in a file that is encrypted with age.
+    #[command(subcommand)]
+    Secret(Secret),
     /// Standing words of users that agents may undertake intents for them.
     #[command(subcommand)]
     Delegation(Delegation),
@@ -373,6 +379,75 @@ pub(crate) struct TaskBegin {
     pub(crate) depth: Option<u8>,
     #[command(flatten)]
     pub(crate) remote: Remote,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Lease {
+    /// Get one for the task that the token's identity acts in; its secret is shown once.
+    Get(LeaseGet),
+    /// List those that are not over: of the token's identity, or all where it may see all.
+    Ls {
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Make one last longer: never beyond its most, never past its task.
+    Renew {
+        /// Its id.
+        id: String,
+        /// A file that holds the task's handle; by default SAFECONDUCT_TASK is the handle.
+        #[arg(long, value_name = "HANDLE-FILE")]
+        task_file: Option<PathBuf>,
+        #[command(flatten)]
+        remote: Remote,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LeaseGet {
+    /// A target of the server's configuration.
+    pub(crate) target: String,
+    /// Only this grant of those that the task's intent names; can be said again.
+    #[arg(long = "grant", value_name = "NAME")]
+    pub(crate) grants: Vec<String>,
+    /// A file that holds the task's handle; by default SAFECONDUCT_TASK is the handle.
+    #[arg(long, value_name = "HANDLE-FILE")]
+    pub(crate) task_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) remote: Remote,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Secret {
+    /// Set one, read from standard input; all others are kept.
+    Set {
+        /// Its name.
+        name: String,
+        #[command(flatten)]
+        files: SecretFiles,
+    },
+    /// List their names.
+    Ls {
+        #[command(flatten)]
+        files: SecretFiles,
+    },
+    /// Remove one; all others are kept.
+    Rm {
+        /// Its name.
+        name: String,
+        #[command(flatten)]
+        files: SecretFiles,
+    },
+}
+
+/// A file of secrets and what opens it, as `targets.NAME.age` of the configuration names them.
+#[derive(Debug, Args)]
+pub(crate) struct SecretFiles {
+    /// The encrypted file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// The file of the age identity that opens it; `set` makes both where neither is there.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) identity_file: PathBuf,
 }
 
 #[derive(Debug, Subcommand)]

@@ -12,9 +12,11 @@ mod identity;
 mod init;
 mod intent;
 mod kill;
+mod lease;
 mod log;
 mod mcp;
 mod policy;
+pub(crate) mod secret;
 mod server;
 mod task;
 
@@ -38,6 +40,8 @@ pub(crate) fn run(arguments: Arguments) -> Result<Exit, CommandError> {
         Command::Intent(args) => intent::run(&shared, args),
         Command::Task(args) => task::run(&shared, args),
         Command::Delegation(args) => delegation::run(&shared, args),
+        Command::Lease(args) => lease::run(&shared, args),
+        Command::Secret(args) => secret::run(&shared, args),
         Command::Kill(args) => kill::run(&shared, args),
         Command::Identity(args) => identity::run(&shared, args),
         Command::Log(args) => log::run(&shared, args),

@@ -129,7 +129,7 @@ fn typed(ty: &str, value: &str) -> Value {
 }
 
 /// A token or handle from a file.
-fn secret(file: &Path) -> Result<String, CommandError> {
+pub(super) fn secret(file: &Path) -> Result<String, CommandError> {
     let text = std::fs::read_to_string(file);
     let text = text.map_err(|error| failed(&file.display().to_string(), error))?;
     Ok(text.trim().to_owned())
