@@ -21,6 +21,7 @@ mod faults;
 mod identity;
 mod leases;
 mod mutual_tls;
+mod oauth;
 mod openid;
 mod sessions;
 mod tamper;

@@ -1,0 +1,161 @@
+//! Real OAuth clients (npm `openid-client`, PyPI `authlib`) at the token service of a real server:
+//! discovery, client authentication, token exchange, DPoP with nonces, introspection, revocation.
+
+use std::io::{BufRead as _, BufReader};
+use std::net::TcpListener;
+use std::process::{Child, Command, Output, Stdio};
+
+use safeconduct_tests::http::Connection;
+use safeconduct_tests::project::Project;
+use safeconduct_tests::tools::{self, root};
+use serde_json::{Value as Json, json};
+
+/// The key of RFC 7515 appendix A.3.
+const X: &str = "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU";
+const Y: &str = "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0";
+const D: &str = "jpsQnnGQmL-YBIffH1136cspYG6-0iY7X1fCE9-E9LI";
+
+const CRM: &str = "https://crm.example";
+
+/// A server whose issuer is where it listens; it ends with this value.
+struct Issuer {
+    child: Child,
+    url: String,
+    admin: String,
+    _project: Project,
+}
+
+impl Drop for Issuer {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Issuer {
+    fn start() -> Self {
+        let project = Project::copy_of(&root().join("examples/crm"));
+        // Free a moment ago, and asked for by nobody else on this machine in between.
+        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let url = format!("http://{address}");
+        let mut config = std::fs::read_to_string(project.config()).unwrap();
+        let key = json!({"kty": "EC", "crv": "P-256", "x": X, "y": Y, "kid": "k1"});
+        let service = json!({
+            "issuer": url,
+            "clients": {"case-agent": {"keys": {"keys": [key]}}},
+            "resources": {
+                CRM: {"servers": ["crm"], "readers": ["case-agent"]},
+                url.as_str(): {},
+            },
+        });
+        config.push_str(&format!("\ntoken_service: {service}\n"));
+        std::fs::write(project.config(), config).unwrap();
+        let mut child = tools::command()
+            .arg("--config")
+            .arg(project.config())
+            .args(["server", "--listen", &address.to_string()])
+            .current_dir(project.folder())
+            .env("CRM_DATABASE", project.path("crm.db"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut talk = String::new();
+        for line in lines.by_ref().map_while(Result::ok) {
+            talk.push_str(&line);
+            talk.push('\n');
+            if line.contains("serving on") {
+                break;
+            }
+        }
+        assert!(talk.contains("serving on"), "the server did not start:\n{talk}");
+        std::thread::spawn(move || lines.for_each(drop));
+        let admin = std::fs::read_to_string(project.path("keys/admin.token")).unwrap();
+        Self { child, url, admin: admin.trim().to_owned(), _project: project }
+    }
+
+    fn post(&self, path: &str, token: &str, body: &Json) -> Json {
+        let address = self.url.strip_prefix("http://").unwrap().parse().unwrap();
+        let mut connection = Connection::open(address).unwrap();
+        let bearer = format!("Bearer {token}");
+        let headers = [("Authorization", bearer.as_str()), ("Content-Type", "application/json")];
+        let body = body.to_string();
+        let response = connection.request("POST", path, &headers, body.as_bytes()).unwrap();
+        response.json()
+    }
+
+    fn token_of(&self, identity: &str) -> String {
+        let body = json!({"identity": identity, "ttl_s": 600});
+        let issued = self.post("/v1/tokens", &self.admin, &body);
+        issued["token"].as_str().unwrap().to_owned()
+    }
+
+    /// A task of the agent for a user, by its handle, and its id.
+    fn task(&self) -> (String, String) {
+        let body = json!({
+            "agent": "case-agent",
+            "intent": "summarise_customer_case",
+            "parameters": {"case": "4711"},
+        });
+        let begun = self.post("/v1/tasks", &self.token_of("alice"), &body);
+        let text = |name: &str| begun[name].as_str().unwrap_or_else(|| panic!("{begun}")).to_owned();
+        (text("handle"), text("task"))
+    }
+}
+
+fn said(output: Output) -> Json {
+    let talk = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{talk}");
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[test]
+fn openid_client_exchanges_a_task_for_tokens() {
+    let node = match tools::node() {
+        Ok(node) if root().join("node_modules/openid-client").exists() => node,
+        _ => return tools::skip("openid-client", "no node_modules/openid-client: run `make tools`"),
+    };
+    let issuer = Issuer::start();
+    let (handle, _) = issuer.task();
+    let jwk = json!({"kty": "EC", "crv": "P-256", "x": X, "y": Y, "d": D, "kid": "k1"});
+    let output = Command::new(node)
+        .arg(root().join("tests/peers/oauth_client.mjs"))
+        .args([&issuer.url, "case-agent", &jwk.to_string(), &handle, CRM])
+        .output()
+        .unwrap();
+    let said = said(output);
+    assert_eq!(said["bearer"]["type"], "bearer");
+    assert!((1..=300).contains(&said["bearer"]["expires_in"].as_i64().unwrap()), "{said}");
+    assert_eq!(said["bound"]["type"], "dpop");
+    assert_eq!(said["whoami"]["status"], 200, "{said}");
+    assert_eq!(said["whoami"]["body"]["method"], "access_token");
+    assert_eq!(said["introspected"]["sub"], "alice");
+    assert_eq!(said["introspected"]["act"]["sub"], "case-agent");
+    assert_eq!(said["after"], json!({"active": false}));
+    assert_eq!(said["refused"], "invalid_scope");
+}
+
+#[test]
+fn authlib_exchanges_a_task_for_a_token_that_joserfc_reads() {
+    let python = match tools::python() {
+        Ok(python) => python,
+        Err(why) => return tools::skip("authlib", &why),
+    };
+    let issuer = Issuer::start();
+    let (handle, task) = issuer.task();
+    let output = Command::new(python)
+        .arg(root().join("tests/peers/oauth_client.py"))
+        .args([&issuer.url, "case-agent", &issuer.token_of("case-agent"), &handle, CRM])
+        .output()
+        .unwrap();
+    let said = said(output);
+    assert_eq!((&said["header"]["typ"], &said["header"]["alg"]), (&json!("at+jwt"), &json!("ES256")));
+    let claims = &said["claims"];
+    assert_eq!((&claims["aud"], &claims["sub"]), (&json!(CRM), &json!("alice")));
+    assert_eq!(claims["task"]["id"], json!(task));
+    assert_eq!(claims["authorization_details"][0]["actions"], json!(["crm.records"]));
+    assert_eq!(said["introspected"]["active"], true);
+    assert_eq!((&said["revoked"], &said["after"]), (&json!(200), &json!({"active": false})));
+}
