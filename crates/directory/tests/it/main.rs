@@ -6,6 +6,7 @@ mod api_keys;
 mod bundles;
 mod fetching;
 mod oidc;
+mod other_client;
 mod pki;
 mod server;
 mod spiffe_tokens;

@@ -22,7 +22,7 @@ use crate::pki::{Authority, authority};
 use crate::{US, directory, jwks, key, now, prove, token};
 
 #[derive(Clone, PartialEq, prost::Message)]
-struct Empty {}
+pub(crate) struct Empty {}
 
 #[derive(Clone, PartialEq, prost::Message)]
 struct X509Bundles {
@@ -39,9 +39,9 @@ struct JwtBundles {
 }
 
 /// What the server says of certificates and of keys; `None`: it refuses.
-type State = Option<(HashMap<String, Bytes>, HashMap<String, Bytes>)>;
+pub(crate) type State = Option<(HashMap<String, Bytes>, HashMap<String, Bytes>)>;
 
-fn entitled(request: &Request<Empty>, state: &State) -> Result<(), Status> {
+pub(crate) fn entitled(request: &Request<Empty>, state: &State) -> Result<(), Status> {
     let marked = request.metadata().get("workload.spiffe.io").is_some_and(|value| value == "true");
     match (marked, state) {
         (false, _) => Err(Status::invalid_argument("security header missing")),
@@ -50,7 +50,7 @@ fn entitled(request: &Request<Empty>, state: &State) -> Result<(), Status> {
     }
 }
 
-async fn answer(
+pub(crate) async fn answer(
     state: watch::Receiver<State>,
     request: http::Request<Body>,
 ) -> Result<http::Response<Body>, std::convert::Infallible> {
@@ -94,7 +94,7 @@ fn serve(socket: &Path, state: watch::Receiver<State>) -> tokio::task::JoinHandl
 }
 
 /// What is served: certificates and keys of `a.example`, and of a domain that is not ours to hear.
-fn full(root: &Authority, jwt: u8) -> State {
+pub(crate) fn full(root: &Authority, jwt: u8) -> State {
     // SPIRE leaves `use` out here.
     let keys = jwks(&[&key(jwt)]).replace(",\"use\":\"sig\"", "");
     let other = jwks(&[&key(9)]).replace(",\"use\":\"sig\"", "");
@@ -106,7 +106,7 @@ fn full(root: &Authority, jwt: u8) -> State {
     Some((x509.into(), jwt.into()))
 }
 
-fn watching(socket: &Path) -> Arc<Directory> {
+pub(crate) fn watching(socket: &Path) -> Arc<Directory> {
     let trust = format!(
         "  a:\n    kind: spiffe\n    trust_domain: a.example\n    bundle: {{ workload_api: 'unix://{}' }}\n    \
          algorithms: [ES256]\n    audiences: ['{US}']\n    assurance: high\n",
