@@ -5,6 +5,7 @@ use safeconduct_tests::issuer::{jwks, key, token};
 use safeconduct_tests::pki::{Authority, curl};
 use safeconduct_tests::project::Project;
 use safeconduct_tests::server::{Server, wait_until};
+use safeconduct_tests::tools;
 use serde_json::{Value as Json, json};
 
 const AGENT: &str = "spiffe://prod.example/agent/case";
@@ -166,5 +167,51 @@ fn a_certificate_that_is_required_is_and_that_of_the_server_is_renewed_while_it_
     server.signal(Signal::HUP);
     wait_until("it to say so", || server.talk().contains("the certificate before stays in use"));
     assert_eq!(curl(&project, port, "/healthz", &as_agent).0, 200);
+    server.stop();
+}
+
+#[test]
+fn the_command_line_speaks_tls_and_imports_identities_of_a_file() {
+    let authority = Authority::new("prod.example");
+    let (project, server) = world(&authority, "accepted");
+    let url = format!("https://localhost:{}", server.address.port());
+    let run = |args: &[&str]| {
+        let output = tools::command()
+            .current_dir(project.folder())
+            .env("SSL_CERT_FILE", project.path("ca.pem"))
+            .arg("--config")
+            .arg(project.config())
+            .args(args)
+            .args(["--url", &url])
+            .output()
+            .unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.code().unwrap(), text(&output.stdout), text(&output.stderr))
+    };
+    let yaml = json!({ "identities": [
+        { "id": "eve", "kind": "user" },
+        { "id": "eves-bot", "kind": "agent", "owner": "eve", "fallback_owner": "ada",
+            "environment": "test", "groups": ["night"] },
+    ] });
+    project.write("more.yaml", &yaml.to_string());
+    let (code, out, err) = run(&["identity", "import", "more.yaml"]);
+    assert_eq!((code, out.trim()), (0, "registered 2 identities"), "{err}");
+    project.write(
+        "more.csv",
+        "id,kind,owner,fallback_owner,status\neves-bot,agent,eve,ada,suspended\n",
+    );
+    let (code, out, err) = run(&["identity", "import", "more.csv"]);
+    assert_eq!((code, out.trim()), (0, "registered 1 identity"), "{err}");
+    let (code, out, err) = run(&["-o", "json", "identity", "ls"]);
+    assert_eq!(code, 0, "{err}");
+    let listed: Json = serde_json::from_str(&out).unwrap();
+    let bot = listed["identities"].as_array().unwrap().iter().find(|one| one["id"] == "eves-bot");
+    assert_eq!(bot.unwrap()["status"], "suspended");
+    // Nothing of a file that does not fit is taken.
+    project.write("bad.csv", "id,kind,owner\nmallory,user,\norphan,agent,eve\n");
+    let (code, _, err) = run(&["identity", "import", "bad.csv"]);
+    assert_eq!((code, err.contains("`orphan` of kind agent needs")), (3, true), "{err}");
+    let (_, out, _) = run(&["-o", "json", "identity", "ls"]);
+    assert!(!out.contains("mallory"));
     server.stop();
 }
