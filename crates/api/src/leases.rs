@@ -18,7 +18,7 @@ use safeconduct_wire::document::read_json;
 use crate::body::json_bytes;
 use crate::problem::{Problem, ProblemForm};
 use crate::refusals::Unreadable;
-use crate::router::Shared;
+use crate::router::{Inner, Shared};
 
 /// Leases a credential at a target for the task that the caller acts in: the grants that its
 /// intent names. It ends with the task. The secret is shown in this answer and never again.
@@ -50,7 +50,7 @@ pub(crate) async fn issue(
     let caller = api.admit(&parts, Operation::LeasesIssue).await?;
     let by = api.within_task(&parts.headers, caller.proof)?;
     let LeaseRequest { target, grants } = read_json(&json_bytes(&parts.headers, body).await?)?;
-    let task = own_task(&by)?;
+    let task = own_task(&api, &by)?;
     let grants: Option<BTreeSet<Arc<str>>> =
         grants.map(|grants| grants.into_iter().map(Arc::from).collect());
     let leased = api.service.lease(task, &target.0, grants.as_ref()).await?;
@@ -92,7 +92,7 @@ pub(crate) async fn renew(
     let caller = api.admit(&parts, Operation::LeasesRenew).await?;
     let by = api.within_task(&parts.headers, caller.proof)?;
     let id = LeaseId::new(id.as_str()).map_err(|_| Problem::not_found("lease", &id))?;
-    let lease = api.service.renew_lease(own_task(&by)?, &id).await?;
+    let lease = api.service.renew_lease(own_task(&api, &by)?, &id).await?;
     Ok(Json(LeaseView::new(&lease, LeaseState::Issued)))
 }
 
@@ -126,7 +126,11 @@ pub(crate) async fn list(
 }
 
 /// The task that someone acts in as its agent: leases are given to no one else.
-fn own_task(by: &Authentication) -> Result<&TaskRef, Problem> {
+fn own_task<'a>(api: &Inner, by: &'a Authentication) -> Result<&'a TaskRef, Problem> {
+    if api.service.is_narrowed(by) {
+        let detail = "the access token is for less than its task: it gets no leases";
+        return Err(Problem::new(StatusCode::FORBIDDEN, "narrowed", detail));
+    }
     by.task.as_ref().filter(|task| task.agent == by.identity).ok_or_else(|| {
         let detail = "leases are given to tasks: act in one of your own";
         Problem::new(StatusCode::CONFLICT, "no_task", detail)

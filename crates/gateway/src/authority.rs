@@ -8,8 +8,9 @@ use safeconduct_model::{
 };
 use safeconduct_pep::{Decide, InProcess};
 use safeconduct_service::{
-    AuthenticateError, BEARER_BYTES_MAX, BeginError, ClientCertificates, Conversation, EndError,
-    Ending, Extent, Holds, Undertaking, Watch, definition_digest, token_digest,
+    AuthenticateError, BEARER_BYTES_MAX, BeginError, ClientCertificates, ClientRequest,
+    Conversation, EndError, Ending, Extent, Holds, NotAuthenticated, Undertaking, Watch,
+    definition_digest, token_digest,
 };
 use safeconduct_wire::catalogue::definition_digest_input;
 use thiserror::Error;
@@ -36,6 +37,13 @@ pub trait Authority: Decide {
         bearer: Option<&str>,
         certificates: Option<&ClientCertificates>,
     ) -> impl Future<Output = Result<Authentication, AuthenticateError>> + Send;
+
+    /// Who presents an access token of our own, with the proof that it needs; `None` where the
+    /// request's credential is another.
+    fn own_token(
+        &self,
+        request: &ClientRequest<'_>,
+    ) -> Option<Result<Authentication, NotAuthenticated>>;
 
     /// Whether a credential still stands.
     fn stands(&self, authentication: &Authentication) -> bool;
@@ -99,6 +107,13 @@ impl Authority for InProcess {
             }
             (None, None) => Err(AuthenticateError::Unknown),
         }
+    }
+
+    fn own_token(
+        &self,
+        request: &ClientRequest<'_>,
+    ) -> Option<Result<Authentication, NotAuthenticated>> {
+        self.service().authenticate_own_token(request)
     }
 
     fn stands(&self, authentication: &Authentication) -> bool {

@@ -107,21 +107,42 @@ impl Service {
         let [header] = request.authorization else { return Err(NotAuthenticated::Nothing) };
         let (scheme, token) = header.split_once(' ').ok_or(NotAuthenticated::Nothing)?;
         let token = token.trim_matches(' ');
+        if let Some(own) = self.authenticate_own_token(request) {
+            return own;
+        }
+        if token.is_empty() || !scheme.eq_ignore_ascii_case("bearer") {
+            return Err(NotAuthenticated::Nothing);
+        }
+        Ok(self.authenticate_bearer(token, request.holds(None)).await?)
+    }
+
+    /// Who presents an access token of ours; `None` where the request's one credential is
+    /// something else, or it has not exactly one. It never waits.
+    pub fn authenticate_own_token(
+        &self,
+        request: &ClientRequest<'_>,
+    ) -> Option<Result<Authentication, NotAuthenticated>> {
+        let [header] = request.authorization else { return None };
+        let (scheme, token) = header.split_once(' ')?;
+        let token = token.trim_matches(' ');
         let presented = match scheme {
-            _ if token.is_empty() => return Err(NotAuthenticated::Nothing),
             scheme if scheme.eq_ignore_ascii_case("bearer") => Presented::AsBearer,
             scheme if scheme.eq_ignore_ascii_case("dpop") => Presented::WithProof,
-            _ => return Err(NotAuthenticated::Nothing),
+            _ => return None,
         };
-        match (self.desk().filter(|desk| desk.knows(token)), presented) {
-            (Some(desk), presented) => {
-                self.authenticate_access_token(&desk, token, presented, request)
-            }
-            (None, Presented::AsBearer) => {
-                Ok(self.authenticate_bearer(token, request.holds(None)).await?)
-            }
-            (None, Presented::WithProof) => Err(NotAuthenticated::Nothing),
-        }
+        let desk = self.desk().filter(|desk| desk.knows(token))?;
+        Some(self.authenticate_access_token(&desk, token, presented, request))
+    }
+
+    /// Whether a proof is by an access token for less than its task may do. Such a one gets no
+    /// leases: they are of the task, and would be a way around the token.
+    pub fn is_narrowed(&self, proof: &Authentication) -> bool {
+        let Some(task) = proof.task.as_ref().filter(|_| proof.method == Method::AccessToken) else {
+            return false;
+        };
+        let Some(whole) = self.line(&task.id).and_then(|line| line.mandate) else { return true };
+        let narrowed = self.access.narrowed(&proof.token, &task.id, &whole, self.clock.now());
+        narrowed.is_none_or(|narrowed| narrowed != whole)
     }
 
     fn authenticate_access_token(

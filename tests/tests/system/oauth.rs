@@ -46,6 +46,7 @@ impl Issuer {
             "resources": {
                 CRM: {"servers": ["crm"], "readers": ["case-agent"]},
                 url.as_str(): {},
+                format!("{url}/mcp/crm"): {"servers": ["crm"]},
             },
         });
         config.push_str(&format!("\ntoken_service: {service}\n"));
@@ -86,6 +87,48 @@ impl Issuer {
         response.json()
     }
 
+    /// The status of a call of MCP's `ping` with that token.
+    fn ping(&self, token: &str) -> u16 {
+        let address = self.url.strip_prefix("http://").unwrap().parse().unwrap();
+        let mut connection = Connection::open(address).unwrap();
+        let bearer = format!("Bearer {token}");
+        let headers = [
+            ("Authorization", bearer.as_str()),
+            ("Content-Type", "application/json"),
+            ("Accept", "application/json, text/event-stream"),
+        ];
+        let initialize = json!({
+            "jsonrpc": "2.0",
+            "id": 1,
+            "method": "initialize",
+            "params": {
+                "protocolVersion": "2025-11-25",
+                "capabilities": {},
+                "clientInfo": {"name": "test", "version": "1"},
+            },
+        });
+        let body = initialize.to_string();
+        connection.request("POST", "/mcp/crm", &headers, body.as_bytes()).unwrap().status
+    }
+
+    fn exchange(&self, secret: &str, handle: &str, resource: &str) -> Json {
+        let address = self.url.strip_prefix("http://").unwrap().parse().unwrap();
+        let mut connection = Connection::open(address).unwrap();
+        let bearer = format!("Bearer {secret}");
+        let headers = [
+            ("Authorization", bearer.as_str()),
+            ("Content-Type", "application/x-www-form-urlencoded"),
+        ];
+        let body = format!(
+            "grant_type=urn:ietf:params:oauth:grant-type:token-exchange&subject_token={handle}\
+             &subject_token_type=urn:safeconduct:token-type:task-handle&resource={resource}"
+        );
+        let response = connection.request("POST", "/oauth/token", &headers, body.as_bytes());
+        let response = response.unwrap();
+        assert_eq!(response.header("cache-control"), Some("no-store"));
+        response.json()
+    }
+
     fn token_of(&self, identity: &str) -> String {
         let body = json!({"identity": identity, "ttl_s": 600});
         let issued = self.post("/v1/tokens", &self.admin, &body);
@@ -100,7 +143,8 @@ impl Issuer {
             "parameters": {"case": "4711"},
         });
         let begun = self.post("/v1/tasks", &self.token_of("alice"), &body);
-        let text = |name: &str| begun[name].as_str().unwrap_or_else(|| panic!("{begun}")).to_owned();
+        let text =
+            |name: &str| begun[name].as_str().unwrap_or_else(|| panic!("{begun}")).to_owned();
         (text("handle"), text("task"))
     }
 }
@@ -115,7 +159,9 @@ fn said(output: Output) -> Json {
 fn openid_client_exchanges_a_task_for_tokens() {
     let node = match tools::node() {
         Ok(node) if root().join("node_modules/openid-client").exists() => node,
-        _ => return tools::skip("openid-client", "no node_modules/openid-client: run `make tools`"),
+        _ => {
+            return tools::skip("openid-client", "no node_modules/openid-client: run `make tools`");
+        }
     };
     let issuer = Issuer::start();
     let (handle, _) = issuer.task();
@@ -151,11 +197,35 @@ fn authlib_exchanges_a_task_for_a_token_that_joserfc_reads() {
         .output()
         .unwrap();
     let said = said(output);
-    assert_eq!((&said["header"]["typ"], &said["header"]["alg"]), (&json!("at+jwt"), &json!("ES256")));
+    assert_eq!(
+        (&said["header"]["typ"], &said["header"]["alg"]),
+        (&json!("at+jwt"), &json!("ES256"))
+    );
     let claims = &said["claims"];
     assert_eq!((&claims["aud"], &claims["sub"]), (&json!(CRM), &json!("alice")));
     assert_eq!(claims["task"]["id"], json!(task));
     assert_eq!(claims["authorization_details"][0]["actions"], json!(["crm.records"]));
     assert_eq!(said["introspected"]["active"], true);
     assert_eq!((&said["revoked"], &said["after"]), (&json!(200), &json!({"active": false})));
+}
+
+#[test]
+fn the_gateway_takes_tokens_for_itself_until_their_task_ends() {
+    let issuer = Issuer::start();
+    let (handle, task) = issuer.task();
+    let secret = issuer.token_of("case-agent");
+    let gateway = format!("{}/mcp/crm", issuer.url);
+    let token = |resource: &str| {
+        let said = issuer.exchange(&secret, &handle, resource);
+        said["access_token"].as_str().unwrap_or_else(|| panic!("{said}")).to_owned()
+    };
+    let (ours, others) = (token(&gateway), token(CRM));
+    assert_eq!(issuer.ping(&ours), 200);
+    assert_eq!(issuer.ping(&others), 401, "for another resource");
+    assert!(issuer.exchange(&secret, &handle, &gateway).get("refresh_token").is_none());
+    let end = json!({"state": "completed"});
+    issuer.post(&format!("/v1/tasks/{task}/end"), &secret, &end);
+    assert_eq!(issuer.ping(&ours), 401, "its task has ended");
+    let refused = issuer.exchange(&secret, &handle, &gateway);
+    assert_eq!(refused["error"], "invalid_request", "{refused}");
 }

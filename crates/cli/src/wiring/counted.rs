@@ -11,8 +11,8 @@ use safeconduct_model::{
 };
 use safeconduct_pep::{Asks, Decide, InProcess, Lapsed, Permit, Redeemed, Refusal};
 use safeconduct_service::{
-    AuthenticateError, BeginError, ClientCertificates, Conversation, EndError, Ending, Extent,
-    ObserveError, Report, Undertaking, Watch,
+    AuthenticateError, BeginError, ClientCertificates, ClientRequest, Conversation, EndError,
+    Ending, Extent, NotAuthenticated, ObserveError, Report, Undertaking, Watch,
 };
 
 /// Decides in this process, and counts.
@@ -64,6 +64,13 @@ impl Authority for Counted {
         certificates: Option<&ClientCertificates>,
     ) -> impl Future<Output = Result<Authentication, AuthenticateError>> + Send {
         self.inner.authenticate(bearer, certificates)
+    }
+
+    fn own_token(
+        &self,
+        request: &ClientRequest<'_>,
+    ) -> Option<Result<Authentication, NotAuthenticated>> {
+        self.inner.own_token(request)
     }
 
     fn stands(&self, authentication: &Authentication) -> bool {

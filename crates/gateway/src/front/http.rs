@@ -11,8 +11,8 @@ use axum::routing::{any, get};
 use http::header::AUTHORIZATION;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
-use safeconduct_model::{Mode, SessionKey};
-use safeconduct_service::{AuthenticateError, ClientCertificates};
+use safeconduct_model::{Authentication, Mode, SessionKey};
+use safeconduct_service::{AuthenticateError, ClientCertificates, ClientRequest, NotAuthenticated};
 use safeconduct_wire::json;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
@@ -41,6 +41,8 @@ use crate::{Revision, edit};
 
 const MODE: HeaderName = HeaderName::from_static("safeconduct-mode");
 
+const DPOP: HeaderName = HeaderName::from_static("dpop");
+
 /// The routes of a gateway.
 pub(crate) fn router<A: Authority>(gateway: &Gateway<A>) -> Router {
     Router::new()
@@ -67,12 +69,22 @@ async fn serve<A: Authority>(
     let challenge = challenge.unwrap_or_default();
     let bearer = bearer(&parts.headers);
     let certificates = parts.extensions.get::<ClientCertificates>();
-    // A token that cannot be read is not made up for by a certificate.
-    if bearer.is_none() && (certificates.is_none() || parts.headers.contains_key(AUTHORIZATION)) {
-        return unauthorized(&challenge);
-    }
+    let presented = parts.headers.contains_key(AUTHORIZATION);
     let invalid = || unauthorized(&format!(", error=\"invalid_token\"{challenge}"));
-    let credential = match inner.authority.authenticate(bearer, certificates).await {
+    let own = own_token(&*inner.authority, &parts);
+    let proved = match own {
+        Some(Err(refused)) => {
+            let error = refused.error().unwrap_or("invalid_token");
+            return unauthorized(&format!(", error=\"{error}\"{challenge}"));
+        }
+        Some(Ok(proof)) => Ok(proof),
+        // A token that cannot be read is not made up for by a certificate.
+        None if bearer.is_none() && (certificates.is_none() || presented) => {
+            return unauthorized(&challenge);
+        }
+        None => inner.authority.authenticate(bearer, certificates).await,
+    };
+    let credential = match proved {
         Ok(credential) => credential,
         Err(AuthenticateError::NotRegistered(_)) => {
             let text = "the identity is proved, but nobody has registered it";
@@ -106,6 +118,25 @@ async fn serve<A: Authority>(
         response.headers_mut().insert(MODE, HeaderValue::from_static("observe"));
     }
     response
+}
+
+/// Who presents an access token of our own, where that is what the request presents.
+fn own_token<A: Authority>(
+    authority: &A,
+    parts: &Parts,
+) -> Option<Result<Authentication, NotAuthenticated>> {
+    let values = |name: &HeaderName| -> Vec<&str> {
+        let all = parts.headers.get_all(name).iter();
+        // One that is no text is there all the same.
+        all.map(|value| value.to_str().unwrap_or_default()).collect()
+    };
+    authority.own_token(&ClientRequest {
+        authorization: &values(&AUTHORIZATION),
+        dpop: &values(&DPOP),
+        method: parts.method.as_str(),
+        path: parts.uri.path(),
+        peer: parts.extensions.get::<ClientCertificates>(),
+    })
 }
 
 /// One HTTP request of a caller that is known.
