@@ -2,13 +2,15 @@
 
 Like many real tools it does everything behind one name: `records` reads a case, reads the
 customer of it, writes a summary, and exports all there is. The server checks no rights; that is
-what stands in front of it.
+what stands in front of it. It knows one key, and whoever has it may do everything: it refuses
+every call of a tool unless CRM_API_KEY in its environment is that key.
 
 The data file is CRM_DATABASE, or `crm.sqlite` beside this program; where it is missing it is made
 from `crm.sql`.
 """
 
 import asyncio
+import hashlib
 import json
 import os
 import sqlite3
@@ -91,6 +93,16 @@ def statements(script):
             statement = ""
 
 
+def check_key(db):
+    """Lets nobody in without an API key that is known; the key itself is kept nowhere."""
+    key = os.environ.get("CRM_API_KEY")
+    if not key:
+        raise Refused("an API key is needed: CRM_API_KEY is not set")
+    digest = hashlib.sha256(key.encode()).hexdigest()
+    if db.execute("SELECT 1 FROM api_keys WHERE digest = ?", (digest,)).fetchone() is None:
+        raise Refused("this API key is not known")
+
+
 def one(db, query, what, name):
     if name is None:
         raise Refused(f"`{what}` is missing")
@@ -161,6 +173,7 @@ async def main():
         if tool is None:
             return answer(f"there is no tool `{params.name}`", is_error=True)
         try:
+            check_key(db)
             result = tool(db, **(params.arguments or {}))
         except (Refused, TypeError) as error:
             return answer(str(error), is_error=True)

@@ -17,6 +17,12 @@ CREATE TABLE cases (
   summary TEXT
 ) STRICT;
 
+-- The SHA-256 digests of the API keys that are let in; this one is of `crm-demo-key-5d41c7f09b3e`.
+CREATE TABLE api_keys (digest TEXT PRIMARY KEY) STRICT;
+
+INSERT INTO api_keys VALUES
+  ('a91704d368103ee7247b69f29743b752eb4528b7ef41c767845faf1dbe198768');
+
 INSERT INTO customers VALUES
   ('K-17', 'Mara Lindqvist', 'mara.lindqvist@mail.example', '+46 8 555 0101', 'premium'),
   ('K-18', 'Jonas Okafor', 'jonas@okafor.example', '+49 30 555 0144', 'basic'),

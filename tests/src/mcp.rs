@@ -16,6 +16,7 @@ pub struct Client {
     connection: Connection,
     server: String,
     token: String,
+    task: Option<String>,
     next_id: u64,
 }
 
@@ -29,8 +30,14 @@ impl Client {
             connection: Connection::open(address)?,
             server: server.to_owned(),
             token: token.to_owned(),
+            task: None,
             next_id: 1,
         })
+    }
+
+    /// Acts in the task of that handle from now on.
+    pub fn act_in(&mut self, handle: &str) {
+        self.task = Some(handle.to_owned());
     }
 
     /// Asks, and gives the answer's JSON-RPC message.
@@ -74,6 +81,9 @@ impl Client {
             ("MCP-Protocol-Version", REVISION.to_owned()),
             ("Mcp-Method", method.to_owned()),
         ];
+        if let Some(handle) = &self.task {
+            headers.push(("Safeconduct-Task", handle.clone()));
+        }
         let named = match method {
             "tools/call" | "prompts/get" => params["name"].as_str(),
             "resources/read" => params["uri"].as_str(),

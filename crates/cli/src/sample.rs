@@ -10,6 +10,9 @@ use crate::exit::{CommandError, failed};
 /// The agent: a real MCP client in Python.
 pub(crate) const AGENT: &str = "agent.py";
 
+/// The API key that the CRM knows (`crm.sql` has its digest): it opens nothing but sample data.
+pub(crate) const CRM_KEY: &str = "crm-demo-key-5d41c7f09b3e";
+
 macro_rules! files {
     ($example:literal: $($name:literal),* $(,)?) => {
         &[$(($name, include_str!(concat!("../../../examples/", $example, "/", $name)))),*]

@@ -31,6 +31,16 @@ impl Placed {
         self.record.get("parent").and_then(Value::as_str)
     }
 
+    /// The task that it happened in, or nothing.
+    fn task(&self) -> &str {
+        let pointer = match self.kind() {
+            "lease_changed" => "/body/lease/task",
+            "token_minted" | "used_after_end" => "/body/task",
+            _ => "/body/task/id",
+        };
+        text(&self.record, pointer)
+    }
+
     /// Its kind.
     pub(crate) fn kind(&self) -> &str {
         text(&self.record, "/kind")
@@ -181,7 +191,7 @@ fn short(digest: &str) -> &str {
 }
 
 /// The tree of what led to what: sessions and tasks, their decisions in order, and the outcomes
-/// of those. A decision that was made in a task hangs below its beginning, where that is among
+/// of those. What was decided or leased in a task hangs below its beginning, where that is among
 /// the records.
 pub(crate) fn tree(records: &[Placed]) -> String {
     let mut records: Vec<&Placed> = records.iter().collect();
@@ -193,7 +203,7 @@ pub(crate) fn tree(records: &[Placed]) -> String {
     let mut sessions: BTreeMap<String, Vec<&Placed>> = BTreeMap::new();
     let mut out = String::new();
     for placed in records {
-        let task = tasks.get(text(&placed.record, "/body/task/id"));
+        let task = tasks.get(placed.task());
         match (placed.parent().or(task.copied()), placed.kind()) {
             (_, "session_began") => {}
             (Some(parent), _) => children.entry(parent).or_default().push(placed),
@@ -236,7 +246,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn decisions_in_a_task_hang_below_its_beginning() {
+    fn what_happened_in_a_task_hangs_below_its_beginning() {
         let record = |sequence, kind: &str, parent: Option<&str>, body: Value| {
             let id = format!("r{sequence}");
             let record = json!({"id": id, "kind": kind, "parent": parent, "body": body});
@@ -270,6 +280,13 @@ mod tests {
                 "agent": "a", "begun_by": "u", "on_behalf_of": "u", "deadline": "d"}),
             ),
             record(3, "decision", None, decision(session.clone(), json!({"id": "task_1"}), "x")),
+            record(
+                5,
+                "lease_changed",
+                None,
+                json!({"lease": {"task": "task_1", "name": "key",
+                "target": "t"}, "state": "revoked"}),
+            ),
         ];
         assert_eq!(
             tree(&records),
@@ -277,7 +294,8 @@ mod tests {
              └─ PERMIT  a undertake   []  r0\n   \
              └─ TASK  read  a for u, begun by u, until d  task_1\n      \
              ├─ PERMIT  a x   []  r3\n      \
-             └─ task task_1 completed by a: done\n"
+             ├─ task task_1 completed by a: done\n      \
+             └─ lease key at t revoked\n"
         );
     }
 

@@ -34,7 +34,10 @@ pub(crate) fn run(shared: &Shared, command: args::Lease) -> Result<Exit, Command
                 let answer = client.call(Method::POST, &path, &[], None).await?;
                 match shared.output {
                     Format::Table => {
-                        print_line(&format!("`{id}` lasts until {}", text(&answer, "/expires_at")))?;
+                        print_line(&format!(
+                            "`{id}` lasts until {}",
+                            text(&answer, "/expires_at")
+                        ))?;
                     }
                     format => print(&output::document(format, &answer)?)?,
                 }

@@ -7,10 +7,11 @@ use safeconduct_broker::{PostgresIssuer, SecretsIssuer};
 use safeconduct_credential::inject::{Injection, Place};
 use safeconduct_credential::lease::{Backoff, LeaseTerms};
 use safeconduct_gateway::{Injected, Injections, NoSecrets, Secrets};
-use safeconduct_model::{ServerName, TargetName, TaskId, TaskRef};
+use safeconduct_model::{ServerName, TargetName, TaskId, TaskRef, Timestamp};
 use safeconduct_service::{Awaited, Issuer, Secret, Service, Target, Watch};
 use safeconduct_wire::config::{Config, SecretPlace, SecretUse, TargetKind};
 use tokio::sync::Notify;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::exit::{CommandError, failed};
@@ -45,6 +46,8 @@ pub(crate) fn targets(config: &Config) -> Result<BTreeMap<TargetName, Target>, C
 pub(crate) struct Leasing {
     service: Arc<Service>,
     uses: Vec<Use>,
+    /// What calls without a task get.
+    nothing: Arc<Secrets>,
     /// What was given for a task and an upstream, for as long as the secrets are the same.
     given: Mutex<BTreeMap<(ServerName, TaskId), Given>>,
 }
@@ -95,8 +98,9 @@ impl Leasing {
         if uses.is_empty() {
             return Ok(None);
         }
+        let nothing = Secrets::new(Vec::new()).map_err(|error| failed("targets", error))?;
         let (service, given) = (Arc::clone(service), Mutex::default());
-        Ok(Some(Arc::new(Self { service, uses, given })))
+        Ok(Some(Arc::new(Self { service, uses, nothing: Arc::new(nothing), given })))
     }
 
     async fn leased(
@@ -104,8 +108,9 @@ impl Leasing {
         upstream: &ServerName,
         task: Option<&TaskRef>,
     ) -> Result<Arc<Secrets>, NoSecrets> {
+        // What does not act in a task gets nothing; the upstream refuses what needs a secret.
         let Some(task) = task else {
-            return Err(NoSecrets(format!("calls to `{upstream}` need a task to act in")));
+            return Ok(Arc::clone(&self.nothing));
         };
         let mandate = self.service.mandate(&task.id);
         let mandate = mandate.ok_or_else(|| NoSecrets("the task has ended".into()))?;
@@ -168,28 +173,40 @@ impl Watch for Ended {
     }
 }
 
+/// Most rounds of taking leases back at once: one that waits for a slow target holds up nobody
+/// else's.
+const ROUNDS_MAX: usize = 8;
+
 /// Takes leases back as soon as their task has ended or their time is over, and tries again what
-/// did not work, until told to stop.
+/// did not work, until told to stop; then what has ended by that moment.
 pub(crate) async fn settle(service: Arc<Service>, stop: CancellationToken) {
     let ended = Arc::new(Ended(Notify::new()));
     let watch: Arc<dyn Watch> = Arc::clone(&ended) as _;
     service.watch(&watch);
+    let mut rounds = JoinSet::new();
+    let mut due = true;
+    let mut next: Option<Timestamp> = None;
     loop {
-        let next = service.settle_leases().await;
-        let wait = async {
-            match next {
-                None => std::future::pending().await,
-                Some(at) => {
-                    let ms = at.ms_since(service.now()).max(1);
-                    let wait = std::time::Duration::from_millis(ms.unsigned_abs());
-                    tokio::time::sleep(wait).await;
-                }
-            }
-        };
+        if due && rounds.len() < ROUNDS_MAX {
+            let service = Arc::clone(&service);
+            rounds.spawn(async move { service.settle_leases().await });
+            (due, next) = (false, None);
+        }
         tokio::select! {
-            () = stop.cancelled() => return,
-            () = ended.0.notified() => {}
-            () = wait => {}
+            () = stop.cancelled() => break,
+            () = ended.0.notified() => due = true,
+            Some(round) = rounds.join_next() => {
+                next = [next, round.ok().flatten()].into_iter().flatten().min();
+            }
+            () = until(&service, next), if !due => due = true,
         }
     }
+    rounds.spawn(async move { service.settle_leases().await });
+    while rounds.join_next().await.is_some() {}
+}
+
+async fn until(service: &Service, at: Option<Timestamp>) {
+    let Some(at) = at else { return std::future::pending().await };
+    let ms = at.ms_since(service.now()).max(1);
+    tokio::time::sleep(std::time::Duration::from_millis(ms.unsigned_abs())).await;
 }
