@@ -3,7 +3,7 @@
 //!
 //! Everything that is compared takes turns within the same run, and what counts is the ratio of
 //! the medians: absolute numbers belong to the machine that the report names. Arguments name the
-//! parts to run (`decide`, `startup`, `tasks`, `http`, `mcp`); without one all run, and only
+//! parts to run (`decide`, `startup`, `tasks`, `leases`, `http`, `mcp`); without one all run, and only
 //! then the two files are written.
 //!
 //! What this crate deliberately does not do: it tests nothing beyond "the answer was the one
@@ -14,6 +14,7 @@ mod child;
 mod decide;
 mod disk;
 mod http;
+mod leases;
 mod machine;
 mod mcp;
 mod report;
