@@ -253,7 +253,8 @@ pub enum RevisionWord {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SessionsForm {
-    /// How many calls one credential has; then every call is denied.
+    /// How many calls one credential has outside of tasks; then every call is denied. Credentials
+    /// of a trust record count as one for each identity, since they are renewed without end.
     #[schemars(range(min = 1, max = 1_000_000_000))]
     pub calls: u64,
 }

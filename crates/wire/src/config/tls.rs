@@ -13,7 +13,8 @@ use super::read::join;
 #[serde(deny_unknown_fields)]
 pub struct TlsForm {
     /// A PEM file with the server's certificate and those between it and its authority. It is
-    /// read again on SIGHUP, and within a minute of a change.
+    /// read again on SIGHUP, and within a minute of a change. Command lines believe it by the
+    /// system's authorities, or by those of the file that `SSL_CERT_FILE` names.
     #[schemars(length(min = 1))]
     pub certificate: String,
     /// A PEM file with the certificate's private key.
