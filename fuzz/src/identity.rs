@@ -44,6 +44,24 @@ pub fn token(data: &[u8]) {
     }
 }
 
+/// Requests for access tokens. What they ask for is never wider than what there is.
+pub fn token_request(data: &[u8]) {
+    use safeconduct_credential::token::{Form, TokenRequest, Wanted, grant, read_asked};
+    let Ok(request) = Form::parse(data).and_then(|form| TokenRequest::read(&form)) else { return };
+    assert!(!request.resource.is_empty() && !request.resource.contains('#'));
+    let given = r#"[{"type":"safeconduct_action","actions":["crm.read"],"others":false}]"#;
+    let Ok(given) = read_asked(given, &request.resource) else { return };
+    let given = given.allowances.unwrap_or_default();
+    let wanted = Wanted { scope: request.scope, allowances: request.details.allowances };
+    if let Ok(granted) = grant(&given, None, &wanted) {
+        assert!(!granted.allowances.is_empty());
+        for allowance in granted.allowances {
+            assert_eq!(allowance.action.as_str(), "crm.read", "nothing else was given");
+            assert_eq!(allowance.others, safeconduct_model::OtherArguments::Refused);
+        }
+    }
+}
+
 /// Sets of keys: what is read is public, and is read back from what we would publish.
 pub fn keys(data: &[u8]) {
     for wanted in [KeyUse::Signature, KeyUse::JwtSvid, KeyUse::WorkloadJwtSvid] {

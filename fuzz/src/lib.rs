@@ -104,6 +104,11 @@ pub const TARGETS: &[Target] = &[
         share: 10,
     },
     Target {
+        name: "token_request",
+        run: identity::token_request,
+        share: 25,
+    },
+    Target {
         name: "keys",
         run: identity::keys,
         share: 25,
