@@ -49,7 +49,19 @@ async fn a_token_is_shown_once_and_works() {
     let me = fixture.send(request).await.json();
     assert_eq!(me["identity"]["id"], json!(NOBODY));
     assert_eq!(me["token"], issued["id"]);
-    assert_eq!(me["operations"], json!(["whoami"]));
+    // What every user may do, on what is theirs.
+    let operations = json!([
+        "delegations.list",
+        "delegations.make",
+        "intents.list",
+        "leases.issue",
+        "leases.list",
+        "leases.renew",
+        "tasks.begin",
+        "tasks.list",
+        "whoami"
+    ]);
+    assert_eq!(me["operations"], operations);
 
     let listed = fixture.get(AUDITOR, &format!("/v1/tokens?identity={NOBODY}")).await;
     assert!(!String::from_utf8(listed.body.clone()).unwrap().contains(text));
