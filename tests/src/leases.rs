@@ -21,6 +21,11 @@ const BROKER_PASSWORD: &str = "broker-pw";
 /// A project with the intent `work`, whose tasks may lease `case_reader` at the target `crm-db`:
 /// columns of one table, in the database `crm` that this fills.
 pub fn project(cluster: &Cluster) -> Project {
+    project_with(cluster, |_, _| {})
+}
+
+/// The same, its intent and its targets changed.
+pub fn project_with(cluster: &Cluster, change: impl FnOnce(&mut Json, &mut Json)) -> Project {
     fill(cluster);
     let project = Project::empty();
     project.write("policies/p.cedar", POLICIES);
@@ -29,7 +34,7 @@ pub fn project(cluster: &Cluster) -> Project {
     project.write("catalogue/crm.tools.json", &tools.to_string());
     let actions = json!({"server": "crm", "actions": {"read": {"tier": "low", "effect": "read"}}});
     project.write("catalogue/crm.yaml", &actions.to_string());
-    let intent = json!({
+    let mut intent = json!({
         "intent": "work", "version": 1, "description": "Work on one case.",
         "parameters": {"case": {"type": "identifier"}},
         "undertaken_by": {"kinds": ["agent"]}, "on_behalf_of": "required", "longest": "10m",
@@ -37,22 +42,24 @@ pub fn project(cluster: &Cluster) -> Project {
         "credentials": {"crm-db": ["case_reader"]},
         "envelope": [{"action": "crm.read", "arguments": {"/case": {"equals": "${case}"}}}],
     });
-    project.write("intents/work.yaml", &intent.to_string());
     project.write("broker.password", BROKER_PASSWORD);
     let closed = fs::Permissions::from_mode(0o600);
     fs::set_permissions(project.path("broker.password"), closed).unwrap();
     let upstream = project.upstream("crm", &tools);
     let case_reader = json!([{"schema": "crm", "tables": ["cases"], "columns": ["id", "note"],
         "privileges": ["select"]}]);
+    let mut targets = json!({"crm-db": {"timeout": "5s", "postgres": {
+        "host": "127.0.0.1", "port": cluster.port, "tls": "off", "database": "crm",
+        "user": "safeconduct", "password_file": "./broker.password",
+        "grants": {"case_reader": case_reader},
+    }}});
+    change(&mut intent, &mut targets);
+    project.write("intents/work.yaml", &intent.to_string());
     project.configure(&json!({
         "version": 1,
         "intents": {},
         "upstreams": {"crm": upstream},
-        "targets": {"crm-db": {"timeout": "5s", "postgres": {
-            "host": "127.0.0.1", "port": cluster.port, "tls": "off", "database": "crm",
-            "user": "safeconduct", "password_file": "./broker.password",
-            "grants": {"case_reader": case_reader},
-        }}},
+        "targets": targets,
         "identities": [
             {"id": "ada", "kind": "user"},
             {"id": "worker", "kind": "agent", "owner": "ada", "fallback_owner": "ada",

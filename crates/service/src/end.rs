@@ -69,6 +69,9 @@ pub(crate) enum Look {
 pub trait Watch: Send + Sync {
     /// Tasks ended, or the kill switch was used. Must not block.
     fn ended(&self);
+
+    /// A lease was issued, whose time will be over then. Must not block.
+    fn leased(&self, _until: Timestamp) {}
 }
 
 impl Service {
@@ -80,10 +83,17 @@ impl Service {
     }
 
     pub(crate) fn tell(&self) {
+        self.watching().iter().for_each(|watch| watch.ended());
+    }
+
+    /// Tells of a lease that was issued.
+    pub(crate) fn tell_of_lease(&self, until: Timestamp) {
+        self.watching().iter().for_each(|watch| watch.leased(until));
+    }
+
+    fn watching(&self) -> Vec<Arc<dyn Watch>> {
         let watches = self.watches.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let live: Vec<_> = watches.iter().filter_map(std::sync::Weak::upgrade).collect();
-        drop(watches);
-        live.iter().for_each(|watch| watch.ended());
+        watches.iter().filter_map(std::sync::Weak::upgrade).collect()
     }
 
     /// Ends a task with everything under it. From the moment that this returns, and in truth from
@@ -188,18 +198,12 @@ impl Service {
         let Some(slot) = self.tasks.known(id) else {
             return Look::Over;
         };
-        let (task, active) = {
-            let slot = lock_task(&slot);
-            (Arc::clone(&slot.task), slot.state == TaskState::Active)
-        };
-        if !active {
+        if lock_task(&slot).state != TaskState::Active {
             return Look::Over;
         }
-        let key = SessionKey::task(task.agent.clone(), task.id.clone());
-        let last_at = self.sessions.known(&key).and_then(|slot| lock(&slot).session.last_at());
         let (overdue, next) = {
             let slot = lock_task(&slot);
-            (slot.overdue(last_at, self.clock.now()), slot.next_look(last_at))
+            (slot.overdue(self.clock.now()), slot.next_look())
         };
         let Some(reason) = overdue else {
             return Look::Again(next);

@@ -201,6 +201,7 @@ impl Service {
             slot.busy = false;
             slot.secret = held.then(|| Arc::clone(&secret));
         }
+        self.tell_of_lease(lease.expires_at);
         let secret = (!held).then_some(secret);
         Ok(Leased { lease, secret, address: at.issuer.address() })
     }

@@ -1,9 +1,11 @@
 //! Leases of a running server in a real PostgreSQL: born for a task, and gone with it, whatever
 //! stops in between.
 
+use std::net::TcpListener;
 use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
-use safeconduct_tests::leases::{Role, Workers, gone_ms, project, state};
+use safeconduct_tests::leases::{Role, Workers, gone_ms, project, project_with, state};
 use safeconduct_tests::postgres::Cluster;
 use safeconduct_tests::project::Project;
 use safeconduct_tests::server::{Server, exported, record_of, verify, wait_until};
@@ -168,6 +170,53 @@ fn a_database_that_is_down_when_a_task_ends_is_asked_again() {
     refused(&cluster, &role);
     server.stop();
     assert_eq!(told(&project, &role).pop().unwrap().0, "revoked");
+}
+
+#[test]
+fn a_lease_that_is_not_renewed_is_over_with_nobody_s_help() {
+    let Some((cluster, _)) = cluster() else { return };
+    let project = project_with(cluster, |_, targets| targets["crm-db"]["ttl"] = json!("2s"));
+    let server = Server::start(&project);
+    let workers = Workers::of(&server);
+    let begun = workers.begin(&server);
+    let role = workers.lease(&server, &begun);
+    let mut open = cluster.session_as(&role.name, &role.password, "crm");
+    open.ask("SELECT note FROM crm.cases").unwrap();
+    wait_until("the role to be gone", || !cluster.has_role(&role.name));
+    open.ask("SELECT 1").expect_err("a session outlived its lease");
+    server.stop();
+    let told = told(&project, &role);
+    let states: Vec<&str> = told.iter().map(|(state, _)| state.as_str()).collect();
+    assert_eq!(states, ["planned", "issued", "revoking", "revoked"]);
+}
+
+#[test]
+fn a_target_that_never_answers_holds_up_no_other() {
+    let Some((cluster, _)) = cluster() else { return };
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = silent.local_addr().unwrap().port();
+    let project = project_with(cluster, |intent, targets| {
+        intent["credentials"]["mute-db"] = json!(["case_reader"]);
+        targets["mute-db"] = targets["crm-db"].clone();
+        targets["mute-db"]["postgres"]["port"] = json!(port);
+        targets["mute-db"]["timeout"] = json!("3s");
+    });
+    let server = Server::start(&project);
+    let workers = Workers::of(&server);
+    let begun = workers.begin(&server);
+    let role = workers.lease(&server, &begun);
+    let refused = workers.ask_for(&server, &begun, &json!({"target": "mute-db"}));
+    assert_eq!(refused.status, 502, "{}", refused.text());
+    // The first connection was to issue it, the second is to take it back: that one waits now.
+    let kept = [silent.accept().unwrap(), silent.accept().unwrap()];
+    let began = Instant::now();
+    workers.end(&server, &begun);
+    wait_until("the lease to be over", || state(&server, &role.lease).is_none());
+    assert!(began.elapsed() < Duration::from_secs(3), "it took {:?}", began.elapsed());
+    let still = server.administer("GET", "/v1/leases", &Json::Null);
+    assert_eq!(still["leases"][0]["target"], "mute-db", "{still}");
+    drop(kept);
+    server.kill();
 }
 
 #[test]

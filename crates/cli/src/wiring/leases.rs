@@ -1,7 +1,7 @@
 //! Where leases are issued, what is injected into calls, and taking both back.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use safeconduct_broker::{PostgresIssuer, SecretsIssuer};
 use safeconduct_credential::inject::{Injection, Place};
@@ -165,12 +165,35 @@ fn injection(of: &SecretUse) -> Result<Injection, String> {
     Injection::new(of.upstream.clone(), place, &of.template).map_err(|error| error.to_string())
 }
 
-struct Ended(Notify);
+/// What those who take leases back wait for.
+#[derive(Default)]
+struct Bell {
+    ended: Notify,
+    leased: Notify,
+    /// When the first of the leases is over that were issued since somebody looked.
+    first: Mutex<Option<Timestamp>>,
+}
 
-impl Watch for Ended {
-    fn ended(&self) {
-        self.0.notify_one();
+impl Bell {
+    fn first(&self) -> MutexGuard<'_, Option<Timestamp>> {
+        self.first.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+impl Watch for Bell {
+    fn ended(&self) {
+        self.ended.notify_one();
+    }
+
+    fn leased(&self, until: Timestamp) {
+        let mut first = self.first();
+        *first = sooner(*first, Some(until));
+        self.leased.notify_one();
+    }
+}
+
+fn sooner(one: Option<Timestamp>, other: Option<Timestamp>) -> Option<Timestamp> {
+    [one, other].into_iter().flatten().min()
 }
 
 /// Most rounds of taking leases back at once: one that waits for a slow target holds up nobody
@@ -180,8 +203,8 @@ const ROUNDS_MAX: usize = 8;
 /// Takes leases back as soon as their task has ended or their time is over, and tries again what
 /// did not work, until told to stop; then what has ended by that moment.
 pub(crate) async fn settle(service: Arc<Service>, stop: CancellationToken) {
-    let ended = Arc::new(Ended(Notify::new()));
-    let watch: Arc<dyn Watch> = Arc::clone(&ended) as _;
+    let bell = Arc::new(Bell::default());
+    let watch: Arc<dyn Watch> = Arc::clone(&bell) as _;
     service.watch(&watch);
     let mut rounds = JoinSet::new();
     let mut due = true;
@@ -194,9 +217,10 @@ pub(crate) async fn settle(service: Arc<Service>, stop: CancellationToken) {
         }
         tokio::select! {
             () = stop.cancelled() => break,
-            () = ended.0.notified() => due = true,
+            () = bell.ended.notified() => due = true,
+            () = bell.leased.notified() => next = sooner(next, bell.first().take()),
             Some(round) = rounds.join_next() => {
-                next = [next, round.ok().flatten()].into_iter().flatten().min();
+                next = sooner(next, round.ok().flatten());
             }
             () = until(&service, next), if !due => due = true,
         }
