@@ -56,6 +56,7 @@ fn collect(command: &clap::Command, path: &str, found: &mut BTreeMap<String, Str
 const OTHERS: &[(&str, &str)] = &[
     ("NO_COLOR", "--color never, where --color is auto"),
     ("RUST_LOG", "which log lines are written, such as `safeconduct=debug`"),
+    ("SAFECONDUCT_TASK", "the handle of the task that a client of `mcp`, or `lease`, acts in"),
     ("SAFECONDUCT_TOKEN", "the bearer token for a running server; there is no flag for it"),
 ];
 
