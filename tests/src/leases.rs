@@ -90,7 +90,8 @@ fn fill(cluster: &Cluster) {
 #[derive(Debug)]
 pub struct Workers {
     ada: String,
-    worker: String,
+    /// The agent's.
+    pub worker: String,
 }
 
 /// A task with its handle.
@@ -98,7 +99,8 @@ pub struct Workers {
 pub struct Begun {
     /// Its id.
     pub task: String,
-    handle: String,
+    /// Its handle.
+    pub handle: String,
 }
 
 /// A role that was leased.

@@ -173,6 +173,61 @@ fn a_database_that_is_down_when_a_task_ends_is_asked_again() {
 }
 
 #[test]
+fn leases_are_got_listed_and_renewed_on_the_command_line() {
+    let Some((cluster, project)) = cluster() else { return };
+    let (project, server) = served(project);
+    let workers = Workers::of(&server);
+    let begun = workers.begin(&server);
+    project.write("handle", &begun.handle);
+    let typed = |arguments: &[&str]| {
+        let mut command = tools::command();
+        command.arg("--config").arg(project.config()).args(arguments);
+        command.env("SAFECONDUCT_URL", format!("http://{}", server.address));
+        command.env("SAFECONDUCT_TOKEN", &workers.worker);
+        let output = command.current_dir(project.folder()).output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        (output.status.code(), text(output.stdout), text(output.stderr))
+    };
+    let get = ["lease", "get", "crm-db", "--grant", "case_reader", "--task-file", "handle"];
+    let (code, password, said) = typed(&get);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("database  crm"), "{said}");
+    let (code, listed, said) = typed(&["lease", "ls", "-o", "json"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(!listed.contains(password.trim()), "{listed}");
+    let listed: Json = serde_json::from_str(&listed).unwrap();
+    let text = |name: &str| listed["leases"][0][name].as_str().unwrap().to_owned();
+    let (lease, name) = (text("id"), text("name"));
+    let note = cluster.ask_as(&name, password.trim(), "crm", "SELECT note FROM crm.cases");
+    assert_eq!(note.unwrap(), "late parcel");
+
+    let renew = ["lease", "renew", &lease, "--task-file", "handle", "-o", "json"];
+    let (code, renewed, said) = typed(&renew);
+    assert_eq!(code, Some(0), "{said}");
+    let renewed: Json = serde_json::from_str(&renewed).unwrap();
+    assert!(renewed["expires_at"].as_str().unwrap() > text("expires_at").as_str(), "{renewed}");
+    let (code, out, _) = typed(&[&get[..], &["-o", "json"]].concat());
+    assert_eq!(code, Some(0));
+    let issued: Json = serde_json::from_str(&out).unwrap();
+    assert_eq!(issued["secret"].as_str().unwrap().len(), 43, "{issued}");
+
+    for (arguments, code, why) in [
+        (&["lease", "get", "crm-db"][..], 1, "act in one of your own"),
+        (&["lease", "get", "crm-db", "--task-file", "absent"], 1, "absent"),
+        (&["lease", "get", "other", "--task-file", "handle"], 1, "no target `other`"),
+        (&[&get[..3], &["--grant", "more"], &get[5..]].concat(), 10, "gives nothing"),
+        (&["lease", "renew", "lease_x", "--task-file", "handle"], 1, "lease_x"),
+    ] {
+        let (found, out, said) = typed(arguments);
+        assert!(said.contains(why) && out.is_empty(), "{arguments:?}: {out}{said}");
+        assert_eq!(found, Some(code), "{arguments:?}: {said}");
+    }
+    workers.end(&server, &begun);
+    wait_until("the lease to be over", || state(&server, &lease).is_none());
+    server.stop();
+}
+
+#[test]
 fn a_lease_that_is_not_renewed_is_over_with_nobody_s_help() {
     let Some((cluster, _)) = cluster() else { return };
     let project = project_with(cluster, |_, targets| targets["crm-db"]["ttl"] = json!("2s"));
