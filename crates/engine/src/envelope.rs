@@ -5,7 +5,7 @@ use std::sync::Arc;
 use safeconduct_model::{
     ActionName, Allowance, Amount, ArgumentRule, Authority, Effect, Entity, OtherArguments, Value,
 };
-use safeconduct_session::{Charge, Used, fingerprint};
+use safeconduct_session::{Charge, RESOURCES_COUNTED_MAX, Used, fingerprint};
 
 /// Where a call leaves the envelope; names places and limits, never values.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -172,6 +172,8 @@ pub(crate) fn afford(
         return Err(Spent::BytesOut(most));
     }
     if let Some(most) = budget.distinct_resources {
+        // No more are remembered, so beyond that a new one could not be told from an old one.
+        let most = most.min(RESOURCES_COUNTED_MAX as u64);
         let fingerprints = resources.iter().map(|resource| fingerprint(&resource.uid));
         if used.resources().saturating_add(used.new_resources(fingerprints)) > most {
             return Err(Spent::Resources(most));

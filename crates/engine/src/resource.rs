@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use safeconduct_model::{
-    ANCESTORS_MAX, ActionEntry, Entity, EntityId, EntityRef, EntityType, Reason, ResourceForm,
-    ResourceMapping, Value,
+    ANCESTORS_MAX, ActionEntry, Entity, EntityId, EntityRef, EntityType, Place, Reason,
+    ResourceForm, ResourceMapping, Value,
 };
 use url::Url;
 
@@ -22,11 +22,17 @@ pub(crate) fn mapped(
 ) -> Result<Vec<Entity>, Vec<Reason>> {
     let mut resources = Vec::with_capacity(entry.resources.len().max(1));
     for mapping in &entry.resources {
-        let found = input.pointer_all(&mapping.argument);
-        if found.is_empty() && !mapping.optional {
-            return Err(vec![not_mapped(mapping, "is missing")]);
-        }
-        for value in found {
+        for place in input.places(&mapping.argument) {
+            let value = match place {
+                Place::Found(value) => value,
+                Place::Nothing if mapping.optional => continue,
+                Place::Nothing => return Err(vec![not_mapped(mapping, "is missing")]),
+                // What the server makes of it would be touched unseen.
+                Place::OtherForm(value) => {
+                    let problem = format!("cannot be reached: on the way is {}", value.kind());
+                    return Err(vec![not_mapped(mapping, &problem)]);
+                }
+            };
             let text = value.as_str().ok_or_else(|| {
                 vec![not_mapped(mapping, &format!("is {}, not a string", value.kind()))]
             })?;

@@ -6,7 +6,7 @@ use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::{ActionName, Entity, EntityType, TargetName, Tier, Timestamp, Value};
+use crate::{ActionName, Entity, EntityType, Place, TargetName, Tier, Timestamp, Value};
 
 /// Most allowances of one envelope.
 pub const ALLOWANCES_MAX: usize = 64;
@@ -16,6 +16,9 @@ pub const RULES_MAX: usize = 64;
 
 /// Most values that a rule lists.
 pub const CHOICES_MAX: usize = 256;
+
+/// Most different resources that a budget counts: what a session remembers one by one.
+pub const DISTINCT_RESOURCES_MAX: usize = 4096;
 
 /// Most levels of delegation under a task that nobody delegated.
 pub const DEPTH_MAX: u8 = 8;
@@ -101,7 +104,7 @@ pub struct Budget {
     pub calls_of: BTreeMap<ActionName, u64>,
     /// What may be spent in all.
     pub spend: Option<Spend>,
-    /// Different resources.
+    /// Different resources; at most [`DISTINCT_RESOURCES_MAX`].
     pub distinct_resources: Option<u64>,
     /// Bytes of the arguments of actions that send, write or execute, in canonical form.
     pub bytes_out: Option<u64>,
@@ -266,25 +269,15 @@ impl Constraint<Value> {
 }
 
 impl ArgumentRule<Value> {
-    /// Whether the arguments keep the rule.
+    /// Whether the arguments keep the rule, at each place that it is about: an element in which
+    /// something is missing has it absent, whatever the others have.
     pub fn admits(&self, input: &Value) -> bool {
-        let found = input.pointer_all(&self.pointer);
-        match (found.is_empty(), self.absent) {
-            (true, Absent::Allowed) => absent(input, &self.pointer),
-            (true, Absent::Refused) => false,
-            (false, _) => found.into_iter().all(|value| self.constraint.admits(value)),
-        }
-    }
-}
-
-/// Whether nothing at all stands where a pattern points, rather than something of another form
-/// that the pattern does not reach into.
-fn absent(input: &Value, pattern: &str) -> bool {
-    let head = pattern.split_once("/*").map_or(pattern, |(head, _)| head);
-    match input.pointer(head) {
-        None => true,
-        Some(Value::Array(items)) => items.is_empty(),
-        Some(_) => false,
+        input.places(&self.pointer).into_iter().all(|place| match place {
+            Place::Found(value) => self.constraint.admits(value),
+            Place::Nothing => self.absent == Absent::Allowed,
+            // Whoever reads it may take it for what the rule is about.
+            Place::OtherForm(_) => false,
+        })
     }
 }
 
@@ -304,11 +297,13 @@ pub fn same(a: &Value, b: &Value) -> bool {
 
 /// Whether a path is the folder or lies in it. Both are taken as they stand: `/` separates
 /// segments, and a path that holds `.`, `..`, an empty segment, a backslash or a NUL is under
-/// nothing.
+/// nothing. Neither is one that would hold them once percent-encoding is taken off it, as some
+/// readers do: `%2e`, `%2f`, `%5c`, `%00`, and `%25`, which is how it is put on twice.
 pub fn is_under(path: &str, folder: &str) -> bool {
     let plain = |path: &str| {
         let segments = path.strip_prefix('/').unwrap_or(path);
         !path.contains(['\\', '\0'])
+            && !path.split('%').skip(1).any(deceives)
             && segments.split('/').all(|segment| !matches!(segment, "" | "." | ".."))
     };
     let folder = match folder {
@@ -318,6 +313,12 @@ pub fn is_under(path: &str, folder: &str) -> bool {
     plain(path)
         && plain(folder)
         && path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// Whether what follows a `%` stands for a character that a path is taken apart by.
+fn deceives(rest: &str) -> bool {
+    let code = rest.get(..2).unwrap_or_default();
+    ["2e", "2f", "5c", "00", "25"].iter().any(|encoded| code.eq_ignore_ascii_case(encoded))
 }
 
 /// Whether a host is the domain or a subdomain of it; letters compare without case.
@@ -391,9 +392,20 @@ mod tests {
             "cases/1042\\..\\9",
             "/cases/1042",
             "",
+            "cases/1042/%2e%2e/9",
+            "cases/1042/.%2E/9",
+            "cases/1042/..%2f9",
+            "cases/1042/a%2F..",
+            "cases/1042/a%5cb",
+            "cases/1042/a%5Cb",
+            "cases/1042/a%00",
+            "cases/1042/%252e%252e/9",
         ] {
             assert!(!is_under(outside, "cases/1042"), "{outside}");
         }
+        assert!(is_under("cases/1042/100%", "cases/1042"));
+        assert!(is_under("cases/1042/a%20b", "cases/1042"));
+        assert!(!is_under("/a/%2e%2e", "/") && !is_under("a%2fb/c", "a%2fb"));
         assert!(is_under("/a", "/") && is_under("/", "/") && !is_under("a", "/"));
     }
 
@@ -439,6 +451,43 @@ mod tests {
         // A text where a list is due is not absent.
         assert!(!rule.admits(&to(Value::from("b"))));
         assert!(!rule.admits(&to(vec![Value::from("b")].into())));
+    }
+
+    #[test]
+    fn a_rule_holds_for_each_element() {
+        let rule = |pointer: &str, absent| ArgumentRule {
+            pointer: pointer.into(),
+            constraint: Constraint::Domain(Value::from("bank")),
+            absent,
+        };
+        let object = |name: &str, value: Value| Value::object([(name, value)]);
+        let messages = |items: Vec<Value>| object("messages", items.into());
+        let to = |value: Value| object("to", value);
+        let (ok, evil) = (|| Value::from("a@bank"), || Value::from("x@evil"));
+        let none = || Value::object::<&str>([]);
+
+        let each = rule("/messages/*/to", Absent::Refused);
+        assert!(each.admits(&messages(vec![to(ok()), to(ok())])));
+        assert!(!each.admits(&messages(vec![to(ok()), none()])));
+        assert!(!each.admits(&messages(vec![to(ok()), evil()])));
+        let optional = rule("/messages/*/to", Absent::Allowed);
+        assert!(optional.admits(&messages(vec![to(ok()), none()])));
+        assert!(!optional.admits(&messages(vec![none(), to(evil())])));
+        assert!(!optional.admits(&messages(vec![none(), evil()])));
+        assert!(!optional.admits(&messages(vec![none(), Value::Null])));
+
+        for absent in [Absent::Refused, Absent::Allowed] {
+            let deep = rule("/messages/*/to/*", absent);
+            assert!(deep.admits(&messages(vec![to(vec![ok()].into())])));
+            assert!(!deep.admits(&messages(vec![to(vec![ok()].into()), to(evil())])));
+            assert!(!deep.admits(&messages(vec![to(vec![ok()].into()), to(ok())])));
+            let inner = rule("/options/to", absent);
+            assert!(inner.admits(&object("options", to(ok()))));
+            for other in [evil(), Value::Null, Value::from(1), vec![evil()].into()] {
+                assert!(!inner.admits(&object("options", other)));
+            }
+        }
+        assert!(rule("/options/to", Absent::Allowed).admits(&object("options", none())));
     }
 
     #[test]

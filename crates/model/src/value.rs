@@ -131,32 +131,79 @@ impl Value {
         if pointer.is_empty() {
             return Some(self);
         }
-        pointer.strip_prefix('/')?.split('/').try_fold(self, |value, token| match value {
-            Self::Object(members) => {
-                members.get(token.replace("~1", "/").replace("~0", "~").as_str())
-            }
-            // RFC 6901 section 4: no leading zero.
-            Self::Array(items) if token == "0" || !token.starts_with('0') => {
-                items.get(token.parse::<usize>().ok()?)
-            }
-            _ => None,
-        })
+        pointer.strip_prefix('/')?.split('/').try_fold(self, Self::step)
     }
 
     /// Follows a JSON Pointer in which the token `*` stands for each element of a list, and
-    /// gives what it finds in order.
-    pub fn pointer_all<'a>(&'a self, pattern: &str) -> Vec<&'a Self> {
-        match pattern.split_once("/*") {
-            Some((head, tail)) if tail.is_empty() || tail.starts_with('/') => self
-                .pointer(head)
-                .and_then(Self::as_array)
-                .unwrap_or_default()
-                .iter()
-                .flat_map(|item| item.pointer_all(tail))
-                .collect(),
-            _ => self.pointer(pattern).into_iter().collect(),
+    /// says of each place that it leads to, in order, what is there. There is always one: an
+    /// empty list holds nothing where an element is due.
+    pub fn places<'a>(&'a self, pattern: &str) -> Vec<Place<'a>> {
+        let mut places = Vec::new();
+        match pattern.strip_prefix('/') {
+            _ if pattern.is_empty() => places.push(Place::Found(self)),
+            Some(tokens) => self.follow(Some(tokens), &mut places),
+            None => places.push(Place::OtherForm(self)),
+        }
+        places
+    }
+
+    fn follow<'a>(&'a self, tokens: Option<&str>, places: &mut Vec<Place<'a>>) {
+        let Some(tokens) = tokens else {
+            return places.push(Place::Found(self));
+        };
+        let (token, rest) = match tokens.split_once('/') {
+            Some((token, rest)) => (token, Some(rest)),
+            None => (tokens, None),
+        };
+        match self {
+            Self::Array(items) if token == "*" => {
+                if items.is_empty() {
+                    places.push(Place::Nothing);
+                }
+                items.iter().for_each(|item| item.follow(rest, places));
+            }
+            Self::Object(_) if token != "*" => match self.step(token) {
+                Some(member) => member.follow(rest, places),
+                None => places.push(Place::Nothing),
+            },
+            Self::Array(_) if is_index(token) => match self.step(token) {
+                Some(item) => item.follow(rest, places),
+                None => places.push(Place::Nothing),
+            },
+            _ => places.push(Place::OtherForm(self)),
         }
     }
+
+    /// One token of a JSON Pointer further.
+    fn step(&self, token: &str) -> Option<&Self> {
+        match self {
+            Self::Object(members) if token.contains('~') => {
+                members.get(token.replace("~1", "/").replace("~0", "~").as_str())
+            }
+            Self::Object(members) => members.get(token),
+            Self::Array(items) if is_index(token) => items.get(token.parse::<usize>().ok()?),
+            _ => None,
+        }
+    }
+}
+
+/// What is at one of the places that a pattern leads to ([`Value::places`]).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place<'a> {
+    /// This value.
+    Found(&'a Value),
+    /// Nothing: a member or an element is missing.
+    Nothing,
+    /// On the way stands this value, into which the pattern does not reach: a text where an
+    /// object is due, say. What a reader makes of it is unknown.
+    OtherForm(&'a Value),
+}
+
+/// RFC 6901 section 4: digits without a leading zero.
+fn is_index(token: &str) -> bool {
+    !token.is_empty()
+        && token.bytes().all(|b| b.is_ascii_digit())
+        && (token == "0" || !token.starts_with('0'))
 }
 
 impl Value {
@@ -311,8 +358,34 @@ mod tests {
         assert_eq!(value.pointer("/list/0/p"), Some(&Value::from("x")));
         assert_eq!(value.pointer("/list/00/p"), None);
         assert_eq!(value.pointer("list"), None);
-        assert_eq!(value.pointer_all("/list/*/p"), vec![&Value::from("x")]);
-        assert_eq!(value.pointer_all("/list/*").len(), 2);
         assert_eq!(value.depth(), 4);
+    }
+    #[test]
+    fn a_pattern_says_of_each_element_what_is_there() {
+        let (a, b) = (Value::from("a"), Value::from("b"));
+        let to = |value: &Value| Value::object([("to", value.clone())]);
+        let list = |items: &[Value]| Value::object([("l", Value::Array(items.to_vec()))]);
+        let found = |value: &Value, pattern: &str| {
+            let word = |place: &Place<'_>| match place {
+                Place::Found(value) => format!("{value:?}"),
+                Place::Nothing => "nothing".into(),
+                Place::OtherForm(value) => format!("not in {value:?}"),
+            };
+            value.places(pattern).iter().map(word).collect::<Vec<_>>().join(", ")
+        };
+        let none = Value::object::<&str>([]);
+        assert_eq!(found(&list(&[to(&a), none.clone()]), "/l/*/to"), r#""a", nothing"#);
+        assert_eq!(found(&list(&[to(&a), b.clone()]), "/l/*/to"), r#""a", not in "b""#);
+        let inner = Value::Array(vec![a.clone()]);
+        assert_eq!(found(&list(&[to(&inner), to(&b)]), "/l/*/to/*"), r#""a", not in "b""#);
+        assert_eq!(found(&list(&[]), "/l/*/to"), "nothing");
+        assert_eq!(found(&none, "/l/*/to"), "nothing");
+        assert_eq!(found(&list(&[a.clone(), b.clone()]), "/l/1"), r#""b""#);
+        assert_eq!(found(&list(&[a.clone()]), "/l/1"), "nothing");
+        assert_eq!(found(&list(&[a.clone()]), "/l/01"), r#"not in ["a"]"#);
+        assert_eq!(found(&Value::object([("0", a.clone())]), "/*"), r#"not in {"0": "a"}"#);
+        assert_eq!(found(&to(&Value::Null), "/to/x"), "not in null");
+        assert_eq!(found(&Value::object([("*a", a.clone())]), "/*a"), r#""a""#);
+        assert_eq!((found(&a, ""), found(&a, "x")), (r#""a""#.into(), r#"not in "a""#.into()));
     }
 }

@@ -50,7 +50,8 @@ fn constraint() -> impl Strategy<Value = Constraint<Value>> {
 }
 
 fn rule() -> impl Strategy<Value = ArgumentRule<Value>> {
-    (prop::sample::select(vec!["/p", "/q", "/l/*"]), constraint(), any::<bool>()).prop_map(
+    let pointers = vec!["/p", "/q", "/l/*", "/l/*/to", "/l/*/to/*", "/o/to", "/l/0"];
+    (prop::sample::select(pointers), constraint(), any::<bool>()).prop_map(
         |(pointer, constraint, optional)| ArgumentRule {
             pointer: pointer.into(),
             constraint,
@@ -132,12 +133,30 @@ fn pair() -> impl Strategy<Value = (Authority, Authority)> {
     )
 }
 
+/// What stands where a rule reaches: scalars, lists, objects with and without the member, one
+/// form where another is due, in each other.
+fn shape() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![4 => scalar(), 1 => Just(Value::Null)];
+    leaf.prop_recursive(3, 12, 3, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..3).prop_map(Value::Array),
+            inner.prop_map(|to| Value::object([("to", to)])),
+            Just(Value::object::<&str>([])),
+        ]
+    })
+}
+
 fn call() -> impl Strategy<Value = (ActionName, Vec<Entity>, Value)> {
-    let list = prop::collection::vec(scalar(), 0..3).prop_map(Value::Array);
+    let list = prop_oneof![
+        3 => prop::collection::vec(prop_oneof![scalar().boxed(), shape().boxed()], 0..3)
+            .prop_map(Value::Array),
+        1 => shape(),
+    ];
     let value = || prop::option::of(prop_oneof![3 => scalar(), 1 => Just(Value::Null)]);
-    let members = (value(), value(), prop::option::of(list), prop::option::of(scalar()));
-    let input = members.prop_map(|(p, q, l, z)| {
-        let members = [("p", p), ("q", q), ("l", l), ("z", z)];
+    let (list, inner) = (prop::option::of(list), prop::option::of(shape()));
+    let members = (value(), value(), list, inner, prop::option::of(scalar()));
+    let input = members.prop_map(|(p, q, l, o, z)| {
+        let members = [("p", p), ("q", q), ("l", l), ("o", o), ("z", z)];
         Value::object(members.into_iter().filter_map(|(name, value)| Some((name, value?))))
     });
     let entity = (prop::sample::select(vec!["T", "U"]), prop::sample::select(vec!["a", "a/b"]));
@@ -165,6 +184,33 @@ proptest! {
                     || allows(&parent, &action, &resources, &input),
                 "{action} {resources:?} {input:?}\n{child:?}\n{parent:?}"
             );
+        }
+    }
+
+    /// What a rule lets pass holds of every place that it is about, whatever the shape: it is
+    /// read here by walking the value, not by following the pointer.
+    #[test]
+    fn no_shape_gets_around_a_rule(value in shape(), constraint in constraint()) {
+        fn under(value: &Value, tokens: &[&str], constraint: &Constraint<Value>) -> bool {
+            match (tokens, value) {
+                ([], value) => constraint.admits(value),
+                (["*", rest @ ..], Value::Array(items)) => {
+                    items.iter().all(|item| under(item, rest, constraint)) && !items.is_empty()
+                }
+                ([name, rest @ ..], Value::Object(members)) if *name != "*" => {
+                    members.get(*name).is_some_and(|member| under(member, rest, constraint))
+                }
+                _ => false,
+            }
+        }
+        for tokens in [&["l", "*", "to"][..], &["l", "*", "to", "*"], &["l", "to"], &["l", "*"]] {
+            let rule = ArgumentRule {
+                pointer: format!("/{}", tokens.join("/")).into(),
+                constraint: constraint.clone(),
+                absent: Absent::Refused,
+            };
+            let input = Value::object([("l", value.clone())]);
+            prop_assert_eq!(rule.admits(&input), under(&input, tokens, &constraint), "{:?}", rule);
         }
     }
 

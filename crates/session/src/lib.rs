@@ -28,13 +28,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 pub use used::{Given, Used};
 
-use safeconduct_model::{ActionName, Amount, Decision, EntityRef, Timestamp};
+use safeconduct_model::{
+    ActionName, Amount, DISTINCT_RESOURCES_MAX, Decision, EntityRef, Timestamp,
+};
+use sha2::{Digest, Sha256};
 
 /// Most different actions that a session remembers; later new ones are no longer listed.
 pub const ACTIONS_REMEMBERED_MAX: usize = 1024;
 
 /// Most different resources that a session counts; the count then stays there: "at least".
-pub const RESOURCES_COUNTED_MAX: usize = 4096;
+/// No budget allows more ([`DISTINCT_RESOURCES_MAX`]).
+pub const RESOURCES_COUNTED_MAX: usize = DISTINCT_RESOURCES_MAX;
 
 /// What one decision changes in its session.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -112,6 +116,14 @@ impl Session {
         self.last_at
     }
 
+    /// Takes in a decision of a task that came from this session: what it has done counts here
+    /// too, and it has its own place in its own session.
+    pub fn witness(&mut self, step: &Step) {
+        let sequence = self.sequence;
+        self.apply(&Step { charge: None, ..step.clone() });
+        self.sequence = sequence;
+    }
+
     /// Takes one decision in.
     pub fn apply(&mut self, step: &Step) {
         self.sequence += 1;
@@ -141,14 +153,16 @@ impl Session {
     }
 }
 
-/// A 64-bit fingerprint of a resource's name (FNV-1a), for counting different ones: equal on
-/// every machine, and no defence against someone who wants two names to collide, which would
-/// only make the count too low by one.
+/// A 64-bit fingerprint of a resource's name, for counting different ones: the first 8 bytes of
+/// SHA-256 over type, NUL and id, so equal on every machine. Whoever chooses ids finds none that
+/// pass for one resource: two that collide take 2^32 attempts, and save one count.
 pub fn fingerprint(resource: &EntityRef) -> u64 {
-    let bytes = resource.ty.as_str().bytes().chain([0]).chain(resource.id.as_str().bytes());
-    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    })
+    let name = Sha256::new()
+        .chain_update(resource.ty.as_str())
+        .chain_update([0])
+        .chain_update(resource.id.as_str());
+    let [a, b, c, d, e, f, g, h, ..] = <[u8; 32]>::from(name.finalize());
+    u64::from_be_bytes([a, b, c, d, e, f, g, h])
 }
 
 #[cfg(test)]
@@ -190,6 +204,14 @@ mod tests {
         let a = EntityRef::new("ab", "c").unwrap();
         let b = EntityRef::new("a", "bc").unwrap();
         assert_ne!(fingerprint(&a), fingerprint(&b));
+    }
+
+    /// The ledger is folded with it again after years and on other machines.
+    #[test]
+    fn a_fingerprint_is_the_first_bytes_of_sha_256() {
+        let resource = EntityRef::new("Path", "/a").unwrap();
+        // printf 'Path\0/a' | sha256sum
+        assert_eq!(fingerprint(&resource), 0x75d5_28b3_fb54_3a28);
     }
 
     proptest! {
