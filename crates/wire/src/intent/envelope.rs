@@ -151,7 +151,8 @@ impl EnvelopeReader<'_> {
         };
         match (keyword, literal) {
             ("under", Some(folder)) if !is_folder(folder) => Err(never(
-                "nothing lies under this: a folder has no `.`, `..`, `\\` or empty segment",
+                "nothing lies under this: a folder has no `.`, `..`, `\\` or empty segment, nor one of \
+                 them percent-encoded",
             )),
             ("domain", Some(domain)) if !is_domain(domain) => {
                 Err(never("nothing lies in this: a domain is a host name, such as `example.org`"))

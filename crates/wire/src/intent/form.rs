@@ -135,8 +135,8 @@ pub struct BudgetForm {
         "additionalProperties" = {"type": "integer", "minimum": 1, "maximum": 1_000_000_000}
     ))]
     pub calls_of: BTreeMap<Written<ActionName>, u64>,
-    /// Different resources that are touched.
-    #[schemars(range(min = 1, max = 1_000_000_000))]
+    /// Different resources that are touched; a task remembers 4096 of them.
+    #[schemars(range(min = 1, max = 4096))]
     pub distinct_resources: Option<u64>,
     /// Bytes of the arguments of actions that send, write or execute.
     #[schemars(range(min = 1, max = 1_099_511_627_776_u64))]

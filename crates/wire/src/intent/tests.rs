@@ -3,8 +3,9 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use safeconduct_model::{
-    Absent, ActionName, Amount, Catalogue, Constraint, EntityType, Intent, IntentName, OnBehalfOf,
-    OtherArguments, ParameterType, Piece, TargetName, Term, Tier, Timestamp, Value,
+    Absent, ActionName, Amount, Catalogue, Constraint, DISTINCT_RESOURCES_MAX, EntityType, Intent,
+    IntentName, OnBehalfOf, OtherArguments, ParameterType, Piece, TargetName, Term, Tier,
+    Timestamp, Value,
 };
 
 use super::*;
@@ -276,7 +277,7 @@ fn terms_hold_together() {
             "i.yaml:23:21: nothing lies in this: a domain is a host name, such as `example.org`"
                 .into(),
             "i.yaml:24:20: nothing lies under this: a folder has no `.`, `..`, `\\` or empty \
-             segment"
+             segment, nor one of them percent-encoded"
                 .into(),
             "i.yaml:25:20: this is a truth value, but must be a text".into(),
             "i.yaml:26:21: the intent has no parameter `none` (known are `case`, `flag`, `name`)"
@@ -318,6 +319,14 @@ fn limits_hold_together() {
     assert!(problems(&"#".repeat(INTENT_BYTES_MAX + 1))[0].contains("262144 bytes"));
     let deep = with(&[("tier_max: low", "tier_max: low\ndelegation_depth: 9")]);
     assert_eq!(problems(&deep), ["i.yaml:10:19: 9 is more than 8"]);
+    // What is not remembered one by one cannot be counted.
+    let resources = |n: usize| {
+        let budget = format!("budget: {{ calls: 5, distinct_resources: {n} }}");
+        with(&[("budget: { calls: 5 }", &budget)])
+    };
+    assert!(parse("i.yaml", &resources(DISTINCT_RESOURCES_MAX)).is_ok());
+    let more = problems(&resources(DISTINCT_RESOURCES_MAX + 1));
+    assert!(matches!(&more[..], [one] if one.ends_with("4097 is more than 4096")), "{more:?}");
 }
 
 #[test]
