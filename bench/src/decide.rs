@@ -204,6 +204,8 @@ impl Rig {
             entry: Some(&self.entry),
             quarantined: None,
             session: &agent.session,
+            sequence: agent.session.sequence(),
+            used: agent.session.used(),
             task,
             killed: None,
             input_bytes: 80,

@@ -220,6 +220,8 @@ impl Ground {
                 entry: self.catalogue.entry(&step.action),
                 quarantined: self.quarantined(step),
                 session,
+                sequence: session.sequence(),
+                used: session.used(),
                 task: step.in_task.as_ref().and_then(|name| tasks.facts(name, &self.identities)),
                 killed: None,
                 input_bytes: 0,

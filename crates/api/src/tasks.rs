@@ -9,9 +9,7 @@ use axum::response::{IntoResponse, Response};
 use http::header::CACHE_CONTROL;
 use http::request::Parts;
 use http::{HeaderValue, StatusCode};
-use safeconduct_model::{
-    Allowance, Authentication, IdentityId, SessionKey, Task, TaskId, Value,
-};
+use safeconduct_model::{Allowance, Authentication, IdentityId, SessionKey, Task, TaskId, Value};
 use safeconduct_service::{
     BeginError, Ending, Narrowed, OnBehalf, Operation, TaskView, Undertaking, World,
 };
@@ -149,6 +147,8 @@ fn not_begun(proof: &Authentication, error: BeginError) -> Problem {
         BeginError::NotForUsers(_) => problem(StatusCode::UNPROCESSABLE_ENTITY, "not_for_users"),
         BeginError::Wider(_) => problem(StatusCode::UNPROCESSABLE_ENTITY, "wider"),
         BeginError::NoTime => problem(StatusCode::UNPROCESSABLE_ENTITY, "no_time"),
+        BeginError::Stopped => refused("killed"),
+        BeginError::NotActive(_) => refused("identity_not_active"),
         BeginError::ParentEnded => problem(StatusCode::CONFLICT, "parent_ended"),
         BeginError::Attached(_) => problem(StatusCode::CONFLICT, "attached"),
         BeginError::Denied { ruling, .. } => {
@@ -187,13 +187,13 @@ pub(crate) async fn list(
     let caller = api.admit(&parts, Operation::TasksList).await?;
     let TaskQueryForm { state, agent, intent, after, limit } = page::query(&parts.uri)?;
     let limit = page::limit(limit)?;
-    let all = api.administration.permits(caller.identity()?, Operation::TasksShow);
+    let all = api.may(&caller, Operation::TasksShow)?;
     let mut found = api.service.tasks(|task, now| {
         state.is_none_or(|state| state.0 == now)
             && agent.as_ref().is_none_or(|agent| agent.0 == task.agent)
             && intent.as_ref().is_none_or(|intent| intent.0 == task.intent)
             && after.as_deref().is_none_or(|after| task.id.as_str() > after)
-            && (all || Part::of(task, &caller.proof.identity).is_some())
+            && (all || Part::of(task, &caller).is_some())
     });
     found.sort_unstable_by(|a, b| a.task.id.cmp(&b.task.id));
     let (found, next) = page_of(found, limit, |view| view.task.id.to_string());
@@ -224,7 +224,7 @@ pub(crate) async fn show(
     let caller = api.authenticated(&parts).await?;
     let (TaskView { task, state }, part) = found(&api, &caller, &id, Operation::TasksShow)?;
     let whole = part.is_none_or(|part| part != Part::User)
-        || api.administration.permits(caller.identity()?, Operation::TasksShow);
+        || api.may(&caller, Operation::TasksShow)?;
     let mandate = whole.then(|| api.service.mandate(&task.id)).flatten();
     let used = used(&api, &task);
     Ok(Json(TaskDetail {
@@ -304,8 +304,11 @@ enum Part {
 }
 
 impl Part {
-    fn of(task: &Task, identity: &IdentityId) -> Option<Self> {
-        if task.agent == *identity {
+    fn of(task: &Task, caller: &Admitted) -> Option<Self> {
+        let identity = &caller.proof.identity;
+        if !caller.reaches_task(&task.id) {
+            None
+        } else if task.agent == *identity {
             Some(Self::Agent)
         } else if task.begun_by == *identity {
             Some(Self::Beginner)
@@ -324,7 +327,7 @@ fn found(
     operation: Operation,
 ) -> Result<(TaskView, Option<Part>), Problem> {
     let view = TaskId::new(id).ok().and_then(|id| api.service.task(&id));
-    let part = view.as_ref().and_then(|view| Part::of(&view.task, &caller.proof.identity));
+    let part = view.as_ref().and_then(|view| Part::of(&view.task, caller));
     if part.is_none() {
         api.authorize(caller, operation)?;
     }

@@ -52,7 +52,7 @@ pub(crate) fn conclude(
     let decided = Decided {
         session: request.session.key.clone(),
         session_name: request.session.name.clone(),
-        sequence: facts.session.sequence() + 1,
+        sequence: facts.sequence + 1,
         pep: request.pep.clone(),
         method: request.subject.authentication().method,
         principal: principal.unwrap_or_else(|| named(request, facts)),

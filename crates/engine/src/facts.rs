@@ -7,7 +7,7 @@ use safeconduct_model::{
     ActionEntry, Digest, Entity, EntityId, EntityRef, EntityType, Identity, IdentityId, NameError,
     Obligation, ServerName,
 };
-use safeconduct_session::Session;
+use safeconduct_session::{Session, Used};
 
 use crate::TaskFacts;
 
@@ -114,8 +114,13 @@ pub struct Facts<'a> {
     pub entry: Option<&'a ActionEntry>,
     /// The live definition of the action, where it is not the approved one.
     pub quarantined: Option<Digest>,
-    /// The session as it stands.
+    /// The session as it stands; for a task that its agent began, the one that it came from,
+    /// in which what its tasks do counts too.
     pub session: &'a Session,
+    /// How many decisions the session of this one has had.
+    pub sequence: u64,
+    /// What the task has used, where it is one's.
+    pub used: Option<&'a Used>,
     /// The task that the request belongs to, where it names one that is known.
     pub task: Option<TaskFacts<'a>>,
     /// What the kill switch has stopped of all this, in words.

@@ -196,11 +196,7 @@ fn situation<'a>(
             version: known.task.intent_version,
             on_behalf_of: known.user.map(|user| &user.entity.uid),
             depth: known.task.depth,
-            budget_left: known
-                .task
-                .budget
-                .calls
-                .saturating_sub(facts.session.used().map_or(0, Used::calls)),
+            budget_left: known.task.budget.calls.saturating_sub(facts.used.map_or(0, Used::calls)),
             age_s: now.at.ms_since(known.task.begun_at) / 1000,
         }),
         request: request.asserted.as_ref(),

@@ -82,7 +82,7 @@ pub(crate) fn bound(
     let cost = envelope::cost(authority, &request.action, entry.effect, &request.input, bytes);
     let afforded = cost.and_then(|cost| {
         // A session that keeps no count of its task can afford nothing.
-        let used = facts.session.used().ok_or(Spent::Calls(0))?;
+        let used = facts.used.ok_or(Spent::Calls(0))?;
         envelope::afford(authority, used, &request.action, resources, cost).map(|()| cost)
     });
     match afforded {

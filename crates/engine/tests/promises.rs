@@ -135,6 +135,8 @@ fn outcome(
         entry: Some(&entry),
         quarantined: None,
         session: &session,
+        sequence: session.sequence(),
+        used: session.used(),
         task: None,
         killed: None,
         input_bytes: 0,

@@ -361,6 +361,8 @@ pub(crate) const fn code(error: &BeginError) -> &'static str {
         BeginError::NotDelegated { .. } => "not_delegated",
         BeginError::Wider(_) => "wider",
         BeginError::ParentEnded => "task_ended",
+        BeginError::Stopped => "killed",
+        BeginError::NotActive(_) => "identity_not_active",
         BeginError::NoTime => "no_time",
         BeginError::Attached(_) => "task_attached",
         BeginError::Denied { .. } => "denied",

@@ -114,6 +114,21 @@ pub enum KillScope {
 }
 
 impl KillScope {
+    /// Whether a task is what it stops, or belongs to it.
+    pub fn hits(&self, task: &Task) -> bool {
+        match self {
+            Self::All => true,
+            Self::Identity(identity) => {
+                task.agent == *identity || task.on_behalf_of.as_ref() == Some(identity)
+            }
+            Self::Task(id) => task.id == *id,
+            Self::Session(session) => {
+                SessionKey::task(task.agent.clone(), task.id.clone()) == *session
+                    || task.origin == Origin::Agent(session.clone())
+            }
+        }
+    }
+
     /// The word for what it stops.
     pub const fn as_str(&self) -> &'static str {
         match self {

@@ -318,6 +318,20 @@ impl AccessTokens {
         self.live().tokens.insert(minted.id.clone(), token);
     }
 
+    /// As [`AccessTokens::born`], while a ledger is read again: what had expired by the time of the
+    /// record is not kept, so that no more are than were alive at one time.
+    pub(crate) fn restore_born(&self, minted: &Minted, at: Timestamp) {
+        self.live().sweep(at);
+        self.born(minted, None);
+    }
+
+    /// Forgets what had expired by that time.
+    pub(crate) fn restored(&self, now: Timestamp) {
+        let mut live = self.live();
+        live.sweep_at = 0;
+        live.sweep(now);
+    }
+
     /// Forgets a token whose record never became durable.
     pub(crate) fn never_born(&self, token: &TokenId) {
         self.live().tokens.remove(token);
@@ -392,5 +406,40 @@ impl Live {
             self.tokens.retain(|_, token| now < token.expires_at);
             self.sweep_at = (self.tokens.len() * 2).clamp(4096, ACCESS_TOKENS_MAX);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn minted(n: i64, at: Timestamp) -> Minted {
+        Minted {
+            id: TokenId::new(format!("at_{n}")).unwrap(),
+            task: TaskId::new("task_1").unwrap(),
+            client: IdentityId::new("agent").unwrap(),
+            audience: "https://crm.example".into(),
+            confirmation: None,
+            issued_at: at,
+            expires_at: at.plus_ms(300_000),
+        }
+    }
+
+    #[test]
+    fn a_restore_keeps_what_may_be_alive_and_not_every_token_ever_minted() {
+        let tokens = AccessTokens::default();
+        // Ten a second for hours: 3000 are alive at one time.
+        let time = |n: i64| Timestamp::from_millis(1_790_000_000_000 + n * 100);
+        let mut most = 0;
+        for n in 0..100_000 {
+            tokens.restore_born(&minted(n, time(n)), time(n));
+            most = most.max(tokens.live().tokens.len());
+        }
+        assert!(most <= 8192, "{most}");
+        let now = time(100_000);
+        tokens.restored(now);
+        assert_eq!(tokens.live().tokens.len(), 2999);
+        let alive = |n: i64| tokens.is_alive(&minted(n, now).id, now);
+        assert!(alive(99_999) && alive(97_001) && !alive(97_000));
     }
 }

@@ -8,9 +8,9 @@ use safeconduct_credential::{Wider, mandate_value, narrows};
 use safeconduct_engine::Understood;
 use safeconduct_model::{
     ActionName, Allowance, Authentication, Authority, Body, Budget, Digest, Entity, EntityId,
-    EntityRef, Identity, IdentityId, IdentityKind, Intent, IntentName, Mandate, Mode, NameError,
-    OnBehalfOf, Origin, Record, Role, SessionKey, Subject, Task, TaskId, TaskState, Timestamp,
-    TraceId, UndertakeError, Value,
+    EntityRef, Identity, IdentityId, IdentityKind, IdentityStatus, Intent, IntentName, Mandate,
+    Mode, NameError, OnBehalfOf, Origin, Record, Role, SessionKey, Subject, Task, TaskId,
+    TaskState, Timestamp, TraceId, UndertakeError, Value,
 };
 use safeconduct_session::Session;
 use thiserror::Error;
@@ -97,6 +97,12 @@ pub enum BeginError {
         /// Who wanted to.
         by: IdentityId,
     },
+    /// The kill switch has stopped the caller's session, or everything.
+    #[error("stopped by the kill switch")]
+    Stopped,
+    /// The caller's fault: someone in it may not act.
+    #[error("identity `{0}` is not active")]
+    NotActive(IdentityId),
     /// The caller's fault: nobody is registered under that name.
     #[error("no identity `{0}` is registered")]
     UnknownIdentity(IdentityId),
@@ -218,6 +224,15 @@ impl Service {
         };
         let agent = registered(&undertaking.agent)?;
         let by = registered(&undertaking.by.identity)?;
+        // Looked at here too, because the kill switch may have been used since policy was asked.
+        if world.killed(&SessionKey::of(&undertaking.by)).is_some() {
+            return Err(BeginError::Stopped);
+        }
+        for who in [agent, by] {
+            if who.status != IdentityStatus::Active {
+                return Err(BeginError::NotActive(who.id.clone()));
+            }
+        }
         if !intent.undertakers.include(agent) {
             let agent = agent.id.clone();
             return Err(BeginError::NotAnUndertaker { agent, intent: name.clone() });
@@ -225,6 +240,9 @@ impl Service {
         let parent = self.parent(undertaking)?;
         let origin = origin(undertaking, by)?;
         let user = for_whom(undertaking, intent, by, parent.as_ref(), &world, now)?;
+        if let Some(user) = user.as_ref().filter(|user| !world.is_active(user)) {
+            return Err(BeginError::NotActive(user.clone()));
+        }
         if let (None, Origin::Agent(session)) = (&undertaking.handle, &origin)
             && let Some(other) = self.tasks.attached(session)
         {
@@ -259,7 +277,8 @@ impl Service {
         if named.agent != undertaking.by.identity {
             return Err(BeginError::ParentEnded);
         }
-        let line = self.line(&named.id).ok_or(BeginError::ParentEnded)?;
+        self.unseal(&named.id);
+        let line = self.line(&named.id).ok_or(BeginError::ParentEnded)?.among(&self.world());
         let line = self.as_presented(&undertaking.by, line);
         if line.ended.is_some() {
             return Err(BeginError::ParentEnded);
@@ -356,9 +375,8 @@ impl Service {
             None => Session::of_task(),
             Some((_, from)) => {
                 from.version += 1;
-                let session = from.session.taken_over();
                 from.session.give(&mandate.authority.budget);
-                session
+                Session::of_task()
             }
         };
         let task = Arc::new(task);
@@ -370,6 +388,8 @@ impl Service {
             sealed_at: ticket.last,
             record: record.id,
             children: Vec::new(),
+            unreadable: false,
+            touched: now,
         });
         if let Some(parent) = &task.parent
             && let Some(parent) = self.tasks.known(parent)

@@ -6,15 +6,15 @@ use std::sync::Arc;
 use safeconduct_engine::Vocabulary;
 use safeconduct_model::{
     ActionName, Body, Catalogue, Delegation, Digest, Identity, IdentityId, IdentityStatus,
-    IntentName, Intents, KillScope, NameError, Record, RecordId, ServerName, Timestamp, Token,
-    TokenId,
+    IntentName, Intents, KillScope, NameError, Record, RecordId, ServerName, TaskState, Timestamp,
+    Token, TokenId,
 };
 use safeconduct_policy::Policies;
 use thiserror::Error;
 
 use crate::sightings::{Conversation, DEFINITIONS_MAX, Extent, TooMany};
 use crate::world::{IDENTITIES_MAX, TOKENS_MAX};
-use crate::{AppendError, Entry, Proposal, Service, SubmitError, Ticket, Versioned, World};
+use crate::{AppendError, Ending, Entry, Proposal, Service, SubmitError, Ticket, Versioned, World};
 
 /// Most standing delegations. More are refused.
 pub const DELEGATIONS_MAX: usize = 100_000;
@@ -243,7 +243,8 @@ impl Service {
         self.change(|_| Ok(vec![Body::ServerStarted { version: version.to_owned() }])).await
     }
 
-    /// Registers an identity, or changes one.
+    /// Registers an identity, or changes one. Where it may no longer act, the tasks end in which
+    /// it acts, or in which others act for it.
     ///
     /// # Errors
     /// [`ChangeError`] says what does not fit.
@@ -265,9 +266,20 @@ impl Service {
                 return Err(ChangeError::OverLimit { what: "identities", limit: IDENTITIES_MAX });
             }
             world.with_identity(identity.clone())?;
-            Ok(vec![Body::IdentityChanged { identity, by: by.clone() }])
+            Ok(vec![Body::IdentityChanged { identity: identity.clone(), by: by.clone() }])
         })
-        .await
+        .await?;
+        // Whoever may not act any more acts in nothing, and nobody acts for them.
+        if identity.status != IdentityStatus::Active {
+            let ending = Ending {
+                state: TaskState::Revoked,
+                by: Some(by.clone()),
+                reason: format!("{} is {}", identity.id, identity.status.as_str()).into(),
+            };
+            self.end_all(|task| KillScope::Identity(identity.id.clone()).hits(task), &ending)
+                .await?;
+        }
+        Ok(())
     }
 
     /// Registers a token of an identity, as its digest.

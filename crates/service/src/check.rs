@@ -143,8 +143,9 @@ impl Service {
         let in_task = acts_in(&check.subject).cloned();
         if let Some(task) = &in_task {
             self.end_if_overdue(&task.id);
-            self.line(&task.id);
+            self.unseal(&task.id);
         }
+        let history_key = in_task.as_ref().and_then(|task| self.history(&task.id));
         let slot = self.sessions.slot(&key).ok_or(Unrecorded {
             reason: Reason::OverLimit {
                 what: "the number of sessions",
@@ -152,6 +153,9 @@ impl Service {
             },
         })?;
         let mut slot = lock(&slot);
+        // A task's session before the one that it came from: everyone locks that way.
+        let history = history_key.as_ref().and_then(|key| self.sessions.slot(key));
+        let mut history = history.as_ref().map(|slot| lock(slot));
         let (keys, began) = self.keys_of(&key, &slot)?;
         let canonical = safeconduct_ledger::canonical(&check.input);
         let understood = check.understood;
@@ -178,9 +182,12 @@ impl Service {
             let world = self.world();
             let now = Now { at: self.clock.now(), decision: self.ids.record("dec") };
             let line = in_task.as_ref().and_then(|task| self.line(&task.id));
-            let line = line.map(|line| self.as_presented(request.subject.authentication(), line));
+            let line = line
+                .map(|line| line.among(&world))
+                .map(|line| self.as_presented(request.subject.authentication(), line));
             let facts = Facts {
                 task: line.as_ref().and_then(|line| task_facts(line, &world)),
+                session: history.as_ref().map_or(&slot.session, |slot| &slot.session),
                 input_bytes: canonical.len() as u64,
                 ..facts(&request, &world, &slot, &understood, self.settings.calls_max)
             };
@@ -215,14 +222,25 @@ impl Service {
             let entries = began.iter().cloned().chain(late).chain([Entry { leaf, attachment }]);
             let entries = entries.collect();
             let mut reads = vec![(Versioned::Session(request.session.key.clone()), slot.version)];
+            let mut writes = vec![Versioned::Session(request.session.key.clone())];
+            if let (Some(key), Some(slot)) = (&history_key, &history) {
+                reads.push((Versioned::Session(key.clone()), slot.version));
+                writes.push(Versioned::Session(key.clone()));
+            }
             if attempt <= ATTEMPTS {
                 reads.push((Versioned::World, world.version));
                 reads.extend(line.into_iter().flat_map(|line| line.versions));
             }
-            let writes = vec![Versioned::Session(request.session.key.clone())];
             match self.ledger.submit(Proposal { entries, reads, writes }) {
                 Ok(ticket) => {
                     slot.advance(&outcome, &keys, ticket, began.is_some(), kept);
+                    if let Some(history) = &mut history {
+                        history.session.witness(&outcome.step);
+                        history.version += 1;
+                    }
+                    if let Some(task) = in_task.filter(|_| !is_foreign(&outcome)) {
+                        self.touch(&task.id, now.at);
+                    }
                     let expires_at = now.at.plus_ms(self.settings.permit_ttl_ms);
                     let ruling = Ruling { outcome, request, expires_at };
                     return Ok(Queued { ruling, keys, ticket, span: Span::none() });
@@ -386,6 +404,8 @@ fn facts<'a>(
         entry,
         quarantined: world.quarantined(&request.action),
         session: &slot.session,
+        sequence: slot.session.sequence(),
+        used: slot.session.used(),
         task: None,
         killed: world.killed(&request.session.key),
         input_bytes: 0,
@@ -420,6 +440,11 @@ fn task_facts<'a>(line: &'a Line, world: &'a World) -> Option<TaskFacts<'a>> {
         delegated_by: line.delegated_by.clone(),
         user: user.map(AsRef::as_ref),
     })
+}
+
+/// Whether someone named a task that is not theirs: that keeps nothing from being idle.
+fn is_foreign(outcome: &Outcome) -> bool {
+    outcome.reasons.iter().any(|reason| matches!(reason, Reason::ForeignTask | Reason::UnknownTask))
 }
 
 /// The canonical bytes of a list of two values, of which the first has its bytes already.

@@ -1,14 +1,15 @@
 //! Who asks the token service: clients prove themselves by a registered token, a signed assertion,
 //! or their certificate in TLS.
 
-use std::sync::PoisonError;
+use std::sync::{MutexGuard, PoisonError};
 
 use safeconduct_credential::jose::{
     self, Algorithm, AudienceRule, ClockSkew, DpopError, DpopExpect, DpopProof, Expect, Thumbprint,
     Typ,
 };
 use safeconduct_credential::token::{
-    Fault, FaultCode, Form, Once, Used, basic_credentials, claims_to_be_checked, is_for_alone,
+    Fault, FaultCode, Form, Once, Single, Used, basic_credentials, claims_to_be_checked,
+    is_for_alone,
 };
 use safeconduct_model::{
     Assurance, Authentication, Digest, IdentityId, IdentityStatus, Method, Timestamp, TokenId,
@@ -39,6 +40,11 @@ const ASSERTION_S_MAX: u32 = 3600;
 
 /// How far clients' clocks may be from ours, in seconds.
 const SKEW_S: u32 = 10;
+
+/// The most that clocks of issuers may be from ours, in seconds.
+pub(crate) const SKEW_S_MAX: u32 = 30;
+
+const _: () = assert!(ClockSkew::seconds(SKEW_S_MAX + 1).is_none());
 
 /// What a request proves beside its form.
 #[derive(Debug, Clone, Copy)]
@@ -81,7 +87,9 @@ pub(crate) struct Client {
 }
 
 impl Desk {
-    /// The proof of possession that came with a request; `None` where none came.
+    /// The proof of possession that came with a request; `None` where none came. Anyone can make
+    /// one, with a key that they made for it: it is not remembered before it is known whose it is
+    /// ([`Desk::use_dpop`]), and proves nothing until then.
     pub(crate) fn dpop(
         &self,
         request: &ClientRequest<'_>,
@@ -104,33 +112,43 @@ impl Desk {
             nonces: &nonces,
             skew: skew(),
         };
-        let proof = jose::check_dpop(request.dpop, &expect, now).map_err(|error| {
+        jose::check_dpop(request.dpop, &expect, now).map(Some).map_err(|error| {
             let code = match error {
                 DpopError::Nonce => FaultCode::UseDpopNonce,
                 _ => FaultCode::InvalidDpopProof,
             };
             Fault::new(code, error.to_string())
-        })?;
-        let issued_at = proof.replay_until.plus_ms(-i64::from(jose::PROOF_AGE_MAX_S) * 1000 - 1);
-        let (jkt, until) = (proof.jkt.to_string(), proof.replay_until);
+        })
+    }
+
+    /// Lets a proof be used, this once, by a client that has proved who it is.
+    pub(crate) fn use_dpop(
+        &self,
+        proof: &DpopProof,
+        client: &IdentityId,
+        now: Timestamp,
+    ) -> Result<(), Fault> {
+        let until = proof.replay_until;
+        let single = Single {
+            whose: &proof.jkt.to_string(),
+            id: &proof.jti,
+            client: client.as_str(),
+            issued_at: until.plus_ms(-i64::from(jose::PROOF_AGE_MAX_S) * 1000 - 1),
+            until,
+        };
         let mut ids = self.dpop_ids.lock().unwrap_or_else(PoisonError::into_inner);
-        ids.take(&jkt, &proof.jti, issued_at, until, now).map_err(|used| {
+        ids.take(&single, now).map_err(|used| {
             Fault::new(FaultCode::InvalidDpopProof, format!("of the DPoP proof's jti: {used}"))
-        })?;
-        Ok(Some(proof))
+        })
     }
 
     /// Lets an assertion be used, this once.
-    pub(crate) fn use_assertion(
-        &self,
-        whose: &str,
-        id: &str,
-        (issued_at, until): (Timestamp, Timestamp),
-        now: Timestamp,
-    ) -> Result<(), Used> {
-        let mut ids: std::sync::MutexGuard<'_, Once> =
+    pub(crate) fn use_assertion(&self, assertion: &Single<'_>, now: Timestamp) -> Result<(), Used> {
+        // Whoever checked it may have let it live longer by as much.
+        let until = assertion.until.plus_ms(i64::from(SKEW_S_MAX) * 1000);
+        let mut ids: MutexGuard<'_, Once> =
             self.assertion_ids.lock().unwrap_or_else(PoisonError::into_inner);
-        ids.take(whose, id, issued_at, until.plus_ms(i64::from(SKEW_S) * 1000), now)
+        ids.take(&Single { until, ..*assertion }, now)
     }
 }
 
@@ -248,9 +266,13 @@ fn signed(desk: &Desk, assertion: &str, now: Timestamp) -> Result<Client, Fault>
     expect.lifetime_max_s = ASSERTION_S_MAX;
     expect.required.insert("jti".to_owned());
     let token = jose::verify(assertion, &expect, &keys, now).map_err(wrong)?;
-    let id = token.token_id.as_deref().unwrap_or_default();
-    let times = (token.issued_at.unwrap_or(now), token.expires_at);
-    desk.use_assertion(identity.as_str(), id, times, now)
+    // What the strict start requires is there.
+    let (Some(id), Some(issued_at)) = (token.token_id.as_deref(), token.issued_at) else {
+        return Err(refused("the client's assertion lacks `jti` or `iat`"));
+    };
+    let (whose, until) = (identity.as_str(), token.expires_at);
+    let single = Single { whose, id, client: whose, issued_at, until };
+    desk.use_assertion(&single, now)
         .map_err(|used| refused(format!("of the assertion's jti: {used}")))?;
     Ok(Client { proof: own_key(identity, now)?, ends: None })
 }

@@ -2,12 +2,9 @@
 
 use std::sync::Arc;
 
-use safeconduct_model::{
-    Body, IdentityId, KillScope, Origin, Record, SessionKey, Task, TaskId, TaskState, Timestamp,
-};
+use safeconduct_model::{Body, IdentityId, KillScope, Record, Task, TaskId, TaskState, Timestamp};
 use thiserror::Error;
 
-use crate::sessions::lock;
 use crate::tasks::lock_task;
 use crate::{AppendError, ChangeError, Entry, Proposal, Service, SubmitError, Ticket, Versioned};
 
@@ -137,18 +134,8 @@ impl Service {
 
     fn queue_one_end(&self, id: &TaskId, ending: &Ending) -> Result<Option<Ended>, EndError> {
         let slot = self.tasks.known(id).ok_or_else(|| EndError::UnknownTask(id.clone()))?;
-        let task = Arc::clone(&lock_task(&slot).task);
-        let key = SessionKey::task(task.agent.clone(), task.id.clone());
-        // Sessions before tasks, a child's session before its origin's: everyone locks that way.
-        let own = self.sessions.known(&key);
-        let own = own.as_ref().map(|slot| lock(slot));
-        let origin = match &task.origin {
-            Origin::Trusted => None,
-            Origin::Agent(session) => Some(session.clone()),
-        };
-        let from = origin.as_ref().and_then(|session| self.sessions.known(session));
-        let mut from = from.as_ref().map(|slot| lock(slot));
         let mut state = lock_task(&slot);
+        let task = Arc::clone(&state.task);
         if state.state != TaskState::Active {
             return Ok(None);
         }
@@ -166,8 +153,7 @@ impl Service {
         };
         let leaf = safeconduct_ledger::encode(&record)
             .map_err(|error| EndError::Record(error.to_string().into()))?;
-        let mut writes = vec![Versioned::Task(id.clone())];
-        writes.extend(origin.filter(|_| from.is_some()).map(Versioned::Session));
+        let writes = vec![Versioned::Task(id.clone())];
         let entries = vec![Entry { leaf, attachment: None }];
         let mut attempts = 0;
         let ticket = loop {
@@ -182,14 +168,11 @@ impl Service {
         state.state = ending.state;
         state.version += 1;
         state.mandate = None;
-        if let Some(from) = &mut from {
-            from.version += 1;
-            if let Some(own) = &own {
-                from.session.absorb(&own.session);
-            }
-        }
         let children = std::mem::take(&mut state.children);
-        self.tasks.ended(&task);
+        let forgotten = self.tasks.ended(&task);
+        // Sessions before tasks: everyone locks that way.
+        drop(state);
+        forgotten.iter().for_each(|session| self.sessions.archive(session));
         Ok(Some(Ended { task, children, ticket }))
     }
 
@@ -243,39 +226,40 @@ impl Service {
         reason: Arc<str>,
     ) -> Result<Vec<Arc<Task>>, ChangeError> {
         self.record_kill(&scope, by, &reason).await?;
-        let hit = self.tasks.select(|slot| {
-            slot.state == TaskState::Active
-                && match &scope {
-                    KillScope::All => true,
-                    KillScope::Identity(identity) => {
-                        slot.task.agent == *identity
-                            || slot.task.on_behalf_of.as_ref() == Some(identity)
-                    }
-                    KillScope::Task(task) => slot.task.id == *task,
-                    KillScope::Session(session) => {
-                        SessionKey::task(slot.task.agent.clone(), slot.task.id.clone()) == *session
-                            || slot.task.origin == Origin::Agent(session.clone())
-                    }
-                }
-        });
         let ending =
             Ending { state: TaskState::Revoked, by: Some(by.clone()), reason: "killed".into() };
+        self.end_all(|task| scope.hits(task), &ending).await
+    }
+
+    /// Ends every live task that fits, with all under each. One that cannot be ended keeps none
+    /// of the others from ending; the first such error is given at the end.
+    pub(crate) async fn end_all(
+        &self,
+        fits: impl Fn(&Task) -> bool,
+        ending: &Ending,
+    ) -> Result<Vec<Arc<Task>>, ChangeError> {
+        let hit = self.tasks.select(|slot| slot.state == TaskState::Active && fits(&slot.task));
         let mut ended = Vec::new();
-        let mut last = None;
+        let (mut last, mut failed) = (None, None);
         for view in hit {
-            match self.queue_end(&view.task.id, &ending) {
+            match self.queue_end(&view.task.id, ending) {
                 Ok((tasks, ticket)) => {
                     ended.extend(tasks);
                     last = ticket.or(last);
                 }
-                Err(EndError::Submit(error)) => return Err(error.into()),
-                Err(error) => return Err(ChangeError::Record(error.to_string().into())),
+                // It ended with its parent, and is no longer remembered.
+                Err(EndError::UnknownTask(_)) => {}
+                Err(error) => failed = failed.or(Some(error)),
             }
         }
         self.tell();
         if let Some(ticket) = last {
             self.ledger.durable(ticket).await?;
         }
-        Ok(ended)
+        match failed {
+            None => Ok(ended),
+            Some(EndError::Submit(error)) => Err(error.into()),
+            Some(error) => Err(ChangeError::Record(error.to_string().into())),
+        }
     }
 }

@@ -155,6 +155,25 @@ impl Leases {
     }
 }
 
+/// What is said of a lease whose holder went away before it was issued.
+const NOT_WAITED_FOR: &str = "nobody waited for it any more";
+
+/// A lease on its way: where it is dropped before it is handed out, it is taken back.
+struct Issuing<'a> {
+    service: &'a Service,
+    id: &'a LeaseId,
+    /// Why; nothing once it is handed out.
+    why: Option<String>,
+}
+
+impl Drop for Issuing<'_> {
+    fn drop(&mut self) {
+        if let Some(why) = &self.why {
+            self.service.give_back(self.id, why);
+        }
+    }
+}
+
 impl Service {
     /// Sets where leases are issued. Before any request.
     pub fn set_targets(&self, targets: BTreeMap<TargetName, Target>) {
@@ -162,7 +181,9 @@ impl Service {
     }
 
     /// Leases a credential at a target for a task in which its agent acts: exactly the grants
-    /// that its mandate names, or those of them that are asked for. The secret is given only once the lease's record is durable.
+    /// that its mandate names, or those of them that are asked for. The secret is given only once
+    /// the lease's record is durable. Whoever stops waiting gets nothing, and what was made by then
+    /// is taken back.
     ///
     /// # Errors
     /// [`LeaseError`] says whose fault it is; whatever was made at the target is taken back.
@@ -173,29 +194,28 @@ impl Service {
         only: Option<&BTreeSet<Arc<str>>>,
     ) -> Result<Leased, LeaseError> {
         self.end_if_overdue(&task.id);
+        self.unseal(&task.id);
+        if !self.task_goes_on(&task.id, self.clock.now()) {
+            return Err(LeaseError::TaskEnded);
+        }
         let at = self.target(target)?;
         let (lease, grant, ticket) = self.queue_plan(&task.id, target, only, &at)?;
+        // From here on the lease is taken back unless it is handed out.
+        let mut issuing =
+            Issuing { service: self, id: &lease.id, why: Some(NOT_WAITED_FOR.into()) };
         self.ledger.durable(ticket).await?;
         let issued = at.issuer.issue(&lease, &grant).await;
-        let secret = match issued {
-            Ok(secret) => Arc::new(secret),
-            Err(error) => {
-                self.give_back(&lease.id, &error.to_string());
-                return Err(error.into());
-            }
-        };
-        // The task may have ended while the target was busy: then nothing is handed out.
-        let ticket = match self.queue_issued(&task.id, &lease) {
-            Ok(ticket) => ticket,
-            Err(error) => {
-                self.give_back(&lease.id, "its task ended while it was issued");
-                return Err(error);
-            }
-        };
-        if let Err(error) = self.ledger.durable(ticket).await {
-            self.give_back(&lease.id, "its record did not become durable");
-            return Err(error.into());
+        let secret = Arc::new(issued.inspect_err(|error| issuing.why = Some(error.to_string()))?);
+        // The task may have ended while the target was busy, or while the disk was: then nothing
+        // is handed out.
+        issuing.why = Some("its task ended while it was issued".into());
+        let ticket = self.queue_issued(&task.id, &lease)?;
+        self.ledger.durable(ticket).await?;
+        if !self.task_goes_on(&task.id, self.clock.now()) {
+            return Err(LeaseError::TaskEnded);
         }
+        issuing.why = None;
+        drop(issuing);
         let held = lease.kind == LeaseKind::StaticSecret;
         if let Some(slot) = self.leases.all().get_mut(&lease.id) {
             slot.busy = false;

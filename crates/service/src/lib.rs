@@ -69,7 +69,7 @@ pub use safeconduct_credential::token::{
 pub use safeconduct_engine::{Outcome, Understood, Vocabulary};
 pub use seen::SeenAt;
 pub use service::*;
-pub use sessions::{SESSIONS_MAX, SessionView};
+pub use sessions::{ARCHIVED_SESSIONS_MAX, SESSIONS_MAX, SessionView};
 pub use sightings::{Conversation, DEFINITIONS_MAX, Extent};
 pub use tasks::{ENDED_TASKS_MAX, TASKS_MAX, TaskView};
 pub use world::*;

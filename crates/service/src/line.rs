@@ -4,15 +4,15 @@ use std::sync::Arc;
 
 use safeconduct_credential::mandate_of;
 use safeconduct_model::{
-    Authentication, Digest, IdentityId, Mandate, RecordId, SessionKey, Task, TaskId, TaskRef,
-    TaskState, Timestamp,
+    Authentication, Digest, IdentityId, Mandate, Origin, RecordId, SessionKey, SessionScope, Task,
+    TaskId, TaskRef, TaskState, Timestamp,
 };
 use thiserror::Error;
 
 use crate::begin::MANDATE;
 use crate::sessions::lock;
 use crate::tasks::{TaskView, lock_task};
-use crate::{Service, Versioned};
+use crate::{Service, Versioned, World};
 
 /// A task with all that stands above it, as it is at one moment.
 pub(crate) struct Line {
@@ -27,6 +27,27 @@ pub(crate) struct Line {
     pub(crate) versions: Vec<(Versioned, u64)>,
 }
 
+impl Line {
+    /// Who acts, for whom, and who delegated.
+    pub(crate) fn everyone(&self) -> impl Iterator<Item = &IdentityId> {
+        let of = std::iter::once(&self.task.agent).chain(&self.task.on_behalf_of);
+        of.chain(&self.delegated_by)
+    }
+
+    /// The task's session.
+    pub(crate) fn session(&self) -> SessionKey {
+        SessionKey::task(self.task.agent.clone(), self.task.id.clone())
+    }
+
+    /// The line as it is where not everyone who delegated may still act.
+    pub(crate) fn among(mut self, world: &World) -> Self {
+        if self.delegated_by.iter().any(|who| !world.is_active(who)) {
+            self.ended.get_or_insert((self.task.id.clone(), TaskState::Revoked));
+        }
+        self
+    }
+}
+
 /// Why a caller does not act in the task that they name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum EnterError {
@@ -36,7 +57,8 @@ pub enum EnterError {
 }
 
 impl Service {
-    /// The task and what stands above it; `None` where it is not known.
+    /// The task and what stands above it; `None` where it is not known. Reads nothing from the
+    /// disk and takes no session's lock: [`Service::unseal`] comes first, where a mandate is wanted.
     pub(crate) fn line(&self, id: &TaskId) -> Option<Line> {
         let slot = self.tasks.known(id)?;
         let mut line = {
@@ -49,9 +71,6 @@ impl Service {
                 versions: vec![(Versioned::Task(id.clone()), slot.version)],
             }
         };
-        if line.mandate.is_none() && line.ended.is_none() {
-            line.mandate = self.unseal(id);
-        }
         let mut above = line.task.parent.clone();
         // A chain is at most as deep as delegation goes, and no task is above itself.
         for _ in 0..=safeconduct_model::DEPTH_MAX {
@@ -74,22 +93,26 @@ impl Service {
         Some(line)
     }
 
-    /// Reads a mandate back that lies sealed beside its record.
-    fn unseal(&self, id: &TaskId) -> Option<Arc<Mandate>> {
-        let slot = self.tasks.known(id)?;
+    /// Reads the mandate of a live task back that lies sealed beside its record, once: what could
+    /// not be read then is not tried again. Takes the task's session's lock.
+    pub(crate) fn unseal(&self, id: &TaskId) {
+        let Some(slot) = self.tasks.known(id) else {
+            return;
+        };
         let (task, sealed_at, record) = {
             let slot = lock_task(&slot);
+            if slot.mandate.is_some() || slot.unreadable || slot.state != TaskState::Active {
+                return;
+            }
             (Arc::clone(&slot.task), slot.sealed_at, slot.record.clone())
         };
-        match self.opened(&task, sealed_at, &record) {
-            Ok(mandate) => {
-                let mandate = Arc::new(mandate);
-                lock_task(&slot).mandate = Some(Arc::clone(&mandate));
-                Some(mandate)
-            }
+        let opened = self.opened(&task, sealed_at, &record);
+        let mut slot = lock_task(&slot);
+        match opened {
+            Ok(mandate) => slot.mandate = Some(Arc::new(mandate)),
             Err(problem) => {
+                slot.unreadable = true;
                 tracing::error!(task = %id, problem, "a task's mandate cannot be read; nothing is permitted in it");
-                None
             }
         }
     }
@@ -113,6 +136,41 @@ impl Service {
         }
         let value = safeconduct_wire::json::parse(&plain).map_err(|error| text(&error))?;
         mandate_of(&value).map_err(|error| text(&error))
+    }
+
+    /// The session whose history a task goes on with, where its agent began it: the first of those
+    /// that it came from, one out of another.
+    pub(crate) fn history(&self, id: &TaskId) -> Option<SessionKey> {
+        let mut found = None;
+        let mut id = id.clone();
+        for _ in 0..=usize::from(safeconduct_model::DEPTH_MAX) + 1 {
+            let Some(slot) = self.tasks.known(&id) else {
+                return found;
+            };
+            let task = Arc::clone(&lock_task(&slot).task);
+            let Origin::Agent(session) = &task.origin else {
+                return found;
+            };
+            found = Some(session.clone());
+            match &session.scope {
+                SessionScope::Task(next) => id = next.clone(),
+                SessionScope::Credential(_) => return found,
+            }
+        }
+        found
+    }
+
+    /// Takes note that a decision fell in a task: neither it nor what stands above it is idle.
+    pub(crate) fn touch(&self, id: &TaskId, at: Timestamp) {
+        let mut next = Some(id.clone());
+        for _ in 0..=usize::from(safeconduct_model::DEPTH_MAX) + 1 {
+            let Some(slot) = next.and_then(|id| self.tasks.known(&id)) else {
+                return;
+            };
+            let mut slot = lock_task(&slot);
+            slot.touched = slot.touched.max(at);
+            next = slot.task.parent.clone();
+        }
     }
 
     /// A proof of the same caller who acts in the task of that handle. A task that has ended is
@@ -157,6 +215,7 @@ impl Service {
 
     /// The mandate of a live task.
     pub fn mandate(&self, id: &TaskId) -> Option<Arc<Mandate>> {
+        self.unseal(id);
         self.line(id)?.mandate
     }
 
@@ -170,8 +229,14 @@ impl Service {
         self.tasks.live()
     }
 
-    /// Whether a task and all above it go on at that time.
+    /// Whether a task and all above it go on at that time, and everyone in it may act.
     pub(crate) fn task_goes_on(&self, id: &TaskId, now: Timestamp) -> bool {
-        self.line(id).is_some_and(|line| line.ended.is_none() && now < line.task.deadline)
+        let world = self.world();
+        self.line(id).is_some_and(|line| {
+            line.ended.is_none()
+                && now < line.task.deadline
+                && line.everyone().all(|who| world.is_active(who))
+                && world.killed(&line.session()).is_none()
+        })
     }
 }

@@ -3,11 +3,11 @@
 
 use std::sync::Arc;
 
-use safeconduct_credential::jose::{self, Confirmation, Thumbprint};
+use safeconduct_credential::jose::{self, Confirmation, DpopProof, Thumbprint};
 use safeconduct_credential::token::{
     ACCESS_TOKEN_TYP, ACCESS_TOKEN_TYPE, AccessToken, Fault, FaultCode, Form, Grant, Granted,
-    SubjectToken, TaskDetail, TokenRequest, Wanted, claims_to_be_checked, details_value, expiry,
-    grant, is_clients, is_for_alone, lets_act, whole_seconds,
+    Single, SubjectToken, TaskDetail, TokenRequest, Wanted, claims_to_be_checked, details_value,
+    expiry, grant, is_clients, is_for_alone, lets_act, said_issued_at, whole_seconds,
 };
 use safeconduct_model::{
     Allowance, Authentication, Body, Digest, IdentityId, IdentityStatus, Minted, Record,
@@ -15,7 +15,7 @@ use safeconduct_model::{
 };
 
 use crate::access_tokens::{Desk, ProtectedBy};
-use crate::client_proof::{Client, refused};
+use crate::client_proof::{Client, SKEW_S_MAX, refused};
 use crate::line::Line;
 use crate::{
     ACCESS_TOKENS_MAX, BeginError, Binding, ClientRequest, Entry, Holds, Narrowed, OnBehalf,
@@ -99,7 +99,7 @@ impl Service {
         let desk = self.desk().ok_or_else(|| unavailable("the token service is closed"))?;
         let now = self.clock.now();
         let proof = desk.dpop(request, None, now)?;
-        let jkt = proof.map(|proof| proof.jkt);
+        let jkt = proof.as_ref().map(|proof| proof.jkt);
         let client = self.client(&desk, request, form, jkt).await?;
         let asked = TokenRequest::read(form)?;
         let unknown = || {
@@ -120,7 +120,7 @@ impl Service {
             let says = "tokens for this resource are bound: send a DPoP proof, or use mutual TLS";
             return Err(Fault::new(FaultCode::InvalidRequest, says));
         }
-        let held = Held { jkt, x5t: request.x5t(), holds: request.holds(jkt) };
+        let held = Held { proof, jkt, x5t: request.x5t(), holds: request.holds(jkt) };
         let opening = Opening { detail: asked.details.task.as_ref(), handle, trace };
         let basis = self.basis(&desk, client, &asked.grant, &held, opening).await?;
         let (client, mut basis) = basis;
@@ -154,6 +154,8 @@ impl Service {
     async fn mint(&self, order: &Order<'_>) -> Result<Issued, Fault> {
         let task = &order.basis.task;
         self.end_if_overdue(task);
+        // After a restart its mandate still lies on the disk.
+        self.unseal(task);
         let (mut token, minted, ticket) = self.queue_token(order)?;
         let algorithm = order.at.algorithm.unwrap_or(order.desk.settings.algorithm);
         // The signature is made while the disk works; the token leaves after both.
@@ -313,9 +315,18 @@ fn recorded(confirmation: &Confirmation) -> Option<safeconduct_model::Confirmati
 
 /// What the client proved to hold in this request.
 struct Held<'a> {
+    proof: Option<DpopProof>,
     jkt: Option<Thumbprint>,
     x5t: Option<Thumbprint>,
     holds: Holds<'a>,
+}
+
+impl Held<'_> {
+    /// Uses the proof up, by a client that has proved who it is.
+    fn used_by(&self, desk: &Desk, client: &Client, now: Timestamp) -> Result<(), Fault> {
+        let proof = self.proof.as_ref();
+        proof.map_or(Ok(()), |proof| desk.use_dpop(proof, &client.proof.identity, now))
+    }
 }
 
 impl Service {
@@ -335,6 +346,7 @@ impl Service {
             Grant::Exchange { subject, actor } => (subject, actor),
         };
         let client = client.ok_or_else(|| refused("the client did not prove who it is"))?;
+        held.used_by(desk, &client, self.clock.now())?;
         if let Some(actor) = actor {
             self.is_actor(&client, actor.reveal(), held).await?;
         }
@@ -468,13 +480,41 @@ impl Service {
                 own.ok_or_else(|| refused("the assertion is neither of a user nor of the client"))?
             }
         };
-        // By its own bytes: not every issuer gives its assertions an id.
-        let (id, now) = (token_digest(assertion).to_string(), self.clock.now());
+        held.used_by(desk, &client, self.clock.now())?;
+        self.use_asserted(desk, &client, assertion, &claims, asserted.expires_at)?;
         let ends = asserted.expires_at;
-        desk.use_assertion("assertion", &id, (now, ends.unwrap_or(now)), now)
-            .map_err(|used| refused(&format!("of the assertion: {used}")))?;
         let basis = self.open(&client, user, ends, opening).await?;
         Ok((client, basis))
+    }
+
+    /// Lets an assertion of another issuer be used, this once.
+    fn use_asserted(
+        &self,
+        desk: &Desk,
+        client: &Client,
+        assertion: &str,
+        claims: &Value,
+        ends: Option<Timestamp>,
+    ) -> Result<(), Fault> {
+        let refused = |says: &str| Fault::new(FaultCode::InvalidGrant, says);
+        let now = self.clock.now();
+        let issued_at =
+            said_issued_at(claims).filter(|at| *at <= now.plus_ms(i64::from(SKEW_S_MAX) * 1000));
+        let issued_at = issued_at.ok_or_else(|| {
+            refused("the assertion does not say when it was issued (`iat`), or not truly")
+        })?;
+        let until = ends.ok_or_else(|| refused("the assertion has no end"))?;
+        let single = Single {
+            // No client is called so.
+            whose: "",
+            // By its own bytes: not every issuer gives its assertions an id.
+            id: &token_digest(assertion).to_string(),
+            client: client.proof.identity.as_str(),
+            issued_at,
+            until,
+        };
+        desk.use_assertion(&single, now)
+            .map_err(|used| refused(&format!("of the assertion: {used}")))
     }
 
     /// Begins the task that a request asks for, and for which its token will be.
@@ -539,6 +579,8 @@ fn not_begun(error: BeginError) -> Fault {
         | BeginError::UnknownIdentity(_)
         | BeginError::NotDelegated { .. }
         | BeginError::ParentEnded
+        | BeginError::Stopped
+        | BeginError::NotActive(_)
         | BeginError::Attached(_) => Fault::new(FaultCode::AccessDenied, says),
         BeginError::Denied { ruling, .. } => {
             let id = &ruling.value().outcome.record.id;

@@ -140,7 +140,7 @@ impl Service {
         let Some(task) = proof.task.as_ref().filter(|_| proof.method == Method::AccessToken) else {
             return false;
         };
-        let Some(whole) = self.line(&task.id).and_then(|line| line.mandate) else { return true };
+        let Some(whole) = self.mandate(&task.id) else { return true };
         let narrowed = self.access.narrowed(&proof.token, &task.id, &whole, self.clock.now());
         narrowed.is_none_or(|narrowed| narrowed != whole)
     }
@@ -158,7 +158,7 @@ impl Service {
             return Err(TokenRefused::OtherResource.into());
         }
         let bound = token.confirmation.jkt.is_some();
-        let jkt = match (presented, bound) {
+        let proof = match (presented, bound) {
             (Presented::AsBearer, false) => None,
             (Presented::WithProof, true) => {
                 let proof = desk.dpop(request, Some(text), now)?;
@@ -166,13 +166,16 @@ impl Service {
                     let says = "exactly one `DPoP` header is needed";
                     Fault::new(FaultCode::InvalidDpopProof, says)
                 };
-                Some(proof.ok_or_else(missing)?.jkt)
+                Some(proof.ok_or_else(missing)?)
             }
             // A bound token is no bearer token, and a bearer token proves nothing by a proof.
             _ => return Err(TokenRefused::NotHeld.into()),
         };
-        if !token.confirmation.is_met_by(jkt, request.x5t()) {
+        if !token.confirmation.is_met_by(proof.as_ref().map(|proof| proof.jkt), request.x5t()) {
             return Err(TokenRefused::NotHeld.into());
+        }
+        if let Some(proof) = &proof {
+            desk.use_dpop(proof, &token.client, now)?;
         }
         if let Err(refused) = self.still_stands(&token, now) {
             if refused == TokenRefused::TaskEnded {

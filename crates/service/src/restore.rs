@@ -62,7 +62,7 @@ impl Restore<'_> {
             }
             Body::TaskBegan(task) => self.began(sequence, record, task),
             Body::TaskEnded { task, state, .. } => self.ended(task, *state),
-            Body::TokenMinted(minted) => self.service.access.born(minted, None),
+            Body::TokenMinted(minted) => self.service.access.restore_born(minted, record.at),
             Body::TokenWithdrawn { token, .. } => self.service.access.restore_withdrawn(token),
             Body::LeaseChanged { lease, state, .. } => self.service.leases.restore(lease, *state),
             Body::DelegationMade(delegation) => {
@@ -72,8 +72,16 @@ impl Restore<'_> {
             Body::DelegationEnded { delegation, .. } => {
                 Arc::make_mut(&mut self.world.delegations).remove(delegation);
             }
-            Body::Killed { scope: scope @ (KillScope::Session(_) | KillScope::All), .. } => {
-                Arc::make_mut(&mut self.world.killed).insert(scope.clone());
+            Body::Killed { scope, .. } => {
+                if matches!(scope, KillScope::Session(_) | KillScope::All) {
+                    Arc::make_mut(&mut self.world.killed).insert(scope.clone());
+                }
+                // The tasks' own ends may not have come to the disk.
+                let hit = self
+                    .service
+                    .tasks
+                    .select(|slot| slot.state == TaskState::Active && scope.hits(&slot.task));
+                hit.iter().for_each(|view| self.ended(&view.task.id, TaskState::Revoked));
             }
             Body::KillLifted { scope, .. } => {
                 Arc::make_mut(&mut self.world.killed).remove(scope);
@@ -86,8 +94,7 @@ impl Restore<'_> {
             | Body::PoliciesRefused { .. }
             | Body::CatalogueLoaded { .. }
             | Body::IntentsLoaded { .. }
-            | Body::UsedAfterEnd { .. }
-            | Body::Killed { .. } => {}
+            | Body::UsedAfterEnd { .. } => {}
         }
         Ok(())
     }
@@ -98,6 +105,7 @@ impl Restore<'_> {
     pub fn finish(mut self) -> usize {
         self.world.quarantined = Arc::new(self.world.seen.quarantined(&self.world.catalogue));
         self.service.world.store(Arc::new(self.world.clone()));
+        self.service.access.restored(self.service.clock.now());
         let left = self.pending().overdue(Timestamp::from_millis(i64::MAX), usize::MAX);
         let count = left.len();
         for (decision, pending) in left {
@@ -108,20 +116,17 @@ impl Restore<'_> {
 
     fn began(&self, sequence: u64, record: &Record, task: &Task) {
         let service = self.service;
-        let from = match &task.origin {
-            Origin::Trusted => None,
-            Origin::Agent(session) => service.sessions.slot(session),
-        };
-        let session = from.as_ref().map(|from| {
-            let mut from = lock(from);
-            let session = from.session.taken_over();
-            from.session.give(&task.budget);
-            session
-        });
+        if let Origin::Agent(session) = &task.origin {
+            self.slot(session, |slot| slot.session.give(&task.budget));
+        }
         self.slot(&SessionKey::task(task.agent.clone(), task.id.clone()), |slot| {
-            slot.session = session.unwrap_or_else(Session::of_task);
+            slot.session = Session::of_task();
             slot.sealed_at.push(sequence);
         });
+        // The decision that let it begin has its outcome: the task.
+        if let Some(decision) = &record.parent {
+            self.pending().remove(decision);
+        }
         service.tasks.insert(TaskSlot {
             task: Arc::new(task.clone()),
             mandate: None,
@@ -130,6 +135,8 @@ impl Restore<'_> {
             sealed_at: sequence,
             record: record.id.clone(),
             children: Vec::new(),
+            unreadable: false,
+            touched: task.begun_at,
         });
         if let Some(parent) = task.parent.as_ref().and_then(|id| service.tasks.known(id)) {
             lock_task(&parent).children.push(task.id.clone());
@@ -149,29 +156,30 @@ impl Restore<'_> {
             slot.children.clear();
             Arc::clone(&slot.task)
         };
-        self.service.tasks.ended(&task);
-        if let Origin::Agent(session) = &task.origin {
-            let key = SessionKey::task(task.agent.clone(), task.id.clone());
-            let own = self.service.sessions.known(&key).map(|own| lock(&own).session.clone());
-            if let Some(own) = own {
-                self.slot(session, |slot| slot.session.absorb(&own));
-            }
-        }
+        let forgotten = self.service.tasks.ended(&task);
+        forgotten.iter().for_each(|session| self.service.sessions.archive(session));
     }
 
     fn decided(&self, sequence: u64, record: &Record, decided: &Decided, sealed: Attachment) {
         self.service.seen.saw(&decided.session, record.at);
+        let step = Step {
+            decision: decided.decision,
+            action: decided.action.clone(),
+            resources: decided.resources.iter().map(fingerprint).collect(),
+            charge: decided
+                .task
+                .as_ref()
+                .map(|task| Charge { spend: task.spend, bytes_out: task.bytes_out }),
+            at: record.at,
+        };
+        if let Some(task) = &decided.task {
+            self.service.touch(&task.id, record.at);
+            if let Some(history) = self.service.history(&task.id) {
+                self.slot(&history, |slot| slot.session.witness(&step));
+            }
+        }
         self.slot(&decided.session, |slot| {
-            slot.session.apply(&Step {
-                decision: decided.decision,
-                action: decided.action.clone(),
-                resources: decided.resources.iter().map(fingerprint).collect(),
-                charge: decided
-                    .task
-                    .as_ref()
-                    .map(|task| Charge { spend: task.spend, bytes_out: task.bytes_out }),
-                at: record.at,
-            });
+            slot.session.apply(&step);
             if sealed == Attachment::Present {
                 slot.sealed_at.push(sequence);
             }

@@ -25,28 +25,65 @@ pub(crate) struct Slot {
     pub(crate) sealed_at: Vec<u64>,
 }
 
+/// How many sessions of ended tasks are kept beyond that, without their state, so that their
+/// values can still be erased. Beyond it the next one is not kept.
+pub const ARCHIVED_SESSIONS_MAX: usize = 4_000_000;
+
 /// All sessions, by key.
 #[derive(Default)]
-pub(crate) struct Sessions(Mutex<HashMap<SessionKey, Arc<Mutex<Slot>>, RandomState>>);
+pub(crate) struct Sessions(Mutex<Maps>);
+
+#[derive(Default)]
+struct Maps {
+    live: HashMap<SessionKey, Arc<Mutex<Slot>>, RandomState>,
+    archived: HashMap<SessionKey, Arc<Mutex<Slot>>, RandomState>,
+}
+
+impl Maps {
+    fn known(&self, key: &SessionKey) -> Option<Arc<Mutex<Slot>>> {
+        self.live.get(key).or_else(|| self.archived.get(key)).cloned()
+    }
+}
 
 impl Sessions {
     /// The slot of that session, made where there is none; `None` at the limit.
     pub(crate) fn slot(&self, key: &SessionKey) -> Option<Arc<Mutex<Slot>>> {
-        let mut slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(slot) = slots.get(key) {
-            return Some(Arc::clone(slot));
+        let mut maps = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(slot) = maps.known(key) {
+            return Some(slot);
         }
-        (slots.len() < SESSIONS_MAX).then(|| Arc::clone(slots.entry(key.clone()).or_default()))
+        (maps.live.len() < SESSIONS_MAX)
+            .then(|| Arc::clone(maps.live.entry(key.clone()).or_default()))
     }
 
     /// The slot of that session, where there is one.
     pub(crate) fn known(&self, key: &SessionKey) -> Option<Arc<Mutex<Slot>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).known(key)
     }
 
     /// How many there are.
     pub(crate) fn len(&self) -> usize {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).live.len()
+    }
+
+    /// Puts away the session of a task that has ended and is no longer remembered: what was done
+    /// in it is in the ledger, and all that is kept is where its values lie. No session's lock may
+    /// be held.
+    pub(crate) fn archive(&self, key: &SessionKey) {
+        let slot = {
+            let mut maps = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let Some(slot) = maps.live.remove(key) else {
+                return;
+            };
+            if maps.archived.len() < ARCHIVED_SESSIONS_MAX {
+                maps.archived.insert(key.clone(), Arc::clone(&slot));
+            }
+            slot
+        };
+        let mut slot = lock(&slot);
+        slot.session = Session::default();
+        slot.keys = None;
+        slot.sealed_at.shrink_to_fit();
     }
 }
 

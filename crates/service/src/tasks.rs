@@ -28,6 +28,10 @@ pub(crate) struct TaskSlot {
     /// The record of that entry.
     pub(crate) record: RecordId,
     pub(crate) children: Vec<TaskId>,
+    /// Whether its mandate was looked for and could not be read.
+    pub(crate) unreadable: bool,
+    /// When a decision last fell in it or under it.
+    pub(crate) touched: Timestamp,
 }
 
 /// All tasks, by id, by handle, and by the session that they are attached to.
@@ -40,7 +44,7 @@ struct Maps {
     by_handle: HashMap<Digest, TaskId>,
     attached: HashMap<SessionKey, TaskId>,
     live: usize,
-    ended: VecDeque<(TaskId, Option<Digest>)>,
+    ended: VecDeque<(SessionKey, TaskId, Option<Digest>)>,
     /// When each live task is to be looked at next: its time may be over then.
     due: BinaryHeap<Reverse<(Timestamp, TaskId)>>,
 }
@@ -78,13 +82,14 @@ impl Tasks {
             maps.attached.insert(session.clone(), id.clone());
         }
         maps.live += 1;
-        let next = slot.next_look(None);
+        let next = slot.next_look();
         maps.due.push(Reverse((next, id.clone())));
         maps.by_id.insert(id, Arc::new(Mutex::new(slot)));
     }
 
-    /// Takes note that a task has ended; the oldest of the ended ones give way.
-    pub(crate) fn ended(&self, task: &Task) {
+    /// Takes note that a task has ended; the oldest of the ended ones give way. Gives the session
+    /// of the one that did.
+    pub(crate) fn ended(&self, task: &Task) -> Option<SessionKey> {
         let mut maps = self.maps();
         maps.live = maps.live.saturating_sub(1);
         if let Origin::Agent(session) = &task.origin
@@ -92,14 +97,15 @@ impl Tasks {
         {
             maps.attached.remove(session);
         }
-        maps.ended.push_back((task.id.clone(), task.handle));
+        let session = SessionKey::task(task.agent.clone(), task.id.clone());
+        maps.ended.push_back((session, task.id.clone(), task.handle));
         if maps.ended.len() <= ENDED_TASKS_MAX {
-            return;
+            return None;
         }
-        if let Some((oldest, handle)) = maps.ended.pop_front() {
-            maps.by_id.remove(&oldest);
-            handle.and_then(|handle| maps.by_handle.remove(&handle));
-        }
+        let (session, oldest, handle) = maps.ended.pop_front()?;
+        maps.by_id.remove(&oldest);
+        handle.and_then(|handle| maps.by_handle.remove(&handle));
+        Some(session)
     }
 
     /// The tasks that are to be looked at by now, at most so many; none of them is looked at again
@@ -142,28 +148,22 @@ pub struct TaskView {
 }
 
 impl TaskSlot {
-    /// The earliest moment at which its time can be over, if its last decision fell then.
-    pub(crate) fn next_look(&self, last_at: Option<Timestamp>) -> Timestamp {
-        let last = last_at.unwrap_or(self.task.begun_at).max(self.task.begun_at);
-        let idle = last.plus_ms(i64::from(self.task.idle_s).saturating_mul(1000));
+    /// The earliest moment at which its time can be over.
+    pub(crate) fn next_look(&self) -> Timestamp {
+        let idle = self.touched.plus_ms(i64::from(self.task.idle_s).saturating_mul(1000));
         idle.min(self.task.deadline)
     }
 
     /// Why the task is over at that time, though nobody has ended it yet.
-    pub(crate) fn overdue(
-        &self,
-        last_at: Option<Timestamp>,
-        now: Timestamp,
-    ) -> Option<&'static str> {
+    pub(crate) fn overdue(&self, now: Timestamp) -> Option<&'static str> {
         if self.state != TaskState::Active {
             return None;
         }
         if now >= self.task.deadline {
             return Some("deadline");
         }
-        let last = last_at.unwrap_or(self.task.begun_at).max(self.task.begun_at);
         let idle_ms = i64::from(self.task.idle_s).saturating_mul(1000);
-        (now.ms_since(last) >= idle_ms).then_some("idle")
+        (now.ms_since(self.touched) >= idle_ms).then_some("idle")
     }
 }
 

@@ -94,6 +94,12 @@ impl World {
         self.delegations.values()
     }
 
+    /// Whether that identity is registered and may act.
+    pub(crate) fn is_active(&self, id: &IdentityId) -> bool {
+        let status = self.identity(id).map(|identity| identity.status);
+        status == Some(safeconduct_model::IdentityStatus::Active)
+    }
+
     /// What the kill switch has stopped, in words, of what that identity does in that session.
     pub(crate) fn killed(&self, session: &SessionKey) -> Option<&'static str> {
         if self.killed.is_empty() {

@@ -847,6 +847,85 @@ async fn pitfall_23_assertions_are_of_others_for_us_alone_and_used_once() {
 }
 
 #[tokio::test]
+async fn pitfall_23_an_assertion_is_used_once_across_a_restart_too() {
+    let bench = bench().await;
+    let details = r#"[{"type":"safeconduct_task","intent":"work","seconds":60}]"#;
+    let ask = async |assertion: &str| {
+        let pairs = [
+            ("grant_type", BEARER),
+            ("assertion", assertion),
+            ("resource", CRM),
+            ("authorization_details", details),
+        ];
+        bench.ask(Some(("agent", 7)), &Holding::default(), &pairs).await
+    };
+    let claims = |iat: Option<Timestamp>| {
+        let mut claims = vec![
+            ("iss", Value::from("https://idp.example")),
+            ("sub", Value::from("ada")),
+            ("aud", Value::from(ISSUER)),
+            ("exp", seconds(at(120_000))),
+            ("jti", jti()),
+        ];
+        claims.extend(iat.map(|at| ("iat", seconds(at))));
+        key(1).sign("JWT", &Value::object(claims)).unwrap()
+    };
+    let used = claims(Some(bench.now()));
+    ask(&used).await.unwrap();
+    bench.clock.set(at(10_000));
+    let unused = claims(Some(at(3000)));
+    bench.service.open_token_service(settings(), Arc::clone(&bench.keys) as _).unwrap();
+    for (which, assertion) in [
+        ("used before", used),
+        ("older than the start", unused),
+        ("undated", claims(None)),
+        ("from the future", claims(Some(at(60_000)))),
+    ] {
+        assert_eq!(ask(&assertion).await.unwrap_err(), FaultCode::InvalidGrant, "{which}");
+    }
+    ask(&claims(Some(bench.now()))).await.unwrap();
+}
+
+#[tokio::test]
+async fn proofs_of_strangers_are_not_remembered() {
+    let bench = bench().await;
+    bench.begin(1).await;
+    let proof = bench.dpop(5, "/oauth/token", None);
+    let ask = async |client: &str, by: u8| {
+        let (handle, signed) = (handle(1).0, assertion(client, &key(by), bench.now(), &[]));
+        let form = encoded(&[
+            ("grant_type", EXCHANGE),
+            ("subject_token", &handle),
+            ("subject_token_type", HANDLE),
+            ("resource", CRM),
+            ("client_assertion", &signed),
+            ("client_assertion_type", JWT_ASSERTION),
+        ]);
+        let request = ClientRequest {
+            authorization: &[],
+            dpop: &[&proof],
+            method: "POST",
+            path: "/oauth/token",
+            peer: None,
+        };
+        let form = Form::parse(&form).unwrap();
+        let issued = bench.service.issue_access_token(&request, &form, handle_digest(), None).await;
+        issued.map_err(|fault| fault.code)
+    };
+    // Neither unknown names nor wrong keys use a proof up, or take room.
+    assert_eq!(ask("stranger", 7).await.unwrap_err(), FaultCode::InvalidClient);
+    assert_eq!(ask("agent", 99).await.unwrap_err(), FaultCode::InvalidClient);
+    assert!(ask("agent", 7).await.unwrap().token.confirmation.jkt.is_some());
+    // Whoever has proved to be a client does, once for all clients.
+    assert_eq!(ask("agent", 7).await.unwrap_err(), FaultCode::InvalidDpopProof);
+    assert_eq!(ask("helper", 8).await.unwrap_err(), FaultCode::InvalidDpopProof);
+}
+
+fn handle_digest() -> Digest {
+    handle(1000 + JTI.fetch_add(1, Ordering::Relaxed)).1
+}
+
+#[tokio::test]
 async fn a_client_proves_itself_in_one_way_and_whole() {
     let bench = bench().await;
     bench.begin(1).await;
@@ -1071,6 +1150,8 @@ async fn after_a_crash_tokens_are_what_their_records_say() {
     let keys = Arc::clone(&bench.keys);
     service.open_token_service(settings(), Arc::clone(&keys) as _).unwrap();
     let again = Bench { service, ledger, clock, keys };
+    // The first thing that is asked of the task: its mandate is read back from the disk.
+    again.of_handle(2, GATEWAY).await.unwrap();
     assert_eq!(refusal(again.bearer(&of_ended).await), TokenRefused::TaskEnded);
     assert_eq!(refusal(again.bearer(&withdrawn).await), TokenRefused::NotAlive);
     let by = again.bearer(&narrow).await.unwrap();
@@ -1156,11 +1237,8 @@ async fn pitfall_17_no_token_is_issued_past_an_end_wherever_the_end_comes_betwee
                 armed: AtomicBool::new(false),
                 intrusion: Mutex::new(None),
             });
-            let ports = Ports {
-                ledger: Arc::clone(&port) as _,
-                ids: Arc::clone(&port) as _,
-                ..ports
-            };
+            let ports =
+                Ports { ledger: Arc::clone(&port) as _, ids: Arc::clone(&port) as _, ..ports };
             let bench = bench_over(ports, ledger, clock).await;
             let task = bench.begin(1).await;
             let (service, id_of) = (Arc::clone(&bench.service), task.id.clone());

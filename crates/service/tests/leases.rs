@@ -32,6 +32,8 @@ struct Database {
     roles: Mutex<BTreeSet<Arc<str>>>,
     /// How often it has still to fail.
     failures: Mutex<u32>,
+    /// Whether it makes what it is asked for and never says so.
+    stuck: std::sync::atomic::AtomicBool,
     /// What happens once a role is made, before the answer.
     then: Mutex<Option<Box<dyn FnOnce() + Send>>>,
 }
@@ -72,6 +74,9 @@ impl Issuer for FakeIssuer {
             self.0.roles.lock().unwrap().insert(Arc::clone(&lease.name));
             if let Some(then) = self.0.then.lock().unwrap().take() {
                 then();
+            }
+            if self.0.stuck.load(std::sync::atomic::Ordering::SeqCst) {
+                std::future::pending::<()>().await;
             }
             Ok(Secret::new(String::from("s3cret-s3cret").into()))
         })
@@ -283,6 +288,37 @@ async fn a_task_that_ends_while_the_target_is_busy_gets_nothing() {
     assert_eq!(bench.roles(), 1, "it was made");
     assert_eq!((bench.service.settle_leases().await, bench.roles()), (None, 0));
     assert!(!bench.states().contains(&LeaseState::Issued));
+}
+
+/// The holder hangs up while the target works.
+#[tokio::test]
+async fn a_lease_that_nobody_waits_for_is_taken_back() {
+    let bench = bench().await;
+    let task = bench.begin().await;
+    bench.database.stuck.store(true, std::sync::atomic::Ordering::SeqCst);
+    {
+        let target = crm();
+        let mut lease = Box::pin(bench.service.lease(&task, &target, None));
+        let waker = std::task::Waker::noop();
+        let polled = lease.as_mut().poll(&mut std::task::Context::from_waker(waker));
+        assert!(polled.is_pending());
+    }
+    assert_eq!(bench.roles(), 1, "it was made");
+    bench.database.stuck.store(false, std::sync::atomic::Ordering::SeqCst);
+    assert_eq!((bench.service.settle_leases().await, bench.roles()), (None, 0));
+    assert_eq!(bench.states().last(), Some(&LeaseState::Revoked));
+}
+
+#[tokio::test]
+async fn who_may_not_act_any_more_gets_no_lease_and_keeps_none() {
+    let bench = bench().await;
+    let task = bench.begin().await;
+    bench.service.lease(&task, &crm(), None).await.unwrap();
+    let known = bench.service.world().identity(&id("ada")).unwrap().clone();
+    let suspended = Identity { status: IdentityStatus::Suspended, ..known };
+    bench.service.change_identity(suspended, &id("ada")).await.unwrap();
+    assert_eq!((bench.service.settle_leases().await, bench.roles()), (None, 0));
+    assert!(matches!(bench.service.lease(&task, &crm(), None).await, Err(LeaseError::TaskEnded)));
 }
 
 #[tokio::test]

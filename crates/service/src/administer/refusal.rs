@@ -105,6 +105,8 @@ impl Service {
             entry: None,
             quarantined: None,
             session: &slot.session,
+            sequence: slot.session.sequence(),
+            used: slot.session.used(),
             task: None,
             killed: None,
             input_bytes: 0,

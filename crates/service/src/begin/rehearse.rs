@@ -83,15 +83,10 @@ impl RehearsedTasks {
             authority: KeyedDigest::from_bytes([0; 32]),
             handle: None,
         };
-        let session = match above.and_then(|above| sessions.get_mut(&above)) {
-            None => Session::of_task(),
-            Some(above) => {
-                let own = above.taken_over();
-                above.give(&mandate.authority.budget);
-                own
-            }
-        };
-        sessions.insert(key(&task), session);
+        if let Some(above) = above.and_then(|above| sessions.get_mut(&above)) {
+            above.give(&mandate.authority.budget);
+        }
+        sessions.insert(key(&task), Session::of_task());
         self.0.insert(rehearsal.name.to_owned(), Begun { task, mandate, ended: false });
         Ok(())
     }

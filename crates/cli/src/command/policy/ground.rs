@@ -236,6 +236,8 @@ impl Ground {
                 Definition::Quarantined => Some(UNSEEN),
             },
             session,
+            sequence: session.sequence(),
+            used: session.used(),
             task,
             killed: None,
             input_bytes: 0,
