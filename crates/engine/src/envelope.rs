@@ -1,5 +1,6 @@
 //! Whether a call lies within what its task may do at most.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use safeconduct_model::{
@@ -18,6 +19,9 @@ pub(crate) enum Outside {
     Arguments(Vec<(Arc<str>, &'static str)>),
     /// An argument that no rule names, where those may not be.
     OtherArgument(Arc<str>),
+    /// Something is given back to the server that it has not asked for, where other arguments may
+    /// not be: where it stands in what the enforcement point asserts.
+    Unasked(Arc<str>),
 }
 
 /// Finds an allowance that the call keeps whole. Where none does, what the nearest one refuses:
@@ -27,10 +31,11 @@ pub(crate) fn within(
     action: &ActionName,
     resources: &[Entity],
     input: &Value,
+    asserted: Option<&Value>,
 ) -> Result<(), Outside> {
     let mut outside = Outside::Action;
     for allowance in authority.allowances.iter().filter(|allowance| allowance.action == *action) {
-        match keeps(allowance, resources, input) {
+        match keeps(allowance, resources, input, asserted) {
             Ok(()) => return Ok(()),
             Err(found) => outside = found,
         }
@@ -38,7 +43,12 @@ pub(crate) fn within(
     Err(outside)
 }
 
-fn keeps(allowance: &Allowance<Value>, resources: &[Entity], input: &Value) -> Result<(), Outside> {
+fn keeps(
+    allowance: &Allowance<Value>,
+    resources: &[Entity],
+    input: &Value,
+    asserted: Option<&Value>,
+) -> Result<(), Outside> {
     let broken = allowance.arguments.iter().filter(|rule| !rule.admits(input));
     let broken: Vec<_> =
         broken.map(|rule| (Arc::clone(&rule.pointer), rule.constraint.as_str())).collect();
@@ -50,6 +60,11 @@ fn keeps(allowance: &Allowance<Value>, resources: &[Entity], input: &Value) -> R
     {
         return Err(Outside::OtherArgument(pointer.into()));
     }
+    if allowance.others == OtherArguments::Refused
+        && let Some(pointer) = asserted.and_then(unasked)
+    {
+        return Err(Outside::Unasked(pointer.into()));
+    }
     let fits = |resource: &&Entity| allowance.resources.iter().any(|rule| rule.admits(resource));
     match resources.iter().find(|resource| !fits(resource)) {
         Some(resource) if !allowance.resources.is_empty() => {
@@ -57,6 +72,24 @@ fn keeps(allowance: &Allowance<Value>, resources: &[Entity], input: &Value) -> R
         }
         _ => Ok(()),
     }
+}
+
+/// The first of what goes to the server beside the arguments (`inputResponses`, `requestState`:
+/// MCP 2026-07-28) that the server has not asked for. The enforcement point, which sees what is
+/// asked, lists in `asked` where each stands that was; without its word nothing was.
+fn unasked(asserted: &Value) -> Option<String> {
+    let asked = asserted.member("asked").and_then(Value::as_array).unwrap_or_default();
+    let asked: BTreeSet<&str> = asked.iter().filter_map(Value::as_str).collect();
+    let one = |pointer: &str| (!asked.contains(pointer)).then(|| pointer.to_owned());
+    let response = match asserted.member("inputResponses") {
+        None => None,
+        Some(Value::Object(responses)) => responses.keys().find_map(|name| {
+            one(&format!("/inputResponses/{}", name.replace('~', "~0").replace('/', "~1")))
+        }),
+        Some(_) => Some("/inputResponses".to_owned()),
+    };
+    let state = || asserted.member("requestState").and_then(|_| one("/requestState"));
+    response.or_else(state)
 }
 
 /// The first leaf of the arguments, in their order, that no rule reaches.

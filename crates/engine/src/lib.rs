@@ -53,7 +53,7 @@ pub fn allows(
     resources: &[safeconduct_model::Entity],
     input: &safeconduct_model::Value,
 ) -> bool {
-    envelope::within(authority, action, resources, input).is_ok()
+    envelope::within(authority, action, resources, input, None).is_ok()
 }
 
 fn stages(

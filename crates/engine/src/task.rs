@@ -69,7 +69,9 @@ pub(crate) fn bound(
 ) -> Result<Charge, Vec<Reason>> {
     let authority = &known.mandate.authority;
     let mut obstacles = Vec::new();
-    if let Err(outside) = envelope::within(authority, &request.action, resources, &request.input) {
+    let (action, asserted) = (&request.action, request.asserted.as_ref());
+    let within = envelope::within(authority, action, resources, &request.input, asserted);
+    if let Err(outside) = within {
         obstacles.push(Reason::OutsideIntent {
             intent: known.task.intent.clone(),
             problem: problem(&outside, request),
@@ -106,6 +108,9 @@ fn problem(outside: &Outside, request: &Request) -> Arc<str> {
             broken.collect::<Vec<_>>().join("; ").into()
         }
         Outside::OtherArgument(pointer) => format!("argument `{pointer}` is not part of it").into(),
+        Outside::Unasked(pointer) => {
+            format!("`{pointer}` answers what the server has not asked").into()
+        }
     }
 }
 

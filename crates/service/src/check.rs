@@ -159,6 +159,7 @@ impl Service {
         let (keys, began) = self.keys_of(&key, &slot)?;
         let canonical = safeconduct_ledger::canonical(&check.input);
         let understood = check.understood;
+        let given_back = check.asserted.as_ref().map_or(0, given_back_bytes);
         let request = Request {
             input_digest: match &check.asserted {
                 None => keys.digest(&canonical),
@@ -188,7 +189,7 @@ impl Service {
             let facts = Facts {
                 task: line.as_ref().and_then(|line| task_facts(line, &world)),
                 session: history.as_ref().map_or(&slot.session, |slot| &slot.session),
-                input_bytes: canonical.len() as u64,
+                input_bytes: (canonical.len() as u64).saturating_add(given_back),
                 ..facts(&request, &world, &slot, &understood, self.settings.calls_max)
             };
             let refuse = |reason| {
@@ -456,6 +457,14 @@ fn listed(first: &[u8], second: &Value) -> Vec<u8> {
     safeconduct_ledger::write_canonical(second, &mut list);
     list.push(b']');
     list
+}
+
+/// The canonical bytes of what goes to a server beside the arguments: what it is given back of
+/// its own state, and answers to what it asked (MCP 2026-07-28).
+fn given_back_bytes(asserted: &Value) -> u64 {
+    let given = ["inputResponses", "requestState"].into_iter();
+    let given = given.filter_map(|name| asserted.member(name));
+    given.map(|value| safeconduct_ledger::canonical(value).len() as u64).sum()
 }
 
 /// The arguments, to be kept beside the record.
