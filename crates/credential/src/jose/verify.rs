@@ -318,7 +318,7 @@ fn audiences(claims: &Value) -> Result<Vec<Arc<str>>, JoseError> {
 }
 
 /// A NumericDate (RFC 7519 section 2): a JSON number, never a text that looks like one.
-pub(super) fn time(claims: &Value, name: &'static str) -> Result<Option<Timestamp>, JoseError> {
+pub(crate) fn time(claims: &Value, name: &'static str) -> Result<Option<Timestamp>, JoseError> {
     let wrong = || JoseError::ClaimType { name, wanted: "a number of seconds since 1970" };
     let millis = match claims.member(name) {
         None => return Ok(None),

@@ -3,10 +3,10 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use safeconduct_model::{IdentityId, Value};
+use safeconduct_model::{IdentityId, Timestamp, Value};
 use safeconduct_wire::json::{self, Limits};
 
-use crate::jose::{NESTING_MAX, TOKEN_BYTES_MAX};
+use crate::jose::{self, NESTING_MAX, TOKEN_BYTES_MAX};
 
 /// The claims of a token whose signature is checked elsewhere; `None` where there are none to be
 /// read.
@@ -44,4 +44,9 @@ pub fn lets_act(claims: &Value, client: &IdentityId, issuer: &str) -> bool {
 pub fn is_clients(claims: &Value, client: &IdentityId) -> bool {
     let said = claims.member("client_id");
     said.is_none_or(|said| said.as_str() == Some(client.as_str()))
+}
+
+/// When a token says that it was issued (`iat`); `None` where it does not say so as a time.
+pub fn said_issued_at(claims: &Value) -> Option<Timestamp> {
+    jose::time(claims, "iat").ok().flatten()
 }

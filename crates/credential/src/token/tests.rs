@@ -288,18 +288,38 @@ fn nonces_hold_for_a_while() {
 fn what_was_used_is_not_used_again() {
     let mut once = Once::since(NOW);
     let until = NOW.plus_ms(60_000);
-    assert_eq!(once.take("a", "b", NOW, until, NOW), Ok(()));
-    assert_eq!(once.take("a", "b", NOW, until, NOW), Err(Used::Before));
-    assert_eq!(once.take("", "ab", NOW, until, NOW), Ok(()), "another pair");
-    assert_eq!(once.take("a", "b", NOW, until, until), Ok(()), "it cannot hold any more");
-    let before = NOW.plus_ms(-1000);
-    assert_eq!(once.take("a", "c", before, until, NOW), Err(Used::TooOld));
-    for n in 0..REMEMBERED_MAX {
-        drop(once.take("x", &n.to_string(), NOW, until, NOW));
+    let single = |whose, id| Single { whose, id, client: "c", issued_at: NOW, until };
+    assert_eq!(once.take(&single("a", "b"), NOW), Ok(()));
+    assert_eq!(once.take(&single("a", "b"), NOW), Err(Used::Before));
+    assert_eq!(once.take(&single("", "ab"), NOW), Ok(()), "another pair");
+    let another = Single { client: "d", ..single("a", "b") };
+    assert_eq!(once.take(&another, NOW), Err(Used::Before), "whoever is charged");
+    assert_eq!(once.take(&single("a", "b"), until), Ok(()), "it cannot hold any more");
+    let before = Single { issued_at: NOW.plus_ms(-1000), ..single("a", "c") };
+    assert_eq!(once.take(&before, NOW), Err(Used::TooOld));
+}
+
+#[test]
+fn no_client_fills_the_memory_for_others() {
+    let mut once = Once::since(NOW);
+    let until = NOW.plus_ms(60_000);
+    let mut take = |client: &str, id: &str, issued_at: Timestamp| {
+        let until = issued_at.plus_ms(60_000);
+        once.take(&Single { whose: client, id, client, issued_at, until }, issued_at)
+    };
+    for n in 0..REMEMBERED_OF_ONE_MAX {
+        assert_eq!(take("a", &n.to_string(), NOW), Ok(()));
     }
-    assert_eq!(once.take("x", "one more", NOW, until, NOW), Err(Used::Full));
-    let next = until.plus_ms(1);
-    assert_eq!(once.take("x", "one more", until, next, until), Ok(()), "the others are over");
+    assert_eq!(take("a", "one more", NOW), Err(Used::Full));
+    assert_eq!(take("b", "one more", NOW), Ok(()), "another's");
+    for client in 0..REMEMBERED_MAX / REMEMBERED_OF_ONE_MAX {
+        for n in 0..REMEMBERED_OF_ONE_MAX {
+            drop(take(&client.to_string(), &n.to_string(), NOW));
+        }
+    }
+    assert_eq!(take("b", "two more", NOW), Err(Used::Full), "there is a limit to all of them");
+    assert_eq!(take("a", "one more", until), Ok(()), "the others are over");
+    assert_eq!(take("b", "two more", until), Ok(()), "the others are over");
 }
 
 fn constraint() -> impl Strategy<Value = Constraint<Value>> {
