@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::header::{AUTHORIZATION, HOST, ORIGIN};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, StatusCode};
-use safeconduct_model::{Authentication, Identity};
+use safeconduct_model::{Authentication, Identity, Method, TaskId};
 use safeconduct_service::{
     AuthenticateError, ClientCertificates, NotAuthenticated, Operation, World, token_digest,
 };
@@ -30,6 +30,34 @@ impl Admitted {
     pub(crate) fn identity(&self) -> Result<&Identity, Problem> {
         self.world.identity(&self.proof.identity).ok_or_else(Problem::unauthenticated)
     }
+
+    /// Whether the credential is for that at all. An access token is for what is done within its
+    /// task: the roles of whoever holds it are not in it.
+    pub(crate) fn reaches(&self, operation: Operation) -> bool {
+        self.proof.method != Method::AccessToken || is_within_a_task(operation)
+    }
+
+    /// Whether the credential is for that task. An access token is for its own alone.
+    pub(crate) fn reaches_task(&self, task: &TaskId) -> bool {
+        self.proof.method != Method::AccessToken
+            || self.proof.task.as_ref().is_some_and(|own| own.id == *task)
+    }
+}
+
+const fn is_within_a_task(operation: Operation) -> bool {
+    matches!(
+        operation,
+        Operation::AccessEvaluate
+            | Operation::AccessEvaluateBatch
+            | Operation::IntentsList
+            | Operation::LeasesIssue
+            | Operation::LeasesList
+            | Operation::LeasesRenew
+            | Operation::OutcomesReport
+            | Operation::TasksBegin
+            | Operation::TasksList
+            | Operation::Whoami
+    )
 }
 
 impl Inner {
@@ -67,15 +95,27 @@ impl Inner {
         let handle = handle.to_str().ok().filter(|_| named.next().is_none());
         let handle = handle.filter(|handle| TaskHandle::is_well_formed(handle));
         let digest = handle.map(token_digest).ok_or_else(Problem::unknown_task)?;
-        self.service.enter_task(proof, &digest).map_err(|_| Problem::unknown_task())
+        let own = proof.task.clone().filter(|_| proof.method == Method::AccessToken);
+        let entered = self.service.enter_task(proof, &digest);
+        let entered = entered.map_err(|_| Problem::unknown_task())?;
+        // An access token leads into no other task than its own.
+        match own.is_none() || entered.task == own {
+            true => Ok(entered),
+            false => Err(Problem::unknown_task()),
+        }
     }
 
     /// Whether someone who has been let in may do this too.
     pub(crate) fn authorize(&self, who: &Admitted, operation: Operation) -> Result<(), Problem> {
-        if self.administration.permits(who.identity()?, operation) {
-            return Ok(());
+        match self.may(who, operation)? {
+            true => Ok(()),
+            false => Err(Problem::denied(Denied { proof: who.proof.clone(), operation })),
         }
-        Err(Problem::denied(Denied { proof: who.proof.clone(), operation }))
+    }
+
+    /// Whether someone may do that, by our own policies and by what their credential is for.
+    pub(crate) fn may(&self, who: &Admitted, operation: Operation) -> Result<bool, Problem> {
+        Ok(who.reaches(operation) && self.administration.permits(who.identity()?, operation))
     }
 
     /// Turns away requests that a browser was tricked into sending.

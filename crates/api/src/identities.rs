@@ -38,7 +38,9 @@ pub(crate) async fn whoami(
 ) -> Result<Json<WhoamiView>, Problem> {
     let caller = api.admit(&parts, Operation::Whoami).await?;
     let identity = caller.identity()?;
-    let may = |operation: &Operation| api.administration.permits(identity, *operation);
+    let may = |operation: &Operation| {
+        caller.reaches(*operation) && api.administration.permits(identity, *operation)
+    };
     let operations = Operation::ALL.iter().copied().filter(may).map(Operation::as_str).collect();
     Ok(Json(WhoamiView {
         identity: identity.into(),

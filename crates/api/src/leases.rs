@@ -11,7 +11,7 @@ use http::header::CACHE_CONTROL;
 use http::request::Parts;
 use http::{HeaderValue, StatusCode};
 use safeconduct_model::{Authentication, LeaseId, LeaseState, TaskRef};
-use safeconduct_service::{LeaseError, Operation};
+use safeconduct_service::{LeaseError, Operation, TaskView};
 use safeconduct_wire::admin::{LeaseIssued, LeaseList, LeaseRequest, LeaseView};
 use safeconduct_wire::document::read_json;
 
@@ -114,11 +114,14 @@ pub(crate) async fn list(
     parts: Parts,
 ) -> Result<Json<LeaseList>, Problem> {
     let caller = api.admit(&parts, Operation::LeasesList).await?;
-    let all = api.administration.permits(caller.identity()?, Operation::TasksShow);
+    let all = api.may(&caller, Operation::TasksShow)?;
     let mut leases = api.service.leases(None);
     leases.retain(|view| {
         let task = api.service.task(&view.lease.task);
-        all || task.is_some_and(|view| view.task.agent == caller.proof.identity)
+        let is_own = |view: TaskView| {
+            view.task.agent == caller.proof.identity && caller.reaches_task(&view.task.id)
+        };
+        all || task.is_some_and(is_own)
     });
     leases.sort_unstable_by(|a, b| a.lease.id.cmp(&b.lease.id));
     let leases = leases.iter().map(|view| LeaseView::new(&view.lease, view.state)).collect();

@@ -32,7 +32,7 @@ const INTENT: &str = "
 version: 1
 description: Work on one case.
 parameters: { case: { type: identifier } }
-undertaken_by: { kinds: [agent] }
+undertaken_by: { kinds: [agent, service_account] }
 on_behalf_of: optional
 longest: 10m
 budget: { calls: 10 }
@@ -102,6 +102,7 @@ async fn fixture() -> Fixture {
         identity("helper", IdentityKind::Agent, &[]),
         identity("ada", IdentityKind::User, &[]),
         identity("bob", IdentityKind::User, &[]),
+        identity("clerk", IdentityKind::ServiceAccount, &Role::ALL),
         identity("orchestrator", IdentityKind::Workload, &[Role::Orchestrator]),
     ];
     Fixture::with_tasks(world(), intents(), more).await
@@ -470,4 +471,133 @@ async fn a_hundred_evaluations_against_a_budget_of_ten_permit_exactly_ten() {
         assert!(reasons.is_empty() || reasons == ["task_budget_spent"], "{reasons:?}");
     }
     assert_eq!(permitted, 10);
+}
+
+const ISSUER: &str = "https://sts.example";
+
+impl Fixture {
+    /// An access token of that caller, for this server and for the task of that handle.
+    async fn access_token(&self, who: &str, handle: &str) -> String {
+        let body = format!(
+            "grant_type=urn:ietf:params:oauth:grant-type:token-exchange&subject_token={handle}\
+             &subject_token_type=urn:safeconduct:token-type:task-handle&resource={ISSUER}"
+        );
+        let mut request = self.request(who, Method::POST, "/oauth/token", None);
+        let form = "application/x-www-form-urlencoded".parse().unwrap();
+        request.headers_mut().insert("content-type", form);
+        *request.body_mut() = axum::body::Body::from(body);
+        let answer = self.send(request).await.json();
+        text(&answer, "access_token").to_owned()
+    }
+
+    async fn with_token(
+        &self,
+        token: &str,
+        handle: Option<&str>,
+        (method, path): (Method, &str),
+        body: Option<&Json>,
+    ) -> Answer {
+        let mut request = self.request("", method, path, body);
+        let headers = request.headers_mut();
+        headers.insert("authorization", format!("Bearer {token}").parse().unwrap());
+        handle.map(|handle| headers.insert("safeconduct-task", handle.parse().unwrap()));
+        self.send(request).await
+    }
+}
+
+#[tokio::test]
+async fn an_access_token_is_for_its_task_whatever_roles_its_holder_has() {
+    use safeconduct_service::*;
+    let fixture = fixture().await;
+    let settings = TokenServiceSettings {
+        issuer: ISSUER.into(),
+        ttl_s: 300,
+        algorithm: Algorithm::Es256,
+        dpop_nonce: DpopNonce::NotNeeded,
+        rotate_every_s: 86_400,
+        clients: BTreeMap::new(),
+        resources: BTreeMap::from([(ISSUER.into(), ProtectedBy::default())]),
+    };
+    let keys = std::sync::Arc::new(memory::MemoryTokenKeys::default());
+    fixture.service.open_token_service(settings, keys).unwrap();
+    let own = fixture.begin("clerk", &work("clerk")).await;
+    let other = fixture.begin("clerk", &work("clerk")).await;
+    let token = fixture.access_token("clerk", text(&own, "handle")).await;
+    let get = async |path: &str| fixture.with_token(&token, None, (Method::GET, path), None).await;
+    let post = async |path: &str, body: Json| {
+        fixture.with_token(&token, None, (Method::POST, path), Some(&body)).await
+    };
+
+    // What its holder may do otherwise, by its roles.
+    for path in ["/v1/identities", "/v1/records", "/v1/tokens", "/v1/delegations"] {
+        assert_eq!(fixture.get("clerk", path).await.status, StatusCode::OK, "{path}");
+    }
+    let denials = || {
+        let entries = fixture.memory.as_ref().unwrap().entries();
+        let bodies = entries.iter().map(|entry| safeconduct_ledger::decode(&entry.leaf).unwrap());
+        bodies.filter(|record| matches!(record.body, Body::Decided(_))).count()
+    };
+    let before = denials();
+    let refused = [
+        ("GET", "/v1/identities"),
+        ("GET", "/v1/identities/ada"),
+        ("PUT", "/v1/identities/ada"),
+        ("GET", "/v1/records"),
+        ("GET", "/v1/log/tail"),
+        ("GET", "/v1/log/checkpoint"),
+        ("GET", "/v1/tokens"),
+        ("POST", "/v1/tokens"),
+        ("POST", "/v1/tokens/x/revoke"),
+        ("GET", "/v1/policies"),
+        ("POST", "/v1/policies/reload"),
+        ("GET", "/v1/catalogue"),
+        ("GET", "/v1/upstreams"),
+        ("GET", "/v1/intents/work"),
+        ("GET", "/v1/delegations"),
+        ("POST", "/v1/delegations"),
+        ("DELETE", "/v1/delegations/x"),
+        ("POST", "/v1/kill"),
+        ("POST", "/v1/kill/lift"),
+        ("GET", "/v1/sessions/ada/x"),
+        ("POST", "/v1/sessions/ada/x/erase"),
+    ];
+    for (method, path) in refused {
+        let body = json!({"identity": "ada", "ttl_s": 60});
+        let body = (method == "POST" || method == "PUT").then_some(&body);
+        let answer = fixture.with_token(&token, None, (method.parse().unwrap(), path), body).await;
+        assert_eq!(answer.status, StatusCode::FORBIDDEN, "{method} {path}");
+    }
+    let others = format!("/v1/tasks/{}", text(&other, "task"));
+    assert_eq!(get(&others).await.status, StatusCode::FORBIDDEN);
+    assert_eq!(post(&format!("{others}/end"), json!({})).await.status, StatusCode::FORBIDDEN);
+    assert_eq!(denials() - before, refused.len() + 2, "each is recorded");
+
+    // Its own task, and what is done within it.
+    let me = get("/v1/whoami").await.json();
+    let operations = json!([
+        "intents.list",
+        "leases.issue",
+        "leases.list",
+        "leases.renew",
+        "tasks.begin",
+        "tasks.list",
+        "whoami"
+    ]);
+    assert_eq!((&me["method"], &me["operations"]), (&json!("access_token"), &operations));
+    assert_eq!(get("/v1/intents").await.json()["intents"].as_array().unwrap().len(), 2);
+    assert_eq!(get("/v1/leases").await.status, StatusCode::OK);
+    let listed = get("/v1/tasks").await.json();
+    let listed: Vec<_> = listed["tasks"].as_array().unwrap().iter().collect();
+    assert_eq!(listed.len(), 1);
+    assert_eq!(listed[0]["task"], own["task"]);
+    let handle = Some(text(&other, "handle"));
+    let begin = (Method::POST, "/v1/tasks");
+    let elsewhere = fixture.with_token(&token, handle, begin, Some(&work("clerk"))).await;
+    assert_eq!(elsewhere.status, StatusCode::UNAUTHORIZED, "not even by the other's handle");
+    let begun = post("/v1/tasks", work("clerk")).await.json();
+    assert_eq!(begun["parent"], own["task"], "under its own: {begun}");
+    let mine = format!("/v1/tasks/{}", text(&own, "task"));
+    assert_eq!(get(&mine).await.status, StatusCode::OK);
+    assert_eq!(post(&format!("{mine}/end"), json!({})).await.status, StatusCode::OK);
+    assert_eq!(get("/v1/whoami").await.status, StatusCode::UNAUTHORIZED, "over with its task");
 }
