@@ -106,16 +106,20 @@ pub fn question(
     }
 }
 
+/// The member of what is asserted that says which answers were asked for.
+const ASKED: &str = "asked";
+
 /// What a client gives back to a server that asked for input (2026-07-28): it goes upstream with
-/// the call, so it is part of the question.
-pub(crate) fn answers(params: Option<&Value>) -> Option<Value> {
+/// the call, so it is part of the question. `asked` says which of it was asked for.
+pub(crate) fn answers(params: Option<&Value>, asked: &[Value]) -> Option<Value> {
     let params = params?;
     let mut given = ["inputResponses", "requestState"]
         .into_iter()
         .filter_map(|name| Some((name, params.member(name)?.clone())))
         .peekable();
     given.peek()?;
-    Some(Value::object(given))
+    let asked = (!asked.is_empty()).then(|| (ASKED, Value::from(asked.to_vec())));
+    Some(Value::object(given.chain(asked)))
 }
 
 /// The arguments of a call: an object, the empty one where there is none.
@@ -185,10 +189,15 @@ mod tests {
             (r#"{"name":"t","arguments":{"requestState":"x"}}"#, None),
         ] {
             let params = json::parse(params.as_bytes()).unwrap();
-            let found = answers(Some(&params)).map(|given| json::to_text(&given));
+            let found = answers(Some(&params), &[]).map(|given| json::to_text(&given));
             assert_eq!(found.as_deref(), given);
         }
-        assert_eq!(answers(None), None);
+        assert_eq!(answers(None, &[]), None);
+        let params = json::parse(br#"{"requestState":"x","asked":["/requestState"]}"#).unwrap();
+        let found = |asked: &[Value]| json::to_text(&answers(Some(&params), asked).unwrap());
+        assert_eq!(found(&[]), r#"{"requestState":"x"}"#);
+        let asked = [Value::from("/requestState")];
+        assert_eq!(found(&asked), r#"{"asked":["/requestState"],"requestState":"x"}"#);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use safeconduct_model::{Authentication, IdentityId, NameError, SessionKey, Value};
 
 use crate::config::{Limits, Transport, UpstreamConfig};
+use crate::inputs::Inputs;
 use crate::message::{Answer, Fault, METHOD_NOT_FOUND, Message};
 use crate::related::Related;
 use crate::revision::Era;
@@ -33,6 +34,8 @@ pub(crate) struct Backend {
     /// nobody meets another's state, uses another's secrets or reads another's notifications.
     standing: Mutex<HashMap<(SessionKey, Era), Standing>>,
     problem: Mutex<Option<String>>,
+    /// What it has asked for inside its results.
+    pub(crate) inputs: Inputs,
 }
 
 struct Standing {
@@ -76,6 +79,7 @@ impl Backend {
             shared: Arc::new(shared),
             standing: Mutex::default(),
             problem: Mutex::new(None),
+            inputs: Inputs::default(),
         })
     }
 

@@ -8,7 +8,10 @@
 //! A message is read strictly ([`message`]), the table ([`methods`]) says what happens to its
 //! method, a gated one is decided on, and what is forwarded is one serialisation of the very
 //! value that was decided on, with obligations as its only edits. Each permit that is used ends
-//! in exactly one reported outcome.
+//! in exactly one reported outcome. What goes upstream beside what was asked is what the protocol
+//! gives a meaning: of `_meta`, the token for progress, a trace context, and the protocol's own
+//! `io.modelcontextprotocol/…`; everything else is dropped. What a client gives back to a server
+//! that asked for input is part of the question, and so is which of it was asked for.
 //!
 //! A request belongs to the task that it names (`Safeconduct-Task`), or to the one that is
 //! attached to its credential; an agent begins and ends one by the tools `safeconduct_begin_task`
@@ -50,9 +53,11 @@ mod gateway;
 pub mod headers;
 mod id_scan;
 mod inject;
+mod inputs;
 mod list_tools;
 mod listing;
 pub mod message;
+mod meta;
 pub mod methods;
 mod notify;
 pub mod obligation;

@@ -12,7 +12,7 @@ use safeconduct_service::Check;
 
 use crate::action::Question;
 use crate::methods::{Direction, Form, Rule, classify};
-use crate::{Revision, action, obligation};
+use crate::{Revision, action, meta, obligation};
 
 /// A message that must be decided on, with everything that the question needs. What is asked is
 /// taken from the very parameters that are forwarded.
@@ -27,6 +27,8 @@ pub(crate) struct Gated {
     pub(crate) session_name: Option<SessionName>,
     pub(crate) trace: Option<TraceId>,
     pub(crate) parent: Option<RecordId>,
+    /// Where in the parameters answers stand that the server has asked for.
+    pub(crate) asked: Vec<Value>,
 }
 
 impl Asks for Gated {
@@ -36,7 +38,7 @@ impl Asks for Gated {
             action: self.question.action.clone(),
             resource: None,
             input: self.question.input.clone(),
-            asserted: action::answers(self.params.as_ref()),
+            asserted: action::answers(self.params.as_ref(), &self.asked),
             session_name: self.session_name.clone(),
             pep: self.pep.clone(),
             mode: self.mode,
@@ -66,7 +68,8 @@ impl Passage {
     /// What a permit allows, with the decision and the obligations that come with it.
     pub(crate) fn permitted(redeemed: Redeemed<Gated>) -> (Self, Gated, RecordId, Vec<Obligation>) {
         let (mut gated, decision, obligations) = redeemed.into_parts();
-        let params = gated.params.take();
+        let mut params = gated.params.take();
+        meta::keep_known(&mut params);
         let passage = Self { method: Arc::clone(&gated.method), params, origin: Origin::Permit };
         (passage, gated, decision, obligations)
     }
@@ -76,9 +79,10 @@ impl Passage {
     pub(crate) fn ungated(
         revision: Revision,
         method: impl Into<Arc<str>>,
-        params: Option<Value>,
+        mut params: Option<Value>,
     ) -> Option<Self> {
         let method = method.into();
+        meta::keep_members(&method, &mut params);
         match classify(Direction::ToServer, Form::Request, revision, &method) {
             Rule::Passed | Rule::Listed(_) | Rule::Handled => {
                 Some(Self { method, params, origin: Origin::Table })

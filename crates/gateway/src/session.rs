@@ -20,7 +20,7 @@ use crate::methods::{Direction, Form, Rule, classify};
 use crate::related::{NotTaken, Outlet, Related};
 use crate::revision::Era;
 use crate::upstream::{Connection, OpenError};
-use crate::{Revision, edit, task_tools, translate};
+use crate::{Revision, edit, meta, task_tools, translate};
 
 mod asked;
 
@@ -177,6 +177,9 @@ impl<A: Authority> ClientSession<A> {
     /// The conversation of whoever asks, in the task that they act in; begun where there is none.
     pub(crate) async fn ready(self: &Arc<Self>, caller: &Caller) -> Result<Ready, OpenError> {
         let authentication = &caller.authentication;
+        if !self.inner.authority.stands(authentication) {
+            return Err(OpenError::Closed);
+        }
         let key = SessionKey::of(authentication);
         if let Some(connection) = self.connection(&key) {
             let live = connection.live().await?;
@@ -205,6 +208,11 @@ impl<A: Authority> ClientSession<A> {
         lock(&self.conversations).insert(key, spoken);
         if self.closed.is_cancelled() {
             self.close();
+            return Err(OpenError::Closed);
+        }
+        // What ended while it was opened was not here to be closed.
+        if !self.inner.authority.stands(authentication) {
+            self.close_ended(|authentication| self.inner.authority.stands(authentication));
             return Err(OpenError::Closed);
         }
         if self.initialized.load(Ordering::Relaxed) {
@@ -318,6 +326,10 @@ impl<A: Authority> ClientSession<A> {
     ) -> Result<(), Fault> {
         self.touch();
         let Notification { method, mut params } = notification;
+        if !self.inner.authority.stands(&caller.authentication) {
+            tracing::info!(method = &*method, "a notification of one who has ended was dropped");
+            return Ok(());
+        }
         let rule = classify(Direction::ToServer, Form::Notification, self.revision(), &method);
         match (rule, &*method) {
             (Rule::Handled, "notifications/initialized") => {
@@ -343,9 +355,7 @@ impl<A: Authority> ClientSession<A> {
                 if ready.live.revision.era() == Era::Modern {
                     return Ok(());
                 }
-                if let Some(params) = params.as_mut() {
-                    edit::take(params, "task");
-                }
+                meta::keep_members(&method, &mut params);
                 let sent = ready.live.link.send(notification_bytes(&method, params.as_ref())).await;
                 if let Err(error) = sent {
                     tracing::debug!(%error, method = &*method, "a notification was not taken");

@@ -58,6 +58,9 @@ impl<A: Authority> Side<A> {
         {
             return reply;
         }
+        if !self.inner.authority.stands(&self.caller.authentication) {
+            return self.over(rule, request).await;
+        }
         let ready = match self.ready().await {
             Ok(ready) => ready,
             Err(error) => return error.fault().into(),
@@ -77,6 +80,33 @@ impl<A: Authority> Side<A> {
                 _ => Fault::new(INVALID_REQUEST, "the session is initialized already").into(),
             },
             Rule::Refused(why) => refused(&request.method, why).into(),
+        }
+    }
+
+    /// Answers one whose authority has ended: what it tries is decided on and recorded, and
+    /// nothing of it reaches the upstream.
+    async fn over(&self, rule: Rule, request: Request) -> Reply {
+        if rule != Rule::Gated {
+            return OpenError::Closed.fault().into();
+        }
+        let Request { method, params, .. } = request;
+        let question = match action::question(&self.backend.config.name, &method, params.as_ref()) {
+            Ok(question) => question,
+            Err(fault) => return fault.into(),
+        };
+        match self.inner.authority.decide(self.ask(question, method, params, None)).await {
+            Err((refusal, gated)) => {
+                let what = &gated.question.what;
+                denial::denied(self.revision, &gated.method, what, &refusal).into()
+            }
+            Ok(permit) => {
+                let decision = match self.inner.authority.redeem(permit) {
+                    Ok(redeemed) => redeemed.decision().clone(),
+                    Err((_, decision)) => decision,
+                };
+                self.not_executed(decision, "lapsed").await;
+                OpenError::Closed.fault().into()
+            }
         }
     }
 
@@ -323,8 +353,11 @@ impl<A: Authority> Side<A> {
         params: Option<Value>,
         parent: Option<RecordId>,
     ) -> Gated {
+        let of = &self.caller.authentication;
+        let asked = self.backend.inputs.asked(of, &question.action, params.as_ref());
         Gated {
             question,
+            asked,
             method,
             params,
             authentication: self.caller.authentication.clone(),

@@ -103,6 +103,9 @@ impl<A: Authority> ClientSession<A> {
     }
 
     async fn answer_server(&self, id: &Id, answer: &Answer, by: &Caller) {
+        if !self.inner.authority.stands(&by.authentication) {
+            return;
+        }
         let Some(connection) = self.connection(&SessionKey::of(&by.authentication)) else {
             return;
         };
@@ -135,6 +138,7 @@ impl<A: Authority> ClientSession<A> {
             session_name: self.name.clone(),
             trace: None,
             parent: None,
+            asked: Vec::new(),
         };
         let authority = &self.inner.authority;
         let permit = match authority.decide(gated).await {
@@ -222,9 +226,10 @@ impl<A: Authority> ClientSession<A> {
                 related.asking();
             }
             let waited = tokio::select! {
-                answer = tokio::time::timeout(self.inner.limits.asked, receiver) => answer.ok(),
+                biased;
                 () = self.closed.cancelled() => None,
                 () = self.inner.ended(&by.authentication) => None,
+                answer = tokio::time::timeout(self.inner.limits.asked, receiver) => answer.ok(),
             };
             if let Some(related) = related {
                 related.asked();

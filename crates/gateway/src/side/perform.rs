@@ -66,6 +66,10 @@ impl<A: Authority> Side<A> {
             Ok(inputs) => {
                 let answer = self.fit_answer(&gated.method, answer, ready);
                 self.inputs_answered(inputs, &answer).await;
+                if let Answer::Result(result) = &answer {
+                    let (of, action) = (&gated.authentication, &gated.question.action);
+                    self.backend.inputs.remember(of, action, result);
+                }
                 answer
             }
             Err(denied) => denied,
