@@ -71,7 +71,9 @@ mod tests {
         assert_eq!(one.reveal().len(), 47);
         assert_ne!(one.digest(), other.digest());
         assert_eq!(format!("{one:?}"), "TaskHandle(..)");
-        for text in ["", "sct_", "sc_", one.reveal().trim_start_matches('s'), &format!("{}x", one.reveal())] {
+        for text in
+            ["", "sct_", "sc_", one.reveal().trim_start_matches('s'), &format!("{}x", one.reveal())]
+        {
             assert!(!TaskHandle::is_well_formed(text), "{text}");
         }
     }
