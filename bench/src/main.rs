@@ -3,8 +3,8 @@
 //!
 //! Everything that is compared takes turns within the same run, and what counts is the ratio of
 //! the medians: absolute numbers belong to the machine that the report names. Arguments name the
-//! parts to run (`decide`, `startup`, `tasks`, `leases`, `http`, `mcp`); without one all run, and only
-//! then the two files are written.
+//! parts to run (`decide`, `startup`, `tasks`, `tokens`, `leases`, `http`, `mcp`); without one all run,
+//! and only then the two files are written.
 //!
 //! What this crate deliberately does not do: it tests nothing beyond "the answer was the one
 //! that was expected", loads no other machine, and is part of no other binary.
@@ -22,6 +22,7 @@ mod rounds;
 mod section;
 mod startup;
 mod tasks;
+mod tokens;
 mod world;
 
 use std::process::ExitCode;

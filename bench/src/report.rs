@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use crate::section::{Failure, Section};
-use crate::{decide, http, leases, machine, mcp, startup, tasks};
+use crate::{decide, http, leases, machine, mcp, startup, tasks, tokens};
 
 /// One part: how the command line calls it, and what it does.
 struct Part {
@@ -19,6 +19,7 @@ const PARTS: &[Part] = &[
     Part { name: "decide", measure: decide::measure },
     Part { name: "startup", measure: startup::measure },
     Part { name: "tasks", measure: tasks::measure },
+    Part { name: "tokens", measure: tokens::measure },
     Part { name: "leases", measure: leases::measure },
     Part { name: "http", measure: http::measure },
     Part { name: "mcp", measure: mcp::measure },

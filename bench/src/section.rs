@@ -50,6 +50,8 @@ impl Section {
 pub(crate) enum Target {
     /// This or less.
     AtMost(f64),
+    /// This or more.
+    AtLeast(f64),
     /// This or more, and one day the second.
     Floor(f64, f64),
 }
@@ -58,7 +60,7 @@ impl Target {
     fn met(self, value: f64) -> bool {
         match self {
             Self::AtMost(limit) => value <= limit,
-            Self::Floor(limit, _) => value >= limit,
+            Self::AtLeast(limit) | Self::Floor(limit, _) => value >= limit,
         }
     }
 }
@@ -67,6 +69,7 @@ impl std::fmt::Display for Target {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::AtMost(limit) => write!(f, "≤ {limit}"),
+            Self::AtLeast(limit) => write!(f, "≥ {limit}"),
             Self::Floor(limit, goal) => write!(f, "≥ {limit}, goal {goal}"),
         }
     }

@@ -21,6 +21,9 @@ use crate::world::{self, Naming};
 /// How many tasks live at once where they are weighed.
 const TASKS: usize = 1_000_000;
 
+/// What they are undertaken for.
+const INTENT: &str = "summarise_customer_case";
+
 /// Measures.
 pub(crate) fn measure() -> Result<Section, Failure> {
     let bytes = weigh()?;
@@ -51,6 +54,26 @@ pub(crate) fn child(tasks: usize) -> Result<(), Failure> {
 }
 
 async fn weigh_here(tasks: usize) -> Result<(), Failure> {
+    let service = service().await?;
+    let before = crate::startup::resident_bytes()?;
+    for number in 0..tasks {
+        let mut handle = [0; 32];
+        handle
+            .iter_mut()
+            .zip((number as u64 + 1).to_be_bytes())
+            .for_each(|(place, byte)| *place = byte);
+        begin(&service, number, Digest::from_bytes(handle)).await?;
+    }
+    let grown = crate::startup::resident_bytes()?.saturating_sub(before);
+    if service.live_tasks() != tasks {
+        return Err("not all tasks live".into());
+    }
+    say(&format!("{}", grown / tasks.max(1)));
+    Ok(())
+}
+
+/// A decision point whose orchestrator begins tasks of agent 0, over a ledger that forgets.
+pub(crate) async fn service() -> Result<Service, Failure> {
     let (mut ports, _, clock) = ports();
     ports.ledger = Arc::new(MemoryLedger::forgetful());
     clock.set(Timestamp::from_millis(1_795_500_000_000));
@@ -68,37 +91,28 @@ async fn weigh_here(tasks: usize) -> Result<(), Failure> {
         service.change_identity(identity, &by).await?;
     }
     let intent = intent()?;
-    let name = intent.name.clone();
-    let versions = BTreeMap::from([(name.clone(), BTreeMap::from([(1, intent)]))]);
+    let versions = BTreeMap::from([(intent.name.clone(), BTreeMap::from([(1, intent)]))]);
     let intents = Intents { versions, digest: Digest::from_bytes([5; 32]) };
     service.change_intents(Arc::new(intents)).await?;
-    let agent = world::agent(0)?.id;
-    let before = crate::startup::resident_bytes()?;
-    for number in 0..tasks {
-        let mut handle = [0; 32];
-        handle
-            .iter_mut()
-            .zip((number as u64 + 1).to_be_bytes())
-            .for_each(|(place, byte)| *place = byte);
-        let undertaking = Undertaking {
-            by: proof(&by)?,
-            agent: agent.clone(),
-            intent: name.clone(),
-            version: None,
-            parameters: BTreeMap::from([("case".into(), Value::from(format!("C-{number}")))]),
-            on_behalf_of: None,
-            narrowed: Narrowed::default(),
-            handle: Some(Digest::from_bytes(handle)),
-            pep: by.clone(),
-            trace: None,
-        };
-        service.begin_task(undertaking).await?;
-    }
-    let grown = crate::startup::resident_bytes()?.saturating_sub(before);
-    if service.live_tasks() != tasks {
-        return Err("not all tasks live".into());
-    }
-    say(&format!("{}", grown / tasks.max(1)));
+    Ok(service)
+}
+
+/// Begins the task of that number, under that handle.
+pub(crate) async fn begin(service: &Service, number: usize, handle: Digest) -> Result<(), Failure> {
+    let by = orchestrator()?.id;
+    let undertaking = Undertaking {
+        by: proof(&by)?,
+        agent: world::agent(0)?.id,
+        intent: IntentName::new(INTENT)?,
+        version: None,
+        parameters: BTreeMap::from([("case".into(), Value::from(format!("C-{number}")))]),
+        on_behalf_of: None,
+        narrowed: Narrowed::default(),
+        handle: Some(handle),
+        pep: by,
+        trace: None,
+    };
+    service.begin_task(undertaking).await?;
     Ok(())
 }
 
@@ -163,7 +177,7 @@ pub(crate) fn intent() -> Result<Intent, Failure> {
     };
     let case = Parameter { ty: ParameterType::Identifier, default: None, description: None };
     Ok(Intent {
-        name: IntentName::new("summarise_customer_case")?,
+        name: IntentName::new(INTENT)?,
         version: 1,
         description: "Read one customer case and write a summary to it.".into(),
         parameters: BTreeMap::from([("case".into(), case)]),
