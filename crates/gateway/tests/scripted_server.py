@@ -1,6 +1,7 @@
 """An MCP server over standard streams that misbehaves on request: a tool's name says how.
 
-Revision 2025-11-25, or 2026-07-28 with the argument `modern`. Standard library only.
+Revision 2025-11-25, or 2026-07-28 with the argument `modern`; `log=FILE` keeps the methods that
+come in. Standard library only.
 """
 import json
 import os
@@ -14,6 +15,7 @@ TOOLS = ["echo", "die", "silent", "twice", "garbage", "broken", "huge", "fails",
          "safeconduct_end_task", "safeconduct_other"]
 WANTED = {"resultType": "input_required", "requestState": "s", "inputRequests": {
     "a": {"method": "sampling/createMessage", "params": {"messages": [], "maxTokens": 1}}}}
+LOG = next((argument[4:] for argument in sys.argv if argument.startswith("log=")), None)
 swapped = False
 calls = 0
 greeted = 0
@@ -154,6 +156,8 @@ def call(id, params):
     elif name == "broken_request":
         sys.stdout.write('{"jsonrpc":"2.0","id":%d,"method":"ping","params":{"a":1,"a":2}}\n' % id)
         send({"jsonrpc": "2.0", "id": id, "result": text("answered all the same")})
+    elif name == "wants" and "inputResponses" in params:
+        send({"jsonrpc": "2.0", "id": id, "result": text("given")})
     elif name in ("wants", "wants_badly", "wants_oddly", "wants_both"):
         send({"jsonrpc": "2.0", "id": id, "result": {**WANTED, **{
             "wants": {},
@@ -197,6 +201,9 @@ def greet(message):
 
 for line in sys.stdin:
     message = json.loads(line)
+    if LOG:
+        with open(LOG, "a") as log:
+            log.write(message.get("method", "an answer") + "\n")
     if "method" not in message or "id" not in message:
         continue
     if message["method"] == "tools/call":

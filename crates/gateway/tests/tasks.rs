@@ -42,11 +42,16 @@ fn script(arguments: &[&str]) -> UpstreamConfig {
 }
 
 async fn bench(arguments: &[&str]) -> Bench {
+    let tools: &[&str] = &["echo", "patient", "reveal", "ask"];
+    let intents = [("work", tools), ("little", &["echo"]), ("forbidden", tools)];
+    bench_with(arguments, &intents).await
+}
+
+async fn bench_with(arguments: &[&str], intents: &[(&str, &[&str])]) -> Bench {
     let upstream = script(arguments);
     let tools = list_tools(&upstream, &Limits::default()).await.unwrap();
     let point = support::point(&upstream.name, &tools, POLICIES).await;
-    let tools: &[&str] = &["echo", "patient", "reveal", "ask"];
-    point.intents("s", &[("work", tools), ("little", &["echo"]), ("forbidden", tools)]).await;
+    point.intents("s", intents).await;
     // Nothing here may be found out by looking from time to time.
     let limits = Limits { stream_check: Duration::from_secs(3600), ..Limits::default() };
     let gateway = point.gateway(upstream, limits);
@@ -363,4 +368,99 @@ async fn streams_close_when_their_authority_ends() {
     assert!(at_once(lines).await.unwrap().is_err());
     drop(near);
     bench.gateway.shutdown().await;
+}
+
+const WANTS: &[&str] = &["wants", "echo", "sampling/createMessage"];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_strict_task_answers_only_what_the_server_has_asked() {
+    let bench = bench_with(&["modern"], &[("strict", WANTS), ("work", WANTS)]).await;
+    for handle in ["strict", "again", "work"] {
+        let intent = if handle == "work" { "work" } else { "strict" };
+        bench.point.begin(intent, handle).await;
+    }
+    let strict = bench.client(REVISIONS[2], &[(HEADER, "strict")]).await;
+    let again = bench.client(REVISIONS[2], &[(HEADER, "again")]).await;
+    let work = bench.client(REVISIONS[2], &[(HEADER, "work")]).await;
+    let outside = bench.client(REVISIONS[2], &[]).await;
+    let answer = |tool: &str, name: &str, state: &str| {
+        json!({"name": tool, "arguments": {}, "requestState": state,
+               "inputResponses": {name: {"content": "a secret"}}})
+    };
+    let given = async |client: &Client, params| client.ask("tools/call", params).await.succeeded();
+
+    // Nothing was asked yet: as a message to the server it would leave unseen.
+    let denied = strict.ask("tools/call", answer("wants", "a", "s")).await;
+    assert!(denied.text().contains("Denied"), "{:?}", denied.messages);
+    assert!(!given(&strict, json!({"name": "echo", "requestState": "a secret"})).await);
+    assert!(given(&work, answer("echo", "a", "s")).await);
+    assert!(given(&outside, answer("echo", "a", "s")).await);
+
+    let asked = strict.call("wants", json!({})).await;
+    assert!(asked.result()["inputRequests"]["a"].is_object(), "{:?}", asked.messages);
+    assert!(!given(&strict, answer("wants", "b", "s")).await);
+    assert!(!given(&strict, answer("wants", "a", "another")).await);
+    assert!(!given(&strict, answer("echo", "a", "s")).await);
+    assert!(!given(&again, answer("wants", "a", "s")).await, "that was another task's");
+    assert_eq!(strict.ask("tools/call", answer("wants", "a", "s")).await.text(), "given");
+    bench.gateway.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_server_is_given_back_counts_as_bytes_that_go_out() {
+    let bench = bench_with(&["modern"], &[("few_bytes", WANTS)]).await;
+    bench.point.begin("few_bytes", "few").await;
+    let client = bench.client(REVISIONS[2], &[(HEADER, "few")]).await;
+    let with = |bytes: usize| json!({"name": "wants", "requestState": "x".repeat(bytes)});
+    assert!(client.ask("tools/call", with(60)).await.succeeded());
+    let denied = client.ask("tools/call", with(60)).await;
+    assert!(denied.text().contains("Denied"), "{:?}", denied.messages);
+    bench.gateway.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_no_protocol_names_does_not_go_upstream_beside_a_call() {
+    let bench = bench(&[]).await;
+    let client = bench.client(REVISIONS[1], &[]).await;
+    let traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let params = json!({"name": "echo", "arguments": {"n": 1}, "_meta": {
+        "com.example/note": "a secret", "traceparent": traceparent}});
+    let reply = client.ask("tools/call", params).await;
+    let received: serde_json::Value = serde_json::from_str(reply.text()).unwrap();
+    assert_eq!(received["_meta"], json!({"traceparent": traceparent}), "{received}");
+    assert_eq!(received["arguments"], json!({"n": 1}));
+    bench.gateway.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_of_one_who_was_killed_reaches_the_upstream() {
+    for (version, modern) in [(REVISIONS[1], ""), (REVISIONS[2], "modern")] {
+        let log = tempfile::NamedTempFile::new().unwrap();
+        let path = log.path().to_str().unwrap().to_owned();
+        let bench = bench(&[modern, &format!("log={path}")]).await;
+        let client = bench.client(version, &[]).await;
+        assert!(client.call("echo", json!({})).await.succeeded());
+        let before = std::fs::read_to_string(&path).unwrap();
+        assert!(before.contains("tools/call"), "{before}");
+        bench.kill(KillScope::All).await;
+        for method in ["notifications/roots/list_changed", "notifications/initialized"] {
+            client.notify(method).await;
+        }
+        for method in ["tools/list", "resources/list"] {
+            assert!(client.ask(method, json!({})).await.result().is_null(), "{method}");
+        }
+        // What it tries is still decided on, and recorded.
+        let decided = bench.point.decisions().len();
+        let denied = client.call("echo", json!({})).await;
+        assert!(!denied.succeeded(), "{:?}", denied.messages);
+        assert_eq!(bench.point.decisions().len(), decided + 1, "{:?}", denied.messages);
+        // A new client of the same credential gets no conversation either.
+        let params = json!({"protocolVersion": REVISIONS[1], "capabilities": {},
+                            "clientInfo": {"name": "test", "version": "1"}});
+        let mut anew = client.clone();
+        (anew.session, anew.version) = (None, REVISIONS[1]);
+        assert!(anew.ask("initialize", params).await.result().is_null());
+        bench.gateway.shutdown().await;
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), before, "{version}");
+    }
 }

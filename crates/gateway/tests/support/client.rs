@@ -103,6 +103,11 @@ impl Client {
         self.post(&message, &mirrored).await
     }
 
+    /// Sends a notification without parameters.
+    pub async fn notify(&self, method: &str) -> Reply {
+        self.post(&json!({"jsonrpc": "2.0", "method": method}), &[]).await
+    }
+
     async fn post(&self, message: &Json, mirrored: &[(&'static str, String)]) -> Reply {
         let mut request = Request::post("/mcp/s")
             .header("host", "localhost")

@@ -50,7 +50,7 @@ fn entry(server: &ServerName, action: String, definition: Option<Digest>) -> Act
         name: ActionName::new(action).unwrap(),
         server: Some(server.clone()),
         tier: Tier::Low,
-        effect: Effect::Read,
+        effect: if definition.is_some() { Effect::Send } else { Effect::Read },
         guessed: false,
         integrity: Integrity::Untrusted,
         confidentiality: Confidentiality::Internal,
@@ -129,7 +129,8 @@ impl Point {
         Gateway::new(config, Arc::new(InProcess::new(Arc::clone(&self.service)))).unwrap()
     }
 
-    /// Puts intents in force, each of which allows those tools of the server.
+    /// Puts intents in force, each of which allows those tools of the server; `strict` with no
+    /// argument, `few_bytes` for 100 bytes in all.
     pub async fn intents(&self, server: &str, intents: &[(&str, &[&str])]) {
         let all = intents.iter().map(|(name, tools)| intent(server, name, tools));
         let versions = all.map(|intent| (intent.name.clone(), BTreeMap::from([(1, intent)])));
@@ -208,10 +209,18 @@ impl Point {
 
 fn intent(server: &str, name: &str, tools: &[&str]) -> Intent {
     let allowance = |tool: &&str| Allowance {
-        action: ActionName::new(format!("{server}.{tool}")).unwrap(),
+        // A method's name has a `/` already.
+        action: ActionName::new(match tool.contains('/') {
+            true => format!("{server}/{tool}"),
+            false => format!("{server}.{tool}"),
+        })
+        .unwrap(),
         resources: Vec::new(),
         arguments: Vec::new(),
-        others: OtherArguments::Allowed,
+        others: match (name, tool.contains('/')) {
+            ("strict", false) => OtherArguments::Refused,
+            _ => OtherArguments::Allowed,
+        },
     };
     let case = Parameter {
         ty: ParameterType::Identifier,
@@ -229,7 +238,7 @@ fn intent(server: &str, name: &str, tools: &[&str]) -> Intent {
             calls_of: BTreeMap::new(),
             spend: None,
             distinct_resources: None,
-            bytes_out: None,
+            bytes_out: (name == "few_bytes").then_some(100),
         },
         on_behalf_of: OnBehalfOf::Optional,
         longest_s: 600,
