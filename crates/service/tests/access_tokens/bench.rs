@@ -394,10 +394,7 @@ impl Bench {
         };
         let fresh = handle(1000 + JTI.fetch_add(1, Ordering::Relaxed)).1;
         let issued = self.service.issue_access_token(&request, &form, fresh, None).await;
-        issued.map_err(|fault| {
-            eprintln!("{fault}");
-            fault.code
-        })
+        issued.map_err(|fault| fault.code)
     }
 
     pub(crate) async fn of_handle(&self, n: usize, resource: &str) -> Result<Issued, FaultCode> {

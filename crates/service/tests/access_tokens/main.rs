@@ -1,5 +1,10 @@
 //! Access tokens: born by record for a task, bound to who holds them, and gone with the task.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::string_slice,
+    reason = "a test that cannot go on fails"
+)]
 
 mod bench;
 mod life;
@@ -298,7 +303,7 @@ async fn pitfall_23_assertions_are_of_others_for_us_alone_and_used_once() {
     };
     let agent = Some(("agent", 7));
     let idp = ("iss", Value::from("https://idp.example"));
-    let good = assertion("ada", &key(1), bench.now(), &[idp.clone()]);
+    let good = assertion("ada", &key(1), bench.now(), std::slice::from_ref(&idp));
     let token = ask(&good, agent).await.unwrap();
     assert_eq!((token.token.subject.as_str(), token.begun), ("ada", true));
     assert_eq!(token.token.expires_at, at(60_000), "no longer than the task");
@@ -317,9 +322,9 @@ async fn pitfall_23_assertions_are_of_others_for_us_alone_and_used_once() {
     let own = bench.of_handle(1, ISSUER).await.unwrap();
     assert_eq!(ask(&own.text, agent).await.unwrap_err(), FaultCode::InvalidGrant);
     // A user's proves no client; a workload's own does, and acts for itself.
-    let users = assertion("ada", &key(1), bench.now(), &[idp.clone()]);
+    let users = assertion("ada", &key(1), bench.now(), std::slice::from_ref(&idp));
     assert_eq!(ask(&users, None).await.unwrap_err(), FaultCode::InvalidClient);
-    let agents = assertion("agent", &key(1), bench.now(), &[idp.clone()]);
+    let agents = assertion("agent", &key(1), bench.now(), std::slice::from_ref(&idp));
     let own = ask(&agents, None).await.unwrap();
     assert_eq!((own.token.subject, own.token.actors), (id("agent"), vec![]));
     let helpers = assertion("helper", &key(1), bench.now(), &[idp]);
