@@ -51,8 +51,7 @@ pub(crate) async fn list(
     let limit = page::limit(limit)?;
     let after = after.map(|after| place(&after)).transpose()?;
     let identity = caller.identity()?;
-    let all = identity.kind == IdentityKind::User
-        || api.may(&caller, Operation::IntentsShow)?;
+    let all = identity.kind == IdentityKind::User || api.may(&caller, Operation::IntentsShow)?;
     let beyond = |intent: &Intent| {
         after.as_ref().is_none_or(|(name, version)| {
             (intent.name.as_str(), intent.version) > (name.as_str(), *version)

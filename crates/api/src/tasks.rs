@@ -223,8 +223,8 @@ pub(crate) async fn show(
 ) -> Result<Json<TaskDetail>, Problem> {
     let caller = api.authenticated(&parts).await?;
     let (TaskView { task, state }, part) = found(&api, &caller, &id, Operation::TasksShow)?;
-    let whole = part.is_none_or(|part| part != Part::User)
-        || api.may(&caller, Operation::TasksShow)?;
+    let whole =
+        part.is_none_or(|part| part != Part::User) || api.may(&caller, Operation::TasksShow)?;
     let mandate = whole.then(|| api.service.mandate(&task.id)).flatten();
     let used = used(&api, &task);
     Ok(Json(TaskDetail {

@@ -77,10 +77,7 @@ pub fn narrows(child: &Authority, parent: &Authority, used: &Used) -> Result<(),
 }
 
 /// Checks that one of `parents` is as wide as `child`.
-pub(crate) fn covered(
-    child: &Allowance<Value>,
-    parents: &[Allowance<Value>],
-) -> Result<(), Wider> {
+pub(crate) fn covered(child: &Allowance<Value>, parents: &[Allowance<Value>]) -> Result<(), Wider> {
     let mut obstacle = Wider::Action(child.action.clone());
     for allowance in parents.iter().filter(|parent| parent.action == child.action) {
         match within(child, allowance) {

@@ -1,5 +1,7 @@
 //! The token service over HTTP: metadata (RFC 8414), keys, tokens (RFC 8693, RFC 7523),
 //! introspection (RFC 7662) and revocation (RFC 7009). Errors are those of RFC 6749 section 5.2.
+//! The OpenAPI description leaves these out: the metadata says where they are, and the RFCs what
+//! they take and answer.
 
 mod answer;
 mod edges;

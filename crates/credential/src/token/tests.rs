@@ -314,7 +314,7 @@ fn no_client_fills_the_memory_for_others() {
     assert_eq!(take("b", "one more", NOW), Ok(()), "another's");
     for client in 0..REMEMBERED_MAX / REMEMBERED_OF_ONE_MAX {
         for n in 0..REMEMBERED_OF_ONE_MAX {
-            drop(take(&client.to_string(), &n.to_string(), NOW));
+            _ = take(&client.to_string(), &n.to_string(), NOW);
         }
     }
     assert_eq!(take("b", "two more", NOW), Err(Used::Full), "there is a limit to all of them");
