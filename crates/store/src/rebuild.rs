@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
+use crate::keys;
 use crate::open;
 use crate::options::StoreOptions;
 use crate::read_model;
@@ -12,8 +13,8 @@ use crate::tlog;
 
 impl Store {
     /// Throws the read model and the published tiles away and builds them again from the segments.
-    /// The checkpoint that was published before is compared with the ledger first. The data folder
-    /// must not be in use. Returns how many records there are. Blocks until it is done.
+    /// The checkpoint that was published before is compared with the ledger first; where they do not
+    /// agree, nothing is thrown away. The data folder must not be in use. Returns how many records there are. Blocks until it is done.
     ///
     /// # Errors
     /// [`OpenError`].
@@ -21,6 +22,8 @@ impl Store {
         let lock = open::take_folder(&options.data)?;
         let data = options.data.clone();
         let io = |source| OpenError::Io { path: data.clone(), source };
+        let key = keys::signing_key(&options.keys, &options.origin)?;
+        open::recover(&data, &RealDisk, &key)?;
         read_model::remove(&data).map_err(io)?;
         tlog::remove_tiles(&data).map_err(io)?;
         let store = Self::open_locked(options, Arc::new(RealDisk), lock)?;
