@@ -54,7 +54,7 @@ pub enum Origin {
     /// A person or an orchestrator: the parameters are trusted.
     Trusted,
     /// The agent itself, in this session: the parameters are worth what that session is worth,
-    /// and the task takes its state over.
+    /// and what is done in the task counts there too.
     Agent(SessionKey),
 }
 

@@ -371,14 +371,11 @@ impl Service {
         slot.keys = Some(keys);
         slot.keys_at = Some(ticket.first);
         slot.sealed_at.push(ticket.last);
-        slot.session = match &mut from {
-            None => Session::of_task(),
-            Some((_, from)) => {
-                from.version += 1;
-                from.session.give(&mandate.authority.budget);
-                Session::of_task()
-            }
-        };
+        slot.session = Session::of_task();
+        if let Some((_, from)) = &mut from {
+            from.version += 1;
+            from.session.give(&mandate.authority.budget);
+        }
         let task = Arc::new(task);
         self.tasks.insert(TaskSlot {
             task: Arc::clone(&task),

@@ -1,5 +1,5 @@
 //! What a task has used of its budget: kept beside the session's counters, because a task that
-//! an agent begins itself takes its session's counters over and still has a budget of its own.
+//! an agent begins itself counts in the session that it came from, and still has a budget of its own.
 
 use std::collections::{BTreeMap, BTreeSet};
 
