@@ -110,6 +110,7 @@ pub(crate) async fn begin(service: &Service, number: usize, handle: Digest) -> R
         intent: IntentName::new(INTENT)?,
         version: None,
         parameters: BTreeMap::from([("case".into(), Value::from(format!("C-{number}")))]),
+        prompt: None,
         on_behalf_of: None,
         narrowed: Narrowed::default(),
         handle: Some(handle),

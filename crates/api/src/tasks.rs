@@ -97,6 +97,7 @@ async fn undertaking(
         intent: wanted.intent,
         version: wanted.version,
         parameters: wanted.parameters,
+        prompt: wanted.prompt.map(|prompt| prompt.0.into()),
         on_behalf_of,
         narrowed: Narrowed {
             allowances,
@@ -143,6 +144,7 @@ fn not_begun(proof: &Authentication, error: BeginError) -> Problem {
         BeginError::NotAllowed { .. } => refused("not_allowed"),
         BeginError::NotDelegated { .. } => refused("not_delegated"),
         BeginError::Parameters(_) => problem(StatusCode::UNPROCESSABLE_ENTITY, "parameters"),
+        BeginError::Prompt { .. } => problem(StatusCode::UNPROCESSABLE_ENTITY, "prompt"),
         BeginError::NoUser(_) => problem(StatusCode::UNPROCESSABLE_ENTITY, "no_user"),
         BeginError::NotForUsers(_) => problem(StatusCode::UNPROCESSABLE_ENTITY, "not_for_users"),
         BeginError::Wider(_) => problem(StatusCode::UNPROCESSABLE_ENTITY, "wider"),
@@ -226,13 +228,15 @@ pub(crate) async fn show(
     let whole =
         part.is_none_or(|part| part != Part::User) || api.may(&caller, Operation::TasksShow)?;
     let mandate = whole.then(|| api.service.mandate(&task.id)).flatten();
+    let prompt = mandate.as_ref().and_then(|_| api.service.prompt(&task.id));
+    let prompt = prompt.map(|prompt| prompt.text);
     let used = used(&api, &task);
     Ok(Json(TaskDetail {
         task: TaskSummary::new(&task, state),
         budget: Shown::budget(&task.budget),
         calls_left: task.budget.calls.saturating_sub(used.calls),
         used,
-        mandate: mandate.as_deref().map(MandateView::from),
+        mandate: mandate.map(|mandate| MandateView::new(&task, &mandate, prompt.as_deref())),
     }))
 }
 

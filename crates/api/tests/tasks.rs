@@ -232,6 +232,33 @@ async fn whoever_begins_a_task_may() {
 }
 
 #[tokio::test]
+async fn a_prompt_is_shown_to_who_acts_and_who_began_and_is_in_no_record() {
+    let fixture = fixture().await;
+    let words = "Sum up what Mrs Zauberflote wrote.\nNothing else.";
+    let mut body = work("worker");
+    body["prompt"] = json!(words);
+    body["on_behalf_of"] = json!({"token": fixture.tokens["ada"]});
+    let begun = fixture.begin("orchestrator", &body).await;
+    let path = format!("/v1/tasks/{}", text(&begun, "task"));
+    for who in ["worker", "orchestrator"] {
+        let mandate = fixture.get(who, &path).await.json()["mandate"].clone();
+        assert_eq!((text(&mandate, "prompt"), text(&mandate, "integrity")), (words, "trusted"));
+    }
+    assert_eq!(fixture.get("ada", &path).await.json().get("mandate"), None);
+    let mut own = json!({"intent": "work", "parameters": {"case": "C-1"}, "prompt": "mine"});
+    let begun = fixture.begin("worker", &own).await;
+    let path = format!("/v1/tasks/{}", text(&begun, "task"));
+    let mandate = fixture.get("worker", &path).await.json()["mandate"].clone();
+    assert_eq!((text(&mandate, "prompt"), text(&mandate, "integrity")), ("mine", "untrusted"));
+    for (length, code) in [(0, "prompt"), (PROMPT_BYTES_MAX + 1, "prompt")] {
+        own["prompt"] = json!("x".repeat(length));
+        let refused = fixture.post("worker", "/v1/tasks", &own).await;
+        assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
+        assert_eq!(text(&refused.json(), "code"), code);
+    }
+}
+
+#[tokio::test]
 async fn for_whom_is_proved_or_delegated() {
     let fixture = fixture().await;
     let for_ada = |said: Json| {

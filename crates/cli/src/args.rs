@@ -359,6 +359,12 @@ pub(crate) struct TaskBegin {
     /// What the intent wants to know.
     #[arg(short = 'p', long = "parameter", value_name = "NAME=VALUE")]
     pub(crate) parameters: Vec<String>,
+    /// What the agent is told; visible to others on this machine while the command runs.
+    #[arg(long, value_name = "TEXT", conflicts_with = "prompt_file")]
+    pub(crate) prompt: Option<String>,
+    /// A file that holds what the agent is told, at most 64 KiB.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) prompt_file: Option<PathBuf>,
     /// Who will act; by default the token's identity.
     #[arg(long, value_name = "ID")]
     pub(crate) agent: Option<String>,

@@ -10,7 +10,8 @@ use std::sync::Arc;
 
 use safeconduct_credential::mandate_value;
 use safeconduct_model::{
-    Authentication, IdentityId, Intent, IntentName, OnBehalfOf, ParameterType, ServerName, Value,
+    Authentication, IdentityId, Intent, IntentName, OnBehalfOf, PROMPT_BYTES_MAX, ParameterType,
+    ServerName, Value,
 };
 use safeconduct_service::{BeginError, OnBehalf};
 use safeconduct_wire::json;
@@ -145,8 +146,14 @@ fn begin_tool(intents: &[&Intent]) -> Value {
         let each = intents.iter().map(|intent| parameters_of(intent)).collect();
         edit::set(&mut parameters, "anyOf", Value::Array(each));
     }
-    let mut properties =
-        Value::object([("intent", name), ("version", version), ("parameters", parameters)]);
+    let mut prompt = described("string", "What the task is about, in your own words.");
+    edit::set(&mut prompt, "maxLength", whole(PROMPT_BYTES_MAX));
+    let mut properties = Value::object([
+        ("intent", name),
+        ("version", version),
+        ("parameters", parameters),
+        ("prompt", prompt),
+    ]);
     if intents.iter().any(|intent| intent.on_behalf_of != OnBehalfOf::Never) {
         let what = "The id of the user for whom the task is, who must have delegated the intent.";
         edit::set(&mut properties, "on_behalf_of", described("string", what));
@@ -234,13 +241,14 @@ pub(crate) struct Asked {
     pub(crate) intent: IntentName,
     pub(crate) version: Option<u32>,
     pub(crate) parameters: BTreeMap<Arc<str>, Value>,
+    pub(crate) prompt: Option<Arc<str>>,
     pub(crate) on_behalf_of: Option<OnBehalf>,
 }
 
 impl Asked {
     /// Reads the arguments of [`BEGIN`]; says what does not fit.
     pub(crate) fn read(arguments: &Value) -> Result<Self, String> {
-        only(arguments, &["intent", "version", "parameters", "on_behalf_of"])?;
+        only(arguments, &["intent", "version", "parameters", "prompt", "on_behalf_of"])?;
         let text = |name: &str| match arguments.member(name) {
             None => Ok(None),
             Some(Value::String(text)) => Ok(Some(Arc::clone(text))),
@@ -264,6 +272,7 @@ impl Asked {
             intent: IntentName::new(intent).map_err(|error| error.to_string())?,
             version,
             parameters,
+            prompt: text("prompt")?,
             on_behalf_of: user.map_err(|error| error.to_string())?.map(OnBehalf::Delegated),
         })
     }
@@ -357,6 +366,7 @@ pub(crate) const fn code(error: &BeginError) -> &'static str {
         BeginError::NotAnUndertaker { .. } => "not_an_undertaker",
         BeginError::NotAllowed { .. } | BeginError::UnknownIdentity(_) => "not_allowed",
         BeginError::Parameters(_) | BeginError::Name(_) => "parameters",
+        BeginError::Prompt { .. } => "prompt",
         BeginError::NoUser(_) | BeginError::NotForUsers(_) => "on_behalf_of",
         BeginError::NotDelegated { .. } => "not_delegated",
         BeginError::Wider(_) => "wider",
@@ -397,6 +407,7 @@ mod tests {
             r#"{"intent":"work","parameters":[]}"#,
             r#"{"intent":"work","parameter":{}}"#,
             r#"{"intent":"work","on_behalf_of":7}"#,
+            r#"{"intent":"work","prompt":{}}"#,
         ] {
             assert!(Asked::read(&value(bad)).is_err(), "{bad}");
         }

@@ -1,15 +1,19 @@
 //! Tasks: single undertakings of intents, and what may end them.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 use crate::{
-    Authority, Budget, Digest, IdentityId, IntentName, KeyedDigest, RecordId, SessionKey, TaskId,
-    Timestamp, TokenId, Value,
+    Authority, Budget, Digest, IdentityId, Integrity, IntentName, KeyedDigest, RecordId,
+    SessionKey, TaskId, Timestamp, TokenId, Value,
 };
 
 /// Most direct children of a task, in its whole life.
 pub const CHILDREN_MAX: u64 = 1024;
+
+/// Longest prompt of a task, in bytes.
+pub const PROMPT_BYTES_MAX: usize = 64 * 1024;
 
 /// One undertaking of an intent, as the ledger's leaf has it: no parameter's value is here.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +50,34 @@ pub struct Task {
     /// Without one the task is attached to the session that its agent began it in, and each of
     /// that session's calls belongs to it.
     pub handle: Option<Digest>,
+}
+
+impl Task {
+    /// What its parameters and its prompt are worth as a source of instructions: trusted where a
+    /// person or an orchestrator spoke, never where an agent did.
+    pub const fn integrity(&self) -> Integrity {
+        match self.origin {
+            Origin::Trusted => Integrity::Trusted,
+            Origin::Agent(_) => Integrity::Untrusted,
+        }
+    }
+}
+
+/// What the agent was told when its task began, in the words of the one who began it. Kept sealed
+/// beside the task's record, and read from there when it is wanted; not in memory.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Prompt {
+    /// The words, at most [`PROMPT_BYTES_MAX`] bytes.
+    pub text: Arc<str>,
+    /// What they are worth: [`Task::integrity`].
+    pub integrity: Integrity,
+}
+
+/// The words are values, and are not shown.
+impl fmt::Debug for Prompt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Prompt({} bytes, {:?})", self.text.len(), self.integrity)
+    }
 }
 
 /// Who spoke when a task began.

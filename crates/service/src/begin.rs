@@ -9,8 +9,8 @@ use safeconduct_engine::Understood;
 use safeconduct_model::{
     ActionName, Allowance, Authentication, Authority, Body, Budget, Digest, Entity, EntityId,
     EntityRef, Identity, IdentityId, IdentityKind, IdentityStatus, Intent, IntentName, Mandate,
-    Mode, NameError, OnBehalfOf, Origin, Record, Role, SessionKey, Subject, Task, TaskId,
-    TaskState, Timestamp, TraceId, UndertakeError, Value,
+    Mode, NameError, OnBehalfOf, Origin, PROMPT_BYTES_MAX, Record, Role, SessionKey, Subject, Task,
+    TaskId, TaskState, Timestamp, TraceId, UndertakeError, Value,
 };
 use safeconduct_session::Session;
 use thiserror::Error;
@@ -42,6 +42,8 @@ pub struct Undertaking {
     pub version: Option<u32>,
     /// What is said of it.
     pub parameters: BTreeMap<Arc<str>, Value>,
+    /// What the agent is told, in words: 1 to [`PROMPT_BYTES_MAX`] bytes.
+    pub prompt: Option<Arc<str>>,
     /// For whom.
     pub on_behalf_of: Option<OnBehalf>,
     /// What of the intent's envelope, budget and time is wanted, where that is not all.
@@ -109,6 +111,12 @@ pub enum BeginError {
     /// The caller's fault: the parameters do not fit.
     #[error(transparent)]
     Parameters(#[from] UndertakeError),
+    /// The caller's fault: the prompt is empty or too long.
+    #[error("the prompt has {bytes} bytes; it may have 1 to {PROMPT_BYTES_MAX}")]
+    Prompt {
+        /// How many bytes it has.
+        bytes: usize,
+    },
     /// The caller's fault: the intent is undertaken for a user, and none is named.
     #[error("intent `{0}` is undertaken on behalf of a user: say for whom")]
     NoUser(IntentName),
@@ -248,6 +256,11 @@ impl Service {
         {
             return Err(BeginError::Attached(other));
         }
+        if let Some(bytes) = undertaking.prompt.as_ref().map(|prompt| prompt.len())
+            && !(1..=PROMPT_BYTES_MAX).contains(&bytes)
+        {
+            return Err(BeginError::Prompt { bytes });
+        }
         let parameters = intent.parameters(&undertaking.parameters)?;
         let above = parent.as_ref().map(|parent| &parent.mandate.authority);
         let authority = authority(&undertaking.narrowed, intent, &parameters, above, now)?;
@@ -331,7 +344,7 @@ impl Service {
             reads.extend(parent.versions.iter().cloned());
         }
         let (keys, wrapped) = self.vault.begin(&key).map_err(|error| broken(&error))?;
-        let canonical = safeconduct_ledger::canonical(&mandate_value(&mandate));
+        let canonical = safeconduct_ledger::canonical(&to_seal(&mandate, &undertaking.prompt));
         let task = Task {
             id: id.clone(),
             intent: undertaking.intent.clone(),
@@ -399,6 +412,18 @@ impl Service {
 
 /// What a sealed mandate is called beside its record.
 pub(crate) const MANDATE: &str = "mandate";
+
+/// Where the prompt stands in what is sealed.
+pub(crate) const PROMPT: &str = "prompt";
+
+/// The mandate with the prompt: one value under one digest, so that neither changes unseen.
+fn to_seal(mandate: &Mandate, prompt: &Option<Arc<str>>) -> Value {
+    let mut value = mandate_value(mandate);
+    if let (Value::Object(members), Some(prompt)) = (&mut value, prompt) {
+        members.insert(PROMPT.into(), Value::String(Arc::clone(prompt)));
+    }
+    value
+}
 
 struct Plan {
     world_version: u64,

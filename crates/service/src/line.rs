@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use safeconduct_credential::mandate_of;
 use safeconduct_model::{
-    Authentication, Digest, IdentityId, Mandate, Origin, RecordId, SessionKey, SessionScope, Task,
-    TaskId, TaskRef, TaskState, Timestamp,
+    Authentication, Digest, IdentityId, Mandate, Origin, Prompt, RecordId, SessionKey,
+    SessionScope, Task, TaskId, TaskRef, TaskState, Timestamp, Value,
 };
 use thiserror::Error;
 
-use crate::begin::MANDATE;
+use crate::begin::{MANDATE, PROMPT};
 use crate::sessions::lock;
 use crate::tasks::{TaskView, lock_task};
 use crate::{Service, Versioned, World};
@@ -107,6 +107,7 @@ impl Service {
             (Arc::clone(&slot.task), slot.sealed_at, slot.record.clone())
         };
         let opened = self.opened(&task, sealed_at, &record);
+        let opened = opened.and_then(|value| mandate_of(&value).map_err(|error| error.to_string()));
         let mut slot = lock_task(&slot);
         match opened {
             Ok(mandate) => slot.mandate = Some(Arc::new(mandate)),
@@ -117,7 +118,8 @@ impl Service {
         }
     }
 
-    fn opened(&self, task: &Task, sealed_at: u64, record: &RecordId) -> Result<Mandate, String> {
+    /// What lies sealed beside a task's record: its mandate, and its prompt where it has one.
+    fn opened(&self, task: &Task, sealed_at: u64, record: &RecordId) -> Result<Value, String> {
         let key = SessionKey::task(task.agent.clone(), task.id.clone());
         let text = |error: &dyn std::fmt::Display| error.to_string();
         let keys_at = self.sessions.known(&key).and_then(|slot| {
@@ -134,8 +136,30 @@ impl Service {
         if keys.digest(&plain) != task.authority {
             return Err("it is not the one that was recorded".into());
         }
-        let value = safeconduct_wire::json::parse(&plain).map_err(|error| text(&error))?;
-        mandate_of(&value).map_err(|error| text(&error))
+        safeconduct_wire::json::parse(&plain).map_err(|error| text(&error))
+    }
+
+    /// What the agent of a live task was told when it began; `None` where it was told nothing, or
+    /// that cannot be read any more. Read from the disk each time, and takes the lock of the task's
+    /// session: no session's lock is held where this is called.
+    pub fn prompt(&self, id: &TaskId) -> Option<Prompt> {
+        let slot = self.tasks.known(id)?;
+        let (task, sealed_at, record) = {
+            let slot = lock_task(&slot);
+            if slot.state != TaskState::Active {
+                return None;
+            }
+            (Arc::clone(&slot.task), slot.sealed_at, slot.record.clone())
+        };
+        let opened = self.opened(&task, sealed_at, &record);
+        let problem =
+            |problem| tracing::error!(task = %id, problem, "a task's prompt cannot be read");
+        match opened.map_err(problem).ok()?.member(PROMPT)? {
+            Value::String(text) => {
+                Some(Prompt { text: Arc::clone(text), integrity: task.integrity() })
+            }
+            _ => None,
+        }
     }
 
     /// The session whose history a task goes on with, where its agent began it: the first of those

@@ -536,6 +536,7 @@ impl Service {
             intent: detail.intent.clone(),
             version: detail.version,
             parameters: detail.parameters.clone(),
+            prompt: None,
             on_behalf_of: user.map(OnBehalf::Proved),
             narrowed: Narrowed { seconds: detail.seconds, ..Narrowed::default() },
             handle: Some(opening.handle),
@@ -569,6 +570,7 @@ fn not_begun(error: BeginError) -> Fault {
     match &error {
         BeginError::UnknownIntent(_)
         | BeginError::Parameters(_)
+        | BeginError::Prompt { .. }
         | BeginError::NoUser(_)
         | BeginError::NotForUsers(_)
         | BeginError::Wider(_)

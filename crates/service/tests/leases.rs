@@ -203,6 +203,7 @@ impl Bench {
             intent: intent().name,
             version: None,
             parameters: BTreeMap::new(),
+            prompt: None,
             on_behalf_of: None,
             narrowed: Narrowed::default(),
             handle: Some(Digest::from_bytes([1; 32])),

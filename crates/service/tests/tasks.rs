@@ -196,6 +196,7 @@ fn undertaking(by: Authentication, agent: &str, intent: &str, handle: u8) -> Und
         intent: name(IntentName::new(intent)),
         version: None,
         parameters: BTreeMap::from([("case".into(), Value::from("C-1"))]),
+        prompt: None,
         on_behalf_of: None,
         narrowed: Narrowed::default(),
         handle: (handle > 0).then(|| Digest::from_bytes([handle; 32])),
@@ -633,6 +634,51 @@ async fn a_restart_keeps_the_mandate_and_an_erased_one_permits_nothing() {
     // No parameter's value stands in a leaf.
     for entry in bench.ledger.entries() {
         assert!(!String::from_utf8_lossy(&entry.leaf).contains("C-1"));
+    }
+}
+
+#[tokio::test]
+async fn a_prompt_is_kept_sealed_and_is_worth_what_its_speaker_is() {
+    let bench = bench().await;
+    let words = "Sum up the case of Mrs Zauberflote";
+    let told = |by: Authentication, agent: &str, handle: u8| {
+        let prompt = Some(Arc::from(words));
+        let narrowed = Narrowed {
+            budget: Some(Budget { calls: 2, ..intent("work").budget }),
+            ..Narrowed::default()
+        };
+        Undertaking { prompt, narrowed, ..undertaking(by, agent, "work", handle) }
+    };
+    let begin = |undertaking| bench.service.begin_task(undertaking);
+    let by_user = begin(told(proof("ada"), "agent", 1)).await.unwrap();
+    let by_agent = begin(told(proof("agent"), "agent", 2)).await.unwrap();
+    // Within a task it is the agent that speaks, whoever spoke above it.
+    let child = begin(told(bench.enter("agent", 1), "helper", 3)).await.unwrap();
+    let silent = begin(undertaking(proof("ada"), "agent", "work", 4)).await.unwrap();
+    let again = bench.again();
+    for service in [&bench.service, &again.service] {
+        for (task, integrity) in [
+            (&by_user, Integrity::Trusted),
+            (&by_agent, Integrity::Untrusted),
+            (&child, Integrity::Untrusted),
+        ] {
+            let prompt = service.prompt(&task.id).unwrap();
+            assert_eq!((&*prompt.text, prompt.integrity), (words, integrity));
+            assert!(!format!("{prompt:?}").contains("Zauberflote"));
+        }
+        assert_eq!(service.prompt(&silent.id), None);
+    }
+    for entry in bench.ledger.entries() {
+        assert!(!String::from_utf8_lossy(&entry.leaf).contains("Zauberflote"));
+    }
+    bench.end(&bench.enter("agent", 2)).await;
+    assert_eq!(bench.service.prompt(&by_agent.id), None);
+    for (length, fits) in [(0, false), (PROMPT_BYTES_MAX, true), (PROMPT_BYTES_MAX + 1, false)] {
+        let mut long = undertaking(proof("ada"), "agent", "work", 9);
+        long.prompt = Some("x".repeat(length).into());
+        let begun = bench.service.begin_task(long).await;
+        assert_eq!(begun.is_ok(), fits, "{length}");
+        assert!(fits || matches!(begun, Err(BeginError::Prompt { bytes }) if bytes == length));
     }
 }
 

@@ -1,8 +1,10 @@
 //! `safeconduct task`: single undertakings of intents, at a running server.
 
+use std::io::Read as _;
 use std::path::Path;
 
 use reqwest::Method;
+use safeconduct_model::PROMPT_BYTES_MAX;
 use serde_json::{Map, Value, json};
 
 use crate::args::{self, Shared, TaskBegin};
@@ -66,6 +68,7 @@ async fn begin(shared: &Shared, args: TaskBegin) -> Result<Exit, CommandError> {
     };
     let parameters = parameters(&client, &args).await?;
     let mut body = json!({ "intent": args.intent, "parameters": parameters });
+    put(&mut body, "prompt", prompt(&args)?.map(Value::from));
     put(&mut body, "version", args.number.map(Value::from));
     put(&mut body, "agent", args.agent.map(Value::from));
     put(&mut body, "on_behalf_of", on_behalf_of);
@@ -88,6 +91,20 @@ async fn begin(shared: &Shared, args: TaskBegin) -> Result<Exit, CommandError> {
         format => print(&output::document(format, &answer)?)?,
     }
     Ok(Exit::Ok)
+}
+
+/// What the agent is told, as it stands in its file.
+fn prompt(args: &TaskBegin) -> Result<Option<String>, CommandError> {
+    let Some(file) = &args.prompt_file else {
+        return Ok(args.prompt.clone());
+    };
+    let broken = |error| failed(&file.display().to_string(), error);
+    let mut text = String::new();
+    // One byte more than is taken: the server says that it is too long.
+    let opened = std::fs::File::open(file).map_err(broken)?;
+    let most = PROMPT_BYTES_MAX as u64 + 1;
+    opened.take(most).read_to_string(&mut text).map_err(broken)?;
+    Ok(Some(text))
 }
 
 /// What was typed of the parameters, each as its type in the intent wants it. What does not fit
@@ -158,7 +175,10 @@ fn shown(task: &Value) -> Result<String, CommandError> {
     }
     let (used, left) = (number(task, "/used/calls"), number(task, "/calls_left"));
     out += &format!("{:13} {used} used, {left} left\n", "calls");
-    for name in ["parameters", "envelope"] {
+    if task.get("mandate").is_some() {
+        out += &format!("{:13} {}\n", "integrity", text(task, "/mandate/integrity"));
+    }
+    for name in ["prompt", "parameters", "envelope"] {
         if let Some(value) = task.pointer(&format!("/mandate/{name}")) {
             out += &format!("{name}\n{}", output::document(Format::Yaml, value)?);
         }

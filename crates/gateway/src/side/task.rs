@@ -52,6 +52,7 @@ impl<A: Authority> Side<A> {
             intent: asked.intent,
             version: asked.version,
             parameters: asked.parameters,
+            prompt: asked.prompt,
             on_behalf_of: asked.on_behalf_of,
             narrowed: Default::default(),
             handle: None,

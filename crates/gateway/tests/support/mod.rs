@@ -168,6 +168,7 @@ impl Point {
             intent: IntentName::new(intent).unwrap(),
             version: None,
             parameters: BTreeMap::from([("case".into(), Value::from("C-1"))]),
+            prompt: None,
             on_behalf_of: None,
             narrowed: Narrowed::default(),
             handle: Some(token_digest(handle)),

@@ -342,6 +342,7 @@ impl Bench {
             intent: name(IntentName::new("work")),
             version: None,
             parameters: BTreeMap::new(),
+            prompt: None,
             on_behalf_of: None,
             narrowed: Narrowed {
                 budget: Some(Budget {

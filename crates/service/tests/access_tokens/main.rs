@@ -113,6 +113,7 @@ async fn pitfall_13_to_16_nothing_widens_on_the_way() {
         intent: name(IntentName::new("work")),
         version: None,
         parameters: BTreeMap::new(),
+        prompt: None,
         on_behalf_of: None,
         narrowed: Narrowed::default(),
         handle: Some(handle(9).1),

@@ -32,6 +32,10 @@ pub struct TaskRequest {
     #[serde(default)]
     #[schemars(extend("maxProperties" = 32))]
     pub parameters: BTreeMap<String, Scalar>,
+    /// What the agent is told, in words: at most 65,536 bytes. Trusted where a person or an
+    /// orchestrator says it; kept sealed.
+    #[schemars(length(min = 1, max = 65_536))]
+    pub prompt: Option<Secret>,
     /// Who will act; the caller where nothing is said.
     pub agent: Option<Written<IdentityId>>,
     /// For whom.
@@ -80,6 +84,8 @@ pub struct RequestedTask {
     pub version: Option<u32>,
     /// What the intent wants to know; numbers are exact.
     pub parameters: BTreeMap<Arc<str>, Value>,
+    /// What the agent is told.
+    pub prompt: Option<Secret>,
     /// Who will act.
     pub agent: Option<IdentityId>,
     /// For whom.
@@ -125,6 +131,7 @@ impl TaskRequest {
             intent: form.intent.0,
             version: form.version,
             parameters: parameters.cloned().unwrap_or_default(),
+            prompt: form.prompt,
             agent: form.agent.map(|agent| agent.0),
             on_behalf_of,
             envelope,
@@ -312,6 +319,12 @@ impl Default for UsedView {
 pub struct MandateView {
     /// The parameters.
     pub parameters: Shown,
+    /// What the agent was told, where it was told something.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prompt: Option<String>,
+    /// What parameters and prompt are worth as a source of instructions: `trusted` where a person
+    /// or an orchestrator spoke, `untrusted` where an agent did.
+    pub integrity: &'static str,
     /// The envelope, as intents say it.
     pub envelope: Shown,
     /// The highest tier that needs nobody's approval.
@@ -320,10 +333,13 @@ pub struct MandateView {
     pub depth_left: u8,
 }
 
-impl From<&Mandate> for MandateView {
-    fn from(mandate: &Mandate) -> Self {
+impl MandateView {
+    /// What a task may do, and what was said of it.
+    pub fn new(task: &Task, mandate: &Mandate, prompt: Option<&str>) -> Self {
         Self {
             parameters: Shown::of(&Value::Object(mandate.parameters.clone())),
+            prompt: prompt.map(str::to_owned),
+            integrity: task.integrity().as_str(),
             envelope: Shown::of(&envelope_document(&mandate.authority.allowances)),
             tier_max: mandate.authority.tier_max.as_str(),
             depth_left: mandate.authority.depth_left,
