@@ -38,7 +38,7 @@ impl Policies {
     /// # Errors
     /// As [`Policies::evaluate`].
     pub fn explain(&self, question: &Question<'_>) -> Result<Vec<Explanation>, QuestionError> {
-        let mut prepared = Prepared::of(self, question)?;
+        let prepared = Prepared::of(self, question)?;
         let mut candidates = Vec::new();
         self.index.candidates(&prepared.scope, &mut candidates);
         let all = Needs { context: ContextFields::ALL, entities: EntityNeeds::ALL, action: true };

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use cedar_policy_core::ast::{BinaryOp, EntityUID, Expr, ExprKind, Literal, Var};
 use smol_str::SmolStr;
 
+use super::plain::{Moment, Plain};
 use super::{EntityNeeds, Needs};
 use crate::schema::{ContextField, ContextFields};
 
@@ -15,9 +16,15 @@ use crate::schema::{ContextField, ContextFields};
 #[derive(Debug, Clone)]
 pub(crate) struct Condition {
     expression: Option<Arc<Expr>>,
+    /// What can be read of it without Cedar, where it is not too deep to recurse into.
+    plain: Option<Box<Plain>>,
     needs: Needs,
     depth: usize,
 }
+
+/// Deeper conditions are evaluated by Cedar only, and on a stack that is surely large enough, so
+/// that the answer does not depend on the thread that asks.
+pub(super) const SHALLOW: usize = 32;
 
 impl Condition {
     /// From the `when` and `unless` clauses of a policy.
@@ -26,10 +33,21 @@ impl Condition {
         if let Some(expression) = expression {
             look(expression, &mut needs);
         }
+        let depth = expression.map_or(0, depth);
+        let shallow = expression.filter(|_| depth <= SHALLOW);
         Self {
             expression: expression.map(|e| Arc::new(without_locations(e))),
+            plain: shallow.map(|e| Box::new(Plain::of(e))),
             needs,
-            depth: expression.map_or(0, depth),
+            depth,
+        }
+    }
+
+    /// Whether it holds, as far as that shows without Cedar; `None` says nothing.
+    pub(super) fn holds_plainly(&self, moment: &Moment<'_>) -> Option<bool> {
+        match &self.plain {
+            Some(plain) => plain.holds(moment),
+            None => self.is_always().then_some(true),
         }
     }
 

@@ -1,12 +1,14 @@
 //! Which policies apply to a question.
 //!
 //! Only the policies are looked at whose scope can match ([`index`]), each of those scopes is
-//! checked exactly ([`scope`]), and what is left of a policy, its condition, is Cedar's own
-//! evaluator's ([`prepare`] lays out what it wants). This is the only module that calls it. A property test holds all of it equal to
-//! Cedar's `Authorizer`.
+//! checked exactly ([`scope`]), and what is left of a policy, its condition, is read where the
+//! values lie ([`plain`]) or is Cedar's own evaluator's ([`prepare`] lays out what it wants). This
+//! is the only module that calls it. A property test holds all of it equal to Cedar's
+//! `Authorizer`.
 
 mod condition;
 mod index;
+mod plain;
 mod prepare;
 mod remembered;
 mod scope;
@@ -146,26 +148,28 @@ impl Policies {
     /// # Errors
     /// [`QuestionError`] says why it cannot be put; the answer is then Deny.
     pub fn evaluate(&self, question: &Question<'_>) -> Result<Evaluation, QuestionError> {
-        let mut asked = Prepared::of(self, question)?;
+        let asked = Prepared::of(self, question)?;
         let mut candidates = Vec::with_capacity(16);
         self.index.candidates(&asked.scope, &mut candidates);
         candidates.retain(|at| self.entry(*at).is_some_and(|e| e.scope.matches(&asked.scope)));
         let entries = candidates.iter().filter_map(|at| self.entry(*at));
         let needs = Needs::of(entries.clone());
+        let considered = candidates.len();
+        let principal = asked.plain_principal(question, needs)?;
+        let moment = asked.moment(question, principal.as_deref());
+        let plainly: Vec<Option<bool>> =
+            entries.clone().map(|entry| entry.statement.condition.holds_plainly(&moment)).collect();
+        if asked.is_plain(question, needs) && !plainly.contains(&None) {
+            let satisfied = plainly.into_iter().flatten().map(Ok);
+            return Ok(Evaluation::of(entries.zip(satisfied), considered));
+        }
         let world = asked.world(question, needs)?;
         let evaluator = world.evaluator();
-        let mut evaluation = Evaluation { considered: candidates.len(), ..Evaluation::default() };
-        let mut terms = Terms::None;
-        for entry in entries {
-            let satisfied = entry.statement.condition.satisfied(&evaluator);
-            evaluation.take(entry, satisfied, &mut terms);
-        }
-        if let Terms::Requestable(requestable) = terms
-            && evaluation.enforced.errors.is_empty()
-        {
-            evaluation.requestable = Some(requestable);
-        }
-        Ok(evaluation)
+        let satisfied = entries.zip(plainly).map(|(entry, plainly)| {
+            let by_cedar = || entry.statement.condition.satisfied(&evaluator);
+            (entry, plainly.map_or_else(by_cedar, Ok))
+        });
+        Ok(Evaluation::of(satisfied, considered))
     }
 }
 
@@ -177,6 +181,24 @@ enum Terms {
 }
 
 impl Evaluation {
+    /// What policies say together, each of which is satisfied, is not, or has failed.
+    fn of<'e>(
+        answers: impl Iterator<Item = (&'e Entry, Result<bool, Arc<str>>)>,
+        considered: usize,
+    ) -> Self {
+        let mut evaluation = Self { considered, ..Self::default() };
+        let mut terms = Terms::None;
+        for (entry, satisfied) in answers {
+            evaluation.take(entry, satisfied, &mut terms);
+        }
+        if let Terms::Requestable(requestable) = terms
+            && evaluation.enforced.errors.is_empty()
+        {
+            evaluation.requestable = Some(requestable);
+        }
+        evaluation
+    }
+
     fn take(&mut self, entry: &Entry, satisfied: Result<bool, Arc<str>>, terms: &mut Terms) {
         let info = &entry.statement.info;
         let enforced = info.mode == PolicyMode::Enforce;
@@ -237,6 +259,11 @@ impl EntityNeeds {
         self.0 & other.0 != 0
     }
 
+    /// Whether it has all that the other has.
+    pub(crate) const fn covers(self, other: Self) -> bool {
+        other.0 & !self.0 == 0
+    }
+
     pub(crate) const fn is_empty(self) -> bool {
         self.0 == 0
     }
@@ -267,9 +294,6 @@ impl Needs {
 impl Condition {
     /// Whether the condition holds; the error is Cedar's.
     pub(crate) fn satisfied(&self, evaluator: &Evaluator<'_>) -> Result<bool, Arc<str>> {
-        /// Deeper conditions are evaluated on a stack that is surely large enough, so that the
-        /// answer does not depend on the thread that asks.
-        const SHALLOW: usize = 32;
         /// What one level of a condition takes: measured, and doubled.
         const LEVEL_BYTES: usize = if cfg!(debug_assertions) { 96 << 10 } else { 8 << 10 };
         let Some(expression) = self.expression() else {
@@ -279,7 +303,7 @@ impl Condition {
             let value = evaluator.interpret(expression, &SlotEnv::new());
             value.map_err(|error| Arc::<str>::from(error.to_string()))
         };
-        let value = if self.depth() <= SHALLOW {
+        let value = if self.depth() <= condition::SHALLOW {
             interpret()
         } else {
             let needed = self.depth() * LEVEL_BYTES + (256 << 10);

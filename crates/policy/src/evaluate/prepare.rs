@@ -10,6 +10,7 @@ use cedar_policy_core::extensions::Extensions;
 use safeconduct_model::{Entity, EntityRef, Value};
 use smol_str::SmolStr;
 
+use super::plain::Moment;
 use super::scope::Asked;
 use super::{EntityNeeds, Needs, Question, QuestionError};
 use crate::policies::Policies;
@@ -58,9 +59,57 @@ impl<'p> Prepared<'p> {
         Ok(Self { action, principal, resource, scope, input, entities, policies })
     }
 
+    /// Whether nothing that such conditions look at can fail to be what the schema declares, the
+    /// principal aside: they may then be read without a [`World`].
+    pub(super) fn is_plain(&self, question: &Question<'_>, needs: Needs) -> bool {
+        let fails = [ContextField::Time, ContextField::Task, ContextField::Request];
+        let own = needs.context.has(ContextField::Own) && !self.action.own.members.is_empty();
+        !own && !fails.into_iter().any(|field| needs.context.has(field))
+            && EntityNeeds::PRINCIPAL.covers(self.entity_needs(question, needs))
+    }
+
+    /// The principal, where it alone is looked at.
+    pub(super) fn plain_principal(
+        &self,
+        question: &Question<'_>,
+        needs: Needs,
+    ) -> Result<Option<Arc<Entities>>, QuestionError> {
+        if !self.is_plain(question, needs) || needs.entities.is_empty() {
+            return Ok(None);
+        }
+        self.principal_store(question).map(Some)
+    }
+
+    /// What plain conditions are read in.
+    pub(super) fn moment<'q>(
+        &'q self,
+        question: &'q Question<'q>,
+        principal: Option<&'q Entities>,
+    ) -> Moment<'q> {
+        Moment {
+            situation: question.situation,
+            action: question.action,
+            fields: self.action.fields,
+            input: self.input.as_ref(),
+            principal: principal.and_then(|alone| alone.iter().next()),
+        }
+    }
+
+    /// Of which entities something is asked, be it by what the context holds.
+    fn entity_needs(&self, question: &Question<'_>, needs: Needs) -> EntityNeeds {
+        let of_task = question.situation.task.is_some() && needs.context.has(ContextField::Task);
+        let by_context = (self.action.holds_entities && !needs.context.is_empty()) || of_task;
+        if by_context { EntityNeeds::ALL } else { needs.entities }
+    }
+
+    fn principal_store(&self, question: &Question<'_>) -> Result<Arc<Entities>, QuestionError> {
+        let make = || self.store(question, EntityNeeds::PRINCIPAL);
+        self.policies.principals.store(question.principal, make)
+    }
+
     /// What Cedar evaluates conditions in: the parts of it that the conditions look at.
     pub(crate) fn world(
-        &mut self,
+        &self,
         question: &Question<'_>,
         needs: Needs,
     ) -> Result<World, QuestionError> {
@@ -68,19 +117,16 @@ impl<'p> Prepared<'p> {
             question.situation,
             question.action,
             self.action,
-            self.input.take(),
+            self.input.clone(),
             needs.context,
             &self.policies.schema.types,
         )
         .map_err(|misfit| property("the request".into(), misfit))?;
-        let of_task = question.situation.task.is_some() && needs.context.has(ContextField::Task);
-        let by_context = (self.action.holds_entities && !needs.context.is_empty()) || of_task;
-        let entities = if by_context { EntityNeeds::ALL } else { needs.entities };
+        let entities = self.entity_needs(question, needs);
         let entities = if entities.is_empty() {
             Arc::new(Entities::new())
         } else if entities == EntityNeeds::PRINCIPAL {
-            let principals = &self.policies.principals;
-            principals.store(question.principal, || self.store(question, entities))?
+            self.principal_store(question)?
         } else {
             Arc::new(self.store(question, entities)?)
         };
