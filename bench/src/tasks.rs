@@ -86,7 +86,7 @@ pub(crate) async fn service() -> Result<Service, Failure> {
     let policies = Arc::new(load(&world::sources(files)?)?.policies);
     let entry = world::entry(Naming::Folder)?;
     let actions = BTreeMap::from([(entry.name.clone(), entry)]);
-    let catalogue = Arc::new(safeconduct_model::Catalogue { actions });
+    let catalogue = Arc::new(safeconduct_model::Catalogue { actions, ..Default::default() });
     let world = World::new(policies, catalogue, Digest::from_bytes([9; 32]), world::vocabulary()?);
     let service =
         Service::new(ports, Settings { calls_max: u64::MAX, ..Settings::default() }, world);
@@ -114,6 +114,8 @@ pub(crate) async fn begin(service: &Service, number: usize, handle: Digest) -> R
         on_behalf_of: None,
         narrowed: Narrowed::default(),
         handle: Some(handle),
+        conversation: None,
+        run_of: None,
         pep: by,
         trace: None,
     };
@@ -200,6 +202,7 @@ pub(crate) fn intent() -> Result<Intent, Failure> {
         tier_max: Tier::Moderate,
         delegation_depth: 1,
         credentials: BTreeMap::new(),
+        schedules: BTreeMap::new(),
         undertakers: Undertakers {
             kinds: BTreeSet::from([IdentityKind::Agent]),
             ..Undertakers::default()

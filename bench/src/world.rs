@@ -8,8 +8,8 @@ use std::sync::Arc;
 use safeconduct_engine::Vocabulary;
 use safeconduct_model::{
     ActionEntry, ActionName, Catalogue, Confidentiality, Digest, Effect, EntityType, Identity,
-    IdentityId, IdentityKind, IdentityStatus, Integrity, PepRegistration, ResourceForm,
-    ResourceMapping, ServerName, Tier, Value,
+    IdentityId, IdentityKind, IdentityStatus, Integrity, Label, PepRegistration, ResourceForm,
+    ResourceMapping, Returns, ServerName, Tier, Value,
 };
 use safeconduct_policy::{SourceFile, Sources, ToolDefinition};
 
@@ -129,8 +129,13 @@ pub(crate) fn entry(naming: Naming) -> Result<ActionEntry, Failure> {
         tier: Tier::Low,
         effect: Effect::Read,
         guessed: false,
-        integrity: Integrity::Untrusted,
-        confidentiality: Confidentiality::Confidential,
+        returns: Returns::uniform(Label {
+            integrity: Integrity::Untrusted,
+            confidentiality: Confidentiality::Confidential,
+            ..Label::LEAST
+        }),
+        accepts: Confidentiality::Confidential,
+        arguments: Vec::new(),
         resources,
         definition: Some(Digest::from_bytes([1; 32])),
         additional_arguments: false,
@@ -142,7 +147,7 @@ pub(crate) fn entry(naming: Naming) -> Result<ActionEntry, Failure> {
 /// The catalogue.
 pub(crate) fn catalogue(naming: Naming) -> Result<Catalogue, Failure> {
     let entry = entry(naming)?;
-    Ok(Catalogue { actions: [(entry.name.clone(), entry)].into() })
+    Ok(Catalogue { actions: [(entry.name.clone(), entry)].into(), ..Catalogue::default() })
 }
 
 /// The names of the shipped types.

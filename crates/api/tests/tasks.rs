@@ -52,8 +52,13 @@ fn entry(tool: &str) -> ActionEntry {
         tier: Tier::Low,
         effect: Effect::Write,
         guessed: false,
-        integrity: Integrity::Trusted,
-        confidentiality: Confidentiality::Internal,
+        returns: safeconduct_model::Returns::uniform(safeconduct_model::Label {
+            integrity: Integrity::Trusted,
+            confidentiality: Confidentiality::Internal,
+            ..safeconduct_model::Label::LEAST
+        }),
+        accepts: Confidentiality::Internal,
+        arguments: Vec::new(),
         resources: Vec::new(),
         definition: None,
         additional_arguments: true,
@@ -72,8 +77,10 @@ fn world() -> World {
         ..Sources::default()
     };
     let policies = std::sync::Arc::new(load(&sources).unwrap().policies);
-    let catalogue =
-        Catalogue { actions: entries.into_iter().map(|e| (e.name.clone(), e)).collect() };
+    let catalogue = Catalogue {
+        actions: entries.into_iter().map(|e| (e.name.clone(), e)).collect(),
+        ..Catalogue::default()
+    };
     let vocabulary = std::sync::Arc::new(Vocabulary::new("Safeconduct").unwrap());
     World::new(policies, std::sync::Arc::new(catalogue), Digest::from_bytes([9; 32]), vocabulary)
 }
@@ -541,6 +548,7 @@ async fn an_access_token_is_for_its_task_whatever_roles_its_holder_has() {
         ttl_s: 300,
         algorithm: Algorithm::Es256,
         dpop_nonce: DpopNonce::NotNeeded,
+        client_certificates: Default::default(),
         rotate_every_s: 86_400,
         clients: BTreeMap::new(),
         resources: BTreeMap::from([(ISSUER.into(), ProtectedBy::default())]),

@@ -186,7 +186,7 @@ fn situation<'a>(
         action: ActionSituation {
             tier: entry.tier,
             effect: entry.effect,
-            trust: entry.integrity,
+            trust: entry.returns.default.integrity,
             guessed: entry.guessed,
         },
         now: now.at,

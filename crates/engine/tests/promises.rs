@@ -49,8 +49,13 @@ fn entry() -> ActionEntry {
         tier: Tier::Low,
         effect: Effect::Read,
         guessed: false,
-        integrity: Integrity::Untrusted,
-        confidentiality: Confidentiality::Internal,
+        returns: safeconduct_model::Returns::uniform(safeconduct_model::Label {
+            integrity: Integrity::Untrusted,
+            confidentiality: Confidentiality::Internal,
+            ..safeconduct_model::Label::LEAST
+        }),
+        accepts: Confidentiality::Internal,
+        arguments: Vec::new(),
         resources: vec![ResourceMapping {
             argument: "/path".into(),
             ty: EntityType::new("Safeconduct::Path").unwrap(),

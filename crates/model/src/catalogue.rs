@@ -2,10 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use crate::{ActionName, Digest, EntityType, ServerName};
+use std::sync::Arc;
+
+use crate::{ActionName, Digest, EntityType, Label, Obligation, Returns, ServerName};
 
 /// Most actions in a catalogue.
 pub const ACTIONS_MAX: usize = 50_000;
+
+/// Most arguments of one action whose role is said.
+pub const ARGUMENT_ROLES_MAX: usize = 64;
+
+/// Most declassifiers in a catalogue.
+pub const DECLASSIFIERS_MAX: usize = 1_000;
 
 /// How much harm an action can do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -59,6 +67,20 @@ pub enum Confidentiality {
     Secret,
 }
 
+/// What the value of an argument decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ArgumentRole {
+    /// Where something goes, or what it is done to: a recipient, an account, a URL, a path, the
+    /// id of what is destroyed. Every argument that names a resource is one.
+    Address,
+    /// What is run: a command, a query that changes, a script.
+    Command,
+    /// How much.
+    Amount,
+    /// What is said or stored. Every argument of which nothing is said is that.
+    Content,
+}
+
 macro_rules! words {
     ($($name:ident { $($variant:ident = $word:literal),* $(,)? })*) => {$(
         impl $name {
@@ -83,6 +105,9 @@ words! {
     Effect {
         Read = "read", Write = "write", Execute = "execute",
         Send = "send", Delegate = "delegate", Administer = "administer",
+    }
+    ArgumentRole {
+        Address = "address", Command = "command", Amount = "amount", Content = "content",
     }
     Integrity { Trusted = "trusted", Untrusted = "untrusted" }
     Confidentiality {
@@ -120,6 +145,49 @@ pub struct ResourceMapping {
     pub optional: bool,
 }
 
+/// What the values at a place of the arguments decide.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ArgumentUse {
+    /// JSON Pointer (RFC 6901) into the arguments; the token `*` stands for each element. It
+    /// speaks for everything below it that no longer pattern speaks for.
+    pub argument: Arc<str>,
+    /// What they decide.
+    pub role: ArgumentRole,
+}
+
+/// A named way to lower what a result carries: asked for by the obligation `declassify:NAME` of
+/// a permit, and recorded with the outcome.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Declassifier {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Obligations that must have been carried out on the result; without them nothing is
+    /// lowered.
+    pub requires: Vec<Obligation>,
+    /// The most that the result carries afterwards. Its categories are those that are dropped.
+    pub to: Label,
+}
+
+impl Declassifier {
+    /// What is left of a label.
+    pub fn lower(&self, label: &Label) -> Label {
+        Label {
+            integrity: label.integrity.min(self.to.integrity),
+            confidentiality: label.confidentiality.min(self.to.confidentiality),
+            categories: label.categories.difference(&self.to.categories).cloned().collect(),
+        }
+    }
+
+    /// What is left of what a result carries.
+    pub fn lower_all(&self, returns: &Returns) -> Returns {
+        let fields = returns.fields.iter().map(|field| crate::FieldLabel {
+            pointer: Arc::clone(&field.pointer),
+            label: self.lower(&field.label),
+        });
+        Returns { default: self.lower(&returns.default), fields: fields.collect() }
+    }
+}
+
 /// What is known of one action.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ActionEntry {
@@ -133,10 +201,14 @@ pub struct ActionEntry {
     pub effect: Effect,
     /// Whether tier and effect were guessed by an import and nobody has confirmed them.
     pub guessed: bool,
-    /// What its result is worth as a source of instructions.
-    pub integrity: Integrity,
-    /// How far its result may travel.
-    pub confidentiality: Confidentiality,
+    /// What its result carries: what it is worth as a source of instructions, and how far it may
+    /// travel.
+    pub returns: Returns,
+    /// The most confidential content that it may be given: beyond that, it leaves to a place that
+    /// is not made for it.
+    pub accepts: Confidentiality,
+    /// What its arguments decide. At most [`ARGUMENT_ROLES_MAX`].
+    pub arguments: Vec<ArgumentUse>,
     /// The resources that its arguments name; empty means the server is the resource.
     pub resources: Vec<ResourceMapping>,
     /// SHA-256 over the canonical definition (name, description, schemas, annotations) that was
@@ -155,6 +227,8 @@ pub struct ActionEntry {
 pub struct Catalogue {
     /// The entries. At most [`ACTIONS_MAX`].
     pub actions: BTreeMap<ActionName, ActionEntry>,
+    /// The ways to lower a label, by name. At most [`DECLASSIFIERS_MAX`].
+    pub declassifiers: BTreeMap<Arc<str>, Declassifier>,
 }
 
 impl Catalogue {

@@ -127,6 +127,15 @@ impl Returns {
     pub const fn uniform(default: Label) -> Self {
         Self { default, fields: Vec::new() }
     }
+
+    /// The label of a result in which everything stands that can.
+    pub fn highest(&self) -> Label {
+        let mut highest = self.default.clone();
+        for field in &self.fields {
+            highest.raise(&field.label);
+        }
+        highest
+    }
 }
 
 #[cfg(test)]

@@ -4,11 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
 use safeconduct_engine::{Facts, Known, Outcome, TaskFacts, Understood, decide};
-use safeconduct_model::{
-    ActionEntry, ActionName, Authority, Body, Budget, Confidentiality, Effect, Entity, IdentityId,
-    Integrity, Mandate, Mode, Now, Reason, Record, RecordId, Request, SessionKey, SessionName,
-    SessionRef, Subject, TaskRef, Tier, Timestamp, TraceId, Value,
-};
+use safeconduct_model::{ActionEntry, ActionName, Authority, Body, Budget, Confidentiality, Effect, Entity, IdentityId, Integrity, Label, Mandate, Mode, Now, Reason, Record, RecordId, Request, Returns, SessionKey, SessionName, SessionRef, Subject, TaskRef, Tier, Timestamp, TraceId, Value};
 use tracing::field::Empty;
 use tracing::{Instrument as _, Span};
 
@@ -28,8 +24,13 @@ static UNDERTAKING: LazyLock<Option<ActionEntry>> = LazyLock::new(|| {
         tier: Tier::Moderate,
         effect: Effect::Delegate,
         guessed: false,
-        integrity: Integrity::Trusted,
-        confidentiality: Confidentiality::Public,
+        returns: Returns::uniform(Label {
+            integrity: Integrity::Trusted,
+            confidentiality: Confidentiality::Public,
+            ..Label::LEAST
+        }),
+        accepts: Confidentiality::Secret,
+        arguments: Vec::new(),
         resources: Vec::new(),
         definition: None,
         additional_arguments: true,
@@ -141,20 +142,20 @@ impl Service {
         let key = SessionKey::of(proof);
         // Before the session's lock: an end takes that too, and reading a mandate back does.
         let in_task = acts_in(&check.subject).cloned();
-        if let Some(task) = &in_task {
+        let mandate = in_task.as_ref().and_then(|task| {
             self.end_if_overdue(&task.id);
-            self.unseal(&task.id);
-        }
+            self.unseal(&task.id)
+        });
         let history_key = in_task.as_ref().and_then(|task| self.history(&task.id));
-        let slot = self.sessions.slot(&key).ok_or(Unrecorded {
+        let place = self.session_slot(&key).ok_or(Unrecorded {
             reason: Reason::OverLimit {
                 what: "the number of sessions",
                 limit: SESSIONS_MAX as u64,
             },
         })?;
-        let mut slot = lock(&slot);
+        let mut slot = lock(&place);
         // A task's session before the one that it came from: everyone locks that way.
-        let history = history_key.as_ref().and_then(|key| self.sessions.slot(key));
+        let history = history_key.as_ref().and_then(|key| self.session_slot(key));
         let mut history = history.as_ref().map(|slot| lock(slot));
         let (keys, began) = self.keys_of(&key, &slot)?;
         let canonical = safeconduct_ledger::canonical(&check.input);
@@ -184,7 +185,7 @@ impl Service {
             let now = Now { at: self.clock.now(), decision: self.ids.record("dec") };
             let line = in_task.as_ref().and_then(|task| self.line(&task.id));
             let line = line
-                .map(|line| line.among(&world))
+                .map(|line| line.with(mandate.as_ref()).among(&world))
                 .map(|line| self.as_presented(request.subject.authentication(), line));
             let facts = Facts {
                 task: line.as_ref().and_then(|line| task_facts(line, &world)),
@@ -234,7 +235,9 @@ impl Service {
             }
             match self.ledger.submit(Proposal { entries, reads, writes }) {
                 Ok(ticket) => {
-                    slot.advance(&outcome, &keys, ticket, began.is_some(), kept);
+                    if slot.advance(&outcome, &keys, ticket, began.is_some(), kept) {
+                        self.sessions.holds_keys(&place);
+                    }
                     if let Some(history) = &mut history {
                         history.session.witness(&outcome.step);
                         history.version += 1;
@@ -293,6 +296,13 @@ impl Service {
     ) -> Result<(Arc<dyn SessionKeys>, Option<Entry>), Unrecorded> {
         if let Some(keys) = &slot.keys {
             return Ok((Arc::clone(keys), None));
+        }
+        // Those of a task are held beside its mandate.
+        if slot.keys_at.is_some()
+            && let Some(task) = self.tasks.of_session(key)
+            && let Some(held) = task.lock().held()
+        {
+            return Ok((Arc::clone(&held.keys), None));
         }
         let refuse = |error: &dyn std::fmt::Display| Unrecorded {
             reason: Reason::NotRecorded(error.to_string().into()),
@@ -360,6 +370,7 @@ impl std::fmt::Debug for Queued {
 }
 
 impl Slot {
+    /// Takes a decision in. Says whether the session's keys were not held before.
     pub(crate) fn advance(
         &mut self,
         outcome: &Outcome,
@@ -367,7 +378,7 @@ impl Slot {
         ticket: Ticket,
         began: bool,
         kept: bool,
-    ) {
+    ) -> bool {
         self.session.apply(&outcome.step);
         self.version += 1;
         if began {
@@ -376,7 +387,7 @@ impl Slot {
         if kept {
             self.sealed_at.push(ticket.last);
         }
-        self.keys = Some(Arc::clone(keys));
+        self.hold(keys)
     }
 }
 

@@ -132,6 +132,7 @@ fn intent() -> Intent {
         tier_max: Tier::Low,
         delegation_depth: 0,
         credentials: BTreeMap::from([(crm(), BTreeSet::from(["reader".into()]))]),
+        schedules: BTreeMap::new(),
         undertakers: Undertakers {
             kinds: BTreeSet::from([IdentityKind::User]),
             ..Undertakers::default()
@@ -207,6 +208,8 @@ impl Bench {
             on_behalf_of: None,
             narrowed: Narrowed::default(),
             handle: Some(Digest::from_bytes([1; 32])),
+            conversation: None,
+            run_of: None,
             pep: id("test"),
             trace: None,
         };

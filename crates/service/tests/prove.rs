@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use safeconduct_model::{Subject, *};
+use safeconduct_model::{Label, Returns, Subject, *};
 use safeconduct_policy::{SourceFile, Sources, load};
 use safeconduct_service::memory::{MemoryClock, ports};
 use safeconduct_service::*;
@@ -86,8 +86,13 @@ async fn bench(vouched: Option<Vouch>) -> Bench {
         tier: Tier::Low,
         effect: Effect::Read,
         guessed: false,
-        integrity: Integrity::Trusted,
-        confidentiality: Confidentiality::Internal,
+        returns: Returns::uniform(Label {
+            integrity: Integrity::Trusted,
+            confidentiality: Confidentiality::Internal,
+            ..Label::LEAST
+        }),
+        accepts: Confidentiality::Internal,
+        arguments: Vec::new(),
         resources: Vec::new(),
         definition: Some(Digest::from_bytes([1; 32])),
         additional_arguments: true,
@@ -101,7 +106,10 @@ async fn bench(vouched: Option<Vouch>) -> Bench {
         ..Sources::default()
     };
     let policies = Arc::new(load(&sources).unwrap().policies);
-    let catalogue = Arc::new(Catalogue { actions: [(entry.name.clone(), entry)].into() });
+    let catalogue = Arc::new(Catalogue {
+        actions: [(entry.name.clone(), entry)].into(),
+        ..Catalogue::default()
+    });
     let vocabulary = Arc::new(Vocabulary::new("Safeconduct").unwrap());
     let world = World::new(policies, catalogue, Digest::from_bytes([9; 32]), vocabulary);
     let (ports, _, clock) = ports();

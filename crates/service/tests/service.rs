@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use safeconduct_ledger::decode;
-use safeconduct_model::{Subject, *};
+use safeconduct_model::{Label, Returns, Subject, *};
 use safeconduct_policy::{SourceFile, Sources, load};
 use safeconduct_service::memory::{MemoryClock, MemoryLedger, ports};
 use safeconduct_service::*;
@@ -29,8 +29,13 @@ fn entry(tool: &str) -> ActionEntry {
         tier: Tier::Low,
         effect: Effect::Read,
         guessed: false,
-        integrity: Integrity::Untrusted,
-        confidentiality: Confidentiality::Internal,
+        returns: Returns::uniform(Label {
+            integrity: Integrity::Untrusted,
+            confidentiality: Confidentiality::Internal,
+            ..Label::LEAST
+        }),
+        accepts: Confidentiality::Internal,
+        arguments: Vec::new(),
         resources: Vec::new(),
         definition: Some(Digest::from_bytes([1; 32])),
         additional_arguments: true,
@@ -41,7 +46,10 @@ fn entry(tool: &str) -> ActionEntry {
 
 fn catalogue() -> Catalogue {
     let entries = ["read", "show", "move"].map(entry);
-    Catalogue { actions: entries.into_iter().map(|e| (e.name.clone(), e)).collect() }
+    Catalogue {
+        actions: entries.into_iter().map(|e| (e.name.clone(), e)).collect(),
+        ..Catalogue::default()
+    }
 }
 
 fn policies(text: &str) -> Arc<safeconduct_policy::Policies> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use safeconduct_ledger::decode;
-use safeconduct_model::{Subject, *};
+use safeconduct_model::{Label, Returns, Subject, *};
 use safeconduct_policy::{SourceFile, Sources, load};
 use safeconduct_service::memory::{MemoryClock, MemoryLedger, ports};
 use safeconduct_service::*;
@@ -39,8 +39,13 @@ fn catalogue() -> Catalogue {
         tier,
         effect: Effect::Write,
         guessed: false,
-        integrity: Integrity::Untrusted,
-        confidentiality: Confidentiality::Internal,
+        returns: Returns::uniform(Label {
+            integrity: Integrity::Untrusted,
+            confidentiality: Confidentiality::Internal,
+            ..Label::LEAST
+        }),
+        accepts: Confidentiality::Internal,
+        arguments: Vec::new(),
         resources: Vec::new(),
         definition: None,
         additional_arguments: true,
@@ -49,7 +54,10 @@ fn catalogue() -> Catalogue {
     };
     let tools = [("records", Tier::Moderate), ("pay", Tier::High), ("mail", Tier::Moderate)];
     let entries = tools.map(entry);
-    Catalogue { actions: entries.into_iter().map(|e| (e.name.clone(), e)).collect() }
+    Catalogue {
+        actions: entries.into_iter().map(|e| (e.name.clone(), e)).collect(),
+        ..Catalogue::default()
+    }
 }
 
 fn identity(of: &str, kind: IdentityKind) -> Identity {
@@ -122,6 +130,7 @@ fn intent(of: &str) -> Intent {
         tier_max: Tier::Moderate,
         delegation_depth: 3,
         credentials: BTreeMap::new(),
+        schedules: BTreeMap::new(),
         undertakers: Undertakers {
             kinds: BTreeSet::from([IdentityKind::Agent]),
             ..Undertakers::default()
@@ -200,6 +209,8 @@ fn undertaking(by: Authentication, agent: &str, intent: &str, handle: u8) -> Und
         on_behalf_of: None,
         narrowed: Narrowed::default(),
         handle: (handle > 0).then(|| Digest::from_bytes([handle; 32])),
+        conversation: None,
+        run_of: None,
         pep: id("gateway"),
         trace: None,
     }

@@ -45,6 +45,7 @@ described! {
     admin::IdentityView = "IdentityShown";
     admin::IntentList = "IntentList";
     admin::IntentView = "Intent";
+    admin::KeyList = "KeyList";
     admin::Killed = "Killed";
     admin::KillRequest = "KillRequest";
     admin::LeaseIssued<'_> = "LeaseIssued";

@@ -90,7 +90,12 @@ pub(crate) fn world() -> World {
     };
     let policies = Arc::new(load(&sources).unwrap().policies);
     let vocabulary = Arc::new(Vocabulary::new("Safeconduct").unwrap());
-    World::new(policies, Arc::new(Catalogue { actions }), Digest::from_bytes([9; 32]), vocabulary)
+    World::new(
+        policies,
+        Arc::new(Catalogue { actions, ..Catalogue::default() }),
+        Digest::from_bytes([9; 32]),
+        vocabulary,
+    )
 }
 
 fn entry(text: &str) -> ActionEntry {
@@ -100,8 +105,13 @@ fn entry(text: &str) -> ActionEntry {
         tier: Tier::Low,
         effect: Effect::Read,
         guessed: false,
-        integrity: Integrity::Trusted,
-        confidentiality: Confidentiality::Internal,
+        returns: safeconduct_model::Returns::uniform(safeconduct_model::Label {
+            integrity: Integrity::Trusted,
+            confidentiality: Confidentiality::Internal,
+            ..safeconduct_model::Label::LEAST
+        }),
+        accepts: Confidentiality::Internal,
+        arguments: Vec::new(),
         resources: Vec::new(),
         definition: None,
         additional_arguments: true,

@@ -52,8 +52,13 @@ fn entry(server: &ServerName, action: String, definition: Option<Digest>) -> Act
         tier: Tier::Low,
         effect: if definition.is_some() { Effect::Send } else { Effect::Read },
         guessed: false,
-        integrity: Integrity::Untrusted,
-        confidentiality: Confidentiality::Internal,
+        returns: safeconduct_model::Returns::uniform(safeconduct_model::Label {
+            integrity: Integrity::Untrusted,
+            confidentiality: Confidentiality::Internal,
+            ..safeconduct_model::Label::LEAST
+        }),
+        accepts: Confidentiality::Internal,
+        arguments: Vec::new(),
         resources: Vec::new(),
         definition,
         additional_arguments: true,
@@ -172,6 +177,8 @@ impl Point {
             on_behalf_of: None,
             narrowed: Narrowed::default(),
             handle: Some(token_digest(handle)),
+            conversation: None,
+            run_of: None,
             pep: me,
             trace: None,
         };
@@ -247,6 +254,7 @@ fn intent(server: &str, name: &str, tools: &[&str]) -> Intent {
         tier_max: Tier::Moderate,
         delegation_depth: 3,
         credentials: BTreeMap::new(),
+        schedules: BTreeMap::new(),
         undertakers: Undertakers {
             identities: BTreeSet::from([IdentityId::new("agent").unwrap()]),
             ..Undertakers::default()

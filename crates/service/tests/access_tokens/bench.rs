@@ -46,8 +46,13 @@ pub(crate) fn catalogue() -> Catalogue {
         tier: Tier::Low,
         effect: Effect::Write,
         guessed: false,
-        integrity: Integrity::Trusted,
-        confidentiality: Confidentiality::Internal,
+        returns: safeconduct_model::Returns::uniform(safeconduct_model::Label {
+            integrity: Integrity::Trusted,
+            confidentiality: Confidentiality::Internal,
+            ..safeconduct_model::Label::LEAST
+        }),
+        accepts: Confidentiality::Internal,
+        arguments: Vec::new(),
         resources: Vec::new(),
         definition: None,
         additional_arguments: true,
@@ -55,7 +60,10 @@ pub(crate) fn catalogue() -> Catalogue {
         keep_result: false,
     };
     let entries = [("crm", "read"), ("crm", "write"), ("mail", "send")].map(entry);
-    Catalogue { actions: entries.into_iter().map(|e| (e.name.clone(), e)).collect() }
+    Catalogue {
+        actions: entries.into_iter().map(|e| (e.name.clone(), e)).collect(),
+        ..Catalogue::default()
+    }
 }
 
 pub(crate) fn world() -> World {
@@ -96,6 +104,7 @@ pub(crate) fn intents() -> Intents {
         tier_max: Tier::High,
         delegation_depth: 3,
         credentials: BTreeMap::new(),
+        schedules: BTreeMap::new(),
         undertakers: Undertakers {
             kinds: BTreeSet::from([IdentityKind::Agent]),
             ..Undertakers::default()
@@ -188,6 +197,7 @@ pub(crate) fn settings() -> TokenServiceSettings {
     let registered = |key: &SigningKey| RegisteredClient {
         keys: KeySet::of([key.public().clone()]).unwrap(),
         certificates: BTreeSet::from([Thumbprint::of(b"leaf")]),
+        intent: None,
     };
     let servers = |server| Some(BTreeSet::from([name(ServerName::new(server))]));
     let crm = ProtectedBy {
@@ -202,6 +212,7 @@ pub(crate) fn settings() -> TokenServiceSettings {
         ttl_s: 300,
         algorithm: Algorithm::Es256,
         dpop_nonce: DpopNonce::NotNeeded,
+        client_certificates: ClientCertificatesTaken::Yes,
         rotate_every_s: 86_400,
         clients: BTreeMap::from([
             (id("agent"), registered(&key(7))),
@@ -352,6 +363,8 @@ impl Bench {
                 ..Narrowed::default()
             },
             handle: Some(handle(n).1),
+            conversation: None,
+            run_of: None,
             pep: id("gateway"),
             trace: None,
         };

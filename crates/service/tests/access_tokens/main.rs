@@ -117,6 +117,8 @@ async fn pitfall_13_to_16_nothing_widens_on_the_way() {
         on_behalf_of: None,
         narrowed: Narrowed::default(),
         handle: Some(handle(9).1),
+        conversation: None,
+        run_of: None,
         pep: id("gateway"),
         trace: None,
     };

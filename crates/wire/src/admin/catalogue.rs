@@ -1,8 +1,8 @@
 //! The catalogue with what is quarantined, and the servers behind the gateway.
 
 use safeconduct_model::{
-    ActionEntry, ActionName, Confidentiality, Digest, Effect, EntityType, Integrity, Mode,
-    ServerName, Tier,
+    ActionEntry, ActionName, ArgumentRole, ArgumentUse, Category, Confidentiality, Digest, Effect,
+    EntityType, FieldLabel, Integrity, Mode, ServerName, Tier,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -37,6 +37,17 @@ pub struct ActionView {
     pub integrity: Word<Integrity>,
     /// How far what it returns may travel.
     pub confidentiality: Word<Confidentiality>,
+    /// Free categories that it carries.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub categories: Vec<Written<Category>>,
+    /// Fields of its result that carry something else.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub fields: Vec<FieldView>,
+    /// The most confidential content that it may be given.
+    pub accepts: Word<Confidentiality>,
+    /// What its arguments decide.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub arguments: Vec<ArgumentView>,
     /// The arguments that name resources.
     pub resources: Vec<ResourceView>,
     /// The digest of the approved definition.
@@ -45,6 +56,46 @@ pub struct ActionView {
     /// The digest of the live definition, where it is not the approved one: calls are denied.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quarantined: Option<Written<Digest>>,
+}
+
+/// A field of a result.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct FieldView {
+    /// JSON Pointer into the result.
+    pub field: String,
+    /// Whether it may steer an agent.
+    pub integrity: Word<Integrity>,
+    /// How far it may travel.
+    pub confidentiality: Word<Confidentiality>,
+    /// Free categories that it carries.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub categories: Vec<Written<Category>>,
+}
+
+impl FieldView {
+    fn new(field: &FieldLabel) -> Self {
+        Self {
+            field: field.pointer.as_ref().to_owned(),
+            integrity: Word(field.label.integrity),
+            confidentiality: Word(field.label.confidentiality),
+            categories: field.label.categories.iter().cloned().map(Written).collect(),
+        }
+    }
+}
+
+/// What an argument decides.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct ArgumentView {
+    /// JSON Pointer into the arguments.
+    pub argument: String,
+    /// What it decides.
+    pub role: Word<ArgumentRole>,
+}
+
+impl ArgumentView {
+    fn new(argument: &ArgumentUse) -> Self {
+        Self { argument: argument.argument.as_ref().to_owned(), role: Word(argument.role) }
+    }
 }
 
 /// An argument that names a resource.
@@ -70,8 +121,12 @@ impl ActionView {
             tier: Word(entry.tier),
             effect: Word(entry.effect),
             guessed: entry.guessed,
-            integrity: Word(entry.integrity),
-            confidentiality: Word(entry.confidentiality),
+            integrity: Word(entry.returns.default.integrity),
+            confidentiality: Word(entry.returns.default.confidentiality),
+            categories: entry.returns.default.categories.iter().cloned().map(Written).collect(),
+            fields: entry.returns.fields.iter().map(FieldView::new).collect(),
+            accepts: Word(entry.accepts),
+            arguments: entry.arguments.iter().map(ArgumentView::new).collect(),
             resources: resources.collect(),
             pinned: entry.definition.map(Written),
             quarantined: quarantined.map(Written),

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use safeconduct_model::{Confidentiality, Digest, Effect, EntityType, Integrity, ServerName, Tier};
+use safeconduct_model::{
+    ArgumentRole, Category, Confidentiality, Digest, Effect, EntityType, Integrity, Obligation,
+    ServerName, Tier,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +29,10 @@ pub struct CatalogueForm {
     /// `SERVER/resources/read`. Methods that are left out are known with cautious defaults.
     #[serde(default)]
     pub methods: BTreeMap<String, ActionForm>,
+    /// Named ways to lower what a result carries, for the obligation `declassify:NAME`. A name
+    /// stands once in the whole catalogue.
+    #[serde(default)]
+    pub declassifiers: BTreeMap<String, DeclassifierForm>,
 }
 
 /// What holds for every action of a file that does not say otherwise.
@@ -36,6 +43,13 @@ pub struct DefaultsForm {
     pub integrity: Option<Word<Integrity>>,
     /// How far results may travel; `internal` where nothing is said.
     pub confidentiality: Option<Word<Confidentiality>>,
+    /// Free categories that every result carries, such as `pii`.
+    #[serde(default)]
+    #[schemars(length(max = 64))]
+    pub categories: Vec<Written<Category>>,
+    /// The most confidential content that an action may be given. Where nothing is said: `public`
+    /// for what sends; for everything else what its own results carry.
+    pub accepts: Option<Word<Confidentiality>>,
     /// Which values are kept, encrypted; none where nothing is said.
     pub keep: Option<KeepForm>,
 }
@@ -55,6 +69,21 @@ pub struct ActionForm {
     pub integrity: Option<Word<Integrity>>,
     /// How far its result may travel.
     pub confidentiality: Option<Word<Confidentiality>>,
+    /// Free categories that its result carries, such as `pii`.
+    #[schemars(length(max = 64))]
+    pub categories: Option<Vec<Written<Category>>>,
+    /// Fields of a structured result (JSON, or JSON and YAML inside text) that carry something
+    /// else than the rest.
+    #[serde(default)]
+    #[schemars(length(max = 256))]
+    pub fields: Vec<FieldForm>,
+    /// The most confidential content that it may be given.
+    pub accepts: Option<Word<Confidentiality>>,
+    /// What its arguments decide. An argument that names a resource is an `address` unless it
+    /// stands here; one of which nothing is said is `content`.
+    #[serde(default)]
+    #[schemars(length(max = 64))]
+    pub arguments: Vec<ArgumentForm>,
     /// The arguments that name what it touches. Without any, the server is what it touches.
     #[serde(default)]
     #[schemars(length(max = 64))]
@@ -66,6 +95,54 @@ pub struct ActionForm {
     pub additional_arguments: Option<AdditionalArguments>,
     /// Which values are kept, encrypted.
     pub keep: Option<KeepForm>,
+}
+
+/// A field of a result. What it does not say is as for the whole result.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FieldForm {
+    /// JSON Pointer into the result, such as `/customer/email`; in `/items/*/note`, `*` stands for
+    /// each element of a list and each member of an object. It speaks for everything below it.
+    #[schemars(extend("format" = "json-pointer"))]
+    pub field: String,
+    /// What it is worth as a source of instructions.
+    pub integrity: Option<Word<Integrity>>,
+    /// How far it may travel.
+    pub confidentiality: Option<Word<Confidentiality>>,
+    /// Free categories that it carries.
+    #[schemars(length(max = 64))]
+    pub categories: Option<Vec<Written<Category>>>,
+}
+
+/// What an argument decides.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ArgumentForm {
+    /// JSON Pointer into the arguments, such as `/recipient`; in `/to/*`, `*` stands for each
+    /// element of a list. It speaks for everything below it.
+    #[schemars(extend("format" = "json-pointer"))]
+    pub argument: String,
+    /// `address`, `command`, `amount` or `content`.
+    pub role: Word<ArgumentRole>,
+}
+
+/// A way to lower what a result carries.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DeclassifierForm {
+    /// Obligations of the permit that must have been carried out on the result, such as
+    /// `redact:$.ssn`; without them nothing is lowered.
+    #[serde(default)]
+    #[schemars(length(max = 16))]
+    pub requires: Vec<Written<Obligation>>,
+    /// The worst that the result is afterwards.
+    pub integrity: Option<Word<Integrity>>,
+    /// The most confidential that it is afterwards.
+    pub confidentiality: Option<Word<Confidentiality>>,
+    /// Categories that it carries no longer.
+    #[serde(default)]
+    #[schemars(length(max = 64))]
+    pub drops: Vec<Written<Category>>,
 }
 
 /// An argument that names what an action touches.

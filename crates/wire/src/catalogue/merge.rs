@@ -1,8 +1,12 @@
 //! All files of a catalogue as one.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use safeconduct_model::{ACTIONS_MAX, ActionEntry, ActionName, Catalogue, ServerName};
+use safeconduct_model::{
+    ACTIONS_MAX, ActionEntry, ActionName, Catalogue, DECLASSIFIERS_MAX, Declassifier, Returns,
+    ServerName,
+};
 
 use super::methods::METHODS;
 use super::read::{CatalogueFile, Defaults};
@@ -18,8 +22,10 @@ pub fn merge(files: Vec<CatalogueFile>) -> Result<Catalogue, Vec<Diagnostic>> {
     let mut actions: BTreeMap<ActionName, ActionEntry> = BTreeMap::new();
     let mut places: BTreeMap<ActionName, (String, Place)> = BTreeMap::new();
     let mut servers: BTreeMap<ServerName, Defaults> = BTreeMap::new();
+    let mut declassifiers = Declassifiers::default();
     let mut problems = Vec::new();
     for file in files {
+        declassifiers.take(&file.file, file.declassifiers, &mut problems);
         if let Some(server) = file.server {
             servers.entry(server).or_insert(file.defaults);
         }
@@ -35,7 +41,7 @@ pub fn merge(files: Vec<CatalogueFile>) -> Result<Catalogue, Vec<Diagnostic>> {
         }
     }
     for (server, defaults) in servers {
-        for entry in unlisted_methods(&server, defaults) {
+        for entry in unlisted_methods(&server, &defaults) {
             actions.entry(entry.name.clone()).or_insert(entry);
         }
     }
@@ -43,10 +49,49 @@ pub fn merge(files: Vec<CatalogueFile>) -> Result<Catalogue, Vec<Diagnostic>> {
         let message = format!("the catalogue has more than {ACTIONS_MAX} actions");
         problems.push(Diagnostic::new("", Place::default(), "", message));
     }
-    if problems.is_empty() { Ok(Catalogue { actions }) } else { Err(problems) }
+    if problems.is_empty() {
+        Ok(Catalogue { actions, declassifiers: declassifiers.all })
+    } else {
+        Err(problems)
+    }
 }
 
-fn unlisted_methods(server: &ServerName, defaults: Defaults) -> impl Iterator<Item = ActionEntry> {
+#[derive(Default)]
+struct Declassifiers {
+    all: BTreeMap<Arc<str>, Declassifier>,
+    places: BTreeMap<Arc<str>, (String, Place)>,
+}
+
+impl Declassifiers {
+    fn take(
+        &mut self,
+        file: &str,
+        declassifiers: Vec<(Declassifier, Place)>,
+        problems: &mut Vec<Diagnostic>,
+    ) {
+        for (declassifier, place) in declassifiers {
+            let name = Arc::clone(&declassifier.name);
+            let problem = if let Some((other, at)) = self.places.get(&name) {
+                let help = format!("the other is in {other}:{}:{}", at.line, at.column);
+                Some((format!("declassifier `{name}` is in the catalogue twice"), help))
+            } else if self.all.len() >= DECLASSIFIERS_MAX {
+                let message = format!("the catalogue has more than {DECLASSIFIERS_MAX} of them");
+                Some((message, "use one for several actions".to_owned()))
+            } else {
+                self.places.insert(Arc::clone(&name), (file.to_owned(), place));
+                self.all.insert(name, declassifier);
+                None
+            };
+            problems.extend(
+                problem.map(|(message, help)| {
+                    Diagnostic::new(file, place, "", message).with_help(help)
+                }),
+            );
+        }
+    }
+}
+
+fn unlisted_methods(server: &ServerName, defaults: &Defaults) -> impl Iterator<Item = ActionEntry> {
     METHODS.iter().filter_map(move |(method, tier, effect)| {
         Some(ActionEntry {
             // A server's name and a method always fit a name.
@@ -55,8 +100,9 @@ fn unlisted_methods(server: &ServerName, defaults: Defaults) -> impl Iterator<It
             tier: *tier,
             effect: *effect,
             guessed: false,
-            integrity: defaults.integrity,
-            confidentiality: defaults.confidentiality,
+            returns: Returns::uniform(defaults.label.clone()),
+            accepts: defaults.accepts.unwrap_or(defaults.label.confidentiality),
+            arguments: Vec::new(),
             resources: Vec::new(),
             definition: None,
             additional_arguments: true,

@@ -1,12 +1,19 @@
 //! One file of the catalogue, read into entries of the model.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use safeconduct_model::{
-    ActionEntry, ActionName, Confidentiality, Integrity, ResourceForm as ModelForm,
-    ResourceMapping, ServerName,
+    ActionEntry, ActionName, ArgumentUse, CATEGORIES_MAX, Category, Confidentiality, Declassifier,
+    Effect, FieldLabel, Integrity, Label, ResourceForm as ModelForm, ResourceMapping, Returns,
+    ServerName,
 };
 
-use super::form::{ActionForm, AdditionalArguments, CatalogueForm, FormWord, ResourceForm};
-use crate::document::{self, Diagnostic, Document, Place, YamlLimits};
+use super::form::{
+    ActionForm, AdditionalArguments, CatalogueForm, DeclassifierForm, FieldForm, FormWord,
+    ResourceForm,
+};
+use crate::document::{self, Diagnostic, Document, Place, Written, YamlLimits};
 
 /// Largest file of a catalogue, in bytes.
 pub const CATALOGUE_BYTES_MAX: usize = 1024 * 1024;
@@ -22,13 +29,15 @@ pub struct CatalogueFile {
     pub(super) defaults: Defaults,
     /// The entries, in the order of their names, with the place of each.
     pub entries: Vec<(ActionEntry, Place)>,
+    /// The ways to lower a label, with the place of each.
+    pub declassifiers: Vec<(Declassifier, Place)>,
 }
 
 /// What a file says once for all.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Defaults {
-    pub(super) integrity: Integrity,
-    pub(super) confidentiality: Confidentiality,
+    pub(super) label: Label,
+    pub(super) accepts: Option<Confidentiality>,
     pub(super) keep_arguments: bool,
     pub(super) keep_result: bool,
 }
@@ -52,25 +61,33 @@ pub(crate) fn read_document(
         document,
         server: form.server.as_ref().map(|server| &server.0),
         defaults: Defaults {
-            integrity: form.defaults.integrity.map_or(Integrity::Untrusted, |word| word.0),
-            confidentiality: form
-                .defaults
-                .confidentiality
-                .map_or(Confidentiality::Internal, |word| word.0),
+            label: Label {
+                integrity: form.defaults.integrity.map_or(Integrity::Untrusted, |word| word.0),
+                confidentiality: form
+                    .defaults
+                    .confidentiality
+                    .map_or(Confidentiality::Internal, |word| word.0),
+                categories: BTreeSet::new(),
+            },
+            accepts: form.defaults.accepts.map(|word| word.0),
             keep_arguments: keep.arguments,
             keep_result: keep.result,
         },
         entries: Vec::new(),
+        declassifiers: Vec::new(),
         problems: Vec::new(),
     };
+    let categories = reader.categories("/defaults/categories", &form.defaults.categories);
+    reader.defaults.label.categories = categories;
     reader.all();
     if reader.problems.is_empty() {
-        let Reader { server, defaults, entries, .. } = reader;
+        let Reader { server, defaults, entries, declassifiers, .. } = reader;
         Ok(CatalogueFile {
             file: document.file.clone(),
             server: server.cloned(),
             defaults,
             entries,
+            declassifiers,
         })
     } else {
         Err(reader.problems)
@@ -82,12 +99,16 @@ struct Reader<'a> {
     server: Option<&'a ServerName>,
     defaults: Defaults,
     entries: Vec<(ActionEntry, Place)>,
+    declassifiers: Vec<(Declassifier, Place)>,
     problems: Vec<Diagnostic>,
 }
 
 impl Reader<'_> {
     fn all(&mut self) {
         let form = &self.document.content;
+        for (name, declassifier) in &form.declassifiers {
+            self.declassifier(name, declassifier);
+        }
         for (name, action) in &form.actions {
             self.entry(&["actions", name], self.server.map(|s| format!("{s}.{name}")), action);
         }
@@ -127,15 +148,29 @@ impl Reader<'_> {
             resources.extend(self.resource(&format!("{pointer}/resources/{index}"), resource));
         }
         let keep = form.keep;
-        let defaults = self.defaults;
+        let returns = self.returns(&pointer, form);
+        let sends = form.effect.0 == Effect::Send;
+        let accepts = match (form.accepts, self.defaults.accepts) {
+            (Some(word), _) => word.0,
+            (None, Some(default)) => default,
+            (None, None) if sends => Confidentiality::Public,
+            // A system that hands such content out may be given such content.
+            (None, None) => returns.highest().confidentiality,
+        };
+        let arguments = form.arguments.iter().map(|argument| ArgumentUse {
+            argument: argument.argument.as_str().into(),
+            role: argument.role.0,
+        });
+        let defaults = &self.defaults;
         let entry = ActionEntry {
             name,
             server: self.server.cloned(),
             tier: form.tier.0,
             effect: form.effect.0,
             guessed: form.guessed,
-            integrity: form.integrity.map_or(defaults.integrity, |word| word.0),
-            confidentiality: form.confidentiality.map_or(defaults.confidentiality, |word| word.0),
+            returns,
+            accepts,
+            arguments: arguments.collect(),
             resources,
             definition: form.definition.as_ref().map(|digest| digest.0),
             additional_arguments: form.additional_arguments == Some(AdditionalArguments::Allow),
@@ -143,6 +178,68 @@ impl Reader<'_> {
             keep_result: keep.map_or(defaults.keep_result, |keep| keep.result),
         };
         self.entries.push((entry, place));
+    }
+
+    fn returns(&mut self, pointer: &str, form: &ActionForm) -> Returns {
+        let of_file = self.defaults.label.clone();
+        let default = Label {
+            integrity: form.integrity.map_or(of_file.integrity, |word| word.0),
+            confidentiality: form.confidentiality.map_or(of_file.confidentiality, |word| word.0),
+            categories: match &form.categories {
+                Some(own) => self.categories(&format!("{pointer}/categories"), own),
+                None => of_file.categories,
+            },
+        };
+        let fields = form.fields.iter().enumerate().map(|(index, field)| FieldLabel {
+            pointer: field.field.as_str().into(),
+            label: self.field(&format!("{pointer}/fields/{index}"), field, &default),
+        });
+        Returns { fields: fields.collect(), default }
+    }
+
+    fn field(&mut self, pointer: &str, form: &FieldForm, rest: &Label) -> Label {
+        Label {
+            integrity: form.integrity.map_or(rest.integrity, |word| word.0),
+            confidentiality: form.confidentiality.map_or(rest.confidentiality, |word| word.0),
+            categories: match &form.categories {
+                Some(own) => self.categories(&format!("{pointer}/categories"), own),
+                None => rest.categories.clone(),
+            },
+        }
+    }
+
+    fn categories(&mut self, pointer: &str, written: &[Written<Category>]) -> BTreeSet<Category> {
+        if written.len() > CATEGORIES_MAX {
+            let message = format!("there are more than {CATEGORIES_MAX} categories");
+            self.problems.push(self.document.problem(pointer, message));
+        }
+        written.iter().map(|category| category.0.clone()).take(CATEGORIES_MAX).collect()
+    }
+
+    fn declassifier(&mut self, name: &str, form: &DeclassifierForm) {
+        let pointer = format!("/declassifiers/{}", name.replace('~', "~0").replace('/', "~1"));
+        if !crate::document::is_secret_name(name) {
+            let message = format!("`{name}` is no name: letters, digits, `.`, `_` and `-`");
+            return self.problems.push(self.document.problem(&pointer, message));
+        }
+        let categories = self.categories(&format!("{pointer}/drops"), &form.drops);
+        let place = self
+            .document
+            .root
+            .get("declassifiers")
+            .and_then(|section| section.entry(name))
+            .map_or_else(Place::default, |entry| entry.key_place);
+        let declassifier = Declassifier {
+            name: Arc::from(name),
+            requires: form.requires.iter().map(|obligation| obligation.0.clone()).collect(),
+            // What it does not speak of stays as it is.
+            to: Label {
+                integrity: form.integrity.map_or(Integrity::Untrusted, |word| word.0),
+                confidentiality: form.confidentiality.map_or(Confidentiality::Secret, |w| w.0),
+                categories,
+            },
+        };
+        self.declassifiers.push((declassifier, place));
     }
 
     fn resource(&mut self, pointer: &str, form: &ResourceForm) -> Option<ResourceMapping> {

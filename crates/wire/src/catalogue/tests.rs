@@ -44,14 +44,14 @@ fn a_full_file_is_read() {
     let catalogue = merge(vec![parse("files.yaml", &text).unwrap()]).unwrap();
     let read = catalogue.entry(&name("files.read_text_file")).unwrap();
     assert_eq!((read.tier, read.effect, read.guessed), (Tier::Low, Effect::Read, true));
-    assert_eq!(read.integrity, Integrity::Untrusted);
-    assert_eq!(read.confidentiality, Confidentiality::Confidential);
+    assert_eq!(read.returns.default.integrity, Integrity::Untrusted);
+    assert_eq!(read.returns.default.confidentiality, Confidentiality::Confidential);
     assert_eq!(read.resources[0].form, ModelForm::Path { root: Some("/srv/cases".into()) });
     assert_eq!((&read.resources[1].form, read.resources[1].optional), (&ModelForm::Url, true));
     assert_eq!(read.definition, Digest::parse(PIN));
     assert!(read.additional_arguments && read.keep_arguments && !read.keep_result);
     let moved = catalogue.entry(&name("files.move_file")).unwrap();
-    assert_eq!(moved.integrity, Integrity::Trusted);
+    assert_eq!(moved.returns.default.integrity, Integrity::Trusted);
     assert!(!moved.additional_arguments && moved.definition.is_none());
     // What is listed holds; what is not has its default.
     let method = |text: &str| catalogue.entry(&name(text)).map(|e| (e.tier, e.effect));

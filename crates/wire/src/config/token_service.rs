@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use safeconduct_model::{IdentityId, ServerName, Value};
+use safeconduct_model::{IdentityId, IntentName, ServerName, Value};
 
 pub use super::token_service_form::{BindingWord, NonceWord, SigningWord};
 
@@ -16,18 +16,18 @@ pub struct TokenService {
     pub ttl_s: u32,
     /// What signs where the resource says nothing.
     pub signing: SigningWord,
-    /// Whether DPoP proofs at the token endpoint need a nonce.
+    /// Where DPoP proofs need a nonce.
     pub dpop_nonce: NonceWord,
     /// How long a key signs before the next one is made, in seconds; 30 days where nothing is
     /// said.
     pub rotate_every_s: u32,
-    /// Clients with keys of their own, by identity.
+    /// What is special about clients, by identity.
     pub clients: BTreeMap<IdentityId, TokenClient>,
     /// What tokens are issued for, by resource indicator.
     pub resources: BTreeMap<String, TokenResource>,
 }
 
-/// A client with keys of its own.
+/// What is special about a client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenClient {
     /// The file of its public keys.
@@ -36,6 +36,8 @@ pub struct TokenClient {
     pub keys: Option<Value>,
     /// Its certificates: SHA-256, base64url.
     pub certificates: BTreeSet<String>,
+    /// The intent that it undertakes where its request names none.
+    pub intent: Option<IntentName>,
 }
 
 /// What tokens are issued for.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use safeconduct_model::{IdentityId, ServerName};
+use safeconduct_model::{IdentityId, IntentName, ServerName};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -23,14 +23,15 @@ pub struct TokenServiceForm {
     /// What signs tokens.
     #[serde(default)]
     pub signing: SigningWord,
-    /// Whether DPoP proofs at the token endpoint need a nonce of the server.
+    /// Where DPoP proofs need a nonce of the server.
     #[serde(default)]
     pub dpop_nonce: NonceWord,
     /// How long a key signs before the next one is made; at least an hour.
     #[serde(default = "rotate_every")]
     pub rotate_every: Written<Span>,
-    /// Clients that prove themselves by keys of their own, by identity. Others use their
-    /// registered token, or what a record of `trust` vouches for.
+    /// What is special about a client, by identity: keys of its own, the intent that it usually
+    /// undertakes. Clients without keys here use their registered token, or what a record of
+    /// `trust` vouches for.
     #[serde(default)]
     #[schemars(extend(
         "propertyNames" = {"type": "string", "format": "identity-id"},
@@ -42,7 +43,7 @@ pub struct TokenServiceForm {
     pub resources: BTreeMap<String, TokenResourceForm>,
 }
 
-/// A client that proves itself by keys of its own.
+/// What is special about a client.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct TokenClientForm {
@@ -55,6 +56,9 @@ pub struct TokenClientForm {
     /// The certificates that it uses in TLS: SHA-256 of the DER, in base64url.
     #[schemars(length(max = 16), inner(length(min = 43, max = 43)))]
     pub certificates: BTreeSet<String>,
+    /// The intent, without parameters that must be given, that it undertakes where its request by
+    /// `client_credentials` names none.
+    pub intent: Option<Written<IntentName>>,
 }
 
 /// What tokens are issued for.
@@ -95,14 +99,16 @@ impl SigningWord {
     }
 }
 
-/// Whether DPoP proofs need a nonce of the server.
+/// Where DPoP proofs need a nonce of the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum NonceWord {
-    /// They do.
+    /// At the token endpoint.
     #[default]
     Needed,
-    /// They do not.
+    /// There, and with every request that presents a bound token.
+    Everywhere,
+    /// Nowhere.
     NotNeeded,
 }
 

@@ -45,18 +45,20 @@ pub(super) fn token_service<T>(
     }
     let mut clients = std::collections::BTreeMap::new();
     for (name, client) in form.clients {
-        let TokenClientForm { keys_file, keys, certificates } = client;
+        let TokenClientForm { keys_file, keys, certificates, intent } = client;
         let pointer = format!("/clients/{}", escaped(name.0.as_str()));
         if keys_file.is_some() && keys.is_some() {
             problem(&pointer, "the client has two sets of keys", "leave one out");
         }
-        if keys_file.is_none() && keys.is_none() && certificates.is_empty() {
-            let help = "write `keys_file:`, `keys:` or `certificates:`, or leave the client out";
-            problem(&pointer, "the client has nothing to prove itself by", help);
+        let keyless = keys_file.is_none() && keys.is_none() && certificates.is_empty();
+        if keyless && intent.is_none() {
+            let help = "write `keys_file:`, `keys:`, `certificates:` or `intent:`, or leave it out";
+            problem(&pointer, "nothing is said of the client", help);
         }
         let keys = keys.map(|keys| crate::json::from_serde(&keys));
         let keys_file = keys_file.map(|file| super::read::join(folder, &file));
-        clients.insert(name.0, TokenClient { keys_file, keys, certificates });
+        let intent = intent.map(|intent| intent.0);
+        clients.insert(name.0, TokenClient { keys_file, keys, certificates, intent });
     }
     let resources = form.resources.into_iter().map(|(name, form)| {
         let servers = form.servers.map(|all| all.into_iter().map(|server| server.0).collect());

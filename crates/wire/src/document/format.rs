@@ -3,8 +3,9 @@
 use std::net::SocketAddr;
 
 use safeconduct_model::{
-    ActionName, Amount, Digest, EntityId, EntityType, IdentityId, IntentName, LeaseId, PolicyId,
-    RecordId, ServerName, SessionName, SessionScope, TargetName, TaskId, Timestamp, TokenId,
+    ActionName, Amount, Category, Digest, EntityId, EntityType, IdentityId, IntentName, LeaseId,
+    Obligation, PolicyId, RecordId, ServerName, SessionName, SessionScope, TargetName, TaskId,
+    Timestamp, TokenId,
 };
 
 use super::Span;
@@ -59,6 +60,14 @@ pub(super) fn check_format(format: &str, text: &str) -> Result<(), String> {
         "sha256-digest" => fits(
             Digest::parse(text).is_some(),
             "is no digest: `sha256:` and 64 lowercase hexadecimal digits",
+        ),
+        "category" => fits(
+            Category::new(text).is_some(),
+            "is no category: a lower-case letter, then those, digits, `_`, `-` and `.`, at most 32",
+        ),
+        "obligation" => fits(
+            !Obligation::parse(text).kind.is_empty(),
+            "is no obligation, such as `redact:$.ssn`",
         ),
         "timestamp" => fits(
             Timestamp::parse(text).is_some(),

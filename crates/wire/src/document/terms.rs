@@ -4,10 +4,10 @@ use std::borrow::Cow;
 use std::fmt;
 
 use safeconduct_model::{
-    ActionName, Confidentiality, Decision, Digest, Effect, EntityId, EntityType, Execution,
-    IdentityId, IdentityKind, IdentityStatus, Integrity, IntentName, LeaseId, Method, Mode,
-    OnBehalfOf, PolicyEffect, PolicyId, RecordId, Role, ServerName, SessionName, SessionScope,
-    TargetName, TaskId, TaskState, Tier, Timestamp, TokenId,
+    ActionName, ArgumentRole, Category, Confidentiality, Decision, Digest, Effect, EntityId,
+    EntityType, Execution, IdentityId, IdentityKind, IdentityStatus, Integrity, IntentName,
+    LeaseId, Method, Mode, Obligation, OnBehalfOf, PolicyEffect, PolicyId, RecordId, Role,
+    ServerName, SessionName, SessionScope, TargetName, TaskId, TaskState, Tier, Timestamp, TokenId,
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::Error as _;
@@ -106,6 +106,27 @@ impl Text for Timestamp {
     }
 }
 
+impl Text for Category {
+    const FORMAT: &'static str = "category";
+    fn read(text: &str) -> Result<Self, String> {
+        Self::new(text).ok_or_else(|| "this is no category".to_owned())
+    }
+    fn written(&self) -> Cow<'_, str> {
+        Cow::Borrowed(self.as_str())
+    }
+}
+
+impl Text for Obligation {
+    const FORMAT: &'static str = "obligation";
+    fn read(text: &str) -> Result<Self, String> {
+        let obligation = Self::parse(text);
+        if obligation.kind.is_empty() { Err("it names nothing".to_owned()) } else { Ok(obligation) }
+    }
+    fn written(&self) -> Cow<'_, str> {
+        Cow::Owned(self.to_string())
+    }
+}
+
 macro_rules! vocabularies {
     ($($name:ident = $what:literal, $all:expr, $of:expr;)*) => {$(
         impl Vocabulary for $name {
@@ -133,6 +154,7 @@ vocabularies! {
     Effect = "effect", Self::ALL, Self::parse;
     Integrity = "integrity", Self::ALL, Self::parse;
     Confidentiality = "confidentiality", Self::ALL, Self::parse;
+    ArgumentRole = "role of an argument", Self::ALL, Self::parse;
     IdentityKind = "kind of identity", Self::ALL, Self::parse;
     IdentityStatus = "status of an identity", Self::ALL, Self::parse;
     Role = "role", Self::ALL, Self::parse;

@@ -91,6 +91,7 @@ pub(crate) fn read_document(document: Document<IntentForm>) -> Result<IntentFile
             groups: form.undertaken_by.groups.clone(),
             kinds: form.undertaken_by.kinds.iter().map(|kind| kind.0).collect(),
         },
+        schedules: Default::default(),
     };
     let warnings = warnings(&document, &intent);
     Ok(IntentFile { file: document.file, intent, warnings, root: document.root })

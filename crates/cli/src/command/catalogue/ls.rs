@@ -65,8 +65,8 @@ fn document(entry: &ActionEntry) -> Json {
         "tier": entry.tier.as_str(),
         "effect": entry.effect.as_str(),
         "guessed": entry.guessed,
-        "integrity": entry.integrity.as_str(),
-        "confidentiality": entry.confidentiality.as_str(),
+        "integrity": entry.returns.default.integrity.as_str(),
+        "confidentiality": entry.returns.default.confidentiality.as_str(),
         "definition": entry.definition.map(|digest| digest.to_string()),
         "resources": resources,
     })
