@@ -176,6 +176,7 @@ fn situation<'a>(
             distinct_resources: facts.session.distinct_resources(),
             calls_left: facts.calls_max.saturating_sub(facts.session.steps()),
             actions: facts.session.actions().map(|(action, _)| action).collect(),
+            label: safeconduct_model::Label::least(),
         },
         identity: IdentitySituation {
             kind: known.map(|known| known.identity.kind),
@@ -188,7 +189,9 @@ fn situation<'a>(
             effect: entry.effect,
             trust: entry.returns.default.integrity,
             guessed: entry.guessed,
+            accepts: entry.accepts,
         },
+        flow: safeconduct_policy::FlowSituation::default(),
         now: now.at,
         task: facts.task.as_ref().filter(|_| acts_in_task(request)).map(|known| TaskSituation {
             id: known.task.id.as_str(),

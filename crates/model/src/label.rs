@@ -68,6 +68,12 @@ impl Label {
         categories: BTreeSet::new(),
     };
 
+    /// What carries nothing, to borrow.
+    pub fn least() -> &'static Self {
+        static LEAST: Label = Label::LEAST;
+        &LEAST
+    }
+
     /// Raises this label by another: the worse integrity, the higher confidentiality, all
     /// categories of both. Returns whether that changed anything.
     pub fn raise(&mut self, other: &Self) -> bool {

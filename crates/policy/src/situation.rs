@@ -1,18 +1,20 @@
 //! What is known of the moment, and how policies see it: `context`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, LazyLock};
 
 use cedar_policy_core::ast::{Context, Eid, EntityUID, Value as Cedar};
 use safeconduct_model::{
-    ActionName, Assurance, Effect, EntityRef, IdentityKind, Integrity, Method, Tier, Timestamp,
-    Value,
+    ActionName, ArgumentRole, Assurance, Category, Confidentiality, Effect, EntityRef,
+    IdentityKind, Integrity, Label, Method, Tier, Timestamp, Value,
 };
 use smol_str::SmolStr;
 
 use crate::exact;
 use crate::schema::{Action, ContextField, ContextFields, Types};
 use crate::shape::{AdditionalArguments, Converter, Misfit};
+
+mod flow;
 
 /// What is known of the moment of a decision.
 #[derive(Debug, Clone)]
@@ -27,6 +29,8 @@ pub struct Situation<'a> {
     pub now: Timestamp,
     /// The task that it belongs to, where there is one.
     pub task: Option<TaskSituation<'a>>,
+    /// Where the arguments came from, and what they carry out.
+    pub flow: FlowSituation,
     /// What the enforcement point says beside the arguments. Members that the action's own
     /// context declares become members of `context`, those that its `request` declares members
     /// of `context.request`; others are left out.
@@ -66,6 +70,8 @@ pub struct SessionSituation<'a> {
     pub calls_left: u64,
     /// The actions that were permitted.
     pub actions: Vec<&'a ActionName>,
+    /// What it has read.
+    pub label: &'a Label,
 }
 
 /// How the identity proved itself.
@@ -92,6 +98,44 @@ pub struct ActionSituation {
     pub trust: Integrity,
     /// Whether tier and effect were guessed.
     pub guessed: bool,
+    /// The most confidential content that it may be given.
+    pub accepts: Confidentiality,
+}
+
+/// Where the values of the arguments came from, and what they carry out.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct FlowSituation {
+    /// Every leaf of the arguments, or as many as are looked at.
+    pub leaves: Vec<TracedArgument>,
+    /// What goes out with them.
+    pub carries: Carried,
+}
+
+/// Where the value of one argument came from. A value that was seen in several places came from
+/// all of them; one that came from none was never seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TracedArgument {
+    /// JSON Pointer to it.
+    pub pointer: Arc<str>,
+    /// What it decides.
+    pub role: ArgumentRole,
+    /// The task itself names it.
+    pub from_task: bool,
+    /// It stood in what may steer an agent.
+    pub from_trusted: bool,
+    /// It stood in what anyone could have written.
+    pub from_untrusted: bool,
+    /// The task's intent holds it to something.
+    pub bounded: bool,
+}
+
+/// What labelled content goes out with the arguments.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Carried {
+    /// The label of all of it.
+    pub label: Label,
+    /// How much of the most confidential source goes out, in thousandths.
+    pub coverage: u16,
 }
 
 /// The context of one question, made of parts so that only those are made that some policy
@@ -110,13 +154,18 @@ pub(crate) fn context(
         members.insert(KEYS.input.clone(), input);
     }
     if has(ContextField::Session) {
-        members.insert(KEYS.session.clone(), session(&situation.session, needed));
+        let accepts = situation.action.accepts;
+        members.insert(KEYS.session.clone(), session(&situation.session, accepts, needed));
     }
     if has(ContextField::Identity) {
         members.insert(KEYS.identity.clone(), identity(&situation.identity, needed));
     }
     if has(ContextField::Action) {
         members.insert(KEYS.action.clone(), facts(&situation.action, name, needed));
+    }
+    if has(ContextField::Flow) {
+        let accepts = situation.action.accepts;
+        members.insert(KEYS.flow.clone(), flow::record(&situation.flow, accepts, needed));
     }
     if let Some(known) = situation.task.as_ref().filter(|_| has(ContextField::Task)) {
         members.insert(KEYS.task.clone(), task(known, types)?);
@@ -185,7 +234,11 @@ impl Members {
     }
 }
 
-fn session(session: &SessionSituation<'_>, needed: ContextFields) -> Cedar {
+fn session(
+    session: &SessionSituation<'_>,
+    accepts: Confidentiality,
+    needed: ContextFields,
+) -> Cedar {
     let actions = || {
         let names = session.actions.iter().map(|name| SmolStr::from(name.as_str()).into());
         Cedar::set_of_lits(names, None)
@@ -198,7 +251,24 @@ fn session(session: &SessionSituation<'_>, needed: ContextFields) -> Cedar {
             count(session.distinct_resources)
         })
         .with(ContextField::SessionSteps, &KEYS.steps, || count(session.steps))
+        .with(ContextField::SessionUntrusted, &KEYS.untrusted, || {
+            Cedar::from(session.label.integrity == Integrity::Untrusted)
+        })
+        .with(ContextField::SessionSensitivity, &KEYS.sensitivity, || {
+            word(session.label.confidentiality.as_str())
+        })
+        .with(ContextField::SessionCategories, &KEYS.categories, || {
+            categories(&session.label.categories)
+        })
+        .with(ContextField::SessionAboveSink, &KEYS.above_sink, || {
+            Cedar::from(session.label.confidentiality > accepts)
+        })
         .record()
+}
+
+fn categories(categories: &BTreeSet<Category>) -> Cedar {
+    let names = categories.iter().map(|category| SmolStr::from(category.as_str()).into());
+    Cedar::set_of_lits(names, None)
 }
 
 fn identity(identity: &IdentitySituation, needed: ContextFields) -> Cedar {
@@ -250,6 +320,7 @@ fn facts(action: &ActionSituation, name: &ActionName, needed: ContextFields) -> 
         .with(ContextField::ActionGuessed, &KEYS.guessed, || Cedar::from(action.guessed))
         .with(ContextField::ActionName, &KEYS.name, || Cedar::from(SmolStr::from(name.as_str())))
         .with(ContextField::ActionTier, &KEYS.tier, || word(action.tier.as_str()))
+        .with(ContextField::ActionAccepts, &KEYS.accepts, || word(action.accepts.as_str()))
         .with(ContextField::ActionTrust, &KEYS.trust, || word(action.trust.as_str()))
         .record()
 }
@@ -264,7 +335,10 @@ macro_rules! keys {
 }
 
 keys! {
-    input session identity action time now request
+    input session identity action time now request flow
+    untrusted sensitivity categories above_sink accepts
+    from_task from_trusted from_untrusted unseen bounded
+    addresses commands amounts carries internal confidential secret coverage
     steps denials distinct_resources calls_left actions
     method assurance age_s kind attested
     name tier effect trust guessed

@@ -69,6 +69,10 @@ operations! {
     IntentsList = "intents.list",
     /// Read an intent in whole that one may not undertake.
     IntentsShow = "intents.show",
+    /// See how the keys stand that sign access tokens.
+    KeysList = "keys.list",
+    /// Make new ones.
+    KeysRotate = "keys.rotate",
     /// Let go on what the kill switch has stopped.
     KillLift = "kill.lift",
     /// Use the kill switch.
@@ -262,6 +266,7 @@ fn situation(kind: IdentityKind) -> Situation<'static> {
             distinct_resources: 0,
             calls_left: 0,
             actions: Vec::new(),
+            label: safeconduct_model::Label::least(),
         },
         identity: IdentitySituation {
             kind: Some(kind),
@@ -274,9 +279,11 @@ fn situation(kind: IdentityKind) -> Situation<'static> {
             effect: Effect::Administer,
             trust: Integrity::Trusted,
             guessed: false,
+            accepts: safeconduct_model::Confidentiality::Internal,
         },
         now: Timestamp::default(),
         task: None,
+        flow: safeconduct_policy::FlowSituation::default(),
         request: None,
     }
 }

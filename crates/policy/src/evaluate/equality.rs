@@ -422,6 +422,7 @@ fn ours(
             distinct_resources: 2,
             calls_left: 9,
             actions: vec![&read],
+            label: safeconduct_model::Label::least(),
         },
         identity: IdentitySituation {
             kind: Some(IdentityKind::Agent),
@@ -434,9 +435,11 @@ fn ours(
             effect: Effect::Read,
             trust: Integrity::Untrusted,
             guessed: false,
+            accepts: safeconduct_model::Confidentiality::Internal,
         },
         now: Timestamp::from_millis(1_709_210_096_789),
         task: None,
+        flow: crate::FlowSituation::default(),
         request: None,
     };
     let question = Question {

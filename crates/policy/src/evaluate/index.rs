@@ -87,10 +87,10 @@ impl Index {
     }
 
     /// Every policy whose scope can match, each once, in their order.
-    pub(crate) fn candidates(&self, asked: &Asked, found: &mut Vec<u32>) {
-        self.side(Role::Principal, &asked.principal, &asked.action, found);
-        self.side(Role::Resource, &asked.resource, &asked.action, found);
-        self.shelf(Place::Anywhere, &asked.action, found);
+    pub(crate) fn candidates(&self, asked: &Asked<'_>, found: &mut Vec<u32>) {
+        self.side(Role::Principal, &asked.principal, asked.action, found);
+        self.side(Role::Resource, &asked.resource, asked.action, found);
+        self.shelf(Place::Anywhere, asked.action, found);
         found.sort_unstable();
         found.dedup();
     }

@@ -4,13 +4,16 @@
 //! laid out and no value is copied. Whatever else there is in the language, and every error, is
 //! left to Cedar's evaluator: to say nothing here is always right.
 
+use std::collections::BTreeMap;
+
 use cedar_policy_core::ast::{
     self, BinaryOp, Expr, ExprKind, Literal, PartialValue, Pattern, PatternElem, UnaryOp,
     ValueKind, Var,
 };
-use safeconduct_model::ActionName;
+use safeconduct_model::{ActionName, Integrity, Value};
 use smol_str::SmolStr;
 
+use super::prepare::Arguments;
 use crate::schema::{ContextField, ContextFields};
 use crate::situation::Situation;
 
@@ -21,7 +24,7 @@ pub(crate) struct Moment<'q> {
     /// Which members of the shipped context the action's context has.
     pub(crate) fields: ContextFields,
     /// `context.input`, where there is one.
-    pub(crate) input: Option<&'q ast::Value>,
+    pub(crate) input: Option<&'q Arguments<'q>>,
     /// The principal, where some condition asks for an attribute of it.
     pub(crate) principal: Option<&'q ast::Entity>,
 }
@@ -169,8 +172,8 @@ impl Plain {
             Self::Has(field) => Seen::Bool(moment.fields.has(*field)),
             Self::HasMember(of) => Seen::Bool(moment.fields.has(*of).then_some(true)?),
             Self::HasInput => Seen::Bool(moment.input.is_some()),
-            Self::Argument(name) => value(moment.arguments()?.get(name)?)?,
-            Self::HasArgument(name) => Seen::Bool(moment.arguments()?.contains_key(name)),
+            Self::Argument(name) => moment.input?.get(name)?,
+            Self::HasArgument(name) => Seen::Bool(moment.input?.has(name)?),
             Self::Attribute(name) => match moment.principal?.get(name)? {
                 PartialValue::Value(found) => value(found)?,
                 PartialValue::Residual(_) => return None,
@@ -252,14 +255,35 @@ fn value(value: &ast::Value) -> Option<Seen<'_>> {
     }
 }
 
-impl<'q> Moment<'q> {
-    fn arguments(&self) -> Option<&'q std::collections::BTreeMap<SmolStr, ast::Value>> {
-        match self.input?.value_kind() {
-            ValueKind::Record(members) => Some(members),
-            _ => None,
+impl Arguments<'_> {
+    fn get(&self, name: &SmolStr) -> Option<Seen<'_>> {
+        match self {
+            Self::AsTheyAre(members, _) => match members.get(name.as_str())? {
+                Value::Bool(truth) => Some(Seen::Bool(*truth)),
+                Value::Integer(n) => Some(Seen::Long(*n)),
+                Value::String(text) => Some(Seen::Text(text)),
+                Value::Null | Value::Number(_) | Value::Array(_) | Value::Object(_) => None,
+            },
+            Self::Converted(all) => value(record(all)?.get(name)?),
         }
     }
 
+    fn has(&self, name: &SmolStr) -> Option<bool> {
+        match self {
+            Self::AsTheyAre(members, _) => Some(members.contains_key(name.as_str())),
+            Self::Converted(all) => Some(record(all)?.contains_key(name)),
+        }
+    }
+}
+
+fn record(value: &ast::Value) -> Option<&BTreeMap<SmolStr, ast::Value>> {
+    match value.value_kind() {
+        ValueKind::Record(members) => Some(members),
+        _ => None,
+    }
+}
+
+impl<'q> Moment<'q> {
     /// A member of a member, as `situation` lays it out.
     fn member(&self, field: ContextField) -> Option<Seen<'q>> {
         let Situation { session, identity, action, .. } = self.situation;
@@ -277,6 +301,14 @@ impl<'q> Moment<'q> {
             ContextField::ActionEffect => Seen::Text(action.effect.as_str()),
             ContextField::ActionTrust => Seen::Text(action.trust.as_str()),
             ContextField::ActionGuessed => Seen::Bool(action.guessed),
+            ContextField::ActionAccepts => Seen::Text(action.accepts.as_str()),
+            ContextField::SessionUntrusted => {
+                Seen::Bool(session.label.integrity == Integrity::Untrusted)
+            }
+            ContextField::SessionSensitivity => Seen::Text(session.label.confidentiality.as_str()),
+            ContextField::SessionAboveSink => {
+                Seen::Bool(session.label.confidentiality > action.accepts)
+            }
             _ => return None,
         })
     }

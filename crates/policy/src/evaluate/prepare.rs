@@ -18,13 +18,13 @@ use crate::schema::{Action, ContextField, EntityKind};
 use crate::shape::{AdditionalArguments, Converter, Misfit, Record};
 use crate::situation;
 
-/// A question whose names are resolved and whose arguments are converted.
+/// A question whose names are resolved, and whose arguments are what the action declares.
 pub(crate) struct Prepared<'p> {
     action: &'p Action,
     principal: &'p EntityKind,
     resource: &'p EntityKind,
-    pub(crate) scope: Asked,
-    input: Option<ast::Value>,
+    pub(crate) scope: Asked<'p>,
+    input: Option<Arguments<'p>>,
     entities: Vec<ast::Entity>,
     policies: &'p Policies,
 }
@@ -32,7 +32,7 @@ pub(crate) struct Prepared<'p> {
 impl<'p> Prepared<'p> {
     pub(crate) fn of(
         policies: &'p Policies,
-        question: &Question<'_>,
+        question: &Question<'p>,
     ) -> Result<Self, QuestionError> {
         let schema = &policies.schema;
         let action =
@@ -52,7 +52,7 @@ impl<'p> Prepared<'p> {
         let input = arguments(action, question.input, &mut converter)?;
         let scope = Asked {
             principal: policies.interner.asked(question.principal, principal, &schema.types)?,
-            action: policies.interner.action(action),
+            action: policies.action(question.action).ok_or(QuestionError::UnknownAction)?,
             resource: policies.interner.asked(question.resource, resource, &schema.types)?,
         };
         let entities = converter.entities;
@@ -113,11 +113,12 @@ impl<'p> Prepared<'p> {
         question: &Question<'_>,
         needs: Needs,
     ) -> Result<World, QuestionError> {
+        let input = self.input.as_ref().map(Arguments::converted).transpose()?;
         let context = situation::context(
             question.situation,
             question.action,
             self.action,
-            self.input.clone(),
+            input,
             needs.context,
             &self.policies.schema.types,
         )
@@ -232,29 +233,31 @@ fn known(kind: &EntityKind, of: &EntityRef) -> EntityUIDEntry {
     EntityUIDEntry::known(uid(kind, of), None)
 }
 
-fn arguments(
-    action: &Action,
-    input: &Value,
-    converter: &mut Converter,
-) -> Result<Option<ast::Value>, QuestionError> {
-    let empty = BTreeMap::new();
-    let members = match input {
-        Value::Object(members) => members,
-        Value::Null => &empty,
-        other => {
-            return Err(QuestionError::NotRepresentable {
-                pointer: "".into(),
-                problem: format!("is {}, not an object", other.kind()).into(),
-            });
+/// The arguments of a question, as its action declares them.
+pub(super) enum Arguments<'p> {
+    /// What they would be converted to, they are already.
+    AsTheyAre(&'p BTreeMap<Arc<str>, Value>, &'p Record),
+    Converted(ast::Value),
+}
+
+impl Arguments<'_> {
+    fn converted(&self) -> Result<ast::Value, QuestionError> {
+        match self {
+            Self::Converted(value) => Ok(value.clone()),
+            Self::AsTheyAre(members, declared) => {
+                let mut converter = Converter::new(AdditionalArguments::Refused);
+                converted(members, declared, &mut converter)
+            }
         }
-    };
-    let nothing = Record::default();
-    let (record, declared) = match &action.input {
-        Some(shape) if shape.opaque => return Ok(Some(ast::Value::empty_record(None))),
-        Some(shape) => (&shape.record, shape.required || !members.is_empty()),
-        None => (&nothing, false),
-    };
-    let converted = converter.members(members, record).map_err(|misfit| match misfit {
+    }
+}
+
+fn converted(
+    members: &BTreeMap<Arc<str>, Value>,
+    declared: &Record,
+    converter: &mut Converter,
+) -> Result<ast::Value, QuestionError> {
+    let converted = converter.members(members, declared).map_err(|misfit| match misfit {
         Misfit::Undeclared { pointer } => {
             QuestionError::UndeclaredArgument { pointer: pointer.into() }
         }
@@ -262,7 +265,39 @@ fn arguments(
             QuestionError::NotRepresentable { pointer: pointer.into(), problem: problem.into() }
         }
     })?;
-    Ok(declared.then(|| ast::Value::record_arc(Arc::new(converted), None)))
+    Ok(ast::Value::record_arc(Arc::new(converted), None))
+}
+
+fn arguments<'p>(
+    action: &'p Action,
+    input: &'p Value,
+    converter: &mut Converter,
+) -> Result<Option<Arguments<'p>>, QuestionError> {
+    static NOTHING: (BTreeMap<Arc<str>, Value>, Record) =
+        (BTreeMap::new(), Record { members: BTreeMap::new() });
+    let members = match input {
+        Value::Object(members) => members,
+        Value::Null => &NOTHING.0,
+        other => {
+            return Err(QuestionError::NotRepresentable {
+                pointer: "".into(),
+                problem: format!("is {}, not an object", other.kind()).into(),
+            });
+        }
+    };
+    let (record, declared) = match &action.input {
+        Some(shape) if shape.opaque => {
+            return Ok(Some(Arguments::Converted(ast::Value::empty_record(None))));
+        }
+        Some(shape) => (&shape.record, shape.required || !members.is_empty()),
+        None => (&NOTHING.1, false),
+    };
+    let arguments = if record.is_as_it_is(members) {
+        Arguments::AsTheyAre(members, record)
+    } else {
+        Arguments::Converted(converted(members, record, converter)?)
+    };
+    Ok(declared.then_some(arguments))
 }
 
 fn property(of: Arc<str>, misfit: Misfit) -> QuestionError {

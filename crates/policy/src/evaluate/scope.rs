@@ -53,17 +53,17 @@ pub(crate) struct Side {
 
 /// A question, as far as scopes can tell it from others.
 #[derive(Debug)]
-pub(crate) struct Asked {
+pub(crate) struct Asked<'p> {
     pub(crate) principal: Side,
-    pub(crate) action: Side,
+    pub(crate) action: &'p Side,
     pub(crate) resource: Side,
 }
 
 impl Scope {
     /// Whether the question is in scope: exactly what Cedar's evaluator says of the scope's
     /// expression, which cannot fail.
-    pub(crate) fn matches(&self, asked: &Asked) -> bool {
-        self.actions.matches(&asked.action)
+    pub(crate) fn matches(&self, asked: &Asked<'_>) -> bool {
+        self.actions.matches(asked.action)
             && self.principal.matches(&asked.principal)
             && self.resource.matches(&asked.resource)
     }

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use cedar_policy_core::ast::{self, EntityUID};
 use cedar_policy_core::validator::types::Type;
 use cedar_policy_core::validator::{ValidatorActionId, ValidatorSchema};
+use foldhash::quality::FixedState;
 use smol_str::SmolStr;
 
 use super::input::Input;
@@ -18,8 +19,8 @@ pub(crate) struct Action {
     /// Its groups, the indirect ones too.
     pub(crate) ancestors: Vec<EntityUID>,
     pub(crate) entity: ast::Entity,
-    pub(crate) principals: HashSet<TypeId>,
-    pub(crate) resources: HashSet<TypeId>,
+    pub(crate) principals: hashbrown::HashSet<TypeId, FixedState>,
+    pub(crate) resources: hashbrown::HashSet<TypeId, FixedState>,
     /// What `context.input` looks like; `None` where the action declares none.
     pub(crate) input: Option<InputShape>,
     /// Which members of the shipped context its context has.
@@ -69,20 +70,35 @@ pub(crate) enum ContextField {
     ActionEffect,
     ActionTrust,
     ActionGuessed,
+    ActionAccepts,
+    SessionUntrusted,
+    SessionSensitivity,
+    SessionCategories,
+    SessionAboveSink,
+    Flow,
+    FlowFromTask,
+    FlowFromTrusted,
+    FlowFromUntrusted,
+    FlowUnseen,
+    FlowAddresses,
+    FlowCommands,
+    FlowAmounts,
+    FlowCarries,
 }
 
 impl ContextField {
-    const SHIPPED: [(Self, &'static str, &'static str); 5] = [
+    const SHIPPED: [(Self, &'static str, &'static str); 6] = [
         (Self::Session, "session", "Session"),
         (Self::Identity, "identity", "Proof"),
         (Self::Action, "action", "ActionFacts"),
         (Self::Time, "time", "Time"),
         (Self::Task, "task", "Task"),
+        (Self::Flow, "flow", "Flow"),
     ];
 
     /// Members of members that are there in every context that has what holds them: a condition
     /// that looks at one of them cannot tell whether the others are there.
-    const INNER: [(Self, &'static str, Self); 13] = [
+    const INNER: [(Self, &'static str, Self); 26] = [
         (Self::Session, "steps", Self::SessionSteps),
         (Self::Session, "denials", Self::SessionDenials),
         (Self::Session, "distinct_resources", Self::SessionDistinctResources),
@@ -96,6 +112,19 @@ impl ContextField {
         (Self::Action, "effect", Self::ActionEffect),
         (Self::Action, "trust", Self::ActionTrust),
         (Self::Action, "guessed", Self::ActionGuessed),
+        (Self::Action, "accepts", Self::ActionAccepts),
+        (Self::Session, "untrusted", Self::SessionUntrusted),
+        (Self::Session, "sensitivity", Self::SessionSensitivity),
+        (Self::Session, "categories", Self::SessionCategories),
+        (Self::Session, "above_sink", Self::SessionAboveSink),
+        (Self::Flow, "from_task", Self::FlowFromTask),
+        (Self::Flow, "from_trusted", Self::FlowFromTrusted),
+        (Self::Flow, "from_untrusted", Self::FlowFromUntrusted),
+        (Self::Flow, "unseen", Self::FlowUnseen),
+        (Self::Flow, "addresses", Self::FlowAddresses),
+        (Self::Flow, "commands", Self::FlowCommands),
+        (Self::Flow, "amounts", Self::FlowAmounts),
+        (Self::Flow, "carries", Self::FlowCarries),
     ];
 
     /// The member of that name of this one, where it can stand alone.
@@ -120,10 +149,10 @@ impl ContextField {
 
 /// A set of context members.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct ContextFields(u32);
+pub(crate) struct ContextFields(u64);
 
 impl ContextFields {
-    pub(crate) const ALL: Self = Self(u32::MAX);
+    pub(crate) const ALL: Self = Self(u64::MAX);
 
     #[must_use]
     pub(crate) const fn with(self, field: ContextField) -> Self {
@@ -152,7 +181,7 @@ impl ContextFields {
 }
 
 /// Names of shipped members that are not computed yet: they are never filled from outside.
-const NOT_YET: [&str; 3] = ["flow", "risk", "approval"];
+const NOT_YET: [&str; 2] = ["risk", "approval"];
 
 impl Action {
     pub(super) fn of(

@@ -91,6 +91,7 @@ pub(crate) fn situation(tier: Tier) -> Situation<'static> {
             distinct_resources: 2,
             calls_left: 97,
             actions: Vec::new(),
+            label: safeconduct_model::Label::least(),
         },
         identity: IdentitySituation {
             kind: Some(IdentityKind::Agent),
@@ -103,9 +104,11 @@ pub(crate) fn situation(tier: Tier) -> Situation<'static> {
             effect: Effect::Read,
             trust: Integrity::Untrusted,
             guessed: false,
+            accepts: safeconduct_model::Confidentiality::Internal,
         },
         now: Timestamp::from_millis(1_709_210_096_789),
         task: None,
+        flow: safeconduct_policy::FlowSituation::default(),
         request: None,
     }
 }
