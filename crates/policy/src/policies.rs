@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use cedar_policy_core::ast::{ActionConstraint, PrincipalOrResourceConstraint};
+use foldhash::quality::FixedState;
 use safeconduct_model::{
     ActionName, Digest, Entity, EntityId, EntityRef, EntityType, Obligation, PolicyEffect,
     PolicyId, PolicyRef, Requestable,
@@ -12,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::annotations::PolicyMode;
 use crate::diagnostic::Diagnostic;
-use crate::evaluate::{Condition, Index, Interner, Remembered, Scope};
+use crate::evaluate::{Condition, Index, Interner, Remembered, Scope, Side};
 use crate::schema::Schema;
 
 /// What is known of one policy.
@@ -67,6 +68,8 @@ pub struct Policies {
     pub(crate) index: Index,
     pub(crate) principals: Remembered,
     by_principal: Index,
+    /// The actions as scopes can tell them apart, by their ids.
+    actions: hashbrown::HashMap<Arc<str>, Side, FixedState>,
     entries: Vec<Entry>,
     by_id: HashMap<PolicyId, u32>,
     digest: Digest,
@@ -107,12 +110,15 @@ impl Policies {
                 Some(Entry { statement, scope })
             })
             .collect();
+        let action = |(id, action): (&Arc<str>, &Arc<_>)| (Arc::clone(id), interner.action(action));
+        let actions = schema.actions.iter().map(action).collect();
         let ids = entries.iter().map(|entry| entry.statement.info.reference.id.clone());
         Self {
             index: Index::of(entries.iter().map(|entry| &entry.scope)),
             by_principal: Index::by_principal(entries.iter().map(|entry| &entry.scope)),
             by_id: ids.zip(0..).collect(),
             principals: Remembered::default(),
+            actions,
             schema,
             units,
             interner,
@@ -123,6 +129,10 @@ impl Policies {
 
     pub(crate) fn entry(&self, position: u32) -> Option<&Entry> {
         self.entries.get(usize::try_from(position).ok()?)
+    }
+
+    pub(crate) fn action(&self, action: &ActionName) -> Option<&Side> {
+        self.actions.get(action.as_str())
     }
 
     /// SHA-256 over all that the set is made of: files by name, schema, naming.
@@ -193,8 +203,8 @@ impl Policies {
     /// with some arguments: a permit names both in its scope, and no forbid names both, every
     /// resource and no condition. It depends on nothing else, so that a list that is filtered by
     /// it stays the same for the life of the set and the identity.
-    pub fn may_permit(&self, principal: &Entity, action: &ActionName) -> bool {
-        let Some(action) = self.schema.actions.get(action.as_str()) else {
+    pub fn may_permit(&self, principal: &Entity, name: &ActionName) -> bool {
+        let Some(action) = self.schema.actions.get(name.as_str()) else {
             return false;
         };
         let Some(kind) = self.schema.types.resolve(principal.uid.ty.as_str()) else {
@@ -206,14 +216,16 @@ impl Policies {
         let Ok(principal) = self.interner.asked(principal, kind, &self.schema.types) else {
             return false;
         };
-        let action = self.interner.action(action);
+        let Some(action) = self.actions.get(name.as_str()) else {
+            return false;
+        };
         let mut found = Vec::new();
-        self.by_principal.candidates_for_principal(&principal, &action, &mut found);
+        self.by_principal.candidates_for_principal(&principal, action, &mut found);
         let mut permitted = false;
         for entry in found.into_iter().filter_map(|position| self.entry(position)) {
             let statement = &entry.statement;
             let counts = statement.info.mode == PolicyMode::Enforce
-                && entry.scope.matches_for_some_resource(&principal, &action);
+                && entry.scope.matches_for_some_resource(&principal, action);
             if !counts {
                 continue;
             }

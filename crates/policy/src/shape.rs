@@ -50,6 +50,20 @@ pub(crate) struct Record {
     pub(crate) members: BTreeMap<SmolStr, Member>,
 }
 
+impl Record {
+    /// Whether an object has exactly these members, and Cedar has their values as they are:
+    /// converting it could neither fail nor change anything.
+    pub(crate) fn is_as_it_is(&self, members: &BTreeMap<Arc<str>, Value>) -> bool {
+        let declared = |(name, value): (&Arc<str>, &Value)| {
+            self.members.get(&**name).is_some_and(|member| member.shape.has_as_it_is(value))
+        };
+        let there = |(name, member): (&SmolStr, &Member)| {
+            !member.required || members.contains_key(name.as_str())
+        };
+        members.iter().all(declared) && self.members.iter().all(there)
+    }
+}
+
 #[derive(Debug, Clone)]
 pub(crate) struct Member {
     pub(crate) shape: Shape,
@@ -352,6 +366,16 @@ impl Shape {
             Self::Null(_) => "null",
             Self::Opaque(_) => "a value",
         }
+    }
+
+    /// Whether a value is of this shape, and needs no conversion.
+    const fn has_as_it_is(&self, value: &Value) -> bool {
+        matches!(
+            (self, value),
+            (Self::Bool, Value::Bool(_))
+                | (Self::Long, Value::Integer(_))
+                | (Self::String, Value::String(_))
+        )
     }
 
     /// Whether values of this shape can hold entities that have attributes or tags.
