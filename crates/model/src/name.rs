@@ -68,7 +68,10 @@ pub(crate) fn printable(what: &'static str, text: &str, limit: usize) -> Result<
     if text.len() > limit {
         return Err(NameError::TooLong { what, bytes: text.len(), limit });
     }
-    if text.chars().any(char::is_control) {
+    // Nearly all names are plain ASCII. Without a way out in the middle, the compiler looks at many
+    // bytes at once.
+    let plain = text.bytes().fold(true, |plain, byte| plain & (0x20..0x7f).contains(&byte));
+    if !plain && text.chars().any(char::is_control) {
         return Err(NameError::Control { what });
     }
     Ok(())
@@ -116,6 +119,13 @@ macro_rules! names {
 
         impl AsRef<str> for $name {
             fn as_ref(&self) -> &str {
+                &self.0
+            }
+        }
+
+        /// A map by name can be asked for a text.
+        impl std::borrow::Borrow<str> for $name {
+            fn borrow(&self) -> &str {
                 &self.0
             }
         }
@@ -208,6 +218,8 @@ short_names! {
     ServerName = "a server name";
     /// The name of an intent: `a`-`z`, `0`-`9`, `-`, `_`, at most 64 bytes.
     IntentName = "an intent's name";
+    /// The name of a schedule: `a`-`z`, `0`-`9`, `-`, `_`, at most 64 bytes.
+    ScheduleName = "a schedule's name";
     /// The name of a target of leases: `a`-`z`, `0`-`9`, `-`, `_`, at most 64 bytes.
     TargetName = "a target's name";
 }
