@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::request::Parts;
 use safeconduct_model::RecordId;
-use safeconduct_service::{Operation, Report};
+use safeconduct_service::{Content, Operation, Report};
 use safeconduct_wire::json;
 use safeconduct_wire::outcome::{self, OutcomeForm};
 
@@ -51,6 +51,7 @@ pub(crate) async fn report(
         result: outcome.result.as_ref().map(json::to_bytes),
         detail: outcome.detail,
         edits: outcome.edits,
+        read: outcome.result.map(Content::Value).into_iter().collect(),
     };
     api.service.observe(report).await?;
     Ok(StatusCode::NO_CONTENT.into_response())

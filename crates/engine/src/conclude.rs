@@ -32,6 +32,14 @@ pub struct Outcome {
     pub record: Record,
 }
 
+impl Outcome {
+    /// What the enforcement point must do for a permit to hold. What the decision point sees to
+    /// itself is not among it.
+    pub fn for_enforcement(&self) -> impl Iterator<Item = &Obligation> {
+        self.obligations.iter().filter(|obligation| obligation.declassifier().is_none())
+    }
+}
+
 /// Puts the outcome together.
 pub(crate) fn conclude(
     request: &Request,
@@ -41,7 +49,7 @@ pub(crate) fn conclude(
     way: Way,
     stages: Result<(), Vec<Reason>>,
 ) -> Outcome {
-    let Way { principal, resources, cost, evaluated } = way;
+    let Way { principal, resources, cost, flow, evaluated } = way;
     let (decision, reasons, obligations, requestable) = match stages {
         Ok(()) if evaluated.permitted => {
             (Decision::Permit, evaluated.reasons, evaluated.obligations, None)
@@ -68,6 +76,7 @@ pub(crate) fn conclude(
         policies: policies.digest(),
         catalogue: facts.catalogue,
         task: facts.task.as_ref().map(|known| Box::new(task::decided(known, cost))),
+        flow,
     };
     Outcome {
         decision,
@@ -80,7 +89,7 @@ pub(crate) fn conclude(
             decision,
             action: request.action.clone(),
             resources: resources.iter().map(fingerprint).collect(),
-            charge: facts.task.as_ref().map(|_| cost),
+            charge: facts.task.as_ref().filter(|_| !task::is_lease(request)).map(|_| cost),
             at: now.at,
         },
         record: Record {
@@ -98,7 +107,7 @@ fn named(request: &Request, facts: &Facts<'_>) -> EntityRef {
     match &request.subject {
         Subject::Asserted { entity, .. } => entity.uid.clone(),
         Subject::Undertaker { agent, .. } => facts.vocabulary.unidentified(agent),
-        Subject::Caller(proof) => facts.vocabulary.unidentified(&proof.identity),
+        Subject::Caller(proof) | Subject::Lessee(proof) => facts.vocabulary.unidentified(&proof.identity),
     }
 }
 

@@ -88,6 +88,27 @@ pub(crate) fn both(agent: Evaluated, user: Evaluated, who: &Known) -> Evaluated 
     }
 }
 
+/// What holds of a lease that the task's mandate names: policy has let the task begin with it, so
+/// that nothing more needs to permit it, and whatever forbids it does. Obligations of permits that
+/// it does not rest on are nobody's.
+pub(crate) fn in_mandate(evaluated: Evaluated) -> Evaluated {
+    let unsaid = |reason: &Reason| {
+        matches!(reason, Reason::NoPermit { .. } | Reason::UserNotPermitted { .. })
+    };
+    let reasons = match evaluated.permitted {
+        true => evaluated.reasons,
+        false if evaluated.reasons.iter().all(unsaid) => vec![Reason::InMandate],
+        false => return evaluated,
+    };
+    Evaluated {
+        permitted: true,
+        reasons,
+        shadow: evaluated.shadow,
+        obligations: Vec::new(),
+        requestable: None,
+    }
+}
+
 pub(crate) fn refused(request: &Request, error: QuestionError) -> Reason {
     match error {
         QuestionError::UnknownAction => Reason::UnknownAction(request.action.clone()),

@@ -30,7 +30,7 @@ pub(crate) fn identify<'a>(
         return Err(vec![Reason::ForeignSession]);
     }
     match &request.subject {
-        Subject::Caller(_) => Ok(Cow::Borrowed(&caller.entity)),
+        Subject::Caller(_) | Subject::Lessee(_) => Ok(Cow::Borrowed(&caller.entity)),
         Subject::Asserted { entity, .. } => {
             let registration = caller.identity.pep.as_ref().ok_or_else(|| {
                 vec![Reason::AssertionNotAllowed("it is no enforcement point".into())]
@@ -49,7 +49,7 @@ pub(crate) fn identify<'a>(
 /// Who acts, as they are registered.
 pub(crate) fn actor<'a>(request: &Request, facts: &Facts<'a>) -> Option<&'a Identity> {
     match &request.subject {
-        Subject::Caller(_) => facts.caller,
+        Subject::Caller(_) | Subject::Lessee(_) => facts.caller,
         Subject::Asserted { entity, .. } => {
             facts.subject.filter(|known| known.entity.uid == entity.uid)
         }

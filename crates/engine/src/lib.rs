@@ -69,13 +69,16 @@ fn stages(
     let user = task.map(identify::user).transpose()?.flatten();
     let situated = situate::situate(request, facts, now)?;
     way.resources = situated.resources.iter().map(|entity| entity.uid.clone()).collect();
-    if let Some(task) = task {
+    if let Some(task) = task.filter(|_| !task::is_lease(request)) {
         way.cost = task::bound(task, request, situated.entry, &situated.resources, facts)?;
     }
     way.evaluated = evaluate::evaluate(request, policies, &principal, &situated)?;
     if let Some(user) = user {
         let theirs = evaluate::evaluate(request, policies, &user.entity, &situated)?;
         way.evaluated = evaluate::both(std::mem::take(&mut way.evaluated), theirs, user);
+    }
+    if task::is_lease(request) {
+        way.evaluated = evaluate::in_mandate(std::mem::take(&mut way.evaluated));
     }
     oblige::oblige(&way.evaluated, facts)
 }
@@ -86,5 +89,6 @@ struct Way {
     principal: Option<safeconduct_model::EntityRef>,
     resources: Vec<safeconduct_model::EntityRef>,
     cost: safeconduct_session::Charge,
+    flow: Vec<safeconduct_model::RecordedFlow>,
     evaluated: evaluate::Evaluated,
 }

@@ -16,6 +16,7 @@ pub(crate) fn oblige(evaluated: &Evaluated, facts: &Facts<'_>) -> Result<(), Vec
     let unknown: Vec<_> = evaluated
         .obligations
         .iter()
+        .filter(|obligation| obligation.declassifier().is_none())
         .filter(|obligation| !facts.understood.covers(obligation))
         .cloned()
         .map(Reason::UnknownObligation)

@@ -118,7 +118,7 @@ fn name(named: Entity, server: Option<&Entity>, resources: &mut Vec<Entity>) {
 /// A resource that the enforcement point names, with the properties that it may state.
 fn stated(named: &Entity, request: &Request, facts: &Facts<'_>) -> Entity {
     let may_state = match &request.subject {
-        Subject::Caller(_) | Subject::Undertaker { .. } => false,
+        Subject::Caller(_) | Subject::Undertaker { .. } | Subject::Lessee(_) => false,
         Subject::Asserted { .. } => facts
             .caller
             .and_then(|known| known.identity.pep.as_ref())
@@ -164,7 +164,7 @@ fn situation<'a>(
 ) -> Situation<'a> {
     let proof = request.subject.authentication();
     let (method, assurance, known) = match &request.subject {
-        Subject::Caller(_) => (proof.method, proof.assurance, facts.caller),
+        Subject::Caller(_) | Subject::Lessee(_) => (proof.method, proof.assurance, facts.caller),
         Subject::Asserted { .. } | Subject::Undertaker { .. } => {
             (Method::PepAssertion, Assurance::Low, facts.subject)
         }

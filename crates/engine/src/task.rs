@@ -13,6 +13,12 @@ use safeconduct_session::Charge;
 use crate::envelope::{self, Outside, Spent};
 use crate::{Facts, Known};
 
+/// Whether what is asked for is a lease, which is no call: the mandate names what may be leased,
+/// and envelope and budget say nothing of it.
+pub(crate) const fn is_lease(request: &Request) -> bool {
+    matches!(request.subject, Subject::Lessee(_))
+}
+
 /// What is known of the task that a request belongs to.
 #[derive(Debug, Clone)]
 pub struct TaskFacts<'a> {
@@ -38,7 +44,8 @@ pub(crate) fn standing<'a, 'b>(
     facts: &'b Facts<'a>,
 ) -> Result<Option<&'b TaskFacts<'a>>, Vec<Reason>> {
     let Some(named) = &request.subject.authentication().task else {
-        return Ok(None);
+        // Leases are given to tasks and to nobody else.
+        return if is_lease(request) { Err(vec![Reason::UnknownTask]) } else { Ok(None) };
     };
     if matches!(request.subject, Subject::Undertaker { .. }) {
         // What is about to begin is not bound by the task that it is begun from; narrowing is

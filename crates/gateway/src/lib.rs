@@ -62,6 +62,7 @@ pub mod methods;
 mod notify;
 pub mod obligation;
 mod passage;
+mod reading;
 mod related;
 mod reply;
 mod revision;

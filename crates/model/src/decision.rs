@@ -95,6 +95,9 @@ impl Requestable {
     }
 }
 
+/// The kind of the obligation that lowers what a result carries: `declassify:NAME`.
+pub const DECLASSIFY: &str = "declassify";
+
 /// What an enforcement point must do for a permit to hold: `redact:$.ssn`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Obligation {
@@ -109,6 +112,12 @@ impl Obligation {
     pub fn parse(text: &str) -> Self {
         let (kind, parameter) = text.split_once(':').unwrap_or((text, ""));
         Self { kind: kind.trim().into(), parameter: parameter.trim().into() }
+    }
+
+    /// The name of the declassifier that it asks for, where it does: the decision point sees to
+    /// that itself, and enforcement points are not told.
+    pub fn declassifier(&self) -> Option<&Arc<str>> {
+        (&*self.kind == DECLASSIFY).then_some(&self.parameter)
     }
 }
 
@@ -153,6 +162,8 @@ pub enum Reason {
         /// The resource that nothing permits, where the request touches several.
         resource: Option<EntityRef>,
     },
+    /// A permit: the task's mandate names it, and no policy forbids it.
+    InMandate,
     /// Nobody is registered under that name.
     UnknownIdentity(IdentityId),
     /// The identity may not act at all.
@@ -264,6 +275,7 @@ impl Reason {
             Self::Policy(_) => "policy",
             Self::PolicyError { .. } => "policy_error",
             Self::NoPermit { .. } => "no_permit",
+            Self::InMandate => "in_mandate",
             Self::UnknownIdentity(_) => "unknown_identity",
             Self::IdentityNotActive(..) => "identity_not_active",
             Self::CredentialEnded => "credential_ended",
@@ -304,7 +316,7 @@ impl Reason {
         match self {
             Self::Policy(policy) => match &policy.message {
                 Some(message) => message.to_string(),
-                None => format!("rule `{}` applies", policy.id),
+                None => ["rule `", policy.id.as_str(), "` applies"].concat(),
             },
             Self::PolicyError { policy, .. } => {
                 format!("rule `{}` could not be evaluated, so nothing is permitted", policy.id)
@@ -313,6 +325,7 @@ impl Reason {
             Self::NoPermit { resource: Some(resource) } => {
                 format!("no rule permits this on {resource}")
             }
+            Self::InMandate => "the task's mandate names it, and no rule forbids it".into(),
             Self::UnknownIdentity(id) => format!("nobody is registered as `{id}`"),
             Self::IdentityNotActive(id, status) => {
                 format!("identity `{id}` is {}", status.as_str())

@@ -3,13 +3,14 @@
 //! Argument and result values are never in a record: keyed digests are. Crate `ledger` gives
 //! records their bytes.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::{
-    ActionName, Amount, Decision, Delegation, Digest, EntityRef, Identity, IdentityId, IntentName,
-    KeyedDigest, KillScope, Lease, LeaseState, Method, Minted, Mode, Obligation, PolicyEffect,
-    PolicyId, RecordId, Requestable, ServerName, SessionKey, SessionName, Span, Task, TaskId,
-    TaskState, Timestamp, Token, TokenId, TraceId,
+    ActionName, Amount, ArgumentRole, Decision, Delegation, Digest, EntityRef, Identity,
+    IdentityId, IntentName, KeyedDigest, KillScope, Label, Lease, LeaseState, Method, Minted, Mode,
+    Obligation, PolicyEffect, PolicyId, RecordId, Requestable, ServerName, SessionKey, SessionName,
+    Span, Task, TaskId, TaskState, Timestamp, Token, TokenId, TraceId,
 };
 
 /// One record.
@@ -146,6 +147,22 @@ pub enum Body {
         /// Who did it.
         by: IdentityId,
     },
+    /// New keys were made that will sign the tokens of the token service.
+    TokenKeysRotated {
+        /// Their public ids (`kid`).
+        keys: Vec<Arc<str>>,
+        /// Who did it.
+        by: IdentityId,
+    },
+    /// A set of trust records came into force: whose word counts for who somebody is.
+    TrustLoaded {
+        /// Its digest.
+        digest: Digest,
+        /// How many records it has.
+        records: u64,
+        /// Who or what caused it: `change`, `signal`, or an identity.
+        cause: String,
+    },
     /// A lease changed its state; the first of these records comes before the target is touched.
     LeaseChanged {
         /// The lease.
@@ -209,6 +226,8 @@ impl Body {
             Self::DelegationEnded { .. } => "delegation_ended",
             Self::TokenMinted(_) => "token_minted",
             Self::TokenWithdrawn { .. } => "token_withdrawn",
+            Self::TokenKeysRotated { .. } => "token_keys_rotated",
+            Self::TrustLoaded { .. } => "trust_loaded",
             Self::LeaseChanged { .. } => "lease_changed",
             Self::Killed { .. } => "killed",
             Self::KillLifted { .. } => "kill_lifted",
@@ -256,6 +275,59 @@ pub struct Decided {
     pub catalogue: Digest,
     /// The task that it belongs to, where there is one.
     pub task: Option<Box<DecidedTask>>,
+    /// Where arguments came from that something is known of. At most [`RECORDED_FLOWS_MAX`].
+    pub flow: Vec<RecordedFlow>,
+}
+
+/// Most arguments of a decision whose origin is recorded: those that decide something first.
+pub const RECORDED_FLOWS_MAX: usize = 16;
+
+/// Most records that are named as the source of one argument: the newest.
+pub const RECORDED_SOURCES_MAX: usize = 4;
+
+/// Longest JSON Pointer of an argument whose origin is recorded, in bytes.
+pub const RECORDED_POINTER_BYTES_MAX: usize = 256;
+
+/// Where the value of one argument came from, as it is recorded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordedFlow {
+    /// JSON Pointer to it.
+    pub pointer: Arc<str>,
+    /// What it decides.
+    pub role: ArgumentRole,
+    /// Where it was seen; nowhere where this is empty.
+    pub origins: BTreeSet<ValueOrigin>,
+    /// What it carries.
+    pub label: Label,
+    /// The decisions in whose results it was seen, the newest first. At most
+    /// [`RECORDED_SOURCES_MAX`].
+    pub sources: Vec<RecordId>,
+}
+
+/// Where a value was seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ValueOrigin {
+    /// The task's parameters or its prompt, where an authenticated user or orchestrator gave
+    /// them.
+    Task,
+    /// A result that may steer an agent.
+    Trusted,
+    /// A result that anyone could have written.
+    Untrusted,
+}
+
+impl ValueOrigin {
+    /// Every value.
+    pub const ALL: [Self; 3] = [Self::Task, Self::Trusted, Self::Untrusted];
+
+    /// The word for it on every wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Task => "task",
+            Self::Trusted => "trusted",
+            Self::Untrusted => "untrusted",
+        }
+    }
 }
 
 /// What a decision's record says of its task.
@@ -359,6 +431,10 @@ pub struct Executed {
     pub detail: Option<Arc<str>>,
     /// Obligations that were carried out, with what they touched.
     pub edits: Vec<Edit>,
+    /// What the result carries, by which its session's label rises; `None` where there is none.
+    pub label: Option<Label>,
+    /// The declassifier that lowered it.
+    pub declassified: Option<Arc<str>>,
 }
 
 /// An edit that an obligation made to a message on its way.

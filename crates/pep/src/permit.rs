@@ -36,7 +36,7 @@ impl<T> Permit<T> {
         Self {
             cargo,
             decision: ruling.outcome.record.id,
-            obligations: ruling.outcome.obligations,
+            obligations: ruling.outcome.for_enforcement().cloned().collect(),
             answer: ruling.outcome.decision,
             reasons: ruling.outcome.reasons,
             authentication: ruling.request.subject.authentication().clone(),

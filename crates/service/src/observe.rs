@@ -3,7 +3,7 @@
 use std::sync::{Arc, PoisonError};
 
 use safeconduct_model::{
-    Body, Edit, Executed, Execution, IdentityId, Record, RecordId, SessionKey, Timestamp,
+    Body, Edit, Executed, Execution, IdentityId, Record, RecordId, SessionKey, Timestamp, Value,
 };
 use thiserror::Error;
 
@@ -29,6 +29,19 @@ pub struct Report {
     pub detail: Option<Arc<str>>,
     /// Obligations that were carried out.
     pub edits: Vec<Edit>,
+    /// What the agent reads of it, in the order in which it does.
+    pub read: Vec<Content>,
+}
+
+/// A piece of what an agent reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Content {
+    /// A structured value: fields are labelled by their place in it.
+    Value(Value),
+    /// A text, which may hold JSON or YAML: then fields are labelled by their place in that.
+    Text(Arc<str>),
+    /// Bytes in Base64 that are no text.
+    Opaque(Arc<str>),
 }
 
 /// Why an outcome was not recorded.
@@ -112,6 +125,8 @@ impl Service {
                 result_bytes: report.result.as_ref().map_or(0, |bytes| bytes.len() as u64),
                 detail: report.detail.clone(),
                 edits: report.edits.clone(),
+                label: None,
+                declassified: None,
             }),
         };
         let refuse = |error: &dyn std::fmt::Display| ObserveError::Record(error.to_string().into());
@@ -187,6 +202,7 @@ impl Service {
             result: None,
             detail: Some(why.into()),
             edits: Vec::new(),
+            read: Vec::new(),
         };
         // A ledger that takes no record has turned readiness red already; after a restart the
         // permit is found without outcome and recorded then.

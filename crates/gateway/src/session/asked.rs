@@ -20,7 +20,7 @@ use crate::obligation::Plan;
 use crate::passage::Gated;
 use crate::related::Related;
 use crate::upstream::Inbound;
-use crate::{action, denial, notify};
+use crate::{action, denial, notify, reading};
 
 /// Most requests of an upstream that are decided on or wait for one client's answer.
 pub(super) const ASKED_MAX: usize = 64;
@@ -157,6 +157,7 @@ impl<A: Authority> ClientSession<A> {
             result: None,
             detail: detail.map(Arc::from),
             edits: Vec::new(),
+            read: Vec::new(),
         };
         let redeemed = match authority.redeem(permit) {
             Ok(redeemed) => redeemed,
@@ -177,6 +178,8 @@ impl<A: Authority> ClientSession<A> {
         let edits = params.as_mut().map(|params| plan.edit_input(&gated.method, params));
         let mut edits = edits.unwrap_or_default();
         let asked = Request { id: request.id.clone(), method: gated.method, params };
+        // What a server asks is read by the model that answers it, whatever comes of it.
+        let read = asked.params.clone().map(reading::of_result).unwrap_or_default();
         let mut answer = self.ask_client(&asked, related, by).await;
         let mut outcome = match &mut answer {
             Answer::Result(result) => {
@@ -190,6 +193,7 @@ impl<A: Authority> ClientSession<A> {
             Answer::Fault(_) => report(decision, Execution::Failed, Some("client_error")),
         };
         outcome.edits = edits;
+        outcome.read = read;
         self.inner.observe(outcome).await;
         if let Answer::Fault(fault) = &mut answer
             && fault.code == NO_ANSWER

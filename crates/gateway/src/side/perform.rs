@@ -14,6 +14,7 @@ use crate::backend::Ready;
 use crate::message::{Answer, Fault, INTERNAL_ERROR};
 use crate::obligation::Plan;
 use crate::passage::{Gated, Passage};
+use crate::reading;
 use crate::related::Related;
 use crate::reply::Reply;
 use crate::upstream::{Answered, Patience};
@@ -111,9 +112,13 @@ impl<A: Authority> Side<A> {
             Answer::Result(result) => {
                 let bytes = json::to_bytes(&result);
                 report.result = Some(bytes.clone());
+                report.read = reading::of_result(result);
                 Reply::result(bytes)
             }
-            Answer::Fault(fault) => fault.into(),
+            Answer::Fault(fault) => {
+                report.read = reading::of_fault(&fault.message, fault.data.as_ref());
+                fault.into()
+            }
         };
         self.observe(report).await;
         reply
@@ -134,6 +139,7 @@ impl<A: Authority> Side<A> {
             result: None,
             detail: detail.map(Arc::from),
             edits: Vec::new(),
+            read: Vec::new(),
         }
     }
 

@@ -1,5 +1,7 @@
 //! The records of tasks and of what they may do, there and back.
 
+use std::sync::Arc;
+
 use safeconduct_model::{
     self as model, Amount, Body, Budget, Confirmation, DecidedTask, Delegation, KillScope, Lease,
     Minted, Origin, Spend, Task, TaskState,
@@ -16,6 +18,9 @@ pub(super) fn write_task(task: &Task, o: &mut Object<'_>) -> Result<(), EncodeEr
     o.time("begun_at", task.begun_at)?;
     o.text("begun_by", task.begun_by.as_str());
     o.nested("budget", |o| write_budget(&task.budget, o))?;
+    if let Some(conversation) = &task.conversation {
+        o.digest("conversation", "sha256:", conversation.as_bytes());
+    }
     o.time("deadline", task.deadline)?;
     o.number("depth", u64::from(task.depth));
     if let Some(handle) = &task.handle {
@@ -27,6 +32,7 @@ pub(super) fn write_task(task: &Task, o: &mut Object<'_>) -> Result<(), EncodeEr
     o.number("intent_version", u64::from(task.intent_version));
     o.optional("on_behalf_of", task.on_behalf_of.as_ref().map(AsRef::as_ref));
     o.optional("parent", task.parent.as_ref().map(AsRef::as_ref));
+    o.optional("run_of", task.run_of.as_ref().map(AsRef::as_ref));
     match &task.origin {
         Origin::Trusted => Ok(()),
         Origin::Agent(session) => o.session(session),
@@ -164,6 +170,16 @@ pub(super) fn body(kind: &str, json: &[u8]) -> Result<Option<Body>, DecodeError>
             let form: form::TokenRevoked<'_> = parse(json)?;
             Body::TokenWithdrawn { token: name("token", &form.token)?, by: name("by", &form.by)? }
         }
+        "token_keys_rotated" => {
+            let form: form::TokenKeysRotated<'_> = parse(json)?;
+            let keys = form.keys.iter().map(shared).collect();
+            Body::TokenKeysRotated { keys, by: name("by", &form.by)? }
+        }
+        "trust_loaded" => {
+            let form: form::TrustLoaded<'_> = parse(json)?;
+            let (digest, records) = (digest("digest", &form.digest)?, form.records);
+            Body::TrustLoaded { digest, records, cause: form.cause.0.into_owned() }
+        }
         "lease_changed" => {
             let form: form::LeaseChanged<'_> = parse(json)?;
             let state = word("state", &form.state, &model::LeaseState::ALL, |s| s.as_str())?;
@@ -212,6 +228,7 @@ pub(super) fn decided_task(form: &form::DecidedTask<'_>) -> Result<DecidedTask, 
 fn task(form: &form::Task<'_>) -> Result<Task, DecodeError> {
     let on_behalf_of = form.on_behalf_of.as_ref();
     let parent = form.parent.as_ref();
+    let conversation = form.conversation.as_ref();
     Ok(Task {
         id: name("id", &form.id)?,
         intent: name("intent", &form.intent)?,
@@ -228,9 +245,11 @@ fn task(form: &form::Task<'_>) -> Result<Task, DecodeError> {
         begun_at: time("begun_at", &form.begun_at)?,
         deadline: time("deadline", &form.deadline)?,
         idle_s: form.idle_s,
-        budget: budget(&form.budget)?,
+        budget: Arc::new(budget(&form.budget)?),
         authority: keyed("authority", &form.authority)?,
         handle: form.handle.as_ref().map(|handle| digest("handle", handle)).transpose()?,
+        conversation: conversation.map(|of| digest("conversation", of)).transpose()?,
+        run_of: form.run_of.as_ref().map(|of| name("run_of", of)).transpose()?,
     })
 }
 

@@ -135,6 +135,36 @@ fn decided(form: form::Decided<'_>) -> Result<model::Decided, DecodeError> {
         policies: digest("policies", &form.policies)?,
         catalogue: digest("catalogue", &form.catalogue)?,
         task: form.task.map(|form| authority::decided_task(&form).map(Box::new)).transpose()?,
+        flow: form.flow.iter().map(flow).collect::<Result<_, _>>()?,
+    })
+}
+
+fn flow(form: &form::Flow<'_>) -> Result<model::RecordedFlow, DecodeError> {
+    let all = &model::ValueOrigin::ALL;
+    let origins = form.origins.iter().map(|origin| word("origins", origin, all, |o| o.as_str()));
+    Ok(model::RecordedFlow {
+        pointer: shared(&form.pointer),
+        role: word("role", &form.role, model::ArgumentRole::ALL, |role| role.as_str())?,
+        origins: origins.collect::<Result<_, _>>()?,
+        label: label(&form.label)?,
+        sources: form.sources.iter().map(|text| name("sources", text)).collect::<Result<_, _>>()?,
+    })
+}
+
+fn label(form: &form::Label<'_>) -> Result<model::Label, DecodeError> {
+    let categories = form
+        .categories
+        .iter()
+        .map(|text| model::Category::new(&text.0).ok_or_else(|| unknown("categories", text)));
+    Ok(model::Label {
+        integrity: word("integrity", &form.integrity, model::Integrity::ALL, |i| i.as_str())?,
+        confidentiality: word(
+            "confidentiality",
+            &form.confidentiality,
+            model::Confidentiality::ALL,
+            |confidentiality| confidentiality.as_str(),
+        )?,
+        categories: categories.collect::<Result<_, _>>()?,
     })
 }
 
@@ -154,6 +184,8 @@ fn executed(form: form::Executed<'_>) -> Result<model::Executed, DecodeError> {
         result_bytes: form.result_bytes,
         detail: form.detail.as_ref().map(shared),
         edits: form.edits.iter().map(edit).collect(),
+        label: form.label.as_ref().map(label).transpose()?,
+        declassified: form.declassified.as_ref().map(shared),
     })
 }
 
@@ -260,7 +292,7 @@ macro_rules! names {
 }
 
 names!(RecordId, TraceId, IdentityId, TokenId, SessionName, ActionName, PolicyId);
-names!(EntityType, EntityId, ServerName, TaskId, IntentName, LeaseId, TargetName);
+names!(EntityType, EntityId, ServerName, TaskId, IntentName, LeaseId, TargetName, ScheduleName);
 
 pub(super) fn name<N: Name>(field: &'static str, text: &Text<'_>) -> Result<N, DecodeError> {
     N::parse(shared(text)).map_err(|problem| DecodeError::Name { field, problem })

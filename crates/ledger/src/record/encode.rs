@@ -2,8 +2,8 @@
 //! is on the way of every decision.
 
 use safeconduct_model::{
-    Body, Decided, EntityRef, Executed, Identity, Obligation, PepRegistration, Record,
-    RecordedReason, SessionKey, SessionScope, Timestamp, Token,
+    Body, Category, Decided, EntityRef, Executed, Identity, Label, Obligation, PepRegistration,
+    Record, RecordedFlow, RecordedReason, SessionKey, SessionScope, Timestamp, Token,
 };
 
 use super::{EncodeError, LEAF_BYTES_MAX, RECORD_VERSION, authority};
@@ -98,6 +98,15 @@ fn write_body(body: &Body, out: &mut Vec<u8>) -> Result<(), EncodeError> {
                 o.text("by", by.as_str());
                 o.text("token", token.as_str());
             }
+            Body::TokenKeysRotated { keys, by } => {
+                o.text("by", by.as_str());
+                o.texts("keys", keys.iter().map(AsRef::as_ref))?;
+            }
+            Body::TrustLoaded { digest, records, cause } => {
+                o.text("cause", cause);
+                o.digest("digest", "sha256:", digest.as_bytes());
+                o.number("records", *records);
+            }
             Body::LeaseChanged { lease, state, detail } => {
                 o.optional("detail", detail.as_deref());
                 o.nested("lease", |o| authority::write_lease(lease, o))?;
@@ -123,6 +132,7 @@ fn write_decided(decided: &Decided, o: &mut Object<'_>) -> Result<(), EncodeErro
     o.text("action", decided.action.as_str());
     o.digest("catalogue", "sha256:", decided.catalogue.as_bytes());
     o.text("decision", decided.decision.as_str());
+    o.list("flow", &decided.flow, write_flow)?;
     o.digest("input_digest", "hmac-sha256:", decided.input_digest.as_bytes());
     o.text("method", decided.method.as_str());
     o.text("mode", decided.mode.as_str());
@@ -176,8 +186,26 @@ fn write_reason(reason: &RecordedReason, out: &mut Vec<u8>) -> Result<(), Encode
     })
 }
 
+fn write_flow(flow: &RecordedFlow, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    object(out, |o| {
+        o.nested("label", |o| write_label(&flow.label, o))?;
+        o.texts("origins", flow.origins.iter().map(|origin| origin.as_str()))?;
+        o.text("pointer", &flow.pointer);
+        o.text("role", flow.role.as_str());
+        o.texts("sources", flow.sources.iter().map(AsRef::as_ref))
+    })
+}
+
+fn write_label(label: &Label, o: &mut Object<'_>) -> Result<(), EncodeError> {
+    o.texts("categories", label.categories.iter().map(Category::as_str))?;
+    o.text("confidentiality", label.confidentiality.as_str());
+    o.text("integrity", label.integrity.as_str());
+    Ok(())
+}
+
 fn write_executed(executed: &Executed, o: &mut Object<'_>) -> Result<(), EncodeError> {
     o.text("decision", executed.decision.as_str());
+    o.optional("declassified", executed.declassified.as_deref());
     o.optional("detail", executed.detail.as_deref());
     o.number("duration_ms", executed.duration_ms);
     o.list("edits", &executed.edits, |edit, out| {
@@ -188,6 +216,9 @@ fn write_executed(executed: &Executed, o: &mut Object<'_>) -> Result<(), EncodeE
         })
     })?;
     o.text("execution", executed.execution.as_str());
+    if let Some(label) = &executed.label {
+        o.nested("label", |o| write_label(label, o))?;
+    }
     o.number("result_bytes", executed.result_bytes);
     if let Some(digest) = &executed.result_digest {
         o.digest("result_digest", "hmac-sha256:", digest.as_bytes());

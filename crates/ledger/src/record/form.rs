@@ -72,6 +72,8 @@ forms! {
         action: Text<'a>,
         catalogue: Text<'a>,
         decision: Text<'a>,
+        #[serde(default)]
+        flow: Vec<Flow<'a>>,
         input_digest: Text<'a>,
         method: Text<'a>,
         mode: Text<'a>,
@@ -102,12 +104,19 @@ forms! {
         spend: u64,
     }
     IntentsLoaded { digest: Text<'a>, intents: u64, }
+    TokenKeysRotated {
+        by: Text<'a>,
+        #[serde(default)]
+        keys: Vec<Text<'a>>,
+    }
+    TrustLoaded { cause: Text<'a>, digest: Text<'a>, records: u64, }
     Task {
         agent: Text<'a>,
         authority: Text<'a>,
         begun_at: Text<'a>,
         begun_by: Text<'a>,
         budget: Budget<'a>,
+        conversation: Option<Text<'a>>,
         deadline: Text<'a>,
         depth: u8,
         handle: Option<Text<'a>>,
@@ -117,6 +126,7 @@ forms! {
         intent_version: u32,
         on_behalf_of: Option<Text<'a>>,
         parent: Option<Text<'a>>,
+        run_of: Option<Text<'a>>,
         session: Option<Session<'a>>,
     }
     Budget {
@@ -177,13 +187,30 @@ forms! {
         task: Text<'a>,
         token: Text<'a>,
     }
+    Flow {
+        label: Label<'a>,
+        #[serde(default)]
+        origins: Vec<Text<'a>>,
+        pointer: Text<'a>,
+        role: Text<'a>,
+        #[serde(default)]
+        sources: Vec<Text<'a>>,
+    }
+    Label {
+        #[serde(default)]
+        categories: Vec<Text<'a>>,
+        confidentiality: Text<'a>,
+        integrity: Text<'a>,
+    }
     Executed {
         decision: Text<'a>,
+        declassified: Option<Text<'a>>,
         detail: Option<Text<'a>>,
         duration_ms: u64,
         #[serde(default)]
         edits: Vec<Edit<'a>>,
         execution: Text<'a>,
+        label: Option<Label<'a>>,
         result_bytes: u64,
         result_digest: Option<Text<'a>>,
         session: Session<'a>,

@@ -76,6 +76,21 @@ fn decided() -> Decided {
             spend: Amount(15_000),
             bytes_out: 120,
         })),
+        flow: vec![RecordedFlow {
+            pointer: "/destination".into(),
+            role: ArgumentRole::Address,
+            origins: [ValueOrigin::Untrusted, ValueOrigin::Task].into(),
+            label: label(),
+            sources: vec![id(RecordId::new("dec_9"))],
+        }],
+    }
+}
+
+fn label() -> Label {
+    Label {
+        integrity: Integrity::Untrusted,
+        confidentiality: Confidentiality::Confidential,
+        categories: [Category::new("pii").unwrap()].into(),
     }
 }
 
@@ -105,6 +120,8 @@ fn task() -> Task {
         },
         authority: KeyedDigest::from_bytes([8; 32]),
         handle: Some(digest(9)),
+        conversation: Some(digest(10)),
+        run_of: Some(id(ScheduleName::new("nightly"))),
     }
 }
 
@@ -154,6 +171,8 @@ fn task_bodies() -> Vec<Body> {
             expires_at: Timestamp::from_millis(1_700_000_300_000),
         })),
         Body::TokenWithdrawn { token: id(TokenId::new("at_1")), by: by.clone() },
+        Body::TokenKeysRotated { keys: vec!["k-1".into(), "k-2".into()], by: by.clone() },
+        Body::TrustLoaded { digest: digest(3), records: 2, cause: "signal".into() },
         Body::LeaseChanged {
             lease: Box::new(lease()),
             state: LeaseState::Irrevocable,
@@ -207,6 +226,8 @@ fn bodies() -> Vec<Body> {
             result_bytes: 512,
             detail: Some("upstream_error".into()),
             edits: vec![Edit { obligation: Obligation::parse("redact:$.ssn"), values: 2 }],
+            label: Some(label()),
+            declassified: Some("redacted".into()),
         }),
         Body::ValuesErased { session: session(), by, attachments: 3 },
         Body::DefinitionSeen {

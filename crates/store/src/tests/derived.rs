@@ -138,6 +138,8 @@ fn queries_answer_what_fits_newest_first() {
         result_bytes: 10,
         detail: None,
         edits: Vec::new(),
+        label: None,
+        declassified: None,
     };
     let outcome = Record { body: Body::Executed(outcome), ..record(60) };
     append(&store, vec![Entry { leaf: encode(&outcome).unwrap(), attachment: None }]);

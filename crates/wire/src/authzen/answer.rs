@@ -63,9 +63,11 @@ pub fn write_evaluation(answer: &Answer<'_>, out: &mut Vec<u8>) {
         out.extend_from_slice(b",\"decision_id\":");
         write_string(id.as_str(), out);
     }
-    if !answer.obligations.is_empty() {
+    // The decision point sees to declassifiers itself.
+    let mut asked = answer.obligations.iter().filter(|one| one.declassifier().is_none()).peekable();
+    if asked.peek().is_some() {
         out.extend_from_slice(b",\"obligations\":[");
-        separated(answer.obligations.iter(), out, write_obligation);
+        separated(asked, out, write_obligation);
         out.push(b']');
     }
     if let Some(requestable) = answer.requestable {

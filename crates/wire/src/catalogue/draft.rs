@@ -6,7 +6,7 @@
 
 use std::fmt::Write as _;
 
-use safeconduct_model::{Digest, Effect, Tier, Value};
+use safeconduct_model::{ArgumentRole, Digest, Effect, Tier, Value};
 
 use super::tools::tool_name;
 use crate::json;
@@ -88,7 +88,20 @@ fn entry(name: &str, tool: &DraftTool<'_>, root: &str, out: &mut String) -> std:
     writeln!(out, "    tier: {}", tier.as_str())?;
     writeln!(out, "    effect: {}", effect.as_str())?;
     writeln!(out, "    guessed: true")?;
+    // What a server says of its own world is its own word: text from anywhere is untrusted.
+    if tool.definition.pointer("/annotations/openWorldHint").and_then(Value::as_bool) == Some(true)
+    {
+        writeln!(out, "    integrity: untrusted")?;
+    }
     let resources = resources(tool.definition);
+    let roles = roles(tool.definition, &resources);
+    if !roles.is_empty() {
+        writeln!(out, "    arguments:")?;
+    }
+    for (pointer, role) in roles {
+        let pointer = quoted(&pointer);
+        writeln!(out, "      - {{ argument: {pointer}, role: {} }}", role.as_str())?;
+    }
     if !resources.is_empty() {
         writeln!(out, "    resources:")?;
     }
@@ -139,8 +152,43 @@ fn resources(tool: &Value) -> Vec<(String, &'static str, &'static str, bool)> {
     found
 }
 
-/// The type and form that an argument's name suggests.
-fn named_by(name: &str) -> Option<(&'static str, &'static str)> {
+/// The arguments that look as if they decided where something goes, what is run or how much,
+/// besides those that name a resource.
+fn roles(
+    tool: &Value,
+    resources: &[(String, &'static str, &'static str, bool)],
+) -> Vec<(String, ArgumentRole)> {
+    let properties = tool.pointer("/inputSchema/properties").and_then(Value::as_object);
+    let mut found = Vec::new();
+    for (name, _) in properties.into_iter().flatten() {
+        let pointer = format!("/{}", name.replace('~', "~0").replace('/', "~1"));
+        let is_resource = resources.iter().any(|(resource, ..)| {
+            resource.strip_prefix(&pointer).is_some_and(|rest| rest.is_empty() || rest == "/*")
+        });
+        if let Some(role) = role_of(name).filter(|_| !is_resource) {
+            found.push((pointer, role));
+        }
+    }
+    found
+}
+
+/// What an argument's name suggests that it decides.
+fn role_of(name: &str) -> Option<ArgumentRole> {
+    let name = snake_case(name);
+    match name.rsplit(['_', '-']).next().unwrap_or_default() {
+        "recipient" | "recipients" | "to" | "cc" | "bcc" | "email" | "emails" | "address"
+        | "account" | "iban" | "phone" | "channel" | "host" | "hostname" | "domain" | "repo"
+        | "repository" | "target" | "user" | "users" | "username" | "participant"
+        | "participants" | "id" | "ids" | "uuid" | "key" => Some(ArgumentRole::Address),
+        "command" | "cmd" | "code" | "script" | "sql" | "statement" | "expression" | "program"
+        | "args" | "argv" => Some(ArgumentRole::Command),
+        "amount" | "price" | "quantity" | "total" | "sum" => Some(ArgumentRole::Amount),
+        _ => None,
+    }
+}
+
+/// A name in lower case, with `_` before what was upper.
+fn snake_case(name: &str) -> String {
     let mut snake = String::new();
     for c in name.chars() {
         if c.is_uppercase() && !snake.is_empty() {
@@ -148,6 +196,12 @@ fn named_by(name: &str) -> Option<(&'static str, &'static str)> {
         }
         snake.extend(c.to_lowercase());
     }
+    snake
+}
+
+/// The type and form that an argument's name suggests.
+fn named_by(name: &str) -> Option<(&'static str, &'static str)> {
+    let snake = snake_case(name);
     let last = snake.rsplit(['_', '-']).next().unwrap_or_default();
     match last {
         "url" | "urls" | "uri" | "uris" | "href" | "link" | "endpoint" => Some(("Url", "url")),

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 use safeconduct_model::{
-    ActionName, Confidentiality, Digest, Effect, Integrity, ResourceForm as ModelForm, Tier, Value,
+    ActionName, ArgumentRole, Confidentiality, Digest, Effect, Integrity, Label, Obligation,
+    ResourceForm as ModelForm, Tier, Value,
 };
 
 use super::*;
@@ -254,4 +255,73 @@ proptest! {
         let file = parse("s.yaml", &text);
         prop_assert!(file.is_ok(), "{:?}\n{text}", file);
     }
+}
+
+const LABELLED: &str = "
+server: bank
+defaults: { integrity: untrusted, confidentiality: confidential, categories: [finance] }
+declassifiers:
+  redacted: { requires: ['redact:$.iban'], confidentiality: internal, drops: [pii] }
+actions:
+  history:
+    tier: low
+    effect: read
+    fields:
+      - { field: /transactions/*/id, integrity: trusted, confidentiality: internal }
+      - { field: /transactions/*/sender, categories: [pii] }
+  pay:
+    tier: moderate
+    effect: send
+    arguments:
+      - { argument: /recipient, role: address }
+      - { argument: /amount, role: amount }
+";
+
+#[test]
+fn labels_are_said_once_and_field_by_field() {
+    let file = parse("bank.yaml", LABELLED).unwrap();
+    let catalogue = merge(vec![file]).unwrap();
+    let entry = |name: &str| catalogue.entry(&ActionName::new(name).unwrap()).unwrap();
+    let names = |label: &Label| {
+        let categories: Vec<_> = label.categories.iter().map(|one| one.as_str()).collect();
+        (label.integrity.as_str(), label.confidentiality.as_str(), categories.join(","))
+    };
+    let history = &entry("bank.history").returns;
+    assert_eq!(names(&history.default), ("untrusted", "confidential", "finance".into()));
+    assert_eq!(names(&history.fields[0].label), ("trusted", "internal", "finance".into()));
+    assert_eq!(names(&history.fields[1].label), ("untrusted", "confidential", "pii".into()));
+    // What sends may be given what is public, unless it is said; what reads, what it hands out.
+    assert_eq!(entry("bank.pay").accepts, Confidentiality::Public);
+    assert_eq!(entry("bank.history").accepts, Confidentiality::Confidential);
+    assert_eq!(entry("bank.pay").arguments[1].role, ArgumentRole::Amount);
+    let redacted = &catalogue.declassifiers["redacted"];
+    assert_eq!(redacted.requires, [Obligation::parse("redact:$.iban")]);
+    assert_eq!(
+        names(&redacted.lower(&history.fields[1].label)),
+        ("untrusted", "internal", String::new())
+    );
+}
+
+#[test]
+fn a_slip_in_a_label_is_named() {
+    let text = LABELLED
+        .replace("role: amount", "role: amuont")
+        .replace("drops: [pii]", "drops: [Pii]")
+        .replace("/transactions/*/id,", "transactions,");
+    let problems: Vec<String> =
+        parse("bank.yaml", &text).unwrap_err().iter().map(ToString::to_string).collect();
+    let problems = problems.join("; ");
+    for part in
+        ["`Pii` is no category", "`transactions` is no JSON Pointer", "did you mean `amount`?"]
+    {
+        assert!(problems.contains(part), "{part}: {problems}");
+    }
+    let twice = |name: &str| parse(name, LABELLED).unwrap();
+    let mut other = twice("b.yaml");
+    other.entries.clear();
+    let problems = merge(vec![twice("a.yaml"), other]).unwrap_err();
+    assert_eq!(
+        problems[0].to_string(),
+        "b.yaml:5:3: declassifier `redacted` is in the catalogue twice (the other is in a.yaml:5:3)"
+    );
 }
