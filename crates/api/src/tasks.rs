@@ -9,20 +9,21 @@ use axum::response::{IntoResponse, Response};
 use http::header::CACHE_CONTROL;
 use http::request::Parts;
 use http::{HeaderValue, StatusCode};
-use safeconduct_model::{Allowance, Authentication, IdentityId, SessionKey, Task, TaskId, Value};
+use safeconduct_model::{Authentication, Digest, IdentityId, SessionKey, Task, TaskId};
 use safeconduct_service::{
-    BeginError, Ending, Narrowed, OnBehalf, Operation, TaskView, Undertaking, World,
+    BeginError, Ending, Narrowed, OnBehalf, Operation, Run, TaskPage, TaskQuery, TaskView,
+    Undertaking,
 };
 use safeconduct_wire::admin::{
-    EndRequest, ForWhom, MandateView, RequestedTask, Shown, TaskBegun, TaskDetail, TaskEnded,
-    TaskList, TaskQueryForm, TaskRequest, TaskSummary, UsedView,
+    EndRequest, ForWhom, MandateView, RequestedTask, RequestedWork, Shown, TaskBegun, TaskDetail,
+    TaskEnded, TaskList, TaskQueryForm, TaskRequest, TaskSummary, UsedView,
 };
 use safeconduct_wire::document::read_json;
 
 use crate::admit::Admitted;
 use crate::body::json_bytes;
-use crate::handle::TaskHandle;
-use crate::page::{self, page_of};
+use crate::handle;
+use crate::page;
 use crate::problem::{Problem, ProblemForm};
 use crate::refusals::{Misasked, Refused, Unreadable};
 use crate::refused::Denied;
@@ -46,8 +47,8 @@ const NO_REASON: &str = "ended by request";
         (status = 201, description = "The task, and its handle this once", body = TaskBegun<'_>),
         (status = 401, description = "Nobody has proved who they are, or no task of that handle is known", body = ProblemForm),
         (status = 403, description = "Policies in force say no, with `decision_id` and `reasons`; or the agent may not undertake the intent, the caller may not begin its tasks, or the user has not said so", body = ProblemForm),
-        (status = 404, description = "No such intent or identity is known", body = ProblemForm),
-        (status = 409, description = "The task that it is begun in is over, or the session has a task already", body = ProblemForm),
+        (status = 404, description = "No such intent or identity is known, or no such schedule of the caller's", body = ProblemForm),
+        (status = 409, description = "The task that it is begun in is over, the session has a task already, or the schedule has as many runs as it may", body = ProblemForm),
         (status = 422, description = "The parameters do not fit the intent, nobody is named for whom, or it would be wider than what it comes from", body = ProblemForm),
         Unreadable,
         (status = 503, description = "It could not be recorded", body = ProblemForm),
@@ -65,12 +66,16 @@ pub(crate) async fn begin(
     let body = json_bytes(&parts.headers, body).await?;
     let wanted = TaskRequest::read(&body)?;
     drop(body);
-    let handle = TaskHandle::generate().map_err(|error| Problem::unavailable(error.to_string()))?;
-    let mut undertaking = undertaking(&api, &caller.world, by, wanted).await?;
-    undertaking.handle = Some(handle.digest());
-    undertaking.trace = trace::of(&parts.headers);
-    let begun = api.service.begin_task(undertaking).await;
-    let task = begun.map_err(|error| not_begun(&caller.proof, error))?;
+    let handle = handle::generate().map_err(|error| Problem::unavailable(error.to_string()))?;
+    let begun = async {
+        let mut undertaking = undertaking(&api, by, handle.digest(), wanted).await?;
+        undertaking.trace = trace::of(&parts.headers);
+        Ok(api.service.begin_task(undertaking).await?)
+    };
+    let task = begun.await.map_err(|problem| match problem {
+        BeginProblem::Asked(problem) => problem,
+        BeginProblem::Begin(error) => not_begun(&caller.proof, error),
+    })?;
     let begun = TaskBegun::new(&task, handle.reveal());
     let mut response = (StatusCode::CREATED, Json(begun)).into_response();
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -79,37 +84,63 @@ pub(crate) async fn begin(
 
 async fn undertaking(
     api: &Inner,
-    world: &World,
     by: Authentication,
+    handle: Digest,
     wanted: RequestedTask,
-) -> Result<Undertaking, Problem> {
+) -> Result<Undertaking, BeginProblem> {
+    let pep =
+        IdentityId::new("administration").map_err(|error| Problem::invalid(error.to_string()))?;
+    let intent = match wanted.work {
+        RequestedWork::RunOf(of) => {
+            return Ok(api.service.run(Run { of, by, handle, pep, trace: None })?);
+        }
+        RequestedWork::Intent(intent) => intent,
+    };
     let on_behalf_of = match wanted.on_behalf_of {
         None => None,
         Some(ForWhom::Delegated(user)) => Some(OnBehalf::Delegated(user)),
         Some(ForWhom::Token(token)) => Some(OnBehalf::Proved(user_of(api, &token.0).await?)),
     };
-    let allowances = wanted
-        .envelope
-        .map(|envelope| envelope.into_iter().map(|allowance| resolved(world, allowance)).collect());
     Ok(Undertaking {
         agent: wanted.agent.unwrap_or_else(|| by.identity.clone()),
         by,
-        intent: wanted.intent,
+        intent,
         version: wanted.version,
         parameters: wanted.parameters,
         prompt: wanted.prompt.map(|prompt| prompt.0.into()),
         on_behalf_of,
         narrowed: Narrowed {
-            allowances,
+            allowances: wanted.envelope,
             budget: wanted.budget,
             seconds: wanted.seconds,
             depth: wanted.depth,
+            tier_max: wanted.tier_max,
+            credentials: wanted.credentials,
         },
-        handle: None,
-        pep: IdentityId::new("administration")
-            .map_err(|error| Problem::invalid(error.to_string()))?,
+        handle: Some(handle),
+        conversation: None,
+        run_of: None,
+        pep,
         trace: None,
     })
+}
+
+/// Why nothing begins: what was asked, or what came of it.
+enum BeginProblem {
+    Asked(Problem),
+    Begin(BeginError),
+}
+
+impl From<Problem> for BeginProblem {
+    fn from(problem: Problem) -> Self {
+        Self::Asked(problem)
+    }
+}
+
+impl From<BeginError> for BeginProblem {
+    fn from(error: BeginError) -> Self {
+        Self::Begin(error)
+    }
 }
 
 /// The user that a token proves to be there.
@@ -118,16 +149,6 @@ async fn user_of(api: &Inner, token: &str) -> Result<Authentication, Problem> {
         let detail = "the token of `on_behalf_of` is none of an active user";
         Problem::new(StatusCode::FORBIDDEN, "unproved_user", detail)
     })
-}
-
-/// Types as the schema names them, where it does.
-fn resolved(world: &World, mut allowance: Allowance<Value>) -> Allowance<Value> {
-    for rule in &mut allowance.resources {
-        if let Some(ty) = world.policies().resolve_type(rule.ty.as_str()) {
-            rule.ty = ty;
-        }
-    }
-    allowance
 }
 
 fn not_begun(proof: &Authentication, error: BeginError) -> Problem {
@@ -153,6 +174,8 @@ fn not_begun(proof: &Authentication, error: BeginError) -> Problem {
         BeginError::NotActive(_) => refused("identity_not_active"),
         BeginError::ParentEnded => problem(StatusCode::CONFLICT, "parent_ended"),
         BeginError::Attached(_) => problem(StatusCode::CONFLICT, "attached"),
+        BeginError::UnknownSchedule(_) => problem(StatusCode::NOT_FOUND, "unknown_schedule"),
+        BeginError::Running { .. } => problem(StatusCode::CONFLICT, "already_running"),
         BeginError::Denied { ruling, .. } => {
             let outcome = &ruling.value().outcome;
             Problem::decided(&outcome.record.id, &outcome.reasons, detail)
@@ -168,7 +191,8 @@ fn not_begun(proof: &Authentication, error: BeginError) -> Problem {
 }
 
 /// Lists tasks, by id; the ended ones that are remembered included. Without the right to
-/// `tasks.show` those alone that the caller acts in, began, or is acted for in.
+/// `tasks.show` those alone that the caller acts in, began, or is acted for in. A page may hold
+/// fewer tasks than were wanted, and even none, and still say where the next one starts.
 #[utoipa::path(
     get,
     path = "/v1/tasks",
@@ -190,17 +214,17 @@ pub(crate) async fn list(
     let TaskQueryForm { state, agent, intent, after, limit } = page::query(&parts.uri)?;
     let limit = page::limit(limit)?;
     let all = api.may(&caller, Operation::TasksShow)?;
-    let mut found = api.service.tasks(|task, now| {
-        state.is_none_or(|state| state.0 == now)
-            && agent.as_ref().is_none_or(|agent| agent.0 == task.agent)
-            && intent.as_ref().is_none_or(|intent| intent.0 == task.intent)
-            && after.as_deref().is_none_or(|after| task.id.as_str() > after)
-            && (all || Part::of(task, &caller).is_some())
-    });
-    found.sort_unstable_by(|a, b| a.task.id.cmp(&b.task.id));
-    let (found, next) = page_of(found, limit, |view| view.task.id.to_string());
-    let tasks = found.iter().map(|view| TaskSummary::new(&view.task, view.state)).collect();
-    Ok(Json(TaskList { tasks, next }))
+    let wanted = TaskQuery {
+        state: state.map(|state| state.0),
+        agent: agent.as_ref().map(|agent| &agent.0),
+        intent: intent.as_ref().map(|intent| &intent.0),
+        concerns: (!all).then_some(&caller.proof.identity),
+        after: after.as_deref(),
+    };
+    let fits = |task: &Task| all || caller.reaches_task(&task.id);
+    let TaskPage { tasks, next } = api.service.tasks(&wanted, limit, fits);
+    let tasks = tasks.iter().map(|view| TaskSummary::new(&view.task, view.state)).collect();
+    Ok(Json(TaskList { tasks, next: next.map(|id| id.to_string()) }))
 }
 
 /// Shows a task, its budget, and what of that was used. The agent, who began it, and those with

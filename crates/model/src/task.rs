@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::{
     Authority, Budget, Digest, IdentityId, Integrity, IntentName, KeyedDigest, RecordId,
-    SessionKey, TaskId, Timestamp, TokenId, Value,
+    ScheduleName, SessionKey, TaskId, Timestamp, TokenId, Value,
 };
 
 /// Most direct children of a task, in its whole life.
@@ -43,18 +43,24 @@ pub struct Task {
     /// After how many seconds without a decision it ends by itself.
     pub idle_s: u32,
     /// How much may be done in it.
-    pub budget: Budget,
+    pub budget: Arc<Budget>,
     /// Keyed digest of the canonical bytes of its parameters and authority, under its own key.
     pub authority: KeyedDigest,
     /// SHA-256 of the handle by which its agent names it; the handle holds 256 random bits.
     /// Without one the task is attached to the session that its agent began it in, and each of
-    /// that session's calls belongs to it.
+    /// that session's calls belongs to it; where [`Task::conversation`] is set, only those of that
+    /// conversation.
     pub handle: Option<Digest>,
+    /// SHA-256 of the id of the conversation with the gateway that it is attached to: two runs
+    /// under one credential have one each. The id is random and nobody else's.
+    pub conversation: Option<Digest>,
+    /// The schedule of which it is a run.
+    pub run_of: Option<ScheduleName>,
 }
 
 impl Task {
     /// What its parameters and its prompt are worth as a source of instructions: trusted where a
-    /// person or an orchestrator spoke, never where an agent did.
+    /// person, an orchestrator or an operator's schedule spoke, never where an agent did.
     pub const fn integrity(&self) -> Integrity {
         match self.origin {
             Origin::Trusted => Integrity::Trusted,
@@ -83,7 +89,7 @@ impl fmt::Debug for Prompt {
 /// Who spoke when a task began.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
-    /// A person or an orchestrator: the parameters are trusted.
+    /// A person, an orchestrator, or the operator who wrote a schedule: the parameters are trusted.
     Trusted,
     /// The agent itself, in this session: the parameters are worth what that session is worth,
     /// and what is done in the task counts there too.

@@ -1,7 +1,7 @@
 //! Use-case: begin a task. Policy decides the action `undertake`; the record of the task, with
 //! its mandate sealed beside it, comes before anyone can act in it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use safeconduct_credential::{Wider, mandate_value, narrows};
@@ -9,22 +9,26 @@ use safeconduct_engine::Understood;
 use safeconduct_model::{
     ActionName, Allowance, Authentication, Authority, Body, Budget, Digest, Entity, EntityId,
     EntityRef, Identity, IdentityId, IdentityKind, IdentityStatus, Intent, IntentName, Mandate,
-    Mode, NameError, OnBehalfOf, Origin, PROMPT_BYTES_MAX, Record, Role, SessionKey, Subject, Task,
-    TaskId, TaskState, Timestamp, TraceId, UndertakeError, Value,
+    Mode, NameError, OnBehalfOf, Origin, PROMPT_BYTES_MAX, Record, Role, ScheduleName, SessionKey,
+    Subject, TargetName, Task, TaskId, Tier, Timestamp, TraceId, UndertakeError, Value,
 };
-use safeconduct_session::Session;
 use thiserror::Error;
 
+use self::authority::authority;
 use crate::sessions::{SESSIONS_MAX, lock};
-use crate::tasks::{TASKS_MAX, TaskSlot, lock_task};
+use crate::tasks::{Held, Sealed, TASKS_MAX, TaskSlot};
 use crate::{
     AppendError, Check, Entry, Proposal, Recorded, Ruling, Service, SubmitError, Ticket,
     Unrecorded, Versioned, World,
 };
 
+mod authority;
 mod rehearse;
+mod run;
 
+pub use authority::undertaken;
 pub use rehearse::*;
+pub use run::*;
 
 /// The action that policy decides when a task begins. Its resource is the intent.
 pub const UNDERTAKE: &str = "undertake";
@@ -51,6 +55,12 @@ pub struct Undertaking {
     /// SHA-256 of the handle by which the agent will name it; without one it is attached to the
     /// session of the agent that begins it.
     pub handle: Option<Digest>,
+    /// SHA-256 of the id of the conversation to which it is attached, where it has no handle and
+    /// the agent has conversations: then it is that conversation's alone.
+    pub conversation: Option<Digest>,
+    /// The schedule of which it is a run: intent, parameters and prompt are that schedule's, and
+    /// nothing is said of them here.
+    pub run_of: Option<ScheduleName>,
     /// The enforcement point that asks.
     pub pep: IdentityId,
     /// What the caller correlates by.
@@ -77,6 +87,10 @@ pub struct Narrowed {
     pub seconds: Option<u32>,
     /// How many levels of delegation may follow.
     pub depth: Option<u8>,
+    /// The highest tier that needs nobody's approval.
+    pub tier_max: Option<Tier>,
+    /// What it may get leases of.
+    pub credentials: Option<BTreeMap<TargetName, BTreeSet<Arc<str>>>>,
 }
 
 /// Why a task did not begin.
@@ -142,6 +156,17 @@ pub enum BeginError {
     /// The caller's fault: it would be over at once.
     #[error("the task would end before it begins")]
     NoTime,
+    /// The caller's fault: no such schedule, or it is another's, or they act in a task already.
+    #[error("you have no schedule `{0}`, or act in a task already")]
+    UnknownSchedule(ScheduleName),
+    /// The caller's fault: as many runs are under way as there may be.
+    #[error("schedule `{schedule}` has {runs} runs under way, the most that it may have")]
+    Running {
+        /// The schedule.
+        schedule: ScheduleName,
+        /// How many runs there are.
+        runs: usize,
+    },
     /// The caller's fault: the session has a task already.
     #[error("this session acts in task `{0}` already: end it first")]
     Attached(TaskId),
@@ -188,7 +213,8 @@ impl Service {
     ///
     /// # Errors
     /// [`BeginError`] says whose fault it is; nothing began.
-    pub async fn begin_task(&self, undertaking: Undertaking) -> Result<Arc<Task>, BeginError> {
+    pub async fn begin_task(&self, mut undertaking: Undertaking) -> Result<Arc<Task>, BeginError> {
+        self.name_types(&mut undertaking.narrowed);
         let plan = self.plan(&undertaking)?;
         let ruling = self.check(plan.question(&undertaking, &self.world())?).await;
         let ruling = ruling.map_err(BeginError::Unrecorded)?;
@@ -202,6 +228,7 @@ impl Service {
         let decision = ruling.value().decision().clone();
         // The decision was the question; its outcome is the task.
         self.expect_nothing(&decision);
+        self.replace_runs(&undertaking).await?;
         let mut last = None;
         for _ in 0..3 {
             // What was planned may have changed while policy was asked.
@@ -241,7 +268,9 @@ impl Service {
                 return Err(BeginError::NotActive(who.id.clone()));
             }
         }
-        if !intent.undertakers.include(agent) {
+        self.check_run(undertaking, &world)?;
+        // A schedule is a right of its own.
+        if undertaking.run_of.is_none() && !intent.undertakers.include(agent) {
             let agent = agent.id.clone();
             return Err(BeginError::NotAnUndertaker { agent, intent: name.clone() });
         }
@@ -251,8 +280,9 @@ impl Service {
         if let Some(user) = user.as_ref().filter(|user| !world.is_active(user)) {
             return Err(BeginError::NotActive(user.clone()));
         }
+        let user = user.as_ref().and_then(|user| world.identity(user)).map(|user| user.id.clone());
         if let (None, Origin::Agent(session)) = (&undertaking.handle, &origin)
-            && let Some(other) = self.tasks.attached(session)
+            && let Some(other) = self.tasks.attached(session, undertaking.conversation.as_ref())
         {
             return Err(BeginError::Attached(other));
         }
@@ -273,6 +303,10 @@ impl Service {
         Ok(Plan {
             world_version: world.version,
             now,
+            // The names as they are registered: every task shares their texts.
+            agent: agent.id.clone(),
+            intent: intent.name.clone(),
+            by: by.id.clone(),
             parent,
             origin,
             user,
@@ -280,6 +314,16 @@ impl Service {
             idle_s,
             version,
         })
+    }
+
+    /// Types of resources as the schema names them, where it does.
+    fn name_types(&self, narrowed: &mut Narrowed) {
+        let world = self.world();
+        for rule in narrowed.allowances.iter_mut().flatten().flat_map(|one| &mut one.resources) {
+            if let Some(ty) = world.policies.resolve_type(rule.ty.as_str()) {
+                rule.ty = ty;
+            }
+        }
     }
 
     /// The task that this one is begun in.
@@ -290,8 +334,8 @@ impl Service {
         if named.agent != undertaking.by.identity {
             return Err(BeginError::ParentEnded);
         }
-        self.unseal(&named.id);
-        let line = self.line(&named.id).ok_or(BeginError::ParentEnded)?.among(&self.world());
+        let line = self.unsealed_line(&named.id).ok_or(BeginError::ParentEnded)?;
+        let line = line.among(&self.world());
         let line = self.as_presented(&undertaking.by, line);
         if line.ended.is_some() {
             return Err(BeginError::ParentEnded);
@@ -309,19 +353,38 @@ impl Service {
         if self.tasks.live() >= TASKS_MAX {
             return Err(BeginError::OverLimit { what: "tasks", limit: TASKS_MAX });
         }
-        let Plan { world_version, now, parent, origin, user, mandate, idle_s, version } = plan;
+        // One run after another, so that no two find the same room.
+        let _alone = undertaking.run_of.as_ref().map(|_| self.keep_changes_out());
+        if let Some(name) = &undertaking.run_of {
+            let world = self.world();
+            let known = world.intents.schedule(name);
+            let (_, schedule) = known.ok_or_else(|| BeginError::UnknownSchedule(name.clone()))?;
+            self.has_room(name, schedule)?;
+        }
+        let Plan {
+            world_version,
+            now,
+            agent,
+            intent,
+            by,
+            parent,
+            origin,
+            user,
+            mandate,
+            idle_s,
+            version,
+        } = plan;
         let broken = |error: &dyn std::fmt::Display| BeginError::Record(error.to_string().into());
         let id = TaskId::new(self.ids.record("task").shared())?;
-        let key = SessionKey::task(undertaking.agent.clone(), id.clone());
+        let key = SessionKey::task(agent.clone(), id.clone());
         let over = || BeginError::OverLimit { what: "sessions", limit: SESSIONS_MAX };
         // The session that it comes from, where there is one, and the reads that go with it.
         let mut reads = vec![(Versioned::World, world_version)];
-        let mut writes = vec![Versioned::Session(key.clone()), Versioned::Task(id.clone())];
+        // Nobody has read anything of the task yet, so its beginning makes nothing stale.
+        let mut writes = Vec::new();
         let from = match &origin {
             Origin::Trusted => None,
-            Origin::Agent(session) => {
-                Some((session, self.sessions.slot(session).ok_or_else(over)?))
-            }
+            Origin::Agent(session) => Some((session, self.session_slot(session).ok_or_else(over)?)),
         };
         let mut from = from.as_ref().map(|(session, slot)| (*session, lock(slot)));
         if let Some((session, slot)) = &from {
@@ -330,7 +393,7 @@ impl Service {
         }
         if undertaking.handle.is_none()
             && let Origin::Agent(session) = &origin
-            && let Some(other) = self.tasks.attached(session)
+            && let Some(other) = self.tasks.attached(session, undertaking.conversation.as_ref())
         {
             return Err(BeginError::Attached(other));
         }
@@ -345,22 +408,24 @@ impl Service {
         }
         let (keys, wrapped) = self.vault.begin(&key).map_err(|error| broken(&error))?;
         let canonical = safeconduct_ledger::canonical(&to_seal(&mandate, &undertaking.prompt));
-        let task = Task {
-            id: id.clone(),
-            intent: undertaking.intent.clone(),
+        let mut task = Task {
+            id,
+            intent,
             intent_version: version,
-            agent: undertaking.agent.clone(),
+            agent,
             on_behalf_of: user,
-            begun_by: undertaking.by.identity.clone(),
+            begun_by: by,
             origin: origin.clone(),
             parent: parent.as_ref().map(|parent| parent.task.id.clone()),
             depth: parent.as_ref().map_or(0, |parent| parent.task.depth.saturating_add(1)),
             begun_at: now,
             deadline: mandate.authority.deadline,
             idle_s,
-            budget: mandate.authority.budget.clone(),
+            budget: Arc::new(mandate.authority.budget.clone()),
             authority: keys.digest(&canonical),
             handle: undertaking.handle,
+            conversation: undertaking.conversation.filter(|_| undertaking.handle.is_none()),
+            run_of: undertaking.run_of.clone(),
         };
         let record = |id, body| Record {
             id,
@@ -377,34 +442,23 @@ impl Service {
             Entry { leaf: leaf(&began)?, attachment: Some(wrapped) },
             Entry { leaf: leaf(&record)?, attachment: Some(sealed) },
         ];
-        let slot = self.sessions.slot(&key).ok_or_else(over)?;
-        let mut slot = lock(&slot);
+        self.tasks.share_budget(&mut task);
         let ticket = self.ledger.submit(Proposal { entries, reads, writes })?;
-        slot.version += 1;
-        slot.keys = Some(keys);
-        slot.keys_at = Some(ticket.first);
-        slot.sealed_at.push(ticket.last);
-        slot.session = Session::of_task();
         if let Some((_, from)) = &mut from {
             from.version += 1;
             from.session.give(&mandate.authority.budget);
         }
-        let task = Arc::new(task);
-        self.tasks.insert(TaskSlot {
-            task: Arc::clone(&task),
-            mandate: Some(Arc::new(mandate)),
-            state: TaskState::Active,
-            version: 1,
-            sealed_at: ticket.last,
-            record: record.id,
-            children: Vec::new(),
-            unreadable: false,
-            touched: now,
-        });
+        let sealed =
+            Sealed { keys_at: Some(ticket.first), mandate_at: ticket.last, record: record.id };
+        let slot = Arc::new(TaskSlot::new(task, sealed, now));
+        // Before anyone can find it: what is not durable yet cannot be read back.
+        self.tasks.hold(&slot, Held { mandate: Arc::new(mandate), keys }, canonical.len());
+        self.tasks.insert(&slot);
+        let task = Arc::clone(&slot.task);
         if let Some(parent) = &task.parent
             && let Some(parent) = self.tasks.known(parent)
         {
-            lock_task(&parent).children.push(task.id.clone());
+            parent.lock().children.push(task.id.clone());
         }
         Ok((task, ticket))
     }
@@ -428,6 +482,9 @@ fn to_seal(mandate: &Mandate, prompt: &Option<Arc<str>>) -> Value {
 struct Plan {
     world_version: u64,
     now: Timestamp,
+    agent: IdentityId,
+    intent: IntentName,
+    by: IdentityId,
     parent: Option<Parent>,
     origin: Origin,
     user: Option<IdentityId>,
@@ -451,6 +508,8 @@ impl Plan {
         let mut asserted = vec![("begun_by", Value::from(undertaking.by.identity.as_str()))];
         asserted
             .extend(self.user.as_ref().map(|user| ("on_behalf_of", Value::from(user.as_str()))));
+        let schedule = undertaking.run_of.as_ref();
+        asserted.extend(schedule.map(|schedule| ("run_of", Value::from(schedule.as_str()))));
         Ok(Check {
             subject: Subject::Undertaker {
                 by: undertaking.by.clone(),
@@ -472,6 +531,10 @@ impl Plan {
 
 /// Whose word the parameters are. Trust starts only where a person or an orchestrator speaks.
 fn origin(undertaking: &Undertaking, by: &Identity) -> Result<Origin, BeginError> {
+    // What a run is to do was written by the operator, and held against that.
+    if undertaking.run_of.is_some() {
+        return Ok(Origin::Trusted);
+    }
     if undertaking.by.task.is_some() || by.id == undertaking.agent {
         return Ok(Origin::Agent(SessionKey::of(&undertaking.by)));
     }
@@ -528,59 +591,4 @@ fn for_whom(
         (OnBehalfOf::Never, Some(_)) => Err(BeginError::NotForUsers(intent.name.clone())),
         (_, user) => Ok(user),
     }
-}
-
-/// The mandate that a task would have, by itself or within a parent of which so much is used:
-/// what a test asks without a server.
-///
-/// # Errors
-/// [`BeginError`] where the parameters do not fit, or it would be wider than what it comes from.
-pub fn undertaken(
-    intent: &Intent,
-    said: &BTreeMap<Arc<str>, Value>,
-    narrowed: &Narrowed,
-    parent: Option<(&Authority, &safeconduct_session::Used)>,
-    now: Timestamp,
-) -> Result<Mandate, BeginError> {
-    let parameters = intent.parameters(said)?;
-    let above = parent.map(|(above, _)| above);
-    let authority = authority(narrowed, intent, &parameters, above, now)?;
-    if let Some((above, used)) = parent {
-        narrows(&authority, above, used)?;
-    }
-    Ok(Mandate { parameters, authority })
-}
-
-/// What the task may do: what the intent allows, narrowed as was asked and, in a child, to what
-/// can still be within its parent.
-fn authority(
-    asked: &Narrowed,
-    intent: &Intent,
-    parameters: &BTreeMap<Arc<str>, Value>,
-    parent: Option<&Authority>,
-    now: Timestamp,
-) -> Result<Authority, BeginError> {
-    let longest = now.plus_ms(i64::from(intent.longest_s) * 1000);
-    let mut whole = intent.authority(parameters, longest)?;
-    let seconds = asked.seconds.unwrap_or(intent.longest_s).min(intent.longest_s);
-    let mut deadline = now.plus_ms(i64::from(seconds) * 1000);
-    let mut depth = asked.depth.unwrap_or(whole.depth_left).min(whole.depth_left);
-    if let Some(above) = parent {
-        deadline = deadline.min(above.deadline);
-        depth = depth.min(above.depth_left.saturating_sub(1));
-        whole.tier_max = whole.tier_max.min(above.tier_max);
-    }
-    let authority = Authority {
-        allowances: asked.allowances.clone().unwrap_or_else(|| whole.allowances.clone()),
-        budget: asked.budget.clone().unwrap_or_else(|| whole.budget.clone()),
-        deadline,
-        depth_left: depth,
-        ..whole.clone()
-    };
-    if asked.allowances.is_some() || asked.budget.is_some() {
-        // Against the intent itself, of which nothing is used yet and one level is none.
-        let intent = Authority { depth_left: depth.saturating_add(1), ..whole };
-        narrows(&authority, &intent, &safeconduct_session::Used::default())?;
-    }
-    Ok(authority)
 }

@@ -65,6 +65,35 @@ pub enum ChangeError {
     Record(Arc<str>),
 }
 
+/// What is loaded from files and put in force together.
+#[derive(Clone)]
+pub struct RuleSet {
+    /// The policy set.
+    pub policies: Arc<Policies>,
+    /// What is known of each action.
+    pub catalogue: Arc<Catalogue>,
+    /// The digest of the catalogue and of the approved definitions.
+    pub catalogue_digest: Digest,
+    /// The names of the shipped types.
+    pub vocabulary: Arc<Vocabulary>,
+    /// What may be undertaken; where there is none, what could be before stays.
+    pub intents: Option<Arc<Intents>>,
+}
+
+impl World {
+    /// Puts intents in, and gives what there is to record of it. What is the same set is no
+    /// change, and who never had any is not told that they have none.
+    fn with_intents(&mut self, intents: Arc<Intents>) -> Option<Body> {
+        let nothing = intents.versions.is_empty() && self.intents.versions.is_empty();
+        if nothing || self.intents.digest == intents.digest {
+            return None;
+        }
+        let (digest, count) = (intents.digest, intents.iter().count() as u64);
+        self.intents = intents;
+        Some(Body::IntentsLoaded { digest, intents: count })
+    }
+}
+
 impl Service {
     /// Puts a policy set in force. Its catalogue types must be resolved against it.
     ///
@@ -78,23 +107,34 @@ impl Service {
         vocabulary: Arc<Vocabulary>,
         cause: &str,
     ) -> Result<(), ChangeError> {
-        let loaded = Body::PoliciesLoaded {
-            digest: policies.digest(),
-            policies: policies.len() as u64,
-            cause: cause.to_owned(),
-        };
-        let listed = Body::CatalogueLoaded {
-            digest: catalogue_digest,
-            actions: catalogue.actions.len() as u64,
-        };
+        let rules = RuleSet { policies, catalogue, catalogue_digest, vocabulary, intents: None };
+        self.change_rules(rules, cause).await
+    }
+
+    /// Puts policies, catalogue and intents in force together: no decision sees some of them with
+    /// the others of before. The catalogue's types must be resolved against the policies, and the
+    /// intents held against both. Tasks that have begun keep what they were given.
+    ///
+    /// # Errors
+    /// [`ChangeError`] where the records could not be made; all before them stay in force.
+    pub async fn change_rules(&self, rules: RuleSet, cause: &str) -> Result<(), ChangeError> {
         self.change(|world| {
             let mut bodies = Vec::new();
+            let RuleSet { policies, catalogue, catalogue_digest, vocabulary, intents } = rules;
             if world.policies.digest() != policies.digest() || cause == "start" {
-                bodies.push(loaded);
+                bodies.push(Body::PoliciesLoaded {
+                    digest: policies.digest(),
+                    policies: policies.len() as u64,
+                    cause: cause.to_owned(),
+                });
             }
             if world.catalogue_digest != catalogue_digest || cause == "start" {
-                bodies.push(listed);
+                bodies.push(Body::CatalogueLoaded {
+                    digest: catalogue_digest,
+                    actions: catalogue.actions.len() as u64,
+                });
             }
+            bodies.extend(intents.and_then(|intents| world.with_intents(intents)));
             world.policies = policies;
             Arc::make_mut(&mut world.seen).repinned(&world.catalogue, &catalogue);
             world.catalogue = catalogue;
@@ -112,16 +152,7 @@ impl Service {
     /// # Errors
     /// [`ChangeError`] where the record could not be made; the set before it stays in force.
     pub async fn change_intents(&self, intents: Arc<Intents>) -> Result<(), ChangeError> {
-        self.change(|world| {
-            if world.intents.digest == intents.digest {
-                return Ok(Vec::new());
-            }
-            let digest = intents.digest;
-            let count = intents.iter().count() as u64;
-            world.intents = intents;
-            Ok(vec![Body::IntentsLoaded { digest, intents: count }])
-        })
-        .await
+        self.change(|world| Ok(world.with_intents(intents).into_iter().collect())).await
     }
 
     /// Takes a user's standing word that an agent may undertake an intent for them. The user
@@ -276,8 +307,7 @@ impl Service {
                 by: Some(by.clone()),
                 reason: format!("{} is {}", identity.id, identity.status.as_str()).into(),
             };
-            self.end_all(|task| KillScope::Identity(identity.id.clone()).hits(task), &ending)
-                .await?;
+            self.end_all(&KillScope::Identity(identity.id.clone()), &ending).await?;
         }
         Ok(())
     }
@@ -363,7 +393,7 @@ impl Service {
     /// Changes a copy of the world, records what the change says, swaps it in, and waits until
     /// the records are durable. The new world is in force from the moment that its records are
     /// queued: whoever decides on the old one is told that it is stale.
-    async fn change(
+    pub(crate) async fn change(
         &self,
         change: impl FnOnce(&mut World) -> Result<Vec<Body>, ChangeError>,
     ) -> Result<(), ChangeError> {

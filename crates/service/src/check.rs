@@ -11,7 +11,7 @@ use tracing::{Instrument as _, Span};
 use crate::line::Line;
 use crate::sessions::{SESSIONS_MAX, Slot, lock};
 use crate::{
-    Entry, Proposal, Recorded, Ruling, Service, SessionKeys, SubmitError, Ticket, UNDERTAKE,
+    Entry, LEASE, Proposal, Recorded, Ruling, Service, SessionKeys, SubmitError, Ticket, UNDERTAKE,
     Unrecorded, Versioned, World,
 };
 
@@ -37,6 +37,11 @@ static UNDERTAKING: LazyLock<Option<ActionEntry>> = LazyLock::new(|| {
         keep_arguments: false,
         keep_result: false,
     })
+});
+
+/// What is known of the action of leasing a credential, whatever a catalogue says.
+static LEASING: LazyLock<Option<ActionEntry>> = LazyLock::new(|| {
+    Some(ActionEntry { name: ActionName::new(LEASE).ok()?, ..UNDERTAKING.clone()? })
 });
 
 /// The mandate of a task that has ended.
@@ -246,7 +251,7 @@ impl Service {
                         self.touch(&task.id, now.at);
                     }
                     let expires_at = now.at.plus_ms(self.settings.permit_ttl_ms);
-                    let ruling = Ruling { outcome, request, expires_at };
+                    let ruling = Box::new(Ruling { outcome, request, expires_at });
                     return Ok(Queued { ruling, keys, ticket, span: Span::none() });
                 }
                 // A change may be between its record and its swap: wait for it to be through.
@@ -356,7 +361,7 @@ fn describe(span: &Span, ruling: &Ruling) {
 /// A decision whose record is queued and not yet durable: nobody may act on it, and nobody can
 /// see it.
 pub struct Queued {
-    ruling: Ruling,
+    ruling: Box<Ruling>,
     keys: Arc<dyn SessionKeys>,
     ticket: Ticket,
     span: Span,
@@ -398,20 +403,22 @@ fn facts<'a>(
     understood: &'a Understood,
     calls_max: u64,
 ) -> Facts<'a> {
-    let registered = |id: &IdentityId| world.identities.get(id).map(AsRef::<Known>::as_ref);
+    let registered = |id: &str| world.identities.get(id).map(AsRef::<Known>::as_ref);
     let subject = match &request.subject {
-        Subject::Caller(_) => None,
-        Subject::Asserted { entity, .. } => {
-            IdentityId::new(entity.uid.id.as_str()).ok().and_then(|id| registered(&id))
-        }
-        Subject::Undertaker { agent, .. } => registered(agent),
+        Subject::Caller(_) | Subject::Lessee(_) => None,
+        Subject::Asserted { entity, .. } => registered(entity.uid.id.as_str()),
+        Subject::Undertaker { agent, .. } => registered(agent.as_str()),
     };
     let entry = match &request.subject {
         Subject::Undertaker { .. } => UNDERTAKING.as_ref(),
-        Subject::Caller(_) | Subject::Asserted { .. } => world.catalogue.entry(&request.action),
+        Subject::Lessee(_) => LEASING.as_ref(),
+        // Nobody else asks about leases: a decision of that name is one on a lease.
+        Subject::Caller(_) | Subject::Asserted { .. } => {
+            world.catalogue.entry(&request.action).filter(|entry| entry.name.as_str() != LEASE)
+        }
     };
     Facts {
-        caller: registered(&request.subject.authentication().identity),
+        caller: registered(request.subject.authentication().identity.as_str()),
         subject,
         entry,
         quarantined: world.quarantined(&request.action),
@@ -431,7 +438,9 @@ fn facts<'a>(
 /// The task that a request acts in; what is about to begin acts in none yet.
 const fn acts_in(subject: &Subject) -> Option<&TaskRef> {
     match subject {
-        Subject::Caller(proof) | Subject::Asserted { by: proof, .. } => proof.task.as_ref(),
+        Subject::Caller(proof) | Subject::Lessee(proof) | Subject::Asserted { by: proof, .. } => {
+            proof.task.as_ref()
+        }
         Subject::Undertaker { .. } => None,
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use safeconduct_model::{Body, IdentityId, KillScope, Record, Task, TaskId, TaskState, Timestamp};
 use thiserror::Error;
 
-use crate::tasks::lock_task;
+use crate::tasks::TaskSlot;
 use crate::{AppendError, ChangeError, Entry, Proposal, Service, SubmitError, Ticket, Versioned};
 
 /// How many overdue tasks one sweep ends at most.
@@ -112,6 +112,23 @@ impl Service {
         ending: &Ending,
     ) -> Result<(Vec<Arc<Task>>, Option<Ticket>), EndError> {
         let mut ended = Vec::new();
+        let queued = self.queue_ends(id, ending, &mut ended);
+        if queued.is_err() {
+            // What is under one that has ended holds nothing any more, recorded or not.
+            self.leases.look_at_all();
+        }
+        if !ended.is_empty() {
+            self.tell();
+        }
+        Ok((ended, queued?))
+    }
+
+    fn queue_ends(
+        &self,
+        id: &TaskId,
+        ending: &Ending,
+        ended: &mut Vec<Arc<Task>>,
+    ) -> Result<Option<Ticket>, EndError> {
         let mut last = None;
         let mut open = vec![(id.clone(), ending.clone())];
         while let Some((id, ending)) = open.pop() {
@@ -123,24 +140,20 @@ impl Service {
             ended.push(task);
             last = Some(ticket);
         }
-        if !ended.is_empty() {
-            self.tell();
-        }
-        Ok((ended, last))
+        Ok(last)
     }
 
     fn queue_one_end(&self, id: &TaskId, ending: &Ending) -> Result<Option<Ended>, EndError> {
         let slot = self.tasks.known(id).ok_or_else(|| EndError::UnknownTask(id.clone()))?;
-        let mut state = lock_task(&slot);
-        let task = Arc::clone(&state.task);
-        if state.state != TaskState::Active {
+        let mut now = slot.lock();
+        if now.state != TaskState::Active {
             return Ok(None);
         }
         let record = Record {
             id: self.ids.record("rec"),
             at: self.clock.now(),
             trace: None,
-            parent: Some(state.record.clone()),
+            parent: Some(slot.sealed.record.clone()),
             body: Body::TaskEnded {
                 task: id.clone(),
                 state: ending.state,
@@ -156,32 +169,36 @@ impl Service {
             reads: Vec::new(),
             writes: vec![Versioned::Task(id.clone())],
         })?;
-        state.state = ending.state;
-        state.version += 1;
-        state.mandate = None;
-        let children = std::mem::take(&mut state.children);
-        let forgotten = self.tasks.ended(&task);
-        // Sessions before tasks: everyone locks that way.
-        drop(state);
-        forgotten.iter().for_each(|session| self.sessions.archive(session));
-        Ok(Some(Ended { task, children, ticket }))
+        let children = now.end(ending.state);
+        now.version += 1;
+        drop(now);
+        self.leases.task_ended(id);
+        self.forget_after(&slot);
+        Ok(Some(Ended { task: Arc::clone(&slot.task), children, ticket }))
+    }
+
+    /// Takes note that a task has ended, and puts away the session of the one that is no longer
+    /// remembered for it. No task's lock may be held: sessions come before tasks.
+    pub(crate) fn forget_after(&self, ended: &Arc<TaskSlot>) {
+        if let Some(forgotten) = self.tasks.ended(ended) {
+            self.sessions.archive(&forgotten);
+        }
     }
 
     /// Ends a task whose time is over, where it is. Whoever asks next finds it ended.
     pub(crate) fn end_if_overdue(&self, id: &TaskId) -> Look {
-        let Some(slot) = self.tasks.known(id) else {
-            return Look::Over;
-        };
-        if lock_task(&slot).state != TaskState::Active {
+        self.tasks.known(id).map_or(Look::Over, |slot| self.end_slot_if_overdue(&slot))
+    }
+
+    fn end_slot_if_overdue(&self, slot: &TaskSlot) -> Look {
+        if slot.lock().state != TaskState::Active {
             return Look::Over;
         }
-        let (overdue, next) = {
-            let slot = lock_task(&slot);
-            (slot.overdue(self.clock.now()), slot.next_look())
-        };
-        let Some(reason) = overdue else {
+        let next = slot.next_look();
+        let Some(reason) = slot.overdue(self.clock.now()) else {
             return Look::Again(next);
         };
+        let id = &slot.task.id;
         let ending = Ending { state: TaskState::Expired, by: None, reason: reason.into() };
         match self.queue_end(id, &ending) {
             Ok(_) => Look::Ended,
@@ -196,9 +213,9 @@ impl Service {
     /// looks at those alone whose time could be over.
     pub fn sweep_tasks(&self) -> usize {
         let mut ended = 0;
-        for id in self.tasks.due(self.clock.now(), SWEEP_MAX) {
-            match self.end_if_overdue(&id) {
-                Look::Again(next) => self.tasks.look_again(next, id),
+        for slot in self.tasks.due(self.clock.now(), SWEEP_MAX) {
+            match self.end_slot_if_overdue(&slot) {
+                Look::Again(next) => self.tasks.look_again(next, slot),
                 Look::Ended => ended += 1,
                 Look::Over => {}
             }
@@ -219,21 +236,20 @@ impl Service {
         self.record_kill(&scope, by, &reason).await?;
         let ending =
             Ending { state: TaskState::Revoked, by: Some(by.clone()), reason: "killed".into() };
-        self.end_all(|task| scope.hits(task), &ending).await
+        self.end_all(&scope, &ending).await
     }
 
-    /// Ends every live task that fits, with all under each. One that cannot be ended keeps none
+    /// Ends every live task that the kill switch stops there, with all under each. One that cannot be ended keeps none
     /// of the others from ending; the first such error is given at the end.
     pub(crate) async fn end_all(
         &self,
-        fits: impl Fn(&Task) -> bool,
+        scope: &KillScope,
         ending: &Ending,
     ) -> Result<Vec<Arc<Task>>, ChangeError> {
-        let hit = self.tasks.select(|slot| slot.state == TaskState::Active && fits(&slot.task));
         let mut ended = Vec::new();
         let (mut last, mut failed) = (None, None);
-        for view in hit {
-            match self.queue_end(&view.task.id, ending) {
+        for slot in self.tasks.hit_by(scope) {
+            match self.queue_end(&slot.task.id, ending) {
                 Ok((tasks, ticket)) => {
                     ended.extend(tasks);
                     last = ticket.or(last);

@@ -45,10 +45,11 @@ impl Service {
         {
             return Err(EraseError::TaskLives(task.clone()));
         }
-        let slot = self
-            .sessions
-            .known(session)
-            .ok_or_else(|| EraseError::UnknownSession(session.clone()))?;
+        let slot = self.sessions.known(session);
+        // Nothing was decided in the task, and yet its mandate lies there.
+        let begun = || self.tasks.of_session(session).and_then(|_| self.session_slot(session));
+        let unknown = || EraseError::UnknownSession(session.clone());
+        let slot = slot.or_else(begun).ok_or_else(unknown)?;
         // The bulk of it without the lock: whoever decides on the session would wait for the disk
         // on a thread that answers others too.
         let before = attached(&lock(&slot));

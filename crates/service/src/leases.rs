@@ -2,7 +2,9 @@
 //! when its time is over. Each step is a record first: what a crash leaves behind is named in the
 //! ledger, found at the next start, and removed.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+mod book;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
@@ -20,6 +22,8 @@ use crate::{
     AppendError, Entry, GrantSpec, IssueError, Issuer, NamingError, Proposal, RenewError, Secret,
     Service, SubmitError, Ticket, Versioned,
 };
+
+use book::{Book, Looked};
 
 /// Most leases of one task at a time.
 pub const LEASES_OF_TASK_MAX: usize = 32;
@@ -105,7 +109,7 @@ pub enum LeaseError {
 
 /// The leases in memory: the fold of their records.
 #[derive(Default)]
-pub(crate) struct Leases(Mutex<HashMap<LeaseId, LeaseSlot>>);
+pub(crate) struct Leases(Mutex<Book>);
 
 #[derive(Clone)]
 struct LeaseSlot {
@@ -116,6 +120,8 @@ struct LeaseSlot {
     /// Failed attempts to take it back, and when the next one is due.
     failed: u32,
     next: Timestamp,
+    /// When it is to be looked at; nothing while somebody works on it.
+    look_at: Option<Timestamp>,
     /// Somebody works on it at the target right now.
     busy: bool,
     /// Whether this process made it; one that another made is treated as after a crash.
@@ -132,7 +138,7 @@ pub struct LeaseView {
 }
 
 impl Leases {
-    fn all(&self) -> MutexGuard<'_, HashMap<LeaseId, LeaseSlot>> {
+    fn all(&self) -> MutexGuard<'_, Book> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -143,15 +149,26 @@ impl Leases {
             state,
             secret: None,
             failed: 0,
-            next: Timestamp::from_millis(i64::MIN),
+            next: book::AT_ONCE,
+            look_at: None,
             busy: false,
             ours: false,
         };
         let mut all = self.all();
         match state.is_final() {
-            true => drop(all.remove(&lease.id)),
-            false => drop(all.insert(lease.id.clone(), slot)),
+            true => all.remove(&lease.id),
+            false => all.insert(slot),
         }
+    }
+
+    /// A task has ended: what it leased is looked at.
+    pub(crate) fn task_ended(&self, task: &TaskId) {
+        self.all().look_at_those_of(task);
+    }
+
+    /// More may have ended than is known here: everything is looked at.
+    pub(crate) fn look_at_all(&self) {
+        self.all().look_at_all();
     }
 }
 
@@ -194,7 +211,6 @@ impl Service {
         only: Option<&BTreeSet<Arc<str>>>,
     ) -> Result<Leased, LeaseError> {
         self.end_if_overdue(&task.id);
-        self.unseal(&task.id);
         if !self.task_goes_on(&task.id, self.clock.now()) {
             return Err(LeaseError::TaskEnded);
         }
@@ -217,9 +233,11 @@ impl Service {
         issuing.why = None;
         drop(issuing);
         let held = lease.kind == LeaseKind::StaticSecret;
-        if let Some(slot) = self.leases.all().get_mut(&lease.id) {
-            slot.busy = false;
-            slot.secret = held.then(|| Arc::clone(&secret));
+        self.done_with(&lease.id, |slot| slot.secret = held.then(|| Arc::clone(&secret)));
+        // Who ended the task before that found somebody at work, and left it alone.
+        if !self.task_goes_on(&task.id, self.clock.now()) {
+            self.tell();
+            return Err(LeaseError::TaskEnded);
         }
         self.tell_of_lease(lease.expires_at);
         let secret = (!held).then_some(secret);
@@ -239,9 +257,8 @@ impl Service {
     ) -> Result<Arc<Secret>, LeaseError> {
         let held = || {
             let now = self.clock.now();
-            self.leases.all().values().find_map(|slot| {
-                let fits = slot.lease.task == task.id
-                    && slot.lease.target == *target
+            self.leases.all().of_task(&task.id).find_map(|slot| {
+                let fits = slot.lease.target == *target
                     && slot.lease.name == *name
                     && slot.state == LeaseState::Issued
                     && now < slot.lease.expires_at;
@@ -261,7 +278,7 @@ impl Service {
     /// [`LeaseError`] says whose fault it is; the lease ends when it was to end.
     pub async fn renew_lease(&self, task: &TaskRef, id: &LeaseId) -> Result<Lease, LeaseError> {
         let unknown = || LeaseError::UnknownLease(id.clone());
-        let slot = self.leases.all().get(id).cloned().ok_or_else(unknown)?;
+        let slot = self.leases.all().find(id).cloned().ok_or_else(unknown)?;
         if slot.lease.task != task.id {
             return Err(unknown());
         }
@@ -274,7 +291,7 @@ impl Service {
         let entry = self.lease_entry(&renewed, LeaseState::Issued, Some("renewed"))?;
         let ticket = {
             let mut all = self.leases.all();
-            let slot = all.get_mut(id).filter(|slot| slot.state == LeaseState::Issued);
+            let slot = all.find_mut(id).filter(|slot| slot.state == LeaseState::Issued);
             let slot = slot.ok_or_else(unknown)?;
             let reads = line.versions;
             let proposal = Proposal { entries: vec![entry], reads, writes: Vec::new() };
@@ -303,20 +320,18 @@ impl Service {
             }
         }
         let now = self.clock.now();
-        let all = self.leases.all();
-        let next = all.values().map(|slot| match self.duty(slot, now) {
-            Duty::Nothing => None,
-            Duty::Watch(until) => Some(until),
-            Duty::TakeBack => Some(slot.next.max(now)),
+        let mut all = self.leases.all();
+        all.look(now, |slot| match self.duty(slot, now) {
+            Duty::Nothing => Looked::Busy,
+            Duty::Watch(until) => Looked::Again(until),
+            Duty::TakeBack => Looked::Again(slot.next.max(now)),
         });
-        next.flatten().min()
+        all.next_look()
     }
 
     /// The leases that are not over, by task or all.
     pub fn leases(&self, of: Option<&TaskId>) -> Vec<LeaseView> {
-        let all = self.leases.all();
-        let fits = all.values().filter(|slot| of.is_none_or(|task| slot.lease.task == *task));
-        fits.map(|slot| LeaseView { lease: slot.lease.clone(), state: slot.state }).collect()
+        self.leases.all().views(of)
     }
 
     fn target(&self, name: &TargetName) -> Result<Target, LeaseError> {
@@ -344,15 +359,28 @@ impl Service {
 
     fn due(&self) -> Vec<LeaseSlot> {
         let now = self.clock.now();
-        let mut all = self.leases.all();
         let mut due = Vec::new();
-        for slot in all.values_mut() {
-            if slot.next <= now && self.duty(slot, now) == Duty::TakeBack {
+        self.leases.all().look(now, |slot| match self.duty(slot, now) {
+            Duty::Nothing => Looked::Busy,
+            Duty::Watch(until) => Looked::Again(until),
+            Duty::TakeBack if slot.next > now => Looked::Again(slot.next),
+            Duty::TakeBack => {
                 slot.busy = true;
                 due.push(slot.clone());
+                Looked::Busy
             }
-        }
+        });
         due
+    }
+
+    /// Nobody works on a lease any more: whoever settles looks at it.
+    fn done_with(&self, id: &LeaseId, change: impl FnOnce(&mut LeaseSlot)) {
+        let mut all = self.leases.all();
+        if let Some(slot) = all.find_mut(id) {
+            slot.busy = false;
+            change(slot);
+            all.look_at(id, book::AT_ONCE);
+        }
     }
 
     fn queue_plan(
@@ -362,7 +390,7 @@ impl Service {
         only: Option<&BTreeSet<Arc<str>>>,
         at: &Target,
     ) -> Result<(Lease, GrantSpec, Ticket), LeaseError> {
-        let line = self.line(task).ok_or(LeaseError::TaskEnded)?;
+        let line = self.unsealed_line(task).ok_or(LeaseError::TaskEnded)?;
         let mandate = line.mandate.as_ref().filter(|_| line.ended.is_none());
         let mandate = mandate.ok_or(LeaseError::TaskEnded)?;
         let grants = mandate.authority.credentials.get(target);
@@ -376,7 +404,7 @@ impl Service {
         let lease = plan(new, &line.task, TaskState::Active, at.terms, self.clock.now())?;
         let entry = self.lease_entry(&lease, LeaseState::Planned, None)?;
         let mut all = self.leases.all();
-        if all.values().filter(|slot| slot.lease.task == *task).count() >= LEASES_OF_TASK_MAX {
+        if all.len_of(task) >= LEASES_OF_TASK_MAX {
             let (what, limit) = ("leases of this task", LEASES_OF_TASK_MAX);
             return Err(LeaseError::OverLimit { what, limit });
         }
@@ -384,18 +412,16 @@ impl Service {
             return Err(LeaseError::OverLimit { what: "leases", limit: LEASES_MAX });
         }
         let ticket = self.gated(vec![entry], line.versions)?;
-        all.insert(
-            id,
-            LeaseSlot {
-                lease: lease.clone(),
-                state: LeaseState::Planned,
-                secret: None,
-                failed: 0,
-                next: Timestamp::from_millis(i64::MIN),
-                busy: true,
-                ours: true,
-            },
-        );
+        all.insert(LeaseSlot {
+            lease: lease.clone(),
+            state: LeaseState::Planned,
+            secret: None,
+            failed: 0,
+            next: book::AT_ONCE,
+            look_at: None,
+            busy: true,
+            ours: true,
+        });
         Ok((lease, grant, ticket))
     }
 
@@ -404,7 +430,7 @@ impl Service {
         let line = line.ok_or(LeaseError::TaskEnded)?;
         let entry = self.lease_entry(lease, LeaseState::Issued, None)?;
         let mut all = self.leases.all();
-        let slot = all.get_mut(&lease.id).ok_or(LeaseError::TaskEnded)?;
+        let slot = all.find_mut(&lease.id).ok_or(LeaseError::TaskEnded)?;
         let state = advance(slot.state, LeaseEvent::Issued).map_err(|_| LeaseError::TaskEnded)?;
         let ticket = self.gated(vec![entry], line.versions)?;
         slot.state = state;
@@ -452,11 +478,8 @@ impl Service {
         if let Err(error) = changed {
             tracing::error!(%error, lease = %id, "a lease that came to nothing could not be recorded as such");
         }
-        if let Some(slot) = self.leases.all().get_mut(id) {
-            slot.busy = false;
-            // Not made by anyone who still waits for it.
-            slot.ours = false;
-        }
+        // Not made by anyone who still waits for it.
+        self.done_with(id, |slot| slot.ours = false);
         self.tell();
     }
 
@@ -467,7 +490,7 @@ impl Service {
         detail: Option<&str>,
     ) -> Result<Option<Ticket>, LeaseError> {
         let mut all = self.leases.all();
-        let Some(slot) = all.get_mut(id) else {
+        let Some(slot) = all.find_mut(id) else {
             return Ok(None);
         };
         let Ok(state) = advance(slot.state, event) else {
@@ -489,9 +512,7 @@ impl Service {
         if let Err(error) = self.try_take_back(&slot).await {
             tracing::error!(%error, lease = %id, "a lease could not be taken back");
         }
-        if let Some(slot) = self.leases.all().get_mut(id) {
-            slot.busy = false;
-        }
+        self.done_with(id, |_| {});
     }
 
     async fn try_take_back(&self, slot: &LeaseSlot) -> Result<(), LeaseError> {
@@ -515,7 +536,7 @@ impl Service {
                 match backoff.after(failed, self.clock.now(), random) {
                     Retry::At(next) => {
                         tracing::warn!(lease = %id, problem, failed, "a lease could not be taken back yet");
-                        if let Some(slot) = self.leases.all().get_mut(id) {
+                        if let Some(slot) = self.leases.all().find_mut(id) {
                             (slot.failed, slot.next) = (failed, next);
                         }
                         return Ok(());

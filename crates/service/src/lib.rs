@@ -32,11 +32,13 @@ mod prove;
 mod read;
 mod recorded;
 mod restore;
+mod rotate;
 mod seen;
 mod service;
 mod sessions;
 mod sightings;
 mod tasks;
+mod warm;
 mod world;
 
 pub use access_tokens::*;
@@ -62,14 +64,18 @@ pub use prove::*;
 pub use read::*;
 pub use recorded::*;
 pub use restore::*;
+pub use rotate::*;
 pub use safeconduct_credential::jose::{Algorithm, KeySet, KeyUse, Thumbprint};
 pub use safeconduct_credential::token::{
-    FORM_BYTES_MAX, Fault, FaultCode, Form, KEPT_S as KEYS_KEPT_S, StoredKey,
+    FORM_BYTES_MAX, Fault, FaultCode, Form, KEPT_S as KEYS_KEPT_S, KeyPhase, KeyStanding, StoredKey,
+    TASK_SCOPE,
 };
 pub use safeconduct_engine::{Outcome, Understood, Vocabulary};
 pub use seen::SeenAt;
 pub use service::*;
-pub use sessions::{ARCHIVED_SESSIONS_MAX, SESSIONS_MAX, SessionView};
+pub use sessions::{ARCHIVED_SESSIONS_MAX, KEYS_HELD_MAX, SESSIONS_MAX, SessionView};
 pub use sightings::{Conversation, DEFINITIONS_MAX, Extent};
-pub use tasks::{ENDED_TASKS_MAX, TASKS_MAX, TaskView};
+pub use tasks::{
+    ENDED_TASKS_MAX, MANDATE_BYTES_MAX, TASKS_LOOKED_AT_MAX, TASKS_MAX, TaskPage, TaskQuery, TaskView,
+};
 pub use world::*;

@@ -4,15 +4,14 @@ use std::sync::Arc;
 
 use safeconduct_credential::mandate_of;
 use safeconduct_model::{
-    Authentication, Digest, IdentityId, Mandate, Origin, Prompt, RecordId, SessionKey,
-    SessionScope, Task, TaskId, TaskRef, TaskState, Timestamp, Value,
+    Authentication, Digest, IdentityId, Mandate, Origin, Prompt, SessionKey, SessionScope, Task,
+    TaskId, TaskRef, TaskState, Timestamp, Value,
 };
 use thiserror::Error;
 
 use crate::begin::{MANDATE, PROMPT};
-use crate::sessions::lock;
-use crate::tasks::{TaskView, lock_task};
-use crate::{Service, Versioned, World};
+use crate::tasks::{Held, TaskPage, TaskQuery, TaskSlot, TaskView};
+use crate::{Service, SessionKeys, Versioned, World};
 
 /// A task with all that stands above it, as it is at one moment.
 pub(crate) struct Line {
@@ -39,6 +38,15 @@ impl Line {
         SessionKey::task(self.task.agent.clone(), self.task.id.clone())
     }
 
+    /// The line with the mandate that was just read back, where it goes on and others have
+    /// crowded that out already.
+    pub(crate) fn with(mut self, mandate: Option<&Arc<Mandate>>) -> Self {
+        if self.ended.is_none() && self.mandate.is_none() {
+            self.mandate = mandate.cloned();
+        }
+        self
+    }
+
     /// The line as it is where not everyone who delegated may still act.
     pub(crate) fn among(mut self, world: &World) -> Self {
         if self.delegated_by.iter().any(|who| !world.is_active(who)) {
@@ -46,6 +54,25 @@ impl Line {
         }
         self
     }
+}
+
+/// What lay sealed beside a task's record.
+struct Opened {
+    value: Value,
+    keys: Arc<dyn SessionKeys>,
+    /// How long it is in canonical form.
+    bytes: usize,
+}
+
+/// Why it could not be opened.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+enum NotOpened {
+    /// It is not there any more, or is not what was put there.
+    #[error("{0}")]
+    Gone(String),
+    /// The ledger could not be read.
+    #[error("{0}")]
+    NotNow(String),
 }
 
 /// Why a caller does not act in the task that they name.
@@ -62,13 +89,13 @@ impl Service {
     pub(crate) fn line(&self, id: &TaskId) -> Option<Line> {
         let slot = self.tasks.known(id)?;
         let mut line = {
-            let slot = lock_task(&slot);
+            let mut now = slot.lock();
             Line {
                 task: Arc::clone(&slot.task),
-                mandate: slot.mandate.clone(),
-                ended: (slot.state != TaskState::Active).then(|| (id.clone(), slot.state)),
+                mandate: now.held().map(|held| Arc::clone(&held.mandate)),
+                ended: (now.state != TaskState::Active).then(|| (id.clone(), now.state)),
                 delegated_by: Vec::new(),
-                versions: vec![(Versioned::Task(id.clone()), slot.version)],
+                versions: vec![(Versioned::Task(id.clone()), now.version)],
             }
         };
         let mut above = line.task.parent.clone();
@@ -82,81 +109,93 @@ impl Service {
                 line.ended.get_or_insert((id, TaskState::Completed));
                 return Some(line);
             };
-            let slot = lock_task(&slot);
-            line.versions.push((Versioned::Task(id.clone()), slot.version));
+            let (version, state) = {
+                let now = slot.lock();
+                (now.version, now.state)
+            };
+            line.versions.push((Versioned::Task(id.clone()), version));
             line.delegated_by.push(slot.task.agent.clone());
-            if slot.state != TaskState::Active {
-                line.ended.get_or_insert((id, slot.state));
+            if state != TaskState::Active {
+                line.ended.get_or_insert((id, state));
             }
             above = slot.task.parent.clone();
         }
         Some(line)
     }
 
-    /// Reads the mandate of a live task back that lies sealed beside its record, once: what could
-    /// not be read then is not tried again. Takes the task's session's lock.
-    pub(crate) fn unseal(&self, id: &TaskId) {
-        let Some(slot) = self.tasks.known(id) else {
-            return;
-        };
-        let (task, sealed_at, record) = {
-            let slot = lock_task(&slot);
-            if slot.mandate.is_some() || slot.unreadable || slot.state != TaskState::Active {
-                return;
+    /// The same with the mandate of a live task, read back where it is not held. Reads from the
+    /// disk.
+    pub(crate) fn unsealed_line(&self, id: &TaskId) -> Option<Line> {
+        let mandate = self.unseal(id);
+        Some(self.line(id)?.with(mandate.as_ref()))
+    }
+
+    /// The mandate of a live task: what is held, or what lies sealed beside its record, which is
+    /// held from then on. What is not there any more is not looked for again.
+    pub(crate) fn unseal(&self, id: &TaskId) -> Option<Arc<Mandate>> {
+        let slot = self.tasks.known(id)?;
+        {
+            let mut now = slot.lock();
+            if now.state != TaskState::Active || now.unreadable {
+                return None;
             }
-            (Arc::clone(&slot.task), slot.sealed_at, slot.record.clone())
-        };
-        let opened = self.opened(&task, sealed_at, &record);
-        let opened = opened.and_then(|value| mandate_of(&value).map_err(|error| error.to_string()));
-        let mut slot = lock_task(&slot);
+            if let Some(held) = now.held() {
+                return Some(Arc::clone(&held.mandate));
+            }
+        }
+        let opened = self.opened(&slot).and_then(|opened| {
+            let mandate = mandate_of(&opened.value);
+            Ok((mandate.map_err(|error| NotOpened::Gone(error.to_string()))?, opened))
+        });
         match opened {
-            Ok(mandate) => slot.mandate = Some(Arc::new(mandate)),
+            Ok((mandate, Opened { keys, bytes, .. })) => {
+                let mandate = Arc::new(mandate);
+                self.tasks.hold(&slot, Held { mandate: Arc::clone(&mandate), keys }, bytes);
+                Some(mandate)
+            }
             Err(problem) => {
-                slot.unreadable = true;
-                tracing::error!(task = %id, problem, "a task's mandate cannot be read; nothing is permitted in it");
+                slot.lock().unreadable = matches!(problem, NotOpened::Gone(_));
+                tracing::error!(task = %id, %problem, "a task's mandate cannot be read; nothing is permitted in it");
+                None
             }
         }
     }
 
-    /// What lies sealed beside a task's record: its mandate, and its prompt where it has one.
-    fn opened(&self, task: &Task, sealed_at: u64, record: &RecordId) -> Result<Value, String> {
-        let key = SessionKey::task(task.agent.clone(), task.id.clone());
-        let text = |error: &dyn std::fmt::Display| error.to_string();
-        let keys_at = self.sessions.known(&key).and_then(|slot| {
-            // The session's own lock is not held here: this comes before it is taken.
-            lock(&slot).keys_at
-        });
-        let wrapped = keys_at.ok_or("its key is gone")?;
-        let wrapped = self.ledger.attachment(wrapped).map_err(|error| text(&error))?;
-        let keys = self.vault.unwrap(&key, &wrapped.ok_or("its key was erased")?);
-        let keys = keys.map_err(|error| text(&error))?;
-        let sealed = self.ledger.attachment(sealed_at).map_err(|error| text(&error))?;
-        let plain = keys.open(record, MANDATE, &sealed.ok_or("it was erased")?);
-        let plain = plain.map_err(|error| text(&error))?;
-        if keys.digest(&plain) != task.authority {
-            return Err("it is not the one that was recorded".into());
+    /// What lies sealed beside a live task's record: its mandate, and its prompt where it has one.
+    fn opened(&self, slot: &TaskSlot) -> Result<Opened, NotOpened> {
+        let gone = |error: &dyn std::fmt::Display| NotOpened::Gone(error.to_string());
+        let attachment = |at| {
+            let read = self.ledger.attachment(at);
+            read.map_err(|error| NotOpened::NotNow(error.to_string()))
+        };
+        // INVARIANT: nothing of a live task is erased, so its session's first keys are its keys.
+        let wrapped = slot.sealed.keys_at.ok_or_else(|| gone(&"its key is gone"))?;
+        let wrapped = attachment(wrapped)?.ok_or_else(|| gone(&"its key was erased"))?;
+        let keys = self.vault.unwrap(&slot.session(), &wrapped).map_err(|error| gone(&error))?;
+        let sealed = attachment(slot.sealed.mandate_at)?;
+        let sealed = sealed.ok_or_else(|| gone(&"it was erased"))?;
+        let plain = keys.open(&slot.sealed.record, MANDATE, &sealed);
+        let plain = plain.map_err(|error| gone(&error))?;
+        if keys.digest(&plain) != slot.task.authority {
+            return Err(gone(&"it is not the one that was recorded"));
         }
-        safeconduct_wire::json::parse(&plain).map_err(|error| text(&error))
+        let value = safeconduct_wire::json::parse(&plain).map_err(|error| gone(&error))?;
+        Ok(Opened { value, keys, bytes: plain.len() })
     }
 
     /// What the agent of a live task was told when it began; `None` where it was told nothing, or
-    /// that cannot be read any more. Read from the disk each time, and takes the lock of the task's
-    /// session: no session's lock is held where this is called.
+    /// that cannot be read any more. Read from the disk each time.
     pub fn prompt(&self, id: &TaskId) -> Option<Prompt> {
         let slot = self.tasks.known(id)?;
-        let (task, sealed_at, record) = {
-            let slot = lock_task(&slot);
-            if slot.state != TaskState::Active {
-                return None;
-            }
-            (Arc::clone(&slot.task), slot.sealed_at, slot.record.clone())
-        };
-        let opened = self.opened(&task, sealed_at, &record);
+        if slot.lock().state != TaskState::Active {
+            return None;
+        }
         let problem =
-            |problem| tracing::error!(task = %id, problem, "a task's prompt cannot be read");
-        match opened.map_err(problem).ok()?.member(PROMPT)? {
+            |problem| tracing::error!(task = %id, %problem, "a task's prompt cannot be read");
+        let opened = self.opened(&slot).map_err(problem).ok()?;
+        match opened.value.member(PROMPT)? {
             Value::String(text) => {
-                Some(Prompt { text: Arc::clone(text), integrity: task.integrity() })
+                Some(Prompt { text: Arc::clone(text), integrity: slot.task.integrity() })
             }
             _ => None,
         }
@@ -171,8 +210,7 @@ impl Service {
             let Some(slot) = self.tasks.known(&id) else {
                 return found;
             };
-            let task = Arc::clone(&lock_task(&slot).task);
-            let Origin::Agent(session) = &task.origin else {
+            let Origin::Agent(session) = &slot.task.origin else {
                 return found;
             };
             found = Some(session.clone());
@@ -191,8 +229,10 @@ impl Service {
             let Some(slot) = next.and_then(|id| self.tasks.known(&id)) else {
                 return;
             };
-            let mut slot = lock_task(&slot);
-            slot.touched = slot.touched.max(at);
+            {
+                let mut now = slot.lock();
+                now.touched = now.touched.max(at);
+            }
             next = slot.task.parent.clone();
         }
     }
@@ -207,9 +247,8 @@ impl Service {
         proof: Authentication,
         handle: &Digest,
     ) -> Result<Authentication, EnterError> {
-        let id = self.tasks.by_handle(handle).ok_or(EnterError::Unknown)?;
-        let slot = self.tasks.known(&id).ok_or(EnterError::Unknown)?;
-        let agent = lock_task(&slot).task.agent.clone();
+        let slot = self.tasks.by_handle(handle).ok_or(EnterError::Unknown)?;
+        let (id, agent) = (slot.task.id.clone(), slot.task.agent.clone());
         // An enforcement point names the tasks of those for whom it speaks; the engine holds the
         // subject to it.
         let speaks = self.world().identity(&proof.identity).is_some_and(|by| by.pep.is_some());
@@ -219,33 +258,41 @@ impl Service {
         Ok(Authentication { task: Some(TaskRef { id, agent }), ..proof })
     }
 
-    /// A proof of the same caller, in the task that its session is attached to where it is.
+    /// A proof of the same caller, in the task that its session is attached to where it is: within
+    /// a conversation in that conversation's own, and in no other.
     #[must_use]
-    pub fn within_attached_task(&self, proof: Authentication) -> Authentication {
+    pub fn within_attached_task(
+        &self,
+        proof: Authentication,
+        conversation: Option<&Digest>,
+    ) -> Authentication {
         if proof.task.is_some() {
             return proof;
         }
-        let task = self.tasks.attached(&SessionKey::of(&proof));
+        let task = self.tasks.attached(&SessionKey::of(&proof), conversation);
         let task = task.map(|id| TaskRef { id, agent: proof.identity.clone() });
         Authentication { task, ..proof }
     }
 
     /// A task, where it is known.
     pub fn task(&self, id: &TaskId) -> Option<TaskView> {
-        let slot = self.tasks.known(id)?;
-        let slot = lock_task(&slot);
-        Some(TaskView { task: Arc::clone(&slot.task), state: slot.state })
+        Some(self.tasks.known(id)?.view())
     }
 
     /// The mandate of a live task.
     pub fn mandate(&self, id: &TaskId) -> Option<Arc<Mandate>> {
-        self.unseal(id);
-        self.line(id)?.mandate
+        self.unsealed_line(id)?.mandate
     }
 
-    /// The tasks that fit, in no order; the ended ones that are remembered included.
-    pub fn tasks(&self, fits: impl Fn(&Task, TaskState) -> bool) -> Vec<TaskView> {
-        self.tasks.select(|slot| fits(&slot.task, slot.state))
+    /// The tasks that are asked for and fit, by id, at most `limit`; the ended ones that are
+    /// remembered included. However many tasks there are, it looks at a bounded number of them.
+    pub fn tasks(
+        &self,
+        query: &TaskQuery<'_>,
+        limit: usize,
+        fits: impl Fn(&Task) -> bool,
+    ) -> TaskPage {
+        self.tasks.page(query, limit, fits)
     }
 
     /// How many live tasks there are.

@@ -10,16 +10,16 @@ use safeconduct_credential::token::{
     expiry, grant, is_clients, is_for_alone, lets_act, said_issued_at, whole_seconds,
 };
 use safeconduct_model::{
-    Allowance, Authentication, Body, Digest, IdentityId, IdentityStatus, Minted, Record,
-    SessionKey, TaskId, Timestamp, TokenId, TraceId, Value,
+    Allowance, Authentication, Body, Digest, IdentityId, IdentityKind, IdentityStatus, Minted,
+    Record, SessionKey, TaskId, TaskState, Timestamp, TokenId, TraceId, Value,
 };
 
 use crate::access_tokens::{Desk, ProtectedBy};
 use crate::client_proof::{Client, SKEW_S_MAX, refused};
 use crate::line::Line;
 use crate::{
-    ACCESS_TOKENS_MAX, BeginError, Binding, ClientRequest, Entry, Holds, Narrowed, OnBehalf,
-    Proposal, Service, SubmitError, Ticket, Undertaking, Versioned, World, token_digest,
+    ACCESS_TOKENS_MAX, BeginError, Binding, ClientRequest, Ending, Entry, Holds, Narrowed,
+    OnBehalf, Proposal, Service, SubmitError, Ticket, Undertaking, Versioned, World, token_digest,
 };
 
 /// How often a token is tried against changes of the world.
@@ -135,7 +135,24 @@ impl Service {
             wanted: self.named(wanted),
             confirmation,
         };
-        self.mint(&order).await
+        let issued = self.mint(&order).await;
+        if issued.is_err() && basis.begun {
+            self.end_unused(&basis.task, &client.proof.identity).await;
+        }
+        issued
+    }
+
+    /// Ends a task that was begun for a token that there is not. Whoever asked has no handle of
+    /// it.
+    async fn end_unused(&self, task: &TaskId, client: &IdentityId) {
+        let ending = Ending {
+            state: TaskState::Revoked,
+            by: Some(client.clone()),
+            reason: "no token could be issued for it".into(),
+        };
+        if let Err(error) = self.end_task(task, ending).await {
+            tracing::error!(%task, %error, "a task without a token could not be ended");
+        }
     }
 
     /// Types of resources as the schema names them, where it does.
@@ -154,8 +171,6 @@ impl Service {
     async fn mint(&self, order: &Order<'_>) -> Result<Issued, Fault> {
         let task = &order.basis.task;
         self.end_if_overdue(task);
-        // After a restart its mandate still lies on the disk.
-        self.unseal(task);
         let (mut token, minted, ticket) = self.queue_token(order)?;
         let algorithm = order.at.algorithm.unwrap_or(order.desk.settings.algorithm);
         // The signature is made while the disk works; the token leaves after both.
@@ -189,7 +204,7 @@ impl Service {
             let _alone = (attempt == ATTEMPTS).then(|| self.keep_changes_out());
             let world = self.world();
             let now = self.clock.now();
-            let line = self.line(&order.basis.task).ok_or_else(task_over)?;
+            let line = self.unsealed_line(&order.basis.task).ok_or_else(task_over)?;
             let token = self.token(order, &world, &line, now)?;
             let minted = Minted {
                 id: token.id.clone(),
@@ -343,6 +358,7 @@ impl Service {
             Grant::Assertion(assertion) => {
                 return self.asserted(desk, client, assertion.reveal(), held, opening).await;
             }
+            Grant::Client => return self.clients_own(desk, client, held, opening).await,
             Grant::Exchange { subject, actor } => (subject, actor),
         };
         let client = client.ok_or_else(|| refused("the client did not prove who it is"))?;
@@ -364,6 +380,35 @@ impl Service {
                 self.open(&client, Some(user), ends, opening).await?
             }
         };
+        Ok((client, basis))
+    }
+
+    /// A task that the client begins in its own name: the one that the request asks for, or else
+    /// what this client usually does (RFC 6749 section 4.4).
+    async fn clients_own(
+        &self,
+        desk: &Desk,
+        client: Option<Client>,
+        held: &Held<'_>,
+        opening: Opening<'_>,
+    ) -> Result<(Client, Basis), Fault> {
+        let client = client.ok_or_else(|| refused("the client did not prove who it is"))?;
+        held.used_by(desk, &client, self.clock.now())?;
+        let identity = &client.proof.identity;
+        let kind = self.world().identity(identity).map(|known| known.kind);
+        if !matches!(kind, Some(IdentityKind::Agent | IdentityKind::Workload)) {
+            let says = "by this grant agents and workloads act in their own name, and nobody else";
+            return Err(Fault::new(FaultCode::UnauthorizedClient, says));
+        }
+        let registered = desk.settings.clients.get(identity);
+        let usual = registered.and_then(|client| client.intent.clone()).map(|intent| TaskDetail {
+            intent,
+            version: None,
+            parameters: Default::default(),
+            seconds: None,
+        });
+        let detail = opening.detail.or(usual.as_ref());
+        let basis = self.open(&client, None, None, Opening { detail, ..opening }).await?;
         Ok((client, basis))
     }
 
@@ -540,6 +585,8 @@ impl Service {
             on_behalf_of: user.map(OnBehalf::Proved),
             narrowed: Narrowed { seconds: detail.seconds, ..Narrowed::default() },
             handle: Some(opening.handle),
+            conversation: None,
+            run_of: None,
             pep,
             trace: opening.trace,
         };
@@ -581,6 +628,8 @@ fn not_begun(error: BeginError) -> Fault {
         | BeginError::UnknownIdentity(_)
         | BeginError::NotDelegated { .. }
         | BeginError::ParentEnded
+        | BeginError::UnknownSchedule(_)
+        | BeginError::Running { .. }
         | BeginError::Stopped
         | BeginError::NotActive(_)
         | BeginError::Attached(_) => Fault::new(FaultCode::AccessDenied, says),

@@ -3,26 +3,29 @@
 use std::sync::{Arc, PoisonError};
 
 use safeconduct_model::{
-    Body, Decided, Decision, KillScope, Mode, NameError, Origin, Record, RecordId, SessionKey,
+    Body, Decided, Decision, IdentityId, KillScope, Mode, NameError, Origin, Record, RecordId, SessionKey,
     Task, TaskId, TaskState, Timestamp,
 };
-use safeconduct_session::{Charge, Session, Step, fingerprint};
+use safeconduct_session::{Charge, Step, fingerprint};
 
 use crate::pending::Pending;
 use crate::sessions::lock;
-use crate::tasks::{TaskSlot, lock_task};
+use crate::tasks::{Sealed, TaskSlot};
 use crate::{Service, World};
 
 /// The fold of a ledger's records, in order, into the state of a service.
 pub struct Restore<'a> {
     service: &'a Service,
     world: World,
+    /// The session whose beginning was the record before: where it is a task's, the task's own
+    /// record comes next, and nothing else is kept of it.
+    began: Option<(SessionKey, u64)>,
 }
 
 impl Service {
     /// Begins a fold. Nothing else may use the service meanwhile.
     pub fn restore(&self) -> Restore<'_> {
-        Restore { service: self, world: World::clone(&self.world()) }
+        Restore { service: self, world: World::clone(&self.world()), began: None }
     }
 }
 
@@ -37,6 +40,7 @@ impl Restore<'_> {
         record: &Record,
         sealed: Attachment,
     ) -> Result<(), NameError> {
+        let keys_at = self.follow_up(&record.body);
         match &record.body {
             Body::IdentityChanged { identity, .. } => self.world.with_identity(identity.clone())?,
             Body::TokenIssued { token, .. } => self.world.with_token(token.clone()),
@@ -46,9 +50,7 @@ impl Restore<'_> {
                     self.world.with_token(revoked);
                 }
             }
-            Body::SessionBegan { session } => self.slot(session, |slot| {
-                slot.keys_at = Some(sequence);
-            }),
+            Body::SessionBegan { session } => self.began = Some((session.clone(), sequence)),
             Body::ValuesErased { session, .. } => self.slot(session, |slot| {
                 slot.keys_at = None;
                 slot.sealed_at.clear();
@@ -60,7 +62,7 @@ impl Restore<'_> {
                     self.slot(&executed.session, |slot| slot.sealed_at.push(sequence));
                 }
             }
-            Body::TaskBegan(task) => self.began(sequence, record, task),
+            Body::TaskBegan(task) => self.began(sequence, record, task, keys_at),
             Body::TaskEnded { task, state, .. } => self.ended(task, *state),
             Body::TokenMinted(minted) => self.service.access.restore_born(minted, record.at),
             Body::TokenWithdrawn { token, .. } => self.service.access.restore_withdrawn(token),
@@ -77,11 +79,8 @@ impl Restore<'_> {
                     Arc::make_mut(&mut self.world.killed).insert(scope.clone());
                 }
                 // The tasks' own ends may not have come to the disk.
-                let hit = self
-                    .service
-                    .tasks
-                    .select(|slot| slot.state == TaskState::Active && scope.hits(&slot.task));
-                hit.iter().for_each(|view| self.ended(&view.task.id, TaskState::Revoked));
+                let hit = self.service.tasks.hit_by(scope);
+                hit.iter().for_each(|slot| self.ended(&slot.task.id, TaskState::Revoked));
             }
             Body::KillLifted { scope, .. } => {
                 Arc::make_mut(&mut self.world.killed).remove(scope);
@@ -94,6 +93,8 @@ impl Restore<'_> {
             | Body::PoliciesRefused { .. }
             | Body::CatalogueLoaded { .. }
             | Body::IntentsLoaded { .. }
+            | Body::TokenKeysRotated { .. }
+            | Body::TrustLoaded { .. }
             | Body::UsedAfterEnd { .. } => {}
         }
         Ok(())
@@ -103,6 +104,7 @@ impl Restore<'_> {
     /// outcome is recorded as `unknown`, because the process that could have told is gone.
     /// Returns how many those were.
     pub fn finish(mut self) -> usize {
+        self.flush();
         self.world.quarantined = Arc::new(self.world.seen.quarantined(&self.world.catalogue));
         self.service.world.store(Arc::new(self.world.clone()));
         self.service.access.restored(self.service.clock.now());
@@ -114,32 +116,53 @@ impl Restore<'_> {
         count
     }
 
-    fn began(&self, sequence: u64, record: &Record, task: &Task) {
+    /// What the record before has left open: where it began a task's session, the entry of that
+    /// session's keys is given to the task.
+    fn follow_up(&mut self, body: &Body) -> Option<u64> {
+        if let (Some((session, keys_at)), Body::TaskBegan(task)) = (&self.began, body)
+            && SessionKey::task(task.agent.clone(), task.id.clone()) == *session
+        {
+            let keys_at = *keys_at;
+            self.began = None;
+            return Some(keys_at);
+        }
+        self.flush();
+        None
+    }
+
+    fn flush(&mut self) {
+        if let Some((session, keys_at)) = self.began.take() {
+            self.slot(&session, |slot| slot.keys_at = Some(keys_at));
+        }
+    }
+
+    fn began(&self, sequence: u64, record: &Record, task: &Task, keys_at: Option<u64>) {
         let service = self.service;
         if let Origin::Agent(session) = &task.origin {
             self.slot(session, |slot| slot.session.give(&task.budget));
         }
-        self.slot(&SessionKey::task(task.agent.clone(), task.id.clone()), |slot| {
-            slot.session = Session::of_task();
-            slot.sealed_at.push(sequence);
-        });
         // The decision that let it begin has its outcome: the task.
         if let Some(decision) = &record.parent {
             self.pending().remove(decision);
         }
-        service.tasks.insert(TaskSlot {
-            task: Arc::new(task.clone()),
-            mandate: None,
-            state: TaskState::Active,
-            version: 0,
-            sealed_at: sequence,
-            record: record.id.clone(),
-            children: Vec::new(),
-            unreadable: false,
-            touched: task.begun_at,
-        });
-        if let Some(parent) = task.parent.as_ref().and_then(|id| service.tasks.known(id)) {
-            lock_task(&parent).children.push(task.id.clone());
+        let mut task = task.clone();
+        service.tasks.share_budget(&mut task);
+        // The names as they are registered: every task shares their texts.
+        let registered = |id: &mut IdentityId| {
+            if let Some(known) = self.world.identity(id) {
+                *id = known.id.clone();
+            }
+        };
+        registered(&mut task.agent);
+        registered(&mut task.begun_by);
+        task.on_behalf_of.as_mut().map(registered);
+        let touched = task.begun_at;
+        let sealed = Sealed { keys_at, mandate_at: sequence, record: record.id.clone() };
+        let slot = Arc::new(TaskSlot::new(task, sealed, touched));
+        service.tasks.insert(&slot);
+        let parent = slot.task.parent.as_ref();
+        if let Some(parent) = parent.and_then(|id| service.tasks.known(id)) {
+            parent.lock().children.push(slot.task.id.clone());
         }
     }
 
@@ -147,17 +170,14 @@ impl Restore<'_> {
         let Some(slot) = self.service.tasks.known(id) else {
             return;
         };
-        let task = {
-            let mut slot = lock_task(&slot);
-            if slot.state != TaskState::Active {
+        {
+            let mut now = slot.lock();
+            if now.state != TaskState::Active {
                 return;
             }
-            slot.state = state;
-            slot.children.clear();
-            Arc::clone(&slot.task)
-        };
-        let forgotten = self.service.tasks.ended(&task);
-        forgotten.iter().for_each(|session| self.service.sessions.archive(session));
+            now.end(state);
+        }
+        self.service.forget_after(&slot);
     }
 
     fn decided(&self, sequence: u64, record: &Record, decided: &Decided, sealed: Attachment) {
@@ -210,7 +230,7 @@ impl Restore<'_> {
 
     fn slot(&self, key: &SessionKey, change: impl FnOnce(&mut crate::sessions::Slot)) {
         // At the limit of sessions the session stays unknown, and its next decision is a Deny.
-        if let Some(slot) = self.service.sessions.slot(key) {
+        if let Some(slot) = self.service.session_slot(key) {
             change(&mut lock(&slot));
         }
     }

@@ -11,7 +11,7 @@ use crate::leases::Leases;
 use crate::pending::PendingPermits;
 use crate::prove::Proofs;
 use crate::seen::Seen;
-use crate::sessions::{SessionView, Sessions, lock};
+use crate::sessions::{SessionView, Sessions, Slot, lock};
 use crate::tasks::Tasks;
 use crate::{Clock, Ids, Ledger, LedgerHealth, Target, Vault, Watch, World};
 
@@ -111,8 +111,11 @@ impl Service {
 
     /// The state of a session, where there is one.
     pub fn session(&self, key: &SessionKey) -> Option<SessionView> {
-        let slot = self.sessions.known(key)?;
-        let session = lock(&slot).session.clone();
+        let session = match self.sessions.known(key) {
+            Some(slot) => lock(&slot).session.clone(),
+            // Nothing has been decided in the task yet.
+            None => Slot::of_task(&*self.tasks.of_session(key)?).session,
+        };
         Some(SessionView { key: key.clone(), session })
     }
 

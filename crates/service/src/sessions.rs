@@ -1,16 +1,23 @@
 //! The sessions in memory, each behind its own lock.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 
 use foldhash::fast::RandomState;
-use safeconduct_model::SessionKey;
+use safeconduct_model::{SessionKey, SessionScope};
 use safeconduct_session::Session;
 
-use crate::SessionKeys;
+use crate::tasks::{ENDED_TASKS_MAX, TASKS_MAX, TaskSlot};
+use crate::warm::{Cool, Cooled, Mercy, Warm};
+use crate::{Service, SessionKeys};
 
-/// Most sessions in memory. A decision of one more session is a Deny.
+/// Most sessions of credentials in memory. A decision of one more session is a Deny. Sessions of
+/// tasks take none of their places: there are at most as many as tasks are known.
 pub const SESSIONS_MAX: usize = 1_000_000;
+
+/// Most sessions whose keys are in memory. Of the others they are unwrapped again, from the ledger,
+/// with the next decision.
+pub const KEYS_HELD_MAX: usize = 65_536;
 
 /// One session: its state, its version in the ledger, and its keys once they are needed.
 #[derive(Default)]
@@ -19,6 +26,8 @@ pub(crate) struct Slot {
     /// Proposals that wrote this session since the process started.
     pub(crate) version: u64,
     pub(crate) keys: Option<Arc<dyn SessionKeys>>,
+    /// Whether they were used since somebody last looked whether they were.
+    keys_used: bool,
     /// The entry whose attachment holds the wrapped keys.
     pub(crate) keys_at: Option<u64>,
     /// The entries whose attachments hold sealed values.
@@ -30,12 +39,16 @@ pub(crate) struct Slot {
 pub const ARCHIVED_SESSIONS_MAX: usize = 4_000_000;
 
 /// All sessions, by key.
-#[derive(Default)]
-pub(crate) struct Sessions(Mutex<Maps>);
+pub(crate) struct Sessions {
+    maps: Mutex<Maps>,
+    warm: Warm<Mutex<Slot>>,
+}
 
 #[derive(Default)]
 struct Maps {
     live: HashMap<SessionKey, Arc<Mutex<Slot>>, RandomState>,
+    /// How many of those are tasks'.
+    of_tasks: usize,
     archived: HashMap<SessionKey, Arc<Mutex<Slot>>, RandomState>,
 }
 
@@ -43,40 +56,115 @@ impl Maps {
     fn known(&self, key: &SessionKey) -> Option<Arc<Mutex<Slot>>> {
         self.live.get(key).or_else(|| self.archived.get(key)).cloned()
     }
+
+    fn has_room(&self, of_task: bool) -> bool {
+        match of_task {
+            true => self.of_tasks < TASKS_MAX + ENDED_TASKS_MAX,
+            false => self.live.len() - self.of_tasks < SESSIONS_MAX,
+        }
+    }
+}
+
+/// Whether the session follows a task.
+const fn is_of_task(key: &SessionKey) -> bool {
+    matches!(key.scope, SessionScope::Task(_))
+}
+
+impl Slot {
+    /// The session of a task in which nothing has been decided yet.
+    pub(crate) fn of_task(task: &TaskSlot) -> Self {
+        Self {
+            session: Session::of_task(),
+            keys_at: task.sealed.keys_at,
+            sealed_at: vec![task.sealed.mandate_at],
+            ..Self::default()
+        }
+    }
+
+    /// Takes note of the keys under which something was just done. Says whether they were not
+    /// held before.
+    pub(crate) fn hold(&mut self, keys: &Arc<dyn SessionKeys>) -> bool {
+        self.keys_used = true;
+        self.keys.replace(Arc::clone(keys)).is_none()
+    }
+}
+
+impl Cool for Mutex<Slot> {
+    fn cool(&self, mercy: Mercy) -> Cooled {
+        let mut slot = match self.try_lock() {
+            Ok(slot) => slot,
+            Err(TryLockError::Poisoned(slot)) => slot.into_inner(),
+            Err(TryLockError::WouldBlock) => return Cooled::InUse,
+        };
+        // What lies nowhere else is not let go of.
+        let used = std::mem::take(&mut slot.keys_used) && mercy == Mercy::Once;
+        if slot.keys.is_some() && (used || slot.keys_at.is_none()) {
+            return Cooled::InUse;
+        }
+        slot.keys = None;
+        Cooled::Gone
+    }
+}
+
+impl Default for Sessions {
+    fn default() -> Self {
+        Self { maps: Mutex::default(), warm: Warm::new(KEYS_HELD_MAX) }
+    }
 }
 
 impl Sessions {
+    fn maps(&self) -> std::sync::MutexGuard<'_, Maps> {
+        self.maps.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The slot of that session, made where there is none; `None` at the limit.
-    pub(crate) fn slot(&self, key: &SessionKey) -> Option<Arc<Mutex<Slot>>> {
-        let mut maps = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    fn made(&self, key: &SessionKey, new: Slot) -> Option<Arc<Mutex<Slot>>> {
+        let mut maps = self.maps();
         if let Some(slot) = maps.known(key) {
             return Some(slot);
         }
-        (maps.live.len() < SESSIONS_MAX)
-            .then(|| Arc::clone(maps.live.entry(key.clone()).or_default()))
+        let of_task = is_of_task(key);
+        if !maps.has_room(of_task) {
+            return None;
+        }
+        maps.of_tasks += usize::from(of_task);
+        let slot = Arc::new(Mutex::new(new));
+        maps.live.insert(key.clone(), Arc::clone(&slot));
+        Some(slot)
     }
 
     /// The slot of that session, where there is one.
     pub(crate) fn known(&self, key: &SessionKey) -> Option<Arc<Mutex<Slot>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).known(key)
+        self.maps().known(key)
+    }
+
+    /// Takes note that a session holds its keys again; others let go of theirs where there are
+    /// too many.
+    pub(crate) fn holds_keys(&self, slot: &Arc<Mutex<Slot>>) {
+        self.warm.took_up(slot, 1);
     }
 
     /// How many there are.
     pub(crate) fn len(&self) -> usize {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).live.len()
+        self.maps().live.len()
     }
 
     /// Puts away the session of a task that has ended and is no longer remembered: what was done
     /// in it is in the ledger, and all that is kept is where its values lie. No session's lock may
     /// be held.
-    pub(crate) fn archive(&self, key: &SessionKey) {
+    pub(crate) fn archive(&self, task: &TaskSlot) {
+        let key = task.session();
         let slot = {
-            let mut maps = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            let Some(slot) = maps.live.remove(key) else {
-                return;
+            let mut maps = self.maps();
+            let slot = match maps.live.remove(&key) {
+                Some(slot) => {
+                    maps.of_tasks = maps.of_tasks.saturating_sub(1);
+                    slot
+                }
+                None => Arc::new(Mutex::new(Slot::of_task(task))),
             };
             if maps.archived.len() < ARCHIVED_SESSIONS_MAX {
-                maps.archived.insert(key.clone(), Arc::clone(&slot));
+                maps.archived.insert(key, Arc::clone(&slot));
             }
             slot
         };
@@ -84,6 +172,18 @@ impl Sessions {
         slot.session = Session::default();
         slot.keys = None;
         slot.sealed_at.shrink_to_fit();
+    }
+}
+
+impl Service {
+    /// The slot of that session, made where there is none; `None` at the limit. The session of a
+    /// task begins with what its task says of it.
+    pub(crate) fn session_slot(&self, key: &SessionKey) -> Option<Arc<Mutex<Slot>>> {
+        if let Some(slot) = self.sessions.known(key) {
+            return Some(slot);
+        }
+        let task = self.tasks.of_session(key);
+        self.sessions.made(key, task.map_or_else(Slot::default, |task| Slot::of_task(&task)))
     }
 }
 

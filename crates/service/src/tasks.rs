@@ -1,12 +1,21 @@
-//! The tasks in memory: the fold of their records.
+//! The tasks in memory: the fold of their records. A task that nobody acts in takes no more than
+//! its leaf does: what it may do and its session's keys lie sealed in the ledger, and its session
+//! begins with its first decision.
 
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+mod agenda;
+mod lists;
+mod maps;
 
-use safeconduct_model::{
-    Digest, Mandate, Origin, RecordId, SessionKey, Task, TaskId, TaskState, Timestamp,
-};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+
+use safeconduct_model::{IdentityId, IntentName, Timestamp};
+use safeconduct_model::{Mandate, RecordId, SessionKey, SessionScope, Task, TaskId, TaskState};
+
+pub(crate) use maps::Tasks;
+
+use crate::SessionKeys;
+use crate::warm::{Cool, Cooled, Mercy};
 
 /// Most live tasks. One more is refused.
 pub const TASKS_MAX: usize = 1_000_000;
@@ -15,126 +24,154 @@ pub const TASKS_MAX: usize = 1_000_000;
 /// such, a use of an older one is a use of an unknown task.
 pub const ENDED_TASKS_MAX: usize = 100_000;
 
+/// Most bytes of mandates in memory, in canonical form. What a task may do is kept while decisions
+/// fall in it; of the others it is read from the ledger when they go on.
+pub const MANDATE_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Most tasks that one question looks at. Where more would have to be, the page ends early and
+/// says where the next one starts.
+pub const TASKS_LOOKED_AT_MAX: usize = 10_000;
+
 /// One task.
 pub(crate) struct TaskSlot {
     pub(crate) task: Arc<Task>,
-    /// What it may do; `None` until it is read back after a restart, and once the task has ended.
-    pub(crate) mandate: Option<Arc<Mandate>>,
+    pub(crate) sealed: Sealed,
+    now: Mutex<TaskNow>,
+    ended: AtomicBool,
+    forgotten: AtomicBool,
+}
+
+/// Where what belongs to a task lies in the ledger.
+#[derive(Debug, Clone)]
+pub(crate) struct Sealed {
+    /// The entry beside which the wrapped keys of its session lie.
+    pub(crate) keys_at: Option<u64>,
+    /// The entry beside which its mandate lies.
+    pub(crate) mandate_at: u64,
+    /// The record of that entry.
+    pub(crate) record: RecordId,
+}
+
+/// What changes of a task.
+pub(crate) struct TaskNow {
     pub(crate) state: TaskState,
     /// Proposals that wrote this task since the process started.
     pub(crate) version: u64,
-    /// The entry beside which the mandate lies.
-    pub(crate) sealed_at: u64,
-    /// The record of that entry.
-    pub(crate) record: RecordId,
     pub(crate) children: Vec<TaskId>,
-    /// Whether its mandate was looked for and could not be read.
-    pub(crate) unreadable: bool,
     /// When a decision last fell in it or under it.
     pub(crate) touched: Timestamp,
+    /// What is held while decisions fall in it.
+    held: Option<Held>,
+    /// Whether that was wanted since somebody last looked whether it was.
+    used: bool,
+    /// Whether its mandate was looked for and is not there any more.
+    pub(crate) unreadable: bool,
 }
 
-/// All tasks, by id, by handle, and by the session that they are attached to.
-#[derive(Default)]
-pub(crate) struct Tasks(Mutex<Maps>);
-
-#[derive(Default)]
-struct Maps {
-    by_id: HashMap<TaskId, Arc<Mutex<TaskSlot>>>,
-    by_handle: HashMap<Digest, TaskId>,
-    attached: HashMap<SessionKey, TaskId>,
-    live: usize,
-    ended: VecDeque<(SessionKey, TaskId, Option<Digest>)>,
-    /// When each live task is to be looked at next: its time may be over then.
-    due: BinaryHeap<Reverse<(Timestamp, TaskId)>>,
+/// What a task may do, and the keys of its session.
+#[derive(Clone)]
+pub(crate) struct Held {
+    pub(crate) mandate: Arc<Mandate>,
+    pub(crate) keys: Arc<dyn SessionKeys>,
 }
 
-impl Tasks {
-    fn maps(&self) -> MutexGuard<'_, Maps> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn known(&self, id: &TaskId) -> Option<Arc<Mutex<TaskSlot>>> {
-        self.maps().by_id.get(id).cloned()
-    }
-
-    /// The task of a handle, by the handle's digest: no comparison takes a time that tells
-    /// anything of the handle.
-    pub(crate) fn by_handle(&self, handle: &Digest) -> Option<TaskId> {
-        self.maps().by_handle.get(handle).cloned()
-    }
-
-    /// The live task that a session's calls belong to.
-    pub(crate) fn attached(&self, session: &SessionKey) -> Option<TaskId> {
-        self.maps().attached.get(session).cloned()
-    }
-
-    pub(crate) fn live(&self) -> usize {
-        self.maps().live
-    }
-
-    pub(crate) fn insert(&self, slot: TaskSlot) {
-        let mut maps = self.maps();
-        let id = slot.task.id.clone();
-        if let Some(handle) = slot.task.handle {
-            maps.by_handle.insert(handle, id.clone());
-        } else if let Origin::Agent(session) = &slot.task.origin {
-            maps.attached.insert(session.clone(), id.clone());
+impl TaskSlot {
+    /// A task that has begun.
+    pub(crate) fn new(task: Task, sealed: Sealed, touched: Timestamp) -> Self {
+        let now = TaskNow {
+            state: TaskState::Active,
+            version: 0,
+            children: Vec::new(),
+            touched,
+            held: None,
+            used: false,
+            unreadable: false,
+        };
+        Self {
+            task: Arc::new(task),
+            sealed,
+            now: Mutex::new(now),
+            ended: AtomicBool::new(false),
+            forgotten: AtomicBool::new(false),
         }
-        maps.live += 1;
-        let next = slot.next_look();
-        maps.due.push(Reverse((next, id.clone())));
-        maps.by_id.insert(id, Arc::new(Mutex::new(slot)));
     }
 
-    /// Takes note that a task has ended; the oldest of the ended ones give way. Gives the session
-    /// of the one that did.
-    pub(crate) fn ended(&self, task: &Task) -> Option<SessionKey> {
-        let mut maps = self.maps();
-        maps.live = maps.live.saturating_sub(1);
-        if let Origin::Agent(session) = &task.origin
-            && maps.attached.get(session) == Some(&task.id)
-        {
-            maps.attached.remove(session);
-        }
-        let session = SessionKey::task(task.agent.clone(), task.id.clone());
-        maps.ended.push_back((session, task.id.clone(), task.handle));
-        if maps.ended.len() <= ENDED_TASKS_MAX {
+    /// Locks it. Changes are single assignments after the last fallible step.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, TaskNow> {
+        self.now.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Its session.
+    pub(crate) fn session(&self) -> SessionKey {
+        SessionKey::task(self.task.agent.clone(), self.task.id.clone())
+    }
+
+    /// The earliest moment at which its time can be over.
+    pub(crate) fn next_look(&self) -> Timestamp {
+        let idle_ms = i64::from(self.task.idle_s).saturating_mul(1000);
+        self.lock().touched.plus_ms(idle_ms).min(self.task.deadline)
+    }
+
+    /// Why the task is over at that time, though nobody has ended it yet.
+    pub(crate) fn overdue(&self, at: Timestamp) -> Option<&'static str> {
+        let now = self.lock();
+        if now.state != TaskState::Active {
             return None;
         }
-        let (session, oldest, handle) = maps.ended.pop_front()?;
-        maps.by_id.remove(&oldest);
-        handle.and_then(|handle| maps.by_handle.remove(&handle));
-        Some(session)
-    }
-
-    /// The tasks that are to be looked at by now, at most so many; none of them is looked at again
-    /// unless [`Tasks::look_again`] says when.
-    pub(crate) fn due(&self, now: Timestamp, most: usize) -> Vec<TaskId> {
-        let mut maps = self.maps();
-        let mut due = Vec::new();
-        while due.len() < most
-            && maps.due.peek().is_some_and(|Reverse((next, _))| *next <= now)
-            && let Some(Reverse((_, id))) = maps.due.pop()
-        {
-            due.push(id);
+        if at >= self.task.deadline {
+            return Some("deadline");
         }
-        due
+        let idle_ms = i64::from(self.task.idle_s).saturating_mul(1000);
+        (at.ms_since(now.touched) >= idle_ms).then_some("idle")
     }
 
-    pub(crate) fn look_again(&self, next: Timestamp, id: TaskId) {
-        self.maps().due.push(Reverse((next, id)));
+    pub(crate) fn view(&self) -> TaskView {
+        TaskView { task: Arc::clone(&self.task), state: self.lock().state }
     }
 
-    /// Every task that fits, the ended ones that are remembered included.
-    pub(crate) fn select(&self, fits: impl Fn(&TaskSlot) -> bool) -> Vec<TaskView> {
-        // The slots' own locks come after this one is given back: no order between the two.
-        let slots: Vec<_> = self.maps().by_id.values().cloned().collect();
-        let views = slots.iter().filter_map(|slot| {
-            let slot = lock_task(slot);
-            fits(&slot).then(|| TaskView { task: Arc::clone(&slot.task), state: slot.state })
-        });
-        views.collect()
+    fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Relaxed)
+    }
+
+    fn is_forgotten(&self) -> bool {
+        self.forgotten.load(Ordering::Relaxed)
+    }
+
+    fn concerns(&self) -> impl Iterator<Item = &IdentityId> {
+        let Task { agent, begun_by, on_behalf_of, .. } = &*self.task;
+        let beginner = (begun_by != agent).then_some(begun_by);
+        let user = on_behalf_of.as_ref().filter(|user| *user != agent && *user != begun_by);
+        std::iter::once(agent).chain(beginner).chain(user)
+    }
+}
+
+impl TaskNow {
+    /// What is held of it now, which has been wanted.
+    pub(crate) fn held(&mut self) -> Option<&Held> {
+        self.used = true;
+        self.held.as_ref()
+    }
+
+    /// Ends it.
+    pub(crate) fn end(&mut self, state: TaskState) -> Vec<TaskId> {
+        self.state = state;
+        self.held = None;
+        std::mem::take(&mut self.children)
+    }
+}
+
+impl Cool for TaskSlot {
+    fn cool(&self, mercy: Mercy) -> Cooled {
+        let mut now = match self.now.try_lock() {
+            Ok(now) => now,
+            Err(TryLockError::Poisoned(now)) => now.into_inner(),
+            Err(TryLockError::WouldBlock) => return Cooled::InUse,
+        };
+        if now.held.is_some() && std::mem::take(&mut now.used) && mercy == Mercy::Once {
+            return Cooled::InUse;
+        }
+        now.held = None;
+        Cooled::Gone
     }
 }
 
@@ -147,27 +184,50 @@ pub struct TaskView {
     pub state: TaskState,
 }
 
-impl TaskSlot {
-    /// The earliest moment at which its time can be over.
-    pub(crate) fn next_look(&self) -> Timestamp {
-        let idle = self.touched.plus_ms(i64::from(self.task.idle_s).saturating_mul(1000));
-        idle.min(self.task.deadline)
-    }
+/// Which tasks are wanted: those that fit everything that is said.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct TaskQuery<'a> {
+    /// In that state.
+    pub state: Option<TaskState>,
+    /// Of that agent.
+    pub agent: Option<&'a IdentityId>,
+    /// Of that intent.
+    pub intent: Option<&'a IntentName>,
+    /// Those that this identity acts in, began, or is acted for in.
+    pub concerns: Option<&'a IdentityId>,
+    /// Those whose ids come after this one.
+    pub after: Option<&'a str>,
+}
 
-    /// Why the task is over at that time, though nobody has ended it yet.
-    pub(crate) fn overdue(&self, now: Timestamp) -> Option<&'static str> {
-        if self.state != TaskState::Active {
-            return None;
-        }
-        if now >= self.task.deadline {
-            return Some("deadline");
-        }
-        let idle_ms = i64::from(self.task.idle_s).saturating_mul(1000);
-        (now.ms_since(self.touched) >= idle_ms).then_some("idle")
+impl TaskQuery<'_> {
+    fn fits(&self, task: &Task, state: TaskState) -> bool {
+        let concerns = |who: &IdentityId| {
+            task.agent == *who || task.begun_by == *who || task.on_behalf_of.as_ref() == Some(who)
+        };
+        self.state.is_none_or(|wanted| wanted == state)
+            && self.agent.is_none_or(|agent| task.agent == *agent)
+            && self.intent.is_none_or(|intent| task.intent == *intent)
+            && self.concerns.is_none_or(concerns)
     }
 }
 
-/// Locks a task. Changes are single assignments after the last fallible step.
-pub(crate) fn lock_task(slot: &Mutex<TaskSlot>) -> MutexGuard<'_, TaskSlot> {
-    slot.lock().unwrap_or_else(PoisonError::into_inner)
+/// Tasks by id, the ended ones that are remembered included.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TaskPage {
+    /// The tasks of this page; fewer than were wanted where too many had to be looked at
+    /// ([`TASKS_LOOKED_AT_MAX`]).
+    pub tasks: Vec<TaskView>,
+    /// After which id the next page starts; `None` at the end.
+    pub next: Option<TaskId>,
 }
+
+/// The task whose session that is.
+fn task_of(key: &SessionKey) -> Option<&TaskId> {
+    match &key.scope {
+        SessionScope::Task(task) => Some(task),
+        SessionScope::Credential(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

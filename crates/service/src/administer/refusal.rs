@@ -56,10 +56,10 @@ impl Service {
         let proof = &refusal.proof;
         let key = SessionKey::of(proof);
         let limit = SESSIONS_MAX as u64;
-        let slot = self.sessions.slot(&key).ok_or(Unrecorded {
+        let place = self.session_slot(&key).ok_or(Unrecorded {
             reason: Reason::OverLimit { what: "the number of sessions", limit },
         })?;
-        let mut slot = lock(&slot);
+        let mut slot = lock(&place);
         let (keys, began) = self.keys_of(&key, &slot)?;
         let digest = keys.digest(&safeconduct_ledger::canonical(&Value::object::<&str>([])));
         let outcome = self
@@ -71,7 +71,9 @@ impl Service {
         let reads = vec![(session.clone(), slot.version)];
         let proposal = Proposal { entries, reads, writes: vec![session] };
         let ticket = self.ledger.submit(proposal).map_err(|error| not_recorded(&error))?;
-        slot.advance(&outcome, &keys, ticket, began.is_some(), false);
+        if slot.advance(&outcome, &keys, ticket, began.is_some(), false) {
+            self.sessions.holds_keys(&place);
+        }
         Ok((outcome, ticket))
     }
 

@@ -78,10 +78,12 @@ impl RehearsedTasks {
             begun_at: at,
             deadline: mandate.authority.deadline,
             idle_s: intent.idle_s,
-            budget: mandate.authority.budget.clone(),
+            budget: Arc::new(mandate.authority.budget.clone()),
             // Nothing is recorded, so nothing is digested.
             authority: KeyedDigest::from_bytes([0; 32]),
             handle: None,
+            conversation: None,
+            run_of: None,
         };
         if let Some(above) = above.and_then(|above| sessions.get_mut(&above)) {
             above.give(&mandate.authority.budget);

@@ -1,11 +1,12 @@
 //! Tasks: beginning, reading and ending them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
 use safeconduct_model::{
-    Allowance, Budget, IdentityId, IntentName, Mandate, Task, TaskId, TaskState, Timestamp, Value,
+    Allowance, Budget, IdentityId, IntentName, Mandate, ScheduleName, TargetName, Task, TaskId,
+    TaskState, Tier, Timestamp, Value,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -19,12 +20,15 @@ use crate::intent::{
 };
 use crate::json;
 
-/// A task to begin.
+/// A task to begin: of an intent, or the next run of a schedule.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TaskRequest {
-    /// What is undertaken.
-    pub intent: Written<IntentName>,
+    /// What is undertaken. Either this or `run_of` must be here.
+    pub intent: Option<Written<IntentName>>,
+    /// The caller's schedule of which this is a run: intent, parameters, prompt and user are the
+    /// schedule's, and nothing else is said of them.
+    pub run_of: Option<Written<ScheduleName>>,
     /// Which version; the highest where nothing is said.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub version: Option<u32>,
@@ -52,6 +56,10 @@ pub struct TaskRequest {
     /// How many levels of delegation may follow at most.
     #[schemars(range(min = 0, max = 8))]
     pub depth: Option<u8>,
+    /// The highest tier that needs nobody's approval: no higher than the intent's.
+    pub tier_max: Option<Word<Tier>>,
+    /// What it may get leases of, by target: no more than the intent names. Left out, all of it.
+    pub credentials: Option<BTreeMap<Written<TargetName>, BTreeSet<String>>>,
 }
 
 /// For whom a task acts: one of these.
@@ -79,7 +87,7 @@ impl fmt::Debug for Secret {
 #[derive(Debug, Clone)]
 pub struct RequestedTask {
     /// What is undertaken.
-    pub intent: IntentName,
+    pub work: RequestedWork,
     /// Which version.
     pub version: Option<u32>,
     /// What the intent wants to know; numbers are exact.
@@ -98,6 +106,19 @@ pub struct RequestedTask {
     pub seconds: Option<u32>,
     /// How many levels of delegation may follow.
     pub depth: Option<u8>,
+    /// The highest tier.
+    pub tier_max: Option<Tier>,
+    /// What it may get leases of.
+    pub credentials: Option<BTreeMap<TargetName, BTreeSet<Arc<str>>>>,
+}
+
+/// What a task undertakes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RequestedWork {
+    /// This intent.
+    Intent(IntentName),
+    /// The next run of this schedule.
+    RunOf(ScheduleName),
 }
 
 /// For whom a task acts, and by what that is believed.
@@ -115,9 +136,17 @@ impl TaskRequest {
     /// # Errors
     /// [`FormError`] names every field that does not fit; never the user's token.
     pub fn read(body: &[u8]) -> Result<RequestedTask, FormError> {
-        let value = json::parse(body)?;
-        let form: Self = read_value(&value)?;
-        let root = Node::from_value(&value);
+        Self::of(&json::parse(body)?)
+    }
+
+    /// Reads a value.
+    ///
+    /// # Errors
+    /// [`FormError`] names every field that does not fit; never the user's token.
+    pub fn of(value: &Value) -> Result<RequestedTask, FormError> {
+        let form: Self = read_value(value)?;
+        let root = Node::from_value(value);
+        let work = form.work(value)?;
         let on_behalf_of = form.on_behalf_of.map(OnBehalfForm::read).transpose()?;
         let envelope = form.envelope.as_deref();
         let budget = form
@@ -128,7 +157,7 @@ impl TaskRequest {
         let envelope = envelope.map(|forms| literal_envelope(&root, forms)).transpose()?;
         let parameters = value.pointer("/parameters").and_then(Value::as_object);
         Ok(RequestedTask {
-            intent: form.intent.0,
+            work,
             version: form.version,
             parameters: parameters.cloned().unwrap_or_default(),
             prompt: form.prompt,
@@ -138,7 +167,31 @@ impl TaskRequest {
             budget,
             seconds: form.seconds,
             depth: form.depth,
+            tier_max: form.tier_max.map(|tier| tier.0),
+            credentials: form.credentials.map(|all| {
+                let grants = |of: BTreeSet<String>| of.into_iter().map(Arc::from).collect();
+                all.into_iter().map(|(target, of)| (target.0, grants(of))).collect()
+            }),
         })
+    }
+
+    /// What is undertaken. Of a run nothing is said that its schedule says.
+    fn work(&self, value: &Value) -> Result<RequestedWork, Vec<Diagnostic>> {
+        let problem =
+            |at: &str, message: &str| Err(vec![Diagnostic::new("", Place::default(), at, message)]);
+        match (&self.intent, &self.run_of) {
+            (Some(intent), None) => Ok(RequestedWork::Intent(intent.0.clone())),
+            (None, Some(schedule)) => {
+                let mut said = value.as_object().into_iter().flat_map(BTreeMap::keys);
+                match said.find(|name| &***name != "run_of") {
+                    None => Ok(RequestedWork::RunOf(schedule.0.clone())),
+                    Some(name) => {
+                        problem(&format!("/{name}"), "of a run everything is its schedule's")
+                    }
+                }
+            }
+            _ => problem("", "exactly one of `intent` and `run_of` must be here"),
+        }
     }
 }
 
@@ -216,7 +269,7 @@ pub struct TaskQueryForm {
 /// Tasks, by id.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct TaskList {
-    /// The tasks of this page.
+    /// The tasks of this page; fewer than were wanted where many had to be looked at for them.
     pub tasks: Vec<TaskSummary>,
     /// Where the next page starts: `after` of the next request. Absent at the end.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -246,6 +299,9 @@ pub struct TaskSummary {
     pub parent: Option<Written<TaskId>>,
     /// How many tasks stand above it.
     pub depth: u8,
+    /// The schedule of which it is a run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub run_of: Option<Written<ScheduleName>>,
     /// When it began.
     pub begun_at: Written<Timestamp>,
     /// When it ends by itself.
@@ -267,6 +323,7 @@ impl TaskSummary {
             begun_by: Written(task.begun_by.clone()),
             parent: task.parent.clone().map(Written),
             depth: task.depth,
+            run_of: task.run_of.clone().map(Written),
             begun_at: Written(task.begun_at),
             deadline: Written(task.deadline),
             idle_s: task.idle_s,
