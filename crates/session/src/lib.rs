@@ -4,7 +4,7 @@
 //! every machine and after every crash.
 //!
 //! What this crate deliberately does not do: it decides nothing, reads no clock, and keeps no
-//! argument or result values.
+//! argument or result values, save short ones that a temporal rule compares ([`monitor`]).
 //!
 //! ```
 //! use safeconduct_model::{ActionName, Decision, Timestamp};
@@ -22,6 +22,7 @@
 //! # Ok::<(), safeconduct_model::NameError>(())
 //! ```
 
+pub mod monitor;
 mod used;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,0 +1,153 @@
+//! What a session or an identity remembers for all programs.
+
+use std::collections::BTreeMap;
+
+use super::datum::Datum;
+use super::program::{Program, ProgramName, ProgramSet};
+use super::run::{State, View};
+use super::table::Stamp;
+use super::{Event, PROGRAM_ROWS_MAX, PROGRAMS_MAX, ROWS_MAX};
+
+/// What is remembered of a history, for programs to be answered. Empty takes one null pointer.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Monitors(Option<Box<Inner>>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Inner {
+    /// Events so far.
+    events: u64,
+    /// The time of the last one, in milliseconds.
+    at: i64,
+    programs: BTreeMap<ProgramName, State>,
+    /// The set that they are of.
+    set: [u8; 16],
+    rows: usize,
+    /// Until when there may be programs that should remember something and do not.
+    crowded_until: i64,
+}
+
+impl Monitors {
+    /// Takes an event in. Programs that are not in the set are forgotten.
+    pub fn observe(&mut self, programs: &ProgramSet, event: &Event<'_>) {
+        if programs.is_empty() {
+            self.0 = None;
+            return;
+        }
+        let now = self.now(event);
+        let inner = self.0.get_or_insert_with(|| {
+            Box::new(Inner {
+                events: now.index,
+                at: now.at,
+                programs: BTreeMap::new(),
+                set: programs.digest,
+                rows: 0,
+                crowded_until: i64::MIN,
+            })
+        });
+        inner.retain(programs);
+        let action = programs.name_of(event.action);
+        for program in programs.concerned(event.kind, action) {
+            inner.take(program, event, action, now);
+        }
+        inner.events = now.index + 1;
+        inner.at = now.at;
+        // Nothing refers to the events so far.
+        if inner.programs.is_empty() && inner.crowded_until <= now.at {
+            self.0 = None;
+        }
+    }
+
+    /// Whether a condition holds at an event that is not taken in yet, with those values of the
+    /// request ([`Program::parameters`]). `None` where a limit was met and nothing is known.
+    pub fn answer(
+        &self,
+        programs: &ProgramSet,
+        program: &Program,
+        event: &Event<'_>,
+        parameters: &[Datum],
+    ) -> Option<bool> {
+        let now = self.now(event);
+        let inner = self.0.as_deref();
+        let state = inner.and_then(|inner| inner.programs.get(&program.name));
+        let blind_until = match state {
+            Some(state) => state.blind_until,
+            None => inner.map_or(i64::MIN, |inner| inner.crowded_until),
+        };
+        if now.at <= blind_until {
+            return None;
+        }
+        let action = programs.name_of(event.action);
+        View::of(program, state, event, action, now).ok()?.holds(parameters).ok()
+    }
+
+    /// Rows that are remembered, at most [`ROWS_MAX`].
+    pub fn rows(&self) -> usize {
+        self.0.as_deref().map_or(0, |inner| inner.rows)
+    }
+
+    /// Bytes of memory that it takes, about.
+    pub fn bytes(&self) -> usize {
+        let of = |inner: &Inner| {
+            size_of::<Inner>() + inner.programs.values().map(|s| 48 + s.bytes()).sum::<usize>()
+        };
+        size_of::<Self>() + self.0.as_deref().map_or(0, of)
+    }
+
+    /// When an event is: time that steps back stands still.
+    fn now(&self, event: &Event<'_>) -> Stamp {
+        let at = event.at.as_millis();
+        match self.0.as_deref() {
+            Some(inner) => Stamp { at: at.max(inner.at), index: inner.events },
+            None => Stamp { at, index: 0 },
+        }
+    }
+}
+
+impl Inner {
+    fn retain(&mut self, programs: &ProgramSet) {
+        if self.set != programs.digest {
+            self.set = programs.digest;
+            self.programs.retain(|name, _| programs.program(*name).is_some());
+            self.rows = self.programs.values().map(State::rows).sum();
+        }
+    }
+
+    fn take(&mut self, program: &Program, event: &Event<'_>, action: &str, now: Stamp) {
+        let state = self.programs.get(&program.name);
+        let until = now.at.saturating_add(program.lookback_ms);
+        let Ok(view) = View::of(program, state, event, action, now) else {
+            match self.programs.get_mut(&program.name) {
+                Some(state) => state.blind_until = state.blind_until.max(until),
+                None => self.crowded_until = self.crowded_until.max(until),
+            }
+            return;
+        };
+        let deltas = view.into_deltas();
+        let nothing = deltas.iter().all(|delta| delta.is_empty());
+        if state.is_none() && nothing {
+            return;
+        }
+        if state.is_none() && self.programs.len() >= PROGRAMS_MAX {
+            self.programs.retain(|_, state| state.rows() > 0 || state.blind_until > now.at);
+            if self.programs.len() >= PROGRAMS_MAX {
+                self.crowded_until = self.crowded_until.max(until);
+                return;
+            }
+        }
+        let crowded_until = self.crowded_until;
+        let state = self
+            .programs
+            .entry(program.name)
+            .or_insert_with(|| State { blind_until: crowded_until, ..State::of(program) });
+        let before = state.rows();
+        let room = PROGRAM_ROWS_MAX.saturating_sub(before).min(ROWS_MAX.saturating_sub(self.rows));
+        if !state.commit(program, deltas, now, room) {
+            state.blind_until = state.blind_until.max(until);
+        }
+        let after = state.rows();
+        self.rows = (self.rows + after).saturating_sub(before);
+        if after == 0 && state.blind_until <= now.at {
+            self.programs.remove(&program.name);
+        }
+    }
+}

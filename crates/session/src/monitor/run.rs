@@ -1,0 +1,570 @@
+//! Carries programs out: what an event finds, and whether a condition holds at it.
+
+use std::cell::Cell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
+
+use safeconduct_model::Value;
+
+use super::datum::Datum;
+use super::formula::{Field, Part, Symbol};
+use super::program::{
+    Counted, Keeps, Left, Node, Operand, Pattern, Plan, Program, Slot, Step, Test,
+};
+use super::table::{Kept, Row, Stamp, Table};
+use super::{Event, STEPS_MAX};
+
+/// What one program remembers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct State {
+    pub(super) nodes: Vec<Stored>,
+    /// Until when something is missing in it, in milliseconds.
+    pub(super) blind_until: i64,
+}
+
+/// What one node remembers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Stored {
+    Rows(Table),
+    Last {
+        stamp: Option<Stamp>,
+        rows: BTreeSet<(Row, Row)>,
+    },
+    /// From which event on a row was found at every one, up to which.
+    Runs(BTreeMap<Row, (u64, u64)>),
+}
+
+/// Rows that an event finds at one node: key and rest.
+pub(super) type Delta = BTreeSet<(Row, Row)>;
+
+/// Too many rows had to be looked at, or a condition is already known to hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stop {
+    Enough,
+    TooMuch,
+}
+
+/// How much had to be done, more than [`STEPS_MAX`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct TooMuch;
+
+/// An event seen by one program.
+pub(super) struct View<'v> {
+    pub(super) program: &'v Program,
+    /// `None` where it has seen nothing that concerns it.
+    pub(super) state: Option<&'v State>,
+    pub(super) event: &'v Event<'v>,
+    /// What policies call the event's action.
+    pub(super) action: &'v str,
+    pub(super) now: Stamp,
+    deltas: Vec<Delta>,
+    steps: Cell<u32>,
+}
+
+impl State {
+    pub(super) fn of(program: &Program) -> Self {
+        let stored = |node: &Node| match node.keeps {
+            Keeps::Latest | Keeps::Since(_) => Stored::Rows(Table::default()),
+            Keeps::Last => Stored::Last { stamp: None, rows: BTreeSet::new() },
+            Keeps::Runs => Stored::Runs(BTreeMap::new()),
+        };
+        Self { nodes: program.nodes.iter().map(stored).collect(), blind_until: i64::MIN }
+    }
+
+    /// How many rows it has.
+    pub(super) fn rows(&self) -> usize {
+        let of = |stored: &Stored| match stored {
+            Stored::Rows(table) => table.rows(),
+            Stored::Last { rows, .. } => rows.len(),
+            Stored::Runs(runs) => runs.len(),
+        };
+        self.nodes.iter().map(of).sum()
+    }
+
+    /// Takes in what an event found; at most `room` new rows. Says whether all found room.
+    pub(super) fn commit(
+        &mut self,
+        program: &Program,
+        deltas: Vec<Delta>,
+        now: Stamp,
+        mut room: usize,
+    ) -> bool {
+        let mut all = true;
+        for ((node, stored), delta) in program.nodes.iter().zip(&mut self.nodes).zip(deltas) {
+            match stored {
+                Stored::Rows(table) => {
+                    table.forget(now.at.saturating_sub(node.window_ms), node.kept());
+                    for (key, row) in delta {
+                        let known = table.has(&key, &row, now, node.kept());
+                        if room == 0 && !known {
+                            all = false;
+                        } else if table.note(&key, row, now, node.kept()) {
+                            room -= 1;
+                        }
+                    }
+                }
+                Stored::Last { stamp, rows } => {
+                    let before = rows.len();
+                    all &= delta.len() <= room + before;
+                    *rows = delta.into_iter().take(room + before).collect();
+                    room = (room + before).saturating_sub(rows.len());
+                    *stamp = Some(now);
+                }
+                Stored::Runs(runs) => {
+                    let before = runs.len();
+                    all &= delta.len() <= room + before;
+                    let mut next = BTreeMap::new();
+                    for (key, _) in delta.into_iter().take(room + before) {
+                        let run = runs.get(&key).filter(|(_, last)| *last + 1 == now.index);
+                        let start = run.map_or(now.index, |(start, _)| *start);
+                        next.insert(key, (start, now.index));
+                    }
+                    room = (room + before).saturating_sub(next.len());
+                    *runs = next;
+                }
+            }
+        }
+        all
+    }
+
+    /// Bytes that it takes, about.
+    pub(super) fn bytes(&self) -> usize {
+        let of = |(key, row): (&Row, &Row)| {
+            let datums = key.iter().chain(row.iter());
+            48 + datums.map(|datum| 24 + datum.bytes()).sum::<usize>()
+        };
+        let stored = |stored: &Stored| match stored {
+            Stored::Rows(table) => table.bytes(),
+            Stored::Last { rows, .. } => rows.iter().map(|(key, row)| of((key, row))).sum(),
+            Stored::Runs(runs) => {
+                runs.keys().map(|key| 16 + of((key, &Row::default()))).sum::<usize>()
+            }
+        };
+        64 + self.nodes.iter().map(|node| 64 + stored(node)).sum::<usize>()
+    }
+}
+
+impl Node {
+    pub(super) fn kept(&self) -> Kept {
+        // A place behind the one that is not stored comes one earlier.
+        let shift = |at: usize| at - usize::from(self.instant.is_some_and(|own| own < at));
+        let sum = self.sum.filter(|at| self.instant != Some(*at)).map(shift);
+        Kept { per_event: self.instant.is_some(), sum }
+    }
+}
+
+impl<'v> View<'v> {
+    /// What an event finds, node by node.
+    ///
+    /// # Errors
+    /// [`TooMuch`] where more had to be looked at than the limit.
+    pub(super) fn of(
+        program: &'v Program,
+        state: Option<&'v State>,
+        event: &'v Event<'v>,
+        action: &'v str,
+        now: Stamp,
+    ) -> Result<Self, TooMuch> {
+        let steps = Cell::new(STEPS_MAX);
+        let deltas = Vec::with_capacity(program.nodes.len());
+        let mut view = Self { program, state, event, action, now, deltas, steps };
+        let mut env = vec![Datum::Absent; program.symbols];
+        for node in &program.nodes {
+            let mut delta = Delta::new();
+            if node.listens.hears(event.kind, action) {
+                let mut take = |env: &mut Vec<Datum>| {
+                    let of = |symbols: &[Symbol]| -> Row {
+                        symbols.iter().map(|symbol| value(env, *symbol).clone()).collect()
+                    };
+                    let mut rest = of(&node.rest).into_vec();
+                    if let Some(own) = node.instant.filter(|own| *own < rest.len()) {
+                        rest.remove(own);
+                    }
+                    delta.insert((of(&node.key), rest.into()));
+                    ControlFlow::Continue(())
+                };
+                if view.run(&node.plan.steps, &mut env, &mut take).is_break() {
+                    return Err(TooMuch);
+                }
+            }
+            view.deltas.push(delta);
+        }
+        Ok(view)
+    }
+
+    pub(super) fn into_deltas(self) -> Vec<Delta> {
+        self.deltas
+    }
+
+    /// Whether the condition holds with those values of the request.
+    pub(super) fn holds(&self, parameters: &[Datum]) -> Result<bool, TooMuch> {
+        let mut env = vec![Datum::Absent; self.program.symbols];
+        for (symbol, parameter) in env.iter_mut().zip(parameters) {
+            *symbol = parameter.clone();
+        }
+        self.finds(&self.program.answer, &mut env).map_err(|_| TooMuch)
+    }
+
+    fn finds(&self, plan: &Plan, env: &mut Vec<Datum>) -> Result<bool, Stop> {
+        match self.run(&plan.steps, env, &mut |_| ControlFlow::Break(Stop::Enough)) {
+            ControlFlow::Continue(()) => Ok(false),
+            ControlFlow::Break(Stop::Enough) => Ok(true),
+            ControlFlow::Break(Stop::TooMuch) => Err(Stop::TooMuch),
+        }
+    }
+
+    /// Carries out steps, and tells `found` of each way to.
+    fn run(
+        &self,
+        steps: &[Step],
+        env: &mut Vec<Datum>,
+        found: &mut dyn FnMut(&mut Vec<Datum>) -> ControlFlow<Stop>,
+    ) -> ControlFlow<Stop> {
+        self.spend()?;
+        let Some((step, steps)) = steps.split_first() else {
+            return found(env);
+        };
+        match step {
+            Step::Matches(pattern) => {
+                for resource in 0..self.ways(pattern) {
+                    if self.matches(pattern, resource, env) {
+                        self.run(steps, env, found)?;
+                    }
+                }
+                ControlFlow::Continue(())
+            }
+            Step::MayMatch { pattern, found: whether } => {
+                let matched = (0..self.ways(pattern)).any(|way| self.matches(pattern, way, env));
+                if !matched {
+                    for (_, slot) in &pattern.fields {
+                        if let Slot::Bind(symbol) = slot {
+                            set(env, *symbol, Datum::Absent);
+                        }
+                    }
+                }
+                set(env, *whether, Datum::Bool(matched));
+                self.run(steps, env, found)
+            }
+            Step::Read(node) => self.read(*node, env, &mut |env| self.run(steps, env, found)),
+            Step::Let(symbol, operand) => {
+                let value = self.operand(operand, env)?;
+                if matches!(value, Datum::Absent) {
+                    return ControlFlow::Continue(());
+                }
+                set(env, *symbol, value);
+                self.run(steps, env, found)
+            }
+            Step::Instant { symbol, known } => {
+                let own = self.instant();
+                if *known && *value(env, *symbol) != own {
+                    return ControlFlow::Continue(());
+                }
+                set(env, *symbol, own);
+                self.run(steps, env, found)
+            }
+            Step::Where(test) => {
+                if self.test(test, env)? {
+                    self.run(steps, env, found)
+                } else {
+                    ControlFlow::Continue(())
+                }
+            }
+            Step::Without(plan) => match self.finds(plan, env) {
+                Ok(true) => ControlFlow::Continue(()),
+                Ok(false) => self.run(steps, env, found),
+                Err(stop) => ControlFlow::Break(stop),
+            },
+        }
+    }
+
+    fn instant(&self) -> Datum {
+        number(self.now.index)
+    }
+
+    /// In how many ways an event can match: for each of its resources, where one is asked for.
+    fn ways(&self, pattern: &Pattern) -> usize {
+        let named = *pattern.name.kind == *self.event.kind && *pattern.name.action == *self.action;
+        match (named, pattern.several) {
+            (false, _) => 0,
+            (true, false) => 1,
+            (true, true) => self.event.resources.len(),
+        }
+    }
+
+    fn matches(&self, pattern: &Pattern, resource: usize, env: &mut Vec<Datum>) -> bool {
+        pattern.fields.iter().all(|(field, slot)| {
+            let Some(found) = self.field(field, resource) else {
+                return false;
+            };
+            match slot {
+                Slot::Any => true,
+                Slot::Is(datum) => datum.same(&found),
+                Slot::Same(symbol) => value(env, *symbol).same(&found),
+                Slot::Bind(symbol) => {
+                    set(env, *symbol, found);
+                    true
+                }
+            }
+        })
+    }
+
+    fn field(&self, field: &Field, resource: usize) -> Option<Datum> {
+        let below = |value: &Value| {
+            let mut value = value;
+            for member in &field.path {
+                value = value.member(member)?;
+            }
+            Some(Datum::of(value, &field.sort))
+        };
+        match field.of {
+            Part::Input => below(self.event.input),
+            Part::Output => below(self.event.output?),
+            Part::Beside => below(self.event.beside?),
+            Part::Principal => self.event.principal.map(Datum::of_entity),
+            Part::Resource => self.event.resources.get(resource).map(|r| Datum::of_entity(r)),
+            Part::Decision => {
+                self.event.decision.map(|decision| Datum::text(&decision.as_str().into()))
+            }
+        }
+    }
+
+    /// Binds each row of a node that fits what is known.
+    fn read(
+        &self,
+        at: usize,
+        env: &mut Vec<Datum>,
+        found: &mut dyn FnMut(&mut Vec<Datum>) -> ControlFlow<Stop>,
+    ) -> ControlFlow<Stop> {
+        let Some((node, delta)) = self.program.nodes.get(at).zip(self.deltas.get(at)) else {
+            return ControlFlow::Continue(());
+        };
+        let key: Row = node.key.iter().map(|symbol| value(env, *symbol).clone()).collect();
+        if key.contains(&Datum::Absent) {
+            return ControlFlow::Continue(());
+        }
+        let from = self.now.at.saturating_sub(node.window_ms);
+        match (&node.keeps, self.state.and_then(|state| state.nodes.get(at))) {
+            (Keeps::Last, Some(Stored::Last { stamp: Some(stamp), rows })) => {
+                if stamp.index + 1 == self.now.index && stamp.at >= from {
+                    for rest in of_key(rows, &key) {
+                        bind(node, rest, *stamp, env);
+                        found(env)?;
+                    }
+                }
+                return ControlFlow::Continue(());
+            }
+            (Keeps::Last | Keeps::Runs, _) => return ControlFlow::Continue(()),
+            (keeps, Some(Stored::Rows(table))) => {
+                for (rest, stamp) in table.group(&key).into_iter().flat_map(|g| g.since(from)) {
+                    self.spend()?;
+                    bind(node, rest, stamp, env);
+                    if let Keeps::Since(lefts) = keeps
+                        && !self.ever_since(lefts, stamp, env)?
+                    {
+                        continue;
+                    }
+                    found(env)?;
+                }
+            }
+            _ => {}
+        }
+        for rest in of_key(delta, &key) {
+            bind(node, rest, self.now, env);
+            found(env)?;
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Whether what must have held at every event since did.
+    fn ever_since(
+        &self,
+        lefts: &[Left],
+        anchor: Stamp,
+        env: &mut Vec<Datum>,
+    ) -> ControlFlow<Stop, bool> {
+        for left in lefts {
+            let held = match left {
+                Left::Always(test) => self.test(test, env)?,
+                Left::With(node) => {
+                    self.run_began(*node, env).is_some_and(|began| began <= anchor.index + 1)
+                }
+                Left::Without(node, test) => !self.found_after(*node, test, anchor, env)?,
+            };
+            if !held {
+                return ControlFlow::Continue(false);
+            }
+        }
+        ControlFlow::Continue(true)
+    }
+
+    /// From which event on a row is found at every one, this one included.
+    fn run_began(&self, at: usize, env: &[Datum]) -> Option<u64> {
+        let (node, delta) = self.program.nodes.get(at).zip(self.deltas.get(at))?;
+        let key: Row = node.key.iter().map(|symbol| value(env, *symbol).clone()).collect();
+        of_key(delta, &key).next()?;
+        let before = match self.state?.nodes.get(at)? {
+            Stored::Runs(runs) => runs.get(&key),
+            _ => None,
+        };
+        let before = before.filter(|(_, last)| *last + 1 == self.now.index);
+        Some(before.map_or(self.now.index, |(start, _)| *start))
+    }
+
+    /// Whether a row for which a test holds was found after an event.
+    fn found_after(
+        &self,
+        at: usize,
+        test: &Test,
+        anchor: Stamp,
+        env: &mut Vec<Datum>,
+    ) -> ControlFlow<Stop, bool> {
+        let Some((node, delta)) = self.program.nodes.get(at).zip(self.deltas.get(at)) else {
+            return ControlFlow::Continue(true);
+        };
+        let key: Row = node.key.iter().map(|symbol| value(env, *symbol).clone()).collect();
+        for rest in of_key(delta, &key) {
+            bind(node, rest, self.now, env);
+            if self.test(test, env)? {
+                return ControlFlow::Continue(true);
+            }
+        }
+        if let Some(Stored::Rows(table)) = self.state.and_then(|state| state.nodes.get(at)) {
+            for (rest, stamp) in table.group(&key).into_iter().flat_map(|g| g.since(anchor.at)) {
+                if stamp.index <= anchor.index {
+                    break;
+                }
+                self.spend()?;
+                bind(node, rest, stamp, env);
+                if self.test(test, env)? {
+                    return ControlFlow::Continue(true);
+                }
+            }
+        }
+        ControlFlow::Continue(false)
+    }
+
+    fn spend(&self) -> ControlFlow<Stop> {
+        let Some(left) = self.steps.get().checked_sub(1) else {
+            return ControlFlow::Break(Stop::TooMuch);
+        };
+        self.steps.set(left);
+        ControlFlow::Continue(())
+    }
+
+    fn test(&self, test: &Test, env: &mut Vec<Datum>) -> ControlFlow<Stop, bool> {
+        ControlFlow::Continue(match test {
+            Test::Compare(comparison, left, right) => {
+                let (left, right) = (self.operand(left, env)?, self.operand(right, env)?);
+                comparison.holds(&left, &right)
+            }
+            Test::All(tests) => {
+                for test in tests {
+                    if !self.test(test, env)? {
+                        return ControlFlow::Continue(false);
+                    }
+                }
+                true
+            }
+            Test::Not(test) => !self.test(test, env)?,
+        })
+    }
+
+    fn operand(&self, operand: &Operand, env: &mut Vec<Datum>) -> ControlFlow<Stop, Datum> {
+        ControlFlow::Continue(match operand {
+            Operand::Is(datum) => datum.clone(),
+            Operand::Of(symbol) => value(env, *symbol).clone(),
+            Operand::Aggregate(counted) => Datum::Long(clamped(self.counted(counted, env)?)),
+        })
+    }
+
+    fn counted(&self, counted: &Counted, env: &mut Vec<Datum>) -> ControlFlow<Stop, i128> {
+        if let Some(kept) = counted.kept
+            && let Some((node, delta)) = self.program.nodes.get(kept).zip(self.deltas.get(kept))
+        {
+            return ControlFlow::Continue(self.kept(kept, node, delta, counted, env));
+        }
+        let mut rows: BTreeSet<Row> = BTreeSet::new();
+        let mut sum = 0_i128;
+        self.run(&counted.plan.steps, env, &mut |env| {
+            let row = counted.over.iter().map(|symbol| value(env, *symbol).clone()).collect();
+            let summed = counted.sum.and_then(|symbol| value(env, symbol).as_long());
+            if rows.insert(row) {
+                sum += summed.map_or(0, i128::from);
+            }
+            ControlFlow::Continue(())
+        })?;
+        let count = i128::try_from(rows.len()).unwrap_or(i128::MAX);
+        ControlFlow::Continue(if counted.sum.is_some() { sum } else { count })
+    }
+
+    /// A count or sum that a node has ready, this event's rows included.
+    fn kept(
+        &self,
+        at: usize,
+        node: &Node,
+        delta: &Delta,
+        counted: &Counted,
+        env: &[Datum],
+    ) -> i128 {
+        let key: Row = node.key.iter().map(|symbol| value(env, *symbol).clone()).collect();
+        if key.contains(&Datum::Absent) {
+            return 0;
+        }
+        let from = self.now.at.saturating_sub(node.window_ms);
+        let (kept, sums) = (node.kept(), counted.sum.is_some());
+        let table = match self.state.and_then(|state| state.nodes.get(at)) {
+            Some(Stored::Rows(table)) => Some(table),
+            _ => None,
+        };
+        let group = table.and_then(|table| table.group(&key));
+        let mut total = group.map_or(0, |group| {
+            let count = || i128::try_from(group.count(from)).unwrap_or(i128::MAX);
+            if sums { group.sum(from, kept) } else { count() }
+        });
+        for rest in of_key(delta, &key) {
+            let there = group.is_some_and(|group| group.has_since(rest, self.now, kept, from));
+            if !there {
+                let summed = || kept.sum.and_then(|at| rest.get(at)).and_then(Datum::as_long);
+                total += if sums { summed().map_or(0, i128::from) } else { 1 };
+            }
+        }
+        total
+    }
+}
+
+fn of_key<'d>(delta: &'d Delta, key: &Row) -> impl Iterator<Item = &'d Row> {
+    let from = (key.clone(), Row::default());
+    let key = key.clone();
+    delta.range(from..).take_while(move |(of, _)| *of == key).map(|(_, rest)| rest)
+}
+
+/// Binds the rest of a row; the number of its event is not stored with it.
+fn bind(node: &Node, rest: &[Datum], stamp: Stamp, env: &mut [Datum]) {
+    let mut stored = rest.iter();
+    for (at, symbol) in node.rest.iter().enumerate() {
+        let value = if node.instant == Some(at) {
+            Some(number(stamp.index))
+        } else {
+            stored.next().cloned()
+        };
+        set(env, *symbol, value.unwrap_or_default());
+    }
+}
+
+fn number(index: u64) -> Datum {
+    Datum::Long(i64::try_from(index).unwrap_or(i64::MAX))
+}
+
+fn clamped(total: i128) -> i64 {
+    i64::try_from(total).unwrap_or(if total < 0 { i64::MIN } else { i64::MAX })
+}
+
+fn value(env: &[Datum], symbol: Symbol) -> &Datum {
+    env.get(usize::from(symbol.0)).unwrap_or(&Datum::Absent)
+}
+
+fn set(env: &mut [Datum], symbol: Symbol, value: Datum) {
+    if let Some(place) = env.get_mut(usize::from(symbol.0)) {
+        *place = value;
+    }
+}
