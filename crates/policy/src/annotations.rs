@@ -91,7 +91,7 @@ pub(crate) fn read(
 
 /// What is wrong, and what to write instead.
 #[derive(Debug)]
-struct Wrong {
+pub(crate) struct Wrong {
     message: String,
     help: String,
 }
@@ -174,7 +174,8 @@ fn list<'a>(name: &str, value: &'a str, separator: char) -> Result<Vec<&'a str>,
     Ok(parts)
 }
 
-fn obligation(text: &str) -> Result<Obligation, Wrong> {
+/// Reads `kind` or `kind:parameter`.
+pub(crate) fn obligation(text: &str) -> Result<Obligation, Wrong> {
     let parsed = Obligation::parse(text);
     let kind_fits = parsed.kind.starts_with(|c: char| c.is_ascii_lowercase())
         && parsed.kind.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
@@ -187,7 +188,8 @@ fn obligation(text: &str) -> Result<Obligation, Wrong> {
     ))
 }
 
-fn requestable(value: &str) -> Result<Requestable, Wrong> {
+/// Reads `approvers=resource.owner; quorum=1; ttl=15m`.
+pub(crate) fn requestable(value: &str) -> Result<Requestable, Wrong> {
     const HELP: &str = "write `approvers=resource.owner; quorum=1; ttl=15m`";
     let wrong = |message: String| Wrong::new(message, HELP);
     let (mut approvers, mut quorum, mut ttl_s) = (None, None, None);
@@ -223,6 +225,16 @@ fn requestable(value: &str) -> Result<Requestable, Wrong> {
         return Err(wrong("`@requestable` does not say who may approve".into()));
     };
     Ok(Requestable { approvers, quorum: quorum.unwrap_or(1), ttl_s: ttl_s.unwrap_or(15 * 60) })
+}
+
+/// The names of controls in a list.
+pub(crate) fn controls(text: &str) -> Vec<Arc<str>> {
+    text.split(',')
+        .map(str::trim)
+        .filter(|part| !part.is_empty())
+        .take(LIST_MAX)
+        .map(Arc::from)
+        .collect()
 }
 
 fn approver(text: &str) -> Option<Arc<str>> {

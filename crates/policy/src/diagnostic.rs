@@ -109,6 +109,15 @@ impl<'a> Located<'a> {
         (u32::try_from(line).unwrap_or(u32::MAX), u32::try_from(column + 1).unwrap_or(u32::MAX))
     }
 
+    /// The byte offset of a line and a column, both from 1; of the end where they are beyond it.
+    pub(crate) fn offset(&self, line: u32, column: u32) -> usize {
+        let index = usize::try_from(line).unwrap_or(usize::MAX).saturating_sub(1);
+        let start = self.line_starts.get(index).copied().unwrap_or(self.text.len());
+        let skipped = usize::try_from(column).unwrap_or(usize::MAX).saturating_sub(1);
+        let line = self.text.get(start..).unwrap_or("").lines().next().unwrap_or("");
+        start + line.char_indices().nth(skipped).map_or(line.len(), |(at, _)| at)
+    }
+
     /// Line of the last character of a span.
     pub(crate) fn end_line(&self, offset: usize, length: usize) -> u32 {
         self.position(offset + length.saturating_sub(1)).0

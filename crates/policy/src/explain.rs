@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::evaluate::{EntityNeeds, Needs, Prepared, Question, QuestionError};
 use crate::policies::{Policies, PolicyInfo};
+use crate::rego::{Answer, Rego};
 use crate::schema::ContextFields;
 
 /// What became of one policy.
@@ -33,7 +34,7 @@ pub enum Verdict {
 impl Policies {
     /// What each policy that comes near says to a question: those whose principal, resource or
     /// action is named in the question, in the order of files. Policies that name none of them
-    /// are left out.
+    /// are left out. What the Rego files say comes last.
     ///
     /// # Errors
     /// As [`Policies::evaluate`].
@@ -61,6 +62,18 @@ impl Policies {
                 verdict,
             }
         });
-        Ok(explanations.collect())
+        let mut explanations: Vec<Explanation> = explanations.collect();
+        explanations.extend(self.rego.as_ref().map(|rego| by_rego(rego, &prepared, question)));
+        Ok(explanations)
     }
+}
+
+/// What the Rego files say: they permit or forbid, and have no scope.
+fn by_rego(rego: &Rego, asked: &Prepared<'_>, question: &Question<'_>) -> Explanation {
+    let (policy, verdict) = match rego.answer(asked, question) {
+        Answer::Permit(_) => (rego.info(), Verdict::Applies),
+        Answer::Forbid(..) => (rego.forbidding(), Verdict::Applies),
+        Answer::Failed(error) => (rego.forbidding(), Verdict::Failed(error)),
+    };
+    Explanation { policy: Arc::clone(policy), text: Arc::clone(rego.text()), verdict }
 }

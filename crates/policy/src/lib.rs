@@ -1,4 +1,5 @@
-//! Cedar policies: load, validate, index by scope, evaluate with reasons, explain.
+//! Cedar policies, and Rego as a second engine: load, validate, index by scope, evaluate with
+//! reasons, explain.
 //!
 //! [`load`] takes texts and gives a set in which every policy is valid, or everything that is
 //! wrong. [`Policies::evaluate`] answers one question at a cost that does not grow with the set.
@@ -36,10 +37,12 @@ mod format;
 mod load;
 mod nesting;
 mod policies;
+mod rego;
 mod schema;
 mod shape;
 mod situation;
 mod source;
+mod temporal;
 mod validate;
 
 pub use annotations::{LIST_MAX, MESSAGE_BYTES_MAX, PolicyMode, QUORUM_MAX, TTL_S_MAX};
@@ -58,5 +61,7 @@ pub use situation::{
 };
 pub use source::{
     DEFINITION_DEPTH_MAX, DIAGNOSTICS_MAX, EXPRESSION_DEPTH_MAX, FILE_BYTES_MAX, FILES_MAX,
-    NESTING_MAX, Naming, OPERATORS_MAX, POLICIES_MAX, SourceFile, Sources, ToolDefinition,
+    NESTING_MAX, Naming, OPERATORS_MAX, POLICIES_MAX, REGO_CALLS_MAX, REGO_FILES_MAX,
+    REGO_INPUT_BYTES_MAX, REGO_INPUT_DEPTH_MAX, REGO_INSTRUCTIONS_MAX, REGO_NESTING_MAX,
+    REGO_OPERATORS_MAX, REGO_RULES_MAX, SourceFile, Sources, ToolDefinition,
 };

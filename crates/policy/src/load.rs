@@ -12,6 +12,7 @@ use crate::diagnostic::{Diagnostic, LoadError, Located, Severity};
 use crate::evaluate::Condition;
 use crate::nesting::{self, Language};
 use crate::policies::{Policies, PolicyInfo, Statement, Unit};
+use crate::rego::{self, Rego};
 use crate::schema::{self, Schema};
 use crate::source::{
     DIAGNOSTICS_MAX, EXPRESSION_DEPTH_MAX, FILE_BYTES_MAX, FILES_MAX, POLICIES_MAX, SourceFile,
@@ -48,21 +49,41 @@ pub fn load_reusing(sources: &Sources, previous: &Policies) -> Result<Loaded, Lo
 
 fn load_with(sources: &Sources, previous: Option<&Policies>) -> Result<Loaded, LoadError> {
     let mut problems = Vec::new();
+    let before = previous;
     let previous = previous.filter(|p| p.schema.digest == schema::digest(sources));
     let schema = match previous {
         Some(previous) => Some(Arc::clone(&previous.schema)),
         None => Schema::build(sources, &mut problems).map(Arc::new),
     };
+    let rego = second_engine(sources, before, &mut problems);
     let units = read_all(sources, schema.as_deref(), previous, &mut problems);
-    check_ids(&units, &mut problems);
+    check_ids(&units, rego.is_some(), &mut problems);
     let failed = problems.iter().any(|problem| problem.severity == Severity::Error);
     match schema {
         Some(schema) if !failed => {
-            let policies = Policies::of(schema, units);
+            let policies = Policies::of(schema, units, rego);
             let warnings = policies.warnings().cloned().collect();
             Ok(Loaded { policies, warnings })
         }
         _ => Err(LoadError::new(problems)),
+    }
+}
+
+/// Compiles the Rego files, where there are some; those of the set before, where they are equal.
+fn second_engine(
+    sources: &Sources,
+    previous: Option<&Policies>,
+    problems: &mut Vec<Diagnostic>,
+) -> Option<Arc<Rego>> {
+    let mut files: Vec<&SourceFile> =
+        sources.policies.iter().filter(|file| rego::is_rego(&file.name)).collect();
+    if files.is_empty() {
+        return None;
+    }
+    files.sort_by(|a, b| a.name.cmp(&b.name));
+    match previous.and_then(|previous| previous.rego.as_ref()).filter(|rego| rego.is_of(&files)) {
+        Some(known) => Some(Arc::clone(known)),
+        None => rego::load(&files, problems).map(Arc::new),
     }
 }
 
@@ -84,6 +105,11 @@ fn read_all(
         let known = previous.and_then(|p| p.units.get(&file.name)).filter(|u| u.text == file.text);
         let unit = match known {
             Some(known) => Some(Arc::clone(known)),
+            // Compiled with the others of its kind, it is here for its text alone.
+            None if rego::is_rego(&file.name) => {
+                let text = Arc::clone(&file.text);
+                Some(Arc::new(Unit { text, statements: Vec::new(), warnings: Vec::new() }))
+            }
             None => read(file, checker.as_ref(), problems).map(Arc::new),
         };
         let Some(unit) = unit else { continue };
@@ -231,25 +257,29 @@ fn numbered(number: usize) -> PolicyId {
 }
 
 /// Ids are what records and approvals name a policy by: each is there once.
-fn check_ids(units: &BTreeMap<Arc<str>, Arc<Unit>>, problems: &mut Vec<Diagnostic>) {
+fn check_ids(
+    units: &BTreeMap<Arc<str>, Arc<Unit>>,
+    with_rego: bool,
+    problems: &mut Vec<Diagnostic>,
+) {
     let mut seen: HashMap<&PolicyId, &Span> = HashMap::new();
     for statement in units.values().flat_map(|unit| &unit.statements) {
         let PolicyRef { id, span, .. } = &*statement.info.reference;
-        if let Some(first) = seen.insert(id, span) {
-            problems.push(
-                Diagnostic {
-                    file: Arc::clone(&span.file),
-                    line: span.line,
-                    column: span.column,
-                    end_line: span.end_line,
-                    text: id.to_string(),
-                    ..Diagnostic::general(
-                        Severity::Error,
-                        format!("policy id `{id}` is there twice, first at {first}"),
-                    )
-                }
-                .with_help("give each policy an `@id` of its own"),
-            );
-        }
+        let message = if let Some(first) = seen.insert(id, span) {
+            format!("policy id `{id}` is there twice, first at {first}")
+        } else if with_rego && id.as_str().starts_with("rego:") {
+            format!("policy id `{id}` is one of those that name what Rego files say")
+        } else {
+            continue;
+        };
+        let problem = Diagnostic {
+            file: Arc::clone(&span.file),
+            line: span.line,
+            column: span.column,
+            end_line: span.end_line,
+            text: id.to_string(),
+            ..Diagnostic::general(Severity::Error, message)
+        };
+        problems.push(problem.with_help("give each policy an `@id` of its own"));
     }
 }

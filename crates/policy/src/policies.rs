@@ -14,6 +14,7 @@ use sha2::{Digest as _, Sha256};
 use crate::annotations::PolicyMode;
 use crate::diagnostic::Diagnostic;
 use crate::evaluate::{Condition, Index, Interner, Remembered, Scope, Side};
+use crate::rego::Rego;
 use crate::schema::Schema;
 
 /// What is known of one policy.
@@ -72,12 +73,18 @@ pub struct Policies {
     actions: hashbrown::HashMap<Arc<str>, Side, FixedState>,
     entries: Vec<Entry>,
     by_id: HashMap<PolicyId, u32>,
+    /// The second engine, where the set has files for it.
+    pub(crate) rego: Option<Arc<Rego>>,
     digest: Digest,
 }
 
 impl Policies {
     /// Puts a set together of files that validated, in the order of their names.
-    pub(crate) fn of(schema: Arc<Schema>, units: BTreeMap<Arc<str>, Arc<Unit>>) -> Self {
+    pub(crate) fn of(
+        schema: Arc<Schema>,
+        units: BTreeMap<Arc<str>, Arc<Unit>>,
+        rego: Option<Arc<Rego>>,
+    ) -> Self {
         let mut hash = Sha256::new();
         hash.update(schema.digest);
         for (name, unit) in &units {
@@ -88,7 +95,7 @@ impl Policies {
         }
         let statements = units.values().flat_map(|unit| &unit.statements).cloned().collect();
         let digest = Digest::from_bytes(hash.finalize().into());
-        Self::assemble(schema, units, statements, digest)
+        Self { rego, ..Self::assemble(schema, units, statements, digest) }
     }
 
     pub(crate) fn assemble(
@@ -119,6 +126,7 @@ impl Policies {
             by_id: ids.zip(0..).collect(),
             principals: Remembered::default(),
             actions,
+            rego: None,
             schema,
             units,
             interner,
@@ -140,29 +148,45 @@ impl Policies {
         self.digest
     }
 
-    /// How many policies there are.
+    /// How many policies there are; the Rego files together are one.
     pub fn len(&self) -> usize {
-        self.entries.len()
+        self.entries.len() + usize::from(self.rego.is_some())
     }
 
     /// Whether there are none: then everything is denied.
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.entries.is_empty() && self.rego.is_none()
     }
 
-    /// All policies, in the order of files.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = &Arc<PolicyInfo>> {
-        self.entries.iter().map(|entry| &entry.statement.info)
+    /// Whether there are policies of Cedar.
+    pub(crate) fn has_cedar(&self) -> bool {
+        !self.entries.is_empty()
     }
 
-    /// The policy of that id.
+    /// All policies, in the order of files; what is known of the Rego files comes last.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<PolicyInfo>> {
+        let rego = self.rego.iter().map(|rego| rego.info());
+        self.entries.iter().map(|entry| &entry.statement.info).chain(rego)
+    }
+
+    /// The policy of that id. A reason that Rego files give an id of its own is none.
     pub fn policy(&self, id: &PolicyId) -> Option<&Arc<PolicyInfo>> {
-        Some(&self.entry(*self.by_id.get(id)?)?.statement.info)
+        match self.by_id.get(id) {
+            Some(position) => Some(&self.entry(*position)?.statement.info),
+            None => self.rego.as_ref().map(|rego| rego.info()).filter(|i| i.reference.id == *id),
+        }
     }
 
-    /// The text of the policy of that id, as its author wrote it.
+    /// The text of the policy of that id, as its author wrote it; of Rego files, the rule that
+    /// decides.
     pub fn source_text(&self, id: &PolicyId) -> Option<Arc<str>> {
-        self.text_of(&self.entry(*self.by_id.get(id)?)?.statement)
+        match self.by_id.get(id) {
+            Some(position) => self.text_of(&self.entry(*position)?.statement),
+            None => {
+                let rego = self.rego.as_ref().filter(|rego| rego.info().reference.id == *id)?;
+                Some(Arc::clone(rego.text()))
+            }
+        }
     }
 
     pub(crate) fn text_of(&self, statement: &Statement) -> Option<Arc<str>> {
@@ -177,7 +201,9 @@ impl Policies {
 
     /// What was said when the set was loaded, without effect.
     pub fn warnings(&self) -> impl Iterator<Item = &Diagnostic> {
-        self.schema.warnings.iter().chain(self.units.values().flat_map(|unit| &unit.warnings))
+        let rego = self.rego.iter().flat_map(|rego| rego.warnings());
+        let units = self.units.values().flat_map(|unit| &unit.warnings);
+        self.schema.warnings.iter().chain(units).chain(rego)
     }
 
     /// Whether a question can be put about that action.
@@ -216,6 +242,10 @@ impl Policies {
         let Ok(principal) = self.interner.asked(principal, kind, &self.schema.types) else {
             return false;
         };
+        // Rego has no scopes that could be told without asking.
+        if !self.has_cedar() {
+            return self.rego.as_ref().is_some_and(|rego| rego.is_enforced());
+        }
         let Some(action) = self.actions.get(name.as_str()) else {
             return false;
         };

@@ -22,6 +22,24 @@ pub const DIAGNOSTICS_MAX: usize = 100;
 /// Deepest schema of a tool's arguments; a deeper one makes the tool's input opaque.
 pub const DEFINITION_DEPTH_MAX: usize = 32;
 
+/// Most Rego files in a set.
+pub const REGO_FILES_MAX: usize = 200;
+/// Most rules in all Rego files of a set.
+pub const REGO_RULES_MAX: usize = 2_000;
+/// Deepest nesting of brackets in a Rego file: its parser tries alternatives, at a cost that
+/// doubles with each.
+pub const REGO_NESTING_MAX: usize = 10;
+/// Most operators (`.`, `[`, `==`, `in`, `not` …) in one expression of a Rego file.
+pub const REGO_OPERATORS_MAX: usize = 400;
+/// Most calls of Rego rules that stand in each other.
+pub const REGO_CALLS_MAX: usize = 64;
+/// Most instructions that one decision of the Rego policies takes.
+pub const REGO_INSTRUCTIONS_MAX: usize = 50_000;
+/// Largest input of a Rego decision, in bytes: about as long as it is in JSON.
+pub const REGO_INPUT_BYTES_MAX: usize = 256 << 10;
+/// Deepest input of a Rego decision, from each argument or attribute.
+pub const REGO_INPUT_DEPTH_MAX: usize = 64;
+
 /// A file, read by whoever loads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceFile {
@@ -83,7 +101,7 @@ impl Naming {
 /// Everything that a policy set is made of.
 #[derive(Debug, Clone, Default)]
 pub struct Sources {
-    /// The policy files (`.cedar`). At most [`FILES_MAX`].
+    /// The policy files: `.rego` are Rego, all others Cedar. At most [`FILES_MAX`].
     pub policies: Vec<SourceFile>,
     /// Schema files of the deployment's own (`.cedarschema`). At most [`FILES_MAX`].
     pub schemas: Vec<SourceFile>,

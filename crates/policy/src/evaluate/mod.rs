@@ -32,6 +32,7 @@ pub(crate) use scope::{Interner, Scope, Side};
 
 use crate::annotations::PolicyMode;
 use crate::policies::{Entry, Policies};
+use crate::rego::Cedar;
 use crate::schema::ContextFields;
 use crate::shape::AdditionalArguments;
 use crate::situation::Situation;
@@ -149,6 +150,20 @@ impl Policies {
     /// [`QuestionError`] says why it cannot be put; the answer is then Deny.
     pub fn evaluate(&self, question: &Question<'_>) -> Result<Evaluation, QuestionError> {
         let asked = Prepared::of(self, question)?;
+        let mut evaluation = self.by_cedar(&asked, question)?;
+        if let Some(rego) = &self.rego {
+            let cedar = if self.has_cedar() { Cedar::Present } else { Cedar::Absent };
+            rego.join(rego.answer(&asked, question), cedar, &mut evaluation);
+        }
+        Ok(evaluation)
+    }
+
+    /// What the policies of Cedar say.
+    fn by_cedar(
+        &self,
+        asked: &Prepared<'_>,
+        question: &Question<'_>,
+    ) -> Result<Evaluation, QuestionError> {
         let mut candidates = Vec::with_capacity(16);
         self.index.candidates(&asked.scope, &mut candidates);
         candidates.retain(|at| self.entry(*at).is_some_and(|e| e.scope.matches(&asked.scope)));

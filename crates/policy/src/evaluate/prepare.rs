@@ -14,7 +14,7 @@ use super::plain::Moment;
 use super::scope::Asked;
 use super::{EntityNeeds, Needs, Question, QuestionError};
 use crate::policies::Policies;
-use crate::schema::{Action, ContextField, EntityKind};
+use crate::schema::{Action, ContextField, ContextFields, EntityKind, Types};
 use crate::shape::{AdditionalArguments, Converter, Misfit, Record};
 use crate::situation;
 
@@ -138,6 +138,27 @@ impl<'p> Prepared<'p> {
             Some(context),
         );
         Ok(World { request, entities })
+    }
+
+    /// The action.
+    pub(crate) const fn action(&self) -> &Action {
+        self.action
+    }
+
+    /// The types of the schema.
+    pub(crate) fn types(&self) -> &Types {
+        &self.policies.schema.types
+    }
+
+    /// The context with everything that Cedar's policies could look at, save the arguments.
+    ///
+    /// # Errors
+    /// What cannot be held, in words.
+    pub(crate) fn whole_context(&self, question: &Question<'_>) -> Result<ast::Context, String> {
+        let (needed, types) = (ContextFields::ALL, self.types());
+        let (situation, action) = (question.situation, question.action);
+        situation::context(situation, action, self.action, None, needed, types)
+            .map_err(|misfit| property("the request".into(), misfit).to_string())
     }
 
     fn store(
