@@ -1,0 +1,381 @@
+//! What is found of one value of the arguments.
+
+use safeconduct_model::{ArgumentRole, Confidentiality, Integrity, Label, RecordId};
+
+use super::index::{Index, Known};
+use super::key::{Domain, FlowKey};
+use super::labels::Forgotten;
+use super::normal::Kept;
+use super::origins::{Carried, EVIDENCE_MAX, Extent, LeafOrigin, Place, Provenance, Seen};
+use super::shingle::{Density, PIECE};
+use super::table::Kind;
+use super::task::{Named, PHRASE_WORDS_MAX};
+use super::text::{Reader, Sink, Token};
+
+/// A value of fewer bytes carries nothing out, and is no part of a text that comes from anywhere.
+const TELLING_BYTES_MIN: usize = 4;
+
+/// The same for a number within a text.
+const TELLING_DIGITS_MIN: usize = 5;
+
+/// Most addresses of a list that a task names one by one.
+const LIST_MAX: usize = 256;
+
+/// Whether the whole value is being looked at, or something in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Scope {
+    Whole,
+    Part,
+}
+
+/// What is found, as it is found.
+pub(crate) struct Finding<'f> {
+    named: &'f Named,
+    index: &'f Index,
+    role: ArgumentRole,
+    scope: Scope,
+    /// Bytes of the normal form of what is being looked at.
+    bytes: usize,
+    shape: Shape,
+    from_task: bool,
+    from_trusted: bool,
+    untrusted: Option<Extent>,
+    /// A part of an address that stood in an untrusted result.
+    host: Option<Known<'f>>,
+    words: Words,
+    label: Label,
+    carries: Carried,
+    pieces: Vec<(u16, u32)>,
+    piece_label: Label,
+    evidence: Vec<(bool, u64, &'f RecordId)>,
+}
+
+/// What a value looks like, for what may have been forgotten of it.
+#[derive(Debug, Clone, Copy, Default)]
+struct Shape {
+    /// Whether it says so little that it is not worth a provenance.
+    common: bool,
+    /// Whether it is one address.
+    address: bool,
+    /// Whether it is long enough for pieces.
+    long: bool,
+}
+
+/// How many words of the value stood in untrusted results.
+#[derive(Debug, Clone, Copy, Default)]
+struct Words {
+    untrusted: usize,
+    elsewhere: usize,
+    named: usize,
+}
+
+impl<'f> Finding<'f> {
+    pub(crate) fn new(named: &'f Named, index: &'f Index, role: ArgumentRole) -> Self {
+        Self {
+            named,
+            index,
+            role,
+            scope: Scope::Whole,
+            bytes: 0,
+            shape: Shape::default(),
+            from_task: false,
+            from_trusted: false,
+            untrusted: None,
+            host: None,
+            words: Words::default(),
+            label: Label::LEAST,
+            carries: Carried::NOTHING,
+            pieces: Vec::new(),
+            piece_label: Label::LEAST,
+            evidence: Vec::new(),
+        }
+    }
+
+    /// Looks a text up.
+    pub(crate) fn text(&mut self, reader: &mut Reader, text: &str) {
+        let kept = reader.text(text, self);
+        if kept == Kept::Altered {
+            // What cannot be seen may still matter where it goes: only the very same counts.
+            let exact = reader.key.print(Domain::Exact, text.trim().as_bytes());
+            self.from_task &= self.named.has(exact);
+            self.from_trusted &=
+                self.index.find(exact).is_some_and(|known| known.marks.is_trusted());
+        }
+    }
+
+    /// Looks a number up.
+    pub(crate) fn number(&mut self, reader: &mut Reader, text: &str) {
+        reader.number(text, self);
+    }
+
+    /// Looks up what stands in the value.
+    pub(crate) fn part(&mut self, reader: &mut Reader, text: &str) {
+        self.scope = Scope::Part;
+        reader.text(text, self);
+        self.scope = Scope::Whole;
+    }
+
+    /// What `true`, `false` and `null` come from: they are worth no provenance.
+    pub(crate) fn leaf_of_nothing(mut self) -> LeafOrigin {
+        self.shape.common = true;
+        self.role = ArgumentRole::Content;
+        let role = self.role;
+        LeafOrigin { role, ..self.leaf() }
+    }
+
+    /// Whether what it decides makes even a short value telling.
+    const fn decides(&self) -> bool {
+        !matches!(self.role, ArgumentRole::Content)
+    }
+
+    fn found(&mut self, known: Known<'f>, extent: Extent) {
+        self.label.raise(known.label);
+        if known.marks.is_untrusted() {
+            self.untrusted = self.untrusted.max(Some(extent));
+        }
+        if let Some(source) = known.source {
+            let evidence = (known.marks.is_untrusted(), source.sequence, &source.record);
+            if !self.evidence.contains(&evidence) {
+                self.evidence.push(evidence);
+                self.evidence.sort_unstable_by(|a, b| b.cmp(a));
+                self.evidence.truncate(EVIDENCE_MAX);
+            }
+        }
+    }
+
+    fn carry(&mut self, label: &Label, coverage: u16) {
+        if label.confidentiality > Confidentiality::Public || !label.categories.is_empty() {
+            self.carries.raise(&Carried {
+                confidentiality: label.confidentiality,
+                categories: label.categories.clone(),
+                coverage,
+            });
+        }
+    }
+
+    /// A value, or an address in it, that the task does not name.
+    fn part_found(&mut self, known: Known<'f>) {
+        self.found(known, Extent::Part);
+        let coverage = u16::try_from(self.bytes.clamp(1, 1000)).unwrap_or(1);
+        self.carry(known.label, coverage.min(1));
+    }
+
+    /// All that was found.
+    pub(crate) fn leaf(mut self) -> LeafOrigin {
+        self.count_words();
+        self.count_pieces();
+        let ignored = self.shape.common && !self.decides();
+        if let Some(host) = self.host
+            && !self.from_task
+            && !self.from_trusted
+        {
+            self.found(host, Extent::Part);
+        }
+        if !self.from_task && !ignored {
+            self.remember_the_forgotten();
+        }
+        let mut seen = Seen::default();
+        let places = [
+            (self.from_task, Provenance::FromTask),
+            (self.from_trusted, Provenance::FromTrusted),
+            (self.untrusted.is_some(), Provenance::FromUntrusted),
+        ];
+        let all = places.iter().filter(|(is, _)| *is).map(|(_, provenance)| *provenance);
+        all.for_each(|provenance| seen.insert(provenance));
+        if seen == Seen::default() {
+            seen.insert(Provenance::Unseen);
+        }
+        LeafOrigin {
+            pointer: String::new(),
+            place: Place::Value,
+            role: self.role,
+            seen,
+            untrusted: self.untrusted,
+            label: self.label,
+            carries: self.carries,
+            evidence: self.evidence.iter().map(|(_, _, record)| (*record).clone()).collect(),
+        }
+    }
+
+    /// A name of several words that all stood in untrusted results comes from there, where it
+    /// decides something.
+    fn count_words(&mut self) {
+        let names = matches!(self.role, ArgumentRole::Address | ArgumentRole::Command);
+        if names && self.words.untrusted > 0 && self.words.elsewhere == 0 {
+            self.untrusted = self.untrusted.max(Some(Extent::Part));
+            self.label.integrity = Integrity::Untrusted;
+        }
+    }
+
+    fn count_pieces(&mut self) {
+        let coverage = |(id, count): &(u16, u32)| {
+            let all = self.index.shingles(*id).unwrap_or(u32::MAX).max(1);
+            let share = u64::from(*count) * 1000 / u64::from(all);
+            u16::try_from(share.clamp(1, 1000)).unwrap_or(1000)
+        };
+        if let Some(coverage) = self.pieces.iter().map(coverage).max() {
+            let label = std::mem::take(&mut self.piece_label);
+            self.carry(&label, coverage);
+        }
+    }
+
+    /// Where something was forgotten that this value may have been, it counts as that.
+    fn remember_the_forgotten(&mut self) {
+        let forgotten: &Forgotten = self.index.forgotten();
+        let words = self.words.untrusted + self.words.elsewhere + self.words.named > 0;
+        let kinds = [
+            (true, Kind::Value),
+            (words, Kind::Word),
+            (self.shape.long && !self.shape.address, Kind::Shingle),
+        ];
+        for (_, kind) in kinds.into_iter().filter(|(may, _)| *may) {
+            let label = forgotten.of(kind);
+            self.label.raise(label);
+            if label.integrity == Integrity::Untrusted {
+                self.untrusted = self.untrusted.or(Some(Extent::Forgotten));
+            }
+        }
+        if self.bytes >= TELLING_BYTES_MIN {
+            self.carry(forgotten.of(Kind::Value), 0);
+            if self.shape.long {
+                self.carry(forgotten.of(Kind::Shingle), 0);
+            }
+        }
+    }
+}
+
+impl Sink for Finding<'_> {
+    fn begin(&mut self, key: &FlowKey, normal: &[u8]) {
+        let pieces = normal.iter().filter(|b| b.is_ascii_alphanumeric() || **b >= 0x80);
+        let long = pieces.take(PIECE).count() == PIECE;
+        if self.scope == Scope::Part {
+            self.shape.long |= long;
+            return;
+        }
+        self.bytes = normal.len();
+        self.shape = Shape { common: is_common(normal), address: is_address(normal), long };
+        if !self.named.is_empty() && (is_said(self.named, key, normal) || self.is_list(key, normal))
+        {
+            self.from_task = true;
+        }
+    }
+
+    fn whole(&mut self, print: u64) {
+        if self.scope == Scope::Part {
+            return self.token(print, Token::Address(TELLING_BYTES_MIN));
+        }
+        self.from_task |= self.named.has(print);
+        let Some(known) = self.index.find(print) else { return };
+        let word = known.marks.kind() == Kind::Word;
+        if !self.decides() && (self.shape.common || word) {
+            return;
+        }
+        self.from_trusted |= known.marks.is_trusted();
+        self.found(known, Extent::Whole);
+        if !word && self.bytes >= TELLING_BYTES_MIN && !self.shape.common {
+            self.carry(known.label, 1000);
+        }
+    }
+
+    fn token(&mut self, print: u64, token: Token) {
+        let telling = match token {
+            Token::Number(bytes) => {
+                bytes >= TELLING_DIGITS_MIN || self.role == ArgumentRole::Amount
+            }
+            Token::Address(bytes) => bytes >= TELLING_BYTES_MIN,
+            Token::Host => true,
+        };
+        if !telling || self.named.has(print) {
+            return;
+        }
+        match self.index.find(print) {
+            Some(known) if known.marks.kind() == Kind::Value => match token {
+                Token::Host if known.marks.is_untrusted() => self.host = Some(known),
+                Token::Host => {}
+                _ => self.part_found(known),
+            },
+            _ => {}
+        }
+    }
+
+    fn word(&mut self, print: u64) {
+        let untrusted = self.index.find(print).is_some_and(|known| known.marks.is_untrusted());
+        let count = match (self.named.has(print), untrusted) {
+            (true, _) => &mut self.words.named,
+            (_, true) => &mut self.words.untrusted,
+            _ => &mut self.words.elsewhere,
+        };
+        *count += 1;
+    }
+
+    fn shingle(&mut self, print: u64) {
+        let Some(known) = self.index.find(print) else { return };
+        if known.marks.kind() != Kind::Shingle {
+            return;
+        }
+        self.found(known, Extent::Part);
+        self.piece_label.raise(known.label);
+        let id = known.source_id;
+        match self.pieces.iter_mut().find(|(other, _)| *other == id) {
+            Some((_, count)) => *count += 1,
+            None => self.pieces.push((id, 1)),
+        }
+    }
+
+    fn density(&self) -> Density {
+        Density::Every
+    }
+}
+
+impl Finding<'_> {
+    /// Whether it is a list of addresses each of which the task names.
+    fn is_list(&self, key: &FlowKey, normal: &[u8]) -> bool {
+        if self.role == ArgumentRole::Command {
+            return false;
+        }
+        let parts = normal.split(|byte| b" ,;".contains(byte)).filter(|part| !part.is_empty());
+        let named =
+            |part: &[u8]| is_address(part) && self.named.has(key.print(Domain::Value, part));
+        parts.clone().nth(1).is_some()
+            && parts.clone().count() <= LIST_MAX
+            && parts.clone().all(named)
+    }
+}
+
+/// Whether a text of more words than a phrase has stands in the task: each run of so many does.
+fn is_said(named: &Named, key: &FlowKey, normal: &[u8]) -> bool {
+    let gaps: Vec<usize> =
+        normal.iter().enumerate().filter(|(_, b)| **b == b' ').map(|(at, _)| at).collect();
+    if gaps.len() < PHRASE_WORDS_MAX {
+        return false;
+    }
+    let starts = std::iter::once(0).chain(gaps.iter().map(|gap| gap + 1));
+    let ends = gaps.iter().copied().skip(PHRASE_WORDS_MAX - 1).chain([normal.len()]);
+    starts.zip(ends).all(|(start, end)| {
+        let run = normal.get(start..end).unwrap_or_default();
+        named.has(key.print(Domain::Phrase, run))
+    })
+}
+
+/// Whether a value in its normal form says so little that it may come from anywhere: nothing, a
+/// single character, a number of one digit, or a word that forms and switches are full of.
+fn is_common(normal: &[u8]) -> bool {
+    const WORDS: &[&[u8]] = &[
+        b"true", b"false", b"null", b"none", b"yes", b"no", b"on", b"off", b"ok", b"all", b"any",
+        b"asc", b"desc", b"low", b"medium", b"high", b"normal", b"default", b"auto", b"json",
+        b"text", b"html", b"utf-8", b"get", b"post", b"put", b"open", b"closed", b"active", b"new",
+        b"day", b"week", b"month", b"year", b"name", b"date", b"id", b"title",
+    ];
+    match normal {
+        [] | [_] | [b'-', b'0'..=b'9'] => true,
+        _ => WORDS.contains(&normal),
+    }
+}
+
+/// Whether a value in its normal form is one address: no space, and a mark or a digit in it.
+fn is_address(normal: &[u8]) -> bool {
+    !normal.contains(&b' ')
+        && normal
+            .iter()
+            .any(|b| b.is_ascii_digit() || matches!(b, b'@' | b'/' | b'\\' | b'.' | b':'))
+}

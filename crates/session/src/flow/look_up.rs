@@ -1,0 +1,179 @@
+//! Looks the values of a call's arguments up.
+
+use std::fmt::Write as _;
+
+use safeconduct_model::{ArgumentRole, ArgumentUse, Value};
+
+use super::Flow;
+use super::digest::{is_plain_name, looks_like_json};
+use super::finding::Finding;
+use super::index::Index;
+use super::origins::{ARGUMENT_LEAVES_MAX, Carried, LeafOrigin, Origins, Place};
+use super::pattern::{Patterns, Walk};
+use super::scan::{self, Content, Visitor};
+use super::text::Reader;
+use super::walk::value;
+
+impl Flow {
+    /// Says of each value of the arguments where it was seen, and what they carry out.
+    ///
+    /// `uses` says what arguments decide; of what nothing is said is content. Where two of the
+    /// same length speak for one place, the one that decides more counts.
+    pub fn look_up(&self, arguments: &Value, uses: &[ArgumentUse]) -> Origins {
+        let uses = uses.iter().map(|part| (&*part.argument, part.role));
+        let patterns = Patterns::new(ArgumentRole::Content, uses, Ord::min);
+        let none = Index::default();
+        let mut looker = Looker {
+            flow: self,
+            index: self.index.as_deref().unwrap_or(&none),
+            reader: Reader::new(self.key),
+            walk: Walk::new(&patterns, ArgumentRole::Content),
+            pointer: String::new(),
+            ends: Vec::new(),
+            origins: Origins { leaves: Vec::new(), carries: Carried::NOTHING },
+        };
+        value(arguments, &mut looker);
+        looker.finish()
+    }
+}
+
+struct Looker<'f> {
+    flow: &'f Flow,
+    index: &'f Index,
+    reader: Reader,
+    walk: Walk<'f, ArgumentRole>,
+    pointer: String,
+    /// Where the pointer of each container around ends, and how many elements it had.
+    ends: Vec<(usize, usize)>,
+    origins: Origins,
+}
+
+impl Looker<'_> {
+    fn finish(mut self) -> Origins {
+        if self.is_full() {
+            // What was not looked at may be anything that the session has read.
+            let leaf = LeafOrigin::anything(&self.flow.label);
+            self.origins.carries.raise(&leaf.carries);
+            self.origins.leaves.push(leaf);
+        }
+        self.origins
+    }
+
+    fn finding(&self) -> Finding<'_> {
+        Finding::new(&self.flow.named, self.index, self.walk.says())
+    }
+
+    fn push(&mut self, place: Place, leaf: LeafOrigin) {
+        self.origins.carries.raise(&leaf.carries);
+        let pointer = self.pointer.clone();
+        self.origins.leaves.push(LeafOrigin { pointer, place, ..leaf });
+    }
+
+    fn look(&mut self, place: Place, text: &str) {
+        let mut finding = Finding::new(&self.flow.named, self.index, self.walk.says());
+        finding.text(&mut self.reader, text);
+        if looks_like_json(text) {
+            scan::json(text, &mut Nested { reader: &mut self.reader, finding: &mut finding });
+        }
+        let leaf = finding.leaf();
+        self.push(place, leaf);
+    }
+}
+
+impl Visitor for Looker<'_> {
+    fn open(&mut self) {
+        self.walk.open();
+        self.ends.push((self.pointer.len(), 0));
+    }
+
+    fn close(&mut self, _: Content) {
+        self.walk.close();
+        if let Some((end, _)) = self.ends.pop() {
+            self.pointer.truncate(end);
+        }
+    }
+
+    fn name(&mut self, name: &str) {
+        self.walk.member(name, Ord::min);
+        if let Some((end, _)) = self.ends.last() {
+            self.pointer.truncate(*end);
+        }
+        self.pointer.push('/');
+        for c in name.chars() {
+            match c {
+                '~' => self.pointer.push_str("~0"),
+                '/' => self.pointer.push_str("~1"),
+                c => self.pointer.push(c),
+            }
+        }
+        if !is_plain_name(name)
+            || (self.ends.len() > 1 && self.walk.says() != ArgumentRole::Content)
+        {
+            self.look(Place::Name, name);
+        }
+    }
+
+    fn element(&mut self) {
+        self.walk.element(Ord::min);
+        if let Some((end, count)) = self.ends.last_mut() {
+            self.pointer.truncate(*end);
+            // Writing to a text does not fail.
+            let _ = write!(self.pointer, "/{count}");
+            *count += 1;
+        }
+    }
+
+    fn text(&mut self, text: &str) {
+        self.look(Place::Value, text);
+    }
+
+    fn number(&mut self, text: &str) {
+        let mut finding = Finding::new(&self.flow.named, self.index, self.walk.says());
+        finding.number(&mut self.reader, text);
+        let leaf = finding.leaf();
+        self.push(Place::Value, leaf);
+    }
+
+    fn word(&mut self, _: &str) {
+        let leaf = self.finding().leaf_of_nothing();
+        self.push(Place::Value, leaf);
+    }
+
+    fn is_full(&self) -> bool {
+        self.origins.leaves.len() >= ARGUMENT_LEAVES_MAX
+    }
+}
+
+/// A text of the arguments that is a document of its own: what stands in it are parts of it.
+struct Nested<'a, 'f> {
+    reader: &'a mut Reader,
+    finding: &'a mut Finding<'f>,
+}
+
+impl Visitor for Nested<'_, '_> {
+    fn open(&mut self) {}
+
+    fn close(&mut self, _: Content) {}
+
+    fn name(&mut self, name: &str) {
+        if !is_plain_name(name) {
+            self.finding.part(self.reader, name);
+        }
+    }
+
+    fn element(&mut self) {}
+
+    fn text(&mut self, text: &str) {
+        self.finding.part(self.reader, text);
+    }
+
+    fn number(&mut self, text: &str) {
+        self.finding.part(self.reader, text);
+    }
+
+    fn word(&mut self, _: &str) {}
+
+    fn is_full(&self) -> bool {
+        false
+    }
+}

@@ -1,0 +1,259 @@
+//! The table of fingerprints: open addressing, in the order of the fingerprints.
+//!
+//! A fingerprint's home is its share of the slots, so that the entries stand in ascending order
+//! wherever runs meet; a search ends at the first greater one. The layout follows from what is
+//! in it, not from the order in which it came.
+
+/// What is known of a fingerprint, packed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Entry {
+    /// Which source, as its owner counts them.
+    pub(crate) source: u16,
+    /// Which label, as its owner counts them.
+    pub(crate) label: u8,
+    /// What it is and where it stood.
+    pub(crate) marks: Marks,
+}
+
+/// What a fingerprint is of. Later ones tell less.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Kind {
+    /// A whole value, or what looks like an address or a number in a text.
+    Value = 0,
+    /// A word of a text, or a plain name of a member.
+    Word = 1,
+    /// A piece of a longer text.
+    Shingle = 2,
+}
+
+impl Kind {
+    /// Every kind.
+    pub(crate) const ALL: [Self; 3] = [Self::Value, Self::Word, Self::Shingle];
+}
+
+/// A kind, and whether it stood in trusted and in untrusted results.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(crate) struct Marks(u8);
+
+impl Marks {
+    const TRUSTED: u8 = 1;
+    const UNTRUSTED: u8 = 2;
+
+    /// Of that kind, in a trusted result.
+    pub(crate) const fn trusted(kind: Kind) -> Self {
+        Self(Self::TRUSTED | (kind as u8) << 2)
+    }
+
+    /// Of that kind, in an untrusted result.
+    pub(crate) const fn untrusted(kind: Kind) -> Self {
+        Self(Self::UNTRUSTED | (kind as u8) << 2)
+    }
+
+    /// From its byte, where it is one.
+    pub(crate) const fn parse(byte: u8) -> Option<Self> {
+        let places = byte & (Self::TRUSTED | Self::UNTRUSTED);
+        if byte >> 2 <= Kind::Shingle as u8 && places != 0 { Some(Self(byte)) } else { None }
+    }
+
+    /// As a byte.
+    pub(crate) const fn byte(self) -> u8 {
+        self.0
+    }
+
+    /// What it is of.
+    pub(crate) const fn kind(self) -> Kind {
+        match self.0 >> 2 {
+            0 => Kind::Value,
+            1 => Kind::Word,
+            _ => Kind::Shingle,
+        }
+    }
+
+    /// Whether it stood in a trusted result.
+    pub(crate) const fn is_trusted(self) -> bool {
+        self.0 & Self::TRUSTED != 0
+    }
+
+    /// Whether it stood in an untrusted result.
+    pub(crate) const fn is_untrusted(self) -> bool {
+        self.0 & Self::UNTRUSTED != 0
+    }
+
+    /// Both: all places, and the kind that tells most.
+    pub(crate) const fn join(self, other: Self) -> Self {
+        let kind = if self.0 >> 2 < other.0 >> 2 { self.0 >> 2 } else { other.0 >> 2 };
+        Self((self.0 | other.0) & 3 | kind << 2)
+    }
+}
+
+/// Bytes of one slot.
+const SLOT_BYTES: usize = size_of::<u64>() + size_of::<Entry>();
+
+/// Slots of the first table.
+const SLOTS_MIN: usize = 16;
+
+/// Slots behind the last home, for runs that reach over it.
+const SLACK: usize = 8;
+
+/// The table. Fingerprint 0 is an empty slot.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Table {
+    prints: Vec<u64>,
+    entries: Vec<Entry>,
+    homes: usize,
+    len: usize,
+}
+
+impl Table {
+    /// How many entries it has.
+    pub(crate) const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Bytes that it takes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.prints.capacity() * size_of::<u64>() + self.entries.capacity() * size_of::<Entry>()
+    }
+
+    fn home(&self, print: u64) -> usize {
+        ((u128::from(print) * self.homes as u128) >> 64) as usize
+    }
+
+    /// The first slot that is empty or holds this fingerprint or a greater one.
+    fn slot(&self, print: u64) -> usize {
+        let home = self.home(print);
+        let run = self.prints.get(home..).unwrap_or_default();
+        let before = run.iter().take_while(|other| **other != 0 && **other < print).count();
+        home + before
+    }
+
+    /// What is known of a fingerprint.
+    pub(crate) fn find(&self, print: u64) -> Option<&Entry> {
+        let slot = self.slot(print);
+        (self.prints.get(slot) == Some(&print)).then(|| self.entries.get(slot))?
+    }
+
+    /// Joins an entry to what is there, or puts it where nothing is. Returns whether it is new.
+    pub(crate) fn put(&mut self, print: u64, entry: Entry, join: impl FnOnce(&mut Entry)) -> bool {
+        let mut slot = self.slot(print);
+        if self.prints.get(slot) == Some(&print) {
+            if let Some(known) = self.entries.get_mut(slot) {
+                join(known);
+            }
+            return false;
+        }
+        if (self.len + 1) * 8 > self.homes * 7 {
+            // Whoever fills a table to the last makes room first; beyond, it grows by a little.
+            let homes =
+                (self.homes + self.homes / 2).min(HOMES_MAX).max(self.len * 8 / 7 + SLOTS_MIN);
+            self.grow(homes);
+            slot = self.slot(print);
+        }
+        let run = self.prints.get(slot..).unwrap_or_default();
+        let end = slot + run.iter().take_while(|other| **other != 0).count();
+        if end >= self.prints.len() {
+            self.prints.reserve_exact(SLACK);
+            self.entries.reserve_exact(SLACK);
+            self.prints.resize(end + SLACK, 0);
+            self.entries.resize(end + SLACK, Entry::default());
+        }
+        self.prints.copy_within(slot..end, slot + 1);
+        self.entries.copy_within(slot..end, slot + 1);
+        if let (Some(at), Some(place)) = (self.prints.get_mut(slot), self.entries.get_mut(slot)) {
+            (*at, *place) = (print, entry);
+        }
+        self.len += 1;
+        true
+    }
+
+    /// Every entry, by fingerprint ascending.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u64, Entry)> {
+        let slots = self.prints.iter().zip(&self.entries);
+        slots.filter(|(print, _)| **print != 0).map(|(print, entry)| (*print, *entry))
+    }
+
+    /// Every entry, to change.
+    pub(crate) fn entries_mut(&mut self) -> impl Iterator<Item = &mut Entry> {
+        let slots = self.prints.iter().zip(&mut self.entries);
+        slots.filter(|(print, _)| **print != 0).map(|(_, entry)| entry)
+    }
+
+    /// Keeps only these.
+    pub(crate) fn retain(&mut self, mut keep: impl FnMut(u64, &Entry) -> bool) {
+        self.rebuild(self.homes, &mut keep);
+    }
+
+    fn grow(&mut self, homes: usize) {
+        self.rebuild(homes, &mut |_, _| true);
+    }
+
+    /// Places what is kept anew, in one pass.
+    fn rebuild(&mut self, homes: usize, keep: &mut dyn FnMut(u64, &Entry) -> bool) {
+        let mut new = Self {
+            prints: Vec::with_capacity(homes + SLACK),
+            entries: Vec::with_capacity(homes + SLACK),
+            homes,
+            len: 0,
+        };
+        for (print, entry) in self.iter() {
+            if keep(print, &entry) {
+                let slot = new.home(print).max(new.prints.len());
+                new.prints.resize(slot, 0);
+                new.entries.resize(slot, Entry::default());
+                new.prints.push(print);
+                new.entries.push(entry);
+                new.len += 1;
+            }
+        }
+        let slots = (homes + SLACK).max(new.prints.len());
+        new.prints.resize(slots, 0);
+        new.entries.resize(slots, Entry::default());
+        *self = new;
+    }
+}
+
+/// Bytes that a table with [`ENTRIES_MAX`] entries takes.
+pub(crate) const TABLE_BYTES_MAX: usize = 200 * 1024;
+
+/// Homes of the largest table.
+const HOMES_MAX: usize = TABLE_BYTES_MAX / SLOT_BYTES - SLACK;
+
+/// Most entries of a table.
+pub(crate) const ENTRIES_MAX: usize = HOMES_MAX * 7 / 8;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    proptest! {
+        #[test]
+        fn it_holds_what_a_map_holds(
+            puts in prop::collection::vec((prop_oneof![any::<u64>(), 1..40_u64, (u64::MAX - 40)..], 0..9_u16), 0..400),
+            least in 0..9_u16,
+        ) {
+            let (mut table, mut map) = (Table::default(), BTreeMap::new());
+            for (print, source) in &puts {
+                let (print, source) = ((*print).max(1), *source);
+                let entry = Entry { source, ..Entry::default() };
+                let new = table.put(print, entry, |known| known.source = known.source.max(source));
+                let known = map.insert(print, source);
+                if let Some(known) = known {
+                    map.insert(print, known.max(source));
+                }
+                prop_assert_eq!(new, known.is_none());
+            }
+            let all = |table: &Table| table.iter().map(|(p, e)| (p, e.source)).collect::<Vec<_>>();
+            prop_assert_eq!(all(&table), map.clone().into_iter().collect::<Vec<_>>());
+            for (print, source) in &map {
+                prop_assert_eq!(table.find(*print).map(|e| e.source), Some(*source));
+                prop_assert_eq!(table.find(print ^ 1).is_some(), map.contains_key(&(print ^ 1)));
+            }
+            table.retain(|_, entry| entry.source >= least);
+            map.retain(|_, source| *source >= least);
+            prop_assert_eq!(all(&table), map.clone().into_iter().collect::<Vec<_>>());
+            prop_assert_eq!(table.len(), map.len());
+        }
+    }
+}
