@@ -79,15 +79,31 @@ fn utf16_order(a: &str, b: &str) -> Ordering {
 /// Appends a text as RFC 8785 section 3.2.2.2 writes it: quoted, only quotation mark, backslash
 /// and control characters escaped, each in one way.
 pub fn write_canonical_string(text: &str, out: &mut Vec<u8>) {
+    out.reserve(text.len() + 2);
     out.push(b'"');
-    // Without a way out in the middle, the compiler looks at many bytes at once.
-    let special = |byte: u8| byte < 0x20 || byte == b'"' || byte == b'\\';
-    if !text.bytes().fold(false, |found, byte| found | special(byte)) {
-        out.extend_from_slice(text.as_bytes());
-    } else {
+    if needs_escape(text.as_bytes()) {
         text.bytes().for_each(|byte| write_escaped(byte, out));
+    } else {
+        out.extend_from_slice(text.as_bytes());
     }
     out.push(b'"');
+}
+
+/// Whether a text holds a quotation mark, a backslash or a control character. Eight bytes are
+/// looked at at a time: most texts are a few words long.
+fn needs_escape(bytes: &[u8]) -> bool {
+    const ONES: u64 = u64::MAX / 255;
+    const HIGHS: u64 = ONES << 7;
+    // Some byte below `n` borrows into its own high bit when `n` is taken away from it.
+    let below = |word: u64, n: u64| word.wrapping_sub(ONES * n) & !word;
+    let is = |word: u64, byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
+    let (words, rest) = bytes.as_chunks();
+    let found = words.iter().fold(0, |found, word| {
+        let word = u64::from_ne_bytes(*word);
+        found | below(word, 0x20) | is(word, b'"') | is(word, b'\\')
+    });
+    let special = |byte: &u8| *byte < 0x20 || *byte == b'"' || *byte == b'\\';
+    found & HIGHS != 0 || rest.iter().any(special)
 }
 
 fn write_escaped(byte: u8, out: &mut Vec<u8>) {
