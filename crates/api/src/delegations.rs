@@ -66,7 +66,7 @@ pub(crate) struct Listed {
     limit: Option<usize>,
 }
 
-/// Lists delegations, by id, those that have expired included. Without the right to `tasks.show`
+/// Lists the delegations that stand, by id. Without the right to `tasks.show`
 /// those alone that the caller gave or was given.
 #[utoipa::path(
     get,
@@ -92,12 +92,14 @@ pub(crate) async fn list(
     let is = |wanted: &Option<String>, id: &IdentityId| {
         wanted.as_deref().is_none_or(|wanted| id.as_str() == wanted)
     };
+    let now = api.service.now();
     let found = caller.world.delegations().filter(|delegation| {
         let own = [&delegation.user, &delegation.agent].contains(&&caller.proof.identity);
         (all || own)
             && is(&user, &delegation.user)
             && is(&agent, &delegation.agent)
             && after.as_deref().is_none_or(|after| delegation.id.as_str() > after)
+            && now < delegation.expires_at
     });
     let (found, next) = page_of(found, limit, |delegation: &&Delegation| delegation.id.to_string());
     let delegations = found.into_iter().map(DelegationView::from).collect();

@@ -1,80 +1,13 @@
-//! Handles of tasks: what an agent names its task by, together with its own token.
+//! New handles of tasks.
 
-use std::fmt;
-
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use safeconduct_model::Digest;
+use safeconduct_credential::TaskHandle;
 use zeroize::Zeroizing;
 
 use crate::NoRandomness;
 
-/// How every handle begins.
-const MARK: &str = "sct_";
-
-/// Characters of the random part: 32 bytes in base64url.
-const RANDOM_CHARS: usize = 43;
-
-/// A task's handle in the clear: shown once, wiped from memory when it is dropped.
-///
-/// `sct_` and 43 characters of base64url for 256 random bits. It proves nothing alone: whoever
-/// uses it proves who they are too.
-pub struct TaskHandle(Zeroizing<String>);
-
-impl TaskHandle {
-    /// A new one.
-    ///
-    /// # Errors
-    /// [`NoRandomness`].
-    pub fn generate() -> Result<Self, NoRandomness> {
-        let mut random = Zeroizing::new([0; 32]);
-        getrandom::fill(&mut *random).map_err(|_| NoRandomness)?;
-        let mut text = Zeroizing::new(String::with_capacity(MARK.len() + RANDOM_CHARS));
-        text.push_str(MARK);
-        URL_SAFE_NO_PAD.encode_string(*random, &mut text);
-        Ok(Self(text))
-    }
-
-    /// The handle's text. Show it once, and keep only [`TaskHandle::digest`].
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-
-    /// What recognises it: SHA-256 of its text.
-    pub fn digest(&self) -> Digest {
-        safeconduct_service::token_digest(&self.0)
-    }
-
-    /// Whether a text has the form of a handle.
-    pub fn is_well_formed(text: &str) -> bool {
-        let fits = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
-        text.strip_prefix(MARK)
-            .is_some_and(|random| random.len() == RANDOM_CHARS && random.bytes().all(fits))
-    }
-}
-
-/// Nothing of the handle.
-impl fmt::Debug for TaskHandle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("TaskHandle(..)")
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_handle_has_its_form_and_is_not_shown_by_accident() {
-        let (one, other) = (TaskHandle::generate().unwrap(), TaskHandle::generate().unwrap());
-        assert!(TaskHandle::is_well_formed(one.reveal()));
-        assert_eq!(one.reveal().len(), 47);
-        assert_ne!(one.digest(), other.digest());
-        assert_eq!(format!("{one:?}"), "TaskHandle(..)");
-        for text in
-            ["", "sct_", "sc_", one.reveal().trim_start_matches('s'), &format!("{}x", one.reveal())]
-        {
-            assert!(!TaskHandle::is_well_formed(text), "{text}");
-        }
-    }
+/// A new handle, of the operating system's randomness.
+pub(crate) fn generate() -> Result<TaskHandle, NoRandomness> {
+    let mut random = Zeroizing::new([0; 32]);
+    getrandom::fill(&mut *random).map_err(|_| NoRandomness)?;
+    Ok(TaskHandle::of(&random))
 }

@@ -44,7 +44,10 @@ pub(crate) async fn kill(
     let caller = api.admit(&parts, Operation::KillUse).await?;
     let (scope, reason) = wanted(&parts, body).await?;
     known(&api, &caller, &scope)?;
-    let ended = api.service.kill(scope, &caller.proof.identity, reason).await?;
+    // Apart, so that a client that leaves cannot leave half of it alive.
+    let (service, by) = (Arc::clone(&api.service), caller.proof.identity);
+    let killing = tokio::spawn(async move { service.kill(scope, &by, reason).await });
+    let ended = killing.await.map_err(|error| Problem::not_recorded(&error.to_string()))??;
     Ok(Json(Killed { tasks: ended.len() as u64 }))
 }
 

@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use http::header::CACHE_CONTROL;
 use http::request::Parts;
 use http::{HeaderValue, StatusCode};
-use safeconduct_model::{Authentication, LeaseId, LeaseState, TaskRef};
+use safeconduct_model::{Authentication, LeaseId, LeaseState};
 use safeconduct_service::{LeaseError, Operation, TaskView};
 use safeconduct_wire::admin::{LeaseIssued, LeaseList, LeaseRequest, LeaseView};
 use safeconduct_wire::document::read_json;
@@ -32,7 +32,7 @@ use crate::router::{Inner, Shared};
     responses(
         (status = 201, description = "The lease, and its secret this once", body = LeaseIssued<'_>),
         (status = 401, description = "Nobody has proved who they are, or no task of that handle is known", body = ProblemForm),
-        (status = 403, description = "The task's intent gives nothing there", body = ProblemForm),
+        (status = 403, description = "The task's intent gives nothing there, or policies in force forbid it, with `decision_id` and `reasons`", body = ProblemForm),
         (status = 404, description = "No such target is configured", body = ProblemForm),
         (status = 409, description = "The caller acts in no task, or it is over", body = ProblemForm),
         Unreadable,
@@ -50,10 +50,10 @@ pub(crate) async fn issue(
     let caller = api.admit(&parts, Operation::LeasesIssue).await?;
     let by = api.within_task(&parts.headers, caller.proof)?;
     let LeaseRequest { target, grants } = read_json(&json_bytes(&parts.headers, body).await?)?;
-    let task = own_task(&api, &by)?;
+    let by = in_own_task(&api, &by)?;
     let grants: Option<BTreeSet<Arc<str>>> =
         grants.map(|grants| grants.into_iter().map(Arc::from).collect());
-    let leased = api.service.lease(task, &target.0, grants.as_ref()).await?;
+    let leased = api.service.lease(by, &target.0, grants.as_ref()).await?;
     let issued = LeaseIssued {
         lease: LeaseView::new(&leased.lease, LeaseState::Issued),
         secret: leased.secret.as_ref().map(|secret| secret.reveal()),
@@ -92,7 +92,7 @@ pub(crate) async fn renew(
     let caller = api.admit(&parts, Operation::LeasesRenew).await?;
     let by = api.within_task(&parts.headers, caller.proof)?;
     let id = LeaseId::new(id.as_str()).map_err(|_| Problem::not_found("lease", &id))?;
-    let lease = api.service.renew_lease(own_task(&api, &by)?, &id).await?;
+    let lease = api.service.renew_lease(in_own_task(&api, &by)?, &id).await?;
     Ok(Json(LeaseView::new(&lease, LeaseState::Issued)))
 }
 
@@ -128,13 +128,14 @@ pub(crate) async fn list(
     Ok(Json(LeaseList { leases }))
 }
 
-/// The task that someone acts in as its agent: leases are given to no one else.
-fn own_task<'a>(api: &Inner, by: &'a Authentication) -> Result<&'a TaskRef, Problem> {
+/// Someone who acts in a task as its agent: leases are given to no one else.
+fn in_own_task<'a>(api: &Inner, by: &'a Authentication) -> Result<&'a Authentication, Problem> {
     if api.service.is_narrowed(by) {
         let detail = "the access token is for less than its task: it gets no leases";
         return Err(Problem::new(StatusCode::FORBIDDEN, "narrowed", detail));
     }
-    by.task.as_ref().filter(|task| task.agent == by.identity).ok_or_else(|| {
+    let task = by.task.as_ref().filter(|task| task.agent == by.identity);
+    task.map(|_| by).ok_or_else(|| {
         let detail = "leases are given to tasks: act in one of your own";
         Problem::new(StatusCode::CONFLICT, "no_task", detail)
     })
@@ -149,6 +150,7 @@ impl From<LeaseError> for Problem {
                 problem(StatusCode::CONFLICT, "task_ended")
             }
             LeaseError::NotInIntent(_) => problem(StatusCode::FORBIDDEN, "outside_intent"),
+            LeaseError::Denied { decision, reasons } => Self::decided(&decision, &reasons, detail),
             LeaseError::UnknownTarget(_) => problem(StatusCode::NOT_FOUND, "unknown_target"),
             LeaseError::UnknownLease(_) => problem(StatusCode::NOT_FOUND, "unknown_lease"),
             LeaseError::OverLimit { .. } => problem(StatusCode::INSUFFICIENT_STORAGE, "over_limit"),

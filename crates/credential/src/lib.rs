@@ -39,7 +39,9 @@ pub mod jose;
 pub mod lease;
 mod mandate;
 mod narrow;
+mod task_handle;
 pub mod token;
 
 pub use mandate::*;
 pub use narrow::*;
+pub use task_handle::TaskHandle;

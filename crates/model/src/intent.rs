@@ -5,7 +5,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::{
-    Allowance, Authority, Budget, IdentityId, IdentityKind, TargetName, Tier, Timestamp, Value,
+    Allowance, Authority, Budget, IdentityId, IdentityKind, ScheduleName, TargetName, Tier,
+    Timestamp, Value,
 };
 
 /// Most intents of a project.
@@ -49,6 +50,54 @@ pub struct Intent {
     pub credentials: BTreeMap<TargetName, BTreeSet<Arc<str>>>,
     /// Who may undertake it.
     pub undertakers: Undertakers,
+    /// Standing rights to undertake it again and again, with parameters that are fixed; at most
+    /// [`SCHEDULES_MAX`].
+    pub schedules: BTreeMap<ScheduleName, Schedule>,
+}
+
+/// Most schedules of an intent.
+pub const SCHEDULES_MAX: usize = 64;
+
+/// Most runs of a schedule at one time.
+pub const RUNS_MAX: u32 = 1000;
+
+/// A scheduled job's standing right to undertake an intent: one task per run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Schedule {
+    /// Whose right it is; they begin each run themselves, and act in it.
+    pub identity: IdentityId,
+    /// The parameters of each run, in the words of the operator who wrote them.
+    pub parameters: BTreeMap<Arc<str>, Value>,
+    /// What each run is told.
+    pub prompt: Option<Arc<str>>,
+    /// For whom, who must have delegated the intent.
+    pub on_behalf_of: Option<IdentityId>,
+    /// How many runs there may be at one time: 1 to [`RUNS_MAX`].
+    pub at_once: u32,
+    /// What happens where there are as many already.
+    pub overlap: Overlap,
+}
+
+/// What happens to a run that would be one too many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Overlap {
+    /// It is refused.
+    Refuse,
+    /// The oldest run is ended for it.
+    Replace,
+}
+
+impl Overlap {
+    /// Every value.
+    pub const ALL: [Self; 2] = [Self::Refuse, Self::Replace];
+
+    /// The word for it on every wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Refuse => "refuse",
+            Self::Replace => "replace",
+        }
+    }
 }
 
 /// Whether an intent is undertaken for a person.
@@ -349,6 +398,16 @@ impl Intents {
             Some(version) => versions.get(&version),
             None => versions.last_key_value().map(|(_, intent)| intent),
         }
+    }
+
+    /// The schedule of that name, with its intent: of the highest version that has it. No two
+    /// intents have schedules of one name.
+    pub fn schedule(&self, name: &ScheduleName) -> Option<(&Intent, &Schedule)> {
+        self.versions.values().find_map(|versions| {
+            let of = |intent: &'_ Intent| intent.schedules.contains_key(name);
+            let intent = versions.values().rev().find(|intent| of(intent))?;
+            Some((intent, intent.schedules.get(name)?))
+        })
     }
 
     /// Every version of every intent, by name and then by version.

@@ -39,6 +39,8 @@ pub enum Subject {
         /// Who will act.
         agent: IdentityId,
     },
+    /// The agent of a task, for which a credential at a target is about to be leased.
+    Lessee(Authentication),
 }
 
 impl Subject {
@@ -46,6 +48,7 @@ impl Subject {
     pub const fn authentication(&self) -> &Authentication {
         match self {
             Self::Caller(authentication)
+            | Self::Lessee(authentication)
             | Self::Asserted { by: authentication, .. }
             | Self::Undertaker { by: authentication, .. } => authentication,
         }

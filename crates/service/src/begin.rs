@@ -7,14 +7,15 @@ use std::sync::Arc;
 use safeconduct_credential::{Wider, mandate_value, narrows};
 use safeconduct_engine::Understood;
 use safeconduct_model::{
-    ActionName, Allowance, Authentication, Authority, Body, Budget, Digest, Entity, EntityId,
-    EntityRef, Identity, IdentityId, IdentityKind, IdentityStatus, Intent, IntentName, Mandate,
-    Mode, NameError, OnBehalfOf, Origin, PROMPT_BYTES_MAX, Record, Role, ScheduleName, SessionKey,
+    ActionName, Allowance, Authentication, Body, Budget, Digest, Entity, EntityId, EntityRef,
+    Identity, IdentityId, IdentityKind, IdentityStatus, Intent, IntentName, Mandate, Mode,
+    NameError, OnBehalfOf, Origin, PROMPT_BYTES_MAX, Record, Role, ScheduleName, SessionKey,
     Subject, TargetName, Task, TaskId, Tier, Timestamp, TraceId, UndertakeError, Value,
 };
 use thiserror::Error;
 
 use self::authority::authority;
+use crate::late::Late;
 use crate::sessions::{SESSIONS_MAX, lock};
 use crate::tasks::{Held, Sealed, TASKS_MAX, TaskSlot};
 use crate::{
@@ -215,25 +216,33 @@ impl Service {
     /// [`BeginError`] says whose fault it is; nothing began.
     pub async fn begin_task(&self, mut undertaking: Undertaking) -> Result<Arc<Task>, BeginError> {
         self.name_types(&mut undertaking.narrowed);
-        let plan = self.plan(&undertaking)?;
-        let ruling = self.check(plan.question(&undertaking, &self.world())?).await;
+        let begun = self.begin(&undertaking).await;
+        if matches!(begun, Err(BeginError::ParentEnded)) {
+            self.late_in_task(&undertaking.by, Late::Child);
+        }
+        begun
+    }
+
+    async fn begin(&self, undertaking: &Undertaking) -> Result<Arc<Task>, BeginError> {
+        let plan = self.plan(undertaking)?;
+        let ruling = self.check(plan.question(undertaking, &self.world())?).await;
         let ruling = ruling.map_err(BeginError::Unrecorded)?;
         if !ruling.value().goes_ahead() {
             return Err(BeginError::Denied {
-                agent: undertaking.agent,
-                intent: undertaking.intent,
+                agent: undertaking.agent.clone(),
+                intent: undertaking.intent.clone(),
                 ruling: Box::new(ruling),
             });
         }
         let decision = ruling.value().decision().clone();
         // The decision was the question; its outcome is the task.
         self.expect_nothing(&decision);
-        self.replace_runs(&undertaking).await?;
+        self.replace_runs(undertaking).await?;
         let mut last = None;
         for _ in 0..3 {
             // What was planned may have changed while policy was asked.
-            let plan = self.plan(&undertaking)?;
-            match self.queue_task(&undertaking, plan, &decision) {
+            let plan = self.plan(undertaking)?;
+            match self.queue_task(undertaking, plan, &decision) {
                 Ok((task, ticket)) => {
                     last = Some((task, ticket));
                     break;
@@ -334,6 +343,7 @@ impl Service {
         if named.agent != undertaking.by.identity {
             return Err(BeginError::ParentEnded);
         }
+        self.end_if_overdue(&named.id);
         let line = self.unsealed_line(&named.id).ok_or(BeginError::ParentEnded)?;
         let line = line.among(&self.world());
         let line = self.as_presented(&undertaking.by, line);

@@ -178,6 +178,7 @@ impl Service {
             if world.intents.version(&delegation.intent, None).is_none() {
                 return Err(ChangeError::UnknownIntent(delegation.intent.clone()));
             }
+            forget_expired(world, self.clock.now());
             if world.delegations.len() >= DELEGATIONS_MAX {
                 let (what, limit) = ("delegations", DELEGATIONS_MAX);
                 return Err(ChangeError::OverLimit { what, limit });
@@ -187,6 +188,22 @@ impl Service {
         })
         .await?;
         Ok(delegation)
+    }
+
+    /// Forgets standing words whose time is over. Returns how many. To be called from time to time:
+    /// nothing rests on one that has expired.
+    pub fn sweep_delegations(&self) -> usize {
+        let now = self.clock.now();
+        if !self.world().delegations.values().any(|delegation| now >= delegation.expires_at) {
+            return 0;
+        }
+        let mut forgotten = 0;
+        // Nothing is recorded: their end stands in the record of their beginning.
+        let changed = self.queue_change(|world| {
+            forgotten = forget_expired(world, now);
+            Ok(Vec::new())
+        });
+        changed.map_or(0, |_| forgotten)
     }
 
     /// Takes a standing word back. Tasks that rest on it go on; end them to stop them.
@@ -452,4 +469,14 @@ impl Service {
             .map_err(|error| ChangeError::Record(error.to_string().into()))?;
         Ok(Entry { leaf, attachment: None })
     }
+}
+
+/// Forgets standing words whose time is over, and says how many those were.
+pub(crate) fn forget_expired(world: &mut World, now: Timestamp) -> usize {
+    let before = world.delegations.len();
+    if world.delegations.values().any(|delegation| now >= delegation.expires_at) {
+        let delegations = Arc::make_mut(&mut world.delegations);
+        delegations.retain(|_, delegation| now < delegation.expires_at);
+    }
+    before - world.delegations.len()
 }

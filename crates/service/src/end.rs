@@ -1,6 +1,8 @@
 //! Use-case: end a task, and with it everything under it.
 
+use std::collections::HashSet;
 use std::sync::Arc;
+use std::task::Poll;
 
 use safeconduct_model::{Body, IdentityId, KillScope, Record, Task, TaskId, TaskState, Timestamp};
 use thiserror::Error;
@@ -239,34 +241,77 @@ impl Service {
         self.end_all(&scope, &ending).await
     }
 
-    /// Ends every live task that the kill switch stops there, with all under each. One that cannot be ended keeps none
-    /// of the others from ending; the first such error is given at the end.
+    /// Ends every live task that the kill switch stops there, with all under each, a few at a time:
+    /// whoever runs this answers others in between. What denies everything else was set before. One
+    /// that cannot be ended keeps none of the others from ending; the first such error is given at
+    /// the end.
     pub(crate) async fn end_all(
         &self,
         scope: &KillScope,
         ending: &Ending,
     ) -> Result<Vec<Arc<Task>>, ChangeError> {
+        let mut open: Vec<_> =
+            self.tasks.hit_by(scope).iter().map(|slot| slot.task.id.clone()).collect();
+        // The oldest first: parents before their children.
+        open.reverse();
+        let under = open.iter().cloned().collect::<HashSet<_>>();
         let mut ended = Vec::new();
-        let (mut last, mut failed) = (None, None);
-        for slot in self.tasks.hit_by(scope) {
-            match self.queue_end(&slot.task.id, ending) {
-                Ok((tasks, ticket)) => {
-                    ended.extend(tasks);
-                    last = ticket.or(last);
+        let mut failed = None;
+        while !open.is_empty() {
+            let mut last = None;
+            let before = ended.len();
+            while ended.len() - before < END_AT_ONCE
+                && let Some(id) = open.pop()
+            {
+                let of_parent = (!under.contains(&id))
+                    .then(|| Ending { reason: "parent_ended".into(), ..ending.clone() });
+                match self.queue_one_end(&id, of_parent.as_ref().unwrap_or(ending)) {
+                    Ok(Some(one)) => {
+                        open.extend(one.children.into_iter().filter(|id| !under.contains(id)));
+                        ended.push(one.task);
+                        last = Some(one.ticket);
+                    }
+                    // It ended with its parent, and may be no longer remembered.
+                    Ok(None) | Err(EndError::UnknownTask(_)) => {}
+                    // There is room again once what is queued is on the disk.
+                    Err(EndError::Submit(SubmitError::QueueFull { .. })) if last.is_some() => {
+                        open.push(id);
+                        break;
+                    }
+                    Err(error) => failed = failed.or(Some(error)),
                 }
-                // It ended with its parent, and is no longer remembered.
-                Err(EndError::UnknownTask(_)) => {}
-                Err(error) => failed = failed.or(Some(error)),
             }
+            self.tell();
+            if let Some(ticket) = last {
+                self.ledger.durable(ticket).await?;
+            }
+            let_others().await;
+        }
+        if failed.is_some() {
+            // What is under one that has ended holds nothing any more, recorded or not.
+            self.leases.look_at_all();
         }
         self.tell();
-        if let Some(ticket) = last {
-            self.ledger.durable(ticket).await?;
-        }
         match failed {
             None => Ok(ended),
             Some(EndError::Submit(error)) => Err(error.into()),
             Some(error) => Err(ChangeError::Record(error.to_string().into())),
         }
     }
+}
+
+/// How many tasks are ended before others have their turn.
+const END_AT_ONCE: usize = 256;
+
+/// Lets whatever else the runtime has to do come first, once.
+async fn let_others() {
+    let mut waited = false;
+    std::future::poll_fn(|context| {
+        if std::mem::replace(&mut waited, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }

@@ -2,7 +2,10 @@
 //! when its time is over. Each step is a record first: what a crash leaves behind is named in the
 //! ledger, found at the next start, and removed.
 
+mod ask;
 mod book;
+
+pub use ask::LEASE;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,11 +16,12 @@ use safeconduct_credential::lease::{
     duty_at_start, plan, renewal,
 };
 use safeconduct_model::{
-    Body, Lease, LeaseId, LeaseKind, LeaseState, NameError, Record, TargetName, TaskId, TaskRef,
-    TaskState, Timestamp,
+    Authentication, Body, Lease, LeaseId, LeaseKind, LeaseState, NameError, Reason, Record,
+    RecordId, TargetName, TaskId, TaskRef, TaskState, Timestamp,
 };
 use thiserror::Error;
 
+use crate::late::Late;
 use crate::{
     AppendError, Entry, GrantSpec, IssueError, Issuer, NamingError, Proposal, RenewError, Secret,
     Service, SubmitError, Ticket, Versioned,
@@ -64,6 +68,14 @@ pub enum LeaseError {
     /// The fault of the intent's author, or of the caller.
     #[error("the task's intent gives nothing at target `{0}`")]
     NotInIntent(TargetName),
+    /// Policy's answer: no.
+    #[error("policy does not let the task have this lease")]
+    Denied {
+        /// The decision.
+        decision: RecordId,
+        /// Why.
+        reasons: Vec<Reason>,
+    },
     /// The configuration's fault: no such target.
     #[error("no target `{0}` is configured")]
     UnknownTarget(TargetName),
@@ -197,8 +209,9 @@ impl Service {
         self.targets.store(Arc::new(targets));
     }
 
-    /// Leases a credential at a target for a task in which its agent acts: exactly the grants
-    /// that its mandate names, or those of them that are asked for. The secret is given only once
+    /// Leases a credential at a target for the task in which `by` acts as its agent: exactly the
+    /// grants that its mandate names, or those of them that are asked for, where no policy forbids
+    /// it. The secret is given only once
     /// the lease's record is durable. Whoever stops waiting gets nothing, and what was made by then
     /// is taken back.
     ///
@@ -206,16 +219,21 @@ impl Service {
     /// [`LeaseError`] says whose fault it is; whatever was made at the target is taken back.
     pub async fn lease(
         &self,
-        task: &TaskRef,
+        by: &Authentication,
         target: &TargetName,
         only: Option<&BTreeSet<Arc<str>>>,
     ) -> Result<Leased, LeaseError> {
+        let task = by.task.as_ref().ok_or(LeaseError::TaskEnded)?;
         self.end_if_overdue(&task.id);
         if !self.task_goes_on(&task.id, self.clock.now()) {
+            self.late_in_task(by, Late::Lease);
             return Err(LeaseError::TaskEnded);
         }
         let at = self.target(target)?;
-        let (lease, grant, ticket) = self.queue_plan(&task.id, target, only, &at)?;
+        let grants = self.grants_of(&task.id, target, only)?;
+        let decision = self.ask_for_lease(by, target, &grants, &at).await?;
+        let grant = GrantSpec { grants };
+        let (lease, ticket) = self.queue_plan(&task.id, target, &grant, &at, decision)?;
         // From here on the lease is taken back unless it is handed out.
         let mut issuing =
             Issuing { service: self, id: &lease.id, why: Some(NOT_WAITED_FOR.into()) };
@@ -268,7 +286,8 @@ impl Service {
         if let Some(secret) = held().filter(|_| self.task_goes_on(&task.id, self.clock.now())) {
             return Ok(secret);
         }
-        self.lease(task, target, Some(&BTreeSet::from([Arc::clone(name)]))).await?;
+        let by = self.on_behalf_of_task(task)?;
+        self.lease(&by, target, Some(&BTreeSet::from([Arc::clone(name)]))).await?;
         held().ok_or(LeaseError::TaskEnded)
     }
 
@@ -276,8 +295,18 @@ impl Service {
     ///
     /// # Errors
     /// [`LeaseError`] says whose fault it is; the lease ends when it was to end.
-    pub async fn renew_lease(&self, task: &TaskRef, id: &LeaseId) -> Result<Lease, LeaseError> {
+    pub async fn renew_lease(
+        &self,
+        by: &Authentication,
+        id: &LeaseId,
+    ) -> Result<Lease, LeaseError> {
         let unknown = || LeaseError::UnknownLease(id.clone());
+        let task = by.task.as_ref().ok_or_else(unknown)?;
+        self.end_if_overdue(&task.id);
+        if !self.task_goes_on(&task.id, self.clock.now()) {
+            self.late_in_task(by, Late::Lease);
+            return Err(LeaseError::TaskEnded);
+        }
         let slot = self.leases.all().find(id).cloned().ok_or_else(unknown)?;
         if slot.lease.task != task.id {
             return Err(unknown());
@@ -383,26 +412,39 @@ impl Service {
         }
     }
 
-    fn queue_plan(
+    /// What a task may have at a target of what is asked for.
+    fn grants_of(
         &self,
         task: &TaskId,
         target: &TargetName,
         only: Option<&BTreeSet<Arc<str>>>,
-        at: &Target,
-    ) -> Result<(Lease, GrantSpec, Ticket), LeaseError> {
+    ) -> Result<BTreeSet<Arc<str>>, LeaseError> {
         let line = self.unsealed_line(task).ok_or(LeaseError::TaskEnded)?;
         let mandate = line.mandate.as_ref().filter(|_| line.ended.is_none());
         let mandate = mandate.ok_or(LeaseError::TaskEnded)?;
         let grants = mandate.authority.credentials.get(target);
         let grants = grants.filter(|all| only.is_none_or(|only| only.is_subset(all)));
         let grants = grants.ok_or_else(|| LeaseError::NotInIntent(target.clone()))?;
-        let grants = only.unwrap_or(grants).clone();
-        let grant = GrantSpec { grants };
+        Ok(only.unwrap_or(grants).clone())
+    }
+
+    fn queue_plan(
+        &self,
+        task: &TaskId,
+        target: &TargetName,
+        grant: &GrantSpec,
+        at: &Target,
+        decision: RecordId,
+    ) -> Result<(Lease, Ticket), LeaseError> {
+        // A mandate never changes, so that what policy was asked about still is within it.
+        let line = self.line(task).filter(|line| line.ended.is_none());
+        let line = line.ok_or(LeaseError::TaskEnded)?;
         let id = LeaseId::new(self.ids.record("lease").shared())?;
-        let name = at.issuer.name(&id, &grant)?;
+        let name = at.issuer.name(&id, grant)?;
         let new = NewLease { id: id.clone(), target: target.clone(), kind: at.issuer.kind(), name };
         let lease = plan(new, &line.task, TaskState::Active, at.terms, self.clock.now())?;
-        let entry = self.lease_entry(&lease, LeaseState::Planned, None)?;
+        let because = Some(decision);
+        let entry = self.lease_entry_of(&lease, LeaseState::Planned, None, because)?;
         let mut all = self.leases.all();
         if all.len_of(task) >= LEASES_OF_TASK_MAX {
             let (what, limit) = ("leases of this task", LEASES_OF_TASK_MAX);
@@ -422,7 +464,7 @@ impl Service {
             busy: true,
             ours: true,
         });
-        Ok((lease, grant, ticket))
+        Ok((lease, ticket))
     }
 
     fn queue_issued(&self, task: &TaskId, lease: &Lease) -> Result<Ticket, LeaseError> {
@@ -456,11 +498,21 @@ impl Service {
         state: LeaseState,
         detail: Option<&str>,
     ) -> Result<Entry, LeaseError> {
+        self.lease_entry_of(lease, state, detail, None)
+    }
+
+    fn lease_entry_of(
+        &self,
+        lease: &Lease,
+        state: LeaseState,
+        detail: Option<&str>,
+        because: Option<RecordId>,
+    ) -> Result<Entry, LeaseError> {
         let record = Record {
             id: self.ids.record("rec"),
             at: self.clock.now(),
             trace: None,
-            parent: None,
+            parent: because,
             body: Body::LeaseChanged {
                 lease: Box::new(lease.clone()),
                 state,

@@ -11,6 +11,7 @@ mod access_tokens;
 mod administer;
 mod authenticate;
 mod begin;
+mod bundle;
 mod change;
 mod check;
 mod client_proof;
@@ -19,6 +20,7 @@ mod end;
 mod erase;
 mod introspect;
 mod issuer;
+mod late;
 mod leases;
 mod line;
 #[cfg(feature = "memory")]
@@ -30,6 +32,8 @@ mod ports;
 mod present;
 mod prove;
 mod read;
+mod reading;
+mod recall;
 mod recorded;
 mod restore;
 mod rotate;
@@ -67,8 +71,8 @@ pub use restore::*;
 pub use rotate::*;
 pub use safeconduct_credential::jose::{Algorithm, KeySet, KeyUse, Thumbprint};
 pub use safeconduct_credential::token::{
-    FORM_BYTES_MAX, Fault, FaultCode, Form, KEPT_S as KEYS_KEPT_S, KeyPhase, KeyStanding, StoredKey,
-    TASK_SCOPE,
+    FORM_BYTES_MAX, Fault, FaultCode, Form, KEPT_S as KEYS_KEPT_S, KeyPhase, KeyStanding,
+    StoredKey, TASK_SCOPE,
 };
 pub use safeconduct_engine::{Outcome, Understood, Vocabulary};
 pub use seen::SeenAt;
@@ -76,6 +80,7 @@ pub use service::*;
 pub use sessions::{ARCHIVED_SESSIONS_MAX, KEYS_HELD_MAX, SESSIONS_MAX, SessionView};
 pub use sightings::{Conversation, DEFINITIONS_MAX, Extent};
 pub use tasks::{
-    ENDED_TASKS_MAX, MANDATE_BYTES_MAX, TASKS_LOOKED_AT_MAX, TASKS_MAX, TaskPage, TaskQuery, TaskView,
+    ENDED_TASKS_MAX, MANDATE_BYTES_MAX, TASKS_LOOKED_AT_MAX, TASKS_MAX, TaskPage, TaskQuery,
+    TaskView,
 };
 pub use world::*;

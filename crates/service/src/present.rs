@@ -3,16 +3,18 @@
 use std::sync::Arc;
 
 use safeconduct_credential::jose::{self, JoseError};
-use safeconduct_credential::token::{AccessToken, ClaimsError, Fault, FaultCode};
+use safeconduct_credential::token::{
+    AccessToken, ClaimsError, Fault, FaultCode, claims_to_be_checked,
+};
 use safeconduct_model::{
-    Assurance, Authentication, Body, IdentityId, IdentityStatus, Method, Record, SessionKey,
-    TaskId, TaskRef, Timestamp,
+    Assurance, Authentication, IdentityId, IdentityStatus, Method, SessionKey, TaskRef, Timestamp,
 };
 use thiserror::Error;
 
 use crate::access_tokens::Desk;
+use crate::late::Late;
 use crate::line::Line;
-use crate::{AuthenticateError, ClientRequest, Entry, Proposal, Service, token_digest};
+use crate::{AuthenticateError, ClientRequest, Service, token_digest};
 
 /// Why a request's credential proves nothing. The holder learns no more than [`NotAuthenticated::error`].
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -91,6 +93,11 @@ impl NotAuthenticated {
         }
         challenge
     }
+
+    /// Whether the same request with a proof over the server's nonce may do.
+    pub const fn wants_nonce(&self) -> bool {
+        matches!(self, Self::Proof(Fault { code: FaultCode::UseDpopNonce, .. }))
+    }
 }
 
 impl Service {
@@ -110,10 +117,56 @@ impl Service {
         if let Some(own) = self.authenticate_own_token(request) {
             return own;
         }
-        if token.is_empty() || !scheme.eq_ignore_ascii_case("bearer") {
+        if token.is_empty() {
             return Err(NotAuthenticated::Nothing);
         }
-        Ok(self.authenticate_bearer(token, request.holds(None)).await?)
+        if scheme.eq_ignore_ascii_case("bearer") {
+            return Ok(self.authenticate_bearer(token, request.holds(None)).await?);
+        }
+        if scheme.eq_ignore_ascii_case("dpop") {
+            return self.authenticate_bound(token, request).await;
+        }
+        Err(NotAuthenticated::Nothing)
+    }
+
+    /// Who calls, by whatever they present: by the credential of the request, or, where it has
+    /// none, by the client's certificates. A credential that does not hold is not made up for by
+    /// a certificate that does.
+    ///
+    /// # Errors
+    /// [`NotAuthenticated`].
+    pub async fn authenticate_caller(
+        &self,
+        request: &ClientRequest<'_>,
+    ) -> Result<Authentication, NotAuthenticated> {
+        match request.peer {
+            Some(peer) if request.authorization.is_empty() => {
+                Ok(self.authenticate_certificates(peer).await?)
+            }
+            _ => self.authenticate_request(request).await,
+        }
+    }
+
+    /// Who presents a trusted issuer's token that is bound to a key, with a proof of that key
+    /// (RFC 9449 section 7.1). Without an address of our own in the configuration no proof can be
+    /// for it.
+    async fn authenticate_bound(
+        &self,
+        token: &str,
+        request: &ClientRequest<'_>,
+    ) -> Result<Authentication, NotAuthenticated> {
+        let desk = self.desk().ok_or(NotAuthenticated::Nothing)?;
+        let now = self.clock.now();
+        // What is bound to nothing proves nothing by a proof. What it says is checked below.
+        let said = claims_to_be_checked(token);
+        let bound = said.as_ref().and_then(|said| said.member("cnf")?.member("jkt"));
+        if bound.is_none() {
+            return Err(TokenRefused::NotHeld.into());
+        }
+        let proof = desk.dpop(request, Some(token), now)?.ok_or_else(no_proof)?;
+        let caller = self.authenticate_bearer(token, request.holds(Some(proof.jkt))).await?;
+        desk.use_dpop(&proof, &caller.identity, now)?;
+        Ok(caller)
     }
 
     /// Who presents an access token of ours; `None` where the request's one credential is
@@ -161,12 +214,7 @@ impl Service {
         let proof = match (presented, bound) {
             (Presented::AsBearer, false) => None,
             (Presented::WithProof, true) => {
-                let proof = desk.dpop(request, Some(text), now)?;
-                let missing = || {
-                    let says = "exactly one `DPoP` header is needed";
-                    Fault::new(FaultCode::InvalidDpopProof, says)
-                };
-                Some(proof.ok_or_else(missing)?)
+                Some(desk.dpop(request, Some(text), now)?.ok_or_else(no_proof)?)
             }
             // A bound token is no bearer token, and a bearer token proves nothing by a proof.
             _ => return Err(TokenRefused::NotHeld.into()),
@@ -179,7 +227,7 @@ impl Service {
         }
         if let Err(refused) = self.still_stands(&token, now) {
             if refused == TokenRefused::TaskEnded {
-                self.record_late_use(&token, now);
+                self.record_late(&token.task, &token.client, &token.id, Late::Entry);
             }
             return Err(refused.into());
         }
@@ -269,37 +317,10 @@ impl Service {
     pub(crate) fn access_token_stands(&self, proof: &Authentication, at: Timestamp) -> bool {
         proof.method != Method::AccessToken || self.access.is_alive(&proof.token, at)
     }
+}
 
-    /// Records that a token was used after the end of its task. Nobody waits for it.
-    fn record_late_use(&self, token: &AccessToken, now: Timestamp) {
-        let record = Record {
-            id: self.ids.record("rec"),
-            at: now,
-            trace: None,
-            parent: None,
-            body: Body::UsedAfterEnd {
-                task: self.ended_of(&token.task),
-                identity: token.client.clone(),
-                token: token.id.clone(),
-                action: None,
-            },
-        };
-        let queued = safeconduct_ledger::encode(&record).map(|leaf| {
-            let entries = vec![Entry { leaf, attachment: None }];
-            self.ledger.submit(Proposal { entries, reads: Vec::new(), writes: Vec::new() })
-        });
-        match queued {
-            Ok(Ok(_)) => {}
-            Ok(Err(error)) => tracing::error!(%error, "a late use could not be recorded"),
-            Err(error) => tracing::error!(%error, "a late use could not be recorded"),
-        }
-    }
-
-    /// The task itself, or the nearest one above it, that has ended.
-    fn ended_of(&self, task: &TaskId) -> TaskId {
-        let line = self.line(task);
-        line.and_then(|line| line.ended).map_or_else(|| task.clone(), |(ended, _)| ended)
-    }
+fn no_proof() -> Fault {
+    Fault::new(FaultCode::InvalidDpopProof, "exactly one `DPoP` header is needed")
 }
 
 /// How a token is presented.

@@ -3,15 +3,16 @@
 use std::sync::{Arc, PoisonError};
 
 use safeconduct_model::{
-    Body, Decided, Decision, IdentityId, KillScope, Mode, NameError, Origin, Record, RecordId, SessionKey,
-    Task, TaskId, TaskState, Timestamp,
+    Body, Decided, Decision, IdentityId, KillScope, Label, Mode, NameError, Origin, Record,
+    RecordId, SessionKey, Task, TaskId, TaskState, Timestamp,
 };
 use safeconduct_session::{Charge, Step, fingerprint};
 
 use crate::pending::Pending;
+use crate::recall::Recall;
 use crate::sessions::lock;
 use crate::tasks::{Sealed, TaskSlot};
-use crate::{Service, World};
+use crate::{LEASE, Service, World};
 
 /// The fold of a ledger's records, in order, into the state of a service.
 pub struct Restore<'a> {
@@ -61,12 +62,21 @@ impl Restore<'_> {
                 if sealed == Attachment::Present {
                     self.slot(&executed.session, |slot| slot.sealed_at.push(sequence));
                 }
+                if let Some(label) = &executed.label {
+                    self.was_read(sequence, &executed.session, label);
+                }
             }
             Body::TaskBegan(task) => self.began(sequence, record, task, keys_at),
             Body::TaskEnded { task, state, .. } => self.ended(task, *state),
             Body::TokenMinted(minted) => self.service.access.restore_born(minted, record.at),
             Body::TokenWithdrawn { token, .. } => self.service.access.restore_withdrawn(token),
-            Body::LeaseChanged { lease, state, .. } => self.service.leases.restore(lease, *state),
+            Body::LeaseChanged { lease, state, .. } => {
+                // The decision that let it be planned has its outcome: the lease.
+                if let Some(decision) = &record.parent {
+                    self.pending().remove(decision);
+                }
+                self.service.leases.restore(lease, *state);
+            }
             Body::DelegationMade(delegation) => {
                 let delegations = Arc::make_mut(&mut self.world.delegations);
                 delegations.insert(delegation.id.clone(), delegation.clone());
@@ -105,6 +115,7 @@ impl Restore<'_> {
     /// Returns how many those were.
     pub fn finish(mut self) -> usize {
         self.flush();
+        crate::change::forget_expired(&mut self.world, self.service.clock.now());
         self.world.quarantined = Arc::new(self.world.seen.quarantined(&self.world.catalogue));
         self.service.world.store(Arc::new(self.world.clone()));
         self.service.access.restored(self.service.clock.now());
@@ -134,6 +145,16 @@ impl Restore<'_> {
         if let Some((session, keys_at)) = self.began.take() {
             self.slot(&session, |slot| slot.keys_at = Some(keys_at));
         }
+    }
+
+    /// What was read is folded again with the next decision; its label holds from now on.
+    fn was_read(&self, sequence: u64, session: &SessionKey, label: &Label) {
+        self.slot(&self.service.home(session), |slot| {
+            slot.session.flow_mut(Flow::default).raise(label);
+            slot.recall = Recall::Due;
+            slot.told(sequence);
+        });
+        self.service.raise_above(session, label);
     }
 
     fn began(&self, sequence: u64, record: &Record, task: &Task, keys_at: Option<u64>) {
@@ -189,6 +210,8 @@ impl Restore<'_> {
             charge: decided
                 .task
                 .as_ref()
+                // A lease is no call.
+                .filter(|_| decided.action.as_str() != LEASE)
                 .map(|task| Charge { spend: task.spend, bytes_out: task.bytes_out }),
             at: record.at,
         };
@@ -215,6 +238,7 @@ impl Restore<'_> {
             action: decided.action.clone(),
             asked_by: decided.pep.clone(),
             keys: None,
+            declassifiers: Vec::new(),
             since: at,
             deadline: at,
         };

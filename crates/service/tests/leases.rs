@@ -11,6 +11,7 @@ use safeconduct_model::*;
 use safeconduct_policy::{SourceFile, Sources, load};
 use safeconduct_service::memory::{MemoryClock, MemoryLedger, ports};
 use safeconduct_service::*;
+use safeconduct_session::Used;
 
 const NOW: i64 = 1_790_000_000_000;
 
@@ -95,6 +96,31 @@ impl Issuer for FakeIssuer {
     }
 }
 
+const POLICIES: &str = r#"
+permit (principal, action == Safeconduct::Action::"undertake", resource);
+@id("no-owner") @message("nobody owns the database")
+forbid (principal, action == Safeconduct::Action::"lease", resource == Safeconduct::Target::"crm")
+when { context.grants.contains("owner") && context.kind == "postgres_role"
+       && context.ttl_s == 60 && context has task && context.task.intent == "work" };
+"#;
+
+fn reader() -> BTreeSet<Arc<str>> {
+    BTreeSet::from(["reader".into()])
+}
+
+/// Someone who acts in their task.
+fn by(task: &TaskRef) -> Authentication {
+    Authentication {
+        identity: task.agent.clone(),
+        token: name(TokenId::new("tok_ada")),
+        method: Method::ApiKey,
+        assurance: Assurance::Low,
+        at: Timestamp::from_millis(NOW),
+        expires_at: None,
+        task: Some(task.clone()),
+    }
+}
+
 struct Bench {
     service: Arc<Service>,
     ledger: Arc<MemoryLedger>,
@@ -103,10 +129,8 @@ struct Bench {
 }
 
 fn world() -> World {
-    let sources = Sources {
-        policies: vec![SourceFile::new("p.cedar", "permit (principal, action, resource);")],
-        ..Sources::default()
-    };
+    let sources =
+        Sources { policies: vec![SourceFile::new("p.cedar", POLICIES)], ..Sources::default() };
     let vocabulary = Arc::new(Vocabulary::new("Safeconduct").unwrap());
     let policies = Arc::new(load(&sources).unwrap().policies);
     World::new(policies, Arc::default(), Digest::from_bytes([9; 32]), vocabulary)
@@ -131,7 +155,7 @@ fn intent() -> Intent {
         idle_s: 3600,
         tier_max: Tier::Low,
         delegation_depth: 0,
-        credentials: BTreeMap::from([(crm(), BTreeSet::from(["reader".into()]))]),
+        credentials: BTreeMap::from([(crm(), BTreeSet::from(["reader".into(), "owner".into()]))]),
         schedules: BTreeMap::new(),
         undertakers: Undertakers {
             kinds: BTreeSet::from([IdentityKind::User]),
@@ -246,7 +270,7 @@ async fn a_lease_ends_with_its_task_and_that_is_proved() {
     use LeaseState::{Issued, Planned, Revoked, Revoking};
     let bench = bench().await;
     let task = bench.begin().await;
-    let leased = bench.service.lease(&task, &crm(), None).await.unwrap();
+    let leased = bench.service.lease(&by(&task), &crm(), Some(&reader())).await.unwrap();
     assert_eq!((bench.roles(), bench.states()), (1, vec![Planned, Issued]));
     assert_eq!(leased.secret.unwrap().reveal(), "s3cret-s3cret");
     let next = bench.service.settle_leases().await;
@@ -254,25 +278,99 @@ async fn a_lease_ends_with_its_task_and_that_is_proved() {
     bench.end(&task).await;
     assert_eq!(bench.service.settle_leases().await, None);
     assert_eq!((bench.roles(), bench.states()), (0, vec![Planned, Issued, Revoking, Revoked]));
-    assert!(matches!(bench.service.lease(&task, &crm(), None).await, Err(LeaseError::TaskEnded)));
+    assert!(matches!(
+        bench.service.lease(&by(&task), &crm(), Some(&reader())).await,
+        Err(LeaseError::TaskEnded)
+    ));
     for entry in bench.ledger.entries() {
         assert!(!String::from_utf8_lossy(&entry.leaf).contains("s3cret"));
     }
 }
 
 #[tokio::test]
+async fn policy_is_asked_about_each_lease_before_the_target_is_touched() {
+    let bench = bench().await;
+    let task = bench.begin().await;
+    let before = bench.ledger.entries().len();
+    bench.service.lease(&by(&task), &crm(), Some(&reader())).await.unwrap();
+    let records = |from: usize| -> Vec<Record> {
+        bench.ledger.entries().iter().skip(from).map(|e| decode(&e.leaf).unwrap()).collect()
+    };
+    let made = records(before);
+    let Body::Decided(decided) = &made[0].body else { panic!("{:?}", made[0]) };
+    assert_eq!((decided.action.as_str(), decided.decision), ("lease", Decision::Permit));
+    assert_eq!(&*decided.reasons[0].code, "in_mandate", "no policy needs to permit it");
+    assert_eq!(decided.resources[0].to_string(), r#"Safeconduct::Target::"crm""#);
+    assert_eq!(decided.session, SessionKey::task(id("ada"), task.id.clone()));
+    assert!(matches!(made[1].body, Body::LeaseChanged { state: LeaseState::Planned, .. }));
+    assert_eq!(made[1].parent, Some(made[0].id.clone()));
+    assert_eq!(bench.service.pending_outcomes(), 0);
+    // It is no call of the task's, now or after a restart.
+    let used = |bench: &Bench| {
+        let session = bench.service.session(&SessionKey::task(id("ada"), task.id.clone()));
+        session.and_then(|view| view.session.used().map(Used::calls))
+    };
+    let again = over(Some(&bench.ledger), usize::MAX, &bench.database);
+    assert_eq!((used(&bench), used(&again)), (Some(0), Some(0)));
+    assert_eq!(again.service.pending_outcomes(), 0);
+
+    // All that the mandate names is more than policy allows.
+    let before = bench.ledger.entries().len();
+    let Err(LeaseError::Denied { decision, reasons }) =
+        bench.service.lease(&by(&task), &crm(), None).await
+    else {
+        panic!("it was leased");
+    };
+    assert_eq!(reasons[0].policy().unwrap().id.as_str(), "no-owner");
+    let made = records(before);
+    assert_eq!((made.len(), &made[0].id), (1, &decision));
+    assert_eq!(bench.roles(), 1);
+    // The gateway asks too.
+    let owner = Arc::from("owner");
+    let denied = bench.service.secret_for(&task, &crm(), &owner).await;
+    assert!(matches!(denied, Err(LeaseError::Denied { .. })));
+}
+
+#[tokio::test]
+async fn what_is_wanted_after_the_end_is_a_record_of_its_own() {
+    let bench = bench().await;
+    let task = bench.begin().await;
+    let leased = bench.service.lease(&by(&task), &crm(), Some(&reader())).await.unwrap();
+    bench.end(&task).await;
+    let late = || {
+        let bodies = bench.ledger.entries().into_iter().map(|e| decode(&e.leaf).unwrap().body);
+        let late = bodies.filter_map(|body| match body {
+            Body::UsedAfterEnd { task: of, identity, action, .. } => {
+                Some((of, identity, action.map(|action| action.to_string())))
+            }
+            _ => None,
+        });
+        late.collect::<Vec<_>>()
+    };
+    let of = |action: &str| (task.id.clone(), id("ada"), Some(action.to_owned()));
+    assert!(bench.service.lease(&by(&task), &crm(), None).await.is_err());
+    assert_eq!(late(), [of("lease")]);
+    assert!(bench.service.renew_lease(&by(&task), &leased.lease.id).await.is_err());
+    assert_eq!(late(), [of("lease"), of("lease")]);
+    // Another's task is not theirs to use late.
+    let other = TaskRef { agent: id("bob"), ..task.clone() };
+    assert!(bench.service.lease(&by(&other), &crm(), None).await.is_err());
+    assert_eq!(late().len(), 2);
+}
+
+#[tokio::test]
 async fn a_lease_ends_when_its_time_is_over_unless_it_is_renewed() {
     let bench = bench().await;
     let task = bench.begin().await;
-    let leased = bench.service.lease(&task, &crm(), None).await.unwrap().lease;
+    let leased = bench.service.lease(&by(&task), &crm(), Some(&reader())).await.unwrap().lease;
     bench.later(50_000);
-    let renewed = bench.service.renew_lease(&task, &leased.id).await.unwrap();
+    let renewed = bench.service.renew_lease(&by(&task), &leased.id).await.unwrap();
     assert_eq!(renewed.expires_at, leased.expires_at.plus_ms(50_000));
     bench.later(20_000);
     assert_eq!(bench.service.settle_leases().await, Some(renewed.expires_at));
     bench.later(45_000);
     assert_eq!((bench.service.settle_leases().await, bench.roles()), (None, 0));
-    let late = bench.service.renew_lease(&task, &leased.id).await;
+    let late = bench.service.renew_lease(&by(&task), &leased.id).await;
     assert!(matches!(late, Err(LeaseError::UnknownLease(_))));
 }
 
@@ -287,7 +385,7 @@ async fn a_task_that_ends_while_the_target_is_busy_gets_nothing() {
         let mut end = std::pin::pin!(service.end_task(&ended, ending));
         let _ = end.as_mut().poll(&mut std::task::Context::from_waker(std::task::Waker::noop()));
     }));
-    let leased = bench.service.lease(&task, &crm(), None).await;
+    let leased = bench.service.lease(&by(&task), &crm(), Some(&reader())).await;
     assert!(matches!(leased, Err(LeaseError::TaskEnded)));
     assert_eq!(bench.roles(), 1, "it was made");
     assert_eq!((bench.service.settle_leases().await, bench.roles()), (None, 0));
@@ -302,7 +400,8 @@ async fn a_lease_that_nobody_waits_for_is_taken_back() {
     bench.database.stuck.store(true, std::sync::atomic::Ordering::SeqCst);
     {
         let target = crm();
-        let mut lease = Box::pin(bench.service.lease(&task, &target, None));
+        let (by, grants) = (by(&task), reader());
+        let mut lease = Box::pin(bench.service.lease(&by, &target, Some(&grants)));
         let waker = std::task::Waker::noop();
         let polled = lease.as_mut().poll(&mut std::task::Context::from_waker(waker));
         assert!(polled.is_pending());
@@ -317,19 +416,22 @@ async fn a_lease_that_nobody_waits_for_is_taken_back() {
 async fn who_may_not_act_any_more_gets_no_lease_and_keeps_none() {
     let bench = bench().await;
     let task = bench.begin().await;
-    bench.service.lease(&task, &crm(), None).await.unwrap();
+    bench.service.lease(&by(&task), &crm(), Some(&reader())).await.unwrap();
     let known = bench.service.world().identity(&id("ada")).unwrap().clone();
     let suspended = Identity { status: IdentityStatus::Suspended, ..known };
     bench.service.change_identity(suspended, &id("ada")).await.unwrap();
     assert_eq!((bench.service.settle_leases().await, bench.roles()), (None, 0));
-    assert!(matches!(bench.service.lease(&task, &crm(), None).await, Err(LeaseError::TaskEnded)));
+    assert!(matches!(
+        bench.service.lease(&by(&task), &crm(), Some(&reader())).await,
+        Err(LeaseError::TaskEnded)
+    ));
 }
 
 #[tokio::test]
 async fn what_cannot_be_taken_back_is_tried_again_and_then_called_irrevocable() {
     let bench = bench().await;
     let task = bench.begin().await;
-    bench.service.lease(&task, &crm(), None).await.unwrap();
+    bench.service.lease(&by(&task), &crm(), Some(&reader())).await.unwrap();
     bench.end(&task).await;
     *bench.database.failures.lock().unwrap() = 1;
     let next = bench.service.settle_leases().await.unwrap();
@@ -339,7 +441,7 @@ async fn what_cannot_be_taken_back_is_tried_again_and_then_called_irrevocable() 
     // Another one, that never comes back.
     let bench = self::bench().await;
     let task = bench.begin().await;
-    bench.service.lease(&task, &crm(), None).await.unwrap();
+    bench.service.lease(&by(&task), &crm(), Some(&reader())).await.unwrap();
     bench.end(&task).await;
     *bench.database.failures.lock().unwrap() = u32::MAX;
     let mut attempts = 0;
@@ -356,7 +458,10 @@ async fn what_was_not_issued_is_looked_for_all_the_same() {
     let bench = bench().await;
     let task = bench.begin().await;
     *bench.database.failures.lock().unwrap() = 1;
-    assert!(matches!(bench.service.lease(&task, &crm(), None).await, Err(LeaseError::Issue(_))));
+    assert!(matches!(
+        bench.service.lease(&by(&task), &crm(), Some(&reader())).await,
+        Err(LeaseError::Issue(_))
+    ));
     assert_eq!(bench.service.settle_leases().await, None);
     assert_eq!(bench.states().last(), Some(&LeaseState::Revoked));
 }
@@ -368,7 +473,7 @@ async fn a_crash_between_any_two_steps_leaves_nothing_behind() {
     let bench = bench().await;
     let task = bench.begin().await;
     let before = bench.ledger.entries().len();
-    bench.service.lease(&task, &crm(), None).await.unwrap();
+    bench.service.lease(&by(&task), &crm(), Some(&reader())).await.unwrap();
     let role: Arc<str> = bench.database.roles.lock().unwrap().first().unwrap().clone();
     bench.end(&task).await;
     bench.service.settle_leases().await;

@@ -6,27 +6,67 @@ use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
+use safeconduct_credential::TaskHandle;
 use safeconduct_model::Value;
 use safeconduct_service::{Fault, FaultCode, Form, Issued, KEYS_KEPT_S};
 
 use super::answer::{kept, refusal, unkept, with_nonce};
+use super::described::{
+    Introspected, OneToken, PublishedKeys, RefusedForm, ServerMetadata, TokenAnswer, TokenForm,
+};
 use super::presented::Presented;
 use crate::body::read_within;
-use crate::handle::TaskHandle;
-use crate::problem::Problem;
+use crate::handle;
+use crate::problem::{Problem, ProblemForm};
 use crate::router::{Inner, Shared};
 use crate::trace;
 
 /// How long the metadata may be kept, in seconds.
 const METADATA_KEPT_S: u32 = 300;
 
-/// What the service is, and where (RFC 8414).
-pub(super) async fn metadata(State(api): State<Shared>, parts: Parts) -> Response {
+/// What the token service is, and where (RFC 8414).
+#[utoipa::path(
+    get,
+    path = "/.well-known/oauth-authorization-server",
+    tag = "OAuth",
+    operation_id = "oauth.metadata",
+    responses(
+        (status = 200, description = "The metadata", body = ServerMetadata),
+        (status = 404, description = "There is no token service here", body = ProblemForm),
+    ),
+)]
+pub(crate) async fn metadata(State(api): State<Shared>, parts: Parts) -> Response {
     published(&api, &parts, METADATA_KEPT_S, || api.service.authorization_server_metadata())
 }
 
+/// The same, for clients that look for it where OpenID providers have theirs (RFC 8414 section 5).
+/// This is none: there are no ID tokens.
+#[utoipa::path(
+    get,
+    path = "/.well-known/openid-configuration",
+    tag = "OAuth",
+    operation_id = "oauth.metadata_as_openid",
+    responses(
+        (status = 200, description = "The metadata", body = ServerMetadata),
+        (status = 404, description = "There is no token service here", body = ProblemForm),
+    ),
+)]
+pub(crate) async fn metadata_as_openid(state: State<Shared>, parts: Parts) -> Response {
+    metadata(state, parts).await
+}
+
 /// The keys that tokens are checked with.
-pub(super) async fn keys(State(api): State<Shared>, parts: Parts) -> Response {
+#[utoipa::path(
+    get,
+    path = "/oauth/jwks",
+    tag = "OAuth",
+    operation_id = "oauth.keys",
+    responses(
+        (status = 200, description = "The keys, which may be kept for five minutes", body = PublishedKeys),
+        (status = 404, description = "There is no token service here", body = ProblemForm),
+    ),
+)]
+pub(crate) async fn keys(State(api): State<Shared>, parts: Parts) -> Response {
     published(&api, &parts, KEYS_KEPT_S, || api.service.token_jwks())
 }
 
@@ -42,13 +82,26 @@ fn published(
     value().map_or_else(closed, |value| kept(&value, seconds))
 }
 
-/// Issues a token.
-pub(super) async fn token(State(api): State<Shared>, parts: Parts, body: Body) -> Response {
+/// Issues an access token for a task, or begins the task that the request asks for and issues one
+/// for it.
+#[utoipa::path(
+    post,
+    path = "/oauth/token",
+    tag = "OAuth",
+    operation_id = "oauth.token",
+    request_body(content = TokenForm, content_type = "application/x-www-form-urlencoded"),
+    responses(
+        (status = 200, description = "The token", body = TokenAnswer),
+        RefusedForm,
+    ),
+    security(("client" = []), ("bearer" = []), ("certificate" = []), ()),
+)]
+pub(crate) async fn token(State(api): State<Shared>, parts: Parts, body: Body) -> Response {
     let form = match form(&api, &parts, body).await {
         Ok(form) => form,
         Err(response) => return *response,
     };
-    let handle = match TaskHandle::generate() {
+    let handle = match handle::generate() {
         Ok(handle) => handle,
         Err(error) => {
             return refusal(&Fault::new(FaultCode::TemporarilyUnavailable, error.to_string()));
@@ -88,8 +141,20 @@ fn answer(issued: &Issued, handle: &TaskHandle) -> Value {
     Value::object(members)
 }
 
-/// What is to be known of a token.
-pub(super) async fn introspect(State(api): State<Shared>, parts: Parts, body: Body) -> Response {
+/// What is to be known of a token (RFC 7662): for those who serve the resource that it is for.
+#[utoipa::path(
+    post,
+    path = "/oauth/introspect",
+    tag = "OAuth",
+    operation_id = "oauth.introspect",
+    request_body(content = OneToken, content_type = "application/x-www-form-urlencoded"),
+    responses(
+        (status = 200, description = "What is to be known of it", body = Introspected),
+        RefusedForm,
+    ),
+    security(("client" = []), ("bearer" = []), ("certificate" = []), ()),
+)]
+pub(crate) async fn introspect(State(api): State<Shared>, parts: Parts, body: Body) -> Response {
     let form = match form(&api, &parts, body).await {
         Ok(form) => form,
         Err(response) => return *response,
@@ -101,8 +166,21 @@ pub(super) async fn introspect(State(api): State<Shared>, parts: Parts, body: Bo
     }
 }
 
-/// Takes a token back.
-pub(super) async fn revoke(State(api): State<Shared>, parts: Parts, body: Body) -> Response {
+/// Takes a token back (RFC 7009): its client, or whoever serves its resource. One that is not known
+/// is as good as taken back.
+#[utoipa::path(
+    post,
+    path = "/oauth/revoke",
+    tag = "OAuth",
+    operation_id = "oauth.revoke",
+    request_body(content = OneToken, content_type = "application/x-www-form-urlencoded"),
+    responses(
+        (status = 200, description = "It is taken back, or was not alive"),
+        RefusedForm,
+    ),
+    security(("client" = []), ("bearer" = []), ("certificate" = []), ()),
+)]
+pub(crate) async fn revoke(State(api): State<Shared>, parts: Parts, body: Body) -> Response {
     let form = match form(&api, &parts, body).await {
         Ok(form) => form,
         Err(response) => return *response,

@@ -24,9 +24,12 @@ fn task(deadline: i64) -> Task {
             spend: None,
             distinct_resources: None,
             bytes_out: None,
-        },
+        }
+        .into(),
         authority: KeyedDigest::from_bytes([0; 32]),
         handle: None,
+        conversation: None,
+        run_of: None,
     }
 }
 

@@ -117,7 +117,8 @@ fn task() -> Task {
             }),
             distinct_resources: Some(5),
             bytes_out: Some(65_536),
-        },
+        }
+        .into(),
         authority: KeyedDigest::from_bytes([8; 32]),
         handle: Some(digest(9)),
         conversation: Some(digest(10)),

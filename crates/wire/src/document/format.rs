@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 
 use safeconduct_model::{
     ActionName, Amount, Category, Digest, EntityId, EntityType, IdentityId, IntentName, LeaseId,
-    Obligation, PolicyId, RecordId, ServerName, SessionName, SessionScope, TargetName, TaskId,
-    Timestamp, TokenId,
+    Obligation, PolicyId, RecordId, ScheduleName, ServerName, SessionName, SessionScope,
+    TargetName, TaskId, Timestamp, TokenId,
 };
 
 use super::Span;
@@ -31,6 +31,7 @@ pub(super) fn check_format(format: &str, text: &str) -> Result<(), String> {
         "server-name" => name(ServerName::new(text).map(drop)),
         "intent-name" => name(IntentName::new(text).map(drop)),
         "target-name" => name(TargetName::new(text).map(drop)),
+        "schedule-name" => name(ScheduleName::new(text).map(drop)),
         "secret-name" => fits(
             is_secret_name(text),
             "is no name of a secret or grant: letters, digits, `.`, `_` and `-`, at most 128, \

@@ -6,8 +6,9 @@ use std::fmt;
 use safeconduct_model::{
     ActionName, ArgumentRole, Category, Confidentiality, Decision, Digest, Effect, EntityId,
     EntityType, Execution, IdentityId, IdentityKind, IdentityStatus, Integrity, IntentName,
-    LeaseId, Method, Mode, Obligation, OnBehalfOf, PolicyEffect, PolicyId, RecordId, Role,
-    ServerName, SessionName, SessionScope, TargetName, TaskId, TaskState, Tier, Timestamp, TokenId,
+    LeaseId, Method, Mode, Obligation, OnBehalfOf, Overlap, PolicyEffect, PolicyId, RecordId, Role,
+    ScheduleName, ServerName, SessionName, SessionScope, TargetName, TaskId, TaskState, Tier,
+    Timestamp, TokenId,
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::Error as _;
@@ -69,6 +70,7 @@ names! {
     LeaseId = "lease-id",
     PolicyId = "policy-id",
     RecordId = "record-id",
+    ScheduleName = "schedule-name",
     ServerName = "server-name",
     SessionName = "session-name",
     TaskId = "task-id",
@@ -161,6 +163,7 @@ vocabularies! {
     Execution = "outcome", Self::ALL, Self::parse;
     TaskState = "state of a task", Self::ALL, Self::parse;
     OnBehalfOf = "word", Self::ALL, |word| among(Self::ALL, word);
+    Overlap = "word", Self::ALL, |word| among(Self::ALL, word);
     Decision = "decision", [Self::Permit, Self::Deny],
         |word| among([Self::Permit, Self::Deny], word);
     PolicyEffect = "effect of a policy", [Self::Permit, Self::Forbid],

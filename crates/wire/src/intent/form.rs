@@ -4,7 +4,8 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use safeconduct_model::{
-    ActionName, EntityType, IdentityId, IdentityKind, IntentName, OnBehalfOf, TargetName, Tier,
+    ActionName, EntityType, IdentityId, IdentityKind, IntentName, OnBehalfOf, Overlap,
+    ScheduleName, TargetName, Tier,
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer};
@@ -54,6 +55,11 @@ pub struct IntentForm {
     /// that it describes.
     #[serde(default)]
     pub credentials: BTreeMap<Written<TargetName>, BTreeSet<String>>,
+    /// Scheduled jobs that may undertake it again and again, by name; no two intents have one of
+    /// the same name.
+    #[serde(default)]
+    #[schemars(extend("maxProperties" = 64))]
+    pub schedules: BTreeMap<Written<ScheduleName>, ScheduleForm>,
     /// What may be done: a call must fit one of these. What is not named may not be done.
     #[schemars(length(min = 1, max = 64))]
     pub envelope: Vec<AllowanceForm>,
@@ -119,6 +125,30 @@ pub struct UndertakersForm {
     /// Every identity of these kinds.
     #[serde(default)]
     pub kinds: BTreeSet<Word<IdentityKind>>,
+}
+
+/// A scheduled job's standing right to undertake the intent: it begins a task for each run, with
+/// what stands here and nothing else.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ScheduleForm {
+    /// Whose right it is: they begin each run themselves, and act in it.
+    pub identity: Written<IdentityId>,
+    /// The parameters of each run. They count as trusted: you wrote them.
+    #[serde(default)]
+    #[schemars(extend("maxProperties" = 32))]
+    pub parameters: BTreeMap<String, Scalar>,
+    /// What each run is told, at most 65,536 bytes.
+    #[schemars(length(min = 1, max = 65_536))]
+    pub prompt: Option<String>,
+    /// The user for whom it is, who must have delegated the intent to the identity.
+    pub on_behalf_of: Option<Written<IdentityId>>,
+    /// How many runs there may be at one time; one where nothing is said.
+    #[schemars(range(min = 1, max = 1000))]
+    pub at_once: Option<u32>,
+    /// What happens to a run that would be one too many: `refuse` it, which is so where nothing is
+    /// said, or `replace` the oldest, which is ended.
+    pub overlap: Option<Word<Overlap>>,
 }
 
 /// How much may be done under one task. Calls are those that were permitted.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use safeconduct_model::{
     ActionEntry, ActionName, ArgumentRule, Catalogue, EntityType, INTENTS_MAX, Intent, IntentName,
-    TargetName, Term, Value,
+    ScheduleName, TargetName, Term, Value,
 };
 
 use super::read::{IntentFile, at_key};
@@ -37,10 +37,12 @@ pub struct Merged {
 ///
 /// # Errors
 /// Every version that two files claim, every action that the catalogue does not have, every type
-/// that the schema does not have, every grant that no target describes; or that there are more than [`INTENTS_MAX`] versions.
+/// that the schema does not have, every grant that no target describes, every schedule of a name
+/// that another intent's has; or that there are more than [`INTENTS_MAX`] versions.
 pub fn merge(files: Vec<IntentFile>, ground: Ground<'_>) -> Result<Merged, Vec<Diagnostic>> {
     let mut versions: BTreeMap<IntentName, BTreeMap<u32, Intent>> = BTreeMap::new();
     let mut places: BTreeMap<(IntentName, u32), (String, Place)> = BTreeMap::new();
+    let mut scheduled: BTreeMap<ScheduleName, IntentName> = BTreeMap::new();
     let (mut warnings, mut problems) = (Vec::new(), Vec::new());
     if files.len() > INTENTS_MAX {
         let message = format!("there are more than {INTENTS_MAX} intents");
@@ -58,6 +60,14 @@ pub fn merge(files: Vec<IntentFile>, ground: Ground<'_>) -> Result<Merged, Vec<D
         }
         let name = key.0.clone();
         places.insert(key, (file.file.clone(), place));
+        for schedule in file.intent.schedules.keys() {
+            let of = scheduled.entry(schedule.clone()).or_insert_with(|| name.clone());
+            if *of != name {
+                let message = format!("intent `{of}` has a schedule `{schedule}` too");
+                let named = schedule.as_str();
+                problems.push(at_key(&file.file, &file.root, "/schedules", named, message));
+            }
+        }
         let mut checker = Checker {
             ground,
             file: &file.file,

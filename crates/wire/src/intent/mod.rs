@@ -38,6 +38,7 @@ mod form;
 mod literal;
 mod merge;
 mod read;
+mod schedule;
 mod term;
 mod write;
 

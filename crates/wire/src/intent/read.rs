@@ -91,8 +91,14 @@ pub(crate) fn read_document(document: Document<IntentForm>) -> Result<IntentFile
             groups: form.undertaken_by.groups.clone(),
             kinds: form.undertaken_by.kinds.iter().map(|kind| kind.0).collect(),
         },
-        schedules: Default::default(),
+        schedules: BTreeMap::new(),
     };
+    let schedules = super::schedule::read(&document, &intent, &mut problems);
+    if !problems.is_empty() {
+        problems.sort_by_key(|problem| (problem.line, problem.column));
+        return Err(problems);
+    }
+    let intent = Intent { schedules, ..intent };
     let warnings = warnings(&document, &intent);
     Ok(IntentFile { file: document.file, intent, warnings, root: document.root })
 }

@@ -23,25 +23,33 @@ pub fn digest_input(versions: &BTreeMap<IntentName, BTreeMap<u32, Intent>>) -> V
 /// An intent as `intents/*.yaml` has it, with nothing left out that has a default.
 pub fn document(intent: &Intent) -> Value {
     let parameters = intent.parameters.iter();
-    Value::object([
-        ("intent", Value::from(intent.name.as_str())),
-        ("version", integer(intent.version.into())),
-        ("description", Value::from(&*intent.description)),
-        ("parameters", Value::object(parameters.map(|(name, p)| (name.clone(), parameter(p))))),
-        ("undertaken_by", undertakers(&intent.undertakers)),
-        ("on_behalf_of", Value::from(intent.on_behalf_of.as_str())),
-        ("longest", span(intent.longest_s)),
-        ("idle", span(intent.idle_s)),
-        ("budget", budget(&intent.budget)),
-        ("tier_max", Value::from(intent.tier_max.as_str())),
-        ("delegation_depth", integer(intent.delegation_depth.into())),
+    let schedules = intent.schedules.iter();
+    let schedules = schedules.map(|(name, one)| (name.shared(), super::schedule::written(one)));
+    // Left out where there are none: what a set without schedules is digested to does not change.
+    let schedules = (!intent.schedules.is_empty()).then(|| Value::object(schedules));
+    members([
+        ("intent", Some(Value::from(intent.name.as_str()))),
+        ("version", Some(integer(intent.version.into()))),
+        ("description", Some(Value::from(&*intent.description))),
+        (
+            "parameters",
+            Some(Value::object(parameters.map(|(name, p)| (name.clone(), parameter(p))))),
+        ),
+        ("undertaken_by", Some(undertakers(&intent.undertakers))),
+        ("on_behalf_of", Some(Value::from(intent.on_behalf_of.as_str()))),
+        ("longest", Some(span(intent.longest_s))),
+        ("idle", Some(span(intent.idle_s))),
+        ("budget", Some(budget(&intent.budget))),
+        ("tier_max", Some(Value::from(intent.tier_max.as_str()))),
+        ("delegation_depth", Some(integer(intent.delegation_depth.into()))),
         (
             "credentials",
-            Value::object(intent.credentials.iter().map(|(target, grants)| {
+            Some(Value::object(intent.credentials.iter().map(|(target, grants)| {
                 (target.shared(), texts(grants.iter().map(AsRef::as_ref)))
-            })),
+            }))),
         ),
-        ("envelope", intent.envelope.iter().map(allowance).collect::<Vec<_>>().into()),
+        ("envelope", Some(intent.envelope.iter().map(allowance).collect::<Vec<_>>().into())),
+        ("schedules", schedules),
     ])
 }
 
