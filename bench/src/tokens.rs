@@ -75,13 +75,14 @@ async fn service() -> Result<Service, Failure> {
     let service = tasks::service().await?;
     let client = RegisteredClient {
         keys: KeySet::of([client_key()?.public().clone()])?,
-        certificates: BTreeSet::new(),
+        ..RegisteredClient::default()
     };
     let settings = TokenServiceSettings {
         issuer: ISSUER.into(),
         ttl_s: 300,
         algorithm: Algorithm::Es256,
         dpop_nonce: DpopNonce::NotNeeded,
+        client_certificates: Default::default(),
         rotate_every_s: 86_400,
         clients: BTreeMap::from([(world::agent(0)?.id, client)]),
         resources: BTreeMap::from([(RESOURCE.into(), ProtectedBy::default())]),

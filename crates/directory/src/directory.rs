@@ -24,7 +24,7 @@ const SHOWN_CHARS: usize = 120;
 
 /// The trust records with their keys. Shared; every method takes `&self`.
 pub struct Directory {
-    records: Vec<Vouching>,
+    records: Vec<Arc<Vouching>>,
     by_issuer: HashMap<String, usize>,
     by_domain: BTreeMap<TrustDomain, usize>,
     api_keys: Arc<dyn ApiKeys>,
@@ -46,13 +46,40 @@ impl Directory {
         records: impl IntoIterator<Item = TrustRecord>,
         api_keys: Arc<dyn ApiKeys>,
     ) -> Result<Self, TrustError> {
+        Self::of(records.into_iter().map(|record| Arc::new(Vouching::new(record))), api_keys)
+    }
+
+    /// A directory of these records that follows `before`: of those that are `unchanged`, by name,
+    /// the keys that were fetched are kept, so that nobody notices.
+    ///
+    /// # Errors
+    /// As [`Directory::new`].
+    pub fn following(
+        before: &Self,
+        records: impl IntoIterator<Item = TrustRecord>,
+        unchanged: impl Fn(&str) -> bool,
+    ) -> Result<Self, TrustError> {
+        let kept = |record: TrustRecord| {
+            let mut known = before.records.iter();
+            let known = known.find(|one| one.record.name() == record.name());
+            let known = known.filter(|_| unchanged(record.name())).cloned();
+            known.unwrap_or_else(|| Arc::new(Vouching::new(record)))
+        };
+        Self::of(records.into_iter().map(kept), Arc::clone(&before.api_keys))
+    }
+
+    fn of(
+        records: impl IntoIterator<Item = Arc<Vouching>>,
+        api_keys: Arc<dyn ApiKeys>,
+    ) -> Result<Self, TrustError> {
         let mut directory = Self {
             records: Vec::new(),
             by_issuer: HashMap::new(),
             by_domain: BTreeMap::new(),
             api_keys,
         };
-        for record in records {
+        for vouching in records {
+            let record = &vouching.record;
             let at = directory.records.len();
             let (field, earlier) = match &record.issuer {
                 Issuer::TrustDomain { trust_domain, .. } => {
@@ -66,7 +93,7 @@ impl Directory {
                 let problem = format!("is that of record `{}` too", earlier.record.name());
                 return Err(TrustError { record: record.name().to_owned(), field, problem });
             }
-            directory.records.push(Vouching::new(record));
+            directory.records.push(vouching);
         }
         Ok(directory)
     }
@@ -75,7 +102,7 @@ impl Directory {
     /// spawns it once. Without it, keys are fetched when a credential needs them, and bundles of
     /// a Workload API never arrive.
     pub async fn watch(&self) {
-        join_all(self.records.iter().map(Vouching::watch)).await;
+        join_all(self.records.iter().map(|one| one.watch())).await;
     }
 
     /// Counts the changes of the keys of that trust record; `None` where it has none that count:
@@ -116,7 +143,7 @@ impl Directory {
         } else {
             let issuer = unverified.issuer.as_deref().unwrap_or_default();
             let found = self.by_issuer.get(issuer).and_then(|at| self.records.get(*at));
-            found.ok_or_else(|| Refused::UnknownIssuer { issuer: shown(issuer) })?
+            found.map(|found| &**found).ok_or_else(|| Refused::UnknownIssuer { issuer: shown(issuer) })?
         };
         let generation = found.generation();
         let verified = found.verify(token, now).await?;
@@ -130,7 +157,7 @@ impl Directory {
     fn of_domain(&self, id: &SpiffeId) -> Result<&Vouching, Refused> {
         let found = self.by_domain.get(id.trust_domain()).and_then(|at| self.records.get(*at));
         let trust_domain = || id.trust_domain().to_string();
-        found.ok_or_else(|| Refused::UnknownTrustDomain { trust_domain: trust_domain() })
+        found.map(|found| &**found).ok_or_else(|| Refused::UnknownTrustDomain { trust_domain: trust_domain() })
     }
 
     async fn prove_certificate(

@@ -11,7 +11,8 @@ use safeconduct_credential::token::{
     AccessToken, KeyRing, NonceKey, Once, SIGNING, StoredKey, own_tokens,
 };
 use safeconduct_model::{
-    Allowance, Digest, IdentityId, Mandate, Minted, ServerName, TaskId, Timestamp, TokenId, Value,
+    Allowance, Digest, IdentityId, IntentName, Mandate, Minted, ServerName, TaskId, Timestamp,
+    TokenId, Value,
 };
 use thiserror::Error;
 use zeroize::Zeroizing;
@@ -33,33 +34,51 @@ pub struct TokenServiceSettings {
     pub ttl_s: u32,
     /// What signs where the resource says nothing; one of [`SIGNING`].
     pub algorithm: Algorithm,
-    /// Whether DPoP proofs at the token endpoint need a nonce of ours.
+    /// Where DPoP proofs need a nonce of ours.
     pub dpop_nonce: DpopNonce,
+    /// Whether clients can show a certificate in TLS.
+    pub client_certificates: ClientCertificatesTaken,
     /// How long a key signs before the next one is made, in seconds.
     pub rotate_every_s: u32,
-    /// Keys of clients, by identity. An identity without any may prove itself in other ways.
+    /// What is special about clients, by identity. One without keys here may prove itself in
+    /// other ways.
     pub clients: BTreeMap<IdentityId, RegisteredClient>,
     /// What tokens are issued for, by resource indicator (RFC 8707).
     pub resources: BTreeMap<Arc<str>, ProtectedBy>,
 }
 
-/// Whether DPoP proofs at the token endpoint need a nonce of ours (RFC 9449 section 8).
+/// Where DPoP proofs need a nonce of ours (RFC 9449 sections 8 and 9).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum DpopNonce {
-    /// They do.
+    /// At the token endpoint, where one round trip more costs little.
     #[default]
     Needed,
-    /// They do not.
+    /// There, and with every request that presents a bound token: nobody can make proofs for
+    /// later.
+    Everywhere,
+    /// Nowhere.
     NotNeeded,
 }
 
-/// The keys of a client.
+/// Whether clients can show a certificate in TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ClientCertificatesTaken {
+    /// They cannot.
+    #[default]
+    No,
+    /// They can, and tokens are bound to it (RFC 8705).
+    Yes,
+}
+
+/// What is special about a client: its keys, and what it usually does.
 #[derive(Debug, Clone, Default)]
 pub struct RegisteredClient {
     /// Those that sign its assertions (`private_key_jwt`).
     pub keys: KeySet,
     /// The certificates that it uses in TLS, by SHA-256 (`self_signed_tls_client_auth`).
     pub certificates: BTreeSet<Thumbprint>,
+    /// The intent that it undertakes where its request by `client_credentials` names none.
+    pub intent: Option<IntentName>,
 }
 
 /// A resource that takes our tokens.
@@ -135,7 +154,9 @@ pub(crate) struct Desk {
     pub(crate) assertion_ids: Mutex<Once>,
     /// What our own tokens must be.
     pub(crate) expect: Expect,
-    keys: Arc<dyn TokenKeys>,
+    pub(crate) keys: Arc<dyn TokenKeys>,
+    /// Held while keys are made, removed and published: one after the other.
+    pub(crate) tending: Mutex<()>,
     signing: ArcSwap<Signing>,
     verified: Mutex<HashMap<Digest, Arc<AccessToken>>>,
 }
@@ -190,6 +211,7 @@ impl Service {
             assertion_ids: Mutex::new(Once::since(now)),
             settings,
             keys,
+            tending: Mutex::default(),
             signing: ArcSwap::default(),
             verified: Mutex::default(),
         };
@@ -206,18 +228,6 @@ impl Service {
     pub fn tend_token_keys(&self) -> Result<(), TokenKeysError> {
         let desk = self.desk();
         desk.map_or(Ok(()), |desk| desk.tend(self.clock.now()))
-    }
-
-    /// Makes a new key of each algorithm in use; it signs once it was published for long enough.
-    /// Blocks on a disk.
-    ///
-    /// # Errors
-    /// [`TokenKeysError`].
-    pub fn rotate_token_keys(&self) -> Result<(), TokenKeysError> {
-        let Some(desk) = self.desk() else { return Ok(()) };
-        let now = self.clock.now();
-        desk.algorithms().into_iter().try_for_each(|algorithm| desk.keys.make(algorithm, now))?;
-        desk.tend(now)
     }
 
     pub(crate) fn desk(&self) -> Option<Arc<Desk>> {
@@ -237,7 +247,8 @@ impl Desk {
         used.chain([self.settings.algorithm]).filter(|used| SIGNING.contains(used)).collect()
     }
 
-    fn tend(&self, now: Timestamp) -> Result<(), TokenKeysError> {
+    pub(crate) fn tend(&self, now: Timestamp) -> Result<(), TokenKeysError> {
+        let _alone = self.tending.lock().unwrap_or_else(PoisonError::into_inner);
         let broken = |error: &dyn fmt::Display| TokenKeysError(error.to_string().into());
         let load = || KeyRing::new(self.keys.all()?).map_err(|error| broken(&error));
         let mut ring = load()?;

@@ -99,10 +99,9 @@ impl Desk {
         if request.dpop.is_empty() {
             return Ok(None);
         }
-        // Only where a token is issued is a nonce worth another round trip.
         let nonces = match (self.settings.dpop_nonce, access_token) {
-            (DpopNonce::Needed, None) => self.nonce.taken(now),
-            _ => Default::default(),
+            (DpopNonce::Everywhere, _) | (DpopNonce::Needed, None) => self.nonce.taken(now),
+            (DpopNonce::Needed, Some(_)) | (DpopNonce::NotNeeded, _) => Default::default(),
         };
         let expect = DpopExpect {
             algorithms: &CLIENT_ALGORITHMS,

@@ -8,7 +8,7 @@ use safeconduct_model::{Body, Record, Value};
 use crate::access_tokens::Desk;
 use crate::client_proof::{Client, refused};
 use crate::mint::{not_recorded, unavailable};
-use crate::{ClientRequest, Entry, Proposal, Service};
+use crate::{ClientCertificatesTaken, ClientRequest, DpopNonce, Entry, Proposal, Service};
 
 /// How registered tokens and handles of tasks begin: they are taken back elsewhere.
 const OTHERS: [&str; 2] = ["sc_", "sct_"];
@@ -97,9 +97,13 @@ impl Service {
         let list =
             |words: &[&str]| Value::Array(words.iter().map(|word| Value::from(*word)).collect());
         let algorithms: Vec<_> = crate::CLIENT_ALGORITHMS.iter().map(|a| a.as_str()).collect();
-        let mut methods = vec!["client_secret_basic", "private_key_jwt"];
+        let certificates = desk.settings.client_certificates == ClientCertificatesTaken::Yes;
+        let mut methods = vec!["client_secret_basic", "private_key_jwt", SPIFFE_JWT];
         let pinned = |client: &crate::RegisteredClient| !client.certificates.is_empty();
-        if desk.settings.clients.values().any(pinned) {
+        if certificates {
+            methods.push(SPIFFE_X509);
+        }
+        if certificates && desk.settings.clients.values().any(pinned) {
             methods.push("self_signed_tls_client_auth");
         }
         Some(Value::object([
@@ -114,6 +118,7 @@ impl Service {
                 list(&[
                     safeconduct_credential::token::TOKEN_EXCHANGE,
                     safeconduct_credential::token::JWT_BEARER,
+                    safeconduct_credential::token::CLIENT_CREDENTIALS,
                 ]),
             ),
             ("token_endpoint_auth_methods_supported", list(&methods)),
@@ -130,6 +135,8 @@ impl Service {
                 ]),
             ),
             ("dpop_signing_alg_values_supported", list(&algorithms)),
+            ("scopes_supported", list(&[safeconduct_credential::token::TASK_SCOPE])),
+            ("tls_client_certificate_bound_access_tokens", Value::Bool(certificates)),
         ]))
     }
 
@@ -139,13 +146,26 @@ impl Service {
         Some(self.desk()?.signing().published.jwks())
     }
 
-    /// A nonce for the next DPoP proof, where one is needed.
+    /// A nonce for the next DPoP proof at the token endpoint, where one is needed.
     pub fn dpop_nonce(&self) -> Option<String> {
         let desk = self.desk()?;
-        let needed = desk.settings.dpop_nonce == crate::DpopNonce::Needed;
+        let needed = desk.settings.dpop_nonce != DpopNonce::NotNeeded;
+        needed.then(|| desk.nonce.now(self.clock.now()))
+    }
+
+    /// A nonce for the next DPoP proof that comes with an access token, where one is needed.
+    pub fn resource_dpop_nonce(&self) -> Option<String> {
+        let desk = self.desk()?;
+        let needed = desk.settings.dpop_nonce == DpopNonce::Everywhere;
         needed.then(|| desk.nonce.now(self.clock.now()))
     }
 }
+
+/// Client authentication by a JWT-SVID as the assertion (OAuth SPIFFE client authentication).
+const SPIFFE_JWT: &str = "spiffe_jwt";
+
+/// The same by an X.509-SVID in TLS.
+const SPIFFE_X509: &str = "spiffe_x509";
 
 /// Where tokens are issued.
 pub const TOKEN_PATH: &str = "/oauth/token";

@@ -3,16 +3,16 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use foldhash::fast::RandomState;
 use safeconduct_model::{
-    Assurance, Authentication, Digest, IdentityId, IdentityKind, IdentityStatus, Method, Timestamp,
-    TokenId,
+    Assurance, Authentication, Body, Digest, IdentityId, IdentityKind, IdentityStatus, Method,
+    Timestamp, TokenId,
 };
 use sha2::{Digest as _, Sha256};
 
-use crate::{AuthenticateError, Awaited, Service};
+use crate::{AuthenticateError, Awaited, ChangeError, Service};
 
 /// Longest token that is shown to a prover, in bytes. A longer one proves nothing.
 pub const JWT_BYTES_MAX: usize = 16 * 1024;
@@ -153,13 +153,29 @@ pub trait Prover: Send + Sync + 'static {
 /// What was proved already, and who proves.
 #[derive(Default)]
 pub(crate) struct Proofs {
-    prover: OnceLock<Arc<dyn Prover>>,
+    prover: RwLock<Option<Arc<dyn Prover>>>,
     known: Mutex<HashMap<Digest, Arc<Vouch>, RandomState>>,
 }
 
+/// How often a credential is shown to a new prover where the one that checked it was replaced
+/// meanwhile.
+const PROVERS_MAX: usize = 3;
+
 impl Proofs {
-    fn known(&self, digest: &Digest, now: Timestamp) -> Option<Arc<Vouch>> {
-        let prover = self.prover.get()?;
+    fn prover(&self) -> Option<Arc<dyn Prover>> {
+        self.prover.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// From now on nothing counts that another prover has proved.
+    fn replace(&self, prover: Option<Arc<dyn Prover>>) {
+        let mut current = self.prover.write().unwrap_or_else(PoisonError::into_inner);
+        *current = prover;
+        // INVARIANT: what is remembered was proved by the current prover: both change under its
+        // lock.
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    fn known(&self, prover: &dyn Prover, digest: &Digest, now: Timestamp) -> Option<Arc<Vouch>> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(digest).cloned();
         // INVARIANT: what is remembered counts for no longer than what it rests on.
         known.filter(|vouch| {
@@ -167,7 +183,18 @@ impl Proofs {
         })
     }
 
-    fn remember(&self, digest: Digest, vouch: &Arc<Vouch>, now: Timestamp) {
+    /// Remembers what `prover` has proved; false where it was replaced meanwhile.
+    fn remember(
+        &self,
+        prover: &Arc<dyn Prover>,
+        digest: Digest,
+        vouch: &Arc<Vouch>,
+        now: Timestamp,
+    ) -> bool {
+        let current = self.prover.read().unwrap_or_else(PoisonError::into_inner);
+        if !current.as_ref().is_some_and(|current| Arc::ptr_eq(current, prover)) {
+            return false;
+        }
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= PROOFS_MAX {
             known.retain(|_, vouch| now < vouch.expires_at);
@@ -176,32 +203,37 @@ impl Proofs {
             }
         }
         known.insert(digest, Arc::clone(vouch));
+        true
     }
 
     async fn prove(&self, presented: Vouched<'_>, now: Timestamp) -> Option<Arc<Vouch>> {
-        let prover = self.prover.get()?;
         let digest = presented.digest();
-        if let Some(vouch) = self.known(&digest, now) {
-            return Some(vouch);
-        }
-        match prover.prove(presented, now).await {
-            Ok(vouch) => {
-                let vouch = Arc::new(vouch);
-                self.remember(digest, &vouch, now);
-                Some(vouch)
+        for _ in 0..PROVERS_MAX {
+            let prover = self.prover()?;
+            if let Some(vouch) = self.known(&*prover, &digest, now) {
+                return Some(vouch);
             }
-            Err(reason) => {
-                tracing::info!(%reason, "a credential proves nobody");
-                None
+            match prover.prove(presented, now).await {
+                Ok(vouch) => {
+                    let vouch = Arc::new(vouch);
+                    if self.remember(&prover, digest, &vouch, now) {
+                        return Some(vouch);
+                    }
+                }
+                Err(reason) => {
+                    tracing::info!(%reason, "a credential proves nobody");
+                    return None;
+                }
             }
         }
+        None
     }
 
     /// Whether what vouched for a proof still does. What nobody vouched for rests on itself.
     pub(crate) fn vouch_for(&self, authentication: &Authentication) -> bool {
         match authentication.method {
             Method::JwtSvid | Method::X509Svid | Method::Oidc => {
-                self.prover.get().is_some_and(|p| p.vouching(&authentication.token).is_some())
+                self.prover().is_some_and(|p| p.vouching(&authentication.token).is_some())
             }
             _ => true,
         }
@@ -209,10 +241,30 @@ impl Proofs {
 }
 
 impl Service {
-    /// Says who tells whom foreign credentials make. The first word holds; without one they
-    /// prove nobody.
-    pub fn set_prover(&self, prover: Arc<dyn Prover>) {
-        self.proofs.prover.get_or_init(|| prover);
+    /// Says who tells whom foreign credentials make; without anyone they prove nobody. From then on
+    /// nothing counts that was proved before: it is proved again, or not at all.
+    pub fn set_prover(&self, prover: Option<Arc<dyn Prover>>) {
+        self.proofs.replace(prover);
+        // Streams and calls that go on ask whether what vouched for them still does.
+        self.tell();
+    }
+
+    /// Puts a set of trust records in force whose digest is that: recorded first, and then all of
+    /// it at once.
+    ///
+    /// # Errors
+    /// [`ChangeError`] where it could not be recorded; the set before it stays in force.
+    pub async fn change_trust(
+        &self,
+        prover: Option<Arc<dyn Prover>>,
+        digest: Digest,
+        records: u64,
+        cause: &str,
+    ) -> Result<(), ChangeError> {
+        let cause = cause.to_owned();
+        self.change(|_| Ok(vec![Body::TrustLoaded { digest, records, cause }])).await?;
+        self.set_prover(prover);
+        Ok(())
     }
 
     /// Checks a bearer token: one that was registered here, or one that a trust record vouches

@@ -128,7 +128,7 @@ async fn bench(vouched: Option<Vouch>) -> Bench {
         asked: AtomicUsize::new(0),
         generation: AtomicU64::new(1),
     });
-    service.set_prover(Arc::clone(&prover) as _);
+    service.set_prover(Some(Arc::clone(&prover) as _));
     Bench { service, clock, prover }
 }
 
@@ -255,4 +255,26 @@ async fn only_an_issuer_that_may_speak_for_users_names_one() {
     let ada = Vouch { may_speak_for_users: true, ..vouch("ada") };
     let proof = bench(Some(ada)).await.service.authenticate_user(JWT).await.unwrap();
     assert_eq!(proof.identity, id("ada"));
+}
+
+#[tokio::test]
+async fn another_prover_counts_at_once_and_nothing_of_the_one_before() {
+    let bench = bench(Some(vouch("agent"))).await;
+    let proof = bench.present().await.unwrap();
+    assert!(bench.service.stands(&proof, bench.service.now()));
+    // The same generation, and yet another's word.
+    let other = Arc::new(Scripted {
+        vouch: Mutex::new(None),
+        asked: AtomicUsize::new(0),
+        generation: AtomicU64::new(1),
+    });
+    let digest = Digest::from_bytes([3; 32]);
+    let prover = Some(Arc::clone(&other) as Arc<dyn Prover>);
+    bench.service.change_trust(prover, digest, 1, "signal").await.unwrap();
+    assert_eq!(bench.present().await, Err(AuthenticateError::Unknown));
+    assert_eq!((bench.asked(), other.asked.load(Ordering::SeqCst)), (1, 1));
+    bench.service.change_trust(None, digest, 0, "signal").await.unwrap();
+    assert_eq!(bench.present().await, Err(AuthenticateError::Unknown));
+    assert!(!bench.service.stands(&proof, bench.service.now()), "nobody vouches for it");
+    assert_eq!(other.asked.load(Ordering::SeqCst), 1, "nobody is asked");
 }

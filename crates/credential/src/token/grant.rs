@@ -9,6 +9,10 @@ use super::TTL_S_MAX;
 use super::fault::{Fault, FaultCode};
 use crate::narrow::covered;
 
+/// The scope that is all of what a task may do at a resource: what clients ask for that take their
+/// scope from a challenge. It adds nothing to asking for none.
+pub const TASK_SCOPE: &str = "task";
+
 /// What is asked of an authority; what is not said is all of it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Wanted {
@@ -71,7 +75,13 @@ fn scoped(
     allowances: &mut Vec<Allowance<Value>>,
 ) -> Result<BTreeSet<ActionName>, Fault> {
     let mut picked = BTreeSet::new();
+    let mut whole = false;
     for word in scope {
+        if word == TASK_SCOPE {
+            whole = true;
+            picked.extend(ActionName::new(TASK_SCOPE));
+            continue;
+        }
         let found = allowances.iter().find(|allowance| allowance.action.as_str() == word);
         let unknown =
             || Fault::new(FaultCode::InvalidScope, "a scope names no action that is allowed here");
@@ -80,7 +90,7 @@ fn scoped(
     if picked.is_empty() {
         return Err(Fault::new(FaultCode::InvalidScope, "the scope is empty"));
     }
-    allowances.retain(|allowance| picked.contains(&allowance.action));
+    allowances.retain(|allowance| whole || picked.contains(&allowance.action));
     Ok(picked)
 }
 

@@ -15,6 +15,9 @@ pub const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchang
 /// The grant of RFC 7523.
 pub const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 
+/// The grant of RFC 6749 section 4.4.
+pub const CLIENT_CREDENTIALS: &str = "client_credentials";
+
 /// The type of a task's handle as a subject token.
 pub const TASK_HANDLE_TYPE: &str = "urn:safeconduct:token-type:task-handle";
 
@@ -56,6 +59,8 @@ pub enum Grant {
     },
     /// An assertion (RFC 7523).
     Assertion(Opaque),
+    /// The client itself (RFC 6749 section 4.4): a task that it begins in its own name.
+    Client,
 }
 
 /// A subject token.
@@ -101,8 +106,10 @@ impl TokenRequest {
                 let assertion = form.one("assertion").ok_or_else(|| missing("assertion"))?;
                 Grant::Assertion(Opaque::new(assertion))
             }
+            Some(CLIENT_CREDENTIALS) => Grant::Client,
             Some(_) => {
-                let says = "served are token exchange (RFC 8693) and JWT bearer (RFC 7523)";
+                let says = "served are token exchange (RFC 8693), JWT bearer (RFC 7523) and \
+                            client credentials (RFC 6749)";
                 return Err(Fault::new(FaultCode::UnsupportedGrantType, says));
             }
         };

@@ -44,6 +44,45 @@ impl fmt::Debug for StoredKey {
 #[derive(Debug, Default)]
 pub struct KeyRing(Vec<RingKey>);
 
+/// What a key does at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyPhase {
+    /// It is published, and will sign.
+    Next,
+    /// It signs.
+    Signing,
+    /// Another signs in its place; what it signed still holds.
+    Former,
+}
+
+impl KeyPhase {
+    /// The word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Next => "next",
+            Self::Signing => "signing",
+            Self::Former => "former",
+        }
+    }
+}
+
+/// Where a key stands at one moment. Nothing of it is secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyStanding {
+    /// Its public id (`kid`).
+    pub id: String,
+    /// Its algorithm.
+    pub algorithm: Algorithm,
+    /// When it was made.
+    pub made_at: Timestamp,
+    /// What it does.
+    pub phase: KeyPhase,
+    /// From when on it signs, or signed.
+    pub signs_from: Timestamp,
+    /// Until when it stays published; `None` while no other key is there to follow it.
+    pub published_until: Option<Timestamp>,
+}
+
 #[derive(Debug)]
 struct RingKey {
     key: SigningKey,
@@ -111,6 +150,33 @@ impl KeyRing {
     pub fn over(&self, now: Timestamp) -> Vec<(Algorithm, Timestamp)> {
         let over = self.0.iter().filter(|key| self.is_over(key, now));
         over.map(|key| (key.key.algorithm(), key.made_at)).collect()
+    }
+
+    /// Where every key stands that is not over, in the order in which they were made.
+    pub fn standings(&self, now: Timestamp) -> Vec<KeyStanding> {
+        let kept = self.0.iter().filter(|key| !self.is_over(key, now));
+        kept.map(|key| self.standing(key, now)).collect()
+    }
+
+    fn standing(&self, key: &RingKey, now: Timestamp) -> KeyStanding {
+        let algorithm = key.key.algorithm();
+        let place = self.of(algorithm).filter(|(_, other)| other.made_at < key.made_at).count();
+        let signs_from = Self::signs_from(place, key);
+        let follows = self.of(algorithm).find(|(_, other)| other.made_at > key.made_at);
+        let follows = follows.map(|(place, next)| Self::signs_from(place, next));
+        KeyStanding {
+            id: key.key.public().kid().unwrap_or_default().to_owned(),
+            algorithm,
+            made_at: key.made_at,
+            phase: match follows {
+                Some(follows) if follows <= now => KeyPhase::Former,
+                _ if signs_from <= now => KeyPhase::Signing,
+                _ => KeyPhase::Next,
+            },
+            // The first signs from the moment that it is there.
+            signs_from: signs_from.max(key.made_at),
+            published_until: follows.map(|follows| follows.plus_ms(PUBLISHED_AFTER_MS)),
+        }
     }
 
     /// Whether a later key has signed in its place for so long that no token of it can be alive.

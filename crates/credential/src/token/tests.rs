@@ -107,7 +107,16 @@ fn pitfall_13_an_unknown_scope_is_refused() {
     };
     let granted = grant(&task(), None, &wanted(&["crm.read"])).unwrap();
     assert_eq!(granted.allowances, [allowance("crm.read", Vec::new())]);
-    for words in [&["crm.export"][..], &["crm.read", "openid"], &["*"], &[]] {
+    // What a challenge tells clients to ask for is all of the task, and adds nothing to it.
+    for words in [&["task"][..], &["task", "crm.read"]] {
+        let granted = grant(&task(), None, &wanted(words)).unwrap();
+        assert_eq!(granted.allowances, task(), "{words:?}");
+        assert_eq!(granted.scope.unwrap().len(), words.len());
+    }
+    let source = [allowance("crm.read", Vec::new())];
+    let granted = grant(&task(), Some(&source), &wanted(&["task"])).unwrap();
+    assert_eq!(granted.allowances, source, "no more than the token before it");
+    for words in [&["crm.export"][..], &["crm.read", "openid"], &["*"], &["task", "openid"], &[]] {
         let fault = grant(&task(), None, &wanted(words)).unwrap_err();
         assert_eq!(fault.code, FaultCode::InvalidScope, "{words:?}");
     }
@@ -230,7 +239,10 @@ fn a_request_is_read_in_one_way_or_not_at_all() {
         refresh_token";
     assert_eq!(bad(refresh), InvalidRequest);
     assert_eq!(read("grant_type=refresh_token&refresh_token=x").unwrap_err(), UnsupportedGrantType);
-    assert_eq!(read("grant_type=client_credentials").unwrap_err(), UnsupportedGrantType);
+    assert_eq!(read("grant_type=client_credentials").unwrap_err(), InvalidTarget);
+    let own = read("grant_type=client_credentials&resource=https://a").unwrap();
+    assert!(matches!(own.grant, Grant::Client) && own.details.task.is_none());
+    assert_eq!(read("grant_type=password&username=a").unwrap_err(), UnsupportedGrantType);
     assert_eq!(read("").unwrap_err(), InvalidRequest);
     assert_eq!(read(&"a".repeat(FORM_BYTES_MAX + 1)).unwrap_err(), InvalidRequest);
     // Nothing of a token is shown.
@@ -270,6 +282,17 @@ fn a_key_is_published_before_it_signs_and_after() {
     assert!(!ring.is_due(Algorithm::Es256, 86_400_000, later));
     assert!(ring.is_due(Algorithm::Es256, 86_400_000, later.plus_ms(86_400_000)));
     assert!(ring.is_due(Algorithm::EdDsa, 86_400_000, later));
+    // How they stand is said so that an operator can tell the three apart.
+    let stand = |at| -> Vec<_> {
+        let stand = ring.standings(at);
+        stand.into_iter().map(|key| (key.phase, key.published_until)).collect()
+    };
+    use KeyPhase::{Former, Next, Signing};
+    assert_eq!(stand(change.plus_ms(-1)), [(Signing, Some(over)), (Next, None)]);
+    assert_eq!(stand(change), [(Former, Some(over)), (Signing, None)]);
+    assert_eq!(stand(over), [(Signing, None)]);
+    assert_eq!(ring.standings(change)[1].signs_from, change);
+    assert_eq!(ring.standings(change)[0].signs_from, NOW);
     // A clock that stepped back far finds a key to sign with.
     assert_eq!(kid(Timestamp::from_millis(0)), old);
 }

@@ -66,7 +66,13 @@ pub(crate) fn catalogue() -> Catalogue {
     }
 }
 
+/// Its policies are read once: many tests make many worlds.
 pub(crate) fn world() -> World {
+    static WORLD: std::sync::OnceLock<World> = std::sync::OnceLock::new();
+    WORLD.get_or_init(new_world).clone()
+}
+
+fn new_world() -> World {
     let sources = Sources {
         policies: vec![SourceFile::new("p.cedar", POLICIES)],
         servers: vec![name(ServerName::new("crm")), name(ServerName::new("mail"))],
@@ -250,7 +256,7 @@ pub(crate) async fn bench_over(
         service.change_identity(identity(of, kind), &id("ada")).await.unwrap();
     }
     service.change_intents(Arc::new(intents())).await.unwrap();
-    service.set_prover(Arc::new(Idp));
+    service.set_prover(Some(Arc::new(Idp)));
     let keys = Arc::new(Keys::default());
     service.open_token_service(settings(), Arc::clone(&keys) as _).unwrap();
     Bench { service, ledger, clock, keys }

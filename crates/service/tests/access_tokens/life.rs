@@ -186,15 +186,25 @@ async fn keys_rotate_and_tokens_of_the_old_ones_hold_to_their_end() {
     assert_eq!(kids(), 2, "one of each algorithm in use");
     let first = bench.of_handle(1, GATEWAY).await.unwrap();
     bench.clock.set(at(1000));
-    bench.service.rotate_token_keys().unwrap();
-    assert_eq!(kids(), 4);
+    let made = bench.service.rotate_token_keys(&id("ada")).await.unwrap();
+    assert_eq!((made.len(), kids(), bench.count("token_keys_rotated")), (2, 4, 1));
+    let again = bench.service.rotate_token_keys(&id("ada")).await;
+    assert_eq!(again, Err(RotateError::Waiting { from: at(601_000) }));
     let kid = |token: &Issued| safeconduct_credential::jose::peek(&token.text).unwrap().kid;
     let second = bench.of_handle(1, GATEWAY).await.unwrap();
     assert_eq!(kid(&first), kid(&second), "published, and does not sign yet");
+    bench.clock.set(at(600_900));
+    let last = bench.of_handle(1, GATEWAY).await.unwrap();
+    assert_eq!(kid(&first), kid(&last));
     bench.clock.set(at(601_000));
     let third = bench.of_handle(1, GATEWAY).await.unwrap();
     assert_ne!(kid(&first), kid(&third));
     assert!(bench.bearer(&third).await.is_ok());
+    // What the key before signed last holds to its end, also for who never saw it before.
+    bench.service.open_token_service(settings(), Arc::clone(&bench.keys) as _).unwrap();
+    bench.clock.set(at(899_000));
+    bench.service.tend_token_keys().unwrap();
+    assert!(bench.bearer(&last).await.is_ok(), "until the task ends at 900 s");
     bench.clock.set(at(961_000));
     bench.service.tend_token_keys().unwrap();
     assert_eq!((kids(), bench.keys.all().unwrap().len()), (2, 2));

@@ -9,6 +9,7 @@
 mod bench;
 mod life;
 mod races;
+mod schedules;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use safeconduct_model::IdentityId;
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::document::Written;
 
 /// An issuer of credentials that is believed, and how far.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TrustForm {
     /// What kind of issuer it is.
@@ -76,7 +76,7 @@ pub struct TrustForm {
 }
 
 /// A kind of issuer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TrustKind {
     /// A SPIFFE trust domain: JWT-SVIDs and X.509-SVIDs.
@@ -92,7 +92,7 @@ pub enum TrustKind {
 }
 
 /// Where a trust domain's bundle comes from: one of the four.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct BundleForm {
     /// A file with a SPIFFE bundle, read again every `refresh_s`.
@@ -109,7 +109,7 @@ pub struct BundleForm {
 }
 
 /// A bundle endpoint that proves itself by an SVID.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HttpsSpiffeForm {
     /// Its address.
@@ -124,7 +124,7 @@ pub struct HttpsSpiffeForm {
 }
 
 /// Where an issuer's keys come from: one of the two.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct KeysForm {
     /// The address of a JWK Set.
@@ -136,7 +136,7 @@ pub struct KeysForm {
 }
 
 /// How keys are fetched.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct FetchForm {
     /// Networks that are not public and may be fetched from all the same: `10.20.0.0/16`.
@@ -168,7 +168,7 @@ impl Default for FetchForm {
 }
 
 /// Claims that make an identity: all of those that are given must fit.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BindingForm {
     /// The identity.
@@ -185,7 +185,7 @@ pub struct BindingForm {
 }
 
 /// A service account of Kubernetes. Its uid is needed: its name can be taken again by another.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct KubernetesForm {
     /// Its namespace.
@@ -203,7 +203,7 @@ pub struct KubernetesForm {
 }
 
 /// A workflow of GitHub Actions. The numbers are needed: names can be taken again by others.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GithubActionsForm {
     /// The repository's number, as text.
@@ -227,7 +227,7 @@ pub struct GithubActionsForm {
 }
 
 /// One text, or several of which one must be it.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub enum OneOrMore {
     /// This one.
@@ -247,7 +247,7 @@ impl OneOrMore {
 }
 
 /// How many audiences a token may have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AudienceWord {
     /// One of them is ours.
@@ -257,7 +257,7 @@ pub enum AudienceWord {
 }
 
 /// How much a proof is worth.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AssuranceWord {
     /// A secret that can be copied.
@@ -271,7 +271,7 @@ pub enum AssuranceWord {
 macro_rules! algorithms {
     ($($name:ident = $word:literal, $doc:literal;)*) => {
         /// A signature algorithm, by its registered name.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, JsonSchema)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize, JsonSchema)]
         pub enum AlgorithmWord {
             $(#[doc = $doc] #[serde(rename = $word)] $name,)*
         }
