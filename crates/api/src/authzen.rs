@@ -248,7 +248,6 @@ fn answers(reached: &[Result<Decided, FieldError>]) -> Vec<u8> {
 }
 
 /// What came of a question.
-#[expect(clippy::large_enum_variant, reason = "nearly every value is the large one")]
 enum Decided {
     Recorded(Recorded<Ruling>),
     /// A Deny without a record.

@@ -81,9 +81,10 @@ pub(crate) async fn list(
 ) -> Result<Json<IdentityList>, Problem> {
     let caller = api.admit(&parts, Operation::IdentitiesList).await?;
     let Listed { after, limit } = page::query(&parts.uri)?;
-    let beyond = |identity: &&Identity| after.as_deref().is_none_or(|a| identity.id.as_str() > a);
-    let found = caller.world.identities().filter(beyond);
-    let (found, next) = page_of(found, page::limit(limit)?, |identity| identity.id.to_string());
+    let limit = page::limit(limit)?;
+    // One more than is shown tells whether there is a next page.
+    let found = caller.world.identities_after(after.as_deref(), limit + 1);
+    let (found, next) = page_of(found.into_iter(), limit, |identity| identity.id.to_string());
     let seen = found.into_iter().map(|identity| seen(&api, identity));
     Ok(Json(IdentityList::of(seen, next)))
 }

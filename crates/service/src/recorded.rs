@@ -6,14 +6,15 @@ use safeconduct_model::{Decision, Mode, Reason, RecordId, Request, Timestamp};
 /// A value whose record is durable. Only this crate makes one, after the append.
 #[derive(Debug)]
 pub struct Recorded<T> {
-    value: T,
+    /// A ruling is large, and handed on from one to the next.
+    value: Box<T>,
     sequence: u64,
 }
 
 impl<T> Recorded<T> {
     // INVARIANT: called only once the entry at `sequence` is durable.
-    pub(crate) const fn durable(value: T, sequence: u64) -> Self {
-        Self { value, sequence }
+    pub(crate) fn durable(value: impl Into<Box<T>>, sequence: u64) -> Self {
+        Self { value: value.into(), sequence }
     }
 
     /// The value.
@@ -28,7 +29,7 @@ impl<T> Recorded<T> {
 
     /// The value, no longer bound to its record.
     pub fn into_value(self) -> T {
-        self.value
+        *self.value
     }
 }
 

@@ -28,7 +28,7 @@ pub struct World {
     pub(crate) catalogue: Arc<Catalogue>,
     pub(crate) catalogue_digest: Digest,
     pub(crate) vocabulary: Arc<Vocabulary>,
-    pub(crate) identities: Arc<BTreeMap<IdentityId, Arc<Known>>>,
+    pub(crate) identities: Arc<HashMap<IdentityId, Arc<Known>, RandomState>>,
     /// By the digest of the token's text.
     pub(crate) tokens: Arc<HashMap<Digest, Arc<Token>, RandomState>>,
     pub(crate) tokens_by_id: Arc<HashMap<TokenId, Arc<Token>, RandomState>>,
@@ -111,9 +111,21 @@ impl World {
         self.killed.contains(&KillScope::Session(session.clone())).then_some("this session")
     }
 
-    /// Everyone who is registered, by id.
+    /// Everyone who is registered, in no order.
     pub fn identities(&self) -> impl Iterator<Item = &Identity> {
         self.identities.values().map(|known| &known.identity)
+    }
+
+    /// The first ones by id of those whose ids come after that one: at most so many.
+    pub fn identities_after(&self, after: Option<&str>, most: usize) -> Vec<&Identity> {
+        let beyond = |identity: &&Identity| after.is_none_or(|id| identity.id.as_str() > id);
+        let mut found: Vec<&Identity> = self.identities().filter(beyond).collect();
+        if found.len() > most {
+            found.select_nth_unstable_by(most, |a, b| a.id.cmp(&b.id));
+            found.truncate(most);
+        }
+        found.sort_unstable_by(|a, b| a.id.cmp(&b.id));
+        found
     }
 
     /// Who is registered under that id.

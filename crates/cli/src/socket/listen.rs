@@ -222,13 +222,14 @@ fn admit<'a>(door: &Door, wrapped: &'a Wrapped, hello: Hello) -> Result<Admitted
 /// the only agent.
 fn agent(door: &Door, asked: Option<&str>) -> Result<IdentityId, String> {
     let world = door.service.world();
-    let agents: Vec<&IdentityId> = world
+    let mut agents: Vec<&IdentityId> = world
         .identities()
         .filter(|identity| {
             identity.kind != IdentityKind::User && identity.status == IdentityStatus::Active
         })
         .map(|identity| &identity.id)
         .collect();
+    agents.sort_unstable();
     let listed = || {
         let names: Vec<&str> = agents.iter().map(|id| id.as_str()).collect();
         match names.is_empty() {
