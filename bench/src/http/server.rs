@@ -147,8 +147,10 @@ struct UuidIds;
 impl Ids for UuidIds {
     #[expect(clippy::expect_used, reason = "a prefix and 32 hexadecimal digits are a name")]
     fn record(&self, prefix: &'static str) -> RecordId {
-        let id = format!("{prefix}_{}", uuid::Uuid::now_v7().simple());
-        RecordId::new(id).expect("a prefix and 32 hexadecimal digits are a name")
+        let mut digits = uuid::Uuid::encode_buffer();
+        let digits = uuid::Uuid::now_v7().simple().encode_lower(&mut digits);
+        RecordId::new([prefix, "_", &*digits].concat())
+            .expect("a prefix and 32 hexadecimal digits are a name")
     }
 }
 

@@ -1,5 +1,8 @@
 //! Reading bodies: once, within their limit, after the caller has been let in.
 
+use std::future::{Future as _, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
@@ -42,8 +45,13 @@ async fn read(body: Body) -> Result<Bytes, BodyError> {
 
 /// The bytes of a body, at most so many.
 pub(crate) async fn read_within(body: Body, limit: usize) -> Result<Bytes, BodyError> {
-    let read = timeout(BODY_READ_TIMEOUT, to_bytes(body, limit));
-    read.await.map_err(|_| BodyError::TooSlow)?.map_err(|error| {
+    let mut read = pin!(to_bytes(body, limit));
+    // Nearly every body is there with its head: only one that is not needs a timer.
+    let read = match poll_fn(|context| Poll::Ready(read.as_mut().poll(context))).await {
+        Poll::Ready(read) => read,
+        Poll::Pending => timeout(BODY_READ_TIMEOUT, read).await.map_err(|_| BodyError::TooSlow)?,
+    };
+    read.map_err(|error| {
         let too_long = std::error::Error::source(&error)
             .is_some_and(|source| source.is::<http_body_util::LengthLimitError>());
         if too_long { BodyError::TooLong } else { BodyError::Broken }

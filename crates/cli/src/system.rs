@@ -22,7 +22,9 @@ pub(crate) struct UuidIds;
 impl Ids for UuidIds {
     #[expect(clippy::expect_used, reason = "a prefix and 32 hexadecimal digits are a name")]
     fn record(&self, prefix: &'static str) -> RecordId {
-        let id = format!("{prefix}_{}", Uuid::now_v7().simple());
-        RecordId::new(id).expect("a prefix and 32 hexadecimal digits are a name")
+        let mut digits = Uuid::encode_buffer();
+        let digits = Uuid::now_v7().simple().encode_lower(&mut digits);
+        RecordId::new([prefix, "_", &*digits].concat())
+            .expect("a prefix and 32 hexadecimal digits are a name")
     }
 }
