@@ -1,10 +1,11 @@
 //! What a task has used of its budget: kept beside the session's counters, because a task that
 //! an agent begins itself counts in the session that it came from, and still has a budget of its own.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use safeconduct_model::{ActionName, Amount, Budget};
 
+use crate::tally::{Distinct, Tally};
 use crate::{ACTIONS_REMEMBERED_MAX, Charge, RESOURCES_COUNTED_MAX, Session, Step};
 
 /// What was used of a budget, what its children were given included.
@@ -12,10 +13,10 @@ use crate::{ACTIONS_REMEMBERED_MAX, Charge, RESOURCES_COUNTED_MAX, Session, Step
 pub struct Used {
     calls: u64,
     denials: u64,
-    calls_of: BTreeMap<ActionName, u64>,
+    calls_of: Tally,
     spend: Amount,
     bytes_out: u64,
-    resources: BTreeSet<u64>,
+    resources: Distinct,
     given: Given,
 }
 
@@ -26,7 +27,7 @@ pub struct Given {
     /// How many children there were.
     pub children: u64,
     calls: u64,
-    calls_of: BTreeMap<ActionName, u64>,
+    calls_of: Tally,
     spend: Amount,
     bytes_out: u64,
     resources: u64,
@@ -40,8 +41,7 @@ impl Used {
 
     /// Permitted calls of one action.
     pub fn calls_of(&self, action: &ActionName) -> u64 {
-        let own = self.calls_of.get(action).copied().unwrap_or(0);
-        own.saturating_add(self.given.calls_of.get(action).copied().unwrap_or(0))
+        self.calls_of.of(action).saturating_add(self.given.calls_of.of(action))
     }
 
     /// What was spent.
@@ -61,7 +61,7 @@ impl Used {
 
     /// How many of these are not counted yet.
     pub fn new_resources(&self, fingerprints: impl IntoIterator<Item = u64>) -> u64 {
-        let new = fingerprints.into_iter().filter(|resource| !self.resources.contains(resource));
+        let new = fingerprints.into_iter().filter(|resource| !self.resources.contains(*resource));
         new.collect::<BTreeSet<_>>().len() as u64
     }
 
@@ -72,17 +72,11 @@ impl Used {
 
     pub(crate) fn permit(&mut self, step: &Step, charge: Charge) {
         self.calls += 1;
-        if let Some(count) = self.calls_of.get_mut(&step.action) {
-            *count += 1;
-        } else if self.calls_of.len() < ACTIONS_REMEMBERED_MAX {
-            self.calls_of.insert(step.action.clone(), 1);
-        }
+        self.calls_of.add(&step.action, 1, ACTIONS_REMEMBERED_MAX);
         self.spend = Amount(self.spend.0.saturating_add(charge.spend.0));
         self.bytes_out = self.bytes_out.saturating_add(charge.bytes_out);
         for resource in &step.resources {
-            if self.resources.len() < RESOURCES_COUNTED_MAX {
-                self.resources.insert(*resource);
-            }
+            self.resources.insert(*resource, RESOURCES_COUNTED_MAX);
         }
     }
 
@@ -110,8 +104,7 @@ impl Session {
         given.children += 1;
         given.calls = given.calls.saturating_add(budget.calls);
         for (action, calls) in &budget.calls_of {
-            let sum = given.calls_of.entry(action.clone()).or_default();
-            *sum = sum.saturating_add(*calls);
+            given.calls_of.add(action, *calls, usize::MAX);
         }
         let spend = budget.spend.as_ref().map_or(0, |spend| spend.limit.0);
         given.spend = Amount(given.spend.0.saturating_add(spend));
@@ -122,6 +115,8 @@ impl Session {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use proptest::prelude::*;
     use safeconduct_model::{Decision, Timestamp};
