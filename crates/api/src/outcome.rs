@@ -5,8 +5,8 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::request::Parts;
-use safeconduct_model::RecordId;
-use safeconduct_service::{Content, Operation, Report};
+use safeconduct_model::{Execution, RecordId};
+use safeconduct_service::{Content, Operation, Read, Report};
 use safeconduct_wire::json;
 use safeconduct_wire::outcome::{self, OutcomeForm};
 
@@ -51,7 +51,12 @@ pub(crate) async fn report(
         result: outcome.result.as_ref().map(json::to_bytes),
         detail: outcome.detail,
         edits: outcome.edits,
-        read: outcome.result.map(Content::Value).into_iter().collect(),
+        read: match (outcome.result, outcome.execution) {
+            (Some(result), _) => Read::This(vec![Content::Value(result)]),
+            (None, Execution::NotExecuted) => Read::Nothing,
+            // It says nothing of what its agent has read.
+            (None, _) => Read::Unseen,
+        },
     };
     api.service.observe(report).await?;
     Ok(StatusCode::NO_CONTENT.into_response())

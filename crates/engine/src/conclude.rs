@@ -107,7 +107,9 @@ fn named(request: &Request, facts: &Facts<'_>) -> EntityRef {
     match &request.subject {
         Subject::Asserted { entity, .. } => entity.uid.clone(),
         Subject::Undertaker { agent, .. } => facts.vocabulary.unidentified(agent),
-        Subject::Caller(proof) | Subject::Lessee(proof) => facts.vocabulary.unidentified(&proof.identity),
+        Subject::Caller(proof) | Subject::Lessee(proof) => {
+            facts.vocabulary.unidentified(&proof.identity)
+        }
     }
 }
 

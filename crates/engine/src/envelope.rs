@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use safeconduct_model::{
-    ActionName, Allowance, Amount, ArgumentRule, Authority, Effect, Entity, OtherArguments, Value,
+    ActionName, Allowance, Amount, ArgumentRule, Authority, Constraint, Effect, Entity,
+    OtherArguments, Request, Value,
 };
 use safeconduct_session::{Charge, RESOURCES_COUNTED_MAX, Used, fingerprint};
 
@@ -72,6 +73,23 @@ fn keeps(
         }
         _ => Ok(()),
     }
+}
+
+/// Whether whatever of the authority lets the call through holds that argument to something.
+pub(crate) fn bounds(
+    authority: &Authority,
+    request: &Request,
+    resources: &[Entity],
+    pointer: &str,
+) -> bool {
+    let holds = |rule: &ArgumentRule<Value>| {
+        !matches!(rule.constraint, Constraint::LongestBytes(_)) && names(&rule.pointer, pointer)
+    };
+    let of_action = authority.allowances.iter().filter(|of| of.action == request.action);
+    let mut letting = of_action
+        .filter(|of| keeps(of, resources, &request.input, request.asserted.as_ref()).is_ok())
+        .peekable();
+    letting.peek().is_some() && letting.all(|of| of.arguments.iter().any(holds))
 }
 
 /// The first of what goes to the server beside the arguments (`inputResponses`, `requestState`:

@@ -11,6 +11,7 @@ mod envelope;
 mod evaluate;
 mod explain;
 mod facts;
+mod flow;
 mod identify;
 mod oblige;
 mod resource;
@@ -67,11 +68,13 @@ fn stages(
     way.principal = Some(principal.uid.clone());
     let task = task::standing(request, identify::actor(request, facts), facts)?;
     let user = task.map(identify::user).transpose()?.flatten();
-    let situated = situate::situate(request, facts, now)?;
+    let mut situated = situate::situate(request, facts, now)?;
     way.resources = situated.resources.iter().map(|entity| entity.uid.clone()).collect();
     if let Some(task) = task.filter(|_| !task::is_lease(request)) {
         way.cost = task::bound(task, request, situated.entry, &situated.resources, facts)?;
     }
+    let traced = flow::trace(request, situated.entry, &situated.resources, task, facts);
+    (situated.situation.flow, way.flow) = (traced.situation, traced.recorded);
     way.evaluated = evaluate::evaluate(request, policies, &principal, &situated)?;
     if let Some(user) = user {
         let theirs = evaluate::evaluate(request, policies, &user.entity, &situated)?;

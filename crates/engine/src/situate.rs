@@ -176,7 +176,7 @@ fn situation<'a>(
             distinct_resources: facts.session.distinct_resources(),
             calls_left: facts.calls_max.saturating_sub(facts.session.steps()),
             actions: facts.session.actions().map(|(action, _)| action).collect(),
-            label: safeconduct_model::Label::least(),
+            label: facts.session.label(),
         },
         identity: IdentitySituation {
             kind: known.map(|known| known.identity.kind),

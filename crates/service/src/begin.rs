@@ -226,6 +226,7 @@ impl Service {
     async fn begin(&self, undertaking: &Undertaking) -> Result<Arc<Task>, BeginError> {
         let plan = self.plan(undertaking)?;
         let ruling = self.check(plan.question(undertaking, &self.world())?).await;
+        self.tell_of_decision(&ruling);
         let ruling = ruling.map_err(BeginError::Unrecorded)?;
         if !ruling.value().goes_ahead() {
             return Err(BeginError::Denied {

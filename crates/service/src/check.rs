@@ -4,7 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
 use safeconduct_engine::{Facts, Known, Outcome, TaskFacts, Understood, decide};
-use safeconduct_model::{ActionEntry, ActionName, Authority, Body, Budget, Confidentiality, Effect, Entity, IdentityId, Integrity, Label, Mandate, Mode, Now, Reason, Record, RecordId, Request, Returns, SessionKey, SessionName, SessionRef, Subject, TaskRef, Tier, Timestamp, TraceId, Value};
+use safeconduct_model::{
+    ActionEntry, ActionName, Authority, Body, Budget, Confidentiality, Effect, Entity, IdentityId,
+    Integrity, Label, Mandate, Mode, Now, Reason, Record, RecordId, Request, Returns, SessionKey,
+    SessionName, SessionRef, Subject, TaskRef, Tier, Timestamp, TraceId, Value,
+};
 use tracing::field::Empty;
 use tracing::{Instrument as _, Span};
 
@@ -152,6 +156,7 @@ impl Service {
             self.unseal(&task.id)
         });
         let history_key = in_task.as_ref().and_then(|task| self.history(&task.id));
+        self.recall(history_key.as_ref().unwrap_or(&key));
         let place = self.session_slot(&key).ok_or(Unrecorded {
             reason: Reason::OverLimit {
                 what: "the number of sessions",

@@ -4,11 +4,16 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::task::Poll;
 
-use safeconduct_model::{Body, IdentityId, KillScope, Record, Task, TaskId, TaskState, Timestamp};
+use safeconduct_model::{
+    Body, Decision, IdentityId, KillScope, Reason, Record, Task, TaskId, TaskState, Timestamp,
+};
 use thiserror::Error;
 
 use crate::tasks::TaskSlot;
-use crate::{AppendError, ChangeError, Entry, Proposal, Service, SubmitError, Ticket, Versioned};
+use crate::{
+    AppendError, ChangeError, Entry, Proposal, Recorded, Ruling, Service, SubmitError, Ticket,
+    Unrecorded, Versioned,
+};
 
 /// How many overdue tasks one sweep ends at most.
 const SWEEP_MAX: usize = 4096;
@@ -68,6 +73,9 @@ pub trait Watch: Send + Sync {
 
     /// A lease was issued, whose time will be over then. Must not block.
     fn leased(&self, _until: Timestamp) {}
+
+    /// It was decided whether a task begins, or gets a lease. Must not block.
+    fn decided(&self, _decision: Decision, _reasons: &[Reason]) {}
 }
 
 impl Service {
@@ -85,6 +93,21 @@ impl Service {
     /// Tells of a lease that was issued.
     pub(crate) fn tell_of_lease(&self, until: Timestamp) {
         self.watching().iter().for_each(|watch| watch.leased(until));
+    }
+
+    /// Tells of a decision on a task itself, which no edge has asked for by name.
+    pub(crate) fn tell_of_decision(&self, decided: &Result<Recorded<Ruling>, Unrecorded>) {
+        let watching = self.watching();
+        let tell = |decision, reasons: &[Reason]| {
+            watching.iter().for_each(|watch| watch.decided(decision, reasons));
+        };
+        match decided {
+            Ok(ruling) => {
+                let outcome = &ruling.value().outcome;
+                tell(outcome.decision, &outcome.reasons);
+            }
+            Err(unrecorded) => tell(Decision::Deny, std::slice::from_ref(&unrecorded.reason)),
+        }
     }
 
     fn watching(&self) -> Vec<Arc<dyn Watch>> {

@@ -103,6 +103,12 @@ impl Ledger for MemoryLedger {
         Ok(self.lock().entries.get(index).and_then(|entry| entry.attachment.clone()))
     }
 
+    fn leaf(&self, sequence: u64) -> Result<Vec<u8>, AppendError> {
+        let index = usize::try_from(sequence).map_err(|e| AppendError(e.to_string().into()))?;
+        let leaf = self.lock().entries.get(index).map(|entry| entry.leaf.clone());
+        leaf.ok_or_else(|| AppendError(format!("record {sequence} is not kept").into()))
+    }
+
     fn erase(&self, sequences: &[u64]) -> Result<u64, AppendError> {
         let mut state = self.lock();
         let mut erased = 0;

@@ -3,11 +3,16 @@
 use std::sync::{Arc, PoisonError};
 
 use safeconduct_model::{
-    Body, Edit, Executed, Execution, IdentityId, Record, RecordId, SessionKey, Timestamp, Value,
+    Body, Edit, Executed, Execution, IdentityId, Obligation, Record, RecordId, Returns, SessionKey,
+    Timestamp, Value,
 };
+use safeconduct_session::flow::Flow;
 use thiserror::Error;
 
+use crate::bundle::{Bundle, Kind};
 use crate::pending::Pending;
+use crate::reading::{self, Reading};
+use crate::recall::OUTCOME;
 use crate::sessions::lock;
 use crate::{AppendError, Entry, Proposal, Ruling, Service, SessionKeys, SubmitError};
 
@@ -29,8 +34,21 @@ pub struct Report {
     pub detail: Option<Arc<str>>,
     /// Obligations that were carried out.
     pub edits: Vec<Edit>,
-    /// What the agent reads of it, in the order in which it does.
-    pub read: Vec<Content>,
+    /// What the agent reads of it.
+    pub read: Read,
+}
+
+/// What an agent reads of an outcome.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Read {
+    /// Nothing of it reached the agent.
+    #[default]
+    Nothing,
+    /// Something did or may have, and nobody says what: the session is as if it had read the worst
+    /// that such a result can hold.
+    Unseen,
+    /// This, in the order in which it is read.
+    This(Vec<Content>),
 }
 
 /// A piece of what an agent reads.
@@ -104,9 +122,16 @@ impl Service {
         pending: &Pending,
     ) -> Result<crate::Ticket, ObserveError> {
         let now = self.clock.now();
-        let short = |result: &Vec<u8>| result.len() <= KEPT_BYTES_MAX;
-        let keep = report.result.as_ref().is_some_and(short)
-            && self.world().catalogue.entry(&pending.action).is_some_and(|e| e.keep_result);
+        let world = self.world();
+        let entry = world.catalogue.entry(&pending.action);
+        let home = self.home(&pending.session);
+        let worth = reading::worth(
+            entry.map(|entry| &entry.returns),
+            &pending.declassifiers,
+            &report.edits,
+            &world.catalogue,
+        );
+        let read = self.read(report, &worth.returns, &home, now);
         let keys = pending.keys.as_deref();
         let digest = keys.zip(report.result.as_deref()).map(|(keys, bytes)| keys.digest(bytes));
         let record = Record {
@@ -125,15 +150,23 @@ impl Service {
                 result_bytes: report.result.as_ref().map_or(0, |bytes| bytes.len() as u64),
                 detail: report.detail.clone(),
                 edits: report.edits.clone(),
-                label: None,
-                declassified: None,
+                label: read.label().cloned(),
+                declassified: read.label().and(worth.declassified),
             }),
         };
+        // What was read was read, whether or not it can be recorded.
+        self.take_in(&pending.session, &home, &read);
         let refuse = |error: &dyn std::fmt::Display| ObserveError::Record(error.to_string().into());
         let leaf = safeconduct_ledger::encode(&record).map_err(|error| refuse(&error))?;
-        let attachment = match (keep, keys, &report.result) {
-            (true, Some(keys), Some(bytes)) => {
-                Some(keys.seal(&record.id, "result", bytes).map_err(|error| refuse(&error))?)
+        let short = |result: &&Vec<u8>| result.len() <= KEPT_BYTES_MAX;
+        let kept = report.result.as_ref().filter(short);
+        let kept = kept.filter(|_| entry.is_some_and(|entry| entry.keep_result));
+        let bundle = Bundle::default()
+            .with(Kind::Values, kept.cloned())
+            .with(Kind::Flow, read.fingerprints());
+        let attachment = match (keys, bundle.encode()) {
+            (Some(keys), Some(bytes)) => {
+                Some(keys.seal(&record.id, OUTCOME, &bytes).map_err(|error| refuse(&error))?)
             }
             _ => None,
         };
@@ -144,7 +177,49 @@ impl Service {
         if sealed && let Some(slot) = self.sessions.known(&pending.session) {
             lock(&slot).sealed_at.push(ticket.last);
         }
+        if read.label().is_some()
+            && let Some(slot) = self.sessions.known(&home)
+        {
+            lock(&slot).told(ticket.last);
+        }
         Ok(ticket)
+    }
+
+    /// What was read, as fingerprints under the key of the session where that is kept.
+    fn read(
+        &self,
+        report: &Report,
+        returns: &Returns,
+        home: &SessionKey,
+        now: Timestamp,
+    ) -> Reading {
+        if report.read == Read::Nothing {
+            return Reading::Nothing;
+        }
+        self.recall(home);
+        let known = self.sessions.known(home);
+        let key = known.and_then(|slot| lock(&slot).session.flow().map(Flow::key));
+        let key = key.unwrap_or_else(|| self.empty_flow(home).key());
+        let sequence = u64::try_from(now.as_millis()).unwrap_or(0);
+        reading::read(&report.read, returns, &key, sequence, &report.decision)
+    }
+
+    /// A session has read something, and so have all above its task.
+    fn take_in(&self, session: &SessionKey, home: &SessionKey, read: &Reading) {
+        let Some(label) = read.label() else {
+            return;
+        };
+        let empty = self.empty_flow(home);
+        if let Some(slot) = self.session_slot(home) {
+            let mut slot = lock(&slot);
+            let flow = slot.session.flow_mut(|| empty);
+            match read {
+                Reading::Nothing => {}
+                Reading::Unseen(label) => flow.forget(label),
+                Reading::Seen(gleaned) => flow.fold(gleaned),
+            }
+        }
+        self.raise_above(session, label);
     }
 
     /// Forgets a permit that did not become durable.
@@ -160,6 +235,13 @@ impl Service {
             action: ruling.request.action.clone(),
             asked_by: ruling.request.pep.clone(),
             keys: Some(keys),
+            declassifiers: ruling
+                .outcome
+                .obligations
+                .iter()
+                .filter_map(Obligation::declassifier)
+                .cloned()
+                .collect(),
             since: at,
             deadline: at.plus_ms(self.settings.outcome_deadline_ms),
         };
@@ -202,7 +284,7 @@ impl Service {
             result: None,
             detail: Some(why.into()),
             edits: Vec::new(),
-            read: Vec::new(),
+            read: Read::Unseen,
         };
         // A ledger that takes no record has turned readiness red already; after a restart the
         // permit is found without outcome and recorded then.

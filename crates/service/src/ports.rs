@@ -120,6 +120,12 @@ pub trait Ledger: Send + Sync + 'static {
     /// [`AppendError`] where the entry cannot be read.
     fn attachment(&self, sequence: u64) -> Result<Option<Vec<u8>>, AppendError>;
 
+    /// Reads the leaf of a durable entry.
+    ///
+    /// # Errors
+    /// [`AppendError`] where the entry cannot be read.
+    fn leaf(&self, sequence: u64) -> Result<Vec<u8>, AppendError>;
+
     /// Overwrites the attachments of those entries where they lie. Returns how many there were.
     ///
     /// # Errors

@@ -7,6 +7,7 @@ use safeconduct_model::{
     RecordId, SessionKey, Task, TaskId, TaskState, Timestamp,
 };
 use safeconduct_session::{Charge, Step, fingerprint};
+use safeconduct_session::flow::Flow;
 
 use crate::pending::Pending;
 use crate::recall::Recall;

@@ -7,6 +7,7 @@ use foldhash::fast::RandomState;
 use safeconduct_model::{SessionKey, SessionScope};
 use safeconduct_session::Session;
 
+use crate::recall::Recall;
 use crate::tasks::{ENDED_TASKS_MAX, TASKS_MAX, TaskSlot};
 use crate::warm::{Cool, Cooled, Mercy, Warm};
 use crate::{Service, SessionKeys};
@@ -32,6 +33,12 @@ pub(crate) struct Slot {
     pub(crate) keys_at: Option<u64>,
     /// The entries whose attachments hold sealed values.
     pub(crate) sealed_at: Vec<u64>,
+    /// Whether what it has read is in memory.
+    pub(crate) recall: Recall,
+    /// The outcomes by which it has read something, those of tasks that came from it included.
+    pub(crate) told_at: Vec<u64>,
+    /// Whether there were more before those.
+    pub(crate) told_more: bool,
 }
 
 /// How many sessions of ended tasks are kept beyond that, without their state, so that their
@@ -77,6 +84,7 @@ impl Slot {
             session: Session::of_task(),
             keys_at: task.sealed.keys_at,
             sealed_at: vec![task.sealed.mandate_at],
+            recall: Recall::Due,
             ..Self::default()
         }
     }
@@ -172,6 +180,7 @@ impl Sessions {
         slot.session = Session::default();
         slot.keys = None;
         slot.sealed_at.shrink_to_fit();
+        slot.told_at = Vec::new();
     }
 }
 

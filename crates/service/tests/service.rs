@@ -321,7 +321,7 @@ fn report(decision: &RecordId, by: &str) -> Report {
         result: Some(b"{}".to_vec()),
         detail: None,
         edits: Vec::new(),
-        read: Vec::new(),
+        read: Read::Nothing,
     }
 }
 

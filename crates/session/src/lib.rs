@@ -22,17 +22,18 @@
 //! # Ok::<(), safeconduct_model::NameError>(())
 //! ```
 
+pub mod flow;
 pub mod monitor;
+mod tally;
 mod used;
-
-use std::collections::{BTreeMap, BTreeSet};
 
 pub use used::{Given, Used};
 
 use safeconduct_model::{
-    ActionName, Amount, DISTINCT_RESOURCES_MAX, Decision, EntityRef, Timestamp,
+    ActionName, Amount, DISTINCT_RESOURCES_MAX, Decision, EntityRef, Label, Timestamp,
 };
 use sha2::{Digest, Sha256};
+use tally::{Distinct, Tally};
 
 /// Most different actions that a session remembers; later new ones are no longer listed.
 pub const ACTIONS_REMEMBERED_MAX: usize = 1024;
@@ -73,15 +74,38 @@ pub struct Session {
     steps: u64,
     denials: u64,
     /// Permitted actions and how often.
-    actions: BTreeMap<ActionName, u64>,
-    resources: BTreeSet<u64>,
+    actions: Tally,
+    resources: Distinct,
     began_at: Option<Timestamp>,
     last_at: Option<Timestamp>,
     /// What its task has used, where it is a task's.
     used: Option<Box<Used>>,
+    /// What it has read; nothing yet where there is none.
+    flow: Option<Box<flow::Flow>>,
 }
 
 impl Session {
+    /// What it has read, and what its task names; `None` where that is nothing.
+    pub fn flow(&self) -> Option<&flow::Flow> {
+        self.flow.as_deref()
+    }
+
+    /// The worst of everything that it has read.
+    pub fn label(&self) -> &Label {
+        self.flow.as_ref().map_or_else(|| Label::least(), |flow| flow.label())
+    }
+
+    /// What it has read, to be added to. A session that has read nothing begins with `empty`.
+    pub fn flow_mut(&mut self, empty: impl FnOnce() -> flow::Flow) -> &mut flow::Flow {
+        self.flow.get_or_insert_with(|| Box::new(empty()))
+    }
+
+    /// Takes what it has read from where that was kept. Its label does not fall.
+    pub fn recall(&mut self, mut flow: flow::Flow) {
+        flow.raise(self.label());
+        self.flow = Some(Box::new(flow));
+    }
+
     /// Decisions so far, and the version of this state.
     pub const fn sequence(&self) -> u64 {
         self.sequence
@@ -99,7 +123,7 @@ impl Session {
 
     /// Different actions that were permitted, at most [`ACTIONS_REMEMBERED_MAX`], by name.
     pub fn actions(&self) -> impl Iterator<Item = (&ActionName, u64)> {
-        self.actions.iter().map(|(action, count)| (action, *count))
+        self.actions.iter()
     }
 
     /// How many different resources were touched, at most [`RESOURCES_COUNTED_MAX`].
@@ -141,15 +165,9 @@ impl Session {
             used.permit(step, charge);
         }
         self.steps += 1;
-        if let Some(count) = self.actions.get_mut(&step.action) {
-            *count += 1;
-        } else if self.actions.len() < ACTIONS_REMEMBERED_MAX {
-            self.actions.insert(step.action.clone(), 1);
-        }
+        self.actions.add(&step.action, 1, ACTIONS_REMEMBERED_MAX);
         for resource in &step.resources {
-            if self.resources.len() < RESOURCES_COUNTED_MAX {
-                self.resources.insert(*resource);
-            }
+            self.resources.insert(*resource, RESOURCES_COUNTED_MAX);
         }
     }
 }

@@ -321,6 +321,15 @@ impl Ledger for Store {
         self.index.attachment(sequence).map_err(failed)
     }
 
+    fn leaf(&self, sequence: u64) -> Result<Vec<u8>, AppendError> {
+        let missing = || AppendError(format!("record {sequence} is not durable").into());
+        if sequence >= self.records() {
+            return Err(missing());
+        }
+        let leaf = self.index.read(sequence, |frame| frame.leaf.to_vec()).map_err(failed)?;
+        leaf.ok_or_else(missing)
+    }
+
     fn erase(&self, sequences: &[u64]) -> Result<u64, AppendError> {
         let _one_at_a_time = self.erasing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut attached: BTreeMap<u64, Vec<Attached>> = BTreeMap::new();

@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use safeconduct_model::{Execution, SessionKey};
-use safeconduct_service::Report;
+use safeconduct_service::{Read, Report};
 use safeconduct_wire::json;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
@@ -157,7 +157,7 @@ impl<A: Authority> ClientSession<A> {
             result: None,
             detail: detail.map(Arc::from),
             edits: Vec::new(),
-            read: Vec::new(),
+            read: Read::Nothing,
         };
         let redeemed = match authority.redeem(permit) {
             Ok(redeemed) => redeemed,
@@ -179,7 +179,10 @@ impl<A: Authority> ClientSession<A> {
         let mut edits = edits.unwrap_or_default();
         let asked = Request { id: request.id.clone(), method: gated.method, params };
         // What a server asks is read by the model that answers it, whatever comes of it.
-        let read = asked.params.clone().map(reading::of_result).unwrap_or_default();
+        let read = asked
+            .params
+            .clone()
+            .map_or(Read::Nothing, |params| Read::This(reading::of_result(params)));
         let mut answer = self.ask_client(&asked, related, by).await;
         let mut outcome = match &mut answer {
             Answer::Result(result) => {

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use safeconduct_model::{Edit, Execution, RecordId, Value};
 use safeconduct_pep::Redeemed;
-use safeconduct_service::Report;
+use safeconduct_service::{Read, Report};
 use safeconduct_wire::json;
 
 use super::Side;
@@ -112,11 +112,11 @@ impl<A: Authority> Side<A> {
             Answer::Result(result) => {
                 let bytes = json::to_bytes(&result);
                 report.result = Some(bytes.clone());
-                report.read = reading::of_result(result);
+                report.read = Read::This(reading::of_result(result));
                 Reply::result(bytes)
             }
             Answer::Fault(fault) => {
-                report.read = reading::of_fault(&fault.message, fault.data.as_ref());
+                report.read = Read::This(reading::of_fault(&fault.message, fault.data.as_ref()));
                 fault.into()
             }
         };
@@ -139,7 +139,7 @@ impl<A: Authority> Side<A> {
             result: None,
             detail: detail.map(Arc::from),
             edits: Vec::new(),
-            read: Vec::new(),
+            read: Read::Nothing,
         }
     }
 

@@ -67,6 +67,7 @@ impl Service {
             understood: Understood::Only(Default::default()),
         };
         let ruling = self.check(check).await;
+        self.tell_of_decision(&ruling);
         let ruling =
             ruling.map_err(|unrecorded| LeaseError::Record(unrecorded.reason.message().into()))?;
         let ruling = ruling.into_value();

@@ -59,6 +59,10 @@ impl Ledger for Intruded {
         self.ledger.attachment(sequence)
     }
 
+    fn leaf(&self, sequence: u64) -> Result<Vec<u8>, AppendError> {
+        self.ledger.leaf(sequence)
+    }
+
     fn erase(&self, sequences: &[u64]) -> Result<u64, AppendError> {
         self.ledger.erase(sequences)
     }

@@ -1,0 +1,218 @@
+//! What a session has read: kept in memory, folded from outcomes, and read back from the ledger
+//! after a restart.
+//!
+//! A session's reading has one home: the session itself, or, for a task that its agent began, the
+//! session that it came from. The task that an agent was delegated begins with what the one above
+//! it had read, and what it reads raises the labels of all above it.
+
+use std::sync::Arc;
+
+use safeconduct_ledger::decode;
+use safeconduct_model::{
+    Body, DEPTH_MAX, Executed, Integrity, Label, Record, SessionKey, SessionScope, TaskId,
+};
+use safeconduct_session::flow::{Flow, Gleaned, glean_task};
+
+use crate::bundle::{Bundle, Kind};
+use crate::sessions::{Slot, lock};
+use crate::{Service, SessionKeys, reading};
+
+/// What lies sealed beside an outcome: a [`Bundle`].
+pub(crate) const OUTCOME: &str = "outcome";
+
+/// What the key of fingerprints is derived from, by the session's own key.
+const FLOW_KEY: &[u8] = b"safeconduct flow v1";
+
+/// Most outcomes of one session that are read back after a restart: the newest. What was read
+/// before them is forgotten, its label is not.
+pub const OUTCOMES_RECALLED_MAX: usize = 65_536;
+
+/// Whether what a session has read is in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Recall {
+    /// It is.
+    #[default]
+    Whole,
+    /// It lies in the ledger, but for its label.
+    Due,
+}
+
+impl Slot {
+    /// Takes note of an outcome whose reading is kept at that place of the ledger.
+    pub(crate) fn told(&mut self, sequence: u64) {
+        self.told_at.push(sequence);
+        if self.told_at.len() > OUTCOMES_RECALLED_MAX {
+            let old = self.told_at.len() - OUTCOMES_RECALLED_MAX / 2;
+            self.told_at.drain(..old);
+            self.told_more = true;
+        }
+    }
+}
+
+impl Service {
+    /// The session in which is kept what this one reads.
+    pub(crate) fn home(&self, session: &SessionKey) -> SessionKey {
+        let history = match &session.scope {
+            SessionScope::Task(task) => self.history(task),
+            SessionScope::Credential(_) => None,
+        };
+        history.unwrap_or_else(|| session.clone())
+    }
+
+    /// Sees to it that what a session has read is in memory. No session's lock may be held: this
+    /// takes several, one after the other.
+    pub(crate) fn recall(&self, home: &SessionKey) {
+        self.recall_below(home, usize::from(DEPTH_MAX) + 1);
+    }
+
+    fn recall_below(&self, home: &SessionKey, levels: usize) {
+        let Some(place) = self.session_slot(home) else {
+            return;
+        };
+        let (told_at, told_more) = {
+            let slot = lock(&place);
+            if slot.recall == Recall::Whole {
+                return;
+            }
+            (slot.told_at.clone(), slot.told_more)
+        };
+        let mut flow = self.beginning(home, levels);
+        let mut keys = None;
+        for at in &told_at {
+            self.refold(*at, &mut keys, &mut flow);
+        }
+        let mut slot = lock(&place);
+        if slot.recall == Recall::Whole {
+            return;
+        }
+        let meanwhile: Vec<u64> = slot.told_at.iter().skip(told_at.len()).copied().collect();
+        for at in meanwhile {
+            self.refold(at, &mut keys, &mut flow);
+        }
+        if told_more {
+            flow.forget(slot.session.label());
+        }
+        slot.session.recall(flow);
+        slot.recall = Recall::Whole;
+    }
+
+    /// What a session has read before its first outcome: of a task, what it names, and what the
+    /// one above it had read.
+    fn beginning(&self, home: &SessionKey, levels: usize) -> Flow {
+        let SessionScope::Task(id) = &home.scope else {
+            return self.empty_flow(home);
+        };
+        let Some(slot) = self.tasks.known(id) else {
+            return self.empty_flow(home);
+        };
+        let task = Arc::clone(&slot.task);
+        let above = task.parent.as_ref().filter(|_| levels > 0);
+        let mut flow = match above.and_then(|parent| self.session_of(parent)) {
+            Some(parent) => {
+                let parent = self.home(&parent);
+                self.recall_below(&parent, levels.saturating_sub(1));
+                let above = self.sessions.known(&parent);
+                let above = above.and_then(|slot| lock(&slot).session.flow().map(Flow::for_child));
+                above.unwrap_or_else(|| self.empty_flow(&parent))
+            }
+            None => self.empty_flow(home),
+        };
+        if task.integrity() == Integrity::Trusted
+            && let Some(mandate) = self.mandate(id)
+        {
+            let prompt = self.prompt(id);
+            let prompt = prompt.as_ref().map(|prompt| &*prompt.text);
+            let named = glean_task(&flow.key(), &mandate.parameters, prompt, Integrity::Trusted);
+            flow.name(&named);
+        }
+        flow
+    }
+
+    fn session_of(&self, task: &TaskId) -> Option<SessionKey> {
+        self.tasks.known(task).map(|slot| slot.session())
+    }
+
+    /// A flow that has read nothing, with the key of its session; without keys it finds nothing
+    /// again, and what it reads is forgotten but for its label.
+    pub(crate) fn empty_flow(&self, home: &SessionKey) -> Flow {
+        let keys = self.sessions.known(home).and_then(|slot| {
+            let slot = lock(&slot);
+            self.keys_of(home, &slot).ok().filter(|(_, began)| began.is_none())
+        });
+        let key = keys.map_or([0; 16], |(keys, _)| flow_key(&*keys));
+        Flow::keyed(key)
+    }
+
+    /// Folds again what an outcome left behind.
+    fn refold(
+        &self,
+        at: u64,
+        keys: &mut Option<(SessionKey, Arc<dyn SessionKeys>)>,
+        flow: &mut Flow,
+    ) {
+        let leaf = self.ledger.leaf(at).ok();
+        let record = leaf.and_then(|leaf| decode(&leaf).ok());
+        let Some(Record { id, body: Body::Executed(executed), .. }) = record else {
+            tracing::error!(record = at, "an outcome cannot be read again");
+            return flow.forget(&reading::unknown());
+        };
+        let Executed { session, label, .. } = executed;
+        let Some(label) = label else {
+            return;
+        };
+        if keys.as_ref().is_none_or(|(of, _)| *of != session) {
+            *keys = self.keys_again(&session).map(|found| (session, found));
+        }
+        let opened = keys.as_ref().and_then(|(_, keys)| {
+            let sealed = self.ledger.attachment(at).ok()??;
+            let plain = keys.open(&id, OUTCOME, &sealed).ok()?;
+            let bundle = Bundle::decode(&plain).ok()?;
+            Gleaned::decode(bundle.part(Kind::Flow)?).ok()
+        });
+        match opened {
+            Some(gleaned) => flow.fold(&gleaned),
+            // It was erased: what is left of it is its label.
+            None => flow.forget(&label),
+        }
+    }
+
+    /// The keys of a session that has them already.
+    fn keys_again(&self, session: &SessionKey) -> Option<Arc<dyn SessionKeys>> {
+        let place = self.session_slot(session)?;
+        let slot = lock(&place);
+        let (keys, began) = self.keys_of(session, &slot).ok()?;
+        began.is_none().then_some(keys)
+    }
+
+    /// Raises the labels of all that stands above a task, by what it has read. No session's lock
+    /// may be held.
+    pub(crate) fn raise_above(&self, session: &SessionKey, label: &Label) {
+        let SessionScope::Task(id) = &session.scope else {
+            return;
+        };
+        let mut next = self.tasks.known(id).and_then(|slot| slot.task.parent.clone());
+        for _ in 0..=DEPTH_MAX {
+            let Some(slot) = next.and_then(|id| self.tasks.known(&id)) else {
+                return;
+            };
+            let home = self.home(&slot.session());
+            self.raise(&home, label);
+            next = slot.task.parent.clone();
+        }
+    }
+
+    /// Raises the label of a session.
+    pub(crate) fn raise(&self, home: &SessionKey, label: &Label) {
+        let empty = self.empty_flow(home);
+        if let Some(slot) = self.session_slot(home) {
+            lock(&slot).session.flow_mut(|| empty).raise(label);
+        }
+    }
+}
+
+/// The key of a session's fingerprints.
+pub(crate) fn flow_key(keys: &dyn SessionKeys) -> [u8; 16] {
+    let [key @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _] =
+        *keys.digest(FLOW_KEY).as_bytes();
+    key
+}
