@@ -248,27 +248,21 @@ fn ordinal(word: &[u8]) -> Option<u64> {
 
 /// The number of a month, by its English name or the first three letters of it.
 pub(crate) fn month(word: &[u8]) -> Option<u64> {
-    const NAMES: [&[u8]; 12] = [
-        b"january",
-        b"february",
-        b"march",
-        b"april",
-        b"may",
-        b"june",
-        b"july",
-        b"august",
-        b"september",
-        b"october",
-        b"november",
-        b"december",
-    ];
-    let is = |name: &&[u8]| {
-        word == *name || Some(word) == name.get(..3) || (word == b"sept" && name.starts_with(word))
-    };
-    if !(3..=9).contains(&word.len()) {
-        return None;
-    }
-    NAMES.iter().position(is).map(|at| at as u64 + 1)
+    Some(match word {
+        b"january" | b"jan" => 1,
+        b"february" | b"feb" => 2,
+        b"march" | b"mar" => 3,
+        b"april" | b"apr" => 4,
+        b"may" => 5,
+        b"june" | b"jun" => 6,
+        b"july" | b"jul" => 7,
+        b"august" | b"aug" => 8,
+        b"september" | b"sep" | b"sept" => 9,
+        b"october" | b"oct" => 10,
+        b"november" | b"nov" => 11,
+        b"december" | b"dec" => 12,
+        _ => return None,
+    })
 }
 
 /// One to that many digits, at least two of which where that many are four.

@@ -2,16 +2,19 @@
 
 use safeconduct_model::{Label, Returns, Value};
 
+use super::decode::Bytes;
 use super::gleaned::{GLEANED_PRINTS_MAX, Gleaned, Group, Source};
 use super::key::{Domain, FlowKey};
 use super::labels::{Forgotten, Labels};
 use super::normal::Kept;
 use super::pattern::{Patterns, Walk};
 use super::scan::{self, Content, End, Visitor};
+use super::sheaf::{Sheaf, Stalk};
 use super::shingle::Density;
-use super::table::{Entry, Kind, Table};
-use super::text::{Reader, Sink, Token};
+use super::table::{Kind, Marks};
+use super::text::{Reader, Sink, Token, Want, Wants};
 use super::walk::value;
+use super::yaml::{looks_like_yaml, yaml};
 
 /// Most bytes of one result that are looked at; what comes beyond is forgotten.
 pub const RESULT_BYTES_READ_MAX: usize = 8 * 1024 * 1024;
@@ -127,6 +130,10 @@ impl<'p> Digest<'p> {
                 End::NotJson => self.unreadable(text),
                 end => end,
             },
+            Some(_) if looks_like_yaml(text) => match yaml(text, self) {
+                End::NotJson => self.unreadable(text),
+                end => end,
+            },
             Some(_) => {
                 self.basket.under(self.default);
                 self.pieces(text);
@@ -194,8 +201,7 @@ impl Visitor for Digest<'_> {
             return;
         }
         if is_plain_name(name) {
-            self.basket
-                .word(self.reader.key.print(Domain::Value, name.to_ascii_lowercase().as_bytes()));
+            self.basket.word(self.reader.name(name));
         } else {
             self.pieces(name);
         }
@@ -251,6 +257,9 @@ pub(crate) fn looks_like_json(text: &str) -> bool {
     )
 }
 
+/// The greatest [`class`].
+pub(crate) const CLASS_MAX: u8 = 7 * 3 + 2;
+
 /// Which fingerprints give way first: the least label, and under one label what tells least.
 pub(crate) fn class(label: &Label, kind: Kind) -> u8 {
     let rank = (label.integrity as u8) << 2 | label.confidentiality as u8;
@@ -259,10 +268,14 @@ pub(crate) fn class(label: &Label, kind: Kind) -> u8 {
 
 /// The fingerprints of one result, as they come.
 struct Basket {
-    table: Table,
+    sheaf: Sheaf,
     labels: Labels,
     /// The label of what is being read.
     now: u8,
+    /// What follows from it, for each kind: the marks and the class.
+    kinds: [(Marks, u8); 3],
+    /// Words that came lately: most words come again and again.
+    lately: Vec<u64>,
     /// Numbers of the labels that were seen, as bits.
     seen: u128,
     forgotten: Forgotten,
@@ -271,12 +284,17 @@ struct Basket {
     shingles: u32,
 }
 
+/// How many words are remembered as having come lately.
+const LATELY: usize = 1024;
+
 impl Basket {
     fn new() -> Self {
         Self {
-            table: Table::default(),
+            sheaf: Sheaf::new(),
             labels: Labels::default(),
-            now: 0,
+            now: u8::MAX,
+            kinds: [(Marks::default(), 0); 3],
+            lately: vec![0; LATELY],
             seen: 0,
             forgotten: Forgotten::default(),
             floor: 0,
@@ -285,8 +303,20 @@ impl Basket {
     }
 
     fn under(&mut self, label: u8) {
+        if self.now == label {
+            return;
+        }
         self.now = label;
         self.seen |= 1_u128.checked_shl(u32::from(label)).unwrap_or(0);
+        self.lately.fill(0);
+        let labels = &self.labels;
+        self.kinds =
+            Kind::ALL.map(|kind| (labels.marks(label, kind), class(labels.label(label), kind)));
+    }
+
+    fn is_untrusted(&self) -> bool {
+        let [(marks, _), ..] = self.kinds;
+        marks.is_untrusted()
     }
 
     fn forget_all(&mut self, label: u8) {
@@ -295,20 +325,30 @@ impl Basket {
     }
 
     fn put(&mut self, kind: Kind, print: u64) {
+        let [value, word, shingle] = self.kinds;
+        let (marks, class) = match kind {
+            Kind::Value => value,
+            Kind::Word => word,
+            Kind::Shingle => shingle,
+        };
         let (labels, now) = (&mut self.labels, self.now);
-        let marks = labels.marks(now, kind);
-        let entry = Entry { source: 0, label: now, marks };
-        let class = class(labels.label(now), kind);
-        let full = class < self.floor || self.table.len() >= GLEANED_PRINTS_MAX;
-        if full && self.table.find(print).is_none() && !self.make_room(class) {
-            self.forgotten.raise(kind, self.labels.label(now));
-            return;
+        let mut join = |known: &mut Stalk| {
+            if (known.label, known.marks) != (now, marks) {
+                known.label = labels.join(known.label, now);
+                known.marks = known.marks.join(marks);
+            }
+        };
+        if class >= self.floor && self.sheaf.len() < GLEANED_PRINTS_MAX {
+            return self.sheaf.put(print, Stalk { label: now, marks }, join);
         }
-        let labels = &mut self.labels;
-        self.table.put(print, entry, |known| {
-            known.label = labels.join(known.label, now);
-            known.marks = known.marks.join(marks);
-        });
+        if let Some(known) = self.sheaf.find(print) {
+            return join(known);
+        }
+        if self.make_room(class) {
+            self.sheaf.put(print, Stalk { label: now, marks }, |_| {});
+        } else {
+            self.forgotten.raise(kind, self.labels.label(now));
+        }
     }
 
     /// Makes room for a fingerprint of that class; `false` where nothing lower is there.
@@ -316,21 +356,18 @@ impl Basket {
         if incoming < self.floor {
             return false;
         }
-        if self.table.len() < GLEANED_PRINTS_MAX {
-            return true;
-        }
         let labels = &self.labels;
-        let of = |entry: &Entry| class(labels.label(entry.label), entry.marks.kind());
-        let lowest = self.table.iter().map(|(_, entry)| of(&entry)).min().unwrap_or(incoming);
+        let of = |stalk: &Stalk| class(labels.label(stalk.label), stalk.marks.kind());
+        let lowest = self.sheaf.iter().map(|(_, stalk)| of(&stalk)).min().unwrap_or(incoming);
         if incoming <= lowest {
             self.floor = incoming + 1;
             return false;
         }
         let forgotten = &mut self.forgotten;
-        self.table.retain(|_, entry| {
-            let keep = of(entry) > lowest;
+        self.sheaf.retain(|stalk| {
+            let keep = of(stalk) > lowest;
             if !keep {
-                forgotten.raise(entry.marks.kind(), labels.label(entry.label));
+                forgotten.raise(stalk.marks.kind(), labels.label(stalk.label));
             }
             keep
         });
@@ -348,7 +385,6 @@ impl Basket {
             }
         }
         order.sort_unstable();
-        let mut groups: Vec<Group> = Vec::new();
         let mut numbers = vec![0_u8; order.len()];
         let mut labels = Vec::new();
         for (known, at) in order {
@@ -357,42 +393,49 @@ impl Basket {
             }
             labels.push(known.clone());
         }
-        let mut at = std::collections::BTreeMap::new();
-        for (print, entry) in self.table.iter() {
-            let number = numbers.get(usize::from(entry.label)).copied().unwrap_or(0);
+        let mut groups: Vec<Group> = Vec::new();
+        for (print, stalk) in self.sheaf.sorted() {
+            let label = numbers.get(usize::from(stalk.label)).copied().unwrap_or(0);
             // A label that had to stand for others may have become untrusted behind its back.
-            let marks = entry.marks.join(self.labels.marks(entry.label, entry.marks.kind()));
-            at.entry((number, marks)).or_insert_with(Vec::new).push(print);
+            let marks = stalk.marks.join(self.labels.marks(stalk.label, stalk.marks.kind()));
+            match groups.iter_mut().find(|group| (group.label, group.marks) == (label, marks)) {
+                Some(group) => group.prints.push(print),
+                None => groups.push(Group { label, marks, prints: vec![print] }),
+            }
         }
-        for ((number, marks), prints) in at {
-            groups.push(Group { label: number, marks, prints });
-        }
-        Gleaned {
-            source,
-            label,
-            labels,
-            groups,
-            shingles: self.shingles,
-            forgotten: self.forgotten,
-        }
+        groups.sort_unstable_by_key(|group| (group.label, group.marks));
+        let (shingles, forgotten) = (self.shingles, self.forgotten);
+        Gleaned { source, label, labels, groups, shingles, forgotten }
     }
 }
 
 impl Sink for Basket {
+    fn begin(&mut self, _: &FlowKey, _: &[u8]) {}
+
     fn whole(&mut self, print: u64) {
         self.put(Kind::Value, print);
     }
 
     fn token(&mut self, print: u64, token: Token) {
-        if token != Token::Host || self.labels.marks(self.now, Kind::Value).is_untrusted() {
-            self.put(Kind::Value, print);
+        match token {
+            Token::Number(_) | Token::Address(_) => self.put(Kind::Value, print),
+            // A host is as good as its address only where it does harm.
+            Token::Host if self.is_untrusted() => self.put(Kind::Value, print),
+            Token::Host | Token::Component(_) => {}
         }
     }
 
     fn word(&mut self, print: u64) {
-        if self.labels.marks(self.now, Kind::Word).is_untrusted() {
-            self.put(Kind::Word, print);
+        if !self.is_untrusted() {
+            return;
         }
+        if let Some(last) = self.lately.get_mut(print as usize % LATELY) {
+            if *last == print {
+                return;
+            }
+            *last = print;
+        }
+        self.put(Kind::Word, print);
     }
 
     fn shingle(&mut self, print: u64) {
@@ -400,7 +443,12 @@ impl Sink for Basket {
         self.put(Kind::Shingle, print);
     }
 
-    fn density(&self) -> Density {
-        Density::Winnowed
+    fn wants(&self) -> Wants {
+        Wants {
+            words: if self.is_untrusted() { Want::Yes } else { Want::No },
+            components: Want::No,
+            pieces: Density::Winnowed,
+            bytes: Bytes::Left,
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use safeconduct_model::{ArgumentRole, Confidentiality, Integrity, Label, RecordId};
 
+use super::decode::Bytes;
 use super::index::{Index, Known};
 use super::key::{Domain, FlowKey};
 use super::labels::Forgotten;
@@ -10,7 +11,7 @@ use super::origins::{Carried, EVIDENCE_MAX, Extent, LeafOrigin, Place, Provenanc
 use super::shingle::{Density, PIECE};
 use super::table::Kind;
 use super::task::{Named, PHRASE_WORDS_MAX};
-use super::text::{Reader, Sink, Token};
+use super::text::{Reader, Sink, Token, Want, Wants};
 
 /// A value of fewer bytes carries nothing out, and is no part of a text that comes from anywhere.
 const TELLING_BYTES_MIN: usize = 4;
@@ -18,30 +19,25 @@ const TELLING_BYTES_MIN: usize = 4;
 /// The same for a number within a text.
 const TELLING_DIGITS_MIN: usize = 5;
 
+/// Most parts of addresses that are kept of one value.
+const COMPONENTS_MAX: usize = 64;
+
 /// Most addresses of a list that a task names one by one.
 const LIST_MAX: usize = 256;
-
-/// Whether the whole value is being looked at, or something in it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Scope {
-    Whole,
-    Part,
-}
 
 /// What is found, as it is found.
 pub(crate) struct Finding<'f> {
     named: &'f Named,
     index: &'f Index,
     role: ArgumentRole,
-    scope: Scope,
     /// Bytes of the normal form of what is being looked at.
     bytes: usize,
     shape: Shape,
     from_task: bool,
     from_trusted: bool,
     untrusted: Option<Extent>,
-    /// A part of an address that stood in an untrusted result.
-    host: Option<Known<'f>>,
+    /// Parts of addresses, for where the whole is from nowhere better.
+    components: Vec<Known<'f>>,
     words: Words,
     label: Label,
     carries: Carried,
@@ -75,13 +71,12 @@ impl<'f> Finding<'f> {
             named,
             index,
             role,
-            scope: Scope::Whole,
             bytes: 0,
             shape: Shape::default(),
             from_task: false,
             from_trusted: false,
             untrusted: None,
-            host: None,
+            components: Vec::new(),
             words: Words::default(),
             label: Label::LEAST,
             carries: Carried::NOTHING,
@@ -110,9 +105,7 @@ impl<'f> Finding<'f> {
 
     /// Looks up what stands in the value.
     pub(crate) fn part(&mut self, reader: &mut Reader, text: &str) {
-        self.scope = Scope::Part;
-        reader.text(text, self);
-        self.scope = Scope::Whole;
+        reader.part(text, self);
     }
 
     /// What `true`, `false` and `null` come from: they are worth no provenance.
@@ -153,23 +146,16 @@ impl<'f> Finding<'f> {
         }
     }
 
-    /// A value, or an address in it, that the task does not name.
-    fn part_found(&mut self, known: Known<'f>) {
-        self.found(known, Extent::Part);
-        let coverage = u16::try_from(self.bytes.clamp(1, 1000)).unwrap_or(1);
-        self.carry(known.label, coverage.min(1));
-    }
-
     /// All that was found.
     pub(crate) fn leaf(mut self) -> LeafOrigin {
         self.count_words();
         self.count_pieces();
         let ignored = self.shape.common && !self.decides();
-        if let Some(host) = self.host
-            && !self.from_task
-            && !self.from_trusted
-        {
-            self.found(host, Extent::Part);
+        if !self.from_task && !self.from_trusted {
+            for known in std::mem::take(&mut self.components) {
+                self.found(known, Extent::Part);
+                self.carry(known.label, 1);
+            }
         }
         if !self.from_task && !ignored {
             self.remember_the_forgotten();
@@ -248,10 +234,6 @@ impl Sink for Finding<'_> {
     fn begin(&mut self, key: &FlowKey, normal: &[u8]) {
         let pieces = normal.iter().filter(|b| b.is_ascii_alphanumeric() || **b >= 0x80);
         let long = pieces.take(PIECE).count() == PIECE;
-        if self.scope == Scope::Part {
-            self.shape.long |= long;
-            return;
-        }
         self.bytes = normal.len();
         self.shape = Shape { common: is_common(normal), address: is_address(normal), long };
         if !self.named.is_empty() && (is_said(self.named, key, normal) || self.is_list(key, normal))
@@ -261,9 +243,6 @@ impl Sink for Finding<'_> {
     }
 
     fn whole(&mut self, print: u64) {
-        if self.scope == Scope::Part {
-            return self.token(print, Token::Address(TELLING_BYTES_MIN));
-        }
         self.from_task |= self.named.has(print);
         let Some(known) = self.index.find(print) else { return };
         let word = known.marks.kind() == Kind::Word;
@@ -282,19 +261,32 @@ impl Sink for Finding<'_> {
             Token::Number(bytes) => {
                 bytes >= TELLING_DIGITS_MIN || self.role == ArgumentRole::Amount
             }
-            Token::Address(bytes) => bytes >= TELLING_BYTES_MIN,
+            Token::Address(bytes) | Token::Component(bytes) => bytes >= TELLING_BYTES_MIN,
             Token::Host => true,
         };
         if !telling || self.named.has(print) {
             return;
         }
-        match self.index.find(print) {
-            Some(known) if known.marks.kind() == Kind::Value => match token {
-                Token::Host if known.marks.is_untrusted() => self.host = Some(known),
-                Token::Host => {}
-                _ => self.part_found(known),
-            },
-            _ => {}
+        let Some(known) = self.index.find(print).filter(|known| known.marks.kind() == Kind::Value)
+        else {
+            return;
+        };
+        match token {
+            Token::Number(_) | Token::Address(_) => {
+                self.found(known, Extent::Part);
+                self.carry(known.label, 1);
+            }
+            Token::Host | Token::Component(_) if self.components.len() < COMPONENTS_MAX => {
+                self.components.push(known);
+            }
+            // No room: what is untrusted counts all the same.
+            Token::Host | Token::Component(_) => {
+                if let Some(last) =
+                    self.components.last_mut().filter(|_| known.marks.is_untrusted())
+                {
+                    *last = known;
+                }
+            }
         }
     }
 
@@ -322,8 +314,13 @@ impl Sink for Finding<'_> {
         }
     }
 
-    fn density(&self) -> Density {
-        Density::Every
+    fn wants(&self) -> Wants {
+        Wants {
+            words: Want::Yes,
+            components: Want::Yes,
+            pieces: Density::Every,
+            bytes: Bytes::Wanted,
+        }
     }
 }
 

@@ -2,10 +2,10 @@
 
 use safeconduct_model::Label;
 
-use super::digest::class;
+use super::digest::{CLASS_MAX, class};
 use super::gleaned::{Gleaned, Source};
 use super::labels::{Forgotten, Labels};
-use super::table::{ENTRIES_MAX, Entry, Marks, TABLE_BYTES_MAX, Table};
+use super::table::{ENTRIES_MAX, Entry, Kind, Marks, TABLE_BYTES_MAX, Table};
 use super::task::NAMED_PRINTS_MAX;
 
 /// Most bytes of a session's index with its table's overhead, the sources and what its task
@@ -57,8 +57,36 @@ pub(crate) struct Known<'a> {
     pub(crate) source_id: u16,
 }
 
-/// By what fingerprints give way: the least goes first.
+/// By what fingerprints give way, the least first: class, age, and the fingerprint itself.
 type Worth = (u8, u64, u64);
+
+/// How many entries give way at a time.
+const FREED: usize = ENTRIES_MAX / 4;
+
+/// The sequence of each source by its number.
+struct Ages(Vec<Option<u64>>);
+
+impl Ages {
+    fn of(&self, source: u16) -> Option<u64> {
+        self.0.get(usize::from(source)).copied().flatten()
+    }
+}
+
+/// The classes of each label, by kind.
+fn classes(labels: &Labels) -> Vec<[u8; 3]> {
+    labels.all().iter().map(|label| Kind::ALL.map(|kind| class(label, kind))).collect()
+}
+
+fn worth(classes: &[[u8; 3]], ages: &Ages, print: u64, entry: &Entry) -> Worth {
+    let of_label = classes.get(usize::from(entry.label)).copied().unwrap_or_default();
+    let [value, word, shingle] = of_label;
+    let class = match entry.marks.kind() {
+        Kind::Value => value,
+        Kind::Word => word,
+        Kind::Shingle => shingle,
+    };
+    (class, ages.of(entry.source).unwrap_or(0), print)
+}
 
 impl Index {
     /// What is known of a fingerprint.
@@ -122,6 +150,7 @@ impl Index {
         }
         let source = self.add_source(gleaned);
         let sequence = gleaned.source.sequence;
+        let ages = self.ages();
         let numbers: Vec<u8> =
             gleaned.labels.iter().map(|label| self.labels.number(label)).collect();
         let of = |at: u8| gleaned.labels.get(usize::from(at)).unwrap_or_else(|| Label::least());
@@ -139,23 +168,22 @@ impl Index {
                 let worth = (class, sequence, *print);
                 if (self.table.len() >= ENTRIES_MAX || worth < floor)
                     && self.table.find(*print).is_none()
-                    && !self.make_room(worth, &mut floor)
+                    && !self.make_room(worth, &ages, &mut floor)
                 {
                     self.forgotten.raise(group.marks.kind(), of(group.label));
                     continue;
                 }
-                self.put(*print, entry, sequence);
+                self.put(*print, entry, sequence, &ages);
             }
         }
     }
 
     /// Joins an entry to what is known. Of two sources the one of the worse integrity stays, of
     /// equals the newer, so that it does not matter which came first.
-    fn put(&mut self, print: u64, entry: Entry, sequence: u64) {
-        let (labels, sources) = (&mut self.labels, &self.sources);
+    fn put(&mut self, print: u64, entry: Entry, sequence: u64, ages: &Ages) {
+        let labels = &mut self.labels;
         self.table.put(print, entry, |known| {
-            let age = |id| sources.iter().find(|row| row.id == id).map(|row| row.source.sequence);
-            let before = (known.marks.is_untrusted(), age(known.source));
+            let before = (known.marks.is_untrusted(), ages.of(known.source));
             if (entry.marks.is_untrusted(), Some(sequence)) > before {
                 known.source = entry.source;
             }
@@ -164,44 +192,75 @@ impl Index {
         });
     }
 
+    fn ages(&self) -> Ages {
+        let most = self.sources.iter().map(|row| usize::from(row.id)).max().unwrap_or(0);
+        let mut ages = Ages(vec![None; most + 1]);
+        for row in &self.sources {
+            if let Some(age) = ages.0.get_mut(usize::from(row.id)) {
+                *age = Some(row.source.sequence);
+            }
+        }
+        ages
+    }
+
     /// Lets the least worth give way to something of that worth; `false` where nothing is worth
     /// less. Each pass frees a part of the table or shuts out what is worth no more than this for
     /// the rest of the fold, so that a fold passes over the table a bounded number of times.
-    fn make_room(&mut self, incoming: Worth, floor: &mut Worth) -> bool {
+    fn make_room(&mut self, incoming: Worth, ages: &Ages, floor: &mut Worth) -> bool {
         if incoming < *floor {
             return false;
         }
         if self.table.len() < ENTRIES_MAX {
             return true;
         }
-        let mut ages: Vec<(u16, u64)> =
-            self.sources.iter().map(|row| (row.id, row.source.sequence)).collect();
-        ages.sort_unstable();
-        let labels = &self.labels;
-        let worth = |print: u64, entry: &Entry| -> Worth {
-            let age = ages.binary_search_by_key(&entry.source, |(id, _)| *id).ok();
-            let age = age.and_then(|at| ages.get(at)).map_or(0, |(_, age)| *age);
-            (class(labels.label(entry.label), entry.marks.kind()), age, print)
-        };
-        let mut all: Vec<Worth> =
-            self.table.iter().map(|(print, entry)| worth(print, &entry)).collect();
-        let (_, least, _) = all.select_nth_unstable(ENTRIES_MAX / 8);
-        let least = (*least).min(incoming);
+        let least = self.bound(ages).min(incoming);
         let before = self.table.len();
-        let forgotten = &mut self.forgotten;
+        let (labels, forgotten) = (&self.labels, &mut self.forgotten);
+        let classes = classes(labels);
         self.table.retain(|print, entry| {
-            let stays = worth(print, entry) >= least;
+            let stays = worth(&classes, ages, print, entry) >= least;
             if !stays {
                 forgotten.raise(entry.marks.kind(), labels.label(entry.label));
             }
             stays
         });
         let freed = before - self.table.len();
-        *floor = match freed < ENTRIES_MAX / 16 {
+        *floor = match freed < FREED / 2 {
             true => (incoming.0, incoming.1, u64::MAX),
             false => least,
         };
         freed > 0
+    }
+
+    /// What about [`FREED`] entries are worth less than: whole classes and sources, and of the
+    /// last one the part with the smaller fingerprints, which are as good as drawn by lot.
+    fn bound(&self, ages: &Ages) -> Worth {
+        let classes = classes(&self.labels);
+        // One place for each class and source, and one in each class for sources that are gone.
+        let width = ages.0.len() + 1;
+        let mut counts = vec![0_u64; width * (usize::from(CLASS_MAX) + 1)];
+        for (print, entry) in self.table.iter() {
+            let (class, ..) = worth(&classes, ages, print, &entry);
+            let source = usize::from(entry.source).min(width - 1);
+            if let Some(count) = counts.get_mut(usize::from(class) * width + source) {
+                *count += 1;
+            }
+        }
+        let mut groups: Vec<(u8, u64, u64)> = Vec::new();
+        for (at, count) in counts.into_iter().enumerate().filter(|(_, count)| *count > 0) {
+            let age = ages.0.get(at % width).copied().flatten().unwrap_or(0);
+            groups.push(((at / width) as u8, age, count));
+        }
+        groups.sort_unstable();
+        let mut left = FREED as u64;
+        for (class, age, count) in groups {
+            if count > left {
+                let share = (u128::from(u64::MAX) * u128::from(left) / u128::from(count)) as u64;
+                return (class, age, share.max(1));
+            }
+            left -= count;
+        }
+        (u8::MAX, 0, 0)
     }
 
     /// The number of a source. The oldest ones give way, and what they showed has no record then.

@@ -50,11 +50,10 @@ impl FlowKey {
         for block in blocks {
             state = self.absorb(state, block);
         }
-        let mut last = [0; 16];
-        for (slot, byte) in last.iter_mut().zip(tail) {
-            *slot = *byte;
+        if !tail.is_empty() {
+            let (first, last) = ends(tail);
+            state = fold(first ^ state, last ^ self.step);
         }
-        state = self.absorb(state, &last);
         self.finish(state ^ bytes.len() as u64)
     }
 
@@ -84,6 +83,24 @@ impl Default for FlowKey {
 impl fmt::Debug for FlowKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("FlowKey")
+    }
+}
+
+/// All of one to fifteen bytes in two words, which overlap; the length tells how.
+fn ends(bytes: &[u8]) -> (u64, u64) {
+    let short = |bytes: &[u8]| {
+        let word = |bytes: &[u8; 4]| u64::from(u32::from_le_bytes(*bytes));
+        match (bytes.first_chunk(), bytes.last_chunk(), bytes) {
+            (Some(first), Some(last), _) => (word(first), word(last)),
+            (_, _, [a, b, c]) => (u64::from_le_bytes([*a, *b, *c, 0, 0, 0, 0, 0]), 0),
+            (_, _, [a, b]) => (u64::from(u16::from_le_bytes([*a, *b])), 0),
+            (_, _, [a]) => (u64::from(*a), 0),
+            _ => (0, 0),
+        }
+    };
+    match (bytes.first_chunk(), bytes.last_chunk()) {
+        (Some(first), Some(last)) => (u64::from_le_bytes(*first), u64::from_le_bytes(*last)),
+        _ => short(bytes),
     }
 }
 

@@ -23,6 +23,7 @@
 //! ```
 
 mod canonical;
+mod decode;
 mod digest;
 mod finding;
 mod gleaned;
@@ -34,11 +35,14 @@ mod normal;
 mod origins;
 mod pattern;
 mod scan;
+mod sheaf;
 mod shingle;
 mod table;
 mod task;
 mod text;
+mod token;
 mod walk;
+mod yaml;
 
 #[cfg(test)]
 mod tests;

@@ -18,6 +18,11 @@ pub(crate) enum Kept {
 /// Puts the normal form of a text in the place of what `out` holds.
 pub(crate) fn normalise(text: &str, out: &mut Vec<u8>) -> Kept {
     out.clear();
+    let plain = text.trim_ascii().as_bytes();
+    if is_simple(plain) {
+        out.extend(plain.iter().map(u8::to_ascii_lowercase));
+        return Kept::Whole;
+    }
     out.reserve(text.len());
     let mut kept = Kept::Whole;
     let mut gap = false;
@@ -36,6 +41,14 @@ pub(crate) fn normalise(text: &str, out: &mut Vec<u8>) -> Kept {
         }
     }
     kept
+}
+
+/// Whether a trimmed text is ASCII without controls and with single spaces only. Written so that
+/// all bytes are looked at side by side.
+fn is_simple(text: &[u8]) -> bool {
+    let control = text.iter().fold(false, |any, byte| any | !(0x20..0x7F).contains(byte));
+    let next = text.get(1..).unwrap_or_default();
+    !control && !text.iter().zip(next).fold(false, |any, (a, b)| any | ((*a | *b) == b' '))
 }
 
 /// The same for any text.

@@ -3,10 +3,10 @@
 use super::key::FlowKey;
 
 /// Letters and digits of one piece, in bytes of the normal form.
-pub(crate) const PIECE: usize = 20;
+pub(crate) const PIECE: usize = 24;
 
 /// Of that many pieces that follow each other, at least one is kept.
-const WINDOW: usize = 21;
+const WINDOW: usize = 25;
 
 /// A run of that many letters and digits (bytes of the normal form; other characters do not
 /// count) that was copied from a result is found in an argument.
@@ -23,80 +23,76 @@ pub(crate) enum Density {
     Every,
 }
 
-/// Tells pieces of a text in its normal form.
-pub(crate) fn each(key: &FlowKey, normal: &[u8], density: Density, mut tell: impl FnMut(u64)) {
-    if density == Density::None || normal.len() < PIECE {
-        return;
-    }
-    let counts = |byte: &u8| byte.is_ascii_alphanumeric() || *byte >= 0x80;
-    let base = key.base();
-    let away = (0..PIECE).fold(1_u64, |power, _| power.wrapping_mul(base));
-    let (mut state, mut seen) = (0_u64, 0_usize);
-    let mut old = normal.iter().filter(|byte| counts(byte));
-    let mut window = Window::new();
-    for byte in normal.iter().filter(|byte| counts(byte)) {
-        state = state.wrapping_mul(base).wrapping_add(u64::from(*byte) + 1);
-        seen += 1;
-        if seen > PIECE {
-            let gone = old.next().map_or(0, |byte| u64::from(*byte) + 1);
-            state = state.wrapping_sub(gone.wrapping_mul(away));
+/// What pieces are made with; kept from one text to the next.
+#[derive(Default)]
+pub(crate) struct Pieces {
+    /// The letters and digits of the text.
+    letters: Vec<u8>,
+    /// The rolling hash at the end of each piece.
+    states: Vec<u64>,
+}
+
+impl Pieces {
+    /// Tells pieces of a text in its normal form.
+    pub(crate) fn each(
+        &mut self,
+        key: &FlowKey,
+        normal: &[u8],
+        density: Density,
+        mut tell: impl FnMut(u64),
+    ) {
+        if density == Density::None || normal.len() < PIECE {
+            return;
         }
-        if seen >= PIECE {
-            let print = key.finish(state);
-            match density {
-                Density::Every => tell(print),
-                _ => {
-                    if let Some(least) = window.push(print) {
-                        tell(least);
-                    }
+        self.roll(key, normal);
+        match density {
+            Density::Every => self.states.iter().for_each(|state| tell(key.finish(*state))),
+            _ => winnow(&self.states, |state| tell(key.finish(state))),
+        }
+    }
+
+    fn roll(&mut self, key: &FlowKey, normal: &[u8]) {
+        self.letters.clear();
+        self.states.clear();
+        let counts = |byte: &&u8| byte.is_ascii_alphanumeric() || **byte >= 0x80;
+        self.letters.extend(normal.iter().filter(counts));
+        let Some((first, rest)) = self.letters.split_at_checked(PIECE) else { return };
+        let base = key.base();
+        let value = |byte: &u8| u64::from(*byte) + 1;
+        let add = |state: u64, byte: &u8| state.wrapping_mul(base).wrapping_add(value(byte));
+        let mut state = first.iter().fold(0, add);
+        let away = (0..PIECE).fold(1_u64, |power, _| power.wrapping_mul(base));
+        self.states.push(state);
+        self.states.extend(rest.iter().zip(&self.letters).map(|(new, old)| {
+            state = add(state, new).wrapping_sub(value(old).wrapping_mul(away));
+            state
+        }));
+    }
+}
+
+/// Tells the least of each window, the last of equals; of less than a window, the least of all.
+fn winnow(states: &[u64], mut tell: impl FnMut(u64)) {
+    let (mut least, mut at) = (u64::MAX, 0);
+    let mut told = None;
+    for (now, state) in states.iter().enumerate() {
+        if *state <= least {
+            (least, at) = (*state, now);
+        } else if at + WINDOW <= now {
+            let from = now + 1 - WINDOW;
+            let window = states.get(from..=now).unwrap_or_default();
+            least = u64::MAX;
+            for (age, state) in window.iter().enumerate() {
+                if *state <= least {
+                    (least, at) = (*state, from + age);
                 }
             }
         }
-    }
-    // A text of less than a window has a piece too.
-    if density == Density::Winnowed && seen >= PIECE && seen < COPIED_RUN_FOUND {
-        tell(window.least());
-    }
-}
-
-struct Window {
-    ring: [u64; WINDOW],
-    count: usize,
-    least: u64,
-    /// When the least was pushed.
-    at: usize,
-}
-
-impl Window {
-    const fn new() -> Self {
-        Self { ring: [u64::MAX; WINDOW], count: 0, least: u64::MAX, at: 0 }
-    }
-
-    const fn least(&self) -> u64 {
-        self.least
-    }
-
-    /// Takes a piece in, and gives the least of a full window where it is another than before.
-    fn push(&mut self, print: u64) -> Option<u64> {
-        if let Some(slot) = self.ring.get_mut(self.count % WINDOW) {
-            *slot = print;
+        if now + 1 >= WINDOW && told != Some(least) {
+            tell(least);
+            told = Some(least);
         }
-        self.count += 1;
-        let new = if print <= self.least {
-            (self.least, self.at) = (print, self.count);
-            true
-        } else if self.at + WINDOW <= self.count {
-            // The least has left: the last of the equals is the least now.
-            let ages = (0..WINDOW).map(|age| {
-                let at = self.count - 1 - age;
-                (self.ring.get(at % WINDOW).copied().unwrap_or(u64::MAX), age)
-            });
-            let (least, age) = ages.min().unwrap_or((u64::MAX, 0));
-            (self.least, self.at) = (least, self.count - age);
-            true
-        } else {
-            self.count == WINDOW
-        };
-        (new && self.count >= WINDOW).then_some(self.least)
+    }
+    if told.is_none() && !states.is_empty() {
+        tell(least);
     }
 }

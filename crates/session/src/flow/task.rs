@@ -201,7 +201,7 @@ impl Words {
 
 /// Marks that may stand before a word and are none of it.
 fn leading(word: &[u8]) -> impl Iterator<Item = usize> {
-    let marks = word.iter().take_while(|byte| b"\"'`([{<#$*_".contains(byte)).count();
+    let marks = word.iter().take_while(|byte| b"\"'`([{<#$*_@".contains(byte)).count();
     [0, marks].into_iter().take(if marks == 0 { 1 } else { 2 })
 }
 

@@ -1,22 +1,19 @@
 //! Takes a text apart, in one way for what is read and for what is looked up.
 
-use super::canonical::{self, Short};
+use super::canonical;
+use super::decode::{self, Bytes, Unwrapped};
 use super::key::{Domain, FlowKey};
 use super::normal::{Kept, normalise};
-use super::shingle::{self, Density};
+use super::shingle::{Density, Pieces};
+use super::token;
 
-/// Longest token that is taken as one, in bytes of its normal form.
-const TOKEN_BYTES_MAX: usize = 2048;
-
-/// Longest word.
-const WORD_BYTES_MAX: usize = 64;
+/// Longest value that is read as a number, a date or such, in bytes of its normal form.
+const FORM_BYTES_MAX: usize = 96;
 
 /// Who is told what a text is made of.
 pub(crate) trait Sink {
     /// The text that follows, in its normal form.
-    fn begin(&mut self, key: &FlowKey, normal: &[u8]) {
-        let _ = (key, normal);
-    }
+    fn begin(&mut self, key: &FlowKey, normal: &[u8]);
     /// A form of the whole text.
     fn whole(&mut self, print: u64);
     /// Something in it that looks like an address, an id, a number or a date.
@@ -25,8 +22,8 @@ pub(crate) trait Sink {
     fn word(&mut self, print: u64);
     /// A piece of it.
     fn shingle(&mut self, print: u64);
-    /// How dense its pieces are wanted, if at all.
-    fn density(&self) -> Density;
+    /// What it wants to be told.
+    fn wants(&self) -> Wants;
 }
 
 /// What a token is.
@@ -36,29 +33,74 @@ pub(crate) enum Token {
     Number(usize),
     /// Anything else of that many bytes.
     Address(usize),
-    /// A part of an address.
+    /// The host of an address.
     Host,
+    /// A part of an address of that many bytes.
+    Component(usize),
+}
+
+/// What a sink wants to be told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Wants {
+    /// Words, or none.
+    pub(crate) words: Want,
+    /// Parts of addresses, or none.
+    pub(crate) components: Want,
+    /// Which pieces.
+    pub(crate) pieces: Density,
+    /// Bytes that are no text.
+    pub(crate) bytes: Bytes,
+}
+
+/// Whether something is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Want {
+    /// It is.
+    Yes,
+    /// It is not.
+    No,
 }
 
 /// What a text is taken apart with; kept from one text to the next.
 pub(crate) struct Reader {
     pub(crate) key: FlowKey,
-    pub(crate) normal: Vec<u8>,
+    normal: Vec<u8>,
+    inner: Vec<u8>,
+    pieces: Pieces,
 }
 
 impl Reader {
     pub(crate) fn new(key: FlowKey) -> Self {
-        Self { key, normal: Vec::new() }
+        Self { key, normal: Vec::new(), inner: Vec::new(), pieces: Pieces::default() }
     }
 
-    /// Tells what a text is made of.
+    /// Tells what a text is made of, and what is wrapped in it.
     pub(crate) fn text(&mut self, text: &str, sink: &mut impl Sink) -> Kept {
         let kept = normalise(text, &mut self.normal);
-        sink.begin(&self.key, &self.normal);
-        whole(&self.key, &self.normal, |print| sink.whole(print));
-        tokens(&self.key, &self.normal, sink);
-        shingle::each(&self.key, &self.normal, sink.density(), |print| sink.shingle(print));
+        take_apart(&self.key, &self.normal, &mut self.pieces, sink);
+        let (key, inner, pieces) = (&self.key, &mut self.inner, &mut self.pieces);
+        decode::each(text, sink.wants().bytes, &mut |unwrapped| match unwrapped {
+            Unwrapped::Text(text) => {
+                normalise(text, inner);
+                take_apart(key, inner, pieces, &mut Within { sink: &mut *sink, bytes: 0 });
+            }
+            Unwrapped::Bytes(bytes) => {
+                sink.token(key.print(Domain::Bytes, bytes), Token::Address(bytes.len()));
+            }
+        });
         kept
+    }
+
+    /// Tells what stands in a text that is itself only a part.
+    pub(crate) fn part(&mut self, text: &str, sink: &mut impl Sink) {
+        self.text(text, &mut Within { sink, bytes: 0 });
+    }
+
+    /// The fingerprint of a plain name in lower case.
+    pub(crate) fn name(&mut self, name: &str) -> u64 {
+        self.normal.clear();
+        self.normal.extend(name.bytes().map(|byte| byte.to_ascii_lowercase()));
+        self.key.print(Domain::Value, &self.normal)
     }
 
     /// Tells the form of a number that is written so.
@@ -70,46 +112,65 @@ impl Reader {
     }
 }
 
-/// The fingerprints of the forms of a whole value in its normal form.
+fn take_apart(key: &FlowKey, normal: &[u8], pieces: &mut Pieces, sink: &mut impl Sink) {
+    if normal.is_empty() {
+        return;
+    }
+    sink.begin(key, normal);
+    whole(key, normal, |print| sink.whole(print));
+    token::each(key, normal, sink);
+    pieces.each(key, normal, sink.wants().pieces, |print| sink.shingle(print));
+}
+
+/// The fingerprints of the forms of a whole value in its normal form: what is equal to it by any
+/// of them is the same value.
 pub(crate) fn whole(key: &FlowKey, normal: &[u8], mut tell: impl FnMut(u64)) {
     let mut say = |bytes: &[u8]| tell(key.print(Domain::Value, bytes));
-    if normal.len() > 128 || !normal.iter().any(u8::is_ascii_digit) {
-        say(normal);
-        return;
+    if let Some(rest) = normal.strip_prefix(b"http")
+        && let Some(address) = rest.strip_prefix(b"s").unwrap_or(rest).strip_prefix(b"://")
+    {
+        let address = address.strip_suffix(b"/").unwrap_or(address);
+        say(address);
+    }
+    if normal.len() > FORM_BYTES_MAX || !normal.iter().any(u8::is_ascii_digit) {
+        return say(normal);
     }
     match canonical::number(normal).or_else(|| canonical::date(normal)) {
         Some(form) => say(form.as_bytes()),
         None => say(normal),
     }
-    let more: [Option<Short>; 2] = [canonical::telephone(normal), canonical::account(normal)];
+    let more = [canonical::telephone(normal), canonical::account(normal)];
     more.iter().flatten().for_each(|form| say(form.as_bytes()));
 }
 
-/// Splits where addresses end.
-fn tokens(key: &FlowKey, normal: &[u8], sink: &mut impl Sink) {
-    let ends = |byte: &u8| byte.is_ascii_whitespace() || b"\"'`<>()[]{},;|".contains(byte);
-    for token in normal.split(ends) {
-        let token = trimmed(token);
-        if token.is_empty() || token.len() > TOKEN_BYTES_MAX {
-            continue;
-        }
-        let plain =
-            |byte: &u8| byte.is_ascii_alphabetic() || *byte >= 0x80 || matches!(byte, b'-' | b'_');
-        if token.iter().all(plain) {
-            if (3..=WORD_BYTES_MAX).contains(&token.len()) {
-                sink.word(key.print(Domain::Value, token));
-            }
-        } else if let Some(number) = canonical::number(token) {
-            sink.token(key.print(Domain::Value, number.as_bytes()), Token::Number(token.len()));
-        } else {
-            whole(key, token, |print| sink.token(print, Token::Address(token.len())));
-        }
-    }
+/// Tells the whole of a text as a part of another.
+struct Within<'s, S> {
+    sink: &'s mut S,
+    bytes: usize,
 }
 
-fn trimmed(token: &[u8]) -> &[u8] {
-    let edge = |byte: &u8| b".:!?*_~#$%".contains(byte);
-    let start = token.iter().position(|byte| !edge(byte)).unwrap_or(token.len());
-    let end = token.iter().rposition(|byte| !edge(byte)).map_or(start, |at| at + 1);
-    token.get(start..end).unwrap_or_default()
+impl<S: Sink> Sink for Within<'_, S> {
+    fn begin(&mut self, _: &FlowKey, normal: &[u8]) {
+        self.bytes = normal.len();
+    }
+
+    fn whole(&mut self, print: u64) {
+        self.sink.token(print, Token::Address(self.bytes));
+    }
+
+    fn token(&mut self, print: u64, token: Token) {
+        self.sink.token(print, token);
+    }
+
+    fn word(&mut self, print: u64) {
+        self.sink.word(print);
+    }
+
+    fn shingle(&mut self, print: u64) {
+        self.sink.shingle(print);
+    }
+
+    fn wants(&self) -> Wants {
+        self.sink.wants()
+    }
 }

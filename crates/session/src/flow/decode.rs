@@ -1,0 +1,203 @@
+//! Undoes one level of what texts are wrapped in: base64, hexadecimal, percent and JSON escapes.
+
+use super::scan;
+
+/// Fewest letters of base64 or hexadecimal that are undone.
+const WRAPPED_MIN: usize = 16;
+
+/// What was found wrapped.
+pub(crate) enum Unwrapped<'a> {
+    /// A text.
+    Text(&'a str),
+    /// Bytes that are none.
+    Bytes(&'a [u8]),
+}
+
+/// Tells each text that is wrapped in this one, and with `bytes` whatever else is, once the whole
+/// text is base64. The work is linear: every byte is undone in each way at most twice.
+pub(crate) fn each(text: &str, bytes: Bytes, tell: &mut impl FnMut(Unwrapped<'_>)) {
+    if text.len() >= 3 && text.contains('%') {
+        let plain = percent(text.as_bytes());
+        if plain.len() < text.len() {
+            tell(Unwrapped::Text(&String::from_utf8_lossy(&plain)));
+        }
+    }
+    if text.contains('\\') {
+        let mut plain = String::new();
+        scan::unescape(text, &mut plain);
+        if plain.len() < text.len() {
+            tell(Unwrapped::Text(&plain));
+        }
+    }
+    if text.len() < WRAPPED_MIN {
+        return;
+    }
+    for run in text.as_bytes().split(|byte| !is_digit64(*byte)) {
+        if run.len() < WRAPPED_MIN || wrapped(run, tell) || !run.contains(&b'/') {
+            continue;
+        }
+        for part in run.split(|byte| *byte == b'/').filter(|part| part.len() >= WRAPPED_MIN) {
+            wrapped(part, tell);
+        }
+    }
+    let whole = text.trim_ascii();
+    let body = whole.trim_end_matches('=').as_bytes();
+    if bytes == Bytes::Wanted
+        && body.len() >= WRAPPED_MIN
+        && body.iter().all(|byte| digit64(*byte) != NONE || byte.is_ascii_whitespace())
+    {
+        tell(Unwrapped::Bytes(&base64(body)));
+    }
+}
+
+/// Whether bytes that are no text are wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Bytes {
+    /// They are.
+    Wanted,
+    /// They are not.
+    Left,
+}
+
+/// Tells the text in a run, if there is one.
+fn wrapped(run: &[u8], tell: &mut impl FnMut(Unwrapped<'_>)) -> bool {
+    let hex = run.len() % 2 == 0 && run.iter().all(u8::is_ascii_hexdigit);
+    let plain = match hex.then(|| hexadecimal(run)) {
+        Some(plain) if is_text(&plain) => plain,
+        // A look at the beginning saves most of the work: pictures and keys are no text.
+        _ if is_text(&base64(run.get(..WRAPPED_MIN).unwrap_or(run))) => base64(run),
+        _ => return false,
+    };
+    if !is_text(&plain) {
+        return false;
+    }
+    match std::str::from_utf8(&plain) {
+        Ok(text) => tell(Unwrapped::Text(text)),
+        Err(_) => return false,
+    }
+    true
+}
+
+/// Whether bytes may be a text: no controls but white space, and UTF-8, perhaps cut off.
+fn is_text(bytes: &[u8]) -> bool {
+    let printable = |byte: &u8| *byte != 0x7F && (*byte >= 0x20 || byte.is_ascii_whitespace());
+    let utf8 = || match std::str::from_utf8(bytes) {
+        Ok(_) => true,
+        Err(error) => error.error_len().is_none(),
+    };
+    bytes.iter().all(printable) && utf8()
+}
+
+fn hexadecimal(run: &[u8]) -> Vec<u8> {
+    let digit = |byte: u8| (byte as char).to_digit(16).unwrap_or(0) as u8;
+    run.as_chunks::<2>().0.iter().map(|[high, low]| digit(*high) << 4 | digit(*low)).collect()
+}
+
+/// What stands there for a byte that is no digit.
+const NONE: u8 = 0xFF;
+
+/// The value of a digit of base64, in either alphabet (RFC 4648 sections 4 and 5).
+const fn digit64(byte: u8) -> u8 {
+    match byte {
+        b'A'..=b'Z' => byte - b'A',
+        b'a'..=b'z' => byte - b'a' + 26,
+        b'0'..=b'9' => byte - b'0' + 52,
+        b'+' | b'-' => 62,
+        b'/' | b'_' => 63,
+        _ => NONE,
+    }
+}
+
+/// Whether each byte is a digit of base64.
+const DIGITS64: [bool; 256] = {
+    let mut digits = [false; 256];
+    let mut byte = 0_u8;
+    loop {
+        set(&mut digits, byte);
+        if byte == u8::MAX {
+            break digits;
+        }
+        byte += 1;
+    }
+};
+
+#[expect(clippy::indexing_slicing, reason = "a byte is an index into 256 places, at build time")]
+const fn set(digits: &mut [bool; 256], byte: u8) {
+    digits[byte as usize] = digit64(byte) != NONE;
+}
+
+fn is_digit64(byte: u8) -> bool {
+    DIGITS64.get(usize::from(byte)).copied().unwrap_or(false)
+}
+
+/// What base64 holds; white space is passed over, and what makes no byte at the end.
+fn base64(run: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::with_capacity(run.len() * 3 / 4);
+    let (mut bits, mut count) = (0_u32, 0);
+    for digit in run.iter().map(|byte| digit64(*byte)).filter(|digit| *digit != NONE) {
+        bits = bits << 6 | u32::from(digit);
+        count += 6;
+        if count >= 8 {
+            count -= 8;
+            plain.push((bits >> count) as u8);
+        }
+    }
+    plain
+}
+
+fn percent(text: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::with_capacity(text.len());
+    let mut rest = text;
+    loop {
+        rest = match rest {
+            [b'%', high, low, after @ ..]
+                if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() =>
+            {
+                plain.extend(hexadecimal(&[*high, *low]));
+                after
+            }
+            [byte, after @ ..] => {
+                plain.push(*byte);
+                after
+            }
+            [] => return plain,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(text: &str) -> Vec<String> {
+        let mut found = Vec::new();
+        each(text, Bytes::Left, &mut |unwrapped| {
+            if let Unwrapped::Text(text) = unwrapped {
+                found.push(text.to_owned());
+            }
+        });
+        found
+    }
+
+    #[test]
+    fn one_level_is_undone() {
+        // printf 'mallory@evil.example' | base64; … | xxd -p
+        assert_eq!(texts("x bWFsbG9yeUBldmlsLmV4YW1wbGU= y"), ["mallory@evil.example"]);
+        assert_eq!(texts("6d616c6c6f7279406576696c2e636f6d"), ["mallory@evil.com"]);
+        assert_eq!(texts("https://x.y/bWFsbG9yeUBldmlsLmV4YW1wbGU"), ["mallory@evil.example"]);
+        assert_eq!(texts("mallory%40evil.com"), ["mallory@evil.com"]);
+        assert_eq!(texts(r#"say \"mallory\u0040evil.com\""#), [r#"say "mallory@evil.com""#]);
+        assert_eq!(texts("internationalization and 0123456789abcdef0123456789abcdef"), [""; 0]);
+    }
+
+    #[test]
+    fn bytes_are_told_where_they_are_wanted() {
+        let mut found = Vec::new();
+        each("iVBORw0KGgoAAAANSUhEUg==", Bytes::Wanted, &mut |unwrapped| {
+            if let Unwrapped::Bytes(bytes) = unwrapped {
+                found = bytes.to_vec();
+            }
+        });
+        assert_eq!(found, b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR");
+    }
+}

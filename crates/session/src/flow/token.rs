@@ -1,0 +1,266 @@
+//! Finds in a text what looks like an address, an id, a number or a date, and its words.
+
+use super::canonical::{self, Short};
+use super::key::{Domain, FlowKey};
+use super::text::{Sink, Token, Want, whole};
+
+/// Longest token that is taken as one, in bytes of its normal form; a longer one is known by its
+/// pieces only.
+const TOKEN_BYTES_MAX: usize = 2048;
+
+/// Longest word, in bytes.
+const WORD_BYTES_MAX: usize = 64;
+
+/// Fewest bytes of a word.
+const WORD_BYTES_MIN: usize = 3;
+
+/// Most groups of one number that is written with spaces.
+const GROUPS_MAX: usize = 9;
+
+/// Tells the tokens and words of a text in its normal form.
+pub(crate) fn each(key: &FlowKey, normal: &[u8], sink: &mut impl Sink) {
+    let mut finder = Finder { key, normal, sink };
+    let (mut start, mut marks) = (0, 0);
+    for (at, byte) in normal.iter().enumerate() {
+        match class(*byte) {
+            END => {
+                if start < at {
+                    finder.token(start, at, marks);
+                }
+                (start, marks) = (at + 1, 0);
+            }
+            class => marks |= class,
+        }
+    }
+    if start < normal.len() {
+        finder.token(start, normal.len(), marks);
+    }
+}
+
+/// Ends a token.
+const END: u8 = 1;
+/// Stands in words.
+const LETTER: u8 = 2;
+/// A digit.
+const DIGIT: u8 = 4;
+/// Anything else.
+const MARK: u8 = 8;
+/// A comma: it ends what is no number.
+const COMMA: u8 = 16;
+/// May stand around a token and is none of it then.
+const EDGE: u8 = 32;
+
+fn class(byte: u8) -> u8 {
+    CLASSES.get(usize::from(byte)).copied().unwrap_or(MARK)
+}
+
+const CLASSES: [u8; 256] = {
+    let mut classes = [MARK; 256];
+    let mut byte = 0_u8;
+    loop {
+        let class = match byte {
+            b' ' | b'"' | b'\'' | b'`' | b'<' | b'>' | b'(' | b')' | b'[' | b']' | b'{' | b'}'
+            | b';' | b'|' | b'\t' | b'\n' => END,
+            b'a'..=b'z' | b'-' | b'_' | 0x80.. => LETTER,
+            b'0'..=b'9' => DIGIT,
+            b',' => COMMA | EDGE,
+            b'.' | b':' | b'!' | b'?' | b'*' | b'~' | b'#' | b'$' | b'%' | b'=' | b'&' => {
+                MARK | EDGE
+            }
+            _ => MARK,
+        };
+        set(&mut classes, byte, class);
+        if byte == u8::MAX {
+            break classes;
+        }
+        byte += 1;
+    }
+};
+
+#[expect(clippy::indexing_slicing, reason = "a byte is an index into 256 classes, at build time")]
+const fn set(classes: &mut [u8; 256], byte: u8, class: u8) {
+    classes[byte as usize] = class;
+}
+
+struct Finder<'a, S> {
+    key: &'a FlowKey,
+    normal: &'a [u8],
+    sink: &'a mut S,
+}
+
+impl<S: Sink> Finder<'_, S> {
+    fn token(&mut self, start: usize, end: usize, classes: u8) {
+        let token = self.normal.get(start..end).unwrap_or_default();
+        if classes == LETTER {
+            return self.word(start, token);
+        }
+        // A comma belongs to a number; in anything else it ends a token.
+        if classes & COMMA != 0 && canonical::number(trimmed(token).1).is_none() {
+            let mut from = start;
+            for part in token.split(|byte| *byte == b',') {
+                self.trimmed(from, part);
+                from += part.len() + 1;
+            }
+        } else {
+            self.trimmed(start, token);
+        }
+    }
+
+    fn trimmed(&mut self, start: usize, token: &[u8]) {
+        let (skipped, token) = trimmed(token);
+        let start = start + skipped;
+        if token.is_empty() || token.len() > TOKEN_BYTES_MAX {
+            return;
+        }
+        let classes = token.iter().fold(0, |classes, byte| classes | class(*byte));
+        if classes == LETTER {
+            return self.word(start, token);
+        }
+        match canonical::number(token) {
+            Some(number) => self.say(&number, Token::Number(token.len())),
+            None => self.address(token),
+        }
+        if classes & DIGIT != 0 {
+            self.groups(start, token);
+        }
+    }
+
+    fn word(&mut self, start: usize, token: &[u8]) {
+        if !(WORD_BYTES_MIN..=WORD_BYTES_MAX).contains(&token.len()) {
+            return;
+        }
+        if self.sink.wants().words == Want::Yes {
+            self.sink.word(self.key.print(Domain::Value, token));
+        }
+        if canonical::month(token).is_some() {
+            self.date_around(start, token.len());
+        }
+    }
+
+    fn say(&mut self, form: &Short, token: Token) {
+        self.sink.token(self.key.print(Domain::Value, form.as_bytes()), token);
+    }
+
+    fn address(&mut self, token: &[u8]) {
+        let (key, sink) = (self.key, &mut *self.sink);
+        whole(key, token, |print| sink.token(print, Token::Address(token.len())));
+        // `to=alice@example.com`, `mailto:alice@example.com`
+        let at = token.iter().position(|byte| *byte == b'@');
+        let before = at.and_then(|at| token.get(..at)).unwrap_or_default();
+        if let Some(mark) = before.iter().rposition(|byte| b"=:/".contains(byte)) {
+            let mail = token.get(mark + 1..).unwrap_or_default();
+            sink.token(key.print(Domain::Value, mail), Token::Address(mail.len()));
+        }
+        if let Some(host) = host(token) {
+            sink.token(key.print(Domain::Value, host), Token::Host);
+        }
+        if sink.wants().components == Want::Yes {
+            for part in token.split(|byte| b"/\\?&=#:+".contains(byte)) {
+                if !part.is_empty() && part.len() < token.len() {
+                    whole(key, part, |print| sink.token(print, Token::Component(part.len())));
+                }
+            }
+        }
+    }
+
+    /// Account and telephone numbers that are written in groups, from the first group on: each
+    /// length that may be meant.
+    fn groups(&mut self, start: usize, token: &[u8]) {
+        let account = matches!(token, [a, b, c, d] if a.is_ascii_lowercase()
+            && b.is_ascii_lowercase() && c.is_ascii_digit() && d.is_ascii_digit());
+        let bracket = start.checked_sub(1).and_then(|at| self.normal.get(at)) == Some(&b'(');
+        let digits = token.iter().all(u8::is_ascii_digit);
+        let telephone = (token.starts_with(b"+") || token.starts_with(b"0") || bracket && digits)
+            && token.len() <= 16;
+        if !account && !telephone {
+            return;
+        }
+        let rest = self.normal.get(start..).unwrap_or_default();
+        let mut end = token.len();
+        for _ in 0..GROUPS_MAX {
+            let gap = rest.iter().skip(end).take_while(|byte| b" ()".contains(byte)).count();
+            let from = end + gap;
+            let group = rest.get(from..).unwrap_or_default();
+            let length = group
+                .iter()
+                .take(20)
+                .take_while(|byte| {
+                    byte.is_ascii_alphanumeric() || telephone && b"-./".contains(byte)
+                })
+                .count();
+            if gap == 0 || length == 0 {
+                return;
+            }
+            end = from + length;
+            let written = rest.get(..end).unwrap_or_default();
+            let form = match account {
+                true => canonical::account(written),
+                false => canonical::telephone(trimmed(written).1),
+            };
+            if let Some(form) = form {
+                self.say(&form, Token::Address(written.len()));
+            }
+        }
+    }
+
+    /// A date around the name of its month.
+    fn date_around(&mut self, start: usize, length: usize) {
+        let before = self.normal.get(..start).unwrap_or_default().trim_ascii_end();
+        let day =
+            before.iter().rev().take(4).take_while(|byte| byte.is_ascii_alphanumeric()).count();
+        let from_day = before.len() - day;
+        let after = |words: usize| {
+            let mut end = start + length;
+            for _ in 0..words {
+                let rest = self.normal.get(end..)?;
+                let gap =
+                    rest.iter().take(2).take_while(|b| matches!(b, b' ' | b'.' | b',')).count();
+                let word =
+                    rest.iter().skip(gap).take(5).take_while(|b| b.is_ascii_alphanumeric()).count();
+                let comma = usize::from(rest.get(gap + word) == Some(&b','));
+                end += gap + word + comma;
+            }
+            Some(end)
+        };
+        for (from, words) in [(from_day, 1), (start, 2)] {
+            let written =
+                after(words).and_then(|end| self.normal.get(from..end)).unwrap_or_default();
+            if let Some(form) = canonical::date(trimmed(written).1) {
+                self.say(&form, Token::Address(written.len()));
+                return;
+            }
+        }
+    }
+}
+
+/// A token without the marks around it, and how many bytes came before.
+fn trimmed(token: &[u8]) -> (usize, &[u8]) {
+    let edge = |byte: &u8| class(*byte) & EDGE != 0;
+    let start = token.iter().position(|byte| !edge(byte)).unwrap_or(token.len());
+    let end = token.iter().rposition(|byte| !edge(byte)).map_or(start, |at| at + 1);
+    (start, strip_currency(token.get(start..end).unwrap_or_default()))
+}
+
+/// A number without the sign of a currency around it.
+fn strip_currency(token: &[u8]) -> &[u8] {
+    if token.first().is_none_or(|byte| *byte < 0x80) && token.last().is_none_or(|byte| *byte < 0x80)
+    {
+        return token;
+    }
+    ["€", "£", "¥"].iter().fold(token, |token, sign| {
+        let token = token.strip_prefix(sign.as_bytes()).unwrap_or(token);
+        token.strip_suffix(sign.as_bytes()).unwrap_or(token)
+    })
+}
+
+/// The host of a URL.
+fn host(token: &[u8]) -> Option<&[u8]> {
+    let scheme = token.windows(3).position(|mark| mark == b"://")?;
+    let rest = token.get(scheme + 3..)?;
+    let end = rest.iter().position(|byte| b"/?#\\".contains(byte)).unwrap_or(rest.len());
+    let authority = rest.get(..end)?;
+    let user = authority.iter().rposition(|byte| *byte == b'@').map_or(0, |at| at + 1);
+    let host = authority.get(user..)?;
+    let port = host.iter().rposition(|byte| *byte == b':').unwrap_or(host.len());
+    host.get(..port).filter(|host| !host.is_empty())
+}
