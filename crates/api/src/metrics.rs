@@ -11,6 +11,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use safeconduct_model::{Decision, Reason, Timestamp};
+use safeconduct_service::Watch;
 
 /// By which edge a decision was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +22,8 @@ pub enum Asked {
     Gateway,
     /// The administration API: only what it refuses.
     Administration,
+    /// What is decided of tasks themselves: that one begins, and what it may lease.
+    Tasks,
 }
 
 impl Asked {
@@ -29,6 +32,7 @@ impl Asked {
             Self::Authzen => "authzen",
             Self::Gateway => "gateway",
             Self::Administration => "administration",
+            Self::Tasks => "tasks",
         }
     }
 }
@@ -126,6 +130,11 @@ impl Default for Metrics {
 impl Metrics {
     /// Counts a decision.
     pub fn decided(&self, asked: Asked, decision: Decision, reasons: &[Reason], took: Duration) {
+        self.count(asked, decision, reasons);
+        self.durations.observe(took.as_secs_f64());
+    }
+
+    fn count(&self, asked: Asked, decision: Decision, reasons: &[Reason]) {
         let first = reasons.first();
         self.decisions
             .get_or_create(&Decided {
@@ -134,7 +143,6 @@ impl Metrics {
                 rule_class: first.map_or("none", Reason::code),
             })
             .inc();
-        self.durations.observe(took.as_secs_f64());
         if matches!(first, Some(Reason::NotRecorded(_))) {
             self.append_failures.inc();
         }
@@ -162,6 +170,15 @@ impl Metrics {
         // OpenMetrics text, since its `# EOF` is missing.
         let _ = encode(&mut text, &self.registry);
         text
+    }
+}
+
+/// Counts what is decided of tasks themselves, by whichever edge.
+impl Watch for Metrics {
+    fn ended(&self) {}
+
+    fn decided(&self, decision: Decision, reasons: &[Reason]) {
+        self.count(Asked::Tasks, decision, reasons);
     }
 }
 

@@ -6,7 +6,7 @@ use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::response::IntoResponse;
 use axum::routing::{delete, get, post};
-use safeconduct_service::{Administration, ReadModel, Service};
+use safeconduct_service::{Administration, ReadModel, Service, Watch};
 use safeconduct_wire::authzen::Metadata;
 use tokio::sync::{Semaphore, watch};
 
@@ -15,7 +15,7 @@ use crate::problem::Problem;
 use crate::tail::TAILS_MAX;
 use crate::{
     ApiConfig, ApiError, Controls, Metrics, authzen, catalogue, delegations, health, identities,
-    intents, kill, leases, oauth, outcome, policies, records, refused, sessions, tail, tasks,
+    intents, keys, kill, leases, oauth, outcome, policies, records, refused, sessions, tail, tasks,
     tokens,
 };
 
@@ -65,6 +65,7 @@ impl Api {
         if let Some(at) = controls.policies().loaded_at {
             metrics.policies_loaded(at);
         }
+        service.watch(&(Arc::clone(&metrics) as Arc<dyn Watch>));
         Ok(Self(Shared(Arc::new(Inner {
             service,
             read,
@@ -134,6 +135,8 @@ impl Api {
             .route("/v1/delegations/{id}", delete(delegations::end))
             .route("/v1/leases", get(leases::list).post(leases::issue))
             .route("/v1/leases/{id}/renew", post(leases::renew))
+            .route("/v1/keys", get(keys::list))
+            .route("/v1/keys/rotate", post(keys::rotate))
             .route("/v1/kill", post(kill::kill))
             .route("/v1/kill/lift", post(kill::lift))
             .route("/v1/sessions/{identity}/{token}", get(sessions::show))

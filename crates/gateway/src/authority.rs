@@ -4,13 +4,12 @@ use std::future::Future;
 use std::sync::Arc;
 
 use safeconduct_model::{
-    ActionName, Authentication, Intents, Mandate, ServerName, Task, TaskId, Value,
+    ActionName, Authentication, Digest, Intents, Mandate, ServerName, Task, TaskId, Value,
 };
 use safeconduct_pep::{Decide, InProcess};
 use safeconduct_service::{
-    AuthenticateError, BEARER_BYTES_MAX, BeginError, ClientCertificates, ClientRequest,
-    Conversation, EndError, Ending, Extent, Holds, NotAuthenticated, Undertaking, Watch,
-    definition_digest, token_digest,
+    BEARER_BYTES_MAX, BeginError, ClientRequest, Conversation, EndError, Ending, Extent,
+    NotAuthenticated, Undertaking, Watch, definition_digest, token_digest,
 };
 use safeconduct_wire::catalogue::definition_digest_input;
 use thiserror::Error;
@@ -31,19 +30,15 @@ pub struct Begun {
 
 /// The decision point, as the gateway sees it.
 pub trait Authority: Decide {
-    /// Who presents that bearer token, or, where there is none, those certificates.
+    /// Who calls: by the request's one credential with the proof of possession that it needs, or,
+    /// where it has none, by the client's certificates.
     fn authenticate(
         &self,
-        bearer: Option<&str>,
-        certificates: Option<&ClientCertificates>,
-    ) -> impl Future<Output = Result<Authentication, AuthenticateError>> + Send;
-
-    /// Who presents an access token of our own, with the proof that it needs; `None` where the
-    /// request's credential is another.
-    fn own_token(
-        &self,
         request: &ClientRequest<'_>,
-    ) -> Option<Result<Authentication, NotAuthenticated>>;
+    ) -> impl Future<Output = Result<Authentication, NotAuthenticated>> + Send;
+
+    /// A nonce for the client's next DPoP proof, where one is needed.
+    fn dpop_nonce(&self) -> Option<String>;
 
     /// Whether a credential still stands.
     fn stands(&self, authentication: &Authentication) -> bool;
@@ -52,8 +47,13 @@ pub trait Authority: Decide {
     /// is another's or nobody's is not told.
     fn enter_task(&self, proof: Authentication, handle: &str) -> Option<Authentication>;
 
-    /// A proof of that caller in the task that its session is attached to, where it is.
-    fn within_attached_task(&self, proof: Authentication) -> Authentication;
+    /// A proof of that caller in the task that its session is attached to, where it is: within a
+    /// conversation in that conversation's own, and in no other.
+    fn within_attached_task(
+        &self,
+        proof: Authentication,
+        conversation: Option<&Digest>,
+    ) -> Authentication;
 
     /// Tells `watch` from now on whenever something has ended, for as long as it lives.
     fn watch(&self, watch: &Arc<dyn Watch>);
@@ -94,26 +94,13 @@ pub trait Authority: Decide {
 impl Authority for InProcess {
     async fn authenticate(
         &self,
-        bearer: Option<&str>,
-        certificates: Option<&ClientCertificates>,
-    ) -> Result<Authentication, AuthenticateError> {
-        match (bearer, certificates) {
-            (Some(bearer), certificates) => {
-                let holds = Holds { jkt: None, certificates };
-                self.service().authenticate_bearer(bearer, holds).await
-            }
-            (None, Some(certificates)) => {
-                self.service().authenticate_certificates(certificates).await
-            }
-            (None, None) => Err(AuthenticateError::Unknown),
-        }
+        request: &ClientRequest<'_>,
+    ) -> Result<Authentication, NotAuthenticated> {
+        self.service().authenticate_caller(request).await
     }
 
-    fn own_token(
-        &self,
-        request: &ClientRequest<'_>,
-    ) -> Option<Result<Authentication, NotAuthenticated>> {
-        self.service().authenticate_own_token(request)
+    fn dpop_nonce(&self) -> Option<String> {
+        self.service().resource_dpop_nonce()
     }
 
     fn stands(&self, authentication: &Authentication) -> bool {
@@ -127,8 +114,12 @@ impl Authority for InProcess {
         fits.then(|| self.service().enter_task(proof, &token_digest(handle)).ok())?
     }
 
-    fn within_attached_task(&self, proof: Authentication) -> Authentication {
-        self.service().within_attached_task(proof)
+    fn within_attached_task(
+        &self,
+        proof: Authentication,
+        conversation: Option<&Digest>,
+    ) -> Authentication {
+        self.service().within_attached_task(proof, conversation)
     }
 
     fn watch(&self, watch: &Arc<dyn Watch>) {

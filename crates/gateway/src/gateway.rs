@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use safeconduct_model::{
-    Authentication, Mode, NameError, ServerName, SessionKey, SessionName, Value,
+    Authentication, Digest, Mode, NameError, ServerName, SessionKey, SessionName, TaskState, Value,
 };
-use safeconduct_service::{Report, Watch};
+use safeconduct_service::{Ending, Report, Watch, token_digest};
 use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -244,12 +244,14 @@ impl<A: Authority> Inner<A> {
         let name = SessionName::new(id.as_str()).ok();
         let identity = caller.authentication.identity.clone();
         let opening = self.sessions.begin(&identity).map_err(Full::fault)?;
+        let conversation = caller.conversation.unwrap_or_else(|| token_digest(&id));
         let begin = || {
             ClientSession::begin(
                 Arc::clone(self),
                 Arc::clone(&backend),
                 &caller,
                 name.clone(),
+                conversation,
                 params.clone(),
             )
         };
@@ -295,6 +297,23 @@ impl<A: Authority> Inner<A> {
 
     pub(crate) fn end_session(&self, id: &str) {
         self.sessions.end(id);
+    }
+
+    /// Ends the task that is attached to a conversation which is over: nobody could name it any
+    /// more, and nothing of it is to wait for its time to be over.
+    pub(crate) fn end_attached(&self, own: Authentication, conversation: Digest) {
+        // The task that a request names by handle is not the conversation's to end.
+        let own = Authentication { task: None, ..own };
+        let within = self.authority.within_attached_task(own, Some(&conversation));
+        let Some(task) = within.task else { return };
+        let authority = Arc::clone(&self.authority);
+        let (by, reason) = (Some(within.identity), "conversation_ended".into());
+        let ending = Ending { state: TaskState::Completed, by, reason };
+        self.wiring.tasks.spawn(async move {
+            if let Err(error) = authority.end_task(&task.id, ending).await {
+                tracing::error!(%error, task = %task.id, "the task of a conversation that is over could not be ended");
+            }
+        });
     }
 
     fn close_backends(&self) {

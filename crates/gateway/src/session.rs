@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use safeconduct_model::{Authentication, SessionKey, SessionName, Value};
+use safeconduct_model::{Authentication, Digest, SessionKey, SessionName, Value};
 use tokio::sync::{Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
 
@@ -39,6 +39,8 @@ pub(crate) struct ClientSession<A: Authority> {
     /// Who began it. Its requests bring the same credential, each in a task of its own choice.
     pub(crate) authentication: Authentication,
     pub(crate) name: Option<SessionName>,
+    /// What a task of its agent's is attached to.
+    conversation: Digest,
     /// What both sides agreed on; set once the handshake is through.
     revision: OnceLock<Revision>,
     /// The client's own handshake, as it went upstream.
@@ -68,9 +70,23 @@ pub(crate) struct Caller {
     pub(crate) credential: Authentication,
     /// The same, in the task that the request belongs to: also one that is attached.
     pub(crate) authentication: Authentication,
+    /// SHA-256 of the id of the conversation that the request belongs to, where there is one: what
+    /// a task is attached to, so that two runs under one credential have one each.
+    pub(crate) conversation: Option<Digest>,
 }
 
 impl Caller {
+    /// The caller in the task that the request belongs to.
+    pub(crate) fn of(
+        authority: &impl Authority,
+        credential: Authentication,
+        conversation: Option<Digest>,
+    ) -> Self {
+        let authentication =
+            authority.within_attached_task(credential.clone(), conversation.as_ref());
+        Self { credential, authentication, conversation }
+    }
+
     /// What a request named: its messages go to streams that were opened under the same name.
     fn named(&self) -> SessionKey {
         SessionKey::of(&self.credential)
@@ -127,6 +143,7 @@ impl<A: Authority> ClientSession<A> {
         backend: Arc<Backend>,
         caller: &Caller,
         name: Option<SessionName>,
+        conversation: Digest,
         params: Option<Value>,
     ) -> Result<(Arc<Self>, Value), Fault> {
         let handshake = handshake(params)?;
@@ -137,6 +154,7 @@ impl<A: Authority> ClientSession<A> {
             backend,
             authentication: caller.authentication.clone(),
             name,
+            conversation,
             revision: OnceLock::new(),
             handshake,
             initialized: AtomicBool::new(false),
@@ -280,6 +298,7 @@ impl<A: Authority> ClientSession<A> {
         let connections = self.connections();
         connections.iter().filter(|own| own.is_own()).for_each(|own| own.close());
         lock(&self.asked).clear();
+        self.inner.end_attached(self.authentication.clone(), self.conversation);
     }
 
     /// Takes a request in, so that it can be cancelled; [`ClientSession::leave`] ends it.

@@ -11,9 +11,10 @@ use std::sync::Arc;
 use safeconduct_credential::mandate_value;
 use safeconduct_model::{
     Authentication, IdentityId, Intent, IntentName, OnBehalfOf, PROMPT_BYTES_MAX, ParameterType,
-    ServerName, Value,
+    ServerName, Task, Value,
 };
 use safeconduct_service::{BeginError, OnBehalf};
+use safeconduct_wire::admin::{RequestedTask, RequestedWork, TaskRequest};
 use safeconduct_wire::json;
 
 use crate::authority::{Authority, Begun};
@@ -25,6 +26,8 @@ use crate::revision::Era;
 pub(crate) const RESERVED: &str = "safeconduct_";
 /// Begins a task.
 pub(crate) const BEGIN: &str = "safeconduct_begin_task";
+/// Begins a task of another agent under the one of the session.
+pub(crate) const DELEGATE: &str = "safeconduct_delegate_task";
 /// Ends the task of the session.
 pub(crate) const END: &str = "safeconduct_end_task";
 
@@ -90,6 +93,9 @@ pub(crate) fn list(
         let latest = intents.versions.values().filter_map(|versions| versions.last_key_value());
         let theirs = latest.map(|(_, intent)| intent);
         let theirs: Vec<_> = theirs.filter(|one| authority.may_undertake(caller, one)).collect();
+        if theirs.iter().any(|intent| intent.delegation_depth > 0) {
+            tools.insert(0, delegate_tool());
+        }
         tools.insert(0, end_tool());
         if !theirs.is_empty() {
             tools.insert(0, begin_tool(&theirs));
@@ -169,6 +175,76 @@ fn begin_tool(intents: &[&Intent]) -> Value {
         &["task", "intent", "version", "deadline", "allowances"],
     );
     tool(BEGIN, "Begin a task", text, schema(properties, &["intent"]), begun)
+}
+
+/// What is delegated may be of any intent, whoever undertakes it: policies, the intent and the task
+/// that it comes from decide.
+fn delegate_tool() -> Value {
+    let text = "Begins a task of another agent under the task of this session. It may do no more \
+                than this task may, takes what it is given from this task's budget, and ends with \
+                it. The answer holds its handle: give it to that agent alone, who sends it as \
+                `Safeconduct-Task`, and to nobody else.";
+    let mut version = described("integer", "The intent's version; the latest if left out.");
+    edit::set(&mut version, "minimum", 1);
+    let mut seconds = described("integer", "For how many seconds at most.");
+    edit::set(&mut seconds, "minimum", 1);
+    let mut prompt = described("string", "What the other agent is to do, in your words.");
+    edit::set(&mut prompt, "maxLength", whole(PROMPT_BYTES_MAX));
+    let properties = Value::object([
+        ("agent", described("string", "The id of the agent that will act.")),
+        ("intent", described("string", "The name of the intent.")),
+        ("version", version),
+        ("parameters", described("object", "The parameters of the intent.")),
+        ("prompt", prompt),
+        ("envelope", described("array", "What it may do at most, as intents say it.")),
+        ("budget", described("object", "How much at most, as intents say it: {\"calls\": 3}.")),
+        ("seconds", seconds),
+        ("depth", described("integer", "How many levels of delegation may follow at most.")),
+        ("tier_max", described("string", "The highest tier that needs nobody's approval.")),
+        ("credentials", described("object", "What it may get leases of: grants by target.")),
+    ]);
+    let begun = schema(
+        Value::object([
+            ("task", described("string", "The task's id.")),
+            ("agent", described("string", "Who acts in it.")),
+            ("deadline", described("string", "When it ends by itself (RFC 3339).")),
+            ("handle", described("string", "What its agent names it by; shown this once.")),
+        ]),
+        &["task", "agent", "deadline", "handle"],
+    );
+    let input = schema(properties, &["agent", "intent"]);
+    tool(DELEGATE, "Delegate a task", text.to_owned(), input, begun)
+}
+
+/// Reads the arguments of [`DELEGATE`]: what intent, for whom, and how much of it.
+pub(crate) fn read_delegation(
+    arguments: &Value,
+) -> Result<(IdentityId, IntentName, RequestedTask), String> {
+    let mut wanted = TaskRequest::of(arguments).map_err(|error| error.to_string())?;
+    if wanted.on_behalf_of.is_some() {
+        return Err("a child is for whom its parent is: leave `on_behalf_of` out".into());
+    }
+    let agent = wanted.agent.take().ok_or("`agent` is missing")?;
+    match wanted.work.clone() {
+        RequestedWork::Intent(intent) => Ok((agent, intent, wanted)),
+        RequestedWork::RunOf(_) => Err("a run of a schedule is begun outside of tasks".into()),
+    }
+}
+
+/// What the agent is told of a task that it has delegated.
+pub(crate) fn delegated(task: &Task, handle: &str) -> (String, Value) {
+    let text = format!(
+        "Task {} of `{}` has begun: `{}`, version {}. It ends at {} at the latest, and with this \
+         task. Its handle, shown this once: {handle}",
+        task.id, task.agent, task.intent, task.intent_version, task.deadline
+    );
+    let told = Value::object([
+        ("task", Value::String(task.id.shared())),
+        ("agent", Value::String(task.agent.shared())),
+        ("deadline", Value::from(task.deadline.to_string())),
+        ("handle", Value::from(handle)),
+    ]);
+    (text, told)
 }
 
 fn end_tool() -> Value {
@@ -375,6 +451,8 @@ pub(crate) const fn code(error: &BeginError) -> &'static str {
         BeginError::NotActive(_) => "identity_not_active",
         BeginError::NoTime => "no_time",
         BeginError::Attached(_) => "task_attached",
+        BeginError::UnknownSchedule(_) => "unknown_schedule",
+        BeginError::Running { .. } => "already_running",
         BeginError::Denied { .. } => "denied",
         BeginError::OverLimit { .. } => "over_limit",
         BeginError::Contended => "contended",

@@ -209,6 +209,122 @@ async fn an_agent_begins_and_ends_a_task_by_tools() {
     }
 }
 
+const BEGIN: &str = "safeconduct_begin_task";
+
+fn work() -> serde_json::Value {
+    json!({"intent": "work", "parameters": {"case": "C-1"}})
+}
+
+/// Two runs of one agent under one credential.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_task_that_is_attached_is_its_conversations_own() {
+    let bench = bench(&[]).await;
+    let one = bench.client(REVISIONS[1], &[]).await;
+    let two = bench.client(REVISIONS[0], &[]).await;
+    let begun = one.call(BEGIN, work()).await;
+    let first = TaskId::new(begun.result()["structuredContent"]["task"].as_str().unwrap()).unwrap();
+    assert!(one.call("echo", json!({})).await.succeeded());
+    assert!(two.call("echo", json!({})).await.succeeded());
+    let scopes = bench.scopes();
+    assert_eq!(scopes[0], SessionScope::Task(first.clone()));
+    assert!(matches!(scopes[1], SessionScope::Credential(_)), "it is in nobody's task");
+    let none = two.call("safeconduct_end_task", json!({})).await;
+    assert!(!none.succeeded(), "{:?}", none.messages);
+    let begun = two.call(BEGIN, work()).await;
+    assert!(begun.succeeded(), "{:?}", begun.messages);
+    assert_eq!(bench.point.service.live_tasks(), 2);
+    // A credential that names another's session finds nothing.
+    let mut thief = Client::begun(&bench.gateway, OTHER_TOKEN, REVISIONS[1]).await;
+    thief.session = one.session.clone();
+    assert_eq!(thief.call("echo", json!({})).await.status, StatusCode::NOT_FOUND);
+    // In a revision without sessions the task is the credential's, and neither of these two.
+    let modern = bench.client(REVISIONS[2], &[]).await;
+    let begun = modern.call(BEGIN, work()).await;
+    assert!(begun.succeeded(), "{:?}", begun.messages);
+    let mut named = modern.clone();
+    named.headers = vec![("mcp-session-id", one.session.clone().unwrap())];
+    assert!(named.call("echo", json!({})).await.succeeded());
+    let modern = begun.result()["structuredContent"]["task"].as_str().unwrap().to_owned();
+    let last = bench.scopes().pop().unwrap();
+    assert_eq!(last, SessionScope::Task(TaskId::new(modern).unwrap()));
+
+    // A conversation that is over takes its task along, and no other.
+    let request = Request::delete("/mcp/s")
+        .header("host", "localhost")
+        .header("authorization", format!("Bearer {TOKEN}"))
+        .header("mcp-session-id", one.session.clone().unwrap())
+        .body(Body::empty())
+        .unwrap();
+    assert_eq!(one.send(request).await.status, StatusCode::NO_CONTENT);
+    let ended = async {
+        while bench.point.service.task(&first).unwrap().state == TaskState::Active {
+            tokio::task::yield_now().await;
+        }
+    };
+    at_once(ended).await;
+    assert_eq!(bench.point.service.live_tasks(), 2);
+    bench.gateway.shutdown().await;
+    let alive = bench.point.service.live_tasks();
+    assert_eq!(alive, 1, "the one that belongs to the credential goes on");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_delegates_by_a_tool() {
+    for version in REVISIONS {
+        let arguments: &[&str] = if version == REVISIONS[2] { &["modern"] } else { &[] };
+        let bench = bench(arguments).await;
+        let client = bench.client(version, &[]).await;
+        let tools = client.tools().await;
+        assert_eq!(tools[2]["name"], "safeconduct_delegate_task", "{version}");
+        let delegate = async |arguments: serde_json::Value| {
+            client.call("safeconduct_delegate_task", arguments).await
+        };
+        let child = json!({"agent": "agent", "intent": "work", "parameters": {"case": "C-1"},
+                           "budget": {"calls": 2}, "envelope": [{"action": "s.echo"}],
+                           "prompt": "Echo it."});
+        let none = delegate(child.clone()).await;
+        let code = |reply: &support::client::Reply| {
+            reply.result()["_meta"]["safeconduct/decision"]["reasons"][0]["code"].clone()
+        };
+        assert_eq!(code(&none), "no_task", "{:?}", none.messages);
+        let begun = client.call(BEGIN, work()).await;
+        let parent = begun.result()["structuredContent"]["task"].clone();
+        let mut wide = child.clone();
+        wide["budget"] = json!({"calls": 1000});
+        assert_eq!(code(&delegate(wide).await), "wider");
+        for (member, value) in
+            [("on_behalf_of", json!({"delegated": "ada"})), ("run_of", json!("nightly"))]
+        {
+            let mut bad = child.clone();
+            bad[member] = value;
+            assert_eq!(code(&delegate(bad).await), "arguments", "{member}");
+        }
+        let mut other = child.clone();
+        other["agent"] = json!("other");
+        assert_eq!(code(&delegate(other).await), "not_an_undertaker");
+        let delegated = delegate(child).await;
+        assert!(delegated.succeeded(), "{:?}", delegated.messages);
+        let told = &delegated.result()["structuredContent"];
+        let (task, handle) =
+            (told["task"].as_str().unwrap(), told["handle"].as_str().unwrap().to_owned());
+        let view = bench.point.service.task(&TaskId::new(task).unwrap()).unwrap();
+        assert_eq!(view.task.parent.as_ref().map(TaskId::as_str), parent.as_str());
+        let prompt = bench.point.service.prompt(&view.task.id).unwrap();
+        assert_eq!(prompt.integrity, safeconduct_model::Integrity::Untrusted);
+        // Its agent acts in it by the handle, within what it was given.
+        let mut within = bench.client(version, &[(HEADER, handle.as_str())]).await;
+        assert!(within.call("echo", json!({})).await.succeeded());
+        assert!(!within.call("reveal", json!({})).await.succeeded());
+        within.call("echo", json!({})).await;
+        assert!(!within.call("echo", json!({})).await.succeeded(), "two calls were given");
+        let ended = client.call("safeconduct_end_task", json!({})).await;
+        assert_eq!(ended.result()["structuredContent"]["ended"], json!(2), "{version}");
+        within.headers = vec![(HEADER, handle)];
+        assert!(!within.call("echo", json!({})).await.succeeded());
+        bench.gateway.shutdown().await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_task_that_may_not_begin_is_a_denial_like_others() {
     let bench = bench(&["modern"]).await;

@@ -35,8 +35,8 @@ impl<T> Permit<T> {
         let ruling = recorded.into_value();
         Self {
             cargo,
-            decision: ruling.outcome.record.id,
             obligations: ruling.outcome.for_enforcement().cloned().collect(),
+            decision: ruling.outcome.record.id,
             answer: ruling.outcome.decision,
             reasons: ruling.outcome.reasons,
             authentication: ruling.request.subject.authentication().clone(),

@@ -1,8 +1,8 @@
-//! Who may knock at all: hosts and origins against DNS rebinding, and the bearer token.
+//! Who may knock at all: hosts and origins, against DNS rebinding.
 
 use std::collections::BTreeSet;
 
-use http::header::{AUTHORIZATION, HOST, ORIGIN};
+use http::header::{HOST, ORIGIN};
 use http::{HeaderMap, Uri};
 
 use crate::config::GatewayConfig;
@@ -81,15 +81,6 @@ fn hostname(authority: &str) -> Option<String> {
     fits.then(|| host.to_ascii_lowercase())
 }
 
-/// The bearer token of a request; none where there is not exactly one.
-pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let mut values = headers.get_all(AUTHORIZATION).iter();
-    let value = values.next()?.to_str().ok().filter(|_| values.next().is_none())?;
-    let (scheme, token) = value.split_once(' ')?;
-    let token = token.trim_matches(' ');
-    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -140,19 +131,5 @@ mod tests {
         }
         let none = Allowed::default().check(&Uri::from_static("/"), &HeaderMap::new());
         assert_eq!(none, Err(Barred::Host));
-    }
-
-    #[test]
-    fn a_bearer_token_is_one() {
-        let token = |value: &'static str| {
-            let mut headers = HeaderMap::new();
-            headers.insert(AUTHORIZATION, HeaderValue::from_static(value));
-            bearer(&headers).map(str::to_owned)
-        };
-        assert_eq!(token("Bearer abc"), Some("abc".into()));
-        assert_eq!(token("bearer abc"), Some("abc".into()));
-        for bad in ["abc", "Basic abc", "Bearer ", "Bearer"] {
-            assert_eq!(token(bad), None, "{bad}");
-        }
     }
 }

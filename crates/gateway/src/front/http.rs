@@ -10,17 +10,20 @@ use axum::response::Response;
 use axum::routing::{any, get};
 use http::header::AUTHORIZATION;
 use http::request::Parts;
-use http::{HeaderName, HeaderValue, Method, StatusCode};
-use safeconduct_model::{Authentication, Mode, SessionKey};
-use safeconduct_service::{AuthenticateError, ClientCertificates, ClientRequest, NotAuthenticated};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use safeconduct_model::{Authentication, Digest, Mode, SessionKey};
+use safeconduct_service::{
+    AuthenticateError, ClientCertificates, ClientRequest, NotAuthenticated, token_digest,
+};
 use safeconduct_wire::json;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
-use super::guard::{Barred, bearer};
+use super::challenge::{Asking, with_nonce};
+use super::guard::Barred;
 use super::headers::{Accepts, accepts, is_json, one, task, trace};
 use super::resource;
-use super::response::{accepted, empty, json_response, method_not_allowed, refusal, unauthorized};
+use super::response::{accepted, empty, json_response, method_not_allowed, refusal};
 use super::streaming::{Standing, StreamCheck, Waiting};
 use crate::authority::Authority;
 use crate::backend::Backend;
@@ -65,48 +68,32 @@ async fn serve<A: Authority>(
         };
         return refusal(StatusCode::FORBIDDEN, None, &Fault::new(INVALID_REQUEST, text));
     }
-    let challenge = inner.resource.get().map(|resource| resource.challenge(&name));
-    let challenge = challenge.unwrap_or_default();
-    let bearer = bearer(&parts.headers);
-    let certificates = parts.extensions.get::<ClientCertificates>();
-    let presented = parts.headers.contains_key(AUTHORIZATION);
-    let invalid = || unauthorized(&format!(", error=\"invalid_token\"{challenge}"));
-    let own = own_token(&*inner.authority, &parts);
-    let proved = match own {
-        Some(Err(refused)) => {
-            let error = refused.error().unwrap_or("invalid_token");
-            return unauthorized(&format!(", error=\"{error}\"{challenge}"));
-        }
-        Some(Ok(proof)) => Ok(proof),
-        // A token that cannot be read is not made up for by a certificate.
-        None if bearer.is_none() && (certificates.is_none() || presented) => {
-            return unauthorized(&challenge);
-        }
-        None => inner.authority.authenticate(bearer, certificates).await,
-    };
-    let credential = match proved {
+    let asking = Asking { resource: inner.resource.get(), server: &name };
+    let nonce = || inner.authority.dpop_nonce();
+    let credential = match authenticated(&*inner.authority, &parts).await {
         Ok(credential) => credential,
-        Err(AuthenticateError::NotRegistered(_)) => {
+        Err(NotAuthenticated::Registered(AuthenticateError::NotRegistered(_))) => {
             let text = "the identity is proved, but nobody has registered it";
             return refusal(StatusCode::FORBIDDEN, None, &Fault::new(INVALID_REQUEST, text));
         }
-        Err(_) => return invalid(),
+        Err(refused) => return asking.anew(&refused, nonce()),
     };
     // A handle that is not the caller's own tells no more than a token that is not.
     let credential = match task(&parts.headers) {
         None => credential,
         Some(handle) => match inner.authority.enter_task(credential, handle) {
             Some(entered) => entered,
-            None => return invalid(),
+            None => return asking.anew(&AuthenticateError::Unknown.into(), None),
         },
     };
-    let authentication = inner.authority.within_attached_task(credential.clone());
+    // The next proof needs no round trip for its nonce (RFC 9449 section 8.2).
+    let next_nonce = parts.headers.contains_key(DPOP).then(nonce).flatten();
     let Some(backend) = inner.backend(&name) else {
         let fault = Fault::new(INVALID_REQUEST, "there is no upstream of this name");
         return refusal(StatusCode::NOT_FOUND, None, &fault);
     };
     let observed = backend.config.mode == Mode::Observe;
-    let caller = Caller { credential, authentication };
+    let caller = Caller::of(&*inner.authority, credential, conversation(&parts.headers));
     let call = Call { inner, backend, caller, parts };
     let mut response = match call.parts.method {
         Method::POST => call.post(body).await,
@@ -117,26 +104,34 @@ async fn serve<A: Authority>(
     if observed {
         response.headers_mut().insert(MODE, HeaderValue::from_static("observe"));
     }
+    with_nonce(&mut response, next_nonce);
     response
 }
 
-/// Who presents an access token of our own, where that is what the request presents.
-fn own_token<A: Authority>(
+/// Who calls.
+async fn authenticated<A: Authority>(
     authority: &A,
     parts: &Parts,
-) -> Option<Result<Authentication, NotAuthenticated>> {
+) -> Result<Authentication, NotAuthenticated> {
     let values = |name: &HeaderName| -> Vec<&str> {
         let all = parts.headers.get_all(name).iter();
         // One that is no text is there all the same.
         all.map(|value| value.to_str().unwrap_or_default()).collect()
     };
-    authority.own_token(&ClientRequest {
+    let request = ClientRequest {
         authorization: &values(&AUTHORIZATION),
         dpop: &values(&DPOP),
         method: parts.method.as_str(),
         path: parts.uri.path(),
         peer: parts.extensions.get::<ClientCertificates>(),
-    })
+    };
+    authority.authenticate(&request).await
+}
+
+/// The conversation that a request names: its session, in revisions that have them.
+fn conversation(headers: &HeaderMap) -> Option<Digest> {
+    let modern = one(headers, &PROTOCOL_VERSION) == Some(Revision::V2026_07_28.as_str());
+    one(headers, &SESSION_ID).filter(|_| !modern).map(token_digest)
 }
 
 /// One HTTP request of a caller that is known.
@@ -343,6 +338,8 @@ impl<A: Authority> Call<A> {
 
     async fn initialize(self, request: Request) -> Response {
         let Self { inner, backend, caller, .. } = self;
+        // What begins now is no other conversation, whatever the request names.
+        let caller = Caller::of(&*inner.authority, caller.credential, None);
         if let Err(fault) = inner.admits() {
             return refusal(StatusCode::SERVICE_UNAVAILABLE, Some(&request.id), &fault);
         }

@@ -1,5 +1,6 @@
 //! Towards clients: streamable HTTP, and one stream of lines.
 
+mod challenge;
 pub(crate) mod guard;
 mod headers;
 mod http;

@@ -29,6 +29,7 @@ pub struct ProtectedResource {
     authorization_servers: Vec<String>,
     scopes: Vec<String>,
     dpop_algorithms: Vec<String>,
+    certificate_bound: bool,
 }
 
 /// The configuration's fault: this is no description of a protected resource.
@@ -72,7 +73,21 @@ impl ProtectedResource {
         if let Some(scope) = misfit {
             return Err(ResourceError::Scope(scope.clone()));
         }
-        Ok(Self { base: trimmed.to_owned(), authorization_servers, scopes, dpop_algorithms })
+        let base = trimmed.to_owned();
+        let certificate_bound = false;
+        Ok(Self { base, authorization_servers, scopes, dpop_algorithms, certificate_bound })
+    }
+
+    /// The same, where clients can show a certificate in TLS and tokens may be bound to it (RFC
+    /// 8705).
+    #[must_use]
+    pub fn taking_certificates(self) -> Self {
+        Self { certificate_bound: true, ..self }
+    }
+
+    /// The algorithms of proofs that are taken, as a challenge names them; `None` where none is.
+    pub(super) fn dpop_algorithms(&self) -> Option<String> {
+        (!self.dpop_algorithms.is_empty()).then(|| self.dpop_algorithms.join(" "))
     }
 
     /// The resource identifier of an upstream: the audience that tokens for it have (RFC 8707).
@@ -106,6 +121,10 @@ impl ProtectedResource {
         if !self.dpop_algorithms.is_empty() {
             let name = "dpop_signing_alg_values_supported";
             edit::set(&mut metadata, name, list(&self.dpop_algorithms));
+        }
+        if self.certificate_bound {
+            let name = "tls_client_certificate_bound_access_tokens";
+            edit::set(&mut metadata, name, Value::Bool(true));
         }
         metadata
     }

@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use axum::response::Response;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use crate::message::{Answer, Fault, INVALID_REQUEST, Id, response_bytes};
@@ -44,15 +44,5 @@ pub(super) fn method_not_allowed(allowed: &'static str) -> Response {
     let fault = Fault::new(INVALID_REQUEST, "this HTTP method is not part of the protocol here");
     let mut response = refusal(StatusCode::METHOD_NOT_ALLOWED, None, &fault);
     response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
-    response
-}
-
-/// Asks for a credential; `more` are further members of the challenge, each after a comma.
-pub(super) fn unauthorized(more: &str) -> Response {
-    let fault = Fault::new(INVALID_REQUEST, "a valid bearer token is needed");
-    let mut response = refusal(StatusCode::UNAUTHORIZED, None, &fault);
-    if let Ok(challenge) = HeaderValue::from_str(&format!("Bearer realm=\"safeconduct\"{more}")) {
-        response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
-    }
     response
 }

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use safeconduct_model::{Authentication, ServerName};
+use safeconduct_model::{Authentication, Digest, ServerName};
+use safeconduct_service::token_digest;
 use safeconduct_wire::json;
 use thiserror::Error;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
@@ -51,7 +52,7 @@ impl<A: Authority> Gateway<A> {
     /// Serves one client that writes a message per line, until it closes its end or its
     /// authority ends. Where `authentication` names a task, all that it does is done in it, and
     /// the stream ends with it; else each request belongs to the task that is then attached to
-    /// its credential. What is under
+    /// this stream, which ends with the stream. What is under
     /// way then has 2 seconds to be answered; after that it comes to its recorded end unanswered.
     ///
     /// # Errors
@@ -76,6 +77,7 @@ impl<A: Authority> Gateway<A> {
             inner: Arc::clone(&self.inner),
             backend,
             authentication,
+            conversation: token_digest(&uuid::Uuid::new_v4().simple().to_string()),
             outlet,
             session: Mutex::new(None),
             in_flight: Mutex::default(),
@@ -98,6 +100,8 @@ struct StreamClient<A: Authority> {
     inner: Arc<Inner<A>>,
     backend: Arc<Backend>,
     authentication: Authentication,
+    /// What a task of its agent's is attached to: this stream and no other.
+    conversation: Digest,
     outlet: Outlet,
     /// Its session, once it has shaken hands; with the id that the gateway knows it by.
     session: Mutex<Option<(String, Arc<ClientSession<A>>)>>,
@@ -172,8 +176,7 @@ impl<A: Authority> StreamClient<A> {
     /// The client, in the task that a request of this moment belongs to.
     fn now(&self) -> Caller {
         let credential = self.authentication.clone();
-        let authentication = self.inner.authority.within_attached_task(credential.clone());
-        Caller { credential, authentication }
+        Caller::of(&*self.inner.authority, credential, Some(self.conversation))
     }
 
     fn session(&self) -> Option<Arc<ClientSession<A>>> {
@@ -301,6 +304,7 @@ impl<A: Authority> StreamClient<A> {
         if let Some((id, _)) = session {
             self.inner.end_session(&id);
         }
+        self.inner.end_attached(self.authentication.clone(), self.conversation);
     }
 }
 

@@ -1,15 +1,17 @@
 //! The gateway's own tools: an agent begins a task, and ends it.
 
+use safeconduct_credential::TaskHandle;
 use safeconduct_model::{TaskState, Value};
 use safeconduct_pep::Refusal;
-use safeconduct_service::{BeginError, Ending, Undertaking};
+use safeconduct_service::{BeginError, Ending, Narrowed, Undertaking};
+use zeroize::Zeroizing;
 
 use super::Side;
 use crate::authority::Authority;
 use crate::message::{Answer, Fault, INVALID_PARAMS, Request};
 use crate::reply::Reply;
 use crate::revision::Era;
-use crate::task_tools::{self, Asked, BEGIN, END, RESERVED};
+use crate::task_tools::{self, Asked, BEGIN, DELEGATE, END, RESERVED};
 use crate::{action, denial, edit};
 
 impl<A: Authority> Side<A> {
@@ -29,6 +31,7 @@ impl<A: Authority> Side<A> {
         let known = !self.inner.authority.intents().versions.is_empty();
         let answer = match name {
             BEGIN if known => self.begin_task(&question.input).await,
+            DELEGATE if known => self.delegate_task(&question.input).await,
             END if known => self.end_task(&question.input).await,
             _ => Answer::Fault(Fault::new(INVALID_PARAMS, format!("no tool is called `{name}`"))),
         };
@@ -56,21 +59,78 @@ impl<A: Authority> Side<A> {
             on_behalf_of: asked.on_behalf_of,
             narrowed: Default::default(),
             handle: None,
+            conversation: self.caller.conversation,
+            run_of: None,
             pep: self.backend.pep.clone(),
             trace: self.trace.clone(),
         };
-        let refusal = match self.inner.authority.begin_task(undertaking).await {
+        let error = match self.inner.authority.begin_task(undertaking).await {
             Ok(begun) => {
                 let (text, told) = task_tools::begun(&begun);
                 return self.done(&text, told);
             }
-            Err(BeginError::Denied { ruling, .. }) => Refusal::of(ruling.into_value()),
-            Err(BeginError::Unrecorded(unrecorded)) => {
+            Err(error) => error,
+        };
+        self.not_begun(error, &what)
+    }
+
+    /// Begins a task of another agent under the one that the caller acts in.
+    async fn delegate_task(&self, arguments: &Value) -> Answer {
+        let (agent, intent, wanted) = match task_tools::read_delegation(arguments) {
+            Ok(wanted) => wanted,
+            Err(problem) => return self.not_done("arguments", &problem),
+        };
+        let by = &self.caller.authentication;
+        if !by.task.as_ref().is_some_and(|task| task.agent == by.identity) {
+            let text = "this session acts in no task of its own: begin one first";
+            return self.not_done("no_task", text);
+        }
+        let mut random = Zeroizing::new([0; 32]);
+        if getrandom::fill(&mut *random).is_err() {
+            return self.not_done("not_recorded", "no randomness from the operating system");
+        }
+        let handle = TaskHandle::of(&random);
+        let what = format!("to have `{agent}` undertake intent `{intent}`");
+        let undertaking = Undertaking {
+            by: by.clone(),
+            agent,
+            intent,
+            version: wanted.version,
+            parameters: wanted.parameters,
+            prompt: wanted.prompt.map(|prompt| prompt.0.into()),
+            on_behalf_of: None,
+            narrowed: Narrowed {
+                allowances: wanted.envelope,
+                budget: wanted.budget,
+                seconds: wanted.seconds,
+                depth: wanted.depth,
+                tier_max: wanted.tier_max,
+                credentials: wanted.credentials,
+            },
+            handle: Some(handle.digest()),
+            conversation: None,
+            run_of: None,
+            pep: self.backend.pep.clone(),
+            trace: self.trace.clone(),
+        };
+        match self.inner.authority.begin_task(undertaking).await {
+            Ok(begun) => {
+                let (text, told) = task_tools::delegated(&begun.task, handle.reveal());
+                self.done(&text, told)
+            }
+            Err(error) => self.not_begun(error, &what),
+        }
+    }
+
+    fn not_begun(&self, error: BeginError, what: &str) -> Answer {
+        let refusal = match error {
+            BeginError::Denied { ruling, .. } => Refusal::of(ruling.into_value()),
+            BeginError::Unrecorded(unrecorded) => {
                 Refusal { decision: None, reasons: vec![unrecorded.reason], requestable: None }
             }
-            Err(error) => return self.not_done(task_tools::code(&error), &error.to_string()),
+            error => return self.not_done(task_tools::code(&error), &error.to_string()),
         };
-        denial::denied(self.revision, "tools/call", &what, &refusal)
+        denial::denied(self.revision, "tools/call", what, &refusal)
     }
 
     async fn end_task(&self, arguments: &Value) -> Answer {
