@@ -12,7 +12,8 @@ use serde_json::Value;
 /// A new edge means editing this table in the same commit.
 pub const LAYERS: &[(&str, u8, &[&str])] = &[
     ("model", 0, &[]),
-    ("policy", 1, &["model"]),
+    // Temporal rules are compiled to the session's monitors.
+    ("policy", 1, &["model", "session"]),
     ("session", 1, &["model"]),
     ("engine", 1, &["model", "policy", "session"]),
     ("ledger", 1, &["model"]),
@@ -143,6 +144,7 @@ mod tests {
             for inner in *allowed {
                 let lower = ring(inner) < *outer
                     || (*name == "engine" && ["policy", "session"].contains(inner))
+                    || (*name == "policy" && *inner == "session")
                     || (*name == "credential" && ["session", "wire"].contains(inner))
                     || (*name == "gateway" && *inner == "pep")
                     || (*name == "api" && *inner == "pep");

@@ -11,7 +11,7 @@ use super::datum::Datum;
 use super::formula::{Aggregate, Comparison, Formula, Matches, Part, Symbol, Term};
 use super::program::{
     Counted, Keeps, Left, Listens, Node, Operand, Pattern, Plan, Program, ProgramName, Slot,
-    Source, Step, Test,
+    Source, Step, Test, Then,
 };
 
 /// Most parts of one condition that are remembered.
@@ -59,7 +59,7 @@ impl Program {
                 }
             }
         });
-        let mut compiler = Compiler { nodes: Vec::new(), symbols: source.symbols };
+        let mut compiler = Compiler { nodes: Vec::new(), symbols: source.symbols, within_ms: 0 };
         let parameters = u16::try_from(source.parameters.len()).map_err(|_| Refused::TooLarge)?;
         let mut known: BTreeSet<Symbol> = (0..parameters).map(Symbol).collect();
         let (answer, _) = compiler.plan(&[&source.formula], &mut known, When::Now)?;
@@ -84,6 +84,8 @@ impl Program {
 struct Compiler {
     nodes: Vec<Node>,
     symbols: u16,
+    /// How long ago an event can be that is looked at.
+    within_ms: i64,
 }
 
 /// What is found at an event, before it is known who reads it.
@@ -126,17 +128,95 @@ impl Compiler {
             let formula = pending.remove(at);
             self.step(formula, known, &mut steps, &mut tests)?;
         }
-        for formula in pending {
-            if when == When::Now {
-                return Err(Refused::Unbounded);
-            }
+        if when == When::Now && !pending.is_empty() {
+            return Err(Refused::Unbounded);
+        }
+        let mut outside = known.clone();
+        conjuncts.iter().for_each(|formula| outside.extend(formula.free()));
+        let alone = |formula: &&Formula| !formula.remembers() && formula.free().is_subset(&outside);
+        let (alone, together): (Vec<_>, Vec<_>) = pending.into_iter().partition(alone);
+        for formula in alone {
             let test = self.captured(formula, &mut BTreeSet::new(), known, &mut steps)?;
             tests.push(test);
+        }
+        if !together.is_empty() {
+            tests.push(self.deferred(&together, &outside, known, &mut steps)?);
         }
         if when == When::Now && !tests.is_empty() {
             return Err(Refused::Unbounded);
         }
         Ok((Plan { steps }, tests))
+    }
+
+    /// A test that says later whether conditions held at an event, of what was remembered then:
+    /// of each row it is kept when it was found, and not only when it last was.
+    fn deferred(
+        &mut self,
+        together: &[&Formula],
+        outside: &BTreeSet<Symbol>,
+        known: &mut BTreeSet<Symbol>,
+        steps: &mut Vec<Step>,
+    ) -> Result<Test, Refused> {
+        let mut then_known = outside.clone();
+        let (plan, _) = self.plan(together, &mut then_known, When::Now)?;
+        self.keep_all(&plan)?;
+        let (index, at) = (self.fresh(), self.fresh());
+        steps.push(Step::Moment { index, at });
+        known.extend([index, at]);
+        let mut wants = BTreeSet::from([index, at]);
+        together.iter().for_each(|formula| wants.extend(formula.free()));
+        wants.retain(|symbol| outside.contains(symbol) || known.contains(symbol));
+        Ok(Test::Then(Box::new(Then { index, at, plan, wants })))
+    }
+
+    /// Lets what a plan reads say what was found at any event within reach.
+    fn keep_all(&mut self, plan: &Plan) -> Result<(), Refused> {
+        for step in &plan.steps {
+            match step {
+                Step::Read(at) => {
+                    let (fresh, within_ms) = (self.fresh(), self.within_ms);
+                    let node = self.nodes.get_mut(*at).ok_or(Refused::Unbounded)?;
+                    if !matches!(node.keeps, Keeps::Latest) {
+                        return Err(Refused::Unbounded);
+                    }
+                    node.kept_ms = node.window_ms.saturating_add(within_ms).max(node.kept_ms);
+                    if node.instant.is_none() {
+                        node.plan.steps.push(Step::Instant { symbol: fresh, known: false });
+                        node.instant = Some(node.rest.len());
+                        node.rest.push(fresh);
+                        node.sum = None;
+                    }
+                }
+                Step::Let(_, operand) => self.keep_all_of(operand)?,
+                Step::Where(test) => self.keep_all_for(test)?,
+                Step::Without(plan) => self.keep_all(plan)?,
+                Step::Matches(_)
+                | Step::MayMatch { .. }
+                | Step::Instant { .. }
+                | Step::Moment { .. } => return Err(Refused::Unbounded),
+            }
+        }
+        Ok(())
+    }
+
+    fn keep_all_of(&mut self, operand: &Operand) -> Result<(), Refused> {
+        match operand {
+            Operand::Aggregate(counted) => self.keep_all(&counted.plan),
+            Operand::Is(_) | Operand::Of(_) => Ok(()),
+        }
+    }
+
+    fn keep_all_for(&mut self, test: &Test) -> Result<(), Refused> {
+        match test {
+            Test::Compare(_, left, right) => {
+                self.keep_all_of(left)?;
+                self.keep_all_of(right)
+            }
+            Test::All(tests) => tests.iter().try_for_each(|test| self.keep_all_for(test)),
+            Test::Not(test) => self.keep_all_for(test),
+            // What was put off once is not put off again.
+            Test::Then(_) => Err(Refused::Unbounded),
+        }
     }
 
     fn step(
@@ -223,10 +303,15 @@ impl Compiler {
         Ok(Counted { sum: aggregate.sum, over: aggregate.over.clone(), plan, kept })
     }
 
-    /// What a part of a condition finds at an event.
-    fn found(&mut self, body: &Formula) -> Result<Found, Refused> {
+    /// What a part of a condition finds at an event, which is at most so long ago when it is
+    /// looked at.
+    fn found(&mut self, body: &Formula, window_ms: i64) -> Result<Found, Refused> {
         let mut bound = BTreeSet::new();
-        let (plan, rest) = self.plan(&[body], &mut bound, When::Past)?;
+        let before = self.within_ms;
+        self.within_ms = before.saturating_add(window_ms);
+        let planned = self.plan(&[body], &mut bound, When::Past);
+        self.within_ms = before;
+        let (plan, rest) = planned?;
         let mut wanted = body.free();
         rest.iter().for_each(|test| test.collect(&mut wanted));
         let columns = bound.intersection(&wanted).copied().collect();
@@ -255,7 +340,7 @@ impl Compiler {
         let instant = own.filter(|_| matches!(keeps, Keeps::Latest));
         let listens = Listens::of(&found.plan);
         let node =
-            Node { keeps, window_ms, plan: found.plan, key, rest, instant, sum: None, listens };
+            Node { keeps, window_ms, kept_ms: window_ms, plan: found.plan, key, rest, instant, sum: None, listens };
         self.nodes.push(node);
         Ok(self.nodes.len() - 1)
     }
@@ -269,7 +354,7 @@ impl Compiler {
             Formula::Formerly { window_ms, body } => (Keeps::Latest, *window_ms, body),
             Formula::Previous { window_ms, body } => (Keeps::Last, *window_ms, body),
             Formula::Since { left, window_ms, anchor } => {
-                let mut found = self.found(anchor)?;
+                let mut found = self.found(anchor, *window_ms)?;
                 let mut at_anchor = known.clone();
                 at_anchor.extend(&found.columns);
                 let lefts = self.lefts(left, *window_ms, &at_anchor)?;
@@ -279,7 +364,7 @@ impl Compiler {
             }
             _ => return Err(Refused::Unbounded),
         };
-        let mut found = self.found(body)?;
+        let mut found = self.found(body, window_ms)?;
         let rest = std::mem::take(&mut found.rest);
         let node = self.remember(keeps, window_ms, found, known)?;
         Ok((node, rest))
@@ -317,8 +402,8 @@ impl Compiler {
         }
         let (nodes, symbols) = (self.nodes.len(), self.symbols);
         let found = match left {
-            Formula::Not(body) => self.found(body),
-            positive => self.found(positive),
+            Formula::Not(body) => self.found(body, window_ms),
+            positive => self.found(positive, window_ms),
         };
         match (left, found) {
             (Formula::Not(_), Ok(mut found)) => {
@@ -332,7 +417,16 @@ impl Compiler {
                 self.nodes.truncate(nodes);
                 self.symbols = symbols;
                 let (mut steps, mut bound) = (Vec::new(), BTreeSet::new());
-                let holds = self.captured(left, &mut BTreeSet::new(), &mut bound, &mut steps)?;
+                let holds = if left.remembers() {
+                    let before = self.within_ms;
+                    self.within_ms = before.saturating_add(window_ms);
+                    let outside = left.free();
+                    let test = self.deferred(&[left], &outside, &mut bound, &mut steps);
+                    self.within_ms = before;
+                    test?
+                } else {
+                    self.captured(left, &mut BTreeSet::new(), &mut bound, &mut steps)?
+                };
                 let found = Found { plan: Plan { steps }, columns: bound, rest: Vec::new() };
                 let node = self.remember(Keeps::Latest, window_ms, found, known)?;
                 Ok(Left::Without(node, Test::Not(Box::new(holds))))
@@ -529,6 +623,7 @@ impl Test {
             }
             Self::All(tests) => tests.iter().for_each(|test| test.collect(found)),
             Self::Not(test) => test.collect(found),
+            Self::Then(then) => found.extend(&then.wants),
         }
     }
 }

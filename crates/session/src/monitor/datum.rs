@@ -43,7 +43,7 @@ pub enum Sort {
     Long,
     /// A decimal: an integer, a number or a text says one.
     Decimal,
-    /// An entity of that type: a text is its id.
+    /// An entity of that type: a text is its id, where the type is named.
     Entity(Arc<str>),
 }
 
@@ -55,7 +55,7 @@ impl Datum {
             (Sort::Decimal, Value::Integer(n)) => n.checked_mul(10_000).map(Self::Decimal),
             (Sort::Decimal, Value::Number(number)) => scaled(number.as_str(), 4).map(Self::Decimal),
             (Sort::Decimal, Value::String(text)) => scaled(text, 4).map(Self::Decimal),
-            (Sort::Entity(ty), Value::String(id)) => Some(Self::entity(ty, id)),
+            (Sort::Entity(ty), Value::String(id)) if !ty.is_empty() => Some(Self::entity(ty, id)),
             (Sort::Entity(_), Value::Object(_)) => {
                 let part = |name| value.member(name).and_then(Value::as_str);
                 part("type").zip(part("id")).map(|(ty, id)| Self::entity(ty, id))

@@ -206,6 +206,19 @@ impl Formula {
         }
     }
 
+    /// Whether it depends on more than the event itself.
+    pub(super) fn remembers(&self) -> bool {
+        match self {
+            Self::All(parts) => parts.iter().any(Self::remembers),
+            Self::Not(body) | Self::Exists(_, body) => body.remembers(),
+            Self::Formerly { .. } | Self::Previous { .. } | Self::Since { .. } => true,
+            Self::Compare(_, left, right) => {
+                [left, right].into_iter().any(|term| matches!(term, Term::Aggregate(_)))
+            }
+            Self::Matches(_) | Self::Instant(_) => false,
+        }
+    }
+
     /// How long ago something can be that it depends on, in milliseconds.
     pub(super) fn lookback_ms(&self) -> i64 {
         match self {

@@ -1,6 +1,6 @@
 //! Conditions compiled: what each event changes, and how an answer is looked up.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -59,6 +59,9 @@ pub(super) enum Listens {
 pub(super) struct Node {
     pub(super) keeps: Keeps,
     pub(super) window_ms: i64,
+    /// How long rows are kept: longer than the window where it is asked later what was found at
+    /// a past event.
+    pub(super) kept_ms: i64,
     /// What is found at an event, and how.
     pub(super) plan: Plan,
     /// What is known whenever the node is read.
@@ -114,6 +117,8 @@ pub(super) enum Step {
     Let(Symbol, Operand),
     /// The number of the event.
     Instant { symbol: Symbol, known: bool },
+    /// The number of the event, and its time in milliseconds.
+    Moment { index: Symbol, at: Symbol },
     /// A test.
     Where(Test),
     /// Nothing is found by that plan.
@@ -142,6 +147,18 @@ pub(super) enum Test {
     Compare(Comparison, Operand, Operand),
     All(Vec<Test>),
     Not(Box<Test>),
+    /// That a plan found something at a past event.
+    Then(Box<Then>),
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Then {
+    /// The number of the event, and its time.
+    pub(super) index: Symbol,
+    pub(super) at: Symbol,
+    pub(super) plan: Plan,
+    /// What must be known besides.
+    pub(super) wants: BTreeSet<Symbol>,
 }
 
 #[derive(Debug, Clone)]

@@ -59,6 +59,8 @@ pub(super) struct View<'v> {
     pub(super) now: Stamp,
     deltas: Vec<Delta>,
     steps: Cell<u32>,
+    /// The past event that is looked at, where it is one.
+    then: Cell<Option<Stamp>>,
 }
 
 impl State {
@@ -93,7 +95,7 @@ impl State {
         for ((node, stored), delta) in program.nodes.iter().zip(&mut self.nodes).zip(deltas) {
             match stored {
                 Stored::Rows(table) => {
-                    table.forget(now.at.saturating_sub(node.window_ms), node.kept());
+                    table.forget(now.at.saturating_sub(node.kept_ms), node.kept());
                     for (key, row) in delta {
                         let known = table.has(&key, &row, now, node.kept());
                         if room == 0 && !known {
@@ -167,7 +169,8 @@ impl<'v> View<'v> {
     ) -> Result<Self, TooMuch> {
         let steps = Cell::new(STEPS_MAX);
         let deltas = Vec::with_capacity(program.nodes.len());
-        let mut view = Self { program, state, event, action, now, deltas, steps };
+        let then = Cell::new(None);
+        let mut view = Self { program, state, event, action, now, deltas, steps, then };
         let mut env = vec![Datum::Absent; program.symbols];
         for node in &program.nodes {
             let mut delta = Delta::new();
@@ -262,6 +265,11 @@ impl<'v> View<'v> {
                 set(env, *symbol, own);
                 self.run(steps, env, found)
             }
+            Step::Moment { index, at } => {
+                set(env, *index, self.instant());
+                set(env, *at, Datum::Long(self.now.at));
+                self.run(steps, env, found)
+            }
             Step::Where(test) => {
                 if self.test(test, env)? {
                     self.run(steps, env, found)
@@ -342,6 +350,9 @@ impl<'v> View<'v> {
         if key.contains(&Datum::Absent) {
             return ControlFlow::Continue(());
         }
+        if let Some(then) = self.then.get() {
+            return self.read_then(at, node, &key, then, env, found);
+        }
         let from = self.now.at.saturating_sub(node.window_ms);
         match (&node.keeps, self.state.and_then(|state| state.nodes.get(at))) {
             (Keeps::Last, Some(Stored::Last { stamp: Some(stamp), rows })) => {
@@ -371,6 +382,29 @@ impl<'v> View<'v> {
         for rest in of_key(delta, &key) {
             bind(node, rest, self.now, env);
             found(env)?;
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// The same, of what was there at a past event.
+    fn read_then(
+        &self,
+        at: usize,
+        node: &Node,
+        key: &[Datum],
+        then: Stamp,
+        env: &mut Vec<Datum>,
+        found: &mut dyn FnMut(&mut Vec<Datum>) -> ControlFlow<Stop>,
+    ) -> ControlFlow<Stop> {
+        let from = then.at.saturating_sub(node.window_ms);
+        if let Some(Stored::Rows(table)) = self.state.and_then(|state| state.nodes.get(at)) {
+            for (rest, stamp) in table.group(key).into_iter().flat_map(|g| g.since(from)) {
+                self.spend()?;
+                if stamp.index <= then.index {
+                    bind(node, rest, stamp, env);
+                    found(env)?;
+                }
+            }
         }
         ControlFlow::Continue(())
     }
@@ -466,6 +500,20 @@ impl<'v> View<'v> {
                 true
             }
             Test::Not(test) => !self.test(test, env)?,
+            Test::Then(then) => {
+                let long = |symbol| value(env, symbol).as_long().unwrap_or(0);
+                let index = u64::try_from(long(then.index)).unwrap_or(0);
+                let stamp = Stamp { at: long(then.at), index };
+                // What happens now is not taken in yet.
+                let past = (index != self.now.index).then_some(stamp);
+                let before = self.then.replace(past);
+                let found = self.finds(&then.plan, env);
+                self.then.set(before);
+                match found {
+                    Ok(found) => found,
+                    Err(stop) => return ControlFlow::Break(stop),
+                }
+            }
         })
     }
 
@@ -478,8 +526,9 @@ impl<'v> View<'v> {
     }
 
     fn counted(&self, counted: &Counted, env: &mut Vec<Datum>) -> ControlFlow<Stop, i128> {
-        if let Some(kept) = counted.kept
+        if let Some(kept) = counted.kept.filter(|_| self.then.get().is_none())
             && let Some((node, delta)) = self.program.nodes.get(kept).zip(self.deltas.get(kept))
+            && node.rest.len() == counted.over.len()
         {
             return ControlFlow::Continue(self.kept(kept, node, delta, counted, env));
         }

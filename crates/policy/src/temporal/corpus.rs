@@ -1,0 +1,336 @@
+//! Dogwood's own cases, verdict by verdict, under the event schema that each brings; and every
+//! leaf beside them held equal to Dogwood's interpreter.
+
+use std::collections::BTreeMap;
+use std::str::FromStr;
+use std::sync::{Arc, Mutex};
+
+use dogwood_language::corpus::{CorpusTrace, macro_cases, mixed_cases, temporal_cases};
+use dogwood_language::{
+    Authorizer, Decision, Error, Event as Logged, EventSignature, InMemoryTemporalEngine,
+    LoweredPolicySet, PartitionKey, PolicySchema, ServiceSchema, TemporalBindings, TemporalEngine,
+    TemporalField, UNPINNED_EVENT_SCHEMA, Validator, Value as Said, parse_trace,
+    partition_value_key,
+};
+use safeconduct_model::{ActionName, Timestamp, Value};
+use safeconduct_session::monitor::{
+    Datum, Event, Monitors, Part, Program, ProgramName, ProgramSet, Root, Sort,
+};
+
+use super::formula::{self, Events, Layout};
+
+/// All fields of an event in one record, as Dogwood has them.
+pub(super) struct AsLogged;
+
+impl Layout for AsLogged {
+    fn part(&self, _: &[&str]) -> (Part, usize) {
+        (Part::Beside, 0)
+    }
+}
+
+pub(super) fn named(namespace: &[String], action: &str) -> String {
+    let name = format!("{}::{action}", namespace.join("::"));
+    match ActionName::new(name.as_str()) {
+        Ok(_) => name,
+        Err(_) => name.bytes().map(|byte| format!("{byte:02x}")).collect(),
+    }
+}
+
+/// Our monitors in Dogwood's authorizer, with its interpreter beside them.
+pub(super) struct Ours {
+    pub(super) leaves: Vec<(String, Result<Arc<Program>, String>)>,
+    programs: ProgramSet,
+    keys: Vec<PartitionKey>,
+    monitors: BTreeMap<String, Monitors>,
+    newest: Option<Logged>,
+    reference: InMemoryTemporalEngine,
+    pub(super) log: Arc<Mutex<Vec<String>>>,
+}
+
+impl Ours {
+    pub(super) fn new(log: Arc<Mutex<Vec<String>>>) -> Self {
+        Self {
+            leaves: Vec::new(),
+            programs: ProgramSet::default(),
+            keys: Vec::new(),
+            monitors: BTreeMap::new(),
+            newest: None,
+            reference: InMemoryTemporalEngine::new(),
+            log,
+        }
+    }
+
+    fn key(&self, event: &Logged) -> String {
+        let parts = self.keys.iter().map(|key| {
+            event.field_path(&key.field_path).map_or_else(|| "none".into(), partition_value_key)
+        });
+        parts.collect::<Vec<_>>().join("\n")
+    }
+}
+
+fn with<T>(event: &Logged, then: impl FnOnce(&Event<'_>) -> T) -> T {
+    let mut members = BTreeMap::new();
+    for (path, value) in event.logged_leaves() {
+        if let [name] = path.as_slice() {
+            members.insert(Arc::from(name.as_str()), model(value));
+        }
+    }
+    let beside = Value::Object(members);
+    let action = ActionName::new(named(event.namespace(), event.action())).unwrap();
+    then(&Event {
+        kind: event.kind(),
+        action: &action,
+        principal: None,
+        resources: &[],
+        input: &Value::Null,
+        output: None,
+        beside: Some(&beside),
+        at: Timestamp::from_millis(event.timestamp().saturating_mul(1000)),
+        decision: None,
+    })
+}
+
+fn model(value: &Said) -> Value {
+    match value {
+        Said::Null => Value::Null,
+        Said::Bool(truth) => Value::Bool(*truth),
+        Said::Int(n) => Value::Integer(*n),
+        Said::Decimal(text) | Said::String(text) => Value::from(text.as_str()),
+        Said::Entity { ty, id } => {
+            Value::object([("type", Value::from(ty.as_str())), ("id", Value::from(id.as_str()))])
+        }
+        Said::Array(items) => Value::Array(items.iter().map(model).collect()),
+        Said::Object(members) => {
+            Value::object(members.iter().map(|(name, value)| (name.as_str(), model(value))))
+        }
+    }
+}
+
+fn parameter(value: Option<&Said>, sort: &Sort) -> Datum {
+    match value {
+        None => Datum::Absent,
+        Some(Said::Entity { ty, id }) => Datum::entity(ty, id),
+        Some(Said::Decimal(text)) => Datum::decimal(text),
+        Some(other) => Datum::of(&model(other), sort),
+    }
+}
+
+fn entity(uid: Option<String>) -> Datum {
+    let uid = uid.and_then(|uid| dogwood_language::cedar::EntityUid::from_str(&uid).ok());
+    uid.map_or(Datum::Absent, |uid| {
+        Datum::entity(&uid.type_name().to_string(), uid.id().unescaped())
+    })
+}
+
+fn parameters(program: &Program, event: &Logged) -> Vec<Datum> {
+    let of = program.parameters().iter().map(|wanted| {
+        let path: Vec<String> = wanted.path.iter().map(|part| part.to_string()).collect();
+        match (wanted.root, path.is_empty()) {
+            (Root::Context, _) => parameter(event.request_context_path(&path), &wanted.sort),
+            (Root::Principal, true) => entity(event.principal()),
+            (Root::Resource, true) => entity(event.resource()),
+            (Root::Principal, false) => {
+                parameter(event.scope_attr("principal", &path).as_ref(), &wanted.sort)
+            }
+            (Root::Resource, false) => {
+                parameter(event.scope_attr("resource", &path).as_ref(), &wanted.sort)
+            }
+        }
+    });
+    of.collect()
+}
+
+impl TemporalEngine for Ours {
+    fn prepare(
+        &mut self,
+        leaves: &[TemporalField],
+        schema: &dogwood_language::cedar::Schema,
+        events: &[EventSignature],
+    ) -> Result<(), Error> {
+        self.reference.prepare(leaves, schema, events)?;
+        let events = Events::of(events.iter().cloned(), named);
+        for (leaf, number) in leaves.iter().zip(0_u128..) {
+            let own: Vec<String> = leaf
+                .target_actions
+                .iter()
+                .map(|action| {
+                    let mut namespace: Vec<String> = Vec::new();
+                    if let Some(name) = &action.namespace {
+                        namespace.extend(name.split("::").map(str::to_owned));
+                    }
+                    namespace.push("Action".into());
+                    named(&namespace, &action.id)
+                })
+                .collect();
+            let condition = &leaf.condition.condition;
+            let program = formula::source(condition, &own, &events, named, &AsLogged)
+                .map_err(|error| error.0.to_owned())
+                .and_then(|source| {
+                    let name = ProgramName(number.to_be_bytes());
+                    Program::compile(name, &source).map_err(|error| error.to_string())
+                });
+            self.leaves.push((leaf.id.clone(), program.map(Arc::new)));
+        }
+        let programs = self.leaves.iter().filter_map(|(_, program)| program.clone().ok());
+        self.programs = ProgramSet::new(programs, BTreeMap::new());
+        Ok(())
+    }
+
+    fn observe(&mut self, event: &Logged) {
+        self.reference.observe(event);
+        if let Some(before) = self.newest.replace(event.clone()) {
+            let key = self.key(&before);
+            let monitors = self.monitors.entry(key).or_default();
+            with(&before, |event| monitors.observe(&self.programs, event));
+        }
+    }
+
+    fn evaluate(&mut self) -> Result<TemporalBindings, String> {
+        let expected = self.reference.evaluate()?;
+        let newest = self.newest.as_ref().ok_or("nothing happened")?;
+        let nothing = Monitors::default();
+        let monitors = self.monitors.get(&self.key(newest)).unwrap_or(&nothing);
+        let mut bindings = TemporalBindings::new();
+        for (id, program) in &self.leaves {
+            let program = program.as_ref().map_err(Clone::clone)?;
+            let values = parameters(program, newest);
+            let answer =
+                with(newest, |event| monitors.answer(&self.programs, program, event, &values));
+            let answer = answer.ok_or("a limit was met")?;
+            if expected.get(id) != Some(&answer) {
+                let at = newest.timestamp();
+                self.log.lock().unwrap().push(format!("leaf {id} at {at}: {answer}"));
+            }
+            bindings.insert(id.clone(), answer);
+        }
+        Ok(bindings)
+    }
+
+    fn supports_partitioning(&self) -> bool {
+        true
+    }
+
+    fn set_partition_keys(&mut self, keys: &[PartitionKey]) {
+        self.reference.set_partition_keys(keys);
+        self.keys = keys.to_vec();
+    }
+}
+
+struct Case {
+    name: String,
+    policies: String,
+    schema: String,
+    events: Option<String>,
+    macros: Option<String>,
+    traces: Vec<CorpusTrace>,
+}
+
+fn lowered(case: &Case) -> Result<LoweredPolicySet, String> {
+    let mut service = ServiceSchema::builder();
+    // Those that bring none are written for events without pins.
+    let events = case.events.as_deref().unwrap_or(UNPINNED_EVENT_SCHEMA);
+    service = service.event_schema_str(events);
+    if let Some(macros) = &case.macros {
+        service = service.macros_str(macros);
+    }
+    let service = service.build().map_err(|error| error.to_string())?;
+    let schema = PolicySchema::from_cedarschema_str(&case.schema).map_err(|e| e.to_string())?;
+    LoweredPolicySet::from_str(&case.policies, &service, &schema).map_err(|e| e.to_string())
+}
+
+fn failures(case: &Case) -> Vec<String> {
+    let mut failures = Vec::new();
+    for trace in &case.traces {
+        let policies = match lowered(case) {
+            Ok(policies) => policies,
+            Err(error) => return vec![format!("does not lower: {error}")],
+        };
+        let log = Arc::default();
+        let ours = Ours::new(Arc::clone(&log));
+        let mut authorizer = Authorizer::builder(policies)
+            .temporal_engine(ours)
+            .partition_temporal()
+            .build()
+            .unwrap();
+        let mut verdicts = Vec::new();
+        let mut errors = Vec::new();
+        for (number, event) in parse_trace(&trace.trace_log).unwrap().iter().enumerate() {
+            if let Some(response) = authorizer.is_authorized(event) {
+                let allowed = response.decision() == Decision::Allow;
+                errors.extend(response.diagnostics().errors().map(str::to_owned));
+                verdicts.push(format!("@{} (time point {number}): {allowed}", event.timestamp()));
+            }
+        }
+        if verdicts.join("\n").trim() != trace.expected.trim() {
+            errors.dedup();
+            failures.push(format!(
+                "trace {}:\n{}\nexpected\n{}\nerrors {errors:?}",
+                trace.index,
+                verdicts.join("\n"),
+                trace.expected.trim(),
+            ));
+        }
+        failures.extend(log.lock().unwrap().iter().map(|line| format!("{}: {line}", trace.index)));
+    }
+    failures
+}
+
+#[test]
+fn every_verdict_is_what_dogwood_says() {
+    let temporal = temporal_cases().into_iter().filter(|case| !case.is_parse_rejected());
+    let temporal = temporal.map(|case| Case {
+        name: case.name,
+        policies: case.policy_src,
+        schema: case.schema_src,
+        events: case.event_schema_src,
+        macros: None,
+        traces: case.traces,
+    });
+    let macros = macro_cases().into_iter().map(|case| Case {
+        name: case.name,
+        policies: case.policy_src,
+        schema: case.schema_src,
+        events: case.event_schema_src,
+        macros: case.macros_src,
+        traces: case.traces,
+    });
+    // What needs providers, which are not served, is refused.
+    let mixed = mixed_cases().into_iter().filter(|case| !case.policy_src.contains("guardrail"));
+    let mixed = mixed.map(|case| Case {
+        name: case.name,
+        policies: case.policy_src,
+        schema: case.schema_src,
+        events: case.event_schema_src,
+        macros: None,
+        traces: case.traces,
+    });
+    let (mut passed, mut failed) = (0, 0);
+    for case in temporal.chain(macros).chain(mixed) {
+        let failures = failures(&case);
+        if failures.is_empty() {
+            passed += 1;
+        } else {
+            failed += 1;
+            println!("=== {}\n{}\n{}", case.name, case.policies, failures.join("\n"));
+        }
+    }
+    println!("{passed} cases pass, {failed} fail");
+    assert!(passed > 700 && failed == 0, "{passed} pass, {failed} fail");
+}
+
+#[test]
+fn what_dogwood_refuses_is_refused() {
+    for case in temporal_cases().into_iter().filter(|case| case.is_parse_rejected()) {
+        let case = Case {
+            name: case.name,
+            policies: case.policy_src,
+            schema: case.schema_src,
+            events: case.event_schema_src,
+            macros: None,
+            traces: Vec::new(),
+        };
+        let accepted = lowered(&case)
+            .is_ok_and(|policies| Validator::new().validate(&policies).validation_passed());
+        assert!(!accepted, "{}", case.name);
+    }
+}
