@@ -16,6 +16,8 @@ use safeconduct_wire::json::{self, JsonProblem};
 use safeconduct_wire::{catalogue, config, intent, outcome, suite};
 
 pub mod identity;
+#[cfg(feature = "policy")]
+pub mod question;
 
 /// A target: its name, which is also that of its folder of seeds, and its function.
 pub struct Target {
@@ -78,6 +80,12 @@ pub const TARGETS: &[Target] = &[
     Target {
         name: "policy",
         run: policy,
+        share: 1,
+    },
+    #[cfg(feature = "policy")]
+    Target {
+        name: "rego",
+        run: rego,
         share: 1,
     },
     #[cfg(feature = "policy")]
@@ -312,6 +320,31 @@ pub fn policy(data: &[u8]) {
     if let (Ok(loaded), Ok(formatted)) = (loaded, safeconduct_policy::format(&name, text)) {
         let again = load(&formatted).expect("a formatted file loads");
         assert_eq!(again.policies.len(), loaded.policies.len());
+    }
+}
+
+/// Rego files: what does not load is said of, and what loads always gives the same answer.
+#[cfg(feature = "policy")]
+pub fn rego(data: &[u8]) {
+    use safeconduct_policy::{SourceFile, Sources};
+
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
+    let sources = Sources {
+        policies: vec![SourceFile::new("f.rego", text)],
+        servers: vec![safeconduct_model::ServerName::new("files").expect("a name")],
+        ..Sources::default()
+    };
+    match safeconduct_policy::load(&sources) {
+        Ok(loaded) => {
+            assert_eq!(loaded.policies.len(), 1);
+            let answer = question::ask(&loaded.policies);
+            assert_eq!(answer, question::ask(&loaded.policies));
+            let again = safeconduct_policy::load(&sources).expect("it loaded once");
+            assert_eq!(answer, question::ask(&again.policies));
+        }
+        Err(error) => assert!(!error.diagnostics.is_empty()),
     }
 }
 

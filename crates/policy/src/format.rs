@@ -7,12 +7,17 @@ use cedar_policy_formatter::{Config, policies_str_to_pretty};
 use crate::diagnostic::{LoadError, Located};
 use crate::load;
 use crate::nesting;
+use crate::rego;
 
-/// The text in Cedar's layout, 100 columns wide. Comments stay.
+/// The text in Cedar's layout, 100 columns wide. Comments stay. Rego files stay as they are:
+/// `opa fmt` lays them out.
 ///
 /// # Errors
 /// [`LoadError`] where the text does not parse.
 pub fn format(name: &Arc<str>, text: &str) -> Result<String, LoadError> {
+    if rego::is_rego(name) {
+        return Ok(text.to_owned());
+    }
     nesting::with_stack(|| {
         let located = Located::new(name, text);
         let mut problems = Vec::new();

@@ -59,6 +59,10 @@ mod tests {
 
     /// Nanoseconds of one question: the tenth part of a hundred rounds that was least disturbed.
     fn cost(policies: &Policies) -> u128 {
+        cost_of(policies, (6, 3))
+    }
+
+    fn cost_of(policies: &Policies, expected: (usize, usize)) -> u128 {
         let principal = having(
             within(entity("Safeconduct::Agent", "a"), &[("Safeconduct::Group", "clerks")]),
             &[("environment", Value::from("production"))],
@@ -86,13 +90,37 @@ mod tests {
                 let start = Instant::now();
                 for _ in 0..200 {
                     let answer = policies.evaluate(&question).unwrap();
-                    assert_eq!((answer.considered, answer.enforced.permits.len()), (6, 3));
+                    assert_eq!((answer.considered, answer.enforced.permits.len()), expected);
                 }
                 start.elapsed().as_nanos() / 200
             })
             .collect();
         rounds.sort_unstable();
         rounds[10]
+    }
+
+    /// Nanoseconds of one question, with files of Rego beside ten policies of Cedar or without.
+    #[test]
+    #[ignore = "it measures time"]
+    fn what_rego_adds() {
+        const RULES: &str = r#"
+            package safeconduct
+            default allow := false
+            allow if {
+                count(deny) == 0
+                startswith(input.context.input.path, "/cases/")
+                {"type": "Safeconduct::Group", "id": "clerks"} in input.principal.ancestors
+            }
+            deny contains "a critical action" if input.context.action.tier == "critical"
+            deny contains "too many steps" if input.context.session.steps > 1000
+            deny contains "not here" if input.principal.attributes.environment != "production"
+        "#;
+        let without = loaded(&set(10));
+        let mut sources = set(10);
+        sources.policies.push(SourceFile::new("desk.rego", RULES));
+        let with = loaded(&sources);
+        println!("without Rego {} ns", cost_of(&without, (6, 3)));
+        println!("with Rego {} ns", cost_of(&with, (7, 4)));
     }
 
     #[test]

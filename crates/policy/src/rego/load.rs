@@ -260,7 +260,7 @@ fn unreached(
             name.strip_prefix(file.package.as_str())
                 .is_some_and(|rest| rest.starts_with(['.', '[']))
         };
-        if file.package != PACKAGE && !reached.iter().any(|name| of_package(name)) {
+        if file.package != PACKAGE && !reached.iter().any(of_package) {
             let at = (file.scanned.package.unwrap_or(0), "package".len());
             let message =
                 format!("the decision looks at nothing in the package `{}`", file.package);
@@ -277,7 +277,7 @@ fn unreached(
                     .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
             };
             let is_rule = compiled.get_rules().contains_key(&path);
-            if reached.iter().any(|name| looked_at(name)) || !is_rule || !said.insert(path) {
+            if reached.iter().any(looked_at) || !is_rule || !said.insert(path) {
                 continue;
             }
             let veto = VETOES.contains(&head.name.as_str());
