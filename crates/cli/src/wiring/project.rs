@@ -134,7 +134,7 @@ struct Texts {
 impl Texts {
     fn read(config: &Config) -> Result<Self, CommandError> {
         Ok(Self {
-            policies: files(&config.policies.folder, ".cedar")?,
+            policies: policies(&config.policies.folder)?,
             schemas: files(&config.policies.folder, ".cedarschema")?,
             catalogue: files(&config.catalogue, ".yaml")?,
             tools: files(&config.catalogue, ".tools.json")?,
@@ -210,6 +210,14 @@ impl Texts {
             all.map(|file| (Arc::clone(&file.name), Value::String(Arc::clone(&file.text))));
         definition_digest(&Value::object(members))
     }
+}
+
+/// The policy files of a folder, of both languages. OPA's own tests are no policies.
+fn policies(folder: &Path) -> Result<Vec<SourceFile>, CommandError> {
+    let mut found = files(folder, ".cedar")?;
+    let rego = files(folder, ".rego")?;
+    found.extend(rego.into_iter().filter(|file| !file.name.ends_with("_test.rego")));
+    Ok(found)
 }
 
 /// The action of a tool: `{server}.{tool}`, whatever policies call it.
