@@ -10,7 +10,7 @@ PIP := $(VENV)/.installed
 NPM := node_modules/.installed
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
-.PHONY: help demo test build fmt lint deny advisories unit system bench soak fuzz-smoke tools clean
+.PHONY: help demo test build fmt lint deny advisories unit system bench agentdojo soak fuzz-smoke tools clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -62,6 +62,16 @@ fuzz-smoke: ## each fuzz target over its seeds and a bounded number of mutations
 
 bench: build tools ## speed, side by side; writes bench/RESULTS.md and bench/results.json
 	cargo run --release --locked -p safeconduct-bench
+
+DOJO := .cache/agentdojo
+$(DOJO)/.installed: bench/agentdojo/requirements.txt
+	@command -v python3 >/dev/null || { echo "missing: python3 (3.11 or later)"; exit 1; }
+	python3 -m venv $(DOJO)
+	$(DOJO)/bin/pip install --quiet --disable-pip-version-check -r bench/agentdojo/requirements.txt
+	touch $@
+
+agentdojo: build $(DOJO)/.installed ## attacks that others wrote, through the gateway; writes bench/agentdojo/RESULTS.md
+	$(DOJO)/bin/python bench/agentdojo/run.py
 
 soak: build tools ## long crash, load and fuzz runs
 	SOAK=1 cargo test --release --locked -p safeconduct-tests --features system -- --nocapture
