@@ -286,9 +286,11 @@ impl Agent {
             begun_at: AT.plus_ms(-60_000),
             deadline: authority.deadline,
             idle_s: 3600,
-            budget: authority.budget.clone(),
+            budget: Arc::new(authority.budget.clone()),
             authority: KeyedDigest::from_bytes([4; 32]),
             handle: Some(Digest::from_bytes([5; 32])),
+            conversation: None,
+            run_of: None,
         };
         agent.session = fifty_steps(number, Session::of_task())?;
         agent.proof.task = Some(TaskRef { id, agent: agent.proof.identity.clone() });

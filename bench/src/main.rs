@@ -51,7 +51,7 @@ fn main() -> ExitCode {
 fn run(words: &[&str]) -> Result<(), Failure> {
     match words {
         ["child-memory", policies] => startup::child(policies.parse()?),
-        ["child-tasks", tasks] => tasks::child(tasks.parse()?),
+        ["child-tasks", tasks, doing] => tasks::child(tasks.parse()?, doing),
         ["child-server", kind, folder] => http::server::child(kind, folder),
         ["child-load", address, dialect, connections, millis] => {
             http::load::child(address, dialect, connections.parse()?, millis.parse()?)

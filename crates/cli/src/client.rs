@@ -1,12 +1,13 @@
 //! The HTTP API from the command line's side: every online command is a thin skin on it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
+use zeroize::Zeroizing;
 
 use crate::args::{Remote, Shared};
-use crate::exit::{CommandError, failed};
+use crate::exit::{CommandError, failed, not_valid};
 use crate::wiring::bootstrap::ADMIN_TOKEN_FILE;
 use crate::wiring::project;
 use crate::wiring::server::scheme;
@@ -41,10 +42,11 @@ impl Client {
         };
         let by_default = config.ok().map(|config| config.keys.join(ADMIN_TOKEN_FILE));
         let token = token(remote, by_default)?;
-        let http = reqwest::Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .map_err(|error| failed("http client", error))?;
+        let mut http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
+        if let (Some(certificate), Some(key)) = (&remote.client_certificate, &remote.client_key) {
+            http = http.identity(identity(certificate, key)?);
+        }
+        let http = http.build().map_err(|error| failed("http client", error))?;
         Ok(Self { url, token, task: None, http })
     }
 
@@ -122,7 +124,8 @@ impl Client {
         match status {
             // Signing in as another is of no use where this was decided about.
             StatusCode::FORBIDDEN if code.is_some_and(|code| code != "forbidden") => {
-                Err(CommandError::Denied(detail + &problem.as_ref().map(why).unwrap_or_default()))
+                let why = problem.as_ref().map(why).unwrap_or_default();
+                Err(CommandError::Denied(format!("{detail}{why}")))
             }
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
                 let hint = if self.token.is_none() {
@@ -153,6 +156,21 @@ fn why(problem: &Value) -> String {
         lines.push(format!("\n  decision {decision}"));
     }
     lines.concat()
+}
+
+/// What the client shows in TLS where the server asks for it.
+fn identity(certificate: &Path, key: &Path) -> Result<reqwest::Identity, CommandError> {
+    let read = |file: &Path| {
+        let bytes = std::fs::read(file).map(Zeroizing::new);
+        bytes.map_err(|error| failed(&file.display().to_string(), error))
+    };
+    let (certificates, key) = (read(certificate)?, read(key)?);
+    let pem = Zeroizing::new([key.as_slice(), b"\n", certificates.as_slice()].concat());
+    // What the library says of a key that does not fit is shown to nobody.
+    reqwest::Identity::from_pem(&pem).map_err(|_| {
+        let certificate = certificate.display();
+        not_valid(format!("`{certificate}` and its key are no PEM that fits"))
+    })
 }
 
 /// The token from the environment, the named file, or the administrator's file.

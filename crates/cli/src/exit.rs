@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use crate::problem::Problem;
+
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exit {
@@ -31,8 +33,8 @@ impl From<Exit> for ExitCode {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CommandError {
     /// Something that the user wrote is not valid: each problem on its own.
-    #[error("{}", .0.join("\n"))]
-    Invalid(Vec<String>),
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Invalid(Vec<Problem>),
     /// The server wants a token, or another one.
     #[error("{0}")]
     SignIn(String),
@@ -54,6 +56,16 @@ impl Exit {
             CommandError::Failed(_) => Self::Failure,
         }
     }
+}
+
+/// What is not valid, each problem on its own.
+pub(crate) fn invalid<P: Into<Problem>>(problems: impl IntoIterator<Item = P>) -> CommandError {
+    CommandError::Invalid(problems.into_iter().map(Into::into).collect())
+}
+
+/// The same for one problem in words.
+pub(crate) fn not_valid(problem: String) -> CommandError {
+    invalid([problem])
 }
 
 /// An error with the words for what was being done.

@@ -8,6 +8,7 @@ mod client;
 mod command;
 mod exit;
 mod output;
+mod problem;
 mod sample;
 mod socket;
 mod story;
@@ -25,10 +26,11 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let arguments = args::Arguments::parse();
+    let format = arguments.shared.output;
     match command::run(arguments) {
         Ok(exit) => exit.into(),
         Err(error) => {
-            output::complain(&error);
+            output::complain(format, &error);
             exit::Exit::of(&error).into()
         }
     }

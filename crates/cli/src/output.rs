@@ -5,7 +5,10 @@ use std::io::{IsTerminal as _, Write as _};
 use clap::ValueEnum;
 use serde::Serialize;
 
+use safeconduct_policy::Severity;
+
 use crate::exit::CommandError;
+use crate::problem;
 
 /// Form of what a command prints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -68,9 +71,21 @@ pub(crate) fn say(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 
-/// Writes what went wrong.
-pub(crate) fn complain(error: &CommandError) {
-    say(&format!("error: {error}"));
+/// Writes what went wrong. What a person wrote and is not valid is data, where a form for programs
+/// is wanted: each problem with its place, the offending text and what would be right.
+pub(crate) fn complain(format: Format, error: &CommandError) {
+    let CommandError::Invalid(problems) = error else {
+        return say(&format!("error: {error}"));
+    };
+    let printed = match format {
+        Format::Table | Format::Junit => return say(&format!("error: {error}")),
+        Format::Json | Format::Yaml => document(format, &problem::invalid(problems)),
+        Format::Sarif => document(Format::Json, &problem::sarif(problems, Severity::Error)),
+        Format::Github => Ok(problem::annotations(problems, Severity::Error, "policy check")),
+    };
+    if let Err(unprinted) = printed.and_then(|text| print(&text)) {
+        say(&format!("error: {error}\nerror: {unprinted}"));
+    }
 }
 
 /// A value as JSON or YAML; other formats are the command's own.

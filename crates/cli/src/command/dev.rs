@@ -8,7 +8,7 @@ use serde::Serialize;
 use tempfile::TempDir;
 
 use crate::args::{self, Shared};
-use crate::exit::{CommandError, Exit, failed};
+use crate::exit::{CommandError, Exit, failed, not_valid};
 use crate::output::{self, Format};
 use crate::sample::{self, Sample};
 use crate::wiring::bootstrap::{self, ADMIN_TOKEN_FILE};
@@ -65,10 +65,10 @@ pub(crate) fn identity(project: &Project) -> Result<IdentityId, CommandError> {
         project.config.identities.iter().filter(|identity| identity.kind == IdentityKind::Agent);
     let first = agents.map(|identity| identity.id.clone()).next();
     project.config.dev_identity.clone().or(first).ok_or_else(|| {
-        CommandError::Invalid(vec![format!(
+        not_valid(format!(
             "{}: names no `dev.identity` and no identity of kind agent, so there is no token to print",
             project.file.display()
-        )])
+        ))
     })
 }
 

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::args::{self, IdentityAdd, Shared, Token};
 use crate::client::Client;
-use crate::exit::{CommandError, Exit};
+use crate::exit::{CommandError, Exit, not_valid};
 use crate::output::{self, Format, print, print_line, say};
 use crate::wiring::runtime;
 
@@ -137,9 +137,7 @@ pub(crate) fn seconds(text: &str) -> Result<i64, CommandError> {
         text.strip_suffix(*unit)?.parse::<i64>().ok()?.checked_mul(*seconds)
     });
     parsed.filter(|seconds| *seconds > 0).ok_or_else(|| {
-        CommandError::Invalid(vec![format!(
-            "`{text}` is no span of time: write `90d`, `12h` or `30m`"
-        )])
+        not_valid(format!("`{text}` is no span of time: write `90d`, `12h` or `30m`"))
     })
 }
 

@@ -13,7 +13,7 @@ use safeconduct_wire::config::Config;
 
 use crate::args::{Init, Shared};
 use crate::command::catalogue;
-use crate::exit::{CommandError, Exit, failed};
+use crate::exit::{CommandError, Exit, failed, invalid};
 use crate::output;
 use crate::wiring::project::Project;
 use crate::wiring::upstream::upstream_config;
@@ -73,7 +73,7 @@ pub(crate) fn run(shared: &Shared, args: Init) -> Result<Exit, CommandError> {
             output::say(&format!("wrote {}", file.display()));
         }
         for warning in &loaded.rules.warnings {
-            output::say(warning);
+            output::say(&warning.to_string());
         }
         output::say(&files::next_steps(&plan, &config_file, &draft, args.host));
     }
@@ -105,9 +105,7 @@ fn import(plan: &Plan, file: &Path, text: &str) -> Result<catalogue::Draft, Comm
 
 fn parse(file: &Path, text: &str) -> Result<Config, CommandError> {
     let folder = file.parent().unwrap_or(Path::new("/"));
-    safeconduct_wire::config::parse(&file.display().to_string(), text, folder).map_err(|problems| {
-        CommandError::Invalid(problems.iter().map(ToString::to_string).collect())
-    })
+    safeconduct_wire::config::parse(&file.display().to_string(), text, folder).map_err(invalid)
 }
 
 fn name(text: &str) -> Result<IdentityId, CommandError> {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::args::{Kill, Scope, Shared};
 use crate::client::Client;
-use crate::exit::{CommandError, Exit};
+use crate::exit::{CommandError, Exit, not_valid};
 use crate::output::{self, Format, print, print_line};
 use crate::wiring::runtime;
 
@@ -36,7 +36,7 @@ fn scope(scope: &Scope) -> Result<Value, CommandError> {
             // An identity may hold slashes, a token's or task's id never does.
             let Some((identity, token)) = session.rsplit_once('/') else {
                 let problem = format!("`{session}` is no session: write IDENTITY/SCOPE");
-                return Err(CommandError::Invalid(vec![problem]));
+                return Err(not_valid(problem));
             };
             json!({ "session": { "identity": identity, "token": token } })
         }

@@ -9,7 +9,7 @@ use serde_json::json;
 use zeroize::Zeroizing;
 
 use crate::args::{self, SecretFiles, Shared};
-use crate::exit::{CommandError, Exit, failed};
+use crate::exit::{CommandError, Exit, failed, not_valid};
 use crate::output::{self, Format, print, say};
 
 /// Runs the command.
@@ -56,7 +56,7 @@ pub(crate) fn set(file: &AgeFile, name: &str, value: &str) -> Result<AgeSet, Com
              or it could not be found in answers and taken out",
             value.len()
         );
-        return Err(CommandError::Invalid(vec![problem]));
+        return Err(not_valid(problem));
     }
     file.set(name, value).map_err(said)
 }
@@ -67,9 +67,7 @@ fn age(files: &SecretFiles) -> AgeFile {
 
 fn said(error: AgeFileError) -> CommandError {
     match error {
-        AgeFileError::Name(_) | AgeFileError::Length(_) => {
-            CommandError::Invalid(vec![error.to_string()])
-        }
+        AgeFileError::Name(_) | AgeFileError::Length(_) => not_valid(error.to_string()),
         other => CommandError::Failed(other.to_string()),
     }
 }

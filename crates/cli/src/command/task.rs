@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use crate::args::{self, Shared, TaskBegin};
 use crate::client::Client;
 use crate::command::identity::{seconds, segment, show};
-use crate::exit::{CommandError, Exit, failed};
+use crate::exit::{CommandError, Exit, failed, not_valid};
 use crate::output::{self, Format, print, print_line, say};
 use crate::story::text;
 use crate::wiring::runtime;
@@ -66,8 +66,15 @@ async fn begin(shared: &Shared, args: TaskBegin) -> Result<Exit, CommandError> {
         (None, Some(user)) => Some(json!({ "delegated": user })),
         (None, None) => None,
     };
-    let parameters = parameters(&client, &args).await?;
-    let mut body = json!({ "intent": args.intent, "parameters": parameters });
+    let mut body = match (&args.run_of, &args.intent) {
+        (None, Some(intent)) => {
+            let parameters = parameters(&client, intent, &args).await?;
+            json!({ "intent": intent, "parameters": parameters })
+        }
+        (schedule, _) => json!({ "run_of": schedule }),
+    };
+    put(&mut body, "tier_max", args.tier_max.clone().map(Value::from));
+    put(&mut body, "credentials", credentials(&args.grants)?);
     put(&mut body, "prompt", prompt(&args)?.map(Value::from));
     put(&mut body, "version", args.number.map(Value::from));
     put(&mut body, "agent", args.agent.map(Value::from));
@@ -93,6 +100,22 @@ async fn begin(shared: &Shared, args: TaskBegin) -> Result<Exit, CommandError> {
     Ok(Exit::Ok)
 }
 
+/// What it may get leases of, by target; nothing where nothing was typed.
+fn credentials(grants: &[String]) -> Result<Option<Value>, CommandError> {
+    let mut all = Map::new();
+    for grant in grants {
+        let Some((target, grant)) = grant.split_once('=') else {
+            let problem = format!("`{grant}` is no grant: write TARGET=GRANT");
+            return Err(not_valid(problem));
+        };
+        let of = all.entry(target).or_insert_with(|| json!([]));
+        if let Some(of) = of.as_array_mut() {
+            of.push(grant.into());
+        }
+    }
+    Ok((!all.is_empty()).then_some(Value::Object(all)))
+}
+
 /// What the agent is told, as it stands in its file.
 fn prompt(args: &TaskBegin) -> Result<Option<String>, CommandError> {
     let Some(file) = &args.prompt_file else {
@@ -109,11 +132,15 @@ fn prompt(args: &TaskBegin) -> Result<Option<String>, CommandError> {
 
 /// What was typed of the parameters, each as its type in the intent wants it. What does not fit
 /// goes as a text, and the server says what is wrong with it.
-async fn parameters(client: &Client, args: &TaskBegin) -> Result<Value, CommandError> {
+async fn parameters(
+    client: &Client,
+    intent: &str,
+    args: &TaskBegin,
+) -> Result<Value, CommandError> {
     if args.parameters.is_empty() {
         return Ok(json!({}));
     }
-    let query = [("intent", args.intent.clone()), ("limit", "1000".to_owned())];
+    let query = [("intent", intent.to_owned()), ("limit", "1000".to_owned())];
     let known = client.call(Method::GET, "/v1/intents", &query, None).await?;
     let versions = known.get("intents").and_then(Value::as_array);
     let wanted = |intent: &&Value| {
@@ -124,13 +151,13 @@ async fn parameters(client: &Client, args: &TaskBegin) -> Result<Value, CommandE
     for parameter in &args.parameters {
         let Some((name, value)) = parameter.split_once('=') else {
             let problem = format!("`{parameter}` is no parameter: write NAME=VALUE");
-            return Err(CommandError::Invalid(vec![problem]));
+            return Err(not_valid(problem));
         };
         let types = intent.and_then(|intent| intent.pointer("/parameters"));
         let ty = types.and_then(|types| types.get(name)).map_or("", |one| text(one, "/type"));
         if said.insert(name.to_owned(), typed(ty, value)).is_some() {
             let problem = format!("parameter `{name}` is said twice");
-            return Err(CommandError::Invalid(vec![problem]));
+            return Err(not_valid(problem));
         }
     }
     Ok(Value::Object(said))

@@ -2,24 +2,23 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
 
 use safeconduct_model::{ActionName, Catalogue, Intents, Value};
 use safeconduct_policy::{Policies, ToolDefinition};
-use safeconduct_service::{ChangeError, Service, definition_digest};
+use safeconduct_service::definition_digest;
 use safeconduct_wire::config::{Config, TargetKind};
-use safeconduct_wire::document::Diagnostic;
 use safeconduct_wire::intent::{self, Ground};
 
-use crate::exit::CommandError;
-use crate::wiring::project::{action_of, files, invalid};
+use crate::exit::{CommandError, invalid};
+use crate::problem::Problem;
+use crate::wiring::project::{action_of, files, within};
 
 /// Intents that fit.
 pub(crate) struct Loaded {
     /// Every version of each.
     pub(crate) intents: Intents,
     /// What is odd, yet fits.
-    pub(crate) warnings: Vec<Diagnostic>,
+    pub(crate) warnings: Vec<Problem>,
 }
 
 /// Reads the folder of intents; a configuration that names none has none.
@@ -34,6 +33,8 @@ pub(crate) fn load(
 ) -> Result<Loaded, CommandError> {
     let folder = config.intents.as_deref();
     let texts = folder.map(|folder| files(folder, ".yaml")).transpose()?.unwrap_or_default();
+    // The file of an intent is named with its folder.
+    let beside = folder.and_then(Path::parent).unwrap_or(Path::new(""));
     let mut parsed = Vec::with_capacity(texts.len());
     let mut problems = Vec::new();
     for text in texts {
@@ -43,7 +44,7 @@ pub(crate) fn load(
         }
     }
     if !problems.is_empty() {
-        return Err(invalid(&problems));
+        return Err(invalid(within(beside, problems)));
     }
     let tools: BTreeMap<ActionName, &Value> =
         tools.iter().filter_map(|tool| Some((action_of(tool)?, &tool.definition))).collect();
@@ -53,22 +54,11 @@ pub(crate) fn load(
         definition: &|action| tools.get(action).copied(),
         grants: &|target| config.targets.get(target).map(|target| grants(&target.kind)),
     };
-    let merged = intent::merge(parsed, ground).map_err(|problems| invalid(&problems))?;
+    let merged = intent::merge(parsed, ground);
+    let merged = merged.map_err(|problems| invalid(within(beside, problems)))?;
     let digest = definition_digest(&intent::digest_input(&merged.versions));
     let intents = Intents { versions: merged.versions, digest };
-    Ok(Loaded { intents, warnings: merged.warnings })
-}
-
-/// Puts the intents of a project in force, after the policies that they were held against. A
-/// project that never had any is not told that it has none.
-///
-/// # Errors
-/// [`ChangeError`] where the record could not be made; those before stay in force.
-pub(crate) async fn enter(service: &Service, intents: Arc<Intents>) -> Result<(), ChangeError> {
-    if intents.versions.is_empty() && service.world().intents().versions.is_empty() {
-        return Ok(());
-    }
-    service.change_intents(intents).await
+    Ok(Loaded { intents, warnings: within(beside, merged.warnings).collect() })
 }
 
 /// What an intent may ask of a target.

@@ -8,11 +8,12 @@ use std::sync::Arc;
 
 use safeconduct_model::{ActionName, Catalogue, Digest, IdentityKind, Intents, ServerName, Value};
 use safeconduct_policy::{Loaded, Naming, Policies, SourceFile, Sources, ToolDefinition};
-use safeconduct_service::{Vocabulary, definition_digest};
+use safeconduct_service::{RuleSet, Vocabulary, definition_digest};
 use safeconduct_wire::catalogue;
 use safeconduct_wire::config::{self, Config};
 
-use crate::exit::{CommandError, failed};
+use crate::exit::{CommandError, failed, invalid, not_valid};
+use crate::problem::Problem;
 use crate::wiring::intents;
 use crate::wiring::prover::Trusted;
 
@@ -41,7 +42,7 @@ pub(crate) struct Rules {
     /// The names of the shipped types.
     pub(crate) vocabulary: Arc<Vocabulary>,
     /// What is odd, yet loads.
-    pub(crate) warnings: Vec<String>,
+    pub(crate) warnings: Vec<Problem>,
 }
 
 impl Project {
@@ -69,22 +70,23 @@ pub(crate) fn read_config(file: &Path) -> Result<Config, CommandError> {
     })?;
     let absolute = std::path::absolute(file).map_err(|error| failed(&name, error))?;
     let folder = absolute.parent().unwrap_or(Path::new("/"));
-    let config = config::parse(&name, &text, folder).map_err(|problems| invalid(&problems))?;
+    let config = config::parse(&name, &text, folder).map_err(invalid)?;
     let orphans = config.identities.iter().filter(|identity| {
         let owned = identity.owner.is_some() && identity.fallback_owner.is_some();
         identity.kind != IdentityKind::User && !owned
     });
-    let mut problems: Vec<String> = orphans
+    let mut problems: Vec<Problem> = orphans
         .map(|identity| {
             let kind = identity.kind.as_str();
             let id = &identity.id;
             format!("{name}: identity `{id}` of kind {kind} needs `owner` and `fallback_owner`")
+                .into()
         })
         .collect();
-    if let Err(CommandError::Invalid(found)) = Trusted::of(&config, folder) {
-        problems.extend(found.iter().map(|problem| format!("{name}: {problem}")));
+    if let Err(CommandError::Invalid(found)) = Trusted::of(&config, folder, None) {
+        problems.extend(found.iter().map(|problem| format!("{name}: {problem}").into()));
     }
-    if problems.is_empty() { Ok(config) } else { Err(CommandError::Invalid(problems)) }
+    if problems.is_empty() { Ok(config) } else { Err(invalid(problems)) }
 }
 
 impl Rules {
@@ -95,20 +97,20 @@ impl Rules {
     /// [`CommandError::Invalid`] with every problem that was found.
     pub(crate) fn load(config: &Config, previous: Option<&Policies>) -> Result<Self, CommandError> {
         let texts = Texts::read(config)?;
-        let merged = texts.catalogue()?;
+        let merged = texts.catalogue(&config.catalogue)?;
         let sources = texts.sources(config, &merged)?;
         let Loaded { policies, warnings } = match previous {
             Some(previous) => safeconduct_policy::load_reusing(&sources, previous),
             None => safeconduct_policy::load(&sources),
         }
-        .map_err(|error| invalid(&error.diagnostics))?;
+        .map_err(|error| invalid(within(&config.policies.folder, error.diagnostics)))?;
         let vocabulary = Vocabulary::new(&config.policies.namespace)
             .map_err(|error| failed("policies.namespace", error))?;
         let catalogue = resolve(merged, &policies)?;
         let undertaken = intents::load(config, &catalogue, &policies, &sources.definitions)?;
-        let odd = undertaken.warnings.iter().map(ToString::to_string);
+        let odd = undertaken.warnings.into_iter();
         Ok(Self {
-            warnings: warnings.iter().map(ToString::to_string).chain(odd).collect(),
+            warnings: within(&config.policies.folder, warnings).chain(odd).collect(),
             intents: Arc::new(undertaken.intents),
             catalogue: Arc::new(catalogue),
             catalogue_digest: texts.digest(),
@@ -119,8 +121,25 @@ impl Rules {
     }
 }
 
-pub(super) fn invalid(problems: &[impl ToString]) -> CommandError {
-    CommandError::Invalid(problems.iter().map(ToString::to_string).collect())
+impl Rules {
+    /// What a server decides by.
+    pub(crate) fn in_force(&self) -> RuleSet {
+        RuleSet {
+            policies: Arc::clone(&self.policies),
+            catalogue: Arc::clone(&self.catalogue),
+            catalogue_digest: self.catalogue_digest,
+            vocabulary: Arc::clone(&self.vocabulary),
+            intents: Some(Arc::clone(&self.intents)),
+        }
+    }
+}
+
+/// Problems of the files of a folder.
+pub(super) fn within<P: Into<Problem>>(
+    folder: &Path,
+    problems: impl IntoIterator<Item = P>,
+) -> impl Iterator<Item = Problem> {
+    problems.into_iter().map(move |problem| problem.into().within(folder))
 }
 
 /// The texts of all files, as they lie in their folders.
@@ -141,7 +160,7 @@ impl Texts {
         })
     }
 
-    fn catalogue(&self) -> Result<Catalogue, CommandError> {
+    fn catalogue(&self, folder: &Path) -> Result<Catalogue, CommandError> {
         let mut problems = Vec::new();
         let mut parsed = Vec::new();
         for file in &self.catalogue {
@@ -151,13 +170,13 @@ impl Texts {
             }
         }
         if !problems.is_empty() {
-            return Err(invalid(&problems));
+            return Err(invalid(within(folder, problems)));
         }
-        catalogue::merge(parsed).map_err(|problems| invalid(&problems))
+        catalogue::merge(parsed).map_err(|problems| invalid(within(folder, problems)))
     }
 
     fn sources(&self, config: &Config, merged: &Catalogue) -> Result<Sources, CommandError> {
-        let definitions = self.definitions(merged)?;
+        let definitions = self.definitions(&config.catalogue, merged)?;
         let tools: BTreeSet<ActionName> = definitions.iter().filter_map(action_of).collect();
         let other = merged.actions.values().filter(|entry| !tools.contains(&entry.name));
         let mut servers: BTreeSet<ServerName> = config.upstreams.keys().cloned().collect();
@@ -176,18 +195,23 @@ impl Texts {
     }
 
     /// The approved definitions of the tools that the catalogue lists.
-    fn definitions(&self, merged: &Catalogue) -> Result<Vec<ToolDefinition>, CommandError> {
+    fn definitions(
+        &self,
+        folder: &Path,
+        merged: &Catalogue,
+    ) -> Result<Vec<ToolDefinition>, CommandError> {
         let mut definitions = Vec::new();
-        let mut problems = Vec::new();
+        let mut problems: Vec<Problem> = Vec::new();
         for file in &self.tools {
             let Some(server) = server_of(&file.name) else {
-                problems.push(format!("{}: its name is not SERVER.tools.json", file.name));
+                let problem = format!("{}: its name is not SERVER.tools.json", file.name);
+                problems.push(problem.into());
                 continue;
             };
             let tools = match catalogue::parse_tools(&file.name, file.text.as_bytes()) {
                 Ok(tools) => tools,
                 Err(found) => {
-                    problems.extend(found.iter().map(ToString::to_string));
+                    problems.extend(within(folder, found));
                     continue;
                 }
             };
@@ -201,7 +225,7 @@ impl Texts {
                 }
             }
         }
-        if problems.is_empty() { Ok(definitions) } else { Err(CommandError::Invalid(problems)) }
+        if problems.is_empty() { Ok(definitions) } else { Err(invalid(problems)) }
     }
 
     fn digest(&self) -> Digest {
@@ -244,7 +268,7 @@ fn resolve(mut catalogue: Catalogue, policies: &Policies) -> Result<Catalogue, C
             }
         }
     }
-    if problems.is_empty() { Ok(catalogue) } else { Err(CommandError::Invalid(problems)) }
+    if problems.is_empty() { Ok(catalogue) } else { Err(invalid(problems)) }
 }
 
 /// The files of a folder whose names end so, sorted, with their texts. Folders below it are
@@ -263,7 +287,7 @@ fn walk(
     found: &mut Vec<SourceFile>,
 ) -> Result<(), CommandError> {
     let unreadable = |path: &Path, error: std::io::Error| {
-        CommandError::Invalid(vec![format!("`{}` cannot be read: {error}", path.display())])
+        not_valid(format!("`{}` cannot be read: {error}", path.display()))
     };
     for entry in fs::read_dir(folder).map_err(|error| unreadable(folder, error))? {
         let path = entry.map_err(|error| unreadable(folder, error))?.path();

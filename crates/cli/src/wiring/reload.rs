@@ -1,6 +1,7 @@
-//! Loading policies, catalogue and intents again: on change, on SIGHUP, on request. Whole or not at all.
+//! Loading policies, catalogue, intents and trust records again: on change, on SIGHUP, on request.
+//! Whole or not at all.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -19,19 +20,28 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::exit::CommandError;
-use crate::wiring::intents;
-use crate::wiring::project::Rules;
+use crate::wiring::project::{Rules, read_config};
+use crate::wiring::prover::{Trust, Trusted};
+use crate::wiring::server::folder_of;
 
 /// Changes that come within this time of each other are one: editors write a file in several
 /// steps.
 const SETTLE: Duration = Duration::from_millis(100);
 
-/// Loads policies and catalogue again.
+/// What stands towards the outside.
+pub(crate) struct Outward {
+    /// The gateway, whose upstreams are shown.
+    pub(crate) gateway: Gateway<Counted>,
+    /// The trust records in force.
+    pub(crate) trust: Arc<Trust>,
+}
+
+/// Loads policies, catalogue, intents and trust records again.
 pub(crate) struct Reloader {
     service: Arc<Service>,
     config: Arc<Config>,
     file: PathBuf,
-    gateway: Gateway<Counted>,
+    outward: Outward,
     status: Mutex<PolicyStatus>,
     metrics: OnceLock<Arc<Metrics>>,
     /// One reload at a time.
@@ -43,12 +53,12 @@ impl Reloader {
         service: Arc<Service>,
         config: Arc<Config>,
         file: PathBuf,
-        gateway: Gateway<Counted>,
+        outward: Outward,
     ) -> Self {
         let status = PolicyStatus { loaded_at: Some(service.now()), refused: None };
         let (status, reloading) = (Mutex::new(status), tokio::sync::Mutex::new(()));
         let metrics = OnceLock::new();
-        Self { service, config, file, gateway, status, metrics, reloading }
+        Self { service, config, file, outward, status, metrics, reloading }
     }
 
     /// Says where reloads are counted. The first word holds.
@@ -56,7 +66,7 @@ impl Reloader {
         self.metrics.get_or_init(|| Arc::clone(metrics));
     }
 
-    /// The configuration that the server runs with.
+    /// The configuration that the server runs with; its trust records may have been replaced.
     pub(crate) fn config(&self) -> &Arc<Config> {
         &self.config
     }
@@ -74,40 +84,42 @@ impl Reloader {
         }
     }
 
-    /// Loads policies and catalogue again. A set that is refused is recorded as such, and the
-    /// one before it stays in force.
+    /// Loads everything again. What is refused is recorded as such, and all that was before stays
+    /// in force.
     ///
     /// # Errors
     /// [`ReloadError`] says whose fault it is.
     pub(crate) async fn reload(&self, cause: &str) -> Result<PolicyStatus, ReloadError> {
         let _alone = self.reloading.lock().await;
         let (config, before) = (Arc::clone(&self.config), self.service.world());
+        let (file, trust) = (self.file.clone(), self.outward.trust.current());
         // Validation takes up to a second for a large set: never on the threads that decide.
-        let loaded =
-            tokio::task::spawn_blocking(move || Rules::load(&config, Some(before.policies())))
-                .await
-                .map_err(|error| ReloadError::Failed(error.to_string()))?;
+        let loaded = tokio::task::spawn_blocking(move || {
+            let rules = Rules::load(&config, Some(before.policies()))?;
+            Ok((rules, read_trust(&file, &trust)?))
+        })
+        .await
+        .map_err(|error| ReloadError::Failed(error.to_string()))?;
         match loaded {
-            Ok(rules) => self.enter(rules, cause).await,
+            Ok((rules, trusted)) => {
+                let status = self.enter(rules, cause).await?;
+                if let Some(trusted) = trusted {
+                    let entered = self.outward.trust.replace(&self.service, trusted, cause).await;
+                    entered.map_err(|error| ReloadError::Failed(error.to_string()))?;
+                }
+                Ok(status)
+            }
             Err(error) => Err(self.refuse(&error).await),
         }
     }
 
     async fn enter(&self, rules: Rules, cause: &str) -> Result<PolicyStatus, ReloadError> {
-        let Rules { policies, catalogue, catalogue_digest, vocabulary, intents, warnings, .. } =
-            rules;
-        for warning in &warnings {
+        for warning in &rules.warnings {
             tracing::warn!("{warning}");
         }
-        let digest = policies.digest();
-        self.service
-            .change_policies(policies, catalogue, catalogue_digest, vocabulary, cause)
-            .await
-            .map_err(|error| ReloadError::Failed(error.to_string()))?;
-        // They were held against these policies before either goes in.
-        intents::enter(&self.service, intents)
-            .await
-            .map_err(|error| ReloadError::Failed(error.to_string()))?;
+        let digest = rules.policies.digest();
+        let entered = self.service.change_rules(rules.in_force(), cause).await;
+        entered.map_err(|error| ReloadError::Failed(error.to_string()))?;
         tracing::info!(%digest, cause, "policies and catalogue are loaded");
         let now = self.service.now();
         if let Some(metrics) = self.metrics.get() {
@@ -120,7 +132,9 @@ impl Reloader {
 
     async fn refuse(&self, error: &CommandError) -> ReloadError {
         let problem = match error {
-            CommandError::Invalid(problems) => problems.first().cloned().unwrap_or_default(),
+            CommandError::Invalid(problems) => {
+                problems.first().map(ToString::to_string).unwrap_or_default()
+            }
             other => other.to_string(),
         };
         if let Some(metrics) = self.metrics.get() {
@@ -171,8 +185,19 @@ impl Reloader {
     }
 
     fn watcher(&self, told: mpsc::Sender<()>) -> Option<notify::RecommendedWatcher> {
+        let folders = [&self.config.policies.folder, &self.config.catalogue];
+        let folders: Vec<PathBuf> =
+            folders.into_iter().chain(&self.config.intents).cloned().collect();
+        let (own, within) = (self.file.file_name().map(ToOwned::to_owned), folders.clone());
+        // Beside the configuration lies much else.
+        let matters = move |path: &PathBuf| {
+            path.file_name() == own.as_deref() || within.iter().any(|one| path.starts_with(one))
+        };
         let made = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-            if event.is_ok_and(|event| !event.kind.is_access()) {
+            if event.is_ok_and(|event| {
+                !event.kind.is_access()
+                    && (event.paths.is_empty() || event.paths.iter().any(&matters))
+            }) {
                 // A change that is not yet taken covers this one.
                 let _ = told.try_send(());
             }
@@ -180,14 +205,26 @@ impl Reloader {
         let mut watcher = made
             .inspect_err(|error| tracing::error!(%error, "folders cannot be watched; use SIGHUP"))
             .ok()?;
-        let folders = [&self.config.policies.folder, &self.config.catalogue];
-        for folder in folders.into_iter().chain(&self.config.intents) {
-            if let Err(error) = watcher.watch(folder, RecursiveMode::Recursive) {
+        let all = folders.into_iter().map(|folder| (folder, RecursiveMode::Recursive));
+        let own = folder_of(&self.file).ok().map(|own| (own, RecursiveMode::NonRecursive));
+        // The last word on a folder counts: one that holds everything is watched in whole.
+        for (folder, mode) in own.into_iter().chain(all) {
+            if let Err(error) = watcher.watch(&folder, mode) {
                 tracing::error!(%error, "a folder cannot be watched; use SIGHUP");
             }
         }
         Some(watcher)
     }
+}
+
+/// The trust records as the file has them now; `None` where there is no file, as for a server that
+/// was made without one.
+fn read_trust(file: &Path, before: &Trusted) -> Result<Option<Trusted>, CommandError> {
+    if !file.exists() {
+        return Ok(None);
+    }
+    let config = read_config(file)?;
+    Trusted::of(&config, &folder_of(file)?, Some(before)).map(Some)
 }
 
 /// A problem's first kilobyte: it has to fit a record.
@@ -205,7 +242,7 @@ impl Controls for Reloader {
     }
 
     fn upstreams(&self) -> Vec<UpstreamView> {
-        let statuses = self.gateway.upstreams().into_iter();
+        let statuses = self.outward.gateway.upstreams().into_iter();
         statuses
             .map(|status| UpstreamView {
                 state: match (&status.problem, status.connections) {

@@ -17,15 +17,15 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::exit::{CommandError, failed};
+use crate::exit::{CommandError, failed, not_valid};
 use crate::socket::{self, Door};
 use crate::system::{SystemClock, UuidIds};
 use crate::wiring::counted::Counted;
 use crate::wiring::project::{Project, Rules};
-use crate::wiring::prover::Trusted;
-use crate::wiring::reload::Reloader;
+use crate::wiring::prover::{Trust, Trusted};
+use crate::wiring::reload::{Outward, Reloader};
 use crate::wiring::tls::Certificate;
-use crate::wiring::{bootstrap, intents, leases, telemetry, token_service, upstream};
+use crate::wiring::{bootstrap, leases, telemetry, token_service, upstream};
 
 /// How often overdue outcomes and tasks are looked for.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
@@ -66,10 +66,8 @@ pub(crate) async fn start(project: Project, listen: SocketAddr) -> Result<Runnin
     enter(&service, &config, &rules).await?;
     let administrator = bootstrap::administrator(&service, &config.keys).await?;
 
-    let trusted = Trusted::of(&config, &folder_of(&file)?)?;
-    if let Some(trusted) = &trusted {
-        service.set_prover(Arc::clone(trusted) as _);
-    }
+    let trusted = Trusted::of(&config, &folder_of(&file)?, None)?;
+    let trust = Arc::new(Trust::enter(&service, trusted).await?);
     service.set_targets(leases::targets(&config)?);
     token_service::open(&service, &config)?;
     let mut gateway_config = upstream::gateway_config(&config)?;
@@ -77,8 +75,15 @@ pub(crate) async fn start(project: Project, listen: SocketAddr) -> Result<Runnin
     let decide = Counted::new(InProcess::new(Arc::clone(&service)));
     let gateway = Gateway::new(gateway_config, Arc::new(decide.clone()))
         .map_err(|error| failed("upstreams", error))?;
-    let reloader =
-        Arc::new(Reloader::new(Arc::clone(&service), Arc::clone(&config), file, gateway.clone()));
+    if let Some(resource) = token_service::gateway_resource(&config)? {
+        gateway.describe(resource);
+    }
+    let reloader = Arc::new(Reloader::new(
+        Arc::clone(&service),
+        Arc::clone(&config),
+        file,
+        Outward { gateway: gateway.clone(), trust: Arc::clone(&trust) },
+    ));
 
     let listener = TcpListener::bind(listen)
         .await
@@ -86,7 +91,7 @@ pub(crate) async fn start(project: Project, listen: SocketAddr) -> Result<Runnin
     let address = listener.local_addr().map_err(|error| failed("listener", error))?;
     let api_config = ApiConfig {
         base_url: format!("{}://{address}", scheme(&config)),
-        hosts: Hosts::Only(config.hosts.clone()),
+        hosts: Hosts::Only(token_service::hosts(&config)),
         origins: config.origins.clone(),
     };
     let read = Arc::new(store.read_model());
@@ -124,9 +129,7 @@ pub(crate) async fn start(project: Project, listen: SocketAddr) -> Result<Runnin
     let (service, stop) = (Arc::clone(&running.service), running.stop.clone());
     running.tasks.spawn(token_service::tend(service, stop));
     running.watch();
-    if let Some(trusted) = trusted {
-        running.tasks.spawn(trusted.watch(running.stop.clone()));
-    }
+    running.tasks.spawn(trust.watch(running.stop.clone()));
     Ok(running)
 }
 
@@ -136,7 +139,7 @@ pub(crate) const fn scheme(config: &Config) -> &'static str {
 }
 
 /// The folder of the configuration, where its paths start.
-fn folder_of(file: &Path) -> Result<PathBuf, CommandError> {
+pub(crate) fn folder_of(file: &Path) -> Result<PathBuf, CommandError> {
     let absolute = std::path::absolute(file);
     let absolute = absolute.map_err(|error| failed(&file.display().to_string(), error))?;
     Ok(absolute.parent().unwrap_or(Path::new("/")).to_owned())
@@ -202,18 +205,8 @@ fn restore(config: &Config, rules: &Rules, store: &Arc<Store>) -> Result<Service
 async fn enter(service: &Service, config: &Config, rules: &Rules) -> Result<(), CommandError> {
     let started = service.record_start(env!("CARGO_PKG_VERSION")).await;
     started.map_err(|error| failed("the ledger", error))?;
-    let entered = service
-        .change_policies(
-            Arc::clone(&rules.policies),
-            Arc::clone(&rules.catalogue),
-            rules.catalogue_digest,
-            Arc::clone(&rules.vocabulary),
-            "start",
-        )
-        .await;
+    let entered = service.change_rules(rules.in_force(), "start").await;
     entered.map_err(|error| failed("the ledger", error))?;
-    let undertaken = intents::enter(service, Arc::clone(&rules.intents)).await;
-    undertaken.map_err(|error| failed("the ledger", error))?;
     for identity in &config.identities {
         bootstrap::register(service, named(service, identity, rules)?).await?;
     }
@@ -233,10 +226,10 @@ fn named(service: &Service, identity: &Identity, rules: &Rules) -> Result<Identi
         for types in [&mut pep.subjects, &mut pep.resources] {
             let resolved = types.iter().map(|ty| {
                 rules.policies.resolve_type(ty.as_str()).ok_or_else(|| {
-                    CommandError::Invalid(vec![format!(
+                    not_valid(format!(
                         "identity `{}`: no schema declares the type `{ty}` of its `pep`",
                         identity.id
-                    )])
+                    ))
                 })
             });
             *types = resolved.collect::<Result<_, _>>()?;
@@ -275,6 +268,7 @@ impl Running {
                         // Whoever asks in an overdue task finds it ended all the same: this is
                         // for those in which nobody asks any more.
                         service.sweep_tasks();
+                        service.sweep_delegations();
                     }
                 }
             }

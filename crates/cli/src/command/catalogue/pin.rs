@@ -13,7 +13,7 @@ use similar::TextDiff;
 
 use super::{import, live};
 use crate::args::Shared;
-use crate::exit::{CommandError, Exit, failed};
+use crate::exit::{CommandError, Exit, failed, invalid};
 use crate::output;
 use crate::wiring::project;
 
@@ -131,10 +131,6 @@ fn text_of(file: &Path) -> Result<(String, String), CommandError> {
     let name = file.display().to_string();
     let text = fs::read_to_string(file).map_err(|error| failed(&name, error))?;
     Ok((name, text))
-}
-
-fn invalid(problems: Vec<safeconduct_wire::document::Diagnostic>) -> CommandError {
-    CommandError::Invalid(problems.iter().map(ToString::to_string).collect())
 }
 
 fn action(server: &ServerName, tool: &str) -> Result<ActionName, CommandError> {

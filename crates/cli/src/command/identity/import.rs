@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use super::segment;
 use crate::args::{Remote, Shared};
 use crate::client::Client;
-use crate::exit::{CommandError, Exit, failed};
+use crate::exit::{CommandError, Exit, failed, invalid, not_valid};
 use crate::output::{counted, print_line};
 
 /// Most bytes of a file.
@@ -50,13 +50,13 @@ fn read(file: &Path) -> Result<Vec<IdentityForm>, CommandError> {
     let text = fs::read_to_string(file).map_err(|error| failed(&name, error))?;
     if text.len() > FILE_BYTES_MAX {
         let problem = format!("{name}: is longer than {FILE_BYTES_MAX} bytes");
-        return Err(CommandError::Invalid(vec![problem]));
+        return Err(not_valid(problem));
     }
     let csv = file.extension().is_some_and(|end| end.eq_ignore_ascii_case("csv"));
     let identities = if csv { of_csv(&name, &text) } else { of_yaml(&name, &text) };
-    let identities = identities.map_err(CommandError::Invalid)?;
+    let identities = identities.map_err(invalid)?;
     let problems = problems(&name, &identities);
-    if problems.is_empty() { Ok(identities) } else { Err(CommandError::Invalid(problems)) }
+    if problems.is_empty() { Ok(identities) } else { Err(invalid(problems)) }
 }
 
 fn of_yaml(name: &str, text: &str) -> Result<Vec<IdentityForm>, Vec<String>> {

@@ -29,6 +29,10 @@ pub(super) fn text(intent: &Intent) -> String {
         let grants: Vec<&str> = grants.iter().map(AsRef::as_ref).collect();
         line("credentials", format!("{} of {target}", grants.join(", ")));
     }
+    for (name, one) in &intent.schedules {
+        let runs = counted_u64(one.at_once.into(), "run", "runs");
+        line("schedule", format!("{name} of {}: {runs} at once", one.identity));
+    }
     for (name, one) in &intent.parameters {
         line("parameter", said(name, one));
     }

@@ -31,7 +31,10 @@ pub(super) fn run(shared: &Shared, question: &Question) -> Result<Exit, CommandE
             let whole = json!({"decision": eval::document(&outcome), "resources": resources});
             output::document(shared.output, &whole)?
         }
-        _ => eval::table(&outcome) + &explained.iter().map(table).collect::<String>(),
+        _ => {
+            let explained: String = explained.iter().map(table).collect();
+            eval::table(&outcome) + explained.as_str()
+        }
     };
     output::print(&text)?;
     Ok(Exit::Ok)

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use similar::TextDiff;
 
 use crate::args::Shared;
-use crate::exit::{CommandError, Exit, failed};
+use crate::exit::{CommandError, Exit, failed, invalid};
 use crate::output;
 use crate::wiring::project;
 
@@ -56,11 +56,11 @@ pub(super) fn run(shared: &Shared, files: &[PathBuf], task: Task) -> Result<Exit
                 changed += usize::from(formatted != text);
                 apply(task, file, &text, &formatted)?;
             }
-            Err(error) => problems.extend(error.diagnostics.iter().map(ToString::to_string)),
+            Err(error) => problems.extend(error.diagnostics),
         }
     }
     if !problems.is_empty() {
-        return Err(CommandError::Invalid(problems));
+        return Err(invalid(problems));
     }
     Ok(if task == Task::Check && changed > 0 { Exit::Invalid } else { Exit::Ok })
 }

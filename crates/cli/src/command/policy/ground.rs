@@ -127,7 +127,7 @@ impl Ground {
         let proof = subject.authentication();
         let key = SessionKey::of(proof);
         let registered = match &subject {
-            Subject::Caller(_) | Subject::Undertaker { .. } => None,
+            Subject::Caller(_) | Subject::Undertaker { .. } | Subject::Lessee(_) => None,
             Subject::Asserted { entity, .. } => self.registered_as(&entity.uid).cloned(),
         };
         let request = Request {

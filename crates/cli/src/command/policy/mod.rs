@@ -6,7 +6,6 @@ mod eval;
 mod explain;
 mod fmt;
 mod ground;
-mod problem;
 mod question;
 mod report;
 mod tasks;

@@ -4,11 +4,11 @@ use std::fmt::Write as _;
 
 use serde_json::{Value as Json, json};
 
-use super::problem;
 use super::test::{Run, SuiteResult, TestResult, TestVerdict};
 use crate::args::Shared;
 use crate::exit::CommandError;
 use crate::output::{self, Format};
+use crate::problem;
 
 /// How many tests ended how.
 #[derive(Default)]

@@ -13,7 +13,7 @@ use safeconduct_wire::suite::{self, Expect, Fixtures, Sessions, Step, Suite, Tes
 use super::ground::{Asked, Ground};
 use super::{report, tasks, world};
 use crate::args::Shared;
-use crate::exit::{CommandError, Exit, failed};
+use crate::exit::{CommandError, Exit, failed, invalid};
 use crate::wiring::project::{self, Project};
 
 /// When it is decided where a test does not say: 2026-01-01T00:00:00Z, so that a test gives the
@@ -165,9 +165,6 @@ fn walk(folder: &Path, found: &mut BTreeSet<PathBuf>) -> Result<(), CommandError
 fn read(file: &Path) -> Result<Suite, CommandError> {
     let shown = file.display().to_string();
     let folder = file.parent().unwrap_or(Path::new("")).to_owned();
-    let invalid = |problems: Vec<safeconduct_wire::document::Diagnostic>| {
-        CommandError::Invalid(problems.iter().map(ToString::to_string).collect())
-    };
     let mut fixtures = Fixtures::default();
     let testdata = folder.join("testdata");
     if let Some((name, text)) = optional(&testdata.join("principals.yaml"))? {

@@ -37,7 +37,7 @@ pub(super) fn run(shared: &Shared, options: &test::Options) -> Result<Exit, Comm
     loop {
         match test::run(shared, options) {
             Ok(_) => {}
-            Err(error) => output::complain(&error),
+            Err(error) => output::complain(shared.output, &error),
         }
         output::say("waiting for a change");
         if changes.recv().is_err() {

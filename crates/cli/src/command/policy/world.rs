@@ -59,7 +59,7 @@ pub(super) fn ground(suite: &Suite, world: &World) -> Result<Ground, CommandErro
 const DEFAULT_CALLS: u64 = 10_000;
 
 fn invalid(suite: &Suite, problems: impl Iterator<Item = String>) -> CommandError {
-    CommandError::Invalid(problems.map(|one| format!("{}: world: {one}", suite.file)).collect())
+    crate::exit::invalid(problems.map(|one| format!("{}: world: {one}", suite.file)))
 }
 
 /// The intents of the folder and of the file.
