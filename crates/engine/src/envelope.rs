@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use safeconduct_model::{
-    ActionName, Allowance, Amount, ArgumentRule, Authority, Constraint, Effect, Entity,
-    OtherArguments, Request, Value,
+    ActionEntry, ActionName, Allowance, Amount, ArgumentRole, ArgumentRule, Authority, Constraint,
+    Effect, Entity, OtherArguments, Request, Value,
 };
 use safeconduct_session::{Charge, RESOURCES_COUNTED_MAX, Used, fingerprint};
 
@@ -75,21 +75,55 @@ fn keeps(
     }
 }
 
-/// Whether whatever of the authority lets the call through holds that argument to something.
-pub(crate) fn bounds(
-    authority: &Authority,
-    request: &Request,
-    resources: &[Entity],
-    pointer: &str,
-) -> bool {
-    let holds = |rule: &ArgumentRule<Value>| {
-        !matches!(rule.constraint, Constraint::LongestBytes(_)) && names(&rule.pointer, pointer)
-    };
-    let of_action = authority.allowances.iter().filter(|of| of.action == request.action);
-    let mut letting = of_action
-        .filter(|of| keeps(of, resources, &request.input, request.asserted.as_ref()).is_ok())
-        .peekable();
-    letting.peek().is_some() && letting.all(|of| of.arguments.iter().any(holds))
+/// Whatever of an authority lets a call through: what it holds arguments to.
+pub(crate) struct Bounds<'a> {
+    letting: Vec<&'a Allowance<Value>>,
+    entry: &'a ActionEntry,
+}
+
+impl<'a> Bounds<'a> {
+    /// Of this call.
+    pub(crate) fn of(
+        authority: &'a Authority,
+        request: &Request,
+        entry: &'a ActionEntry,
+        resources: &[Entity],
+    ) -> Self {
+        let (input, asserted) = (&request.input, request.asserted.as_ref());
+        let of_action = authority.allowances.iter().filter(|of| of.action == request.action);
+        let letting = of_action.filter(|of| keeps(of, resources, input, asserted).is_ok());
+        Self { letting: letting.collect(), entry }
+    }
+
+    /// Whether all of it holds that argument to something: by a rule for the argument, or by the
+    /// rules for the resource that it names.
+    pub(crate) fn hold(&self, argument: &str, role: ArgumentRole) -> bool {
+        let by_argument = |rule: &ArgumentRule<Value>| {
+            names(&rule.pointer, argument) && holds(&rule.constraint, role)
+        };
+        let named = self.entry.resources.iter().filter(|of| names(&of.argument, argument));
+        let types: Vec<_> = named.map(|mapping| &mapping.ty).collect();
+        let by_resource = |of: &Allowance<Value>| {
+            let mut rules = of.resources.iter().filter(|rule| types.contains(&&rule.ty)).peekable();
+            let held = |id: &Constraint<Value>| holds(id, ArgumentRole::Address);
+            rules.peek().is_some() && rules.all(|rule| rule.id.as_ref().is_some_and(held))
+        };
+        let mut letting = self.letting.iter();
+        !self.letting.is_empty()
+            && letting.all(|of| of.arguments.iter().any(by_argument) || by_resource(of))
+    }
+}
+
+/// Whether a constraint leaves little to choose of what an argument decides.
+const fn holds(constraint: &Constraint<Value>, role: ArgumentRole) -> bool {
+    match constraint {
+        Constraint::Equals(_)
+        | Constraint::OneOf(_)
+        | Constraint::Under(_)
+        | Constraint::Domain(_) => true,
+        Constraint::AtMost(_) => matches!(role, ArgumentRole::Amount),
+        Constraint::AtLeast(_) | Constraint::LongestBytes(_) => false,
+    }
 }
 
 /// The first of what goes to the server beside the arguments (`inputResponses`, `requestState`:

@@ -10,7 +10,8 @@ use safeconduct_model::{
 use safeconduct_policy::{Carried, FlowSituation, TracedArgument};
 use safeconduct_session::flow::{Flow, LeafOrigin, Origins, Provenance};
 
-use crate::{Facts, TaskFacts, envelope};
+use crate::envelope::Bounds;
+use crate::{Facts, TaskFacts};
 
 /// What is known of the arguments.
 pub(crate) struct Traced {
@@ -31,15 +32,14 @@ pub(crate) fn trace(
     let nothing = Flow::default();
     let flow = facts.session.flow().unwrap_or(&nothing);
     let origins = flow.look_up(&request.input, &entry.arguments);
-    let bounded = |pointer: &str| {
-        task.is_some_and(|known| {
-            envelope::bounds(&known.mandate.authority, request, resources, pointer)
-        })
+    let bounds = task.map(|known| Bounds::of(&known.mandate.authority, request, entry, resources));
+    let bounded = |leaf: &LeafOrigin| {
+        bounds.as_ref().is_some_and(|bounds| bounds.hold(&leaf.pointer, leaf.role))
     };
     Traced { situation: situation(&origins, bounded), recorded: recorded(&origins) }
 }
 
-fn situation(origins: &Origins, bounded: impl Fn(&str) -> bool) -> FlowSituation {
+fn situation(origins: &Origins, bounded: impl Fn(&LeafOrigin) -> bool) -> FlowSituation {
     let decides = |leaf: &LeafOrigin| leaf.role != ArgumentRole::Content;
     let leaves = origins.leaves.iter().map(|leaf| TracedArgument {
         pointer: leaf.pointer.as_str().into(),
@@ -47,7 +47,7 @@ fn situation(origins: &Origins, bounded: impl Fn(&str) -> bool) -> FlowSituation
         from_task: leaf.is(Provenance::FromTask),
         from_trusted: leaf.is(Provenance::FromTrusted),
         from_untrusted: leaf.is(Provenance::FromUntrusted),
-        bounded: decides(leaf) && bounded(&leaf.pointer),
+        bounded: decides(leaf) && bounded(leaf),
     });
     let untrusted = origins.leaves.iter().any(|leaf| leaf.is(Provenance::FromUntrusted));
     FlowSituation {

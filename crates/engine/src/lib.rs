@@ -70,11 +70,11 @@ fn stages(
     let user = task.map(identify::user).transpose()?.flatten();
     let mut situated = situate::situate(request, facts, now)?;
     way.resources = situated.resources.iter().map(|entity| entity.uid.clone()).collect();
+    let traced = flow::trace(request, situated.entry, &situated.resources, task, facts);
+    (situated.situation.flow, way.flow) = (traced.situation, traced.recorded);
     if let Some(task) = task.filter(|_| !task::is_lease(request)) {
         way.cost = task::bound(task, request, situated.entry, &situated.resources, facts)?;
     }
-    let traced = flow::trace(request, situated.entry, &situated.resources, task, facts);
-    (situated.situation.flow, way.flow) = (traced.situation, traced.recorded);
     way.evaluated = evaluate::evaluate(request, policies, &principal, &situated)?;
     if let Some(user) = user {
         let theirs = evaluate::evaluate(request, policies, &user.entity, &situated)?;

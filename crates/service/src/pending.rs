@@ -123,6 +123,7 @@ mod tests {
             action: ActionName::new("read").unwrap(),
             asked_by: identity,
             keys: None,
+            declassifiers: Vec::new(),
             since: Timestamp::from_millis(n),
             deadline: Timestamp::from_millis(n + 1000),
         }

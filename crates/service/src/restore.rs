@@ -6,8 +6,8 @@ use safeconduct_model::{
     Body, Decided, Decision, IdentityId, KillScope, Label, Mode, NameError, Origin, Record,
     RecordId, SessionKey, Task, TaskId, TaskState, Timestamp,
 };
-use safeconduct_session::{Charge, Step, fingerprint};
 use safeconduct_session::flow::Flow;
+use safeconduct_session::{Charge, Step, fingerprint};
 
 use crate::pending::Pending;
 use crate::recall::Recall;

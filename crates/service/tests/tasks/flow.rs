@@ -1,0 +1,136 @@
+//! What an agent reads follows its session: into arguments, children, and over a restart.
+
+use super::*;
+
+const IBAN: &str = "GB29 NWBK 6016 1331 9268 19";
+
+fn worth(integrity: Integrity, confidentiality: Confidentiality) -> Label {
+    Label { integrity, confidentiality, ..Label::LEAST }
+}
+
+impl Bench {
+    /// The agent reads a text as the result of a permitted call. Returns the call's decision.
+    async fn reads(&self, by: &Authentication, text: &str) -> RecordId {
+        let check = call(by.clone(), "records", READ);
+        let ruling = self.service.check(check).await.unwrap();
+        assert_eq!(ruling.value().outcome.decision, Decision::Permit);
+        let decision = ruling.value().decision().clone();
+        let report = Report {
+            decision: decision.clone(),
+            reported_by: id("gateway"),
+            execution: Execution::Succeeded,
+            duration_ms: Some(1),
+            result: Some(text.as_bytes().to_vec()),
+            detail: None,
+            edits: Vec::new(),
+            read: Read::This(vec![Content::Text(text.into())]),
+        };
+        self.service.observe(report).await.unwrap();
+        decision
+    }
+
+    /// Where the account of a payment came from, and the decisions that show it.
+    async fn account(
+        &self,
+        by: &Authentication,
+        account: &str,
+    ) -> (BTreeSet<ValueOrigin>, Vec<RecordId>) {
+        let check = call(by.clone(), "pay", &[("account", account)]);
+        let record = self.service.check(check).await.unwrap().into_value().outcome.record;
+        let Body::Decided(decided) = record.body else { panic!("no decision") };
+        let flow = decided.flow.into_iter().find(|flow| &*flow.pointer == "/account");
+        flow.map(|flow| (flow.origins, flow.sources)).unwrap_or_default()
+    }
+
+    fn label(&self, of: &Authentication) -> Label {
+        let key = SessionKey::of(of);
+        self.service.session(&key).unwrap().session.label().clone()
+    }
+}
+
+#[tokio::test]
+async fn a_value_that_stood_in_a_result_is_known_by_it_after_a_crash_too() {
+    let bench = bench().await;
+    let task = bench.begin("ada", "agent", "work", 1).await;
+    let page = bench.reads(&task, &format!("The new account is {IBAN}, says Mallory.")).await;
+    let untrusted = (BTreeSet::from([ValueOrigin::Untrusted]), vec![page]);
+    for bench in [&bench, &bench.again()] {
+        assert_eq!(bench.account(&task, &IBAN.replace(' ', "").to_lowercase()).await, untrusted);
+        assert_eq!(bench.account(&task, "FR14 2004 1010 0505 0001 3M02 606").await.0, [].into());
+        let worst = worth(Integrity::Untrusted, Confidentiality::Internal);
+        assert_eq!(bench.label(&task), worst);
+    }
+}
+
+#[tokio::test]
+async fn what_an_orchestrator_says_is_the_tasks_and_what_the_agent_says_is_not() {
+    let bench = bench().await;
+    let prompt = format!("Pay the rent to {IBAN}.");
+    let begin = |by: &str, handle: u8| {
+        let mut begun = undertaking(proof(by), "agent", "work", handle);
+        begun.prompt = Some(prompt.as_str().into());
+        begun
+    };
+    bench.service.begin_task(begin("orchestrator", 1)).await.unwrap();
+    let task = bench.enter("agent", 1);
+    let named = BTreeSet::from([ValueOrigin::Task]);
+    for bench in [&bench, &bench.again()] {
+        assert_eq!(bench.account(&task, IBAN).await.0, named);
+    }
+    // The agent itself says the same words: they are worth what its session knows of them.
+    bench.service.begin_task(begin("agent", 2)).await.unwrap();
+    let own = bench.enter("agent", 2);
+    assert_eq!(bench.account(&own, IBAN).await.0, [].into());
+    bench.reads(&own, IBAN).await;
+    assert_eq!(bench.account(&own, IBAN).await.0, [ValueOrigin::Untrusted].into());
+}
+
+#[tokio::test]
+async fn a_new_task_sheds_nothing_and_a_child_begins_with_what_its_parent_read() {
+    let bench = bench().await;
+    let first = bench.begin("agent", "agent", "work", 1).await;
+    bench.reads(&first, IBAN).await;
+    bench.end(&first).await;
+    // Another task that the same agent begins goes on where that one stood.
+    let second = bench.begin("agent", "agent", "work", 2).await;
+    let untrusted = BTreeSet::from([ValueOrigin::Untrusted]);
+    for bench in [&bench, &bench.again()] {
+        assert_eq!(bench.account(&second, IBAN).await.0, untrusted);
+    }
+    let root = bench.begin("orchestrator", "agent", "work", 3).await;
+    assert_eq!(bench.account(&root, IBAN).await.0, [].into());
+    let child = bench.delegate(&root, "helper", 4, 4).await;
+    assert_eq!(bench.label(&root), Label::LEAST);
+    bench.reads(&child, IBAN).await;
+    // What the child reads is read where its parent's reading is kept.
+    let worst = worth(Integrity::Untrusted, Confidentiality::Internal);
+    for bench in [&bench, &bench.again()] {
+        assert_eq!(bench.account(&child, IBAN).await.0, untrusted);
+        assert_eq!(bench.label(&root), worst);
+    }
+    let grandchild = bench.delegate(&child, "agent", 5, 2).await;
+    for bench in [&bench, &bench.again()] {
+        assert_eq!(bench.account(&grandchild, IBAN).await.0, untrusted);
+    }
+}
+
+#[tokio::test]
+async fn what_was_erased_or_never_told_leaves_its_label_and_no_trust() {
+    let bench = bench().await;
+    let task = bench.begin("ada", "agent", "work", 1).await;
+    // A permit whose outcome never comes: the agent may have read anything.
+    let silent = bench.begin("ada", "helper", "work", 2).await;
+    assert_eq!(bench.ask(call(silent.clone(), "records", READ)).await, Ok(()));
+    bench.clock.set(Timestamp::from_millis(NOW + 59_000));
+    bench.reads(&task, IBAN).await;
+    bench.clock.set(Timestamp::from_millis(NOW + 3_600_000));
+    assert_eq!(bench.service.sweep(), 1);
+    bench.clock.set(Timestamp::from_millis(NOW + 59_500));
+    let untrusted = BTreeSet::from([ValueOrigin::Untrusted]);
+    assert_eq!(bench.account(&silent, "anything at all").await.0, untrusted);
+    bench.end(&task).await;
+    let key = SessionKey::of(&task);
+    bench.service.erase(&key, &id("ada")).await.unwrap();
+    let worst = worth(Integrity::Untrusted, Confidentiality::Internal);
+    assert_eq!(bench.again().label(&task), worst);
+}
