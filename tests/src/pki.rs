@@ -81,6 +81,48 @@ fn uri(text: &str) -> SanType {
     SanType::URI(text.try_into().unwrap())
 }
 
+/// An answer as `curl` saw it.
+#[derive(Debug)]
+pub struct Answer {
+    /// Its status; 0 where there is none.
+    pub status: u16,
+    /// Its headers, names in lower case.
+    pub headers: Vec<(String, String)>,
+    /// Its body, or what `curl` complains of.
+    pub body: String,
+}
+
+impl Answer {
+    /// All values of a header.
+    pub fn all(&self, name: &str) -> Vec<&str> {
+        let found = self.headers.iter().filter(|(known, _)| known == name);
+        found.map(|(_, value)| value.as_str()).collect()
+    }
+
+    /// The first value of a header; empty where it is not there.
+    pub fn header(&self, name: &str) -> &str {
+        self.all(name).first().copied().unwrap_or_default()
+    }
+
+    /// The body.
+    pub fn json(&self) -> Json {
+        serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("no JSON: {self:?}"))
+    }
+}
+
+/// As [`curl`], with the headers of the answer.
+pub fn ask(project: &Project, port: u16, path: &str, args: &[&str]) -> Answer {
+    let head = project.path("answer.head");
+    let _ = std::fs::remove_file(&head);
+    let dump = ["--dump-header", "answer.head"];
+    let (status, body) = curl(project, port, path, &[&dump, args].concat());
+    let text = std::fs::read_to_string(head).unwrap_or_default();
+    let headers = text.lines().filter_map(|line| line.split_once(':'));
+    let headers =
+        headers.map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()));
+    Answer { status, headers: headers.collect(), body }
+}
+
 /// Asks with `curl`, which knows nothing of us: the status (0 where there is none) and the body.
 pub fn curl(project: &Project, port: u16, path: &str, args: &[&str]) -> (u16, String) {
     let Output { stdout, stderr, .. } = Command::new("curl")

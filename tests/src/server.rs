@@ -41,11 +41,26 @@ impl Server {
     ///
     /// # Errors
     /// What it said before it ended.
-    pub fn try_start(project: &Project, mut command: Command) -> Result<Self, String> {
+    pub fn try_start(project: &Project, command: Command) -> Result<Self, String> {
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        Self::try_start_at(project, command, any)
+    }
+
+    /// Starts a server that must know beforehand by what address clients reach it.
+    pub fn start_at(project: &Project, address: SocketAddr) -> Self {
+        Self::try_start_at(project, tools::command(), address)
+            .unwrap_or_else(|talk| panic!("the server did not start:\n{talk}"))
+    }
+
+    fn try_start_at(
+        project: &Project,
+        mut command: Command,
+        address: SocketAddr,
+    ) -> Result<Self, String> {
         let mut child = command
             .arg("--config")
             .arg(project.config())
-            .args(["server", "--listen", "127.0.0.1:0"])
+            .args(["server", "--listen", &address.to_string()])
             .current_dir(project.folder())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -170,6 +185,11 @@ impl Drop for Server {
             let _ = self.child.wait();
         }
     }
+}
+
+/// An address that was free a moment ago, and that nobody else on this machine asks for.
+pub fn free_address() -> SocketAddr {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 /// Waits for something, as long as that can possibly take.

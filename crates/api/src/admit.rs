@@ -5,12 +5,12 @@ use std::sync::Arc;
 use http::header::{AUTHORIZATION, HOST, ORIGIN};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, StatusCode};
+use safeconduct_credential::TaskHandle;
 use safeconduct_model::{Authentication, Identity, Method, TaskId};
 use safeconduct_service::{
     AuthenticateError, ClientCertificates, NotAuthenticated, Operation, World, token_digest,
 };
 
-use crate::handle::TaskHandle;
 use crate::oauth::Presented;
 use crate::problem::Problem;
 use crate::refused::Denied;
@@ -89,7 +89,7 @@ impl Inner {
     ) -> Result<Authentication, Problem> {
         let mut named = headers.get_all(TASK).iter();
         let Some(handle) = named.next() else {
-            return Ok(self.service.within_attached_task(proof));
+            return Ok(self.service.within_attached_task(proof, None));
         };
         // Which of several is meant is not for us to guess.
         let handle = handle.to_str().ok().filter(|_| named.next().is_none());
@@ -150,28 +150,21 @@ impl Inner {
     /// client's certificates, or by the socket that it came through.
     pub(crate) async fn proof_of(&self, parts: &Parts) -> Result<Authentication, Problem> {
         let certificates = parts.extensions.get::<ClientCertificates>();
-        let proved = match (parts.headers.get(AUTHORIZATION), certificates) {
-            (Some(_), _) => {
-                let presented = Presented::of(parts);
-                match self.service.authenticate_request(&presented.request()).await {
-                    Err(NotAuthenticated::Registered(error)) => Err(error),
-                    Err(refused) => return Err(Problem::challenged(&refused)),
-                    Ok(proof) => Ok(proof),
-                }
-            }
-            (None, Some(certificates)) => {
-                self.service.authenticate_certificates(certificates).await
-            }
-            (None, None) => {
-                let peer = parts.extensions.get::<Authentication>();
-                return peer.cloned().ok_or_else(Problem::unauthenticated);
-            }
-        };
-        proved.map_err(|error| match error {
-            AuthenticateError::NotRegistered(_) => {
+        if !parts.headers.contains_key(AUTHORIZATION) && certificates.is_none() {
+            let peer = parts.extensions.get::<Authentication>();
+            return peer.cloned().ok_or_else(Problem::unauthenticated);
+        }
+        let presented = Presented::of(parts);
+        let proved = self.service.authenticate_caller(&presented.request()).await;
+        proved.map_err(|refused| match refused {
+            NotAuthenticated::Registered(error @ AuthenticateError::NotRegistered(_)) => {
                 Problem::new(StatusCode::FORBIDDEN, "not_registered", error.to_string())
             }
-            _ => Problem::unauthenticated(),
+            NotAuthenticated::Registered(_) => Problem::unauthenticated(),
+            refused => {
+                let nonce = refused.wants_nonce().then(|| self.service.resource_dpop_nonce());
+                Problem::challenged(&refused, nonce.flatten())
+            }
         })
     }
 }

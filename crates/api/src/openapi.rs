@@ -3,10 +3,11 @@
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
+use crate::oauth::{OauthError, edges};
 use crate::problem::ProblemForm;
 use crate::{
-    authzen, catalogue, delegations, health, identities, intents, kill, leases, outcome, policies,
-    records, sessions, tail, tasks, tokens,
+    authzen, catalogue, delegations, health, identities, intents, keys, kill, leases, outcome,
+    policies, records, sessions, tail, tasks, tokens,
 };
 
 #[derive(OpenApi)]
@@ -20,6 +21,12 @@ use crate::{
         authzen::evaluation,
         authzen::evaluations,
         authzen::configuration,
+        edges::metadata,
+        edges::metadata_as_openid,
+        edges::keys,
+        edges::token,
+        edges::introspect,
+        edges::revoke,
         outcome::report,
         identities::whoami,
         identities::list,
@@ -45,6 +52,8 @@ use crate::{
         delegations::make,
         delegations::list,
         delegations::end,
+        keys::list,
+        keys::rotate,
         kill::kill,
         kill::lift,
         leases::issue,
@@ -56,7 +65,7 @@ use crate::{
         health::ready,
         health::metrics,
     ),
-    components(schemas(ProblemForm)),
+    components(schemas(ProblemForm, OauthError)),
     modifiers(&Bearer),
 )]
 struct Description;
@@ -72,6 +81,17 @@ impl Modify for Bearer {
             .build();
         let components = openapi.components.get_or_insert_default();
         components.add_security_scheme("bearer", SecurityScheme::Http(scheme));
+        let client = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Basic)
+            .description(Some("An OAuth client: its identity, and a token of it as the secret"))
+            .build();
+        components.add_security_scheme("client", SecurityScheme::Http(client));
+        let certificate = SecurityScheme::MutualTls {
+            description: Some("A certificate of the client in TLS".to_owned()),
+            deprecated: None,
+            extensions: None,
+        };
+        components.add_security_scheme("certificate", certificate);
     }
 }
 

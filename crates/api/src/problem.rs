@@ -13,6 +13,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::body::BodyError;
+use crate::oauth::DPOP_NONCE;
 use crate::refused::Denied;
 
 /// Why a request was not done.
@@ -27,6 +28,8 @@ pub(crate) struct Problem {
     decision: Option<Box<Decided>>,
     /// What a caller without a good credential is asked for, where it is not just that.
     challenge: Option<String>,
+    /// The nonce that the next proof of possession needs, where that is the problem.
+    nonce: Option<String>,
 }
 
 /// A decision that is the problem.
@@ -70,7 +73,8 @@ pub(crate) struct ProblemForm {
 
 impl Problem {
     pub(crate) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, code, detail: detail.into(), denied: None, decision: None, challenge: None }
+        let (denied, decision, challenge, nonce) = (None, None, None, None);
+        Self { status, code, detail: detail.into(), denied, decision, challenge, nonce }
     }
 
     /// Nobody has proved who they are. Never says whether a token was once good.
@@ -83,8 +87,8 @@ impl Problem {
     }
 
     /// An access token, or the proof that came with it, does not hold.
-    pub(crate) fn challenged(refused: &NotAuthenticated) -> Self {
-        Self { challenge: Some(refused.challenge()), ..Self::unauthenticated() }
+    pub(crate) fn challenged(refused: &NotAuthenticated, nonce: Option<String>) -> Self {
+        Self { challenge: Some(refused.challenge()), nonce, ..Self::unauthenticated() }
     }
 
     /// Our own policies do not permit it.
@@ -160,6 +164,8 @@ impl IntoResponse for Problem {
         if self.status == StatusCode::UNAUTHORIZED {
             let challenge = self.challenge.and_then(|text| HeaderValue::try_from(text).ok());
             headers.insert(WWW_AUTHENTICATE, challenge.unwrap_or(CHALLENGE));
+            let nonce = self.nonce.and_then(|text| HeaderValue::try_from(text).ok());
+            headers.extend(nonce.map(|nonce| (DPOP_NONCE, nonce)));
         }
         response
     }

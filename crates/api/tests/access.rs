@@ -11,7 +11,7 @@
 
 mod support;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use http::{Method, StatusCode};
@@ -21,7 +21,29 @@ use serde_json::{Value as Json, json};
 use support::*;
 
 /// Operations that need no token: they show nothing that is anyone's. This list may only shrink.
-const PUBLIC: [&str; 4] = ["access.metadata", "healthz", "metrics", "readyz"];
+const PUBLIC: [&str; 7] = [
+    "access.metadata",
+    "healthz",
+    "metrics",
+    "oauth.keys",
+    "oauth.metadata",
+    "oauth.metadata_as_openid",
+    "readyz",
+];
+
+/// Operations of OAuth clients, which prove themselves and are refused as the RFCs have it: the
+/// form that each takes, and what it answers to a user, who is no client that may do it.
+const OAUTH: [(&str, &str, StatusCode, &str); 3] = [
+    ("oauth.introspect", "token=x", StatusCode::OK, r#"{"active":false}"#),
+    // One that is not known is as good as taken back (RFC 7009 section 2.2).
+    ("oauth.revoke", "token=x", StatusCode::OK, ""),
+    (
+        "oauth.token",
+        "grant_type=client_credentials&resource=https://sts.example",
+        StatusCode::BAD_REQUEST,
+        "unauthorized_client",
+    ),
+];
 
 /// Operations that everyone with a good token may do: they show what is the caller's own, or
 /// leave the answer to the policies in force. This list may only shrink.
@@ -113,8 +135,9 @@ fn the_table_of_roles_is_the_checked_in_one() {
 fn description_and_operations_name_the_same() {
     let described: BTreeSet<String> = described().into_iter().map(|(id, ..)| id).collect();
     let operations = Operation::ALL.iter().map(|operation| operation.as_str());
-    let ours: BTreeSet<String> =
-        operations.filter(|word| !INNER.contains(word)).chain(PUBLIC).map(str::to_owned).collect();
+    let ours =
+        operations.filter(|word| !INNER.contains(word)).chain(PUBLIC).chain(OAUTH.map(|o| o.0));
+    let ours: BTreeSet<String> = ours.map(str::to_owned).collect();
     assert_eq!(described, ours);
 }
 
@@ -130,7 +153,11 @@ fn filled(path: &str) -> String {
 #[tokio::test]
 async fn every_operation_refuses_the_unauthenticated_and_the_unauthorized() {
     let fixture = Fixture::new().await;
+    fixture.open_token_service();
     for (id, method, path) in described() {
+        if OAUTH.iter().any(|(oauth, ..)| *oauth == id) {
+            continue;
+        }
         let path = filled(&path);
         let body = json!({});
         let body = (method != Method::GET).then_some(&body);
@@ -163,6 +190,95 @@ async fn every_operation_refuses_the_unauthenticated_and_the_unauthorized() {
         let agent = fixture.send(fixture.request(AGENT, method, &path, body)).await;
         assert_eq!(agent.status, expected, "{id}: an agent with every role");
     }
+}
+
+#[tokio::test]
+async fn every_oauth_operation_refuses_the_unauthenticated_and_the_unauthorized() {
+    let fixture = Fixture::new().await;
+    fixture.open_token_service();
+    let paths: BTreeMap<String, String> =
+        described().into_iter().map(|(id, _, path)| (id, path)).collect();
+    for (id, form, status, said) in OAUTH {
+        let ask = async |who: &str, authorization: Option<String>| {
+            let mut request = fixture.request(who, Method::POST, &paths[id], None);
+            let headers = request.headers_mut();
+            let form_type = "application/x-www-form-urlencoded".parse().unwrap();
+            headers.insert("content-type", form_type);
+            authorization.map(|a| headers.insert("authorization", a.parse().unwrap()));
+            *request.body_mut() = axum::body::Body::from(form);
+            fixture.send(request).await
+        };
+        let unknown = safeconduct_api::new_token_text().unwrap();
+        let basic = base64(&format!("{NOBODY}:{unknown}"));
+        let others = base64(&format!("{AGENT}:{}", fixture.tokens[NOBODY]));
+        for authorization in [
+            None,
+            Some(format!("Bearer {unknown}")),
+            Some(format!("Basic {basic}")),
+            Some(format!("Basic {others}")),
+            Some("Negotiate x".to_owned()),
+        ] {
+            let refused = ask("", authorization.clone()).await;
+            assert_eq!(refused.status, StatusCode::UNAUTHORIZED, "{id} {authorization:?}");
+            assert!(!refused.header("www-authenticate").is_empty(), "{id}");
+            assert_eq!(refused.json()["error"], "invalid_client", "{id}");
+        }
+        let answer = ask(NOBODY, None).await;
+        assert_eq!(answer.status, status, "{id}");
+        let text = String::from_utf8(answer.body).unwrap();
+        assert!(text.contains(said) && (text.is_empty() == said.is_empty()), "{id}: {text}");
+    }
+}
+
+#[tokio::test]
+async fn keys_are_rotated_by_administrators_and_that_is_recorded() {
+    let fixture = Fixture::in_memory().await;
+    let post = async || fixture.post(ADMINISTRATOR, "/v1/keys/rotate", &json!({})).await;
+    let closed = post().await;
+    let said = (closed.status, closed.json()["code"].clone());
+    assert_eq!(said, (StatusCode::CONFLICT, json!("no_token_service")));
+    fixture.open_token_service();
+    let states = async || -> Vec<Json> {
+        let keys = fixture.get(AUDITOR, "/v1/keys").await.json();
+        keys["keys"].as_array().unwrap().iter().map(|key| key["state"].clone()).collect()
+    };
+    assert_eq!(states().await, ["signing"]);
+    let at = |ms: i64| safeconduct_model::Timestamp::from_millis(1_700_000_000_000 + ms);
+    fixture.clock.set(at(1000));
+    let made = post().await;
+    assert_eq!(made.status, StatusCode::CREATED);
+    let key = made.json()["keys"][0].clone();
+    assert_eq!((&key["state"], &key["algorithm"]), (&json!("next"), &json!("ES256")));
+    assert_eq!(states().await, ["signing", "next"]);
+    let published = fixture.get("", "/oauth/jwks").await.json();
+    let published = published["keys"].as_array().unwrap();
+    assert!(published.iter().any(|one| one["kid"] == key["id"]), "at once");
+    // As many as one likes would fill the published set.
+    let again = post().await;
+    let said = (again.status, again.json()["code"].clone());
+    assert_eq!(said, (StatusCode::CONFLICT, json!("keys_are_waiting")));
+    fixture.clock.set(at(601_000));
+    assert_eq!(states().await, ["former", "signing"]);
+    let recorded = fixture.memory.as_ref().unwrap().entries();
+    let recorded = recorded.iter().map(|entry| safeconduct_ledger::decode(&entry.leaf).unwrap());
+    let rotated: Vec<_> = recorded
+        .filter_map(|record| match record.body {
+            safeconduct_model::Body::TokenKeysRotated { keys, by } => Some((keys, by)),
+            _ => None,
+        })
+        .collect();
+    let [(keys, by)] = rotated.as_slice() else { panic!("{rotated:?}") };
+    assert_eq!((by.as_str(), json!(*keys[0])), (ADMINISTRATOR, key["id"].clone()));
+    // What cannot be recorded is not done.
+    fixture.memory.as_ref().unwrap().fail("no space left");
+    let failed = post().await;
+    assert_eq!(failed.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(states().await, ["former", "signing"]);
+}
+
+fn base64(text: &str) -> String {
+    use base64::Engine as _;
+    base64::engine::general_purpose::STANDARD.encode(text)
 }
 
 #[tokio::test]

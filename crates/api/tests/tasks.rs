@@ -266,6 +266,78 @@ async fn a_prompt_is_shown_to_who_acts_and_who_began_and_is_in_no_record() {
 }
 
 #[tokio::test]
+async fn a_scheduled_job_begins_its_runs_and_nothing_else() {
+    let fixture = fixture().await;
+    let text_of = format!(
+        "intent: report{}",
+        INTENT.replace(
+            "undertaken_by: { kinds: [agent, service_account] }",
+            "undertaken_by: {}\nschedules: { nightly: { identity: clerk, parameters: { case: C-9 } } }",
+        )
+    );
+    let report = safeconduct_wire::intent::parse("i.yaml", &text_of).unwrap().intent;
+    let versions = BTreeMap::from([(report.name.clone(), BTreeMap::from([(1, report)]))]);
+    let intents = Intents { versions, digest: Digest::from_bytes([6; 32]) };
+    fixture.service.change_intents(std::sync::Arc::new(intents)).await.unwrap();
+
+    let run = json!({"run_of": "nightly"});
+    let begun = fixture.begin("clerk", &run).await;
+    assert_eq!((text(&begun, "intent"), text(&begun, "agent")), ("report", "clerk"));
+    let path = format!("/v1/tasks/{}", text(&begun, "task"));
+    let shown = fixture.get("clerk", &path).await.json();
+    assert_eq!(text(&shown, "run_of"), "nightly");
+    assert_eq!(shown["mandate"]["parameters"], json!({"case": "C-9"}));
+    assert_eq!(text(&shown["mandate"], "integrity"), "trusted");
+    let refused = |who: &'static str, body: Json, status: StatusCode, code: &'static str| {
+        let fixture = &fixture;
+        async move {
+            let answer = fixture.post(who, "/v1/tasks", &body).await;
+            assert_eq!((answer.status, text(&answer.json(), "code")), (status, code), "{body}");
+        }
+    };
+    refused("clerk", run.clone(), StatusCode::CONFLICT, "already_running").await;
+    for who in ["worker", "ada", "orchestrator"] {
+        refused(who, run.clone(), StatusCode::NOT_FOUND, "unknown_schedule").await;
+    }
+    refused("clerk", json!({"run_of": "daily"}), StatusCode::NOT_FOUND, "unknown_schedule").await;
+    let own = json!({"intent": "report", "parameters": {"case": "C-1"}});
+    refused("clerk", own, StatusCode::FORBIDDEN, "not_an_undertaker").await;
+    for bad in [
+        json!({"run_of": "nightly", "parameters": {"case": "C-1"}}),
+        json!({"run_of": "nightly", "prompt": "Something else."}),
+        json!({"run_of": "nightly", "intent": "report"}),
+        json!({}),
+    ] {
+        refused("clerk", bad, StatusCode::BAD_REQUEST, "invalid").await;
+    }
+    let end = format!("{path}/end");
+    assert_eq!(fixture.post("clerk", &end, &json!({})).await.status, StatusCode::OK);
+    fixture.begin("clerk", &run).await;
+    // Each beginning was decided, and that is counted.
+    let metrics = fixture.get(AUDITOR, "/metrics").await;
+    let metrics = String::from_utf8(metrics.body).unwrap();
+    let line = "safeconduct_decisions_total{decision=\"permit\",pep=\"tasks\",rule_class=\"policy\"} 2";
+    assert!(metrics.contains(line), "{metrics}");
+}
+
+#[tokio::test]
+async fn a_task_is_narrowed_in_tier_and_leases_too() {
+    let fixture = fixture().await;
+    let mut body = work("worker");
+    body["tier_max"] = json!("low");
+    let begun = fixture.begin("ada", &body).await;
+    let path = format!("/v1/tasks/{}", text(&begun, "task"));
+    let shown = fixture.get("worker", &path).await.json();
+    assert_eq!(text(&shown["mandate"], "tier_max"), "low");
+    for wider in [json!({"tier_max": "critical"}), json!({"credentials": {"crm-db": ["owner"]}})] {
+        let mut body = work("worker");
+        body.as_object_mut().unwrap().extend(wider.as_object().unwrap().clone());
+        let refused = fixture.post("ada", "/v1/tasks", &body).await;
+        assert_eq!(text(&refused.json(), "code"), "wider", "{wider}");
+    }
+}
+
+#[tokio::test]
 async fn for_whom_is_proved_or_delegated() {
     let fixture = fixture().await;
     let for_ada = |said: Json| {
@@ -541,20 +613,8 @@ impl Fixture {
 
 #[tokio::test]
 async fn an_access_token_is_for_its_task_whatever_roles_its_holder_has() {
-    use safeconduct_service::*;
     let fixture = fixture().await;
-    let settings = TokenServiceSettings {
-        issuer: ISSUER.into(),
-        ttl_s: 300,
-        algorithm: Algorithm::Es256,
-        dpop_nonce: DpopNonce::NotNeeded,
-        client_certificates: Default::default(),
-        rotate_every_s: 86_400,
-        clients: BTreeMap::new(),
-        resources: BTreeMap::from([(ISSUER.into(), ProtectedBy::default())]),
-    };
-    let keys = std::sync::Arc::new(memory::MemoryTokenKeys::default());
-    fixture.service.open_token_service(settings, keys).unwrap();
+    fixture.open_token_service();
     let own = fixture.begin("clerk", &work("clerk")).await;
     let other = fixture.begin("clerk", &work("clerk")).await;
     let token = fixture.access_token("clerk", text(&own, "handle")).await;

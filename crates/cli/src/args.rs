@@ -59,6 +59,23 @@ pub(crate) struct Remote {
     /// A file that holds the token; by default the administrator's in the keys folder.
     #[arg(long, env = "SAFECONDUCT_TOKEN_FILE", value_name = "FILE")]
     pub(crate) token_file: Option<PathBuf>,
+    /// The certificate to show where the server asks for one in TLS: PEM, the client's first,
+    /// then those above it.
+    #[arg(
+        long,
+        env = "SAFECONDUCT_CLIENT_CERTIFICATE",
+        value_name = "FILE",
+        requires = "client_key"
+    )]
+    pub(crate) client_certificate: Option<PathBuf>,
+    /// The key of that certificate: PEM.
+    #[arg(
+        long,
+        env = "SAFECONDUCT_CLIENT_KEY",
+        value_name = "FILE",
+        requires = "client_certificate"
+    )]
+    pub(crate) client_key: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -99,6 +116,9 @@ pub(crate) enum Command {
     /// Who may act, and their tokens.
     #[command(subcommand)]
     Identity(Identity),
+    /// The keys that sign access tokens.
+    #[command(subcommand)]
+    Keys(Keys),
     /// The ledger: what was decided and what then happened.
     #[command(subcommand)]
     Log(Log),
@@ -420,6 +440,20 @@ pub(crate) struct LeaseGet {
     pub(crate) task_file: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) remote: Remote,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Keys {
+    /// List them: the next one, the one that signs, and those whose tokens may be alive.
+    Ls {
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Make new ones. They sign ten minutes later; tokens of those before hold until they expire.
+    Rotate {
+        #[command(flatten)]
+        remote: Remote,
+    },
 }
 
 #[derive(Debug, Subcommand)]

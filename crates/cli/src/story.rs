@@ -94,6 +94,8 @@ impl Placed {
             }
             "token_minted" => format!("token {} of task {}", body("/id"), body("/task")),
             "token_withdrawn" => format!("token {} withdrawn", body("/token")),
+            "token_keys_rotated" => format!("{} made new keys for tokens", body("/by")),
+            "trust_loaded" => format!("trust {}", short(&body("/digest"))),
             "lease_changed" => {
                 let name = body("/lease/name");
                 format!("lease {name} at {} {}", body("/lease/target"), body("/state"))

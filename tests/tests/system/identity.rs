@@ -3,7 +3,7 @@
 use safeconduct_tests::http::Connection;
 use safeconduct_tests::issuer::{Issuer, jwks, key, now, token};
 use safeconduct_tests::project::Project;
-use safeconduct_tests::server::{Server, wait_until};
+use safeconduct_tests::server::{Server, exported, record_of, wait_until};
 use serde_json::{Value as Json, json};
 
 const US: &str = "https://safeconduct.example";
@@ -322,4 +322,53 @@ fn a_users_own_token_begins_a_task_for_them() {
         assert_eq!((refused.status, &refused.json()["code"]), (403, &json!("unproved_user")));
     }
     server.stop();
+}
+
+/// The configuration with its trust records changed.
+fn trust(project: &Project, change: impl FnOnce(&mut Json)) {
+    let text = std::fs::read_to_string(project.config()).unwrap();
+    let mut config: Json = serde_json::from_str(&text).unwrap();
+    change(&mut config["trust"]);
+    project.configure(&config);
+}
+
+#[test]
+fn trust_records_are_read_again_whole_or_not_at_all_and_that_is_recorded() {
+    let issuer = Issuer::start(key(3));
+    let (project, server) = world(&issuer);
+    let (batch, agent) = (program(&issuer, "batch", 3, json!({})), svid(1));
+    assert_eq!((status(&server, &batch), status(&server, &agent)), (200, 200));
+    let fetched = issuer.fetched();
+    // One is taken out: what it vouched for counts no more, though it was proved before.
+    let text = std::fs::read_to_string(project.config()).unwrap();
+    trust(&project, |trust| drop(trust.as_object_mut().unwrap().remove("prod")));
+    wait_until("the record to be gone", || status(&server, &agent) == 401);
+    assert_eq!(status(&server, &batch), 200);
+    assert_eq!(issuer.fetched(), fetched, "the keys of those that stay are kept");
+    // What does not fit changes nothing, not even where another part of it would.
+    trust(&project, |trust| {
+        trust["programs"]["audiences"] = json!(["https://other.example"]);
+        trust["people"]["issuer"] = json!("not a URL");
+    });
+    wait_until("it to be refused", || server.talk().contains("are refused"));
+    assert_eq!(status(&server, &batch), 200);
+    // Put back, and told by a signal: whoever is meant is let in again.
+    project.write("safeconduct.yaml", &text);
+    server.signal(rustix::process::Signal::HUP);
+    wait_until("the record to be back", || status(&server, &agent) == 200);
+    trust(&project, |trust| trust["programs"]["audiences"] = json!(["https://other.example"]));
+    wait_until("the other audience", || status(&server, &batch) == 401);
+    let elsewhere = program(&issuer, "batch", 3, json!({ "aud": "https://other.example" }));
+    assert_eq!(status(&server, &elsewhere), 200);
+    server.stop();
+    let lines = exported(&project);
+    let records = lines.iter().map(record_of);
+    let loaded: Vec<_> = records.filter(|record| record["kind"] == "trust_loaded").collect();
+    let counts: Vec<_> = loaded.iter().map(|record| &record["body"]["records"]).collect();
+    assert_eq!(counts, [&json!(5), &json!(4), &json!(5), &json!(5)], "{loaded:?}");
+    assert_eq!(loaded[0]["body"]["cause"], "start");
+    assert_eq!(loaded[0]["body"]["digest"], loaded[2]["body"]["digest"]);
+    let mut refused = lines.iter().map(record_of).filter(|r| r["kind"] == "policies_refused");
+    let says = |r: &Json| r["body"]["problem"].as_str().unwrap().contains("`not a URL`");
+    assert!(refused.any(says));
 }

@@ -27,6 +27,7 @@ mod sessions;
 mod tamper;
 mod tasks;
 mod three_ways;
+mod tokens;
 mod traces;
 mod upstreams;
 mod verifier;

@@ -171,6 +171,44 @@ fn a_certificate_that_is_required_is_and_that_of_the_server_is_renewed_while_it_
 }
 
 #[test]
+fn the_command_line_shows_a_certificate_where_one_is_required() {
+    let authority = Authority::new("prod.example");
+    let (project, server) = world(&authority, "required");
+    let url = format!("https://localhost:{}", server.address.port());
+    let run = |args: &[&str], environment: &[(&str, &str)]| {
+        let output = tools::command()
+            .current_dir(project.folder())
+            .env("SSL_CERT_FILE", project.path("ca.pem"))
+            .envs(environment.iter().copied())
+            .arg("--config")
+            .arg(project.config())
+            .args(args)
+            .args(["--url", &url])
+            .output()
+            .unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.code().unwrap(), text(&output.stdout), text(&output.stderr))
+    };
+    let (code, _, err) = run(&["identity", "ls"], &[]);
+    assert_eq!((code, err.contains("cannot be reached")), (1, true), "{err}");
+    let flags = ["--client-certificate", "agent.pem", "--client-key", "agent.key"];
+    let (code, out, err) = run(&[&["identity", "ls"], &flags[..]].concat(), &[]);
+    assert_eq!((code, out.contains(AGENT)), (0, true), "{err}");
+    let environment =
+        [("SAFECONDUCT_CLIENT_CERTIFICATE", "agent.pem"), ("SAFECONDUCT_CLIENT_KEY", "agent.key")];
+    let (code, _, err) = run(&["healthcheck"], &environment);
+    assert_eq!(code, 0, "{err}");
+    // One without the other is nothing, and what is no key is not shown.
+    let (code, _, err) = run(&["identity", "ls", "--client-certificate", "agent.pem"], &[]);
+    assert_eq!((code, err.contains("--client-key")), (2, true), "{err}");
+    project.write("no.key", "this is no key");
+    let flags = ["--client-certificate", "agent.pem", "--client-key", "no.key"];
+    let (code, _, err) = run(&[&["identity", "ls"], &flags[..]].concat(), &[]);
+    assert_eq!((code, err.contains("this is no key")), (3, false), "{err}");
+    server.stop();
+}
+
+#[test]
 fn the_command_line_speaks_tls_and_imports_identities_of_a_file() {
     let authority = Authority::new("prod.example");
     let (project, server) = world(&authority, "accepted");

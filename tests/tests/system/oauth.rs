@@ -3,10 +3,12 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
 use safeconduct_tests::http::Connection;
 use safeconduct_tests::project::Project;
+use safeconduct_tests::server::{Server, free_address};
 use safeconduct_tests::tools::{self, root};
 use serde_json::{Value as Json, json};
 
@@ -16,6 +18,143 @@ const Y: &str = "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0";
 const D: &str = "jpsQnnGQmL-YBIffH1136cspYG6-0iY7X1fCE9-E9LI";
 
 const CRM: &str = "https://crm.example";
+
+/// What stock clients are called that know client credentials alone.
+const AGENT: &str = "agent-1";
+const READER: &str = "gateway";
+const GATEWAY: &str = "https://gateway.test";
+const SCOPE: &str = "tools:read tools:call";
+
+/// A server for them: the agent has a usual intent, so that its requests need not name one.
+fn world_of_client_credentials() -> (Project, Server, String) {
+    let project = Project::empty();
+    let policy = r#"@id("begin") permit (principal == Safeconduct::Agent::"agent-1",
+        action == Safeconduct::Action::"undertake", resource);"#;
+    project.write("policies/p.cedar", policy);
+    let action = json!({"tier": "low", "effect": "read"});
+    let actions = json!({"actions": {"tools:read": action, "tools:call": action}});
+    project.write("catalogue/tools.yaml", &actions.to_string());
+    let intent = json!({
+        "intent": "use_tools", "version": 1, "description": "Use tools.", "parameters": {},
+        "undertaken_by": {"kinds": ["agent"]}, "on_behalf_of": "never", "longest": "10m",
+        "budget": {"calls": 10}, "tier_max": "low",
+        "envelope": [{"action": "tools:read"}, {"action": "tools:call"}],
+    });
+    project.write("intents/use_tools.yaml", &intent.to_string());
+    let address = free_address();
+    let url = format!("http://{address}");
+    let owned = |id: &str, kind: &str| json!({ "id": id, "kind": kind, "owner": "ada",
+        "fallback_owner": "ada" });
+    project.configure(&json!({
+        "version": 1,
+        "intents": {},
+        "identities": [
+            {"id": "ada", "kind": "user"}, owned(AGENT, "agent"), owned(READER, "workload"),
+        ],
+        "token_service": {
+            "issuer": url,
+            "clients": { AGENT: { "intent": "use_tools" } },
+            "resources": { GATEWAY: { "readers": [READER] } },
+        },
+    }));
+    let server = Server::start_at(&project, address);
+    (project, server, url)
+}
+
+/// Runs a script of ours or of others to its end.
+fn run(program: &Path, script: &Path, args: &[&str]) -> Output {
+    Command::new(program).arg(script).args(args).current_dir(root()).output().unwrap()
+}
+
+fn node_with_openid_client() -> Result<PathBuf, String> {
+    let why = "no node_modules/openid-client: run `make tools`";
+    let there = root().join("node_modules/openid-client").exists();
+    tools::node().ok().filter(|_| there).ok_or(why.to_owned())
+}
+
+#[test]
+fn openid_client_gets_tokens_by_client_credentials() {
+    let node = match node_with_openid_client() {
+        Ok(node) => node,
+        Err(why) => return tools::skip("openid-client", &why),
+    };
+    let (_project, server, url) = world_of_client_credentials();
+    let (_, secret) = server.mint(AGENT);
+    let script = root().join("tests/peers/client_credentials.mjs");
+    let said = said(run(&node, &script, &[&url, AGENT, &secret, GATEWAY, "tools:read"]));
+    assert_eq!(said["plain"]["type"], "bearer");
+    assert_eq!(said["plain"]["scope"], "tools:read");
+    assert!((1..=300).contains(&said["plain"]["expires_in"].as_i64().unwrap()), "{said}");
+    assert_eq!((&said["bound"]["type"], &said["exchanged"]["type"]), (&json!("dpop"), &json!("bearer")));
+    assert_eq!(said["refused"], "invalid_target");
+    server.stop();
+}
+
+#[test]
+fn authlib_gets_a_token_by_client_credentials() {
+    let python = match tools::python() {
+        Ok(python) => python,
+        Err(why) => return tools::skip("authlib", &why),
+    };
+    let (_project, server, url) = world_of_client_credentials();
+    let ((_, secret), (_, readers)) = (server.mint(AGENT), server.mint(READER));
+    let script = root().join("tests/peers/client_credentials.py");
+    let args = [&*url, AGENT, &secret, READER, &readers, GATEWAY, SCOPE];
+    let said = said(run(&python, &script, &args));
+    assert_eq!((&said["type"], &said["header"]["typ"]), (&json!("Bearer"), &json!("at+jwt")));
+    // Nobody else's: it is the subject, and there is no other actor.
+    assert_eq!((&said["claims"]["sub"], said["claims"].get("act")), (&json!(AGENT), None));
+    assert_eq!(said["claims"]["scope"], "tools:call tools:read");
+    assert_eq!(said["introspected"]["active"], true);
+    assert_eq!(said["introspected"]["client_id"], AGENT);
+    server.stop();
+}
+
+/// Scripts that others keep beside the work tree, with secrets of ours in place of theirs.
+#[test]
+fn scripts_of_others_run_as_they_are() {
+    let folder = match tools::evals("oauth") {
+        Ok(folder) => folder,
+        Err(why) => return tools::skip("scripts of others", &why),
+    };
+    let (project, server, url) = world_of_client_credentials();
+    let ((_, secret), (_, readers)) = (server.mint(AGENT), server.mint(READER));
+    let script = |name: &str| {
+        let text = std::fs::read_to_string(folder.join(name)).unwrap();
+        let text = text.replace("agent-1-secret", &secret).replace("gateway-secret", &readers);
+        project.write(name, &text);
+        project.path(name)
+    };
+    let printed = |output: Output| {
+        let talk = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{talk}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    match node_with_openid_client() {
+        Ok(node) => {
+            // Modules are looked for above the script.
+            let modules = project.path("node_modules");
+            std::os::unix::fs::symlink(root().join("node_modules"), modules).unwrap();
+            let said = printed(run(&node, &script("client_node.mjs"), &[&url]));
+            let mut lines = said.lines();
+            let plain = lines.next().unwrap_or_default();
+            assert!(plain.starts_with("bearer ") && plain.contains("tools:read"), "{said}");
+            assert_eq!(lines.next(), Some("dpop dpop"), "{said}");
+            // It names no resource, and says whose fault it takes that for.
+            assert!(lines.next().is_some_and(|line| line.ends_with("-> invalid_target")), "{said}");
+        }
+        Err(why) => tools::skip("client_node.mjs", &why),
+    }
+    match tools::python() {
+        Ok(python) => {
+            let said = printed(run(&python, &script("client_py.py"), &[&url]));
+            assert!(said.contains("'token_type': 'Bearer'"), "{said}");
+            assert!(said.contains("introspect jwt 200") && said.contains("'active': True"), "{said}");
+        }
+        Err(why) => tools::skip("client_py.py", &why),
+    }
+    server.stop();
+}
 
 /// A server whose issuer is where it listens; it ends with this value.
 struct Issuer {

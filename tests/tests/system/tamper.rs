@@ -56,7 +56,7 @@ fn with_data(project: &Project) -> Project {
 fn verified(project: &Project, more: &[&str]) -> (i32, String) {
     let args: Vec<&str> = ["log", "verify"].iter().chain(more).copied().collect();
     let (code, out, err) = tools::run(&project.config(), &args);
-    (code, out + &err)
+    (code, out + err.as_str())
 }
 
 #[track_caller]

@@ -8,7 +8,7 @@ use safeconduct_service::{Fault, FaultCode};
 use safeconduct_wire::json;
 
 /// The header of a nonce for the next proof (RFC 9449 section 8.1).
-const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
+pub(crate) const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 

@@ -263,6 +263,23 @@ impl Fixture {
         Self { service, router, api, clock, read, controls, tokens, memory, _folder: folder }
     }
 
+    /// Opens a token service whose tokens are for itself.
+    pub(crate) fn open_token_service(&self) {
+        use safeconduct_service::*;
+        let settings = TokenServiceSettings {
+            issuer: "https://sts.example".into(),
+            ttl_s: 300,
+            algorithm: Algorithm::Es256,
+            dpop_nonce: DpopNonce::NotNeeded,
+            client_certificates: ClientCertificatesTaken::No,
+            rotate_every_s: 86_400,
+            clients: BTreeMap::new(),
+            resources: BTreeMap::from([("https://sts.example".into(), ProtectedBy::default())]),
+        };
+        let keys = Arc::new(memory::MemoryTokenKeys::default());
+        self.service.open_token_service(settings, keys).unwrap();
+    }
+
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();

@@ -11,6 +11,7 @@ mod healthcheck;
 mod identity;
 mod init;
 mod intent;
+mod keys;
 mod kill;
 mod lease;
 mod log;
@@ -44,6 +45,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<Exit, CommandError> {
         Command::Secret(args) => secret::run(&shared, args),
         Command::Kill(args) => kill::run(&shared, args),
         Command::Identity(args) => identity::run(&shared, args),
+        Command::Keys(args) => keys::run(&shared, args),
         Command::Log(args) => log::run(&shared, args),
         Command::Config(args) => config::run(&shared, args),
         Command::Healthcheck(args) => healthcheck::run(&shared, args),

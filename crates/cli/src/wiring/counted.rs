@@ -7,12 +7,13 @@ use std::time::Instant;
 use safeconduct_api::{Asked, Metrics};
 use safeconduct_gateway::{Authority, Begun, DefinitionsError};
 use safeconduct_model::{
-    ActionName, Authentication, Decision, Intent, Intents, RecordId, ServerName, TaskId, Value,
+    ActionName, Authentication, Decision, Digest, Intent, Intents, RecordId, ServerName, TaskId,
+    Value,
 };
 use safeconduct_pep::{Asks, Decide, InProcess, Lapsed, Permit, Redeemed, Refusal};
 use safeconduct_service::{
-    AuthenticateError, BeginError, ClientCertificates, ClientRequest, Conversation, EndError,
-    Ending, Extent, NotAuthenticated, ObserveError, Report, Undertaking, Watch,
+    BeginError, ClientRequest, Conversation, EndError, Ending, Extent, NotAuthenticated,
+    ObserveError, Report, Undertaking, Watch,
 };
 
 /// Decides in this process, and counts.
@@ -60,17 +61,13 @@ impl Decide for Counted {
 impl Authority for Counted {
     fn authenticate(
         &self,
-        bearer: Option<&str>,
-        certificates: Option<&ClientCertificates>,
-    ) -> impl Future<Output = Result<Authentication, AuthenticateError>> + Send {
-        self.inner.authenticate(bearer, certificates)
+        request: &ClientRequest<'_>,
+    ) -> impl Future<Output = Result<Authentication, NotAuthenticated>> + Send {
+        self.inner.authenticate(request)
     }
 
-    fn own_token(
-        &self,
-        request: &ClientRequest<'_>,
-    ) -> Option<Result<Authentication, NotAuthenticated>> {
-        self.inner.own_token(request)
+    fn dpop_nonce(&self) -> Option<String> {
+        self.inner.dpop_nonce()
     }
 
     fn stands(&self, authentication: &Authentication) -> bool {
@@ -81,8 +78,12 @@ impl Authority for Counted {
         self.inner.enter_task(proof, handle)
     }
 
-    fn within_attached_task(&self, proof: Authentication) -> Authentication {
-        self.inner.within_attached_task(proof)
+    fn within_attached_task(
+        &self,
+        proof: Authentication,
+        conversation: Option<&Digest>,
+    ) -> Authentication {
+        self.inner.within_attached_task(proof, conversation)
     }
 
     fn watch(&self, watch: &Arc<dyn Watch>) {

@@ -9,6 +9,7 @@ use safeconduct_model::ServerName;
 use safeconduct_wire::config::{self, Config};
 
 use crate::exit::{CommandError, failed};
+use crate::wiring::token_service;
 
 /// The gateway that a configuration describes.
 ///
@@ -22,7 +23,7 @@ pub(crate) fn gateway_config(config: &Config) -> Result<GatewayConfig, CommandEr
         .collect::<Result<_, _>>()?;
     Ok(GatewayConfig {
         upstreams,
-        allowed_hosts: config.hosts.iter().cloned().collect(),
+        allowed_hosts: token_service::hosts(config).into_iter().collect(),
         allowed_origins: config.origins.iter().cloned().collect(),
         limits: Limits { request_bytes: config.message_bytes, ..Limits::default() },
         ..GatewayConfig::default()
