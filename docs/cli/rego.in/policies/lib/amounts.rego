@@ -1,0 +1,5 @@
+package lib.amounts
+
+most := 50
+
+large(amount) if amount > most
