@@ -7,6 +7,7 @@ use cedar_policy_core::ast::Template;
 use safeconduct_model::{Obligation, PolicyEffect, PolicyId, Requestable};
 
 use crate::diagnostic::{Diagnostic, Located, Severity};
+use crate::temporal::History;
 
 /// Longest `@message`, in bytes.
 pub const MESSAGE_BYTES_MAX: usize = 1000;
@@ -17,7 +18,8 @@ pub const TTL_S_MAX: u32 = 7 * 24 * 3600;
 /// Most approvers that a policy may ask for.
 pub const QUORUM_MAX: u32 = 10;
 
-const OURS: [&str; 6] = ["id", "message", "requestable", "obligation", "mode", "control"];
+const OURS: [&str; 7] =
+    ["id", "message", "requestable", "obligation", "mode", "control", "history"];
 
 /// Whether a policy has effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -47,6 +49,7 @@ pub(crate) struct Annotations {
     pub(crate) obligations: Vec<Obligation>,
     pub(crate) controls: Vec<Arc<str>>,
     pub(crate) mode: PolicyMode,
+    pub(crate) history: History,
 }
 
 /// Reads the annotations of a policy; every problem goes to `problems`.
@@ -63,6 +66,7 @@ pub(crate) fn read(
         obligations: Vec::new(),
         controls: Vec::new(),
         mode: PolicyMode::Enforce,
+        history: History::Session,
     };
     for (key, annotation) in policy.annotations() {
         let name = key.as_ref();
@@ -141,6 +145,18 @@ impl Annotations {
                         return Err(Wrong::new(
                             format!("`@mode` is `{other}`, which is no mode"),
                             "write `shadow` or `enforce`",
+                        ));
+                    }
+                };
+            }
+            "history" => {
+                self.history = match value {
+                    "session" => History::Session,
+                    "identity" => History::Identity,
+                    other => {
+                        return Err(Wrong::new(
+                            format!("`@history` is `{other}`, which has none"),
+                            "write `session` or `identity`",
                         ));
                     }
                 };

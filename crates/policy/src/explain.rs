@@ -6,6 +6,7 @@ use crate::evaluate::{EntityNeeds, Needs, Prepared, Question, QuestionError};
 use crate::policies::{Policies, PolicyInfo};
 use crate::rego::{Answer, Rego};
 use crate::schema::ContextFields;
+use crate::temporal::Past;
 
 /// What became of one policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,11 +40,26 @@ impl Policies {
     /// # Errors
     /// As [`Policies::evaluate`].
     pub fn explain(&self, question: &Question<'_>) -> Result<Vec<Explanation>, QuestionError> {
+        self.explain_after(question, None)
+    }
+
+    /// The same, with what is remembered for temporal clauses.
+    ///
+    /// # Errors
+    /// As [`Policies::evaluate`].
+    pub fn explain_after(
+        &self,
+        question: &Question<'_>,
+        past: Option<&Past<'_>>,
+    ) -> Result<Vec<Explanation>, QuestionError> {
         let prepared = Prepared::of(self, question)?;
         let mut candidates = Vec::new();
         self.index.candidates(&prepared.scope, &mut candidates);
         let all = Needs { context: ContextFields::ALL, entities: EntityNeeds::ALL, action: true };
-        let world = prepared.world(question, all)?;
+        let found = candidates.iter().filter_map(|at| self.entry(*at));
+        let leaves = found.flat_map(|entry| &entry.statement.leaves);
+        let answers = prepared.answers(question, leaves, past);
+        let world = prepared.world(question, all, &answers)?;
         let evaluator = world.evaluator();
         let explanations = candidates.into_iter().filter_map(|at| self.entry(at)).map(|entry| {
             let statement = &entry.statement;

@@ -65,3 +65,4 @@ pub use source::{
     REGO_INPUT_BYTES_MAX, REGO_INPUT_DEPTH_MAX, REGO_INSTRUCTIONS_MAX, REGO_NESTING_MAX,
     REGO_OPERATORS_MAX, REGO_RULES_MAX, SourceFile, Sources, ToolDefinition,
 };
+pub use temporal::{History, Monitoring, Past};

@@ -18,6 +18,7 @@ use crate::source::{
     DIAGNOSTICS_MAX, EXPRESSION_DEPTH_MAX, FILE_BYTES_MAX, FILES_MAX, POLICIES_MAX, SourceFile,
     Sources,
 };
+use crate::temporal;
 use crate::validate::Checker;
 
 /// A policy set that loaded.
@@ -110,7 +111,7 @@ fn read_all(
                 let text = Arc::clone(&file.text);
                 Some(Arc::new(Unit { text, statements: Vec::new(), warnings: Vec::new() }))
             }
-            None => read(file, checker.as_ref(), problems).map(Arc::new),
+            None => read(file, schema, checker.as_ref(), problems).map(Arc::new),
         };
         let Some(unit) = unit else { continue };
         count += unit.statements.len();
@@ -130,17 +131,31 @@ fn read_all(
 /// Reads one file. `None` where it has no policies that could be counted.
 fn read(
     file: &SourceFile,
+    schema: Option<&Schema>,
     checker: Option<&Checker<'_>>,
     problems: &mut Vec<Diagnostic>,
 ) -> Option<Unit> {
     let located = Located::new(&file.name, &file.text);
-    let templates = parse(&located, problems)?;
     let before = problems.len();
+    let written = if temporal::may_concern(&file.text) && fits(&located, problems)? {
+        temporal::read(&located, schema, problems)
+    } else {
+        None
+    };
+    let parsed;
+    let templates = match &written {
+        Some(written) => &written.templates,
+        None => {
+            parsed = parse(&located, problems)?;
+            &parsed
+        }
+    };
     let mut statements = Vec::with_capacity(templates.len());
     for (template, number) in templates.iter().zip(1..) {
-        let statement = statement(template, number, &located, problems);
+        let (statement, checked) =
+            statement(template, number, written.as_ref(), &located, problems);
         if let Some(checker) = checker {
-            checker.check(template, statement.condition.needs(), &located, problems);
+            checker.check(&checked, statement.condition.needs(), &located, problems);
         }
         statements.push(Arc::new(statement));
     }
@@ -154,6 +169,12 @@ pub(crate) fn parse(
     located: &Located<'_>,
     problems: &mut Vec<Diagnostic>,
 ) -> Option<Vec<Template>> {
+    fits(located, problems)?;
+    parse_text(located, located.text, problems)
+}
+
+/// Whether a file is no larger than a parser may see.
+fn fits(located: &Located<'_>, problems: &mut Vec<Diagnostic>) -> Option<bool> {
     if located.text.len() > FILE_BYTES_MAX {
         let message = format!(
             "the file has {} bytes, more than the limit of {FILE_BYTES_MAX}",
@@ -166,7 +187,16 @@ pub(crate) fn parse(
         problems.push(located.problem(Severity::Error, (deep.offset, 1), deep.message));
         return None;
     }
-    let set = match parser::parse_policyset(located.text) {
+    Some(true)
+}
+
+/// The policies of a text whose places are those of a file.
+pub(crate) fn parse_text(
+    located: &Located<'_>,
+    text: &str,
+    problems: &mut Vec<Diagnostic>,
+) -> Option<Vec<Template>> {
+    let set = match parser::parse_policyset(text) {
         Ok(set) => set,
         Err(errors) => {
             let told = errors.iter().take(DIAGNOSTICS_MAX);
@@ -208,14 +238,19 @@ fn span(template: &Template) -> (usize, usize) {
 fn statement(
     template: &Template,
     number: usize,
+    written: Option<&temporal::Written>,
     located: &Located<'_>,
     problems: &mut Vec<Diagnostic>,
-) -> Statement {
+) -> (Statement, Template) {
     let effect = match template.effect() {
         Effect::Permit => PolicyEffect::Permit,
         Effect::Forbid => PolicyEffect::Forbid,
     };
     let annotations = annotations::read(template, effect, located, problems);
+    let (checked, condition, leaves) = match written {
+        Some(written) => written.policy(template, annotations.history, located, problems),
+        None => (template.clone(), template.non_scope_constraints().cloned(), Vec::new()),
+    };
     let (start, length) = span(template);
     let (line, column) = located.position(start);
     let reference = PolicyRef {
@@ -229,7 +264,7 @@ fn statement(
         },
         message: annotations.message,
     };
-    Statement {
+    let statement = Statement {
         info: Arc::new(PolicyInfo {
             reference: Arc::new(reference),
             requestable: annotations.requestable,
@@ -240,9 +275,11 @@ fn statement(
         principal: template.principal_constraint().as_inner().clone(),
         actions: template.action_constraint().clone(),
         resource: template.resource_constraint().as_inner().clone(),
-        condition: Condition::of(template.non_scope_constraints()),
+        condition: Condition::of(condition.as_ref()),
+        leaves,
         range: start..start + length,
-    }
+    };
+    (statement, checked)
 }
 
 /// `cases.cedar#3`; a file name that no id can hold is shortened to what fits.

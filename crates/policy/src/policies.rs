@@ -16,6 +16,7 @@ use crate::diagnostic::Diagnostic;
 use crate::evaluate::{Condition, Index, Interner, Remembered, Scope, Side};
 use crate::rego::Rego;
 use crate::schema::Schema;
+use crate::temporal::{Leaf, Monitoring};
 
 /// What is known of one policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +41,8 @@ pub(crate) struct Statement {
     pub(crate) actions: ActionConstraint,
     pub(crate) resource: PrincipalOrResourceConstraint,
     pub(crate) condition: Condition,
+    /// The temporal clauses that it reads.
+    pub(crate) leaves: Vec<Arc<Leaf>>,
     /// Where it stands in its file's text, in bytes.
     pub(crate) range: std::ops::Range<usize>,
 }
@@ -75,6 +78,7 @@ pub struct Policies {
     by_id: HashMap<PolicyId, u32>,
     /// The second engine, where the set has files for it.
     pub(crate) rego: Option<Arc<Rego>>,
+    pub(crate) monitoring: Monitoring,
     digest: Digest,
 }
 
@@ -120,6 +124,8 @@ impl Policies {
         let action = |(id, action): (&Arc<str>, &Arc<_>)| (Arc::clone(id), interner.action(action));
         let actions = schema.actions.iter().map(action).collect();
         let ids = entries.iter().map(|entry| entry.statement.info.reference.id.clone());
+        let leaves = entries.iter().flat_map(|entry| &entry.statement.leaves);
+        let monitoring = Monitoring::of(leaves, &schema.other_names());
         Self {
             index: Index::of(entries.iter().map(|entry| &entry.scope)),
             by_principal: Index::by_principal(entries.iter().map(|entry| &entry.scope)),
@@ -127,6 +133,7 @@ impl Policies {
             principals: Remembered::default(),
             actions,
             rego: None,
+            monitoring,
             schema,
             units,
             interner,
@@ -141,6 +148,11 @@ impl Policies {
 
     pub(crate) fn action(&self, action: &ActionName) -> Option<&Side> {
         self.actions.get(action.as_str())
+    }
+
+    /// What the set's temporal clauses want to be remembered of sessions and identities.
+    pub const fn monitors(&self) -> &Monitoring {
+        &self.monitoring
     }
 
     /// SHA-256 over all that the set is made of: files by name, schema, naming.

@@ -179,7 +179,7 @@ fn is_context(expression: &Expr) -> bool {
 }
 
 /// The same expression without source locations.
-fn without_locations(expression: &Expr) -> Expr {
+pub(crate) fn without_locations(expression: &Expr) -> Expr {
     let bare = without_locations;
     let shared = |e: &Arc<Expr>| bare(e);
     match expression.expr_kind() {

@@ -360,6 +360,7 @@ fn statement(policy: &ast::Policy, id: &str) -> Arc<Statement> {
         actions: policy.action_constraint().clone(),
         resource: policy.resource_constraint().as_inner().clone(),
         condition: Condition::of(policy.non_scope_constraints()),
+        leaves: Vec::new(),
         range: 0..0,
     })
 }

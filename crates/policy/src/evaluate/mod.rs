@@ -24,7 +24,7 @@ use safeconduct_model::{
     ActionName, Decision, Entity, Obligation, PolicyEffect, PolicyRef, Requestable, Value,
 };
 
-pub(crate) use condition::Condition;
+pub(crate) use condition::{Condition, without_locations};
 pub(crate) use index::Index;
 pub(crate) use prepare::Prepared;
 pub(crate) use remembered::Remembered;
@@ -36,6 +36,7 @@ use crate::rego::Cedar;
 use crate::schema::ContextFields;
 use crate::shape::AdditionalArguments;
 use crate::situation::Situation;
+use crate::temporal::Past;
 
 /// One question to the policies: may this principal do this to this resource now?
 #[derive(Debug, Clone)]
@@ -149,8 +150,21 @@ impl Policies {
     /// # Errors
     /// [`QuestionError`] says why it cannot be put; the answer is then Deny.
     pub fn evaluate(&self, question: &Question<'_>) -> Result<Evaluation, QuestionError> {
+        self.evaluate_after(question, None)
+    }
+
+    /// Puts one question to the policies, whose temporal clauses are answered from what is
+    /// remembered. Where that is not known, a policy that has such a clause fails.
+    ///
+    /// # Errors
+    /// As [`Policies::evaluate`].
+    pub fn evaluate_after(
+        &self,
+        question: &Question<'_>,
+        past: Option<&Past<'_>>,
+    ) -> Result<Evaluation, QuestionError> {
         let asked = Prepared::of(self, question)?;
-        let mut evaluation = self.by_cedar(&asked, question)?;
+        let mut evaluation = self.by_cedar(&asked, question, past)?;
         if let Some(rego) = &self.rego {
             let cedar = if self.has_cedar() { Cedar::Present } else { Cedar::Absent };
             rego.join(rego.answer(&asked, question), cedar, &mut evaluation);
@@ -163,6 +177,7 @@ impl Policies {
         &self,
         asked: &Prepared<'_>,
         question: &Question<'_>,
+        past: Option<&Past<'_>>,
     ) -> Result<Evaluation, QuestionError> {
         let mut candidates = Vec::with_capacity(16);
         self.index.candidates(&asked.scope, &mut candidates);
@@ -171,14 +186,16 @@ impl Policies {
         let needs = Needs::of(entries.clone());
         let considered = candidates.len();
         let principal = asked.plain_principal(question, needs)?;
-        let moment = asked.moment(question, principal.as_deref());
+        let leaves = entries.clone().flat_map(|entry| &entry.statement.leaves);
+        let answers = asked.answers(question, leaves, past);
+        let moment = asked.moment(question, principal.as_deref(), &answers);
         let plainly: Vec<Option<bool>> =
             entries.clone().map(|entry| entry.statement.condition.holds_plainly(&moment)).collect();
         if asked.is_plain(question, needs) && !plainly.contains(&None) {
             let satisfied = plainly.into_iter().flatten().map(Ok);
             return Ok(Evaluation::of(entries.zip(satisfied), considered));
         }
-        let world = asked.world(question, needs)?;
+        let world = asked.world(question, needs, &answers)?;
         let evaluator = world.evaluator();
         let satisfied = entries.zip(plainly).map(|(entry, plainly)| {
             let by_cedar = || entry.statement.condition.satisfied(&evaluator);

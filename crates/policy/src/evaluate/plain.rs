@@ -16,6 +16,7 @@ use smol_str::SmolStr;
 use super::prepare::Arguments;
 use crate::schema::{ContextField, ContextFields};
 use crate::situation::Situation;
+use crate::temporal::Answers;
 
 /// What conditions are read in: a part of what Cedar would be given.
 pub(crate) struct Moment<'q> {
@@ -25,6 +26,8 @@ pub(crate) struct Moment<'q> {
     pub(crate) fields: ContextFields,
     /// `context.input`, where there is one.
     pub(crate) input: Option<&'q Arguments<'q>>,
+    /// What temporal clauses say.
+    pub(crate) answers: &'q Answers,
     /// The principal, where some condition asks for an attribute of it.
     pub(crate) principal: Option<&'q ast::Entity>,
 }
@@ -47,6 +50,8 @@ pub(crate) enum Plain {
     /// `context.input.path`
     Argument(SmolStr),
     HasArgument(SmolStr),
+    /// The answer of a temporal clause.
+    Clause(SmolStr),
     /// `principal.environment`
     Attribute(SmolStr),
     HasAttribute(SmolStr),
@@ -117,6 +122,7 @@ impl Plain {
                 let field = ContextField::of(attr);
                 match field.inner(member) {
                     _ if field == ContextField::Input => Self::Argument(member.clone()),
+                    _ if field == ContextField::Temporal => Self::Clause(member.clone()),
                     Some(inner) => Self::Member(field, inner),
                     None => Self::Unknown,
                 }
@@ -174,6 +180,7 @@ impl Plain {
             Self::HasInput => Seen::Bool(moment.input.is_some()),
             Self::Argument(name) => moment.input?.get(name)?,
             Self::HasArgument(name) => Seen::Bool(moment.input?.has(name)?),
+            Self::Clause(name) => Seen::Bool(moment.answers.find(name)?),
             Self::Attribute(name) => match moment.principal?.get(name)? {
                 PartialValue::Value(found) => value(found)?,
                 PartialValue::Residual(_) => return None,

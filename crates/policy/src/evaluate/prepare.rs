@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use cedar_policy_core::ast::{self, Eid, EntityUID, EntityUIDEntry, PartialValue};
+use cedar_policy_core::ast::{self, Context, Eid, EntityUID, EntityUIDEntry, PartialValue};
 use cedar_policy_core::entities::{Entities, NoEntitiesSchema, TCComputation};
 use cedar_policy_core::evaluator::Evaluator;
 use cedar_policy_core::extensions::Extensions;
@@ -17,6 +17,7 @@ use crate::policies::Policies;
 use crate::schema::{Action, ContextField, ContextFields, EntityKind, Types};
 use crate::shape::{AdditionalArguments, Converter, Misfit, Record};
 use crate::situation;
+use crate::temporal::{self, Answers, Leaf, MEMBER, Past};
 
 /// A question whose names are resolved, and whose arguments are what the action declares.
 pub(crate) struct Prepared<'p> {
@@ -85,8 +86,10 @@ impl<'p> Prepared<'p> {
         &'q self,
         question: &'q Question<'q>,
         principal: Option<&'q Entities>,
+        answers: &'q Answers,
     ) -> Moment<'q> {
         Moment {
+            answers,
             situation: question.situation,
             action: question.action,
             fields: self.action.fields,
@@ -107,14 +110,47 @@ impl<'p> Prepared<'p> {
         self.policies.principals.store(question.principal, make)
     }
 
+    /// The answers of the temporal clauses of some policies.
+    pub(crate) fn answers<'l>(
+        &self,
+        question: &Question<'_>,
+        leaves: impl Iterator<Item = &'l Arc<Leaf>>,
+        past: Option<&Past<'_>>,
+    ) -> Answers {
+        let mut leaves = leaves.peekable();
+        if leaves.peek().is_none() {
+            return Answers::default();
+        }
+        let context = || {
+            let input = self.input.as_ref().map(Arguments::converted).transpose().ok()?;
+            let (situation, types) = (question.situation, &self.policies.schema.types);
+            let all = ContextFields::ALL;
+            let made =
+                situation::context(situation, question.action, self.action, input, all, types);
+            match made.ok()? {
+                Context::Value(members) => Some(Arc::unwrap_or_clone(members)),
+                Context::RestrictedResidual(_) => None,
+            }
+        };
+        let (principal, resource) = (self.principal.ty.to_string(), self.resource.ty.to_string());
+        let asked = temporal::Asked {
+            principal: (&principal, question.principal),
+            resource: (&resource, question.resource),
+            input: question.input,
+            context: &context,
+        };
+        Answers::of(leaves, &self.policies.monitoring, past, &asked)
+    }
+
     /// What Cedar evaluates conditions in: the parts of it that the conditions look at.
     pub(crate) fn world(
         &self,
         question: &Question<'_>,
         needs: Needs,
+        answers: &Answers,
     ) -> Result<World, QuestionError> {
         let input = self.input.as_ref().map(Arguments::converted).transpose()?;
-        let context = situation::context(
+        let mut context = situation::context(
             question.situation,
             question.action,
             self.action,
@@ -123,6 +159,11 @@ impl<'p> Prepared<'p> {
             &self.policies.schema.types,
         )
         .map_err(|misfit| property("the request".into(), misfit))?;
+        if let (true, Context::Value(members)) =
+            (needs.context.has(ContextField::Temporal), &mut context)
+        {
+            Arc::make_mut(members).insert(SmolStr::new_static(MEMBER), answers.record());
+        }
         let entities = self.entity_needs(question, needs);
         let entities = if entities.is_empty() {
             Arc::new(Entities::new())

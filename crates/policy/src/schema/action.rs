@@ -11,6 +11,7 @@ use smol_str::SmolStr;
 use super::input::Input;
 use super::types::{self, TypeId, Types};
 use crate::shape::{Member, Record};
+use crate::temporal::MEMBER;
 
 /// One action that can be asked about.
 #[derive(Debug)]
@@ -56,6 +57,8 @@ pub(crate) enum ContextField {
     Later,
     /// A member of the action's own.
     Own,
+    /// The answers of temporal clauses, which no text names.
+    Temporal,
     SessionSteps,
     SessionDenials,
     SessionDistinctResources,
@@ -138,6 +141,7 @@ impl ContextField {
         match name {
             "input" => Self::Input,
             "request" => Self::Request,
+            MEMBER => Self::Temporal,
             _ if NOT_YET.contains(&name) => Self::Later,
             _ => Self::SHIPPED
                 .into_iter()
@@ -249,7 +253,7 @@ impl Action {
                     self.request = Some(types::record(attrs, schema));
                 }
             }
-            ContextField::Later => {}
+            ContextField::Later | ContextField::Temporal => {}
             ContextField::Own => {
                 if let Some(shape) = types::shape(ty, schema) {
                     self.own.members.insert(name.clone(), Member { shape, required });

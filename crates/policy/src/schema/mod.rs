@@ -10,11 +10,12 @@ mod tools;
 mod types;
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use cedar_policy_core::ast::{EntityUID, Name};
 use cedar_policy_core::validator::{RawName, ValidatorSchema, json_schema::Fragment};
 use foldhash::quality::FixedState;
+use safeconduct_model::ActionName;
 use sha2::{Digest as _, Sha256};
 
 pub(crate) use action::{Action, ContextField, ContextFields};
@@ -23,6 +24,7 @@ pub(crate) use types::{EntityKind, TypeId, Types};
 use crate::canonical;
 use crate::diagnostic::{Diagnostic, Located, Severity};
 use crate::source::{Naming, Sources};
+use crate::temporal::LoweringSchema;
 
 /// The schema that ships, in the namespace `Safeconduct`.
 pub const SHIPPED_SCHEMA: &str =
@@ -39,9 +41,27 @@ pub(crate) struct Schema {
     pub(crate) actions: hashbrown::HashMap<Arc<str>, Arc<Action>, FixedState>,
     /// What was said when it was made.
     pub(crate) warnings: Vec<Diagnostic>,
+    /// What it was made of, for Dogwood.
+    fragment: Fragment<RawName>,
+    lowering: OnceLock<LoweringSchema>,
 }
 
 impl Schema {
+    /// The schema as Dogwood wants it.
+    pub(crate) fn lowering(&self) -> &LoweringSchema {
+        self.lowering.get_or_init(|| LoweringSchema::of(&self.fragment))
+    }
+
+    /// What policies call the actions that are asked about by another name too.
+    pub(crate) fn other_names(&self) -> BTreeMap<ActionName, Arc<str>> {
+        let others = self.actions.iter().filter_map(|(name, action)| {
+            let id: &str = action.uid.eid().as_ref();
+            let name = (**name != *id).then(|| ActionName::new(&**name).ok())??;
+            Some((name, Arc::from(id)))
+        });
+        others.collect()
+    }
+
     /// Builds the schema; every problem goes to `problems`, and with an error there is none.
     pub(crate) fn build(sources: &Sources, problems: &mut Vec<Diagnostic>) -> Option<Self> {
         let before = problems.len();
@@ -148,6 +168,8 @@ impl Builder {
                 .filter(|p| p.severity == Severity::Warning)
                 .cloned()
                 .collect(),
+            fragment: self.fragment,
+            lowering: OnceLock::new(),
         })
     }
 

@@ -339,8 +339,17 @@ impl Compiler {
         });
         let instant = own.filter(|_| matches!(keeps, Keeps::Latest));
         let listens = Listens::of(&found.plan);
-        let node =
-            Node { keeps, window_ms, kept_ms: window_ms, plan: found.plan, key, rest, instant, sum: None, listens };
+        let node = Node {
+            keeps,
+            window_ms,
+            kept_ms: window_ms,
+            plan: found.plan,
+            key,
+            rest,
+            instant,
+            sum: None,
+            listens,
+        };
         self.nodes.push(node);
         Ok(self.nodes.len() - 1)
     }
