@@ -266,3 +266,103 @@ pub(crate) fn afford(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ArgumentRole::{Address, Amount as Much};
+    use safeconduct_model::{
+        Absent, Confidentiality, EntityType, Label, ResourceForm, ResourceMapping, ResourceRule,
+        Returns, Tier,
+    };
+
+    fn path() -> EntityType {
+        EntityType::new("Safeconduct::Path").unwrap()
+    }
+
+    fn entry() -> ActionEntry {
+        ActionEntry {
+            name: ActionName::new("files.write").unwrap(),
+            server: None,
+            tier: Tier::Low,
+            effect: Effect::Write,
+            guessed: false,
+            returns: Returns::uniform(Label::LEAST),
+            accepts: Confidentiality::Internal,
+            arguments: Vec::new(),
+            resources: vec![ResourceMapping {
+                argument: "/paths/*".into(),
+                ty: path(),
+                form: ResourceForm::Path { root: None },
+                optional: false,
+            }],
+            definition: None,
+            additional_arguments: false,
+            keep_arguments: false,
+            keep_result: false,
+        }
+    }
+
+    fn allowance(
+        arguments: &[(&str, Constraint<Value>)],
+        resources: &[Option<Constraint<Value>>],
+    ) -> Allowance<Value> {
+        let rule = |(pointer, constraint): &(&str, Constraint<Value>)| ArgumentRule {
+            pointer: (*pointer).into(),
+            constraint: constraint.clone(),
+            absent: Absent::Allowed,
+        };
+        let resources = resources.iter().map(|id| ResourceRule { ty: path(), id: id.clone() });
+        Allowance {
+            action: ActionName::new("files.write").unwrap(),
+            resources: resources.collect(),
+            arguments: arguments.iter().map(rule).collect(),
+            others: OtherArguments::Allowed,
+        }
+    }
+
+    fn hold(letting: &[Allowance<Value>], argument: &str, role: ArgumentRole) -> bool {
+        let entry = entry();
+        Bounds { letting: letting.iter().collect(), entry: &entry }.hold(argument, role)
+    }
+
+    #[test]
+    fn what_leaves_little_to_choose_is_a_bound() {
+        let n = || Value::from(5);
+        let text = || Value::from("/work");
+        for (constraint, address, amount) in [
+            (Constraint::Equals(n()), true, true),
+            (Constraint::OneOf(vec![n()]), true, true),
+            (Constraint::Under(text()), true, true),
+            (Constraint::Domain(text()), true, true),
+            (Constraint::AtMost(n()), false, true),
+            (Constraint::AtLeast(n()), false, false),
+            (Constraint::LongestBytes(9), false, false),
+        ] {
+            let one = allowance(&[("/to/*", constraint.clone())], &[]);
+            let one = std::slice::from_ref(&one);
+            assert_eq!(hold(one, "/to/3", Address), address, "{constraint:?}");
+            assert_eq!(hold(one, "/to/3", Much), amount, "{constraint:?}");
+            assert!(!hold(one, "/from", Address));
+        }
+    }
+
+    #[test]
+    fn an_argument_is_held_by_the_rules_for_what_it_names() {
+        let under = || Some(Constraint::Under(Value::from("/work")));
+        let held = allowance(&[], &[under(), under()]);
+        assert!(hold(std::slice::from_ref(&held), "/paths/0", Address));
+        assert!(!hold(std::slice::from_ref(&held), "/note", Address));
+        let any = allowance(&[], &[under(), None]);
+        assert!(!hold(std::slice::from_ref(&any), "/paths/0", Address));
+        assert!(!hold(&[allowance(&[], &[])], "/paths/0", Address));
+    }
+
+    #[test]
+    fn every_allowance_that_lets_a_call_through_must_hold_it() {
+        let five = || allowance(&[("/n", Constraint::AtMost(Value::from(5)))], &[]);
+        assert!(hold(&[five(), five()], "/n", Much));
+        assert!(!hold(&[five(), allowance(&[], &[])], "/n", Much));
+        assert!(!hold(&[], "/n", Much), "nothing lets it through");
+    }
+}
