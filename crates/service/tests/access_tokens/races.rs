@@ -1,7 +1,9 @@
 //! An end that comes between any two steps of a mint.
 
+use std::future::Future as _;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Waker};
 
 use safeconduct_model::*;
 use safeconduct_service::memory::{MemoryIds, MemoryLedger};
@@ -109,8 +111,10 @@ async fn pitfall_17_no_token_is_issued_past_an_end_wherever_the_end_comes_betwee
                         }
                     }
                 };
-                // The ledger answers at once, so that nothing is waited for.
-                futures_util::FutureExt::now_or_never(ended).unwrap();
+                // The ledger answers at once; what lets others go first is asked again.
+                let mut ended = std::pin::pin!(ended);
+                let mut context = Context::from_waker(Waker::noop());
+                while ended.as_mut().poll(&mut context).is_pending() {}
             };
             *port.intrusion.lock().unwrap() = Some(Box::new(intrusion));
             port.armed.store(true, Ordering::SeqCst);
