@@ -1,9 +1,11 @@
 //! Undoes one level of what texts are wrapped in: base64, hexadecimal, percent and JSON escapes.
 
+use std::ops::Range;
+
 use super::scan;
 
 /// Fewest letters of base64 or hexadecimal that are undone.
-const WRAPPED_MIN: usize = 16;
+pub(crate) const WRAPPED_MIN: usize = 16;
 
 /// What was found wrapped.
 pub(crate) enum Unwrapped<'a> {
@@ -13,38 +15,49 @@ pub(crate) enum Unwrapped<'a> {
     Bytes(&'a [u8]),
 }
 
-/// Tells each text that is wrapped in this one, and with `bytes` whatever else is, once the whole
-/// text is base64. The work is linear: every byte is undone in each way at most twice.
-pub(crate) fn each(text: &str, bytes: Bytes, tell: &mut impl FnMut(Unwrapped<'_>)) {
-    if text.len() >= 3 && text.contains('%') {
+/// Whether anything can be wrapped in a text; `no_tokens` says that no token of it is long.
+pub(crate) fn may_wrap(text: &str, no_tokens: bool) -> bool {
+    !no_tokens || text.len() >= 2 && memchr::memchr2(b'%', b'\\', text.as_bytes()).is_some()
+}
+
+/// Tells each text that is wrapped in these places of a text or in its escapes; and, where that is
+/// wanted, the bytes of a text that is base64 as a whole. The work is linear: every byte is undone
+/// in each way at most twice.
+pub(crate) fn each(
+    text: &str,
+    places: &[Range<usize>],
+    bytes: Bytes,
+    tell: &mut impl FnMut(Unwrapped<'_>),
+) {
+    if memchr::memchr(b'%', text.as_bytes()).is_some() {
         let plain = percent(text.as_bytes());
         if plain.len() < text.len() {
             tell(Unwrapped::Text(&String::from_utf8_lossy(&plain)));
         }
     }
-    if text.contains('\\') {
+    if memchr::memchr(b'\\', text.as_bytes()).is_some() {
         let mut plain = String::new();
         scan::unescape(text, &mut plain);
         if plain.len() < text.len() {
             tell(Unwrapped::Text(&plain));
         }
     }
-    if text.len() < WRAPPED_MIN {
-        return;
-    }
-    for run in text.as_bytes().split(|byte| !is_digit64(*byte)) {
-        if run.len() < WRAPPED_MIN || wrapped(run, tell) || !run.contains(&b'/') {
-            continue;
-        }
-        for part in run.split(|byte| *byte == b'/').filter(|part| part.len() >= WRAPPED_MIN) {
-            wrapped(part, tell);
+    for place in places {
+        let place = text.as_bytes().get(place.clone()).unwrap_or_default();
+        for run in place.split(|byte| !is_digit64(*byte)) {
+            if run.len() < WRAPPED_MIN || wrapped(run, tell) || !run.contains(&b'/') {
+                continue;
+            }
+            for part in run.split(|byte| *byte == b'/').filter(|part| part.len() >= WRAPPED_MIN) {
+                wrapped(part, tell);
+            }
         }
     }
     let whole = text.trim_ascii();
     let body = whole.trim_end_matches('=').as_bytes();
     if bytes == Bytes::Wanted
         && body.len() >= WRAPPED_MIN
-        && body.iter().all(|byte| digit64(*byte) != NONE || byte.is_ascii_whitespace())
+        && body.iter().all(|byte| is_digit64(*byte) || byte.is_ascii_whitespace())
     {
         tell(Unwrapped::Bytes(&base64(body)));
     }
@@ -171,7 +184,7 @@ mod tests {
 
     fn texts(text: &str) -> Vec<String> {
         let mut found = Vec::new();
-        each(text, Bytes::Left, &mut |unwrapped| {
+        each(text, std::slice::from_ref(&(0..text.len())), Bytes::Left, &mut |unwrapped| {
             if let Unwrapped::Text(text) = unwrapped {
                 found.push(text.to_owned());
             }
@@ -193,7 +206,7 @@ mod tests {
     #[test]
     fn bytes_are_told_where_they_are_wanted() {
         let mut found = Vec::new();
-        each("iVBORw0KGgoAAAANSUhEUg==", Bytes::Wanted, &mut |unwrapped| {
+        each("iVBORw0KGgoAAAANSUhEUg==", &[], Bytes::Wanted, &mut |unwrapped| {
             if let Unwrapped::Bytes(bytes) = unwrapped {
                 found = bytes.to_vec();
             }

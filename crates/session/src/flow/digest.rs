@@ -10,7 +10,7 @@ use super::normal::Kept;
 use super::pattern::{Patterns, Walk};
 use super::scan::{self, Content, End, Visitor};
 use super::sheaf::{Sheaf, Stalk};
-use super::shingle::Density;
+use super::piece::Density;
 use super::table::{Kind, Marks};
 use super::text::{Reader, Sink, Token, Want, Wants};
 use super::walk::value;
@@ -47,7 +47,12 @@ pub fn digest_result(
     returns: &Returns,
     source: Source,
 ) -> Gleaned {
-    let mut basket = Basket::new();
+    let size = |part: &Part<'_>| match part {
+        Part::Json(bytes) | Part::Bytes(bytes) => bytes.len(),
+        Part::Text(text) => text.len(),
+        Part::Value(_) => 0,
+    };
+    let mut basket = Basket::for_bytes(parts.iter().map(size).sum());
     let default = basket.labels.number(&returns.default);
     let highest = basket.labels.number(&returns.highest());
     let fields: Vec<_> = returns
@@ -257,9 +262,6 @@ pub(crate) fn looks_like_json(text: &str) -> bool {
     )
 }
 
-/// The greatest [`class`].
-pub(crate) const CLASS_MAX: u8 = 7 * 3 + 2;
-
 /// Which fingerprints give way first: the least label, and under one label what tells least.
 pub(crate) fn class(label: &Label, kind: Kind) -> u8 {
     let rank = (label.integrity as u8) << 2 | label.confidentiality as u8;
@@ -288,9 +290,9 @@ struct Basket {
 const LATELY: usize = 1024;
 
 impl Basket {
-    fn new() -> Self {
+    fn for_bytes(bytes: usize) -> Self {
         Self {
-            sheaf: Sheaf::new(),
+            sheaf: Sheaf::with_room(bytes / 8),
             labels: Labels::default(),
             now: u8::MAX,
             kinds: [(Marks::default(), 0); 3],
@@ -447,7 +449,7 @@ impl Sink for Basket {
         Wants {
             words: if self.is_untrusted() { Want::Yes } else { Want::No },
             components: Want::No,
-            pieces: Density::Winnowed,
+            pieces: Density::Apart,
             bytes: Bytes::Left,
         }
     }

@@ -2,7 +2,7 @@
 
 use safeconduct_model::Label;
 
-use super::digest::{CLASS_MAX, class};
+use super::digest::class;
 use super::gleaned::{Gleaned, Source};
 use super::labels::{Forgotten, Labels};
 use super::table::{ENTRIES_MAX, Entry, Kind, Marks, TABLE_BYTES_MAX, Table};
@@ -60,8 +60,39 @@ pub(crate) struct Known<'a> {
 /// By what fingerprints give way, the least first: class, age, and the fingerprint itself.
 type Worth = (u8, u64, u64);
 
-/// How many entries give way at a time.
-const FREED: usize = ENTRIES_MAX / 4;
+/// How many entries more than needed give way at a time, so that the next results find room.
+const SPARE: usize = ENTRIES_MAX / 6;
+
+/// Joins an entry to what is known. Of two sources the one of the worse integrity stays, of
+/// equals the newer, so that it does not matter which came first.
+fn join(labels: &mut Labels, ages: &Ages, known: &mut Entry, new: Entry) {
+    let worse = |entry: &Entry| (entry.marks.is_untrusted(), ages.of(entry.source));
+    if worse(&new) > worse(known) {
+        known.source = new.source;
+    }
+    known.label = labels.join(known.label, new.label);
+    known.marks = known.marks.join(new.marks);
+}
+
+/// Whether forgetting one says all that forgetting the other says.
+fn same_loss(a: &Entry, b: &Entry) -> bool {
+    (a.label, a.marks.kind()) == (b.label, b.marks.kind())
+}
+
+/// Several ascending runs as one.
+struct Ascending<'a>(Vec<(&'a [u64], Entry)>);
+
+impl Iterator for Ascending<'_> {
+    type Item = (u64, Entry);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let heads = self.0.iter_mut().filter(|(prints, _)| !prints.is_empty());
+        let (prints, entry) = heads.min_by_key(|(prints, _)| prints.first().copied())?;
+        let (first, rest) = prints.split_first()?;
+        *prints = rest;
+        Some((*first, *entry))
+    }
+}
 
 /// The sequence of each source by its number.
 struct Ages(Vec<Option<u64>>);
@@ -73,18 +104,16 @@ impl Ages {
 }
 
 /// The classes of each label, by kind.
-fn classes(labels: &Labels) -> Vec<[u8; 3]> {
+fn classes_of(labels: &Labels) -> Vec<[u8; 3]> {
     labels.all().iter().map(|label| Kind::ALL.map(|kind| class(label, kind))).collect()
 }
 
-fn worth(classes: &[[u8; 3]], ages: &Ages, print: u64, entry: &Entry) -> Worth {
-    let of_label = classes.get(usize::from(entry.label)).copied().unwrap_or_default();
-    let [value, word, shingle] = of_label;
-    let class = match entry.marks.kind() {
-        Kind::Value => value,
-        Kind::Word => word,
-        Kind::Shingle => shingle,
-    };
+fn class_of(classes: &[[u8; 3]], entry: &Entry) -> u8 {
+    let place = usize::from(entry.label) * 3 + entry.marks.kind() as usize;
+    classes.as_flattened().get(place).copied().unwrap_or(0)
+}
+
+fn worth(class: u8, ages: &Ages, print: u64, entry: &Entry) -> Worth {
     (class, ages.of(entry.source).unwrap_or(0), print)
 }
 
@@ -149,47 +178,62 @@ impl Index {
             return;
         }
         let source = self.add_source(gleaned);
-        let sequence = gleaned.source.sequence;
         let ages = self.ages();
         let numbers: Vec<u8> =
             gleaned.labels.iter().map(|label| self.labels.number(label)).collect();
-        let of = |at: u8| gleaned.labels.get(usize::from(at)).unwrap_or_else(|| Label::least());
-        let mut groups: Vec<_> = gleaned
-            .groups
-            .iter()
-            .map(|group| (class(of(group.label), group.marks.kind()), group))
-            .collect();
-        groups.sort_by(|a, b| b.0.cmp(&a.0));
-        let mut floor: Worth = (0, 0, 0);
-        for (class, group) in groups {
+        let mut heads: Vec<(&[u64], Entry)> = Vec::new();
+        for group in &gleaned.groups {
             let label = numbers.get(usize::from(group.label)).copied().unwrap_or(0);
-            let entry = Entry { source, label, marks: group.marks };
-            for print in &group.prints {
-                let worth = (class, sequence, *print);
-                if (self.table.len() >= ENTRIES_MAX || worth < floor)
-                    && self.table.find(*print).is_none()
-                    && !self.make_room(worth, &ages, &mut floor)
-                {
-                    self.forgotten.raise(group.marks.kind(), of(group.label));
-                    continue;
-                }
-                self.put(*print, entry, sequence, &ages);
+            heads.push((&group.prints, Entry { source, label, marks: group.marks }));
+        }
+        let count = gleaned.prints();
+        if self.table.len() + count > ENTRIES_MAX {
+            return self.merge(heads, count, &ages);
+        }
+        let labels = &mut self.labels;
+        let mut join = |known: &mut Entry, new: Entry| join(labels, &ages, known, new);
+        if count * 8 > self.table.len() {
+            return self.table.merge(Ascending(heads), count, join, |_, _| true);
+        }
+        for (prints, entry) in heads {
+            for print in prints {
+                self.table.put(*print, entry, |known| join(known, entry));
             }
         }
     }
 
-    /// Joins an entry to what is known. Of two sources the one of the worse integrity stays, of
-    /// equals the newer, so that it does not matter which came first.
-    fn put(&mut self, print: u64, entry: Entry, sequence: u64, ages: &Ages) {
-        let labels = &mut self.labels;
-        self.table.put(print, entry, |known| {
-            let before = (known.marks.is_untrusted(), ages.of(known.source));
-            if (entry.marks.is_untrusted(), Some(sequence)) > before {
-                known.source = entry.source;
-            }
-            known.label = labels.join(known.label, entry.label);
-            known.marks = known.marks.join(entry.marks);
-        });
+    /// Puts everything together and lets what is worth least give way.
+    fn merge(&mut self, heads: Vec<(&[u64], Entry)>, count: usize, ages: &Ages) {
+        let excess = self.table.len() + count - ENTRIES_MAX + SPARE;
+        let least = self.bound(&heads, excess, ages);
+        // Joined entries keep their place: they are worth no less than each of the two.
+        let (labels, forgotten) = (&mut self.labels, &mut self.forgotten);
+        let mut dropped: Vec<Entry> = Vec::new();
+        let mut classes: Vec<[u8; 3]> = classes_of(labels);
+        let labels = std::cell::RefCell::new(labels);
+        self.table.merge(
+            Ascending(heads),
+            count,
+            |known, new| {
+                let mut labels = labels.borrow_mut();
+                join(&mut labels, ages, known, new);
+            },
+            |print, entry| {
+                if usize::from(entry.label) >= classes.len() {
+                    classes = classes_of(&labels.borrow());
+                }
+                let class = class_of(&classes, entry);
+                let stays = class > least.0 || worth(class, ages, print, entry) >= least;
+                if !stays && !dropped.iter().any(|known| same_loss(known, entry)) {
+                    dropped.push(*entry);
+                }
+                stays
+            },
+        );
+        let labels = labels.borrow();
+        for entry in dropped {
+            forgotten.raise(entry.marks.kind(), labels.label(entry.label));
+        }
     }
 
     fn ages(&self) -> Ages {
@@ -203,56 +247,31 @@ impl Index {
         ages
     }
 
-    /// Lets the least worth give way to something of that worth; `false` where nothing is worth
-    /// less. Each pass frees a part of the table or shuts out what is worth no more than this for
-    /// the rest of the fold, so that a fold passes over the table a bounded number of times.
-    fn make_room(&mut self, incoming: Worth, ages: &Ages, floor: &mut Worth) -> bool {
-        if incoming < *floor {
-            return false;
-        }
-        if self.table.len() < ENTRIES_MAX {
-            return true;
-        }
-        let least = self.bound(ages).min(incoming);
-        let before = self.table.len();
-        let (labels, forgotten) = (&self.labels, &mut self.forgotten);
-        let classes = classes(labels);
-        self.table.retain(|print, entry| {
-            let stays = worth(&classes, ages, print, entry) >= least;
-            if !stays {
-                forgotten.raise(entry.marks.kind(), labels.label(entry.label));
-            }
-            stays
-        });
-        let freed = before - self.table.len();
-        *floor = match freed < FREED / 2 {
-            true => (incoming.0, incoming.1, u64::MAX),
-            false => least,
-        };
-        freed > 0
-    }
-
-    /// What about [`FREED`] entries are worth less than: whole classes and sources, and of the
-    /// last one the part with the smaller fingerprints, which are as good as drawn by lot.
-    fn bound(&self, ages: &Ages) -> Worth {
-        let classes = classes(&self.labels);
-        // One place for each class and source, and one in each class for sources that are gone.
+    /// What about `excess` entries of the table and of these heads are worth less than: whole
+    /// classes and sources, and of the last one the part with the smaller fingerprints, which are
+    /// as good as drawn by lot.
+    fn bound(&self, heads: &[(&[u64], Entry)], excess: usize, ages: &Ages) -> Worth {
+        let classes = classes_of(&self.labels);
+        // One place for each label, kind and source, the last for sources that are gone.
         let width = ages.0.len() + 1;
-        let mut counts = vec![0_u64; width * (usize::from(CLASS_MAX) + 1)];
-        for (print, entry) in self.table.iter() {
-            let (class, ..) = worth(&classes, ages, print, &entry);
+        let mut counts = vec![0_u64; width * 3 * classes.len()];
+        let mut add = |entry: &Entry, some: usize| {
+            let place = usize::from(entry.label) * 3 + entry.marks.kind() as usize;
             let source = usize::from(entry.source).min(width - 1);
-            if let Some(count) = counts.get_mut(usize::from(class) * width + source) {
-                *count += 1;
+            if let Some(count) = counts.get_mut(place * width + source) {
+                *count += some as u64;
             }
-        }
+        };
+        self.table.iter().for_each(|(_, entry)| add(&entry, 1));
+        heads.iter().for_each(|(prints, entry)| add(entry, prints.len()));
         let mut groups: Vec<(u8, u64, u64)> = Vec::new();
         for (at, count) in counts.into_iter().enumerate().filter(|(_, count)| *count > 0) {
             let age = ages.0.get(at % width).copied().flatten().unwrap_or(0);
-            groups.push(((at / width) as u8, age, count));
+            let class = classes.as_flattened().get(at / width).copied().unwrap_or(0);
+            groups.push((class, age, count));
         }
         groups.sort_unstable();
-        let mut left = FREED as u64;
+        let mut left = excess as u64;
         for (class, age, count) in groups {
             if count > left {
                 let share = (u128::from(u64::MAX) * u128::from(left) / u128::from(count)) as u64;

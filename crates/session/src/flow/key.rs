@@ -12,8 +12,6 @@ pub struct FlowKey {
     start: u64,
     step: u64,
     end: u64,
-    /// Base of the rolling hash: odd, and 5 modulo 8, so that its powers stay apart.
-    base: u64,
 }
 
 /// What a fingerprint is of; one of a whole value never equals one of a piece of text by meaning
@@ -28,6 +26,8 @@ pub(crate) enum Domain {
     Bytes = 3,
     /// A run of words of a prompt that is longer than any phrase.
     Phrase = 4,
+    /// A piece of a longer text.
+    Piece = 5,
 }
 
 impl FlowKey {
@@ -39,37 +39,42 @@ impl FlowKey {
         let start = spread(first ^ 0x9E37_79B9_7F4A_7C15);
         let step = spread(second ^ start.rotate_left(23) ^ 0xD1B5_4A32_D192_ED03);
         let end = spread(first.rotate_left(32) ^ step ^ 0x8CB9_2BA7_2F3D_8DD7);
-        let base = spread(second.rotate_left(17) ^ end);
-        Self { start, step, end, base: base & !7 | 5 }
+        Self { start, step, end }
     }
 
     /// The fingerprint of these bytes; never 0.
     pub(crate) fn print(&self, domain: Domain, bytes: &[u8]) -> u64 {
-        let mut state = self.start ^ (domain as u64).wrapping_mul(0xA076_1D64_78BD_642F);
+        let mut state = self.begin(domain);
         let (blocks, tail) = bytes.as_chunks::<16>();
         for block in blocks {
-            state = self.absorb(state, block);
+            state = self.absorb(state, u128::from_le_bytes(*block));
         }
         if !tail.is_empty() {
-            let (first, last) = ends(tail);
-            state = fold(first ^ state, last ^ self.step);
+            state = self.absorb(state, padded(tail));
         }
         self.finish(state ^ bytes.len() as u64)
     }
 
-    fn absorb(&self, state: u64, block: &[u8; 16]) -> u64 {
-        let both = u128::from_le_bytes(*block);
+    /// The fingerprint of a value of one to fifteen bytes, at the start of these sixteen.
+    #[inline]
+    pub(crate) fn print_short(&self, domain: Domain, bytes: [u8; 16], len: usize) -> u64 {
+        let kept = u128::MAX >> (128 - 8 * len.clamp(1, 15) as u32);
+        let state = self.absorb(self.begin(domain), u128::from_le_bytes(bytes) & kept);
+        self.finish(state ^ len as u64)
+    }
+
+    #[inline]
+    fn begin(&self, domain: Domain) -> u64 {
+        self.start ^ (domain as u64).wrapping_mul(0xA076_1D64_78BD_642F)
+    }
+
+    #[inline]
+    fn absorb(&self, state: u64, both: u128) -> u64 {
         fold(both as u64 ^ state, (both >> 64) as u64 ^ self.step)
     }
 
-    /// Turns a state, such as one of the rolling hash, into a fingerprint.
-    pub(crate) fn finish(&self, state: u64) -> u64 {
+    fn finish(&self, state: u64) -> u64 {
         fold(state ^ self.end, self.step | 1).max(1)
-    }
-
-    /// What the rolling hash multiplies by.
-    pub(crate) const fn base(&self) -> u64 {
-        self.base
     }
 }
 
@@ -86,21 +91,21 @@ impl fmt::Debug for FlowKey {
     }
 }
 
-/// All of one to fifteen bytes in two words, which overlap; the length tells how.
-fn ends(bytes: &[u8]) -> (u64, u64) {
-    let short = |bytes: &[u8]| {
-        let word = |bytes: &[u8; 4]| u64::from(u32::from_le_bytes(*bytes));
-        match (bytes.first_chunk(), bytes.last_chunk(), bytes) {
-            (Some(first), Some(last), _) => (word(first), word(last)),
-            (_, _, [a, b, c]) => (u64::from_le_bytes([*a, *b, *c, 0, 0, 0, 0, 0]), 0),
-            (_, _, [a, b]) => (u64::from(u16::from_le_bytes([*a, *b])), 0),
-            (_, _, [a]) => (u64::from(*a), 0),
-            _ => (0, 0),
-        }
-    };
+/// One to fifteen bytes with zeros behind them.
+fn padded(bytes: &[u8]) -> u128 {
+    let len = bytes.len() as u32;
     match (bytes.first_chunk(), bytes.last_chunk()) {
-        (Some(first), Some(last)) => (u64::from_le_bytes(*first), u64::from_le_bytes(*last)),
-        _ => short(bytes),
+        (Some(first), Some(last)) => {
+            let high = u128::from(u64::from_le_bytes(*last)) >> (8 * (16 - len.clamp(8, 16)));
+            u128::from(u64::from_le_bytes(*first)) | high << 64
+        }
+        _ => match (bytes.first_chunk(), bytes.last_chunk()) {
+            (Some(first), Some(last)) => {
+                let high = u64::from(u32::from_le_bytes(*last)) >> (8 * (8 - len.clamp(4, 8)));
+                u128::from(u64::from(u32::from_le_bytes(*first)) | high << 32)
+            }
+            _ => bytes.iter().rev().fold(0, |sum, byte| sum << 8 | u128::from(*byte)),
+        },
     }
 }
 
@@ -115,4 +120,38 @@ const fn spread(seed: u64) -> u64 {
 const fn fold(a: u64, b: u64) -> u64 {
     let product = (a as u128).wrapping_mul(b as u128);
     product as u64 ^ (product >> 64) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_values_have_one_print() {
+        let key = FlowKey::from_bytes([9; 16]);
+        let text = *b"abcdefghijklmnopqrstuvwxyz012345";
+        for len in 1..16 {
+            let mut zeros = [0; 16];
+            zeros[..len].copy_from_slice(&text[..len]);
+            assert_eq!(padded(&text[..len]), u128::from_le_bytes(zeros), "{len}");
+            let short = key.print_short(Domain::Value, text[..16].try_into().unwrap(), len);
+            assert_eq!(key.print(Domain::Value, &text[..len]), short, "{len}");
+        }
+        let all: std::collections::BTreeSet<u64> =
+            (0..=32).map(|len| key.print(Domain::Value, &text[..len])).collect();
+        assert_eq!(all.len(), 33);
+        let other = FlowKey::from_bytes([8; 16]);
+        assert_ne!(key.print(Domain::Value, b"a"), other.print(Domain::Value, b"a"));
+        assert_ne!(key.print(Domain::Value, b"a"), key.print(Domain::Exact, b"a"));
+    }
+
+    /// Fingerprints are sealed in ledgers: another program must make the same.
+    #[test]
+    fn a_print_is_the_same_everywhere() {
+        let key = FlowKey::from_bytes([1; 16]);
+        let print = key.print(Domain::Value, b"mallory@evil.example");
+        assert_eq!(print, GOLDEN, "{print:#x}");
+    }
+
+    const GOLDEN: u64 = 0xacf4_e520_e32a_2b90;
 }

@@ -34,9 +34,9 @@ mod look_up;
 mod normal;
 mod origins;
 mod pattern;
+mod piece;
 mod scan;
 mod sheaf;
-mod shingle;
 mod table;
 mod task;
 mod text;
@@ -44,6 +44,10 @@ mod token;
 mod walk;
 mod yaml;
 
+#[cfg(test)]
+mod promises;
+#[cfg(test)]
+mod reference;
 #[cfg(test)]
 mod tests;
 
@@ -60,10 +64,18 @@ pub use origins::{
     ARGUMENT_LEAVES_MAX, Carried, EVIDENCE_MAX, Extent, LeafOrigin, Origins, Place, Provenance,
     Seen,
 };
-pub use shingle::COPIED_RUN_FOUND;
+pub use piece::COPIED_RUN_FOUND;
 pub use task::{NAMED_PRINTS_MAX, Named, glean_task};
 
 use index::Index;
+
+/// The normal form of a text: what two values must share to count as one, before numbers, dates
+/// and addresses are given one form each.
+pub fn normal_form(text: &str) -> String {
+    let mut form = Vec::new();
+    normal::normalise(text, &mut form);
+    String::from_utf8_lossy(&form).into_owned()
+}
 
 /// What a session has read: its label, and the fingerprints by which values are found again.
 ///

@@ -163,7 +163,7 @@ impl Scanner<'_> {
         let mut end = start;
         let mut escaped = false;
         loop {
-            end += bytes.get(end..)?.iter().position(|byte| matches!(byte, b'"' | b'\\'))?;
+            end += memchr::memchr2(b'"', b'\\', bytes.get(end..)?)?;
             if bytes.get(end) == Some(&b'"') {
                 break;
             }

@@ -26,12 +26,14 @@ pub(crate) struct Sheaf {
 
 const SLOTS_MIN: usize = 64;
 
+const SLOTS_HINT_MAX: usize = 8192;
+
 const SLACK: usize = 32;
 
 impl Sheaf {
-    /// An empty one.
-    pub(crate) fn new() -> Self {
-        Self::of(SLOTS_MIN)
+    /// An empty one with room for about so many.
+    pub(crate) fn with_room(prints: usize) -> Self {
+        Self::of((prints * 2).next_power_of_two().clamp(SLOTS_MIN, SLOTS_HINT_MAX))
     }
 
     fn of(slots: usize) -> Self {

@@ -178,37 +178,78 @@ impl Table {
         slots.filter(|(print, _)| **print != 0).map(|(_, entry)| entry)
     }
 
-    /// Keeps only these.
-    pub(crate) fn retain(&mut self, mut keep: impl FnMut(u64, &Entry) -> bool) {
-        self.rebuild(self.homes, &mut keep);
+    /// Puts all of these in, by fingerprint ascending, in one pass over the table: each that is
+    /// known already is joined. Then keeps only those that are to be kept.
+    pub(crate) fn merge(
+        &mut self,
+        more: impl Iterator<Item = (u64, Entry)>,
+        count: usize,
+        mut join: impl FnMut(&mut Entry, Entry),
+        mut keep: impl FnMut(u64, &Entry) -> bool,
+    ) {
+        let most = (self.len + count).min(ENTRIES_MAX);
+        let homes = match most * 8 > self.homes * 7 {
+            true => (most * 10 / 7 + SLOTS_MIN).min(HOMES_MAX),
+            false => self.homes,
+        };
+        let mut new = Self::empty(homes);
+        let mut free = 0;
+        let mut known = self.iter();
+        let mut next = known.next();
+        for (print, entry) in more {
+            while let Some((before, theirs)) = next.filter(|(before, _)| *before < print) {
+                if keep(before, &theirs) {
+                    free = new.append(free, before, theirs);
+                }
+                next = known.next();
+            }
+            let mut joined = entry;
+            if let Some((_, theirs)) = next.filter(|(same, _)| *same == print) {
+                joined = theirs;
+                join(&mut joined, entry);
+                next = known.next();
+            }
+            if keep(print, &joined) {
+                free = new.append(free, print, joined);
+            }
+        }
+        for (print, entry) in next.into_iter().chain(known) {
+            if keep(print, &entry) {
+                free = new.append(free, print, entry);
+            }
+        }
+        *self = new;
     }
 
     fn grow(&mut self, homes: usize) {
-        self.rebuild(homes, &mut |_, _| true);
+        let mut new = Self::empty(homes);
+        let mut free = 0;
+        for (print, entry) in self.iter() {
+            free = new.append(free, print, entry);
+        }
+        *self = new;
     }
 
-    /// Places what is kept anew, in one pass.
-    fn rebuild(&mut self, homes: usize, keep: &mut dyn FnMut(u64, &Entry) -> bool) {
-        let mut new = Self {
-            prints: Vec::with_capacity(homes + SLACK),
-            entries: Vec::with_capacity(homes + SLACK),
-            homes,
-            len: 0,
-        };
-        for (print, entry) in self.iter() {
-            if keep(print, &entry) {
-                let slot = new.home(print).max(new.prints.len());
-                new.prints.resize(slot, 0);
-                new.entries.resize(slot, Entry::default());
-                new.prints.push(print);
-                new.entries.push(entry);
-                new.len += 1;
+    fn empty(homes: usize) -> Self {
+        let slots = homes + SLACK;
+        Self { prints: vec![0; slots], entries: vec![Entry::default(); slots], homes, len: 0 }
+    }
+
+    /// Puts what comes behind all others into the first free slot from `free` on; gives the next.
+    #[inline]
+    fn append(&mut self, free: usize, print: u64, entry: Entry) -> usize {
+        let slot = self.home(print).max(free);
+        self.len += 1;
+        match (self.prints.get_mut(slot), self.entries.get_mut(slot)) {
+            (Some(at), Some(place)) => (*at, *place) = (print, entry),
+            _ => {
+                self.prints.reserve_exact(1);
+                self.entries.reserve_exact(1);
+                self.prints.push(print);
+                self.entries.push(entry);
             }
         }
-        let slots = (homes + SLACK).max(new.prints.len());
-        new.prints.resize(slots, 0);
-        new.entries.resize(slots, Entry::default());
-        *self = new;
+        slot + 1
     }
 }
 
@@ -250,7 +291,13 @@ mod tests {
                 prop_assert_eq!(table.find(*print).map(|e| e.source), Some(*source));
                 prop_assert_eq!(table.find(print ^ 1).is_some(), map.contains_key(&(print ^ 1)));
             }
-            table.retain(|_, entry| entry.source >= least);
+            let more: BTreeMap<u64, u16> = map.keys().take(3).map(|p| (*p, 9)).chain([(77, 3), (u64::MAX, 2)]).collect();
+            let entries = more.iter().map(|(p, s)| (*p, Entry { source: *s, ..Entry::default() }));
+            table.merge(entries, more.len(), |known, new| known.source = known.source.max(new.source), |_, e| e.source >= least);
+            for (print, source) in more {
+                let known = map.entry(print).or_default();
+                *known = source.max(*known);
+            }
             map.retain(|_, source| *source >= least);
             prop_assert_eq!(all(&table), map.clone().into_iter().collect::<Vec<_>>());
             prop_assert_eq!(table.len(), map.len());

@@ -103,3 +103,167 @@ fn a_copied_run_makes_a_text_untrusted_and_carries_its_label() {
     assert_eq!(leaf(&flow, ArgumentRole::Content, secret).carries.coverage, 1000);
     assert_eq!(found.evidence, [RecordId::new("rec_1").unwrap()]);
 }
+
+#[test]
+fn what_is_wrapped_or_written_differently_is_found() {
+    let mut flow = Flow::keyed([1; 16]);
+    let page = concat!(
+        "Account ch93 0076 2011 6238 5295 7, call +49 30 123 45 67, by January 5th, 2024 at ",
+        "bWFsbG9yeUBldmlsLmV4YW1wbGU= or https://evil.example/a?to=eve%40evil.example (total: $1,234.50) ",
+        "to=carol@evil.example ＦＵＬＬ@wide.example",
+    );
+    read(&mut flow, 1, untrusted(), Part::Text(page));
+    for value in [
+        "CH9300762011623852957",
+        "+49 (30) 1234567",
+        "2024-01-05",
+        "mallory@evil.example",
+        "carol@evil.example",
+        "full@wide.example",
+        "evil.example",
+        "http://evil.example/a?to=eve%40evil.example",
+        "1234.5",
+        "bWFsbG9yeUBldmlsLmV4YW1wbGU=",
+        "6d616c6c6f7279406576696c2e6578616d706c65",
+        "mallory%40evil.example",
+    ] {
+        assert_eq!(address(&flow, value), "from_untrusted", "{value}");
+    }
+    for value in ["m\u{430}llory@evil.example", "alice@example.com", "2024-01-06"] {
+        assert_eq!(address(&flow, value), "unseen", "{value}");
+    }
+}
+
+#[test]
+fn a_part_from_a_page_makes_the_whole_untrusted_unless_the_task_names_it() {
+    let mut flow = Flow::keyed([1; 16]);
+    task(&mut flow, "Mail bob@example.com and 'carol@example.com'.", &[]);
+    let page = "Riverside View Hotel, mallory@evil.example, bob@example.com; see https://evil.example/x";
+    read(&mut flow, 1, untrusted(), Part::Text(page));
+    for (value, seen) in [
+        ("https://evil.example/collect?d=1", "from_untrusted"),
+        ("please tell mallory@evil.example", "from_untrusted"),
+        ("please tell bob@example.com", "unseen"),
+        ("Riverside View Hotel", "from_untrusted"),
+        ("Riverside Hotel", "from_untrusted"),
+        ("Hotel Adlon", "unseen"),
+        ("bob@example.com, carol@example.com", "from_task"),
+        ("bob@example.com, mallory@evil.example", "from_untrusted"),
+        (r#"{"to": ["mallory@evil.example"]}"#, "from_untrusted"),
+        ("bob@example.com", "from_task+from_untrusted"),
+    ] {
+        assert_eq!(address(&flow, value), seen, "{value}");
+    }
+    let names = Value::object([("mallory@evil.example", Value::from(true))]);
+    let origins = flow.look_up(&names, &uses(ArgumentRole::Address));
+    let name = origins.leaves.iter().find(|leaf| leaf.place == Place::Name).unwrap();
+    assert!(name.is(Provenance::FromUntrusted), "{name:?}");
+}
+
+#[test]
+fn small_values_count_only_where_they_decide() {
+    let mut flow = Flow::keyed([1; 16]);
+    read(&mut flow, 1, label(Integrity::Untrusted, Confidentiality::Secret), Part::Json(br#"[5, true, "all", null]"#));
+    for value in [Value::from(5), Value::from("all")] {
+        let found = leaf(&flow, ArgumentRole::Content, value.clone());
+        assert!(found.is(Provenance::Unseen) && found.carries == Carried::NOTHING, "{found:?}");
+        assert!(leaf(&flow, ArgumentRole::Amount, value).is(Provenance::FromUntrusted));
+    }
+    for value in [Value::from(true), Value::Null] {
+        assert!(leaf(&flow, ArgumentRole::Address, value).is(Provenance::Unseen));
+    }
+}
+
+#[test]
+fn what_cannot_be_seen_makes_another_value() {
+    let mut flow = Flow::keyed([1; 16]);
+    task(&mut flow, "open report.txt", &[("icon", Value::from("\u{2764}\u{fe0f} ok"))]);
+    read(&mut flow, 1, Label::LEAST, Part::Json(br#"["notes.txt"]"#));
+    assert_eq!(address(&flow, "report.txt"), "from_task");
+    assert_eq!(address(&flow, "report\u{200b}.txt"), "unseen");
+    assert_eq!(address(&flow, "notes.txt"), "from_trusted");
+    assert_eq!(address(&flow, "n\u{200d}otes.txt"), "unseen");
+    assert_eq!(address(&flow, "\u{2764}\u{fe0f} ok"), "from_task");
+}
+
+#[test]
+fn an_untrusted_task_names_nothing() {
+    let key = FlowKey::from_bytes([1; 16]);
+    let parameters = BTreeMap::from([("to".into(), Value::from("a@b.example"))]);
+    assert!(glean_task(&key, &parameters, Some("hi"), Integrity::Untrusted).is_empty());
+    assert!(!glean_task(&key, &parameters, None, Integrity::Trusted).is_empty());
+}
+
+#[test]
+fn a_prompt_names_phrases_numbers_and_paths_exactly() {
+    let mut flow = Flow::keyed([1; 16]);
+    let prompt = "Please book \"Hotel Adlon\" from January 5th, 2024 for $1,200 and write 'I will be \
+        there at noon, with all of my friends and their dogs!' to /srv/notes/plan.md. Also pay \
+        CH93 0076 2011 6238 5295 7 by Alice's account.";
+    task(&mut flow, prompt, &[("limit", Value::from(250))]);
+    for value in [
+        "hotel adlon", "2024-01-05", "1200", "/srv/notes/plan.md", "CH9300762011623852957", "Alice",
+        "250", "I will be there at noon, with all of my friends and their dogs!",
+    ] {
+        assert_eq!(address(&flow, value), "from_task", "{value}");
+    }
+    for value in [
+        "/srv/notes/", "/srv/notes/plan.md/..", "hotel", "1200.5",
+        "I will be there at noon, with all of my friends and their cats!",
+    ] {
+        let expected = if value == "hotel" { "from_task" } else { "unseen" };
+        assert_eq!(address(&flow, value), expected, "{value}");
+    }
+}
+
+#[test]
+fn yaml_has_fields_too() {
+    let text = "- account: DE89370400440532013000\n  note: |\n    Pay to\n    GB33BUKB20201555555555 now\n- account: 'FR7630006000011234567890189'\n  note: \"x\"\n";
+    let returns = Returns {
+        default: untrusted(),
+        fields: vec![FieldLabel { pointer: "/*/account".into(), label: Label::LEAST }],
+    };
+    let mut flow = Flow::keyed([1; 16]);
+    flow.fold(&digest_result(&flow.key(), &[Part::Text(text)], &returns, source(1)));
+    assert_eq!(address(&flow, "DE89370400440532013000"), "from_trusted");
+    assert_eq!(address(&flow, "FR7630006000011234567890189"), "from_trusted");
+    assert_eq!(address(&flow, "GB33BUKB20201555555555"), "from_untrusted");
+    // What is no YAML after all may hold any field anywhere.
+    let broken = "account: ES9121000418450200051332\n  note: [\n";
+    flow.fold(&digest_result(&flow.key(), &[Part::Text(broken)], &returns, source(2)));
+    assert!(address(&flow, "ES9121000418450200051332").contains("from_untrusted"));
+}
+
+#[test]
+fn a_child_begins_with_what_its_parent_has_and_goes_its_own_way() {
+    let mut parent = Flow::keyed([1; 16]);
+    task(&mut parent, "tell alice@example.com", &[]);
+    read(&mut parent, 1, untrusted(), Part::Text("mallory@evil.example"));
+    let mut child = parent.for_child();
+    assert!(child == parent);
+    read(&mut child, 2, label(Integrity::Trusted, Confidentiality::Secret), Part::Text("eve@evil.example"));
+    assert_eq!(address(&child, "mallory@evil.example"), "from_untrusted");
+    assert_eq!(address(&child, "alice@example.com"), "from_task");
+    assert_eq!(address(&parent, "eve@evil.example"), "unseen");
+    parent.raise(child.label());
+    assert_eq!(parent.label(), &label(Integrity::Untrusted, Confidentiality::Secret));
+}
+
+#[test]
+fn bytes_are_known_by_their_base64() {
+    let mut flow = Flow::keyed([1; 16]);
+    let secret = label(Integrity::Trusted, Confidentiality::Confidential);
+    read(&mut flow, 1, secret, Part::Bytes(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"));
+    let found = leaf(&flow, ArgumentRole::Content, "iVBORw0KGgoAAAANSUhEUg==");
+    assert_eq!(found.carries.confidentiality, Confidentiality::Confidential);
+}
+
+#[test]
+fn a_session_that_has_read_little_is_small() {
+    let mut flow = Flow::keyed([1; 16]);
+    assert!(Flow::default().bytes() < 128);
+    for n in 0..3 {
+        read(&mut flow, n, untrusted(), Part::Json(br#"{"ok":true,"id":17,"name":"notes.txt"}"#));
+    }
+    assert!(flow.bytes() < 1024, "{}", flow.bytes());
+}

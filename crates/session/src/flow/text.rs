@@ -1,10 +1,12 @@
 //! Takes a text apart, in one way for what is read and for what is looked up.
 
+use std::ops::Range;
+
 use super::canonical;
 use super::decode::{self, Bytes, Unwrapped};
 use super::key::{Domain, FlowKey};
 use super::normal::{Kept, normalise};
-use super::shingle::{Density, Pieces};
+use super::piece::{self, Density};
 use super::token;
 
 /// Longest value that is read as a number, a date or such, in bytes of its normal form.
@@ -66,28 +68,43 @@ pub(crate) struct Reader {
     pub(crate) key: FlowKey,
     normal: Vec<u8>,
     inner: Vec<u8>,
-    pieces: Pieces,
+    letters: Vec<u8>,
+    /// Where the longer tokens of the text stand.
+    long: Vec<Range<usize>>,
 }
 
 impl Reader {
     pub(crate) fn new(key: FlowKey) -> Self {
-        Self { key, normal: Vec::new(), inner: Vec::new(), pieces: Pieces::default() }
+        let (normal, inner, letters, long) = Default::default();
+        Self { key, normal, inner, letters, long }
     }
 
     /// Tells what a text is made of, and what is wrapped in it.
     pub(crate) fn text(&mut self, text: &str, sink: &mut impl Sink) -> Kept {
         let kept = normalise(text, &mut self.normal);
-        take_apart(&self.key, &self.normal, &mut self.pieces, sink);
-        let (key, inner, pieces) = (&self.key, &mut self.inner, &mut self.pieces);
-        decode::each(text, sink.wants().bytes, &mut |unwrapped| match unwrapped {
+        self.long.clear();
+        take_apart(&self.key, &self.normal, &mut self.letters, &mut self.long, sink);
+        if !decode::may_wrap(text, self.long.is_empty()) {
+            return kept;
+        }
+        let (key, inner, letters) = (&self.key, &mut self.inner, &mut self.letters);
+        let places = match self.normal.len() == text.len() {
+            // Every byte is where it was: only longer tokens can wrap anything but escapes.
+            true => std::mem::take(&mut self.long),
+            false => vec![0..text.len()],
+        };
+        let bytes = sink.wants().bytes;
+        decode::each(text, &places, bytes, &mut |unwrapped| match unwrapped {
             Unwrapped::Text(text) => {
                 normalise(text, inner);
-                take_apart(key, inner, pieces, &mut Within { sink: &mut *sink, bytes: 0 });
+                let within = &mut Within { sink: &mut *sink, bytes: 0 };
+                take_apart(key, inner, letters, &mut Vec::new(), within);
             }
             Unwrapped::Bytes(bytes) => {
                 sink.token(key.print(Domain::Bytes, bytes), Token::Address(bytes.len()));
             }
         });
+        self.long = places;
         kept
     }
 
@@ -112,14 +129,20 @@ impl Reader {
     }
 }
 
-fn take_apart(key: &FlowKey, normal: &[u8], pieces: &mut Pieces, sink: &mut impl Sink) {
+fn take_apart(
+    key: &FlowKey,
+    normal: &[u8],
+    letters: &mut Vec<u8>,
+    long: &mut Vec<Range<usize>>,
+    sink: &mut impl Sink,
+) {
     if normal.is_empty() {
         return;
     }
     sink.begin(key, normal);
     whole(key, normal, |print| sink.whole(print));
-    token::each(key, normal, sink);
-    pieces.each(key, normal, sink.wants().pieces, |print| sink.shingle(print));
+    token::each(key, normal, long, sink);
+    piece::each(key, normal, letters, sink.wants().pieces, |print| sink.shingle(print));
 }
 
 /// The fingerprints of the forms of a whole value in its normal form: what is equal to it by any

@@ -1,6 +1,9 @@
 //! Finds in a text what looks like an address, an id, a number or a date, and its words.
 
+use std::ops::Range;
+
 use super::canonical::{self, Short};
+use super::decode::WRAPPED_MIN;
 use super::key::{Domain, FlowKey};
 use super::text::{Sink, Token, Want, whole};
 
@@ -18,23 +21,48 @@ const WORD_BYTES_MIN: usize = 3;
 const GROUPS_MAX: usize = 9;
 
 /// Tells the tokens and words of a text in its normal form.
-pub(crate) fn each(key: &FlowKey, normal: &[u8], sink: &mut impl Sink) {
+/// Tokens that are long enough to wrap something are also said in `long`.
+pub(crate) fn each(
+    key: &FlowKey,
+    normal: &[u8],
+    long: &mut Vec<Range<usize>>,
+    sink: &mut impl Sink,
+) {
     let mut finder = Finder { key, normal, sink };
-    let (mut start, mut marks) = (0, 0);
-    for (at, byte) in normal.iter().enumerate() {
-        match class(*byte) {
-            END => {
-                if start < at {
-                    finder.token(start, at, marks);
-                }
-                (start, marks) = (at + 1, 0);
+    let mut start = 0;
+    // Whether the token so far holds anything but letters.
+    let mut other = 0_u64;
+    for (number, block) in normal.chunks(64).enumerate() {
+        let (mut ends, others) = masks(block);
+        let at = number * 64;
+        let mut from = 0;
+        while ends != 0 {
+            let end = ends.trailing_zeros();
+            ends &= ends - 1;
+            // Bits of this block from the token's start up to its end.
+            let within = (1_u64 << end) - 1 & u64::MAX << from;
+            finder.found(start, at + end as usize, other | others & within, long);
+            start = at + end as usize + 1;
+            from = end + 1;
+            other = 0;
+            if from == 64 {
+                break;
             }
-            class => marks |= class,
         }
+        other |= if from < 64 { others & u64::MAX << from } else { 0 };
     }
-    if start < normal.len() {
-        finder.token(start, normal.len(), marks);
+    finder.found(start, normal.len(), other, long);
+}
+
+/// Which bytes of a block end a token, and which are no letters.
+fn masks(block: &[u8]) -> (u64, u64) {
+    let (mut ends, mut others) = (0, 0);
+    for (at, byte) in block.iter().enumerate() {
+        let class = class(*byte);
+        ends |= u64::from(class & END) << at;
+        others |= u64::from(class != LETTER) << at;
     }
+    (ends, others)
 }
 
 /// Ends a token.
@@ -82,6 +110,31 @@ const fn set(classes: &mut [u8; 256], byte: u8, class: u8) {
     classes[byte as usize] = class;
 }
 
+/// Longest name of a month.
+const MONTH_BYTES_MAX: usize = 9;
+
+/// Whether a word begins with the first three letters of a month, or, seldom, with others.
+fn may_be_month(normal: &[u8], start: usize) -> bool {
+    let Some([a, b, c]) = normal.get(start..).and_then(|rest| rest.first_chunk()) else {
+        return false;
+    };
+    MONTHS >> letters(*a, *b, *c) & 1 == 1
+}
+
+const fn letters(a: u8, b: u8, c: u8) -> u32 {
+    a.wrapping_mul(7).wrapping_add(b.wrapping_mul(3)).wrapping_add(c) as u32 & 63
+}
+
+const MONTHS: u64 = {
+    let names = b"janfebmaraprmayjunjulaugsepoctnovdec";
+    let (mut rest, mut set) = (names.as_slice(), 0);
+    while let [a, b, c, after @ ..] = rest {
+        set |= 1 << letters(*a, *b, *c);
+        rest = after;
+    }
+    set
+};
+
 struct Finder<'a, S> {
     key: &'a FlowKey,
     normal: &'a [u8],
@@ -89,11 +142,23 @@ struct Finder<'a, S> {
 }
 
 impl<S: Sink> Finder<'_, S> {
-    fn token(&mut self, start: usize, end: usize, classes: u8) {
-        let token = self.normal.get(start..end).unwrap_or_default();
-        if classes == LETTER {
-            return self.word(start, token);
+    #[inline]
+    fn found(&mut self, start: usize, end: usize, other: u64, long: &mut Vec<Range<usize>>) {
+        if start >= end {
+            return;
         }
+        if end - start >= WRAPPED_MIN {
+            long.push(start..end);
+        }
+        match other {
+            0 => self.word(start, end),
+            _ => self.token(start, end),
+        }
+    }
+
+    fn token(&mut self, start: usize, end: usize) {
+        let token = self.normal.get(start..end).unwrap_or_default();
+        let classes = token.iter().fold(0, |classes, byte| classes | class(*byte));
         // A comma belongs to a number; in anything else it ends a token.
         if classes & COMMA != 0 && canonical::number(trimmed(token).1).is_none() {
             let mut from = start;
@@ -114,7 +179,7 @@ impl<S: Sink> Finder<'_, S> {
         }
         let classes = token.iter().fold(0, |classes, byte| classes | class(*byte));
         if classes == LETTER {
-            return self.word(start, token);
+            return self.word(start, start + token.len());
         }
         match canonical::number(token) {
             Some(number) => self.say(&number, Token::Number(token.len())),
@@ -125,15 +190,24 @@ impl<S: Sink> Finder<'_, S> {
         }
     }
 
-    fn word(&mut self, start: usize, token: &[u8]) {
-        if !(WORD_BYTES_MIN..=WORD_BYTES_MAX).contains(&token.len()) {
+    #[inline]
+    fn word(&mut self, start: usize, end: usize) {
+        let length = end - start;
+        if !(WORD_BYTES_MIN..=WORD_BYTES_MAX).contains(&length) {
             return;
         }
+        let block = self.normal.get(start..).and_then(|rest| rest.first_chunk());
         if self.sink.wants().words == Want::Yes {
-            self.sink.word(self.key.print(Domain::Value, token));
+            self.sink.word(match block {
+                Some(block) if length < 16 => self.key.print_short(Domain::Value, *block, length),
+                _ => self.key.print(Domain::Value, self.normal.get(start..end).unwrap_or_default()),
+            });
         }
-        if canonical::month(token).is_some() {
-            self.date_around(start, token.len());
+        if length <= MONTH_BYTES_MAX && may_be_month(self.normal, start) {
+            let word = self.normal.get(start..end).unwrap_or_default();
+            if canonical::month(word).is_some() {
+                self.date_around(start, length);
+            }
         }
     }
 

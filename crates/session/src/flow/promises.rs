@@ -1,0 +1,270 @@
+//! What is promised, over what chance makes up.
+
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+use safeconduct_model::{
+    ArgumentRole, Category, Confidentiality, Integrity, Label, Returns, Value,
+};
+
+use super::tests::{leaf, read, source, task, untrusted, uses};
+use super::*;
+
+/// Values that a session may see, of every shape.
+fn value() -> impl Strategy<Value = String> {
+    prop_oneof![
+        "[a-z]{1,8}",
+        "[a-z]{2,6}@[a-z]{2,6}\\.[a-z]{2,3}",
+        "https?://[a-z]{2,8}\\.[a-z]{2,3}/[a-z0-9]{0,6}",
+        "[A-Z]{2}[0-9]{2} [0-9]{4} [0-9]{4} [0-9]{4} [0-9]{2}",
+        "[0-9]{1,6}(\\.[0-9]{1,3})?",
+        "20[0-9]{2}-0[1-9]-[12][0-9]",
+        "/[a-z]{1,6}/[a-z]{1,6}\\.[a-z]{3}",
+        "[A-Za-z ]{10,120}",
+        "\\PC{1,30}",
+    ]
+}
+
+fn label() -> impl Strategy<Value = Label> {
+    (any::<bool>(), 0..4_usize, 0..3_usize).prop_map(|(untrusted, confidentiality, categories)| Label {
+        integrity: if untrusted { Integrity::Untrusted } else { Integrity::Trusted },
+        confidentiality: Confidentiality::ALL[confidentiality],
+        categories: ["pii", "health"].iter().take(categories).filter_map(|c| Category::new(c)).collect(),
+    })
+}
+
+/// A result: values in a text, in JSON, or as a value.
+fn result() -> impl Strategy<Value = (Label, usize, Vec<String>)> {
+    (label(), 0..3_usize, prop::collection::vec(value(), 0..6))
+}
+
+fn digest(flow: &Flow, sequence: u64, (label, form, values): &(Label, usize, Vec<String>)) -> Gleaned {
+    let all = Value::object(values.iter().map(|v| (format!("k{}", v.len()), Value::from(v.as_str()))));
+    let text = values.join("; ");
+    let json = serde_json::to_vec(values).unwrap();
+    let part = match form {
+        0 => Part::Text(&text),
+        1 => Part::Json(&json),
+        _ => Part::Value(&all),
+    };
+    digest_result(&flow.key(), &[part], &Returns::uniform(label.clone()), source(sequence))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    #[test]
+    fn folding_never_lowers_a_label(results in prop::collection::vec(result(), 1..6)) {
+        let mut flow = Flow::keyed([2; 16]);
+        for (n, result) in results.iter().enumerate() {
+            let before = flow.clone();
+            let gleaned = digest(&flow, n as u64, result);
+            flow.fold(&gleaned);
+            prop_assert!(flow.label().covers(before.label()));
+            prop_assert!(flow.label().covers(gleaned.label()));
+            prop_assert!(flow.forgotten().covers(&before.forgotten()));
+            for value in results.iter().flat_map(|(_, _, values)| values) {
+                let (old, new) = (leaf(&before, ArgumentRole::Address, value.as_str()), leaf(&flow, ArgumentRole::Address, value.as_str()));
+                prop_assert!(new.label.covers(&old.label), "{value}");
+                prop_assert!(new.carries.confidentiality >= old.carries.confidentiality);
+                prop_assert!(!old.is(Provenance::FromUntrusted) || new.is(Provenance::FromUntrusted));
+            }
+        }
+    }
+
+    #[test]
+    fn the_order_of_results_does_not_matter(
+        results in prop::collection::vec(result(), 1..6).prop_shuffle(),
+        turn in 0..6_usize,
+    ) {
+        let all: Vec<_> = results.iter().enumerate()
+            .map(|(n, result)| digest(&Flow::keyed([2; 16]), n as u64, result)).collect();
+        let (mut one, mut other) = (Flow::keyed([2; 16]), Flow::keyed([2; 16]));
+        all.iter().for_each(|gleaned| one.fold(gleaned));
+        let mut turned = all.clone();
+        turned.rotate_left(turn % all.len());
+        turned.iter().rev().for_each(|gleaned| other.fold(gleaned));
+        prop_assert!(one == other);
+        // And a replay from what was sealed is the same.
+        let mut replayed = Flow::keyed([2; 16]);
+        for gleaned in &all {
+            let bytes = gleaned.encode();
+            prop_assert!(bytes.len() <= GLEANED_BYTES_MAX);
+            let again = Gleaned::decode(&bytes).unwrap();
+            prop_assert_eq!(&again, gleaned);
+            prop_assert_eq!(again.encode(), bytes);
+            replayed.fold(&again);
+        }
+        prop_assert!(replayed == one);
+    }
+
+    /// A value that stood only in untrusted results is never better than that, not even once it
+    /// was forgotten.
+    #[test]
+    fn what_only_untrusted_results_said_is_never_trusted(
+        bad in prop::collection::vec(value(), 1..5),
+        good in prop::collection::vec(value(), 0..5),
+        named in prop::collection::vec("[a-z]{2,6}@[a-z]{2,6}\\.org", 0..3),
+        flood in any::<bool>(),
+    ) {
+        let mut flow = Flow::keyed([2; 16]);
+        task(&mut flow, &format!("Write to {}!", named.join(" and ")), &[]);
+        read(&mut flow, 1, untrusted(), Part::Text(&bad.join(" | ")));
+        read(&mut flow, 2, untrusted(), Part::Json(&serde_json::to_vec(&bad).unwrap()));
+        read(&mut flow, 3, Label::LEAST, Part::Json(&serde_json::to_vec(&good).unwrap()));
+        if flood {
+            for n in 0..3 {
+                let values: Vec<String> = (0..9_000_u64).map(|i| format!("v{n}-{i}")).collect();
+                read(&mut flow, 4 + n, untrusted(), Part::Json(&serde_json::to_vec(&values).unwrap()));
+            }
+        }
+        let mut reference = super::reference::Reference::default();
+        good.iter().for_each(|value| reference.trusted(value));
+        for value in &bad {
+            let found = leaf(&flow, ArgumentRole::Address, value.as_str());
+            let excused = reference.knows(value) || named.iter().any(|name| value.contains(name.as_str()));
+            if !excused {
+                prop_assert!(!found.is(Provenance::FromTask) && !found.is(Provenance::FromTrusted), "{value} {found:?}");
+            }
+            if !value.trim().is_empty() && !named.contains(value) {
+                let seen = found.is(Provenance::FromUntrusted) || found.is(Provenance::FromTask);
+                prop_assert!(seen || super::reference::normal(value).is_empty(), "{value:?} {found:?}");
+            }
+        }
+        for name in &named {
+            let found = leaf(&flow, ArgumentRole::Address, name.as_str());
+            prop_assert!(found.is(Provenance::FromTask), "{name}");
+        }
+    }
+
+    /// The index says what plain sets of texts say, and only ever worse where a part counts.
+    #[test]
+    fn the_index_agrees_with_sets_of_texts(
+        results in prop::collection::vec((any::<bool>(), prop::collection::vec(value(), 0..6)), 0..5),
+        asked in prop::collection::vec(value(), 0..4),
+    ) {
+        let mut flow = Flow::keyed([2; 16]);
+        let mut reference = super::reference::Reference::default();
+        for (n, (bad, values)) in results.iter().enumerate() {
+            let label = if *bad { untrusted() } else { Label::LEAST };
+            read(&mut flow, n as u64, label, Part::Json(&serde_json::to_vec(values).unwrap()));
+            values.iter().for_each(|value| match bad {
+                true => reference.untrusted(value),
+                false => reference.trusted(value),
+            });
+        }
+        for value in asked.iter().chain(results.iter().flat_map(|(_, values)| values)) {
+            let found = leaf(&flow, ArgumentRole::Address, value.as_str());
+            if super::reference::normal(value).is_empty() {
+                continue;
+            }
+            let (trusted, bad) = reference.seen(value);
+            if bad {
+                prop_assert!(found.is(Provenance::FromUntrusted), "{value:?} {found:?}");
+            }
+            if trusted && !super::reference::is_altered(value) {
+                prop_assert!(found.is(Provenance::FromTrusted), "{value:?} {found:?}");
+            }
+            // What is trusted was seen whole, or as an address, a number or a form of one.
+            if found.is(Provenance::FromTrusted) {
+                prop_assert!(trusted || reference.is_said_in_trusted(value), "{value:?}");
+            }
+            if found.is(Provenance::Unseen) {
+                prop_assert!(!trusted && !bad);
+            }
+        }
+    }
+
+    #[test]
+    fn a_copied_run_is_found_wherever_it_stands(
+        text in "[a-zA-Z0-9 ,.]{80,400}", from in 0..200_usize, before in "[a-z ]{0,50}", after in "[a-z ]{0,50}",
+    ) {
+        let mut flow = Flow::keyed([2; 16]);
+        read(&mut flow, 1, untrusted(), Part::Text(&text));
+        let letters = |text: &str| text.bytes().filter(|b| b.is_ascii_alphanumeric()).count();
+        let from = from.min(text.len());
+        let copied: String = text[from..].chars().scan(0, |count, c| {
+            *count += usize::from(c.is_ascii_alphanumeric());
+            (*count <= COPIED_RUN_FOUND).then_some(c)
+        }).collect();
+        prop_assume!(letters(&copied) >= COPIED_RUN_FOUND);
+        let found = leaf(&flow, ArgumentRole::Content, format!("{before}{copied}{after}"));
+        prop_assert!(found.is(Provenance::FromUntrusted));
+        prop_assert!(found.untrusted >= Some(Extent::Part));
+    }
+
+    #[test]
+    fn bytes_that_were_not_written_are_refused_or_read_back(
+        mut bytes in Just(digest(&Flow::keyed([2; 16]), 1, &(untrusted(), 0, vec!["a@b.example and 12".into()])).encode()),
+        at in any::<prop::sample::Index>(), byte in any::<u8>(),
+    ) {
+        let at = at.index(bytes.len());
+        bytes[at] = byte;
+        if let Ok(gleaned) = Gleaned::decode(&bytes) {
+            prop_assert_eq!(gleaned.encode(), bytes);
+        }
+    }
+
+    #[test]
+    fn normalisation_is_done_once(text in "\\PC{0,40}") {
+        let (mut once, mut twice) = (Vec::new(), Vec::new());
+        super::normal::normalise(&text, &mut once);
+        let first = String::from_utf8(once).unwrap();
+        super::normal::normalise(&first, &mut twice);
+        prop_assert_eq!(first.as_bytes(), &twice[..]);
+    }
+}
+
+#[test]
+fn a_flood_is_bounded_and_never_trusted() {
+    let mut flow = Flow::keyed([3; 16]);
+    let trusted: Vec<String> = (0..500).map(|i| format!("friend{i}@example.com")).collect();
+    read(&mut flow, 0, Label::LEAST, Part::Json(&serde_json::to_vec(&trusted).unwrap()));
+    for n in 1..8 {
+        let text: String = (0..60_000_u64).map(|i| format!("w{:x} ", (i + n * 1_000_000).wrapping_mul(0x9E37_79B9_7F4A_7C15))).collect();
+        read(&mut flow, n, untrusted(), Part::Text(&text));
+        assert!(flow.bytes() <= INDEX_BYTES_MAX, "{}", flow.bytes());
+    }
+    assert_eq!(flow.forgotten().integrity, Integrity::Untrusted);
+    for address in ["friend1@example.com", "nobody@example.com", "w123456"] {
+        let found = leaf(&flow, ArgumentRole::Address, address);
+        assert!(found.is(Provenance::FromUntrusted) && !found.is(Provenance::Unseen), "{address}");
+    }
+    task(&mut flow, "write to friend1@example.com", &[]);
+    assert!(leaf(&flow, ArgumentRole::Address, "friend1@example.com").is(Provenance::FromTask));
+}
+
+#[test]
+fn huge_deep_and_broken_results_are_read_within_bounds() {
+    let deep = format!("{}1{}", "[".repeat(10_000), "]".repeat(10_000));
+    let many = format!("[{}1]", "1,".repeat(1_000_000));
+    let long = "x".repeat(9 * 1024 * 1024);
+    let broken = br#"{"a": "mallory@evil.example", "b": "#;
+    let cases: [(&str, Part<'_>); 5] = [
+        ("deep", Part::Json(deep.as_bytes())),
+        ("many", Part::Json(many.as_bytes())),
+        ("long", Part::Text(&long)),
+        ("broken", Part::Json(broken)),
+        ("bytes", Part::Json(b"\xff\xfe{")),
+    ];
+    for (name, part) in cases {
+        let mut flow = Flow::keyed([4; 16]);
+        read(&mut flow, 1, untrusted(), part);
+        assert_eq!(flow.label(), &untrusted(), "{name}");
+        let found = leaf(&flow, ArgumentRole::Address, "mallory@evil.example");
+        assert_eq!(found.is(Provenance::FromUntrusted), ["many", "long", "broken"].contains(&name), "{name}");
+    }
+}
+
+#[test]
+fn more_arguments_than_are_looked_up_are_as_bad_as_the_session() {
+    let mut flow = Flow::keyed([5; 16]);
+    read(&mut flow, 1, untrusted(), Part::Text("hello"));
+    let many = Value::Array((0..ARGUMENT_LEAVES_MAX as i64 + 5).map(Value::from).collect());
+    let origins = flow.look_up(&many, &uses(ArgumentRole::Content));
+    let last = origins.leaves.last().unwrap();
+    assert_eq!((last.pointer.as_str(), last.role), ("", ArgumentRole::Address));
+    assert!(last.is(Provenance::FromUntrusted));
+    let seen: BTreeSet<&str> = origins.leaves.iter().map(|leaf| leaf.pointer.as_str()).collect();
+    assert_eq!(seen.len(), ARGUMENT_LEAVES_MAX + 1);
+}
