@@ -118,8 +118,7 @@ pub fn ask(project: &Project, port: u16, path: &str, args: &[&str]) -> Answer {
     let (status, body) = curl(project, port, path, &[&dump, args].concat());
     let text = std::fs::read_to_string(head).unwrap_or_default();
     let headers = text.lines().filter_map(|line| line.split_once(':'));
-    let headers =
-        headers.map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()));
+    let headers = headers.map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()));
     Answer { status, headers: headers.collect(), body }
 }
 

@@ -143,7 +143,9 @@ impl Directory {
         } else {
             let issuer = unverified.issuer.as_deref().unwrap_or_default();
             let found = self.by_issuer.get(issuer).and_then(|at| self.records.get(*at));
-            found.map(|found| &**found).ok_or_else(|| Refused::UnknownIssuer { issuer: shown(issuer) })?
+            found
+                .map(|found| &**found)
+                .ok_or_else(|| Refused::UnknownIssuer { issuer: shown(issuer) })?
         };
         let generation = found.generation();
         let verified = found.verify(token, now).await?;
@@ -157,7 +159,9 @@ impl Directory {
     fn of_domain(&self, id: &SpiffeId) -> Result<&Vouching, Refused> {
         let found = self.by_domain.get(id.trust_domain()).and_then(|at| self.records.get(*at));
         let trust_domain = || id.trust_domain().to_string();
-        found.map(|found| &**found).ok_or_else(|| Refused::UnknownTrustDomain { trust_domain: trust_domain() })
+        found
+            .map(|found| &**found)
+            .ok_or_else(|| Refused::UnknownTrustDomain { trust_domain: trust_domain() })
     }
 
     async fn prove_certificate(

@@ -43,8 +43,10 @@ fn world_of_client_credentials() -> (Project, Server, String) {
     project.write("intents/use_tools.yaml", &intent.to_string());
     let address = free_address();
     let url = format!("http://{address}");
-    let owned = |id: &str, kind: &str| json!({ "id": id, "kind": kind, "owner": "ada",
-        "fallback_owner": "ada" });
+    let owned = |id: &str, kind: &str| {
+        json!({ "id": id, "kind": kind, "owner": "ada",
+        "fallback_owner": "ada" })
+    };
     project.configure(&json!({
         "version": 1,
         "intents": {},
@@ -85,7 +87,10 @@ fn openid_client_gets_tokens_by_client_credentials() {
     assert_eq!(said["plain"]["type"], "bearer");
     assert_eq!(said["plain"]["scope"], "tools:read");
     assert!((1..=300).contains(&said["plain"]["expires_in"].as_i64().unwrap()), "{said}");
-    assert_eq!((&said["bound"]["type"], &said["exchanged"]["type"]), (&json!("dpop"), &json!("bearer")));
+    assert_eq!(
+        (&said["bound"]["type"], &said["exchanged"]["type"]),
+        (&json!("dpop"), &json!("bearer"))
+    );
     assert_eq!(said["refused"], "invalid_target");
     server.stop();
 }
@@ -149,7 +154,10 @@ fn scripts_of_others_run_as_they_are() {
         Ok(python) => {
             let said = printed(run(&python, &script("client_py.py"), &[&url]));
             assert!(said.contains("'token_type': 'Bearer'"), "{said}");
-            assert!(said.contains("introspect jwt 200") && said.contains("'active': True"), "{said}");
+            assert!(
+                said.contains("introspect jwt 200") && said.contains("'active': True"),
+                "{said}"
+            );
         }
         Err(why) => tools::skip("client_py.py", &why),
     }

@@ -68,8 +68,10 @@ fn world(nonce: &str) -> World {
     let address = free_address();
     let issuer = format!("https://localhost:{}", address.port());
     let upstream = project.upstream("crm", &tools);
-    let owned = |id: &str, kind: &str| json!({ "id": id, "kind": kind, "owner": "ada",
-        "fallback_owner": "ada" });
+    let owned = |id: &str, kind: &str| {
+        json!({ "id": id, "kind": kind, "owner": "ada",
+        "fallback_owner": "ada" })
+    };
     project.configure(&json!({
         "version": 1,
         "tls": { "certificate": "./server.pem", "key": "./server.key",
@@ -267,7 +269,10 @@ fn who_has_no_token_is_led_to_one_that_is_bound_and_works_with_its_proof_only() 
     assert!(did(&call(&[&as_bound, &good])), "{}", world.server.talk());
     let refusals = [
         ("a replay", good.clone()),
-        ("another path", proof(9, "POST", &format!("{}/mcp/mail", world.issuer()), Some(&token), "")),
+        (
+            "another path",
+            proof(9, "POST", &format!("{}/mcp/mail", world.issuer()), Some(&token), ""),
+        ),
         ("another host", proof(9, "POST", "https://evil.example/mcp/crm", Some(&token), "")),
         ("another method", proof(9, "GET", &url, Some(&token), "")),
         ("another token", proof(9, "POST", &url, Some("other"), "")),
@@ -277,7 +282,10 @@ fn who_has_no_token_is_led_to_one_that_is_bound_and_works_with_its_proof_only() 
         let refused = call(&[&as_bound, proof]);
         assert_eq!(refused.status, 401, "{what}");
         let challenge = refused.header("www-authenticate");
-        assert!(challenge.starts_with("DPoP ") && challenge.contains("invalid_dpop_proof"), "{what}");
+        assert!(
+            challenge.starts_with("DPoP ") && challenge.contains("invalid_dpop_proof"),
+            "{what}"
+        );
         assert!(challenge.contains("resource_metadata="), "{what}");
     }
     let fresh = |by: u8| proof(by, "POST", &url, Some(&token), "");
@@ -423,11 +431,22 @@ fn a_jwt_svid_proves_the_client_where_it_is_for_the_issuer_alone() {
         ("another audience", svid(1, AGENT, json!("https://b.example"))),
         ("nobody known", svid(1, "spiffe://prod.example/agent/other", us.clone())),
         ("another domain", svid(1, "spiffe://other.example/agent/case", us.clone())),
-        ("no SVID", token(&key(3), "JWT", &json!({ "iss": "https://issuer.example",
-            "sub": "batch", "aud": us }))),
+        (
+            "no SVID",
+            token(
+                &key(3),
+                "JWT",
+                &json!({ "iss": "https://issuer.example",
+            "sub": "batch", "aud": us }),
+            ),
+        ),
     ] {
         let refused = ask(&svid);
-        assert_eq!((refused.status, text(&refused, "error").as_str()), (401, "invalid_client"), "{what}");
+        assert_eq!(
+            (refused.status, text(&refused, "error").as_str()),
+            (401, "invalid_client"),
+            "{what}"
+        );
         assert!(!refused.header("www-authenticate").is_empty(), "{what}");
     }
     world.server.stop();
@@ -455,7 +474,11 @@ fn a_signed_assertion_proves_the_client_once() {
         ("for long", world.assertion(SIGNER, 4, &json!({ "exp": now() + 86_400 }))),
     ] {
         let refused = ask(&assertion);
-        assert_eq!((refused.status, text(&refused, "error").as_str()), (401, "invalid_client"), "{what}");
+        assert_eq!(
+            (refused.status, text(&refused, "error").as_str()),
+            (401, "invalid_client"),
+            "{what}"
+        );
     }
     let twice = world.assertion(SIGNER, 4, &json!({}));
     let form = [("client_assertion_type", BEARER), ("client_assertion", twice.as_str())];
