@@ -213,6 +213,7 @@ impl Rig {
             understood: &self.understood,
             vocabulary: &self.vocabulary,
             catalogue: Digest::from_bytes([2; 32]),
+            monitors: None,
         };
         let now = Now { at: AT, decision: RecordId::new("dec_0123456789abcdef0123456789abcdef")? };
         let request = self.request(agent);

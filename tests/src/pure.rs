@@ -231,6 +231,7 @@ impl Ground {
                 ),
                 vocabulary: &self.vocabulary,
                 catalogue: Digest::from_bytes([0; 32]),
+                monitors: None,
             };
             let now =
                 Now { at: step.now.unwrap_or(NOW), decision: RecordId::new("dec_test").unwrap() };

@@ -3,11 +3,14 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use safeconduct_model::{Decision, Entity, Obligation, Reason, Request, Requestable};
-use safeconduct_policy::{Applied, Evaluation, Policies, Question, QuestionError};
+use safeconduct_model::{
+    Decision, Entity, EntityRef, Now, Obligation, Reason, Request, Requestable,
+};
+use safeconduct_policy::{Applied, Evaluation, Past, Policies, Question, QuestionError};
+use safeconduct_session::monitor::{Event, REQUEST};
 
-use crate::Known;
 use crate::situate::Situated;
+use crate::{Facts, Known, MonitorFacts};
 
 /// What the policies say, taken over all resources.
 #[derive(Debug, Default)]
@@ -34,6 +37,7 @@ pub(crate) fn evaluate(
     policies: &Policies,
     principal: &Entity,
     situated: &Situated<'_>,
+    past: Option<&Past<'_>>,
 ) -> Result<Evaluated, Vec<Reason>> {
     let mut answers = Vec::with_capacity(situated.resources.len());
     for resource in &situated.resources {
@@ -46,10 +50,38 @@ pub(crate) fn evaluate(
             situation: &situated.situation,
             extra: &situated.beside,
         };
-        let answer = policies.evaluate(&question).map_err(|error| vec![refused(request, error)])?;
+        let answer = policies
+            .evaluate_after(&question, past)
+            .map_err(|error| vec![refused(request, error)])?;
         answers.push((resource, answer));
     }
     Ok(combine(&answers))
+}
+
+/// A request as the newest event of its history.
+pub(crate) const fn event<'a>(
+    request: &'a Request,
+    principal: &'a EntityRef,
+    resources: &'a [&'a EntityRef],
+    now: &Now,
+) -> Event<'a> {
+    Event {
+        kind: REQUEST,
+        action: &request.action,
+        principal: Some(principal),
+        resources,
+        input: &request.input,
+        output: None,
+        beside: None,
+        at: now.at,
+        decision: None,
+    }
+}
+
+/// What is remembered of the time before it.
+pub(crate) fn past<'a>(facts: &Facts<'a>, event: &'a Event<'a>) -> Option<Past<'a>> {
+    let MonitorFacts { session, identity } = facts.monitors?;
+    Some(Past { session, identity, event })
 }
 
 /// What holds where an agent acts for a user: both must be permitted, each by their own right.

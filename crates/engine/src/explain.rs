@@ -1,6 +1,6 @@
 //! Why a request gets its answer: what each policy that comes near says, resource by resource.
 
-use safeconduct_model::{Entity, Now, Reason, Request};
+use safeconduct_model::{Entity, EntityRef, Now, Reason, Request};
 use safeconduct_policy::{Explanation, Policies, Question};
 
 use crate::{Facts, evaluate, identify, situate};
@@ -26,6 +26,9 @@ pub fn explain(
 ) -> Result<Vec<Explained>, Vec<Reason>> {
     let principal = identify::identify(request, facts, policies)?;
     let situated = situate::situate(request, facts, now)?;
+    let touched: Vec<&EntityRef> = situated.resources.iter().map(|r| &r.uid).collect();
+    let event = evaluate::event(request, &principal.uid, &touched, now);
+    let past = evaluate::past(facts, &event);
     let mut explained = Vec::with_capacity(situated.resources.len());
     for resource in &situated.resources {
         let question = Question {
@@ -37,8 +40,9 @@ pub fn explain(
             situation: &situated.situation,
             extra: &[],
         };
-        let said =
-            policies.explain(&question).map_err(|error| vec![evaluate::refused(request, error)])?;
+        let said = policies
+            .explain_after(&question, past.as_ref())
+            .map_err(|error| vec![evaluate::refused(request, error)])?;
         explained.push(Explained { resource: resource.clone(), policies: said });
     }
     Ok(explained)

@@ -7,6 +7,7 @@ use safeconduct_model::{
     ActionEntry, Digest, Entity, EntityId, EntityRef, EntityType, Identity, IdentityId, NameError,
     Obligation, ServerName,
 };
+use safeconduct_session::monitor::Monitors;
 use safeconduct_session::{Session, Used};
 
 use crate::TaskFacts;
@@ -135,6 +136,18 @@ pub struct Facts<'a> {
     pub vocabulary: &'a Vocabulary,
     /// The catalogue that `entry` comes from.
     pub catalogue: Digest,
+    /// What session and identity remember for temporal clauses, the request itself not yet taken
+    /// in. Where it is `None`, a policy that has such a clause and is in scope fails.
+    pub monitors: Option<MonitorFacts<'a>>,
+}
+
+/// What is remembered for the temporal clauses of policies.
+#[derive(Debug, Clone, Copy)]
+pub struct MonitorFacts<'a> {
+    /// What the session remembers.
+    pub session: &'a Monitors,
+    /// What the identity remembers, over all its sessions.
+    pub identity: &'a Monitors,
 }
 
 impl Facts<'_> {

@@ -18,12 +18,12 @@ mod resource;
 mod situate;
 mod task;
 
-use safeconduct_model::{Now, Reason, Request};
+use safeconduct_model::{EntityRef, Now, Reason, Request};
 use safeconduct_policy::Policies;
 
 pub use conclude::Outcome;
 pub use explain::{Explained, explain};
-pub use facts::{Facts, Known, Understood, Vocabulary};
+pub use facts::{Facts, Known, MonitorFacts, Understood, Vocabulary};
 pub use task::TaskFacts;
 
 /// Decides one request.
@@ -75,9 +75,13 @@ fn stages(
     if let Some(task) = task.filter(|_| !task::is_lease(request)) {
         way.cost = task::bound(task, request, situated.entry, &situated.resources, facts)?;
     }
-    way.evaluated = evaluate::evaluate(request, policies, &principal, &situated)?;
+    let touched: Vec<&EntityRef> = way.resources.iter().collect();
+    let event = evaluate::event(request, &principal.uid, &touched, now);
+    let past = evaluate::past(facts, &event);
+    let past = past.as_ref();
+    way.evaluated = evaluate::evaluate(request, policies, &principal, &situated, past)?;
     if let Some(user) = user {
-        let theirs = evaluate::evaluate(request, policies, &user.entity, &situated)?;
+        let theirs = evaluate::evaluate(request, policies, &user.entity, &situated, past)?;
         way.evaluated = evaluate::both(std::mem::take(&mut way.evaluated), theirs, user);
     }
     if task::is_lease(request) {

@@ -149,6 +149,7 @@ fn outcome(
         understood: &Understood::LeftToCaller,
         vocabulary: &vocabulary,
         catalogue: Digest::from_bytes([0; 32]),
+        monitors: None,
     };
     let now = Now { at: Timestamp::default(), decision: RecordId::new("dec_1").unwrap() };
     decide(&request, &facts, &policies(statements), &now)

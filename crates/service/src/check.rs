@@ -437,6 +437,7 @@ fn facts<'a>(
         understood,
         vocabulary: &world.vocabulary,
         catalogue: world.catalogue_digest,
+        monitors: None,
     }
 }
 

@@ -116,6 +116,7 @@ impl Service {
             understood: &Understood::LeftToCaller,
             vocabulary: &world.vocabulary,
             catalogue: world.catalogue_digest,
+            monitors: None,
         };
         let now = Now { at: self.clock.now(), decision: self.ids.record("dec") };
         let reasons = vec![Reason::NoPermit { resource: Some(server.clone()) }];

@@ -245,6 +245,7 @@ impl Ground {
             understood: &posed.understood,
             vocabulary: &self.vocabulary,
             catalogue: self.catalogue_digest,
+            monitors: None,
         }
     }
 }
