@@ -358,4 +358,13 @@ mod tests {
             );
         }
     }
+
+    #[test]
+    fn the_example_has_the_pack_as_it_ships() {
+        let copy = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/assistant/policies");
+        for file in baseline() {
+            let text = std::fs::read_to_string(format!("{copy}/{}", file.name)).unwrap();
+            assert_eq!(text, *file.text, "{}", file.name);
+        }
+    }
 }
