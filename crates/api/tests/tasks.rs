@@ -257,11 +257,16 @@ async fn a_prompt_is_shown_to_who_acts_and_who_began_and_is_in_no_record() {
     let path = format!("/v1/tasks/{}", text(&begun, "task"));
     let mandate = fixture.get("worker", &path).await.json()["mandate"].clone();
     assert_eq!((text(&mandate, "prompt"), text(&mandate, "integrity")), ("mine", "untrusted"));
-    for (length, code) in [(0, "prompt"), (PROMPT_BYTES_MAX + 1, "prompt")] {
-        own["prompt"] = json!("x".repeat(length));
+    let (bad, unfit) = (StatusCode::BAD_REQUEST, StatusCode::UNPROCESSABLE_ENTITY);
+    for (prompt, status, code) in [
+        (String::new(), bad, "invalid"),
+        ("x".repeat(PROMPT_BYTES_MAX + 1), bad, "invalid"),
+        // Fewer letters than bytes.
+        ("é".repeat(PROMPT_BYTES_MAX - 1), unfit, "prompt"),
+    ] {
+        own["prompt"] = json!(prompt);
         let refused = fixture.post("worker", "/v1/tasks", &own).await;
-        assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
-        assert_eq!(text(&refused.json(), "code"), code);
+        assert_eq!((refused.status, text(&refused.json(), "code")), (status, code));
     }
 }
 
@@ -316,7 +321,8 @@ async fn a_scheduled_job_begins_its_runs_and_nothing_else() {
     // Each beginning was decided, and that is counted.
     let metrics = fixture.get(AUDITOR, "/metrics").await;
     let metrics = String::from_utf8(metrics.body).unwrap();
-    let line = "safeconduct_decisions_total{decision=\"permit\",pep=\"tasks\",rule_class=\"policy\"} 2";
+    let line =
+        "safeconduct_decisions_total{decision=\"permit\",pep=\"tasks\",rule_class=\"policy\"} 2";
     assert!(metrics.contains(line), "{metrics}");
 }
 

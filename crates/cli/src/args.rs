@@ -372,7 +372,18 @@ pub(crate) enum Task {
 #[derive(Debug, Args)]
 pub(crate) struct TaskBegin {
     /// The intent's name.
-    pub(crate) intent: String,
+    #[arg(required_unless_present = "run_of")]
+    pub(crate) intent: Option<String>,
+    /// The schedule of the token's identity of which this is a run: everything else is its.
+    #[arg(
+        long,
+        value_name = "SCHEDULE",
+        conflicts_with_all = [
+            "intent", "number", "parameters", "prompt", "prompt_file", "agent",
+            "on_behalf_of_token_file", "delegated", "parent", "span", "depth", "tier_max", "grants",
+        ]
+    )]
+    pub(crate) run_of: Option<String>,
     /// Its version; by default the highest.
     #[arg(long = "version", value_name = "NUMBER")]
     pub(crate) number: Option<u32>,
@@ -403,6 +414,12 @@ pub(crate) struct TaskBegin {
     /// How many levels of delegation may follow at most.
     #[arg(long, value_name = "NUMBER")]
     pub(crate) depth: Option<u8>,
+    /// The highest tier that needs nobody's approval: low, moderate, high, critical.
+    #[arg(long, value_name = "TIER")]
+    pub(crate) tier_max: Option<String>,
+    /// What it may get leases of, where that is not all that the intent names; once for each.
+    #[arg(long = "grant", value_name = "TARGET=GRANT")]
+    pub(crate) grants: Vec<String>,
     #[command(flatten)]
     pub(crate) remote: Remote,
 }

@@ -79,7 +79,7 @@ fn run(case: &Case) -> (Vec<String>, [usize; 3]) {
         }
         if test.steps.iter().all(|step| fits_gateway(case, step)) {
             count[2] += test.steps.len();
-            ask_gateway(&server, test);
+            ask_gateway(&http, test);
             for (number, (step, answer)) in test.steps.iter().zip(pure).enumerate() {
                 let what = format!("{}: {}, step {}", case.name, test.name, number + 1);
                 through_gateway.push((what, answer, step));
@@ -144,7 +144,7 @@ fn fits_gateway(case: &Case, step: &Step) -> bool {
     let action = step.action.as_str();
     let server = action.split(['.', '/']).next().unwrap_or_default();
     let served = case.world["tools"].get(server).is_some();
-    own && served && step.resource.is_none() && step.context.is_none() && step.in_task.is_none()
+    own && served && step.resource.is_none() && step.context.is_none()
 }
 
 /// The tokens of one test, issued when they are first needed.
@@ -187,10 +187,7 @@ impl Http<'_> {
         let mut tokens = Tokens::new(self.server, test);
         let handles = self.begin(test);
         let ask = |step: &Step| {
-            for ended in &step.after_end_of {
-                let path = format!("/v1/tasks/{}/end", handles[ended].task);
-                self.server.administer("POST", &path, &json!({}));
-            }
+            self.end(step, &handles);
             let (identity, subject) = self.subject(step);
             let token = tokens.of(&identity, step);
             let mut context = step.context.as_ref().map_or_else(|| json!({}), of_value);
@@ -224,6 +221,14 @@ impl Http<'_> {
             (Answer::of_authzen(&answer), id)
         };
         test.steps.iter().map(ask).collect()
+    }
+
+    /// Ends what a step comes after the end of.
+    fn end(&self, step: &Step, handles: &BTreeMap<String, Handle>) {
+        for ended in &step.after_end_of {
+            let path = format!("/v1/tasks/{}/end", handles[ended].task);
+            self.server.administer("POST", &path, &json!({}));
+        }
     }
 
     /// Begins the tasks of a test; each is refused or not as the test says.
@@ -323,10 +328,15 @@ fn of_value(value: &safeconduct_model::Value) -> Json {
     serde_json::from_str(&json::to_text(value)).unwrap()
 }
 
-/// Makes the calls of a test through the gateway; what came of them is in the ledger.
-fn ask_gateway(server: &Server, test: &Test) {
+/// Makes the calls of a test through the gateway, each in its task; what came of them is in the
+/// ledger.
+fn ask_gateway(http: &Http<'_>, test: &Test) {
+    let server = http.server;
     let mut tokens = Tokens::new(server, test);
+    let handles = http.begin(test);
     for step in &test.steps {
+        http.end(step, &handles);
+        let handle = step.in_task.as_ref().map(|name| handles[name].handle.as_str());
         let identity = match &step.principal {
             Principal::Registered(id) => id.clone(),
             Principal::Made(identity) => identity.id.clone(),
@@ -336,10 +346,12 @@ fn ask_gateway(server: &Server, test: &Test) {
         let action = step.action.as_str();
         let input = of_value(&step.input);
         let (name, answer) = match action.split_once('.') {
-            Some((name, tool)) => (name, call(server, name, &token, tool, &input)),
+            Some((name, tool)) => {
+                (name, client(server, name, &token, handle).call(tool, &input).unwrap())
+            }
             None => {
                 let (name, method) = action.split_once('/').unwrap();
-                (name, server.mcp(name, &token).ask(method, input).unwrap())
+                (name, client(server, name, &token, handle).ask(method, input).unwrap())
             }
         };
         let denied = answer["error"].is_object() || answer["result"]["isError"] == json!(true);
@@ -349,7 +361,8 @@ fn ask_gateway(server: &Server, test: &Test) {
     }
 }
 
-fn call(server: &Server, name: &str, token: &str, tool: &str, input: &Json) -> Json {
-    let mut client: mcp::Client = server.mcp(name, token);
-    client.call(tool, input).unwrap()
+fn client(server: &Server, name: &str, token: &str, handle: Option<&str>) -> mcp::Client {
+    let mut client = server.mcp(name, token);
+    handle.into_iter().for_each(|handle| client.act_in(handle));
+    client
 }

@@ -401,6 +401,64 @@ fn leases_are_of_what_a_target_describes() {
     );
 }
 
+/// The small intent with schedules.
+fn scheduled(name: &str, schedules: &str) -> String {
+    let more = format!("tier_max: low\nschedules: {schedules}");
+    with(&[("intent: a", &format!("intent: {name}")), ("tier_max: low", &more)])
+}
+
+#[test]
+fn schedules_are_held_against_their_intent() {
+    let parameters = "parameters: { case: C-1, name: night }";
+    let text = scheduled(
+        "a",
+        &format!(
+            "{{ nightly: {{ identity: job, {parameters}, prompt: Go., at_once: 2, overlap: replace }} }}"
+        ),
+    );
+    let intent = parse("i.yaml", &text).unwrap().intent;
+    let schedule = intent.schedules.values().next().unwrap();
+    assert_eq!((schedule.at_once, schedule.overlap), (2, safeconduct_model::Overlap::Replace));
+    assert_eq!(schedule.prompt.as_deref(), Some("Go."));
+    assert_eq!(schedule.parameters.get("case"), Some(&Value::from("C-1")));
+    assert_eq!(again(&intent), intent);
+    for (schedules, problem) in [
+        ("{ n: { identity: job } }", "parameter `case` is missing"),
+        (
+            "{ n: { identity: job, parameters: { case: ../x, name: n } } }",
+            "parameter `case` must be 1 to 128 letters",
+        ),
+        (
+            "{ n: { identity: job, parameters: { case: C-1, name: n, more: 1 } } }",
+            "the intent has no parameter `more`",
+        ),
+        (
+            "{ n: { identity: job, parameters: { case: C-1, name: n }, on_behalf_of: ada } }",
+            "the intent is not undertaken on behalf of anyone",
+        ),
+        ("{ n: { identity: job, at_once: 0 } }", "0 is less than 1"),
+        ("{ N: { identity: job } }", "a schedule's name"),
+    ] {
+        let found = problems(&scheduled("a", schedules)).join("\n");
+        assert!(found.contains(problem), "{schedules}: {found}");
+    }
+    // One name is one intent's, in whatever versions.
+    let one = format!("{{ nightly: {{ identity: job, {parameters} }} }}");
+    let newer = scheduled("a", &one).replace("version: 1", "version: 2");
+    let file = |name: &str, text: &str| parse(name, text).unwrap();
+    let same = vec![file("1.yaml", &scheduled("a", &one)), file("2.yaml", &newer)];
+    let merged = merge(same, ground(&known())).unwrap();
+    let digest = safeconduct_model::Digest::from_bytes([0; 32]);
+    let intents = safeconduct_model::Intents { versions: merged.versions, digest };
+    let name = safeconduct_model::ScheduleName::new("nightly").unwrap();
+    assert_eq!(intents.schedule(&name).map(|(intent, _)| intent.version), Some(2));
+    let two = vec![file("1.yaml", &scheduled("a", &one)), file("2.yaml", &scheduled("b", &one))];
+    let found = merge(two, ground(&known())).unwrap_err();
+    assert_eq!(found.len(), 1);
+    assert!(found[0].to_string().starts_with("2.yaml:"), "{}", found[0]);
+    assert!(found[0].to_string().contains("intent `a` has a schedule `nightly` too"));
+}
+
 #[test]
 fn the_highest_version_stands_unless_one_is_named() {
     let versions = [1, 10, 2].map(|n| {
