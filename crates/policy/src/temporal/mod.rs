@@ -13,6 +13,8 @@ mod mask;
 
 #[cfg(test)]
 mod corpus;
+#[cfg(test)]
+mod differential;
 
 use std::sync::Arc;
 
