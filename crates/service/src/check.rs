@@ -3,16 +3,20 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
-use safeconduct_engine::{Facts, Known, Outcome, TaskFacts, Understood, decide};
+use safeconduct_engine::{Facts, Known, MonitorFacts, Outcome, TaskFacts, Understood, decide};
 use safeconduct_model::{
     ActionEntry, ActionName, Authority, Body, Budget, Confidentiality, Effect, Entity, IdentityId,
     Integrity, Label, Mandate, Mode, Now, Reason, Record, RecordId, Request, Returns, SessionKey,
     SessionName, SessionRef, Subject, TaskRef, Tier, Timestamp, TraceId, Value,
 };
+use safeconduct_policy::History;
+use safeconduct_session::monitor::Monitors;
 use tracing::field::Empty;
 use tracing::{Instrument as _, Span};
 
 use crate::line::Line;
+use crate::past::{self, Happened, lock_past};
+use crate::refold::ARGUMENTS;
 use crate::sessions::{SESSIONS_MAX, Slot, lock};
 use crate::{
     Entry, LEASE, Proposal, Recorded, Ruling, Service, SessionKeys, SubmitError, Ticket, UNDERTAKE,
@@ -157,6 +161,7 @@ impl Service {
         });
         let history_key = in_task.as_ref().and_then(|task| self.history(&task.id));
         self.recall(history_key.as_ref().unwrap_or(&key));
+        let past = self.past_of(past::name_of(&check.subject));
         let place = self.session_slot(&key).ok_or(Unrecorded {
             reason: Reason::OverLimit {
                 what: "the number of sessions",
@@ -197,9 +202,21 @@ impl Service {
             let line = line
                 .map(|line| line.with(mandate.as_ref()).among(&world))
                 .map(|line| self.as_presented(request.subject.authentication(), line));
+            // After the sessions' locks: everyone locks that way.
+            let mut past = past.as_ref().map(|past| lock_past(past));
+            let home = history.as_deref().unwrap_or(&slot);
+            let (rules, nothing) = (world.policies.monitors(), Monitors::default());
             let facts = Facts {
                 task: line.as_ref().and_then(|line| task_facts(line, &world)),
-                session: history.as_ref().map_or(&slot.session, |slot| &slot.session),
+                session: &home.session,
+                monitors: match &past {
+                    Some(past) => {
+                        Some(MonitorFacts { session: &home.monitors, identity: &past.monitors })
+                    }
+                    // Rules about an identity may have come in force since it was looked for.
+                    None if !rules.programs(History::Identity).is_empty() => None,
+                    None => Some(MonitorFacts { session: &home.monitors, identity: &nothing }),
+                },
                 input_bytes: (canonical.len() as u64).saturating_add(given_back),
                 ..facts(&request, &world, &slot, &understood, self.settings.calls_max)
             };
@@ -228,7 +245,8 @@ impl Service {
             let leaf = leaf.map_err(|error| Unrecorded {
                 reason: Reason::NotRecorded(error.to_string().into()),
             })?;
-            let kept = world.catalogue.entry(&request.action).is_some_and(|e| e.keep_arguments);
+            let kept = world.catalogue.entry(&request.action).is_some_and(|e| e.keep_arguments)
+                || past::looks_at_arguments(rules, &request.action);
             let attachment = if kept { Some(sealed(&*keys, &outcome, &canonical)?) } else { None };
             let late = self.late_use(&request, line.as_ref(), &now)?;
             let entries = began.iter().cloned().chain(late).chain([Entry { leaf, attachment }]);
@@ -251,6 +269,11 @@ impl Service {
                     if let Some(history) = &mut history {
                         history.session.witness(&outcome.step);
                         history.version += 1;
+                    }
+                    let happened = Happened::requested(&request, &outcome, ticket.last);
+                    if let Some(happened) = happened.filter(|_| !rules.is_empty()) {
+                        let home = history.as_deref_mut().unwrap_or(&mut slot);
+                        happened.take_in(&world.policies, home, past.as_deref_mut());
                     }
                     if let Some(task) = in_task.filter(|_| !is_foreign(&outcome)) {
                         self.touch(&task.id, now.at);
@@ -499,7 +522,7 @@ fn sealed(
     outcome: &Outcome,
     canonical: &[u8],
 ) -> Result<Vec<u8>, Unrecorded> {
-    let sealed = keys.seal(&outcome.record.id, "arguments", canonical);
+    let sealed = keys.seal(&outcome.record.id, ARGUMENTS, canonical);
     sealed.map_err(|error| Unrecorded { reason: Reason::NotRecorded(error.to_string().into()) })
 }
 

@@ -7,12 +7,15 @@ use safeconduct_model::{
     Timestamp, Value,
 };
 use safeconduct_session::flow::Flow;
+use safeconduct_wire::json;
 use thiserror::Error;
 
 use crate::bundle::{Bundle, Kind};
+use crate::past::{self, Happened, lock_past};
 use crate::pending::Pending;
 use crate::reading::{self, Reading};
 use crate::recall::OUTCOME;
+use crate::refold::{Call, kind_of};
 use crate::sessions::lock;
 use crate::{AppendError, Entry, Proposal, Ruling, Service, SessionKeys, SubmitError};
 
@@ -132,6 +135,10 @@ impl Service {
             &world.catalogue,
         );
         let read = self.read(report, &worth.returns, &home, now);
+        let rules = world.policies.monitors();
+        let output = past::looks_at_result(rules, kind_of(report.execution), &pending.action)
+            .then(|| reading::structured(&report.read))
+            .flatten();
         let keys = pending.keys.as_deref();
         let digest = keys.zip(report.result.as_deref()).map(|(keys, bytes)| keys.digest(bytes));
         let record = Record {
@@ -163,7 +170,8 @@ impl Service {
         let kept = kept.filter(|_| entry.is_some_and(|entry| entry.keep_result));
         let bundle = Bundle::default()
             .with(Kind::Values, kept.cloned())
-            .with(Kind::Flow, read.fingerprints());
+            .with(Kind::Flow, read.fingerprints())
+            .with(Kind::Event, output.as_ref().map(json::to_bytes));
         let attachment = match (keys, bundle.encode()) {
             (Some(keys), Some(bytes)) => {
                 Some(keys.seal(&record.id, OUTCOME, &bytes).map_err(|error| refuse(&error))?)
@@ -177,10 +185,19 @@ impl Service {
         if sealed && let Some(slot) = self.sessions.known(&pending.session) {
             lock(&slot).sealed_at.push(ticket.last);
         }
-        if read.label().is_some()
-            && let Some(slot) = self.sessions.known(&home)
-        {
-            lock(&slot).told(ticket.last);
+        let called = pending.call.as_ref().filter(|_| !rules.is_empty());
+        match (called, self.sessions.known(&home)) {
+            (Some(call), Some(slot)) => {
+                self.recall(&home);
+                let past = self.past_of(call.principal.id.as_str());
+                let (call, at) = (Call::clone(call), Some(ticket.last));
+                let happened = Happened::executed(call, report.execution, output, now, at);
+                let mut slot = lock(&slot);
+                let mut past = past.as_ref().map(|past| lock_past(past));
+                happened.take_in(&world.policies, &mut slot, past.as_deref_mut());
+            }
+            (None, Some(slot)) if read.label().is_some() => lock(&slot).told.push(ticket.last),
+            _ => {}
         }
         Ok(ticket)
     }
@@ -242,6 +259,12 @@ impl Service {
                 .filter_map(Obligation::declassifier)
                 .cloned()
                 .collect(),
+            call: past::looks_at_arguments(
+                self.world().policies.monitors(),
+                &ruling.request.action,
+            )
+            .then(|| Call::of(&ruling.request, &ruling.outcome).map(Box::new))
+            .flatten(),
             since: at,
             deadline: at.plus_ms(self.settings.outcome_deadline_ms),
         };

@@ -7,6 +7,7 @@ use foldhash::fast::RandomState;
 use safeconduct_model::{ActionName, IdentityId, RecordId, SessionKey, Timestamp};
 
 use crate::SessionKeys;
+use crate::refold::Call;
 
 /// Most permits that wait for their outcome. At the limit the oldest is recorded as `unknown`.
 pub const PENDING_MAX: usize = 1_000_000;
@@ -21,6 +22,8 @@ pub(crate) struct Pending {
     pub(crate) keys: Option<Arc<dyn SessionKeys>>,
     /// What may lower the label of its result, where the permit says so.
     pub(crate) declassifiers: Vec<Arc<str>>,
+    /// The call, where rules of order and count may look at what comes of it.
+    pub(crate) call: Option<Box<Call>>,
     pub(crate) since: Timestamp,
     pub(crate) deadline: Timestamp,
 }
@@ -124,6 +127,7 @@ mod tests {
             asked_by: identity,
             keys: None,
             declassifiers: Vec::new(),
+            call: None,
             since: Timestamp::from_millis(n),
             deadline: Timestamp::from_millis(n + 1000),
         }

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use safeconduct_model::{
-    Catalogue, Confidentiality, Edit, Integrity, Label, Obligation, RecordId, Returns,
+    Catalogue, Confidentiality, Edit, Integrity, Label, Obligation, RecordId, Returns, Value,
 };
 use safeconduct_session::flow::{FlowKey, Gleaned, Part, Source, digest_result};
+
+use safeconduct_wire::json;
 
 use crate::{Content, Read};
 
@@ -86,6 +88,29 @@ pub(crate) fn unknown() -> Label {
         confidentiality: Confidentiality::Secret,
         ..Label::LEAST
     }
+}
+
+/// Longest text that is read as a structured result for rules, in bytes.
+const STRUCTURED_BYTES_MAX: usize = 1024 * 1024;
+
+/// The structured result, as rules of order and count see it: the first value, or the first text
+/// that is JSON.
+pub(crate) fn structured(read: &Read) -> Option<Value> {
+    let Read::This(contents) = read else {
+        return None;
+    };
+    let value = contents.iter().find_map(|content| match content {
+        Content::Value(value) => Some(value.clone()),
+        Content::Text(_) | Content::Opaque(_) => None,
+    });
+    value.or_else(|| {
+        contents.iter().find_map(|content| match content {
+            Content::Text(text) if text.len() <= STRUCTURED_BYTES_MAX => {
+                json::parse(text.as_bytes()).ok()
+            }
+            _ => None,
+        })
+    })
 }
 
 /// Takes what was read apart.

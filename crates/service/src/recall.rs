@@ -1,5 +1,5 @@
-//! What a session has read: kept in memory, folded from outcomes, and read back from the ledger
-//! after a restart.
+//! What a session has read and what has happened in it: kept in memory, folded from decisions and
+//! outcomes, and read back from the ledger after a restart.
 //!
 //! A session's reading has one home: the session itself, or, for a task that its agent began, the
 //! session that it came from. The task that an agent was delegated begins with what the one above
@@ -7,45 +7,59 @@
 
 use std::sync::Arc;
 
-use safeconduct_ledger::decode;
-use safeconduct_model::{
-    Body, DEPTH_MAX, Executed, Integrity, Label, Record, SessionKey, SessionScope, TaskId,
-};
-use safeconduct_session::flow::{Flow, Gleaned, glean_task};
+use safeconduct_model::{DEPTH_MAX, Integrity, Label, SessionKey, SessionScope, TaskId};
+use safeconduct_policy::History;
+use safeconduct_session::flow::{Flow, glean_task};
+use safeconduct_session::monitor::Monitors;
 
-use crate::bundle::{Bundle, Kind};
-use crate::sessions::{Slot, lock};
-use crate::{Service, SessionKeys, reading};
+use crate::refold::Refold;
+use crate::sessions::lock;
+use crate::{Service, SessionKeys};
 
-/// What lies sealed beside an outcome: a [`Bundle`].
+/// What lies sealed beside an outcome: a [`crate::bundle::Bundle`].
 pub(crate) const OUTCOME: &str = "outcome";
 
 /// What the key of fingerprints is derived from, by the session's own key.
 const FLOW_KEY: &[u8] = b"safeconduct flow v1";
 
-/// Most outcomes of one session that are read back after a restart: the newest. What was read
-/// before them is forgotten, its label is not.
-pub const OUTCOMES_RECALLED_MAX: usize = 65_536;
+/// Most records of one session, or of one identity, that are read back after a restart: the newest.
+/// What was read before them is forgotten, its label is not.
+pub const RECALLED_MAX: usize = 65_536;
 
-/// Whether what a session has read is in memory.
+/// Whether what was read and what happened is in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Recall {
     /// It is.
     #[default]
     Whole,
-    /// It lies in the ledger, but for its label.
+    /// It lies in the ledger, but for the label.
     Due,
 }
 
-impl Slot {
-    /// Takes note of an outcome whose reading is kept at that place of the ledger.
-    pub(crate) fn told(&mut self, sequence: u64) {
-        self.told_at.push(sequence);
-        if self.told_at.len() > OUTCOMES_RECALLED_MAX {
-            let old = self.told_at.len() - OUTCOMES_RECALLED_MAX / 2;
-            self.told_at.drain(..old);
-            self.told_more = true;
+/// Places in the ledger, ascending.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Places {
+    all: Vec<u64>,
+    /// Whether there were more before those.
+    pub(crate) more: bool,
+}
+
+impl Places {
+    /// With another one, behind them all.
+    pub(crate) fn push(&mut self, sequence: u64) {
+        self.all.push(sequence);
+        if self.all.len() > RECALLED_MAX {
+            self.all.drain(..RECALLED_MAX / 2);
+            self.more = true;
         }
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = u64> {
+        self.all.iter().copied()
+    }
+
+    pub(crate) fn clear(&mut self) {
+        *self = Self::default();
     }
 }
 
@@ -69,31 +83,27 @@ impl Service {
         let Some(place) = self.session_slot(home) else {
             return;
         };
-        let (told_at, told_more) = {
+        let told = {
             let slot = lock(&place);
             if slot.recall == Recall::Whole {
                 return;
             }
-            (slot.told_at.clone(), slot.told_more)
+            slot.told.clone()
         };
         let mut flow = self.beginning(home, levels);
-        let mut keys = None;
-        for at in &told_at {
-            self.refold(*at, &mut keys, &mut flow);
-        }
+        let mut monitors = Monitors::default();
+        let mut refold = Refold::new(self, History::Session);
+        told.iter().for_each(|at| refold.fold(at, &mut monitors, Some(&mut flow)));
         let mut slot = lock(&place);
-        if slot.recall == Recall::Whole {
-            return;
+        // Whoever adds to it sees to it first that it is whole, so that nothing came meanwhile.
+        if slot.recall == Recall::Due {
+            if told.more {
+                flow.forget(slot.session.label());
+            }
+            slot.session.recall(flow);
+            slot.monitors = monitors;
+            slot.recall = Recall::Whole;
         }
-        let meanwhile: Vec<u64> = slot.told_at.iter().skip(told_at.len()).copied().collect();
-        for at in meanwhile {
-            self.refold(at, &mut keys, &mut flow);
-        }
-        if told_more {
-            flow.forget(slot.session.label());
-        }
-        slot.session.recall(flow);
-        slot.recall = Recall::Whole;
     }
 
     /// What a session has read before its first outcome: of a task, what it names, and what the
@@ -143,41 +153,8 @@ impl Service {
         Flow::keyed(key)
     }
 
-    /// Folds again what an outcome left behind.
-    fn refold(
-        &self,
-        at: u64,
-        keys: &mut Option<(SessionKey, Arc<dyn SessionKeys>)>,
-        flow: &mut Flow,
-    ) {
-        let leaf = self.ledger.leaf(at).ok();
-        let record = leaf.and_then(|leaf| decode(&leaf).ok());
-        let Some(Record { id, body: Body::Executed(executed), .. }) = record else {
-            tracing::error!(record = at, "an outcome cannot be read again");
-            return flow.forget(&reading::unknown());
-        };
-        let Executed { session, label, .. } = executed;
-        let Some(label) = label else {
-            return;
-        };
-        if keys.as_ref().is_none_or(|(of, _)| *of != session) {
-            *keys = self.keys_again(&session).map(|found| (session, found));
-        }
-        let opened = keys.as_ref().and_then(|(_, keys)| {
-            let sealed = self.ledger.attachment(at).ok()??;
-            let plain = keys.open(&id, OUTCOME, &sealed).ok()?;
-            let bundle = Bundle::decode(&plain).ok()?;
-            Gleaned::decode(bundle.part(Kind::Flow)?).ok()
-        });
-        match opened {
-            Some(gleaned) => flow.fold(&gleaned),
-            // It was erased: what is left of it is its label.
-            None => flow.forget(&label),
-        }
-    }
-
     /// The keys of a session that has them already.
-    fn keys_again(&self, session: &SessionKey) -> Option<Arc<dyn SessionKeys>> {
+    pub(crate) fn keys_again(&self, session: &SessionKey) -> Option<Arc<dyn SessionKeys>> {
         let place = self.session_slot(session)?;
         let slot = lock(&place);
         let (keys, began) = self.keys_of(session, &slot).ok()?;

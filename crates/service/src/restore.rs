@@ -4,13 +4,16 @@ use std::sync::{Arc, PoisonError};
 
 use safeconduct_model::{
     Body, Decided, Decision, IdentityId, KillScope, Label, Mode, NameError, Origin, Record,
-    RecordId, SessionKey, Task, TaskId, TaskState, Timestamp,
+    RecordId, SessionKey, Task, TaskId, TaskState, Timestamp, Value,
 };
+use safeconduct_policy::History;
 use safeconduct_session::flow::Flow;
 use safeconduct_session::{Charge, Step, fingerprint};
 
+use crate::past::lock_past;
 use crate::pending::Pending;
 use crate::recall::Recall;
+use crate::refold::Call;
 use crate::sessions::lock;
 use crate::tasks::{Sealed, TaskSlot};
 use crate::{LEASE, Service, World};
@@ -59,13 +62,15 @@ impl Restore<'_> {
             }),
             Body::Decided(decided) => self.decided(sequence, record, decided, sealed),
             Body::Executed(executed) => {
-                self.pending().remove(&executed.decision);
+                let call = self.pending().remove(&executed.decision).and_then(|known| known.call);
                 if sealed == Attachment::Present {
                     self.slot(&executed.session, |slot| slot.sealed_at.push(sequence));
                 }
-                if let Some(label) = &executed.label {
-                    self.was_read(sequence, &executed.session, label);
+                match &executed.label {
+                    Some(label) => self.was_read(sequence, &executed.session, label),
+                    None => self.happened(sequence, &executed.session, None),
                 }
+                self.happened_to(sequence, call.as_ref().map(|call| call.principal.id.as_str()));
             }
             Body::TaskBegan(task) => self.began(sequence, record, task, keys_at),
             Body::TaskEnded { task, state, .. } => self.ended(task, *state),
@@ -148,12 +153,35 @@ impl Restore<'_> {
         }
     }
 
+    /// What rules of order and count may look at is folded again with the next decision.
+    fn happened(&self, sequence: u64, session: &SessionKey, principal: Option<&str>) {
+        let world = self.service.world();
+        if !world.policies().monitors().programs(History::Session).is_empty() {
+            self.slot(&self.service.home(session), |slot| {
+                slot.recall = Recall::Due;
+                slot.told.push(sequence);
+            });
+        }
+        self.happened_to(sequence, principal);
+    }
+
+    fn happened_to(&self, sequence: u64, principal: Option<&str>) {
+        let world = self.service.world();
+        if !world.policies().monitors().programs(History::Identity).is_empty()
+            && let Some(past) = principal.and_then(|name| self.service.pasts.of(name))
+        {
+            let mut past = lock_past(&past);
+            past.recall = Recall::Due;
+            past.told.push(sequence);
+        }
+    }
+
     /// What was read is folded again with the next decision; its label holds from now on.
     fn was_read(&self, sequence: u64, session: &SessionKey, label: &Label) {
         self.slot(&self.service.home(session), |slot| {
             slot.session.flow_mut(Flow::default).raise(label);
             slot.recall = Recall::Due;
-            slot.told(sequence);
+            slot.told.push(sequence);
         });
         self.service.raise_above(session, label);
     }
@@ -216,6 +244,7 @@ impl Restore<'_> {
                 .map(|task| Charge { spend: task.spend, bytes_out: task.bytes_out }),
             at: record.at,
         };
+        self.happened(sequence, &decided.session, Some(decided.principal.id.as_str()));
         if let Some(task) = &decided.task {
             self.service.touch(&task.id, record.at);
             if let Some(history) = self.service.history(&task.id) {
@@ -240,6 +269,7 @@ impl Restore<'_> {
             asked_by: decided.pep.clone(),
             keys: None,
             declassifiers: Vec::new(),
+            call: self.followed(decided),
             since: at,
             deadline: at,
         };
@@ -247,6 +277,20 @@ impl Restore<'_> {
         if let Some((id, pending)) = crowded_out {
             self.service.record_unknown(id, &pending, "restart");
         }
+    }
+
+    /// Whose call it was, where an outcome of it belongs to what its identity remembers.
+    fn followed(&self, decided: &Decided) -> Option<Box<Call>> {
+        let world = self.service.world();
+        let wanted = !world.policies().monitors().programs(History::Identity).is_empty();
+        wanted.then(|| {
+            Box::new(Call {
+                principal: decided.principal.clone(),
+                resources: Vec::new(),
+                action: decided.action.clone(),
+                input: Value::Null,
+            })
+        })
     }
 
     fn pending(&self) -> std::sync::MutexGuard<'_, crate::pending::PendingPermits> {

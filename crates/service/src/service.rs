@@ -8,6 +8,7 @@ use safeconduct_model::{SessionKey, TargetName};
 
 use crate::access_tokens::AccessTokens;
 use crate::leases::Leases;
+use crate::past::Pasts;
 use crate::pending::PendingPermits;
 use crate::prove::Proofs;
 use crate::seen::Seen;
@@ -61,6 +62,7 @@ pub struct Service {
     pub(crate) targets: ArcSwap<BTreeMap<TargetName, Target>>,
     pub(crate) watches: Mutex<Vec<Weak<dyn Watch>>>,
     pub(crate) pending: Mutex<PendingPermits>,
+    pub(crate) pasts: Pasts,
     pub(crate) proofs: Proofs,
     pub(crate) seen: Seen,
 }
@@ -84,6 +86,7 @@ impl Service {
             targets: ArcSwap::default(),
             watches: Mutex::default(),
             pending: Mutex::default(),
+            pasts: Pasts::default(),
             proofs: Proofs::default(),
             seen: Seen::default(),
         }

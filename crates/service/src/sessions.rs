@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 use foldhash::fast::RandomState;
 use safeconduct_model::{SessionKey, SessionScope};
 use safeconduct_session::Session;
+use safeconduct_session::monitor::Monitors;
 
-use crate::recall::Recall;
+use crate::recall::{Places, Recall};
 use crate::tasks::{ENDED_TASKS_MAX, TASKS_MAX, TaskSlot};
 use crate::warm::{Cool, Cooled, Mercy, Warm};
 use crate::{Service, SessionKeys};
@@ -33,12 +34,13 @@ pub(crate) struct Slot {
     pub(crate) keys_at: Option<u64>,
     /// The entries whose attachments hold sealed values.
     pub(crate) sealed_at: Vec<u64>,
-    /// Whether what it has read is in memory.
+    /// What it remembers for rules of order and count.
+    pub(crate) monitors: Monitors,
+    /// Whether that, and what it has read, is in memory.
     pub(crate) recall: Recall,
-    /// The outcomes by which it has read something, those of tasks that came from it included.
-    pub(crate) told_at: Vec<u64>,
-    /// Whether there were more before those.
-    pub(crate) told_more: bool,
+    /// The outcomes by which it has read something, and the decisions that rules look at; those of
+    /// tasks that came from it included.
+    pub(crate) told: Places,
 }
 
 /// How many sessions of ended tasks are kept beyond that, without their state, so that their
@@ -180,7 +182,8 @@ impl Sessions {
         slot.session = Session::default();
         slot.keys = None;
         slot.sealed_at.shrink_to_fit();
-        slot.told_at = Vec::new();
+        slot.told.clear();
+        slot.monitors = Monitors::default();
     }
 }
 
