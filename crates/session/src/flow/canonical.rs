@@ -36,14 +36,21 @@ impl Short {
     }
 
     fn digits(&mut self, number: u64, width: usize) {
+        if width == 2 && number < 100 {
+            self.push(b'0' + (number / 10) as u8);
+            self.push(b'0' + (number % 10) as u8);
+            return;
+        }
         let mut digits = [b'0'; 20];
-        let mut rest = number;
+        let (mut rest, mut from) = (number, 20);
         for slot in digits.iter_mut().rev() {
+            if rest == 0 && 20 - from >= width {
+                break;
+            }
             *slot = b'0' + (rest % 10) as u8;
             rest /= 10;
+            from -= 1;
         }
-        let written = digits.iter().position(|digit| *digit != b'0').unwrap_or(19);
-        let from = written.min(20 - width.min(20));
         self.extend(digits.get(from..).unwrap_or_default());
     }
 }

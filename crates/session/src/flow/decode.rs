@@ -44,6 +44,9 @@ pub(crate) fn each(
     }
     for place in places {
         let place = text.as_bytes().get(place.clone()).unwrap_or_default();
+        if longest_run(place) < WRAPPED_MIN {
+            continue;
+        }
         for run in place.split(|byte| !is_digit64(*byte)) {
             if run.len() < WRAPPED_MIN || wrapped(run, tell) || !run.contains(&b'/') {
                 continue;
@@ -61,6 +64,16 @@ pub(crate) fn each(
     {
         tell(Unwrapped::Bytes(&base64(body)));
     }
+}
+
+/// The longest run of digits of base64, without a branch for each byte: most texts have none.
+fn longest_run(bytes: &[u8]) -> usize {
+    let (mut run, mut longest) = (0, 0);
+    for byte in bytes {
+        run = (run + 1) * usize::from(is_digit64(*byte));
+        longest = longest.max(run);
+    }
+    longest
 }
 
 /// Whether bytes that are no text are wanted.

@@ -8,10 +8,10 @@ use super::key::{Domain, FlowKey};
 use super::labels::{Forgotten, Labels};
 use super::normal::Kept;
 use super::pattern::{Patterns, Walk};
+use super::piece::Density;
 use super::scan::{self, Content, End, Visitor};
 use super::sheaf::{Sheaf, Stalk};
-use super::piece::Density;
-use super::table::{Kind, Marks};
+use super::table::{Kind, MARKS, Marks};
 use super::text::{Reader, Sink, Token, Want, Wants};
 use super::walk::value;
 use super::yaml::{looks_like_yaml, yaml};
@@ -396,13 +396,19 @@ impl Basket {
             labels.push(known.clone());
         }
         let mut groups: Vec<Group> = Vec::new();
+        // Which group each label with each marks has; none yet is beyond them.
+        let mut places = vec![usize::MAX; numbers.len() * MARKS];
         for (print, stalk) in self.sheaf.sorted() {
             let label = numbers.get(usize::from(stalk.label)).copied().unwrap_or(0);
             // A label that had to stand for others may have become untrusted behind its back.
             let marks = stalk.marks.join(self.labels.marks(stalk.label, stalk.marks.kind()));
-            match groups.iter_mut().find(|group| (group.label, group.marks) == (label, marks)) {
+            let place = places.get_mut(usize::from(label) * MARKS + usize::from(marks.byte()));
+            match place.as_ref().and_then(|place| groups.get_mut(**place)) {
                 Some(group) => group.prints.push(print),
-                None => groups.push(Group { label, marks, prints: vec![print] }),
+                None => {
+                    place.into_iter().for_each(|place| *place = groups.len());
+                    groups.push(Group { label, marks, prints: vec![print] });
+                }
             }
         }
         groups.sort_unstable_by_key(|group| (group.label, group.marks));

@@ -8,7 +8,7 @@ use super::key::{Domain, FlowKey};
 use super::labels::Forgotten;
 use super::normal::Kept;
 use super::origins::{Carried, EVIDENCE_MAX, Extent, LeafOrigin, Place, Provenance, Seen};
-use super::piece::{Density, PIECE, is_letter};
+use super::piece::{Density, PIECE};
 use super::table::Kind;
 use super::task::{Named, PHRASE_WORDS_MAX};
 use super::text::{Reader, Sink, Token, Want, Wants};
@@ -232,10 +232,12 @@ impl<'f> Finding<'f> {
 
 impl Sink for Finding<'_> {
     fn begin(&mut self, key: &FlowKey, normal: &[u8]) {
-        let pieces = normal.iter().filter(|byte| is_letter(**byte));
-        let long = pieces.take(PIECE).count() == PIECE;
         self.bytes = normal.len();
-        self.shape = Shape { common: is_common(normal), address: is_address(normal), long };
+        self.shape = Shape {
+            common: is_common(normal),
+            address: is_address(normal),
+            long: normal.len() >= PIECE,
+        };
         if !self.named.is_empty() && (is_said(self.named, key, normal) || self.is_list(key, normal))
         {
             self.from_task = true;

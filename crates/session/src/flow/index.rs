@@ -61,7 +61,7 @@ pub(crate) struct Known<'a> {
 type Worth = (u8, u64, u64);
 
 /// How many entries more than needed give way at a time, so that the next results find room.
-const SPARE: usize = ENTRIES_MAX / 6;
+const SPARE: usize = ENTRIES_MAX / 4;
 
 /// Joins an entry to what is known. Of two sources the one of the worse integrity stays, of
 /// equals the newer, so that it does not matter which came first.

@@ -43,6 +43,7 @@ impl FlowKey {
     }
 
     /// The fingerprint of these bytes; never 0.
+    #[inline]
     pub(crate) fn print(&self, domain: Domain, bytes: &[u8]) -> u64 {
         let mut state = self.begin(domain);
         let (blocks, tail) = bytes.as_chunks::<16>();

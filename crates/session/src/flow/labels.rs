@@ -22,6 +22,10 @@ impl Labels {
             return number(at);
         }
         if self.all.len() < LABELS_MAX {
+            if self.all.len() == self.all.capacity() {
+                // Sessions have few labels, and there are many sessions.
+                self.all.reserve_exact(1 + self.all.len() / 2);
+            }
             self.all.push(label.clone());
         } else if let Some(last) = self.all.last_mut() {
             last.raise(label);

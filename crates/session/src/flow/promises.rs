@@ -26,10 +26,16 @@ fn value() -> impl Strategy<Value = String> {
 }
 
 fn label() -> impl Strategy<Value = Label> {
-    (any::<bool>(), 0..4_usize, 0..3_usize).prop_map(|(untrusted, confidentiality, categories)| Label {
-        integrity: if untrusted { Integrity::Untrusted } else { Integrity::Trusted },
-        confidentiality: Confidentiality::ALL[confidentiality],
-        categories: ["pii", "health"].iter().take(categories).filter_map(|c| Category::new(c)).collect(),
+    (any::<bool>(), 0..4_usize, 0..3_usize).prop_map(|(untrusted, confidentiality, categories)| {
+        Label {
+            integrity: if untrusted { Integrity::Untrusted } else { Integrity::Trusted },
+            confidentiality: Confidentiality::ALL[confidentiality],
+            categories: ["pii", "health"]
+                .iter()
+                .take(categories)
+                .filter_map(|c| Category::new(c))
+                .collect(),
+        }
     })
 }
 
@@ -38,8 +44,13 @@ fn result() -> impl Strategy<Value = (Label, usize, Vec<String>)> {
     (label(), 0..3_usize, prop::collection::vec(value(), 0..6))
 }
 
-fn digest(flow: &Flow, sequence: u64, (label, form, values): &(Label, usize, Vec<String>)) -> Gleaned {
-    let all = Value::object(values.iter().map(|v| (format!("k{}", v.len()), Value::from(v.as_str()))));
+fn digest(
+    flow: &Flow,
+    sequence: u64,
+    (label, form, values): &(Label, usize, Vec<String>),
+) -> Gleaned {
+    let all =
+        Value::object(values.iter().map(|v| (format!("k{}", v.len()), Value::from(v.as_str()))));
     let text = values.join("; ");
     let json = serde_json::to_vec(values).unwrap();
     let part = match form {
@@ -181,13 +192,10 @@ proptest! {
     ) {
         let mut flow = Flow::keyed([2; 16]);
         read(&mut flow, 1, untrusted(), Part::Text(&text));
-        let letters = |text: &str| text.bytes().filter(|b| b.is_ascii_alphanumeric()).count();
         let from = from.min(text.len());
-        let copied: String = text[from..].chars().scan(0, |count, c| {
-            *count += usize::from(c.is_ascii_alphanumeric());
-            (*count <= COPIED_RUN_FOUND).then_some(c)
-        }).collect();
-        prop_assume!(letters(&copied) >= COPIED_RUN_FOUND);
+        // White space may have been collapsed: a little more than the run.
+        let copied = text[from..].trim();
+        prop_assume!(super::reference::normal(copied).len() > COPIED_RUN_FOUND);
         let found = leaf(&flow, ArgumentRole::Content, format!("{before}{copied}{after}"));
         prop_assert!(found.is(Provenance::FromUntrusted));
         prop_assert!(found.untrusted >= Some(Extent::Part));
@@ -221,7 +229,9 @@ fn a_flood_is_bounded_and_never_trusted() {
     let trusted: Vec<String> = (0..500).map(|i| format!("friend{i}@example.com")).collect();
     read(&mut flow, 0, Label::LEAST, Part::Json(&serde_json::to_vec(&trusted).unwrap()));
     for n in 1..8 {
-        let text: String = (0..60_000_u64).map(|i| format!("w{:x} ", (i + n * 1_000_000).wrapping_mul(0x9E37_79B9_7F4A_7C15))).collect();
+        let text: String = (0..60_000_u64)
+            .map(|i| format!("w{:x} ", (i + n * 1_000_000).wrapping_mul(0x9E37_79B9_7F4A_7C15)))
+            .collect();
         read(&mut flow, n, untrusted(), Part::Text(&text));
         assert!(flow.bytes() <= INDEX_BYTES_MAX, "{}", flow.bytes());
     }
@@ -252,7 +262,11 @@ fn huge_deep_and_broken_results_are_read_within_bounds() {
         read(&mut flow, 1, untrusted(), part);
         assert_eq!(flow.label(), &untrusted(), "{name}");
         let found = leaf(&flow, ArgumentRole::Address, "mallory@evil.example");
-        assert_eq!(found.is(Provenance::FromUntrusted), ["many", "long", "broken"].contains(&name), "{name}");
+        assert_eq!(
+            found.is(Provenance::FromUntrusted),
+            ["many", "long", "broken"].contains(&name),
+            "{name}"
+        );
     }
 }
 

@@ -31,7 +31,8 @@ impl Reference {
 
     /// Whether it, or what it says in another form, stands somewhere in a trusted text.
     pub(super) fn is_said_in_trusted(&self, value: &str) -> bool {
-        let squeezed = |text: &str| text.chars().filter(|c| c.is_alphanumeric()).collect::<String>();
+        let squeezed =
+            |text: &str| text.chars().filter(|c| c.is_alphanumeric()).collect::<String>();
         let said: Vec<String> = forms(value).iter().map(|form| squeezed(form)).collect();
         self.trusted_texts.iter().any(|text| {
             let decoded = squeezed(&decoded(text));

@@ -31,6 +31,9 @@ impl Kind {
     pub(crate) const ALL: [Self; 3] = [Self::Value, Self::Word, Self::Shingle];
 }
 
+/// More than any [`Marks`] is as a byte.
+pub(crate) const MARKS: usize = 16;
+
 /// A kind, and whether it stood in trusted and in untrusted results.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(crate) struct Marks(u8);
@@ -90,7 +93,7 @@ impl Marks {
 const SLOT_BYTES: usize = size_of::<u64>() + size_of::<Entry>();
 
 /// Slots of the first table.
-const SLOTS_MIN: usize = 16;
+const SLOTS_MIN: usize = 8;
 
 /// Slots behind the last home, for runs that reach over it.
 const SLACK: usize = 8;

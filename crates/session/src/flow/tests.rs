@@ -138,7 +138,8 @@ fn what_is_wrapped_or_written_differently_is_found() {
 fn a_part_from_a_page_makes_the_whole_untrusted_unless_the_task_names_it() {
     let mut flow = Flow::keyed([1; 16]);
     task(&mut flow, "Mail bob@example.com and 'carol@example.com'.", &[]);
-    let page = "Riverside View Hotel, mallory@evil.example, bob@example.com; see https://evil.example/x";
+    let page =
+        "Riverside View Hotel, mallory@evil.example, bob@example.com; see https://evil.example/x";
     read(&mut flow, 1, untrusted(), Part::Text(page));
     for (value, seen) in [
         ("https://evil.example/collect?d=1", "from_untrusted"),
@@ -163,7 +164,12 @@ fn a_part_from_a_page_makes_the_whole_untrusted_unless_the_task_names_it() {
 #[test]
 fn small_values_count_only_where_they_decide() {
     let mut flow = Flow::keyed([1; 16]);
-    read(&mut flow, 1, label(Integrity::Untrusted, Confidentiality::Secret), Part::Json(br#"[5, true, "all", null]"#));
+    read(
+        &mut flow,
+        1,
+        label(Integrity::Untrusted, Confidentiality::Secret),
+        Part::Json(br#"[5, true, "all", null]"#),
+    );
     for value in [Value::from(5), Value::from("all")] {
         let found = leaf(&flow, ArgumentRole::Content, value.clone());
         assert!(found.is(Provenance::Unseen) && found.carries == Carried::NOTHING, "{found:?}");
@@ -202,13 +208,22 @@ fn a_prompt_names_phrases_numbers_and_paths_exactly() {
         CH93 0076 2011 6238 5295 7 by Alice's account.";
     task(&mut flow, prompt, &[("limit", Value::from(250))]);
     for value in [
-        "hotel adlon", "2024-01-05", "1200", "/srv/notes/plan.md", "CH9300762011623852957", "Alice",
-        "250", "I will be there at noon, with all of my friends and their dogs!",
+        "hotel adlon",
+        "2024-01-05",
+        "1200",
+        "/srv/notes/plan.md",
+        "CH9300762011623852957",
+        "Alice",
+        "250",
+        "I will be there at noon, with all of my friends and their dogs!",
     ] {
         assert_eq!(address(&flow, value), "from_task", "{value}");
     }
     for value in [
-        "/srv/notes/", "/srv/notes/plan.md/..", "hotel", "1200.5",
+        "/srv/notes/",
+        "/srv/notes/plan.md/..",
+        "hotel",
+        "1200.5",
         "I will be there at noon, with all of my friends and their cats!",
     ] {
         let expected = if value == "hotel" { "from_task" } else { "unseen" };
@@ -241,7 +256,12 @@ fn a_child_begins_with_what_its_parent_has_and_goes_its_own_way() {
     read(&mut parent, 1, untrusted(), Part::Text("mallory@evil.example"));
     let mut child = parent.for_child();
     assert!(child == parent);
-    read(&mut child, 2, label(Integrity::Trusted, Confidentiality::Secret), Part::Text("eve@evil.example"));
+    read(
+        &mut child,
+        2,
+        label(Integrity::Trusted, Confidentiality::Secret),
+        Part::Text("eve@evil.example"),
+    );
     assert_eq!(address(&child, "mallory@evil.example"), "from_untrusted");
     assert_eq!(address(&child, "alice@example.com"), "from_task");
     assert_eq!(address(&parent, "eve@evil.example"), "unseen");

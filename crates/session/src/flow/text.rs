@@ -68,26 +68,24 @@ pub(crate) struct Reader {
     pub(crate) key: FlowKey,
     normal: Vec<u8>,
     inner: Vec<u8>,
-    letters: Vec<u8>,
     /// Where the longer tokens of the text stand.
     long: Vec<Range<usize>>,
 }
 
 impl Reader {
     pub(crate) fn new(key: FlowKey) -> Self {
-        let (normal, inner, letters, long) = Default::default();
-        Self { key, normal, inner, letters, long }
+        Self { key, normal: Vec::new(), inner: Vec::new(), long: Vec::new() }
     }
 
     /// Tells what a text is made of, and what is wrapped in it.
     pub(crate) fn text(&mut self, text: &str, sink: &mut impl Sink) -> Kept {
         let kept = normalise(text, &mut self.normal);
         self.long.clear();
-        take_apart(&self.key, &self.normal, &mut self.letters, &mut self.long, sink);
+        take_apart(&self.key, &self.normal, &mut self.long, sink);
         if !decode::may_wrap(text, self.long.is_empty()) {
             return kept;
         }
-        let (key, inner, letters) = (&self.key, &mut self.inner, &mut self.letters);
+        let (key, inner) = (&self.key, &mut self.inner);
         let places = match self.normal.len() == text.len() {
             // Every byte is where it was: only longer tokens can wrap anything but escapes.
             true => std::mem::take(&mut self.long),
@@ -98,7 +96,7 @@ impl Reader {
             Unwrapped::Text(text) => {
                 normalise(text, inner);
                 let within = &mut Within { sink: &mut *sink, bytes: 0 };
-                take_apart(key, inner, letters, &mut Vec::new(), within);
+                take_apart(key, inner, &mut Vec::new(), within);
             }
             Unwrapped::Bytes(bytes) => {
                 sink.token(key.print(Domain::Bytes, bytes), Token::Address(bytes.len()));
@@ -129,20 +127,14 @@ impl Reader {
     }
 }
 
-fn take_apart(
-    key: &FlowKey,
-    normal: &[u8],
-    letters: &mut Vec<u8>,
-    long: &mut Vec<Range<usize>>,
-    sink: &mut impl Sink,
-) {
+fn take_apart(key: &FlowKey, normal: &[u8], long: &mut Vec<Range<usize>>, sink: &mut impl Sink) {
     if normal.is_empty() {
         return;
     }
     sink.begin(key, normal);
     whole(key, normal, |print| sink.whole(print));
     token::each(key, normal, long, sink);
-    piece::each(key, normal, letters, sink.wants().pieces, |print| sink.shingle(print));
+    piece::each(key, normal, sink.wants().pieces, |print| sink.shingle(print));
 }
 
 /// The fingerprints of the forms of a whole value in its normal form: what is equal to it by any
