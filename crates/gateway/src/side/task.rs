@@ -81,7 +81,7 @@ impl<A: Authority> Side<A> {
             Err(problem) => return self.not_done("arguments", &problem),
         };
         let by = &self.caller.authentication;
-        if !by.task.as_ref().is_some_and(|task| task.agent == by.identity) {
+        if by.task.as_ref().is_none_or(|task| task.agent != by.identity) {
             let text = "this session acts in no task of its own: begin one first";
             return self.not_done("no_task", text);
         }
