@@ -84,6 +84,7 @@ pub(crate) fn decision(n: u64) -> Record {
         detail: None,
     };
     let decided = Decided {
+        flow: Vec::new(),
         session: SessionKey::credential(
             IdentityId::new(agent.as_str()).unwrap(),
             TokenId::new(format!("tok-{}", n % 2)).unwrap(),
