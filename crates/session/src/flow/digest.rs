@@ -162,6 +162,9 @@ impl<'p> Digest<'p> {
         if read < text.len() {
             self.basket.forget_all(self.highest);
         }
+        if !self.basket.has_use_for(Kind::Value) {
+            return;
+        }
         let text = text.get(..read).unwrap_or_default();
         let kept = self.reader.text(text, &mut self.basket);
         if kept == Kept::Altered {
@@ -316,6 +319,19 @@ impl Basket {
             Kind::ALL.map(|kind| (labels.marks(label, kind), class(labels.label(label), kind)));
     }
 
+    /// Whether another fingerprint of that kind would change anything. It would not where its
+    /// class is shut, so that all of it counts as forgotten, and nothing is there that another
+    /// label could be joined to.
+    fn has_use_for(&self, kind: Kind) -> bool {
+        let [value, word, shingle] = self.kinds;
+        let (_, class) = match kind {
+            Kind::Value => value,
+            Kind::Word => word,
+            Kind::Shingle => shingle,
+        };
+        class >= self.floor || self.seen.count_ones() > 1
+    }
+
     fn is_untrusted(&self) -> bool {
         let [(marks, _), ..] = self.kinds;
         marks.is_untrusted()
@@ -362,7 +378,7 @@ impl Basket {
         let of = |stalk: &Stalk| class(labels.label(stalk.label), stalk.marks.kind());
         let lowest = self.sheaf.iter().map(|(_, stalk)| of(&stalk)).min().unwrap_or(incoming);
         if incoming <= lowest {
-            self.floor = incoming + 1;
+            self.shut(incoming + 1);
             return false;
         }
         let forgotten = &mut self.forgotten;
@@ -373,8 +389,20 @@ impl Basket {
             }
             keep
         });
-        self.floor = lowest + 1;
+        self.shut(lowest + 1);
         true
+    }
+
+    /// Keeps nothing more below that class. What comes of it may not even be looked at, so it
+    /// counts as forgotten from now on.
+    fn shut(&mut self, floor: u8) {
+        self.floor = floor;
+        let label = self.labels.label(self.now);
+        for (kind, (_, class)) in Kind::ALL.into_iter().zip(self.kinds) {
+            if class < floor {
+                self.forgotten.raise(kind, label);
+            }
+        }
     }
 
     fn finish(self, source: Source) -> Gleaned {
@@ -452,10 +480,11 @@ impl Sink for Basket {
     }
 
     fn wants(&self) -> Wants {
+        let words = self.is_untrusted() && self.has_use_for(Kind::Word);
         Wants {
-            words: if self.is_untrusted() { Want::Yes } else { Want::No },
+            words: if words { Want::Yes } else { Want::No },
             components: Want::No,
-            pieces: Density::Apart,
+            pieces: if self.has_use_for(Kind::Shingle) { Density::Apart } else { Density::None },
             bytes: Bytes::Left,
         }
     }

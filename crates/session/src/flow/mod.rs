@@ -138,6 +138,12 @@ impl Flow {
         self.label.raise(label);
     }
 
+    /// The same label and key, and nothing that was read.
+    #[must_use]
+    pub fn label_alone(&self) -> Self {
+        Self { key: self.key, label: self.label.clone(), ..Self::default() }
+    }
+
     /// Takes in that something was read of which only the label is known: what was not reported,
     /// or is not there any more.
     pub fn forget(&mut self, label: &Label) {

@@ -46,9 +46,14 @@ pub(crate) fn normalise(text: &str, out: &mut Vec<u8>) -> Kept {
 /// Whether a trimmed text is ASCII without controls and with single spaces only. Written so that
 /// all bytes are looked at side by side.
 fn is_simple(text: &[u8]) -> bool {
-    let control = text.iter().fold(false, |any, byte| any | !(0x20..0x7F).contains(byte));
-    let next = text.get(1..).unwrap_or_default();
-    !control && !text.iter().zip(next).fold(false, |any, (a, b)| any | ((*a | *b) == b' '))
+    let control = |byte: &u8| u8::from(byte.wrapping_sub(0x20) > 0x7E - 0x20);
+    if text.iter().fold(0, |any, byte| any | control(byte)) != 0 {
+        return false;
+    }
+    match text.len() {
+        0..64 => !text.array_windows().any(|[a, b]| (*a, *b) == (b' ', b' ')),
+        _ => memchr::memmem::find(text, b"  ").is_none(),
+    }
 }
 
 /// The same for any text.

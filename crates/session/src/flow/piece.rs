@@ -16,6 +16,8 @@ pub const COPIED_RUN_FOUND: usize = 2 * PIECE - 1;
 /// Which pieces are told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Density {
+    /// None.
+    None,
     /// Those that do not overlap.
     Apart,
     /// Each.
@@ -25,6 +27,7 @@ pub(crate) enum Density {
 /// Tells pieces of a text in its normal form.
 pub(crate) fn each(key: &FlowKey, normal: &[u8], density: Density, mut tell: impl FnMut(u64)) {
     match density {
+        Density::None => {}
         Density::Apart => {
             let (pieces, _) = normal.as_chunks::<PIECE>();
             pieces.iter().for_each(|piece| tell(key.print_piece(piece)));
