@@ -17,8 +17,8 @@ HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 PACK = ROOT / "policies" / "baseline"
 
-# What is in force: files of `world/policies` and of the baseline, and whether the intent bounds
-# arguments.
+# What is in force: files of `world/policies` and of the baseline, whether the intent bounds
+# arguments, and arguments that are addresses too.
 VARIANTS = {
     "nothing": {"own": [], "pack": [], "bounds": False},
     "intent": {"own": [], "pack": [], "bounds": True},
@@ -26,6 +26,12 @@ VARIANTS = {
     "provenance": {"own": [], "pack": ["untrusted.cedar"], "bounds": False},
     "order": {"own": ["order.cedar"], "pack": [], "bounds": False},
     "baseline": {"own": [], "pack": None, "bounds": True},
+    "strict": {
+        "own": [],
+        "pack": None,
+        "bounds": True,
+        "addresses": {"update_user_info": ["/street", "/city"]},
+    },
 }
 
 
@@ -40,7 +46,11 @@ def write_project(folder, suite, upstream_url, variant):
     for name in ("policies", "catalogue", "intents"):
         (folder / name).mkdir()
     world = HERE / "world"
-    shutil.copy(world / "catalogue" / f"{suite.name}.yaml", folder / "catalogue")
+    catalogue = yaml.safe_load((world / "catalogue" / f"{suite.name}.yaml").read_text())
+    for action, arguments in variant.get("addresses", {}).items():
+        addresses = [{"argument": argument, "role": "address"} for argument in arguments]
+        catalogue["actions"][action].setdefault("arguments", []).extend(addresses)
+    (folder / "catalogue" / f"{suite.name}.yaml").write_text(yaml.safe_dump(catalogue))
     tools = folder / "catalogue" / f"{suite.name}.tools.json"
     tools.write_text(json.dumps(suite.tools()))
     intent = yaml.safe_load((world / "intents" / f"assist_with_{suite.name}.yaml").read_text())

@@ -58,6 +58,9 @@ async def main():
     for name in arguments.suite or ["banking", "workspace"]:
         suite = Suite(name)
         for variant in arguments.variant or list(VARIANTS):
+            changed = VARIANTS[variant].get("addresses", {})
+            if not changed.keys() <= {tool["name"] for tool in suite.tools()}:
+                continue
             began = time.monotonic()
             found = await measure(suite, variant, arguments.task)
             row = {way: report.summary(outcomes) for way, outcomes in found.items()}
