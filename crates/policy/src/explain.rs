@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use crate::evaluate::{EntityNeeds, Needs, Prepared, Question, QuestionError};
-use crate::policies::{Policies, PolicyInfo};
+use crate::policies::{Policies, PolicyInfo, Statement};
 use crate::rego::{Answer, Rego};
 use crate::schema::ContextFields;
-use crate::temporal::Past;
+use crate::temporal::{Answers, History, Leaf, Past};
 
 /// What became of one policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +17,21 @@ pub struct Explanation {
     pub text: Arc<str>,
     /// What its scope and condition say.
     pub verdict: Verdict,
+    /// What its temporal clauses say, in their order; equal ones once.
+    pub clauses: Vec<ExplainedClause>,
+}
+
+/// What one temporal clause says to a question.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExplainedClause {
+    /// Its name: equal names are equal conditions, in whatever policy set.
+    pub name: Arc<str>,
+    /// Its text, where it stands in the policy as it is.
+    pub text: Option<Arc<str>>,
+    /// Whose history it is about.
+    pub history: History,
+    /// Whether it holds; `None` where nothing is known: a policy that reads it fails.
+    pub holds: Option<bool>,
 }
 
 /// What scope and condition of a policy say to a question.
@@ -72,16 +87,32 @@ impl Policies {
             } else {
                 Verdict::OutOfScope
             };
-            Explanation {
-                policy: Arc::clone(&statement.info),
-                text: self.text_of(statement).unwrap_or_else(|| Arc::from("")),
-                verdict,
-            }
+            let text = self.text_of(statement).unwrap_or_else(|| Arc::from(""));
+            let clauses = clauses(statement, &text, &answers);
+            Explanation { policy: Arc::clone(&statement.info), text, verdict, clauses }
         });
         let mut explanations: Vec<Explanation> = explanations.collect();
         explanations.extend(self.rego.as_ref().map(|rego| by_rego(rego, &prepared, question)));
         Ok(explanations)
     }
+}
+
+fn clauses(statement: &Statement, text: &str, answers: &Answers) -> Vec<ExplainedClause> {
+    if statement.leaves.is_empty() {
+        return Vec::new();
+    }
+    let texts = Leaf::texts(text);
+    // Where clauses are equal, or macros make several of one, there is no text for each.
+    let one_each = texts.len() == statement.leaves.len();
+    let texts = texts.into_iter().map(|text| Some(text).filter(|_| one_each));
+    let leaves = statement.leaves.iter().zip(texts.chain(std::iter::repeat(None)));
+    let clauses = leaves.map(|(leaf, text)| ExplainedClause {
+        name: leaf.member.as_str().into(),
+        text,
+        history: leaf.history,
+        holds: answers.find(&leaf.member),
+    });
+    clauses.collect()
 }
 
 /// What the Rego files say: they permit or forbid, and have no scope.
@@ -91,5 +122,6 @@ fn by_rego(rego: &Rego, asked: &Prepared<'_>, question: &Question<'_>) -> Explan
         Answer::Forbid(..) => (rego.forbidding(), Verdict::Applies),
         Answer::Failed(error) => (rego.forbidding(), Verdict::Failed(error)),
     };
-    Explanation { policy: Arc::clone(policy), text: Arc::clone(rego.text()), verdict }
+    let text = Arc::clone(rego.text());
+    Explanation { policy: Arc::clone(policy), text, verdict, clauses: Vec::new() }
 }

@@ -258,12 +258,45 @@ mod tests {
     }
 
     #[test]
+    fn results_are_spoken_of_as_their_tool_declares_them() {
+        let mut sources = sources(
+            r#"
+            permit (principal, action, resource);
+            forbid (principal, action == Safeconduct::Action::"files.pay", resource)
+            when temporal {
+                formerly within 1h Safeconduct::Action::"bank.balance"::response{
+                    output.account.status: "frozen"
+                }
+            };
+            "#,
+        );
+        sources.servers.push(safeconduct_model::ServerName::new("bank").unwrap());
+        let mut balance = crate::world::tool("bank", "balance", r#"{"type":"object"}"#);
+        let Value::Object(members) = &mut balance.definition else { panic!() };
+        let output = r#"{"type":"object","properties":{"account":{"type":"object",
+            "properties":{"status":{"type":"string"}}}}}"#;
+        members.insert("outputSchema".into(), json(output));
+        sources.definitions.push(balance);
+        let policies = loaded(&sources);
+        let mut asking = Asking::of(&policies);
+        let mut result = |status: &str| {
+            let output = json(&format!(r#"{{"account":{{"status":"{status}"}}}}"#));
+            asking.with(RESPONSE, "bank.balance", "{}", |this, event, _, _| {
+                this.remember(&Event { output: Some(&output), ..*event });
+            });
+            asking.decide("files.pay", PAY)
+        };
+        assert_eq!(result("open"), Decision::Permit);
+        assert_eq!(result("frozen"), Decision::Deny);
+    }
+
+    #[test]
     fn what_is_refused_is_refused_at_its_place() {
         let cases = [
             (
                 r#"formerly within 1h (Safeconduct::Action::"files.read_text_file"::request{}
-                   && !formerly within 1h (previous within 1h
-                   Safeconduct::Action::"files.pay"::request{input.to.name: context.input.path}))"#,
+                   && !previous within 1h
+                   Safeconduct::Action::"files.pay"::request{input.to.name: context.input.path})"#,
                 "has no bound",
             ),
             (r#"formerly Safeconduct::Action::"files.pay"::request{}"#, ""),

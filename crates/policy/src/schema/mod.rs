@@ -6,11 +6,12 @@ mod cycles;
 mod input;
 mod merge;
 mod names;
+mod outputs;
 mod tools;
 mod types;
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use cedar_policy_core::ast::{EntityUID, Name};
 use cedar_policy_core::validator::{RawName, ValidatorSchema, json_schema::Fragment};
@@ -42,14 +43,13 @@ pub(crate) struct Schema {
     /// What was said when it was made.
     pub(crate) warnings: Vec<Diagnostic>,
     /// What it was made of, for Dogwood.
-    fragment: Fragment<RawName>,
-    lowering: OnceLock<LoweringSchema>,
+    lowering: LoweringSchema,
 }
 
 impl Schema {
     /// The schema as Dogwood wants it.
-    pub(crate) fn lowering(&self) -> &LoweringSchema {
-        self.lowering.get_or_init(|| LoweringSchema::of(&self.fragment))
+    pub(crate) const fn lowering(&self) -> &LoweringSchema {
+        &self.lowering
     }
 
     /// What policies call the actions that are asked about by another name too.
@@ -168,8 +168,7 @@ impl Builder {
                 .filter(|p| p.severity == Severity::Warning)
                 .cloned()
                 .collect(),
-            fragment: self.fragment,
-            lowering: OnceLock::new(),
+            lowering: LoweringSchema::of(self.fragment, outputs::of(sources)),
         })
     }
 

@@ -133,8 +133,7 @@ fn logged(happened: &Happened, at: i64) -> Logged {
     let mut input = BTreeMap::new();
     input.insert("u".to_owned(), Said::String(happened.user.into()));
     input.extend(happened.amount.map(|n| ("n".to_owned(), Said::Int(n))));
-    let entity =
-        |ty: &str, id: &str| Said::Entity { ty: format!("N::{ty}"), id: id.to_owned() };
+    let entity = |ty: &str, id: &str| Said::Entity { ty: format!("N::{ty}"), id: id.to_owned() };
     let mut built = Logged::builder(&format!("N::Action::\"{}\"", happened.action), kind)
         .timestamp(at)
         .logged_field("callerPrincipal", entity("User", happened.caller))
@@ -206,7 +205,8 @@ fn most_conditions_are_served() {
     let (mut valid, mut served) = (0, 0);
     for _ in 0..300 {
         let condition = condition(3).new_tree(&mut runner).unwrap().current();
-        let history = prop::collection::vec(happened(), 12).new_tree(&mut runner).unwrap().current();
+        let history =
+            prop::collection::vec(happened(), 12).new_tree(&mut runner).unwrap().current();
         let Some(said) = said(&condition, &history) else { continue };
         valid += 1;
         served += usize::from(said.is_some());

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cedar_policy_core::ast::{Literal, Value as Cedar, ValueKind};
-use cedar_policy_core::extensions::Extensions;
 use safeconduct_model::{ActionName, Entity, Value};
 use safeconduct_session::monitor::{Datum, Event, Monitors, Parameter, Program, ProgramSet, Root};
 use smol_str::SmolStr;
@@ -42,9 +41,57 @@ impl Leaf {
         let member = SmolStr::from(program.name().to_string());
         Self { program, history, member }
     }
+
+    /// The temporal clauses of a policy's text, in their order.
+    pub(crate) fn texts(policy: &str) -> Vec<Arc<str>> {
+        let masked = super::mask::mask(policy).unwrap_or_default();
+        let clauses = masked.clauses.iter();
+        clauses.filter_map(|clause| policy.get(clause.range.clone()).map(Arc::from)).collect()
+    }
 }
 
 /// What a policy set wants to be remembered: the programs of its temporal clauses.
+///
+/// Whoever decides keeps one [`Monitors`] for each session and one for each identity. A request is
+/// put to the policies with [`Policies::evaluate_after`](crate::Policies::evaluate_after) and its
+/// own event as the newest of its [`Past`]; once the decision is recorded, and once an outcome is,
+/// its event is taken in by both:
+///
+/// ```
+/// use safeconduct_model::{ActionName, ServerName, Timestamp, Value};
+/// use safeconduct_policy::{History, SourceFile, Sources, load};
+/// use safeconduct_session::monitor::{Event, Monitors, RESPONSE};
+///
+/// let sources = Sources {
+///     policies: vec![SourceFile::new("order.cedar", r#"
+///         forbid (principal, action, resource)
+///         when temporal {
+///             formerly within 1h Safeconduct::Action::"files/resources/read"::response{}
+///         };
+///     "#)],
+///     servers: vec![ServerName::new("files")?],
+///     ..Sources::default()
+/// };
+/// let policies = load(&sources)?.policies;
+/// let programs = policies.monitors().programs(History::Session);
+/// let action = ActionName::new("files/resources/read")?;
+/// assert!(programs.listens(RESPONSE, &action));
+///
+/// let mut session = Monitors::default();
+/// session.observe(programs, &Event {
+///     kind: RESPONSE,
+///     action: &action,
+///     principal: None,
+///     resources: &[],
+///     input: &Value::Null,
+///     output: None,
+///     beside: None,
+///     at: Timestamp::from_millis(0),
+///     decision: None,
+/// });
+/// assert_eq!(session.rows(), 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct Monitoring {
     session: ProgramSet,
@@ -116,7 +163,7 @@ impl Answers {
         let Some(past) = past else {
             return Self(answers);
         };
-        let mut context = None;
+        let mut context = Made::default();
         for leaf in leaves {
             if answers.iter().any(|(member, _)| *member == leaf.member) {
                 continue;
@@ -147,7 +194,9 @@ impl Answers {
     }
 }
 
-type Made = Option<Option<BTreeMap<SmolStr, Cedar>>>;
+/// The context, once it is asked for.
+#[derive(Default)]
+struct Made(Option<Option<BTreeMap<SmolStr, Cedar>>>);
 
 impl Asked<'_> {
     fn parameter(&self, wanted: &Parameter, context: &mut Made) -> Datum {
@@ -158,7 +207,7 @@ impl Asked<'_> {
             (Root::Context, Some((first, rest))) if &**first == "input" => below(self.input, rest)
                 .map_or(Datum::Absent, |value| Datum::of(value, &wanted.sort)),
             (Root::Context, Some((first, rest))) => {
-                let made = context.get_or_insert_with(self.context);
+                let made = context.0.get_or_insert_with(self.context);
                 let found = made.as_ref().and_then(|made| made.get(&**first));
                 found.and_then(|found| of_cedar(found, rest)).unwrap_or_default()
             }
@@ -203,9 +252,6 @@ fn of_cedar(value: &Cedar, path: &[Arc<str>]) -> Option<Datum> {
         (ValueKind::Set(set), None) => {
             set.iter().map(|item| of_cedar(item, &[])).collect::<Option<_>>().map(Datum::List)
         }
-        (ValueKind::ExtensionValue(_), None) => {
-            let _ = Extensions::all_available();
-            Some(Datum::Other(value.to_string().into()))
-        }
+        (ValueKind::ExtensionValue(_), None) => Some(Datum::Other(value.to_string().into())),
     }
 }

@@ -18,6 +18,8 @@ pub(crate) struct Masked {
     pub(crate) cedar_macros: bool,
     /// `guardrail { … }`
     pub(crate) guardrails: Vec<Range<usize>>,
+    /// Definitions of macros.
+    pub(crate) definitions: Vec<Range<usize>>,
     /// The policies.
     pub(crate) statements: Vec<Range<usize>>,
     /// Clauses that are shorter than what stands for them.
@@ -76,6 +78,7 @@ pub(crate) fn mask(text: &str) -> Option<Masked> {
                     let end = ahead.end_of_definition();
                     masked.text.push_str(text.get(copied..range.start).unwrap_or_default());
                     masked.blank(text.get(range.start..end).unwrap_or_default());
+                    masked.definitions.push(range.start..end);
                     (copied, scan.at, start, found) = (end, end, None, true);
                 }
             }

@@ -10,6 +10,7 @@ pub(crate) mod formula;
 mod leaves;
 mod lower;
 mod mask;
+mod slice;
 
 #[cfg(test)]
 mod corpus;
@@ -24,7 +25,7 @@ use cedar_policy_core::parser::Loc;
 
 pub(crate) use leaves::{Answers, Asked, Leaf};
 pub use leaves::{History, Monitoring, Past};
-pub(crate) use lower::LoweringSchema;
+pub(crate) use slice::LoweringSchema;
 
 use crate::diagnostic::{Diagnostic, Located, Severity};
 use crate::load;
@@ -80,9 +81,11 @@ pub(crate) fn read(
         expanded(located, &masked, schema, problems).unwrap_or(nothing)
     } else {
         let templates = load::parse_text(located, &masked.text, problems);
-        let clauses = schema.map(|schema| lower::lower(located, &masked, schema, problems));
+        let clauses = templates.as_deref().zip(schema).and_then(|(templates, schema)| {
+            lower::lower(located, &masked, templates, schema, problems)
+        });
         match (templates, clauses) {
-            (Some(templates), Some(Some(clauses))) => Written { templates, prefix, clauses },
+            (Some(templates), Some(clauses)) => Written { templates, prefix, clauses },
             _ => nothing,
         }
     })
@@ -103,7 +106,9 @@ fn expanded(
     let inner = Located::new(located.file, &text);
     let mut found = Vec::new();
     let templates = load::parse_text(&inner, &after.text, &mut found);
-    let clauses = schema.and_then(|schema| lower::lower(&inner, &after, schema, &mut found));
+    let clauses = templates.as_deref().zip(schema).and_then(|(templates, schema)| {
+        lower::lower(&inner, &after, templates, schema, &mut found)
+    });
     // What is said of the expansion is said of the file.
     problems.extend(found.into_iter().map(|problem| Diagnostic {
         help: problem.help.clone(),

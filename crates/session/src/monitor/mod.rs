@@ -13,6 +13,39 @@
 //! What this deliberately does not do: it parses no policies (crate `policy` makes programs),
 //! keeps no events, and no text that is longer than [`TEXT_BYTES_MAX`] bytes.
 //!
+//! ```
+//! use std::collections::BTreeMap;
+//! use std::sync::Arc;
+//! use safeconduct_model::{ActionName, Timestamp, Value};
+//! use safeconduct_session::monitor::{
+//!     Event, Formula, Matches, Monitors, Program, ProgramName, ProgramSet, REQUEST, RESPONSE,
+//!     Source,
+//! };
+//!
+//! // Crate `policy` makes these of `formerly within 1h files.read::response{}`.
+//! let read = Matches { kind: RESPONSE.into(), action: "files.read".into(), fields: vec![] };
+//! let body = Box::new(Formula::Matches(read));
+//! let formula = Formula::Formerly { window_ms: 3_600_000, body };
+//! let source = Source { parameters: vec![], symbols: 0, formula };
+//! let program = Arc::new(Program::compile(ProgramName([0; 16]), &source)?);
+//! let programs = ProgramSet::new([Arc::clone(&program)], BTreeMap::new());
+//!
+//! let (read, pay) = (ActionName::new("files.read")?, ActionName::new("bank.pay")?);
+//! let event = |kind, action, at| Event {
+//!     kind, action, principal: None, resources: &[], input: &Value::Null, output: None,
+//!     beside: None, at: Timestamp::from_millis(at), decision: None,
+//! };
+//! let mut session = Monitors::default();
+//! let asked = |session: &Monitors, at| {
+//!     session.answer(&programs, &program, &event(REQUEST, &pay, at), &[])
+//! };
+//! assert_eq!(asked(&session, 0), Some(false));
+//! session.observe(&programs, &event(RESPONSE, &read, 1000));
+//! assert_eq!(asked(&session, 3_601_000), Some(true));
+//! assert_eq!(asked(&session, 3_601_001), Some(false));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! # Limits
 //!
 //! | what | limit |

@@ -220,11 +220,15 @@ pub struct Source {
     pub formula: Formula,
 }
 
+/// The programs that listen to events of one kind, by action.
+#[derive(Debug, Clone, Default)]
+struct ByAction(BTreeMap<Arc<str>, Vec<Arc<Program>>>);
+
 /// The programs of a policy set that live in one place: a session, or an identity.
 #[derive(Debug, Clone, Default)]
 pub struct ProgramSet {
     programs: BTreeMap<ProgramName, Arc<Program>>,
-    by_event: BTreeMap<Arc<str>, BTreeMap<Arc<str>, Vec<Arc<Program>>>>,
+    by_event: BTreeMap<Arc<str>, ByAction>,
     to_all: Vec<Arc<Program>>,
     /// Over the names of all.
     pub(super) digest: [u8; 16],
@@ -248,7 +252,7 @@ impl ProgramSet {
                 Listens::To(events) => {
                     for event in events {
                         let actions = set.by_event.entry(Arc::clone(&event.kind)).or_default();
-                        let programs = actions.entry(Arc::clone(&event.action)).or_default();
+                        let programs = actions.0.entry(Arc::clone(&event.action)).or_default();
                         programs.push(Arc::clone(&program));
                     }
                 }
@@ -312,7 +316,7 @@ impl ProgramSet {
         kind: &str,
         action: &str,
     ) -> impl Iterator<Item = &Arc<Program>> {
-        let named = self.by_event.get(kind).and_then(|actions| actions.get(action));
+        let named = self.by_event.get(kind).and_then(|actions| actions.0.get(action));
         named.into_iter().flatten().chain(&self.to_all)
     }
 }

@@ -299,7 +299,7 @@ impl<'v> View<'v> {
         }
     }
 
-    fn matches(&self, pattern: &Pattern, resource: usize, env: &mut Vec<Datum>) -> bool {
+    fn matches(&self, pattern: &Pattern, resource: usize, env: &mut [Datum]) -> bool {
         pattern.fields.iter().all(|(field, slot)| {
             let Some(found) = self.field(field, resource) else {
                 return false;
