@@ -1,7 +1,7 @@
 //! Use-case: decide a request and make its record durable.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
 
 use safeconduct_engine::{Facts, Known, MonitorFacts, Outcome, TaskFacts, Understood, decide};
 use safeconduct_model::{
@@ -16,6 +16,7 @@ use tracing::{Instrument as _, Span};
 
 use crate::line::Line;
 use crate::past::{self, Happened, lock_past};
+use crate::recall::Recall;
 use crate::refold::ARGUMENTS;
 use crate::sessions::{SESSIONS_MAX, Slot, lock};
 use crate::{
@@ -72,6 +73,10 @@ static NOTHING: LazyLock<Arc<Mandate>> = LazyLock::new(|| {
         },
     })
 });
+
+/// How often what a session has read is read back for one decision, where others need the room
+/// at once.
+const RECALLS: usize = 64;
 
 /// How often a decision is made again when others change what it rests on.
 const ATTEMPTS: u32 = 3;
@@ -160,7 +165,6 @@ impl Service {
             self.unseal(&task.id)
         });
         let history_key = in_task.as_ref().and_then(|task| self.history(&task.id));
-        self.recall(history_key.as_ref().unwrap_or(&key));
         let past = self.past_of(past::name_of(&check.subject));
         let place = self.session_slot(&key).ok_or(Unrecorded {
             reason: Reason::OverLimit {
@@ -168,10 +172,10 @@ impl Service {
                 limit: SESSIONS_MAX as u64,
             },
         })?;
-        let mut slot = lock(&place);
-        // A task's session before the one that it came from: everyone locks that way.
         let history = history_key.as_ref().and_then(|key| self.session_slot(key));
-        let mut history = history.as_ref().map(|slot| lock(slot));
+        let home = history.as_ref().unwrap_or(&place);
+        let home_key = history_key.as_ref().unwrap_or(&key);
+        let (mut slot, mut history) = self.whole(&place, history.as_ref(), home_key)?;
         let (keys, began) = self.keys_of(&key, &slot)?;
         let canonical = safeconduct_ledger::canonical(&check.input);
         let understood = check.understood;
@@ -204,18 +208,18 @@ impl Service {
                 .map(|line| self.as_presented(request.subject.authentication(), line));
             // After the sessions' locks: everyone locks that way.
             let mut past = past.as_ref().map(|past| lock_past(past));
-            let home = history.as_deref().unwrap_or(&slot);
+            let home_now = history.as_deref().unwrap_or(&slot);
             let (rules, nothing) = (world.policies.monitors(), Monitors::default());
             let facts = Facts {
                 task: line.as_ref().and_then(|line| task_facts(line, &world)),
-                session: &home.session,
+                session: &home_now.session,
                 monitors: match &past {
                     Some(past) => {
-                        Some(MonitorFacts { session: &home.monitors, identity: &past.monitors })
+                        Some(MonitorFacts { session: &home_now.monitors, identity: &past.monitors })
                     }
                     // Rules about an identity may have come in force since it was looked for.
                     None if !rules.programs(History::Identity).is_empty() => None,
-                    None => Some(MonitorFacts { session: &home.monitors, identity: &nothing }),
+                    None => Some(MonitorFacts { session: &home_now.monitors, identity: &nothing }),
                 },
                 input_bytes: (canonical.len() as u64).saturating_add(given_back),
                 ..facts(&request, &world, &slot, &understood, self.settings.calls_max)
@@ -272,9 +276,11 @@ impl Service {
                     }
                     let happened = Happened::requested(&request, &outcome, ticket.last);
                     if let Some(happened) = happened.filter(|_| !rules.is_empty()) {
-                        let home = history.as_deref_mut().unwrap_or(&mut slot);
-                        happened.take_in(&world.policies, home, past.as_deref_mut());
+                        let slot = history.as_deref_mut().unwrap_or(&mut slot);
+                        happened.take_in(&world.policies, slot, past.as_deref_mut());
                     }
+                    let more = history.as_deref_mut().unwrap_or(&mut slot).flow_grown();
+                    self.sessions.holds_flow(home, more);
                     if let Some(task) = in_task.filter(|_| !is_foreign(&outcome)) {
                         self.touch(&task.id, now.at);
                     }
@@ -289,6 +295,31 @@ impl Service {
             }
         }
         Err(Unrecorded { reason: Reason::Contended })
+    }
+
+    /// Locks a session, and the one that its task came from, once what was read there is in
+    /// memory. A task's session comes before the one that it came from: everyone locks that way.
+    fn whole<'s>(
+        &self,
+        place: &'s Mutex<Slot>,
+        history: Option<&'s Arc<Mutex<Slot>>>,
+        home: &SessionKey,
+    ) -> Result<(MutexGuard<'s, Slot>, Option<MutexGuard<'s, Slot>>), Unrecorded> {
+        for _ in 0..RECALLS {
+            let mut slot = lock(place);
+            let mut history = history.map(|slot| lock(slot));
+            let kept = history.as_deref_mut().unwrap_or(&mut slot);
+            if kept.recall == Recall::Whole {
+                kept.flow_used = true;
+                return Ok((slot, history));
+            }
+            drop(history);
+            drop(slot);
+            self.recall(home);
+        }
+        let what = "the memory for what sessions have read";
+        let limit = self.settings.flow_bytes_held as u64;
+        Err(Unrecorded { reason: Reason::OverLimit { what, limit } })
     }
 
     /// The record of a credential's use after the end of its task.

@@ -227,14 +227,17 @@ impl Service {
             return;
         };
         let empty = self.empty_flow(home);
-        if let Some(slot) = self.session_slot(home) {
-            let mut slot = lock(&slot);
+        if let Some(place) = self.session_slot(home) {
+            let mut slot = lock(&place);
+            slot.flow_used = true;
             let flow = slot.session.flow_mut(|| empty);
             match read {
                 Reading::Nothing => {}
                 Reading::Unseen(label) => flow.forget(label),
                 Reading::Seen(gleaned) => flow.fold(gleaned),
             }
+            let more = slot.flow_grown();
+            self.sessions.holds_flow(&place, more);
         }
         self.raise_above(session, label);
     }

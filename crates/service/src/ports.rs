@@ -120,7 +120,7 @@ pub trait Ledger: Send + Sync + 'static {
     /// [`AppendError`] where the entry cannot be read.
     fn attachment(&self, sequence: u64) -> Result<Option<Vec<u8>>, AppendError>;
 
-    /// Reads the leaf of a durable entry.
+    /// Reads the leaf of an entry. Waits for the disk where the entry is not durable yet.
     ///
     /// # Errors
     /// [`AppendError`] where the entry cannot be read.

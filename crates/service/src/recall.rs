@@ -37,7 +37,7 @@ pub(crate) enum Recall {
 }
 
 /// Places in the ledger, ascending.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Places {
     all: Vec<u64>,
     /// Whether there were more before those.
@@ -83,26 +83,29 @@ impl Service {
         let Some(place) = self.session_slot(home) else {
             return;
         };
-        let told = {
-            let slot = lock(&place);
-            if slot.recall == Recall::Whole {
-                return;
+        loop {
+            let told = {
+                let slot = lock(&place);
+                if slot.recall == Recall::Whole {
+                    return;
+                }
+                slot.told.clone()
+            };
+            let mut flow = self.beginning(home, levels);
+            let mut monitors = Monitors::default();
+            let mut refold = Refold::new(self, History::Session);
+            told.iter().for_each(|at| refold.fold(at, &mut monitors, Some(&mut flow)));
+            let mut slot = lock(&place);
+            // Others may have been faster, or may have added to it.
+            if slot.recall == Recall::Whole || slot.told != told {
+                continue;
             }
-            slot.told.clone()
-        };
-        let mut flow = self.beginning(home, levels);
-        let mut monitors = Monitors::default();
-        let mut refold = Refold::new(self, History::Session);
-        told.iter().for_each(|at| refold.fold(at, &mut monitors, Some(&mut flow)));
-        let mut slot = lock(&place);
-        // Whoever adds to it sees to it first that it is whole, so that nothing came meanwhile.
-        if slot.recall == Recall::Due {
             if told.more {
                 flow.forget(slot.session.label());
             }
             slot.session.recall(flow);
-            slot.monitors = monitors;
-            slot.recall = Recall::Whole;
+            (slot.monitors, slot.recall) = (monitors, Recall::Whole);
+            return;
         }
     }
 

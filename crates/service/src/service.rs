@@ -25,11 +25,19 @@ pub struct Settings {
     pub permit_ttl_ms: i64,
     /// How long an outcome may take before it is recorded as `unknown`, in milliseconds.
     pub outcome_deadline_ms: i64,
+    /// Most bytes of what sessions have read that are in memory. Of the others it is read back,
+    /// from the ledger, with the next decision.
+    pub flow_bytes_held: usize,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { calls_max: 10_000, permit_ttl_ms: 30_000, outcome_deadline_ms: 900_000 }
+        Self {
+            calls_max: 10_000,
+            permit_ttl_ms: 30_000,
+            outcome_deadline_ms: 900_000,
+            flow_bytes_held: 512 * 1024 * 1024,
+        }
     }
 }
 
@@ -70,6 +78,7 @@ pub struct Service {
 impl Service {
     /// A decision point over that world. [`Service::restore`] comes next, before any request.
     pub fn new(ports: Ports, settings: Settings, world: World) -> Self {
+        let sessions = Sessions::new(settings.flow_bytes_held);
         let Ports { ledger, vault, clock, ids } = ports;
         Self {
             ledger,
@@ -79,7 +88,7 @@ impl Service {
             settings,
             world: ArcSwap::from_pointee(world),
             changing: Mutex::new(()),
-            sessions: Sessions::default(),
+            sessions,
             tasks: Tasks::default(),
             leases: Leases::default(),
             access: AccessTokens::default(),

@@ -6,11 +6,12 @@ use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 use foldhash::fast::RandomState;
 use safeconduct_model::{SessionKey, SessionScope};
 use safeconduct_session::Session;
+use safeconduct_session::flow::Flow;
 use safeconduct_session::monitor::Monitors;
 
 use crate::recall::{Places, Recall};
 use crate::tasks::{ENDED_TASKS_MAX, TASKS_MAX, TaskSlot};
-use crate::warm::{Cool, Cooled, Mercy, Warm};
+use crate::warm::{Cooled, Mercy, Warm};
 use crate::{Service, SessionKeys};
 
 /// Most sessions of credentials in memory. A decision of one more session is a Deny. Sessions of
@@ -30,6 +31,10 @@ pub(crate) struct Slot {
     pub(crate) keys: Option<Arc<dyn SessionKeys>>,
     /// Whether they were used since somebody last looked whether they were.
     keys_used: bool,
+    /// Whether what it has read was looked at since somebody last looked whether it was.
+    pub(crate) flow_used: bool,
+    /// Bytes of it that are counted as held.
+    flow_bytes: usize,
     /// The entry whose attachment holds the wrapped keys.
     pub(crate) keys_at: Option<u64>,
     /// The entries whose attachments hold sealed values.
@@ -50,7 +55,8 @@ pub const ARCHIVED_SESSIONS_MAX: usize = 4_000_000;
 /// All sessions, by key.
 pub(crate) struct Sessions {
     maps: Mutex<Maps>,
-    warm: Warm<Mutex<Slot>>,
+    keys: Warm<Mutex<Slot>>,
+    flows: Warm<Mutex<Slot>>,
 }
 
 #[derive(Default)]
@@ -91,6 +97,14 @@ impl Slot {
         }
     }
 
+    /// How many bytes of what it has read are not counted as held yet.
+    pub(crate) fn flow_grown(&mut self) -> usize {
+        let bytes = self.session.flow().map_or(0, Flow::bytes);
+        let more = bytes.saturating_sub(self.flow_bytes);
+        self.flow_bytes += more;
+        more
+    }
+
     /// Takes note of the keys under which something was just done. Says whether they were not
     /// held before.
     pub(crate) fn hold(&mut self, keys: &Arc<dyn SessionKeys>) -> bool {
@@ -99,30 +113,51 @@ impl Slot {
     }
 }
 
-impl Cool for Mutex<Slot> {
-    fn cool(&self, mercy: Mercy) -> Cooled {
-        let mut slot = match self.try_lock() {
-            Ok(slot) => slot,
-            Err(TryLockError::Poisoned(slot)) => slot.into_inner(),
-            Err(TryLockError::WouldBlock) => return Cooled::InUse,
-        };
-        // What lies nowhere else is not let go of.
-        let used = std::mem::take(&mut slot.keys_used) && mercy == Mercy::Once;
-        if slot.keys.is_some() && (used || slot.keys_at.is_none()) {
-            return Cooled::InUse;
-        }
-        slot.keys = None;
-        Cooled::Gone
+/// Lets go of a session's keys, unless they lie nowhere else.
+fn cool_keys(slot: &Mutex<Slot>, mercy: Mercy) -> Cooled {
+    let Some(mut slot) = try_lock(slot) else {
+        return Cooled::InUse;
+    };
+    let used = std::mem::take(&mut slot.keys_used) && mercy == Mercy::Once;
+    if slot.keys.is_some() && (used || slot.keys_at.is_none()) {
+        return Cooled::InUse;
     }
+    slot.keys = None;
+    Cooled::Gone
 }
 
-impl Default for Sessions {
-    fn default() -> Self {
-        Self { maps: Mutex::default(), warm: Warm::new(KEYS_HELD_MAX) }
+/// Lets go of what a session has read, but for its label; the rest lies in the ledger.
+fn cool_flow(slot: &Mutex<Slot>, mercy: Mercy) -> Cooled {
+    let Some(mut slot) = try_lock(slot) else {
+        return Cooled::InUse;
+    };
+    if std::mem::take(&mut slot.flow_used) && mercy == Mercy::Once {
+        return Cooled::InUse;
+    }
+    slot.session.let_go();
+    slot.flow_bytes = 0;
+    slot.recall = Recall::Due;
+    Cooled::Gone
+}
+
+fn try_lock(slot: &Mutex<Slot>) -> Option<std::sync::MutexGuard<'_, Slot>> {
+    match slot.try_lock() {
+        Ok(slot) => Some(slot),
+        Err(TryLockError::Poisoned(slot)) => Some(slot.into_inner()),
+        Err(TryLockError::WouldBlock) => None,
     }
 }
 
 impl Sessions {
+    /// None yet. So many bytes of what sessions have read may be in memory.
+    pub(crate) fn new(flow_bytes: usize) -> Self {
+        Self {
+            maps: Mutex::default(),
+            keys: Warm::new(KEYS_HELD_MAX, cool_keys),
+            flows: Warm::new(flow_bytes, cool_flow),
+        }
+    }
+
     fn maps(&self) -> std::sync::MutexGuard<'_, Maps> {
         self.maps.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -151,7 +186,15 @@ impl Sessions {
     /// Takes note that a session holds its keys again; others let go of theirs where there are
     /// too many.
     pub(crate) fn holds_keys(&self, slot: &Arc<Mutex<Slot>>) {
-        self.warm.took_up(slot, 1);
+        self.keys.took_up(slot, 1);
+    }
+
+    /// Takes note that what a session has read takes so many bytes more; others let go of theirs
+    /// where it is too much.
+    pub(crate) fn holds_flow(&self, slot: &Arc<Mutex<Slot>>, bytes: usize) {
+        if bytes > 0 {
+            self.flows.took_up(slot, bytes);
+        }
     }
 
     /// How many there are.

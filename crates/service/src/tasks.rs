@@ -15,7 +15,7 @@ use safeconduct_model::{Mandate, RecordId, SessionKey, SessionScope, Task, TaskI
 pub(crate) use maps::Tasks;
 
 use crate::SessionKeys;
-use crate::warm::{Cool, Cooled, Mercy};
+use crate::warm::{Cooled, Mercy};
 
 /// Most live tasks. One more is refused.
 pub const TASKS_MAX: usize = 1_000_000;
@@ -160,8 +160,9 @@ impl TaskNow {
     }
 }
 
-impl Cool for TaskSlot {
-    fn cool(&self, mercy: Mercy) -> Cooled {
+impl TaskSlot {
+    /// Lets go of its mandate and keys, which lie in the ledger.
+    pub(crate) fn cool(&self, mercy: Mercy) -> Cooled {
         let mut now = match self.now.try_lock() {
             Ok(now) => now,
             Err(TryLockError::Poisoned(now)) => now.into_inner(),

@@ -7,12 +7,6 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 /// How many that were used meanwhile are passed over before one gives way all the same.
 const PASSED_OVER_MAX: usize = 8;
 
-/// Something that holds what it can read again.
-pub(crate) trait Cool {
-    /// Lets go of it. Never waits for a lock: whoever holds one is using it.
-    fn cool(&self, mercy: Mercy) -> Cooled;
-}
-
 /// Whether what was used meanwhile is spared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mercy {
@@ -35,6 +29,7 @@ pub(crate) enum Cooled {
 pub(crate) struct Warm<T> {
     queue: Mutex<Queue<T>>,
     most: usize,
+    cool: fn(&T, Mercy) -> Cooled,
 }
 
 struct Queue<T> {
@@ -42,10 +37,11 @@ struct Queue<T> {
     weight: usize,
 }
 
-impl<T: Cool> Warm<T> {
-    /// For so much weight.
-    pub(crate) fn new(most: usize) -> Self {
-        Self { queue: Mutex::new(Queue { order: VecDeque::new(), weight: 0 }), most }
+impl<T> Warm<T> {
+    /// For so much weight. `cool` lets go of what something holds and can read again; it never
+    /// waits for a lock: whoever holds one is using it.
+    pub(crate) fn new(most: usize, cool: fn(&T, Mercy) -> Cooled) -> Self {
+        Self { queue: Mutex::new(Queue { order: VecDeque::new(), weight: 0 }), most, cool }
     }
 
     /// Takes note that something has begun to hold that much. Others let go where it is too much.
@@ -59,7 +55,8 @@ impl<T: Cool> Warm<T> {
         {
             queue.weight = queue.weight.saturating_sub(weight);
             let mercy = if passed_over < PASSED_OVER_MAX { Mercy::Once } else { Mercy::Never };
-            let cooled = oldest.upgrade().map_or(Cooled::Gone, |oldest| oldest.cool(mercy));
+            let cooled =
+                oldest.upgrade().map_or(Cooled::Gone, |oldest| (self.cool)(&oldest, mercy));
             if cooled == Cooled::InUse {
                 queue.order.push_back((oldest, weight));
                 queue.weight = queue.weight.saturating_add(weight);
@@ -85,7 +82,7 @@ mod tests {
         used: AtomicBool,
     }
 
-    impl Cool for Held {
+    impl Held {
         fn cool(&self, mercy: Mercy) -> Cooled {
             if self.used.swap(false, Ordering::SeqCst) && mercy == Mercy::Once {
                 return Cooled::InUse;
@@ -103,7 +100,7 @@ mod tests {
 
     #[test]
     fn the_oldest_gives_way_unless_it_was_used() {
-        let warm = Warm::new(20);
+        let warm = Warm::new(20, Held::cool);
         let (first, second) = (take(&warm, 10), take(&warm, 10));
         first.used.store(true, Ordering::SeqCst);
         let third = take(&warm, 10);
@@ -116,7 +113,7 @@ mod tests {
 
     #[test]
     fn no_more_is_held_than_its_weight_though_all_are_in_use() {
-        let warm = Warm::new(100);
+        let warm = Warm::new(100, Held::cool);
         let all: Vec<_> = (0..500)
             .map(|_| {
                 let it = take(&warm, 1);
@@ -129,7 +126,7 @@ mod tests {
 
     #[test]
     fn what_is_gone_weighs_nothing() {
-        let warm = Warm::new(10);
+        let warm = Warm::new(10, Held::cool);
         drop(take(&warm, 10));
         let it = take(&warm, 10);
         assert!(it.held.load(Ordering::SeqCst));

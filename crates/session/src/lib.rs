@@ -100,6 +100,13 @@ impl Session {
         self.flow.get_or_insert_with(|| Box::new(empty()))
     }
 
+    /// Lets go of what it has read, but for its label, until it is recalled.
+    pub fn let_go(&mut self) {
+        if let Some(flow) = &mut self.flow {
+            **flow = flow.label_alone();
+        }
+    }
+
     /// Takes what it has read from where that was kept. Its label does not fall.
     pub fn recall(&mut self, mut flow: flow::Flow) {
         flow.raise(self.label());

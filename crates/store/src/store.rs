@@ -322,10 +322,8 @@ impl Ledger for Store {
     }
 
     fn leaf(&self, sequence: u64) -> Result<Vec<u8>, AppendError> {
-        let missing = || AppendError(format!("record {sequence} is not durable").into());
-        if sequence >= self.records() {
-            return Err(missing());
-        }
+        let missing = || AppendError(format!("there is no record {sequence}").into());
+        self.queue.wait_blocking(sequence)?;
         let leaf = self.index.read(sequence, |frame| frame.leaf.to_vec()).map_err(failed)?;
         leaf.ok_or_else(missing)
     }

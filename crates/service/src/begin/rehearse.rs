@@ -4,14 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::{BeginError, Narrowed, undertaken};
+use crate::RehearsedSessions;
 use safeconduct_engine::{Known, TaskFacts};
 use safeconduct_model::{
     IdentityId, Intent, KeyedDigest, Mandate, Origin, SessionKey, Task, TaskId, TaskRef, TaskState,
     Timestamp, Value,
 };
-use safeconduct_session::Session;
-
-use super::{BeginError, Narrowed, undertaken};
 
 /// A task to begin in a rehearsal.
 #[derive(Debug, Clone)]
@@ -22,6 +21,10 @@ pub struct Rehearsal<'a> {
     pub intent: &'a Intent,
     /// What is said of it.
     pub parameters: &'a BTreeMap<Arc<str>, Value>,
+    /// What the agent is told.
+    pub prompt: Option<&'a str>,
+    /// The session that it comes from, where its agent begins it in no other task.
+    pub from: Option<SessionKey>,
     /// Who acts.
     pub agent: IdentityId,
     /// For whom; a child acts for whom its parent does.
@@ -53,13 +56,13 @@ impl RehearsedTasks {
     pub fn begin(
         &mut self,
         rehearsal: Rehearsal<'_>,
-        sessions: &mut BTreeMap<SessionKey, Session>,
+        sessions: &mut RehearsedSessions,
     ) -> Result<(), BeginError> {
         let Rehearsal { intent, agent, at, .. } = rehearsal;
         let parent = rehearsal.parent.map(|name| self.0.get(name).ok_or(BeginError::ParentEnded));
         let parent = parent.transpose()?;
         let above = parent.map(|parent| key(&parent.task));
-        let used = above.as_ref().and_then(|key| sessions.get(key)?.used());
+        let used = above.as_ref().and_then(|key| sessions.used(key));
         let bounds = parent.map(|parent| &parent.mandate.authority).zip(used);
         let mandate = undertaken(intent, rehearsal.parameters, &rehearsal.narrowed, bounds, at)?;
         let task = Task {
@@ -72,7 +75,7 @@ impl RehearsedTasks {
             },
             begun_by: parent.map_or_else(|| agent.clone(), |parent| parent.task.agent.clone()),
             agent,
-            origin: above.clone().map_or(Origin::Trusted, Origin::Agent),
+            origin: above.clone().or(rehearsal.from).map_or(Origin::Trusted, Origin::Agent),
             parent: parent.map(|parent| parent.task.id.clone()),
             depth: parent.map_or(0, |parent| parent.task.depth.saturating_add(1)),
             begun_at: at,
@@ -85,10 +88,15 @@ impl RehearsedTasks {
             conversation: None,
             run_of: None,
         };
-        if let Some(above) = above.and_then(|above| sessions.get_mut(&above)) {
-            above.give(&mandate.authority.budget);
+        if let Some(above) = &above {
+            sessions.session_mut(above).give(&mandate.authority.budget);
         }
-        sessions.insert(key(&task), Session::of_task());
+        match &task.origin {
+            Origin::Trusted => {
+                sessions.begin_named(key(&task), &mandate.parameters, rehearsal.prompt);
+            }
+            Origin::Agent(from) => sessions.begin_within(key(&task), from),
+        }
         self.0.insert(rehearsal.name.to_owned(), Begun { task, mandate, ended: false });
         Ok(())
     }

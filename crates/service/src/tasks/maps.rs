@@ -120,7 +120,7 @@ impl Maps {
 
 impl Default for Tasks {
     fn default() -> Self {
-        Self { maps: Mutex::default(), warm: Warm::new(MANDATE_BYTES_MAX) }
+        Self { maps: Mutex::default(), warm: Warm::new(MANDATE_BYTES_MAX, TaskSlot::cool) }
     }
 }
 

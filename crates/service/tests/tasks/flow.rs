@@ -134,3 +134,22 @@ async fn what_was_erased_or_never_told_leaves_its_label_and_no_trust() {
     let worst = worth(Integrity::Untrusted, Confidentiality::Internal);
     assert_eq!(bench.again().label(&task), worst);
 }
+
+/// What lies in the ledger need not be in memory, and is there when it is wanted.
+#[tokio::test]
+async fn what_finds_no_room_in_memory_is_read_back() {
+    let bench = bench_with(Settings { flow_bytes_held: 1, ..Settings::default() }).await;
+    let (one, other) = ("GB29 NWBK 6016 1331 9268 19", "FR14 2004 1010 0505 0001 3M02 606");
+    let first = bench.begin("ada", "agent", "work", 1).await;
+    let second = bench.begin("ada", "helper", "work", 2).await;
+    for _ in 0..4 {
+        bench.reads(&first, one).await;
+        bench.reads(&second, other).await;
+    }
+    let untrusted = BTreeSet::from([ValueOrigin::Untrusted]);
+    for _ in 0..2 {
+        assert_eq!(bench.account(&first, one).await.0, untrusted);
+        assert_eq!(bench.account(&second, other).await.0, untrusted);
+        assert_eq!(bench.account(&second, one).await.0, [].into());
+    }
+}

@@ -22,6 +22,7 @@
 //! # Ok::<(), safeconduct_model::NameError>(())
 //! ```
 
+mod basket;
 mod canonical;
 mod decode;
 mod digest;
