@@ -181,7 +181,7 @@ pub(crate) fn date(text: &[u8]) -> Option<Short> {
     if !(8..=40).contains(&text.len()) {
         return None;
     }
-    let (year, month, day, rest) =
+    let Day { year, month, day, rest } =
         iso(text).or_else(|| in_words(text)).or_else(|| by_parts(text))?;
     if !(1..=12).contains(&month) || !(1..=31).contains(&day) || !(1000..=9999).contains(&year) {
         return None;
@@ -196,10 +196,15 @@ pub(crate) fn date(text: &[u8]) -> Option<Short> {
     Some(short)
 }
 
-/// Year, month, day, and what follows.
-type Parts<'a> = (u64, u64, u64, &'a [u8]);
+/// A day, and what follows it in the text.
+struct Day<'a> {
+    year: u64,
+    month: u64,
+    day: u64,
+    rest: &'a [u8],
+}
 
-fn iso(text: &[u8]) -> Option<Parts<'_>> {
+fn iso(text: &[u8]) -> Option<Day<'_>> {
     let (year, rest) = digits(text, 4)?;
     let (mark, rest) = rest.split_first()?;
     if text.get(4) != Some(mark) || !matches!(mark, b'-' | b'/' | b'.') {
@@ -208,25 +213,27 @@ fn iso(text: &[u8]) -> Option<Parts<'_>> {
     let (month, rest) = digits(rest, 2)?;
     let rest = rest.strip_prefix(std::slice::from_ref(mark))?;
     let (day, rest) = digits(rest, 2)?;
-    Some((year, month, day, rest))
+    Some(Day { year, month, day, rest })
 }
 
 /// `31.12.2022`; `31/12/2022` and `12/31/2022` where a number above twelve says which is which.
-fn by_parts(text: &[u8]) -> Option<Parts<'_>> {
+fn by_parts(text: &[u8]) -> Option<Day<'_>> {
     let (first, rest) = digits(text, 2)?;
     let (mark, rest) = rest.split_first()?;
     let (second, rest) = digits(rest, 2)?;
     let rest = rest.strip_prefix(std::slice::from_ref(mark))?;
     let (year, rest) = digits(rest, 4)?;
     match mark {
-        b'.' => Some((year, second, first, rest)),
-        b'/' | b'-' if first > 12 || first == second => Some((year, second, first, rest)),
-        b'/' | b'-' if second > 12 => Some((year, first, second, rest)),
+        b'.' => Some(Day { year, month: second, day: first, rest }),
+        b'/' | b'-' if first > 12 || first == second => {
+            Some(Day { year, month: second, day: first, rest })
+        }
+        b'/' | b'-' if second > 12 => Some(Day { year, month: first, day: second, rest }),
         _ => None,
     }
 }
 
-fn in_words(text: &[u8]) -> Option<Parts<'_>> {
+fn in_words(text: &[u8]) -> Option<Day<'_>> {
     let (first, rest) = word(text);
     let (second, rest) = word(rest);
     let (third, rest) = word(rest);
@@ -236,7 +243,7 @@ fn in_words(text: &[u8]) -> Option<Parts<'_>> {
         _ => return None,
     };
     let (year, after) = digits(third, 4)?;
-    (after.is_empty() && year >= 1000).then_some((year, month, day, rest))
+    (after.is_empty() && year >= 1000).then_some(Day { year, month, day, rest })
 }
 
 /// The next word without commas and full stops around it, and the rest.

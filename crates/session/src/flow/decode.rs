@@ -87,7 +87,7 @@ pub(crate) enum Bytes {
 
 /// Tells the text in a run, if there is one.
 fn wrapped(run: &[u8], tell: &mut impl FnMut(Unwrapped<'_>)) -> bool {
-    let hex = run.len() % 2 == 0 && run.iter().all(u8::is_ascii_hexdigit);
+    let hex = run.len().is_multiple_of(2) && run.iter().all(u8::is_ascii_hexdigit);
     let plain = match hex.then(|| hexadecimal(run)) {
         Some(plain) if is_text(&plain) => plain,
         // A look at the beginning saves most of the work: pictures and keys are no text.

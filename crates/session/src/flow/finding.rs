@@ -171,6 +171,8 @@ impl<'f> Finding<'f> {
         if seen == Seen::default() {
             seen.insert(Provenance::Unseen);
         }
+        // What the task names was said by a person: to say it again lets nothing out.
+        let carries = if self.from_task { Carried::NOTHING } else { self.carries };
         LeafOrigin {
             pointer: String::new(),
             place: Place::Value,
@@ -178,7 +180,7 @@ impl<'f> Finding<'f> {
             seen,
             untrusted: self.untrusted,
             label: self.label,
-            carries: self.carries,
+            carries,
             evidence: self.evidence.iter().map(|(_, _, record)| (*record).clone()).collect(),
         }
     }

@@ -10,7 +10,7 @@ use super::table::{Kind, Marks};
 /// Most fingerprints of one result; what comes beyond is forgotten.
 pub const GLEANED_PRINTS_MAX: usize = 12_288;
 
-/// Most bytes that [`Gleaned::encode`] makes of any result whose labels have few categories.
+/// Most bytes that [`Gleaned::encode`] makes of any result; one of 16 KB makes about 13 KB.
 pub const GLEANED_BYTES_MAX: usize = GLEANED_PRINTS_MAX * 8 + 512 * 1024;
 
 /// The form that [`Gleaned::encode`] writes.

@@ -2,7 +2,7 @@
 
 use safeconduct_model::Label;
 
-use super::digest::class;
+use super::basket::class;
 use super::gleaned::{Gleaned, Source};
 use super::labels::{Forgotten, Labels};
 use super::table::{ENTRIES_MAX, Entry, Kind, Marks, TABLE_BYTES_MAX, Table};
@@ -57,11 +57,16 @@ pub(crate) struct Known<'a> {
     pub(crate) source_id: u16,
 }
 
-/// By what fingerprints give way, the least first: class, age, and the fingerprint itself.
-type Worth = (u8, u64, u64);
+/// By what fingerprints give way, the least first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Worth {
+    class: u8,
+    age: u64,
+    print: u64,
+}
 
 /// How many entries more than needed give way at a time, so that the next results find room.
-const SPARE: usize = ENTRIES_MAX / 4;
+const SPARE: usize = ENTRIES_MAX / 3;
 
 /// Joins an entry to what is known. Of two sources the one of the worse integrity stays, of
 /// equals the newer, so that it does not matter which came first.
@@ -114,7 +119,7 @@ fn class_of(classes: &[[u8; 3]], entry: &Entry) -> u8 {
 }
 
 fn worth(class: u8, ages: &Ages, print: u64, entry: &Entry) -> Worth {
-    (class, ages.of(entry.source).unwrap_or(0), print)
+    Worth { class, age: ages.of(entry.source).unwrap_or(0), print }
 }
 
 impl Index {
@@ -223,7 +228,7 @@ impl Index {
                     classes = classes_of(&labels.borrow());
                 }
                 let class = class_of(&classes, entry);
-                let stays = class > least.0 || worth(class, ages, print, entry) >= least;
+                let stays = class > least.class || worth(class, ages, print, entry) >= least;
                 if !stays && !dropped.iter().any(|known| same_loss(known, entry)) {
                     dropped.push(*entry);
                 }
@@ -275,11 +280,11 @@ impl Index {
         for (class, age, count) in groups {
             if count > left {
                 let share = (u128::from(u64::MAX) * u128::from(left) / u128::from(count)) as u64;
-                return (class, age, share.max(1));
+                return Worth { class, age, print: share.max(1) };
             }
             left -= count;
         }
-        (u8::MAX, 0, 0)
+        Worth { class: u8::MAX, age: 0, print: 0 }
     }
 
     /// The number of a source. The oldest ones give way, and what they showed has no record then.

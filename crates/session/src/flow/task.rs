@@ -111,6 +111,9 @@ impl Naming {
             self.texts.iter().map(|text| Words::of(text, &mut self.normal)).collect();
         let mut phrases = BTreeSet::new();
         for length in 1..=PHRASE_WORDS_MAX {
+            if prints.len() >= NAMED_PRINTS_MAX {
+                break;
+            }
             for words in &texts {
                 words.phrases(length, &mut |phrase| {
                     text::whole(&self.key, phrase, |print| {
@@ -194,6 +197,25 @@ impl Words {
                         tell(phrase);
                     }
                 }
+            }
+            if length == 1 {
+                within(head, tell);
+            }
+        }
+    }
+}
+
+/// What stands between marks of a list or brackets in one word: `a@b.example,c@d.example`.
+fn within(word: &[u8], tell: &mut dyn FnMut(&[u8])) {
+    let splits = |byte: &u8| b",;|<>()[]\"'`".contains(byte);
+    if !word.iter().any(splits) {
+        return;
+    }
+    for part in word.split(splits).filter(|part| !part.is_empty()) {
+        for cut in trailing(part) {
+            let part = part.get(..part.len() - cut.min(part.len())).unwrap_or_default();
+            if !part.is_empty() {
+                tell(part);
             }
         }
     }

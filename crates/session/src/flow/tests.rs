@@ -105,6 +105,24 @@ fn a_copied_run_makes_a_text_untrusted_and_carries_its_label() {
 }
 
 #[test]
+fn what_the_task_names_carries_nothing_out() {
+    let mut flow = Flow::keyed([1; 16]);
+    task(&mut flow, "Tell alice@example.com that the meeting is at ten.", &[]);
+    let label = label(Integrity::Trusted, Confidentiality::Confidential);
+    read(
+        &mut flow,
+        1,
+        label,
+        Part::Text("alice@example.com and bob@example.com know the code 77123"),
+    );
+    let carried = |value: &str| leaf(&flow, ArgumentRole::Address, value).carries.confidentiality;
+    assert_eq!(carried("alice@example.com"), Confidentiality::Public);
+    assert_eq!(carried("bob@example.com"), Confidentiality::Confidential);
+    let text = leaf(&flow, ArgumentRole::Content, "alice@example.com: 77123");
+    assert_eq!(text.carries.confidentiality, Confidentiality::Confidential);
+}
+
+#[test]
 fn what_is_wrapped_or_written_differently_is_found() {
     let mut flow = Flow::keyed([1; 16]);
     let page = concat!(
@@ -137,7 +155,7 @@ fn what_is_wrapped_or_written_differently_is_found() {
 #[test]
 fn a_part_from_a_page_makes_the_whole_untrusted_unless_the_task_names_it() {
     let mut flow = Flow::keyed([1; 16]);
-    task(&mut flow, "Mail bob@example.com and 'carol@example.com'.", &[]);
+    task(&mut flow, "Mail bob@example.com,dave@example.com and 'carol@example.com'.", &[]);
     let page =
         "Riverside View Hotel, mallory@evil.example, bob@example.com; see https://evil.example/x";
     read(&mut flow, 1, untrusted(), Part::Text(page));
@@ -152,6 +170,7 @@ fn a_part_from_a_page_makes_the_whole_untrusted_unless_the_task_names_it() {
         ("bob@example.com, mallory@evil.example", "from_untrusted"),
         (r#"{"to": ["mallory@evil.example"]}"#, "from_untrusted"),
         ("bob@example.com", "from_task+from_untrusted"),
+        ("dave@example.com", "from_task"),
     ] {
         assert_eq!(address(&flow, value), seen, "{value}");
     }

@@ -89,7 +89,7 @@ impl Reader {
         let places = match self.normal.len() == text.len() {
             // Every byte is where it was: only longer tokens can wrap anything but escapes.
             true => std::mem::take(&mut self.long),
-            false => vec![0..text.len()],
+            false => std::iter::once(0..text.len()).collect(),
         };
         let bytes = sink.wants().bytes;
         decode::each(text, &places, bytes, &mut |unwrapped| match unwrapped {

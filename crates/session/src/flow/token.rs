@@ -40,8 +40,8 @@ pub(crate) fn each(
             let end = ends.trailing_zeros();
             ends &= ends - 1;
             // Bits of this block from the token's start up to its end.
-            let within = (1_u64 << end) - 1 & u64::MAX << from;
-            finder.found(start, at + end as usize, other | others & within, long);
+            let within = ((1_u64 << end) - 1) & (u64::MAX << from);
+            finder.found(start, at + end as usize, other | (others & within), long);
             start = at + end as usize + 1;
             from = end + 1;
             other = 0;
@@ -49,7 +49,7 @@ pub(crate) fn each(
                 break;
             }
         }
-        other |= if from < 64 { others & u64::MAX << from } else { 0 };
+        other |= if from < 64 { others & (u64::MAX << from) } else { 0 };
     }
     finder.found(start, normal.len(), other, long);
 }
