@@ -15,6 +15,7 @@ use safeconduct_wire::identity::IdentityForm;
 use safeconduct_wire::json::{self, JsonProblem};
 use safeconduct_wire::{catalogue, config, intent, outcome, suite};
 
+pub mod flow;
 pub mod identity;
 #[cfg(feature = "policy")]
 pub mod question;
@@ -126,6 +127,16 @@ pub const TARGETS: &[Target] = &[
         name: "svid",
         run: identity::svid,
         share: 50,
+    },
+    Target {
+        name: "flow_result",
+        run: flow::result,
+        share: 25,
+    },
+    Target {
+        name: "flow_normalise",
+        run: flow::normalise,
+        share: 100,
     },
     Target {
         name: "record",
