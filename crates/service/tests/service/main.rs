@@ -10,6 +10,7 @@ use safeconduct_policy::{SourceFile, Sources, load};
 use safeconduct_service::memory::{MemoryClock, MemoryLedger, ports};
 use safeconduct_service::*;
 
+mod declassify;
 mod order;
 
 const POLICIES: &str = r#"
