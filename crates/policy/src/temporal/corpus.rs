@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use dogwood_language::corpus::{CorpusTrace, macro_cases, mixed_cases, temporal_cases};
 use dogwood_language::{
     Authorizer, Decision, Error, Event as Logged, EventSignature, InMemoryTemporalEngine,
-    LoweredPolicySet, PartitionKey, PolicySchema, ServiceSchema, TemporalBindings, TemporalEngine,
+    ParsedPolicySet, PartitionKey, PolicySchema, ServiceSchema, TemporalBindings, TemporalEngine,
     TemporalField, UNPINNED_EVENT_SCHEMA, Validator, Value as Said, parse_trace,
     partition_value_key,
 };
@@ -225,7 +225,7 @@ struct Case {
     traces: Vec<CorpusTrace>,
 }
 
-fn lowered(case: &Case) -> Result<LoweredPolicySet, String> {
+fn parsed(case: &Case) -> Result<(ParsedPolicySet, PolicySchema), String> {
     let mut service = ServiceSchema::builder();
     // Those that bring none are written for events without pins.
     let events = case.events.as_deref().unwrap_or(UNPINNED_EVENT_SCHEMA);
@@ -235,13 +235,18 @@ fn lowered(case: &Case) -> Result<LoweredPolicySet, String> {
     }
     let service = service.build().map_err(|error| error.to_string())?;
     let schema = PolicySchema::from_cedarschema_str(&case.schema).map_err(|e| e.to_string())?;
-    LoweredPolicySet::from_str(&case.policies, &service, &schema).map_err(|e| e.to_string())
+    let parsed = ParsedPolicySet::parse(&case.policies, &service).map_err(|e| e.to_string())?;
+    Ok((parsed, schema))
 }
 
 fn failures(case: &Case) -> Vec<String> {
     let mut failures = Vec::new();
+    let (parsed, schema) = match parsed(case) {
+        Ok(parsed) => parsed,
+        Err(error) => return vec![format!("does not parse: {error}")],
+    };
     for trace in &case.traces {
-        let policies = match lowered(case) {
+        let policies = match parsed.lower(&schema) {
             Ok(policies) => policies,
             Err(error) => return vec![format!("does not lower: {error}")],
         };
@@ -329,8 +334,10 @@ fn what_dogwood_refuses_is_refused() {
             macros: None,
             traces: Vec::new(),
         };
-        let accepted = lowered(&case)
-            .is_ok_and(|policies| Validator::new().validate(&policies).validation_passed());
+        let lowered = parsed(&case)
+            .and_then(|(parsed, schema)| parsed.lower(&schema).map_err(|error| error.to_string()));
+        let accepted =
+            lowered.is_ok_and(|policies| Validator::new().validate(&policies).validation_passed());
         assert!(!accepted, "{}", case.name);
     }
 }

@@ -45,6 +45,9 @@ impl Monitors {
             })
         });
         inner.retain(programs);
+        if inner.rows >= ROWS_MAX {
+            inner.forget(programs, now);
+        }
         let action = programs.name_of(event.action);
         for program in programs.concerned(event.kind, action) {
             inner.take(program, event, action, now);
@@ -112,6 +115,14 @@ impl Inner {
         }
     }
 
+    /// Forgets what no answer can depend on any more, in all programs.
+    fn forget(&mut self, programs: &ProgramSet, now: Stamp) {
+        for (name, state) in &mut self.programs {
+            programs.program(*name).into_iter().for_each(|program| state.forget(program, now));
+        }
+        self.rows = self.programs.values().map(State::rows).sum();
+    }
+
     fn take(&mut self, program: &Program, event: &Event<'_>, action: &str, now: Stamp) {
         let state = self.programs.get(&program.name);
         let until = now.at.saturating_add(program.lookback_ms);
@@ -139,13 +150,15 @@ impl Inner {
             .programs
             .entry(program.name)
             .or_insert_with(|| State { blind_until: crowded_until, ..State::of(program) });
-        let before = state.rows();
-        let room = PROGRAM_ROWS_MAX.saturating_sub(before).min(ROWS_MAX.saturating_sub(self.rows));
+        self.rows = self.rows.saturating_sub(state.rows());
+        state.forget(program, now);
+        let room = PROGRAM_ROWS_MAX.min(ROWS_MAX.saturating_sub(self.rows));
+        let room = room.saturating_sub(state.rows());
         if !state.commit(program, deltas, now, room) {
             state.blind_until = state.blind_until.max(until);
         }
         let after = state.rows();
-        self.rows = (self.rows + after).saturating_sub(before);
+        self.rows += after;
         if after == 0 && state.blind_until <= now.at {
             self.programs.remove(&program.name);
         }

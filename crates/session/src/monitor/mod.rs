@@ -68,6 +68,8 @@ mod lint;
 mod program;
 mod run;
 mod table;
+#[cfg(test)]
+mod tests;
 
 pub use compile::{NODES_MAX, Refused, SYMBOLS_MAX};
 pub use datum::{Datum, Sort, TEXT_BYTES_MAX};
@@ -85,7 +87,7 @@ pub const PROGRAM_ROWS_MAX: usize = 2048;
 /// Most rows that all programs of one session, or of one identity, remember.
 pub const ROWS_MAX: usize = 4096;
 /// Most programs of one session, or of one identity, that remember something.
-pub const PROGRAMS_MAX: usize = 256;
+pub const PROGRAMS_MAX: usize = 1024;
 /// Most steps of one answer, and of taking one event in for one program.
 pub const STEPS_MAX: u32 = 100_000;
 

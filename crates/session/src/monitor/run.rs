@@ -83,6 +83,15 @@ impl State {
         self.nodes.iter().map(of).sum()
     }
 
+    /// Forgets what no answer can depend on any more.
+    pub(super) fn forget(&mut self, program: &Program, now: Stamp) {
+        for (node, stored) in program.nodes.iter().zip(&mut self.nodes) {
+            if let Stored::Rows(table) = stored {
+                table.forget(now.at.saturating_sub(node.kept_ms), node.kept());
+            }
+        }
+    }
+
     /// Takes in what an event found; at most `room` new rows. Says whether all found room.
     pub(super) fn commit(
         &mut self,
@@ -95,7 +104,6 @@ impl State {
         for ((node, stored), delta) in program.nodes.iter().zip(&mut self.nodes).zip(deltas) {
             match stored {
                 Stored::Rows(table) => {
-                    table.forget(now.at.saturating_sub(node.kept_ms), node.kept());
                     for (key, row) in delta {
                         let known = table.has(&key, &row, now, node.kept());
                         if room == 0 && !known {

@@ -19,7 +19,8 @@ pub(super) type Row = Box<[Datum]>;
 /// Rows by what is known when they are looked for, each with when it was last found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Table {
-    groups: BTreeMap<Row, Group>,
+    /// By key.
+    groups: Vec<(Row, Group)>,
     /// When something of a group was found, in that order.
     ages: VecDeque<(i64, Row)>,
     rows: usize,
@@ -30,7 +31,7 @@ pub(super) struct Table {
 pub(super) struct Group {
     rows: VecDeque<(Row, Stamp)>,
     /// Where each row stands, once there are many: by the event that it was found at.
-    found_at: Option<BTreeMap<Row, u64>>,
+    found_at: Option<Box<BTreeMap<Row, u64>>>,
     sum: i128,
 }
 
@@ -48,7 +49,17 @@ pub(super) struct Kept {
 
 impl Table {
     pub(super) fn group(&self, key: &[Datum]) -> Option<&Group> {
-        self.groups.get(key)
+        let at = self.place(key).ok()?;
+        self.groups.get(at).map(|(_, group)| group)
+    }
+
+    fn place(&self, key: &[Datum]) -> Result<usize, usize> {
+        self.groups.binary_search_by(|(known, _)| (**known).cmp(key))
+    }
+
+    fn group_mut(&mut self, key: &[Datum]) -> Option<&mut Group> {
+        let at = self.place(key).ok()?;
+        self.groups.get_mut(at).map(|(_, group)| group)
     }
 
     pub(super) const fn rows(&self) -> usize {
@@ -57,11 +68,10 @@ impl Table {
 
     /// Notes that a row was found, and says whether it is new.
     pub(super) fn note(&mut self, key: &[Datum], row: Row, stamp: Stamp, kept: Kept) -> bool {
-        let group = match self.groups.get_mut(key) {
-            Some(group) => group,
-            None => self.groups.entry(key.into()).or_default(),
-        };
-        let fresh = group.note(row, stamp, kept);
+        if let Err(at) = self.place(key) {
+            self.groups.insert(at, (key.into(), Group::default()));
+        }
+        let fresh = self.group_mut(key).is_some_and(|group| group.note(row, stamp, kept));
         self.rows += usize::from(fresh);
         if self.ages.back().is_none_or(|(at, last)| *at != stamp.at || **last != *key) {
             self.ages.push_back((stamp.at, key.into()));
@@ -74,19 +84,21 @@ impl Table {
 
     /// Whether that row is there.
     pub(super) fn has(&self, key: &[Datum], row: &[Datum], stamp: Stamp, kept: Kept) -> bool {
-        self.groups.get(key).is_some_and(|group| group.place(row, stamp, kept).is_some())
+        self.group(key).is_some_and(|group| group.place(row, stamp, kept).is_some())
     }
 
     /// Forgets what was last found before that time.
     pub(super) fn forget(&mut self, before: i64, kept: Kept) {
+        let mut empty = false;
         while self.ages.front().is_some_and(|(at, _)| *at < before) {
             let Some((_, key)) = self.ages.pop_front() else { break };
-            if let Some(group) = self.groups.get_mut(&key) {
-                self.rows -= group.forget(before, kept);
-                if group.rows.is_empty() {
-                    self.groups.remove(&key);
-                }
-            }
+            let Some(group) = self.group_mut(&key) else { continue };
+            let forgotten = group.forget(before, kept);
+            empty |= group.rows.is_empty();
+            self.rows -= forgotten;
+        }
+        if empty {
+            self.groups.retain(|(_, group)| !group.rows.is_empty());
         }
     }
 
@@ -130,7 +142,7 @@ impl Group {
         self.rows.push_back((row, stamp));
         if !kept.per_event && self.found_at.is_none() && self.rows.len() > MANY {
             let all = self.rows.iter().map(|(row, stamp)| (row.clone(), stamp.index));
-            self.found_at = Some(all.collect());
+            self.found_at = Some(Box::new(all.collect()));
         }
         known.is_none()
     }
