@@ -6,8 +6,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use safeconduct_model::{ActionName, Catalogue, Digest, IdentityKind, Intents, ServerName, Value};
-use safeconduct_policy::{Loaded, Naming, Policies, SourceFile, Sources, ToolDefinition};
+use safeconduct_model::{
+    ActionName, Catalogue, Digest, IdentityKind, Intents, Obligation, PolicyRef, ServerName, Value,
+};
+use safeconduct_policy::{
+    Diagnostic, Loaded, Naming, Policies, Severity, SourceFile, Sources, ToolDefinition,
+};
 use safeconduct_service::{RuleSet, Vocabulary, definition_digest};
 use safeconduct_wire::catalogue;
 use safeconduct_wire::config::{self, Config};
@@ -107,6 +111,10 @@ impl Rules {
         let vocabulary = Vocabulary::new(&config.policies.namespace)
             .map_err(|error| failed("policies.namespace", error))?;
         let catalogue = resolve(merged, &policies)?;
+        let unknown = unknown_declassifiers(&policies, &catalogue);
+        if !unknown.is_empty() {
+            return Err(invalid(within(&config.policies.folder, unknown)));
+        }
         let undertaken = intents::load(config, &catalogue, &policies, &sources.definitions)?;
         let odd = undertaken.warnings.into_iter();
         Ok(Self {
@@ -132,6 +140,34 @@ impl Rules {
             intents: Some(Arc::clone(&self.intents)),
         }
     }
+}
+
+/// Obligations `declassify:NAME` with a name that no file of the catalogue has: nothing would be
+/// lowered by it.
+fn unknown_declassifiers(policies: &Policies, catalogue: &Catalogue) -> Vec<Diagnostic> {
+    let mut unknown = Vec::new();
+    for info in policies.iter() {
+        let names = info.obligations.iter().filter_map(Obligation::declassifier);
+        for name in names.filter(|name| !catalogue.declassifiers.contains_key(*name)) {
+            let PolicyRef { id, span, .. } = &*info.reference;
+            let known: Vec<&str> = catalogue.declassifiers.keys().map(AsRef::as_ref).collect();
+            let help = match known.is_empty() {
+                true => "declare it in the catalogue, under `declassifiers`".to_owned(),
+                false => format!("the catalogue has {}", known.join(", ")),
+            };
+            unknown.push(Diagnostic {
+                severity: Severity::Error,
+                file: Arc::clone(&span.file),
+                line: span.line,
+                column: span.column,
+                end_line: span.end_line,
+                text: format!("declassify:{name}"),
+                message: format!("policy `{id}` asks for the unknown declassifier `{name}`"),
+                help: Some(help),
+            });
+        }
+    }
+    unknown
 }
 
 /// Problems of the files of a folder.
