@@ -5,14 +5,15 @@ use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::sync::Arc;
 
-use safeconduct_engine::{Facts, Known, TaskFacts, Understood, Vocabulary, decide};
+use safeconduct_engine::{Facts, Known, MonitorFacts, TaskFacts, Understood, Vocabulary, decide};
 use safeconduct_model::{
     ActionEntry, ActionName, Assurance, Authentication, Decision, Digest, EntityRef, IdentityId,
     KeyedDigest, Mandate, Method, Mode, Now, Origin, RecordId, Request, SessionKey, SessionRef,
     Subject, Task, TaskId, TaskRef, Timestamp, TokenId, Value,
 };
-use safeconduct_policy::{Policies, load};
+use safeconduct_policy::{History, Policies, SourceFile, load};
 use safeconduct_service::entity_of;
+use safeconduct_session::monitor::{Event, Monitors, RESPONSE};
 use safeconduct_session::{Charge, Session, Step, fingerprint};
 
 use crate::cedar::{Given, Peer};
@@ -142,6 +143,8 @@ struct Rig {
     understood: Understood,
     pep: IdentityId,
     agents: Vec<Agent>,
+    /// What is remembered of the session, and of the identity.
+    monitors: [Monitors; 2],
 }
 
 struct Agent {
@@ -153,9 +156,69 @@ struct Agent {
     path: Arc<str>,
 }
 
+/// Nanoseconds of a decision at ten policies, and of one with ten temporal policies besides, in
+/// a session that has seen 200 results.
+pub(crate) fn with_temporal_clauses() -> Result<(f64, f64), Failure> {
+    const CLAUSES: [&str; 10] = [
+        "formerly within 1h A::error{ input.path: context.input.path }",
+        "formerly within 1d (A::response{ input.path: \"/etc/passwd\" })",
+        "previous within 1h A::error{}",
+        "!A::error{} since within 1h A::response{ input.path: \"/etc/shadow\" }",
+        "exists (n: Long). (count_within(1h, A::request{ input.path: context.input.path }) == n && n > 9)",
+        "exists (n: Long). (count_within(1d, A::response{}) == n && n > 2000)",
+        "exists (n: Long). (count_distinct_within(p, 1h, A::response{ input.path: p }) == n && n > 500)",
+        "exists (n: Long). (sum_within(h, 1h, A::response{ input.head: h }) == n && n > 1000000)",
+        "exists (p: String). (formerly within 1h A::error{ input.path: p } && formerly within 1h A::response{ input.path: p })",
+        "A::request{ input.path: context.input.path } since within 1h A::error{ input.path: context.input.path }",
+    ];
+    let action = "Safeconduct::Action::\"files.read_text_file\"";
+    let text: String = CLAUSES
+        .iter()
+        .map(|clause| {
+            let clause = clause.replace("A::", &format!("{action}::"));
+            format!(
+                "forbid (principal, action == {action}, resource) when temporal {{ {clause} }};\n"
+            )
+        })
+        .collect();
+    let plain = Rig::new(10)?;
+    let mut files = world::policy_files(10, Naming::Folder);
+    files.push(SourceFile::new("temporal.cedar", text));
+    let mut temporal = Rig::of(20, files)?;
+    let agent = temporal.agents.first().ok_or("no agent")?;
+    let mut session = Monitors::default();
+    for number in 0..200 {
+        session.observe(
+            temporal.policies.monitors().programs(History::Session),
+            &Event {
+                kind: RESPONSE,
+                action: &temporal.entry.name,
+                principal: Some(&agent.known.entity.uid),
+                resources: &[],
+                input: &Value::object([
+                    ("path", Value::from(format!("/cases/{number}"))),
+                    ("head", Value::from(number)),
+                ]),
+                output: None,
+                beside: None,
+                at: AT.plus_ms(number * 1000 - 600_000),
+                decision: None,
+            },
+        );
+    }
+    temporal.monitors[0] = session;
+    let mut contestants = [plain.contestant(Access::Hot), temporal.contestant(Access::Hot)];
+    compete(&mut contestants, ROUNDS, BATCH)?;
+    let [plain, temporal] = contestants.each_ref().map(Contestant::median);
+    Ok((plain, temporal))
+}
+
 impl Rig {
     fn new(size: usize) -> Result<Self, Failure> {
-        let files = world::policy_files(size, Naming::Folder);
+        Self::of(size, world::policy_files(size, Naming::Folder))
+    }
+
+    fn of(size: usize, files: Vec<SourceFile>) -> Result<Self, Failure> {
         let vocabulary = world::vocabulary()?;
         let agents = (0..world::agents(size))
             .map(|number| Agent::new(number, &vocabulary))
@@ -168,6 +231,7 @@ impl Rig {
             understood: Understood::LeftToCaller,
             pep: IdentityId::new("gateway:files")?,
             agents,
+            monitors: Default::default(),
         };
         if rig.policies.len() != size {
             return Err(format!("{} policies instead of {size}", rig.policies.len()).into());
@@ -213,7 +277,10 @@ impl Rig {
             understood: &self.understood,
             vocabulary: &self.vocabulary,
             catalogue: Digest::from_bytes([2; 32]),
-            monitors: None,
+            monitors: Some(MonitorFacts {
+                session: &self.monitors[0],
+                identity: &self.monitors[1],
+            }),
         };
         let now = Now { at: AT, decision: RecordId::new("dec_0123456789abcdef0123456789abcdef")? };
         let request = self.request(agent);

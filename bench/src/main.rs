@@ -3,7 +3,7 @@
 //!
 //! Everything that is compared takes turns within the same run, and what counts is the ratio of
 //! the medians: absolute numbers belong to the machine that the report names. Arguments name the
-//! parts to run (`decide`, `startup`, `tasks`, `tokens`, `leases`, `http`, `mcp`); without one all run,
+//! parts to run (`decide`, `flow`, `temporal`, `startup`, `tasks`, `tokens`, `leases`, `http`, `mcp`); without one all run,
 //! and only then the two files are written.
 //!
 //! What this crate deliberately does not do: it tests nothing beyond "the answer was the one
@@ -13,6 +13,7 @@ mod cedar;
 mod child;
 mod decide;
 mod disk;
+mod flow;
 mod http;
 mod leases;
 mod machine;
@@ -22,6 +23,7 @@ mod rounds;
 mod section;
 mod startup;
 mod tasks;
+mod temporal;
 mod tokens;
 mod world;
 

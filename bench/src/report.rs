@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use crate::section::{Failure, Section};
-use crate::{decide, http, leases, machine, mcp, startup, tasks, tokens};
+use crate::{decide, flow, http, leases, machine, mcp, startup, tasks, temporal, tokens};
 
 /// One part: how the command line calls it, and what it does.
 struct Part {
@@ -17,6 +17,8 @@ struct Part {
 
 const PARTS: &[Part] = &[
     Part { name: "decide", measure: decide::measure },
+    Part { name: "flow", measure: flow::measure },
+    Part { name: "temporal", measure: temporal::measure },
     Part { name: "startup", measure: startup::measure },
     Part { name: "tasks", measure: tasks::measure },
     Part { name: "tokens", measure: tokens::measure },
