@@ -2,8 +2,9 @@
 
 use safeconduct_model::{Entity, EntityRef, Now, Reason, Request};
 use safeconduct_policy::{Explanation, Policies, Question};
+use safeconduct_session::flow::Origins;
 
-use crate::{Facts, evaluate, identify, situate};
+use crate::{Facts, evaluate, flow, identify, situate, task};
 
 /// What the policies say about one resource that a request touches.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,7 +26,10 @@ pub fn explain(
     now: &Now,
 ) -> Result<Vec<Explained>, Vec<Reason>> {
     let principal = identify::identify(request, facts, policies)?;
-    let situated = situate::situate(request, facts, now)?;
+    let task = task::standing(request, identify::actor(request, facts), facts)?;
+    let mut situated = situate::situate(request, facts, now)?;
+    let traced = flow::trace(policies, request, situated.entry, &situated.resources, task, facts);
+    situated.situation.flow = traced.situation;
     let touched: Vec<&EntityRef> = situated.resources.iter().map(|r| &r.uid).collect();
     let event = evaluate::event(request, &principal.uid, &touched, now);
     let past = evaluate::past(facts, &event);
@@ -38,7 +42,7 @@ pub fn explain(
             input: &request.input,
             additional: situated.additional,
             situation: &situated.situation,
-            extra: &[],
+            extra: &situated.beside,
         };
         let said = policies
             .explain_after(&question, past.as_ref())
@@ -46,4 +50,11 @@ pub fn explain(
         explained.push(Explained { resource: resource.clone(), policies: said });
     }
     Ok(explained)
+}
+
+/// Where each value of the arguments came from; nothing where the catalogue does not know the
+/// action.
+pub fn origins(request: &Request, facts: &Facts<'_>) -> Option<Origins> {
+    let entry = facts.entry.filter(|entry| entry.name == request.action)?;
+    Some(flow::origins(request, entry, facts))
 }

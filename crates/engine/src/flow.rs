@@ -7,13 +7,14 @@ use safeconduct_model::{
     ActionEntry, ArgumentRole, Entity, Integrity, Label, RECORDED_FLOWS_MAX,
     RECORDED_POINTER_BYTES_MAX, RECORDED_SOURCES_MAX, RecordedFlow, Request, ValueOrigin,
 };
-use safeconduct_policy::{Carried, FlowSituation, TracedArgument};
+use safeconduct_policy::{Carried, FlowSituation, Policies, TracedArgument};
 use safeconduct_session::flow::{Flow, LeafOrigin, Origins, Provenance};
 
 use crate::envelope::Bounds;
 use crate::{Facts, TaskFacts};
 
 /// What is known of the arguments.
+#[derive(Debug, Default)]
 pub(crate) struct Traced {
     /// As policies see it.
     pub(crate) situation: FlowSituation,
@@ -21,22 +22,32 @@ pub(crate) struct Traced {
     pub(crate) recorded: Vec<RecordedFlow>,
 }
 
-/// Looks every argument up in what the session has read.
+/// Looks every argument up in what the session has read. Where it has read nothing and no policy
+/// looks, there is nothing to say.
 pub(crate) fn trace(
+    policies: &Policies,
     request: &Request,
     entry: &ActionEntry,
     resources: &[Entity],
     task: Option<&TaskFacts<'_>>,
     facts: &Facts<'_>,
 ) -> Traced {
-    let nothing = Flow::default();
-    let flow = facts.session.flow().unwrap_or(&nothing);
-    let origins = flow.look_up(&request.input, &entry.arguments);
+    if facts.session.flow().is_none() && !policies.looks_at_flow() {
+        return Traced::default();
+    }
+    let origins = origins(request, entry, facts);
     let bounds = task.map(|known| Bounds::of(&known.mandate.authority, request, entry, resources));
     let bounded = |leaf: &LeafOrigin| {
         bounds.as_ref().is_some_and(|bounds| bounds.hold(&leaf.pointer, leaf.role))
     };
     Traced { situation: situation(&origins, bounded), recorded: recorded(&origins) }
+}
+
+/// What the session knows of each argument.
+pub(crate) fn origins(request: &Request, entry: &ActionEntry, facts: &Facts<'_>) -> Origins {
+    let nothing = Flow::default();
+    let flow = facts.session.flow().unwrap_or(&nothing);
+    flow.look_up(&request.input, &entry.arguments)
 }
 
 fn situation(origins: &Origins, bounded: impl Fn(&LeafOrigin) -> bool) -> FlowSituation {

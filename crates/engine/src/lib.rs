@@ -22,7 +22,7 @@ use safeconduct_model::{EntityRef, Now, Reason, Request};
 use safeconduct_policy::Policies;
 
 pub use conclude::Outcome;
-pub use explain::{Explained, explain};
+pub use explain::{Explained, explain, origins};
 pub use facts::{Facts, Known, MonitorFacts, Understood, Vocabulary};
 pub use task::TaskFacts;
 
@@ -70,7 +70,7 @@ fn stages(
     let user = task.map(identify::user).transpose()?.flatten();
     let mut situated = situate::situate(request, facts, now)?;
     way.resources = situated.resources.iter().map(|entity| entity.uid.clone()).collect();
-    let traced = flow::trace(request, situated.entry, &situated.resources, task, facts);
+    let traced = flow::trace(policies, request, situated.entry, &situated.resources, task, facts);
     (situated.situation.flow, way.flow) = (traced.situation, traced.recorded);
     if let Some(task) = task.filter(|_| !task::is_lease(request)) {
         way.cost = task::bound(task, request, situated.entry, &situated.resources, facts)?;

@@ -15,6 +15,7 @@ use crate::annotations::PolicyMode;
 use crate::diagnostic::Diagnostic;
 use crate::evaluate::{Condition, Index, Interner, Remembered, Scope, Side};
 use crate::rego::Rego;
+use crate::schema::ContextField;
 use crate::schema::Schema;
 use crate::temporal::{Leaf, Monitoring};
 
@@ -79,6 +80,7 @@ pub struct Policies {
     /// The second engine, where the set has files for it.
     pub(crate) rego: Option<Arc<Rego>>,
     pub(crate) monitoring: Monitoring,
+    looks_at_flow: bool,
     digest: Digest,
 }
 
@@ -126,6 +128,10 @@ impl Policies {
         let ids = entries.iter().map(|entry| entry.statement.info.reference.id.clone());
         let leaves = entries.iter().flat_map(|entry| &entry.statement.leaves);
         let monitoring = Monitoring::of(leaves, &schema.other_names());
+        let looks_at_flow = entries.iter().any(|entry| {
+            entry.statement.condition.needs().context.has(ContextField::Flow)
+                || !entry.statement.leaves.is_empty()
+        });
         Self {
             index: Index::of(entries.iter().map(|entry| &entry.scope)),
             by_principal: Index::by_principal(entries.iter().map(|entry| &entry.scope)),
@@ -134,6 +140,7 @@ impl Policies {
             actions,
             rego: None,
             monitoring,
+            looks_at_flow,
             schema,
             units,
             interner,
@@ -153,6 +160,12 @@ impl Policies {
     /// What the set's temporal clauses want to be remembered of sessions and identities.
     pub const fn monitors(&self) -> &Monitoring {
         &self.monitoring
+    }
+
+    /// Whether any policy looks at where arguments came from (`context.flow`): where none does, a
+    /// question need not say it.
+    pub const fn looks_at_flow(&self) -> bool {
+        self.looks_at_flow || self.rego.is_some()
     }
 
     /// SHA-256 over all that the set is made of: files by name, schema, naming.
