@@ -32,3 +32,4 @@ pub mod pure;
 pub mod server;
 pub mod tasks;
 pub mod tools;
+pub mod traced;

@@ -112,9 +112,15 @@ impl Project {
                 "args": [
                     "--tools", self.path(&format!("{server}.live.json")),
                     "--calls", self.calls_of(server),
+                    "--next", self.next_of(server),
                 ],
             },
         })
+    }
+
+    /// Where the result of a live server's next call is put, where that is not its own.
+    pub fn next_of(&self, server: &str) -> PathBuf {
+        self.path(&format!("{server}.next.json"))
     }
 
     /// Where a live server logs its calls.

@@ -2,22 +2,24 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use safeconduct_engine::{Facts, Known, Understood, Vocabulary, decide};
+use safeconduct_engine::{Facts, Known, Understood, Vocabulary, decide, origins};
 use safeconduct_model::{
-    ActionName, Assurance, Authentication, Catalogue, Digest, Entity, Identity, IdentityId,
-    IdentityKind, IdentityStatus, Intents, KeyedDigest, Method, Mode, Now, PepRegistration,
-    RecordId, Request, Role, SessionKey, SessionRef, Subject, TaskRef, Timestamp, TokenId, Value,
+    ActionName, Assurance, Authentication, Catalogue, Decision, Digest, Entity, Identity,
+    IdentityId, IdentityKind, IdentityStatus, Integrity, Intents, KeyedDigest, Label, Method, Mode,
+    Now, PepRegistration, RecordId, Request, Role, SessionKey, SessionRef, Subject, TaskRef,
+    TokenId, Value,
 };
 use safeconduct_policy::{Naming, Policies, SourceFile, Sources, ToolDefinition, load};
-use safeconduct_service::{definition_digest, entity_of};
-use safeconduct_session::Session;
+use safeconduct_service::{RehearsedOutcome, RehearsedSessions, definition_digest, entity_of};
+use safeconduct_session::flow::Origins;
 use safeconduct_wire::json::from_serde;
-use safeconduct_wire::suite::{Definition, Principal, Sessions, Step, Test};
+use safeconduct_wire::suite::{DEFAULT_NOW, Definition, Expect, Principal, Sessions, Step, Test};
 use safeconduct_wire::{catalogue, intent};
 
 use crate::answer::Answer;
 use crate::case::Case;
 use crate::tasks::{self, ORCHESTRATOR};
+use crate::traced::Traced;
 
 /// The enforcement point of subjects that name none.
 pub const ENFORCEMENT_POINT: &str = "enforcement-point";
@@ -25,8 +27,43 @@ pub const ENFORCEMENT_POINT: &str = "enforcement-point";
 /// The obligations that the gateway carries out; the other ways are asked as if by it.
 pub const UNDERSTOOD: [&str; 2] = ["redact", "redact_input"];
 
-/// When a step is decided that does not say: 2026-01-01T00:00:00Z.
-pub const NOW: Timestamp = Timestamp::from_millis(1_767_225_600_000);
+/// What the pure engine says to a step.
+#[derive(Debug, Clone)]
+pub struct Asked {
+    /// The answer.
+    pub answer: Answer,
+    /// What would be recorded of where the arguments came from.
+    pub traced: Traced,
+    /// All that is known of that.
+    pub origins: Option<Origins>,
+    /// What the session had read before.
+    pub label: Label,
+}
+
+impl Asked {
+    /// What is not as a case expects it, one sentence each.
+    pub fn unlike(&self, expect: &Expect) -> Vec<String> {
+        let mut problems = self.answer.unlike(expect);
+        for (pointer, wanted) in &expect.flow {
+            let wanted: BTreeSet<&str> = wanted.iter().map(|word| word.as_str()).collect();
+            let leaf = self.origins.as_ref().and_then(|origins| origins.at(pointer));
+            let got: Option<BTreeSet<&str>> =
+                leaf.map(|leaf| leaf.seen.iter().map(|seen| seen.as_str()).collect());
+            if got.as_ref() != Some(&wanted) {
+                problems.push(format!("expected {pointer} {wanted:?}, got {got:?}"));
+            }
+        }
+        let (wanted, label) = (&expect.session, &self.label);
+        let untrusted = label.integrity == Integrity::Untrusted;
+        let as_expected = wanted.untrusted.is_none_or(|wanted| wanted == untrusted)
+            && wanted.sensitivity.is_none_or(|wanted| wanted == label.confidentiality)
+            && wanted.categories.as_ref().is_none_or(|wanted| *wanted == label.categories);
+        if !as_expected {
+            problems.push(format!("expected {wanted:?}, got {label:?}"));
+        }
+        problems
+    }
+}
 
 /// The world of a case, loaded.
 pub struct Ground {
@@ -187,11 +224,11 @@ impl Ground {
     }
 
     /// Asks the steps of a test in order.
-    pub fn run(&self, test: &Test) -> Vec<Answer> {
-        let mut sessions: BTreeMap<SessionKey, Session> = BTreeMap::new();
+    pub fn run(&self, test: &Test) -> Vec<Asked> {
+        let mut sessions = RehearsedSessions::default();
         let mut tasks = tasks::begun(self, test, &mut sessions);
         let mut answers = Vec::new();
-        for step in &test.steps {
+        for (number, step) in test.steps.iter().enumerate() {
             tasks.end(&step.after_end_of);
             if test.sessions == Sessions::Apart {
                 sessions.clear();
@@ -200,7 +237,6 @@ impl Ground {
                 self.who(step, step.in_task.as_ref().and_then(|name| tasks.named(name)));
             let proof = subject.authentication();
             let key = SessionKey::of(proof);
-            let session = sessions.entry(key.clone()).or_default();
             let request = Request {
                 subject,
                 action: step.action.clone(),
@@ -214,14 +250,15 @@ impl Ground {
                 trace: None,
                 parent: None,
             };
+            let standing = sessions.standing(&request);
             let facts = Facts {
                 caller: caller.as_ref(),
                 subject: known.as_ref(),
                 entry: self.catalogue.entry(&step.action),
                 quarantined: self.quarantined(step),
-                session,
-                sequence: session.sequence(),
-                used: session.used(),
+                session: standing.session,
+                sequence: standing.sequence,
+                used: standing.used,
                 task: step.in_task.as_ref().and_then(|name| tasks.facts(name, &self.identities)),
                 killed: None,
                 input_bytes: 0,
@@ -231,14 +268,21 @@ impl Ground {
                 ),
                 vocabulary: &self.vocabulary,
                 catalogue: Digest::from_bytes([0; 32]),
-                monitors: None,
+                monitors: Some(standing.monitors),
             };
-            let now =
-                Now { at: step.now.unwrap_or(NOW), decision: RecordId::new("dec_test").unwrap() };
+            let at = step.now.unwrap_or(DEFAULT_NOW);
+            let now = Now { at, decision: RecordId::new(format!("step_{}", number + 1)).unwrap() };
             let outcome = decide(&request, &facts, &self.policies, &now);
             assert_eq!(outcome, decide(&request, &facts, &self.policies, &now), "not pure");
-            session.apply(&outcome.step);
-            answers.push(Answer::of_outcome(&outcome));
+            let label = sessions.label(&request.session.key).clone();
+            let (answer, traced) = (Answer::of_outcome(&outcome), Traced::of_outcome(&outcome));
+            let origins = origins(&request, &facts);
+            answers.push(Asked { answer, traced, origins, label });
+            sessions.decided(&self.policies, &request, &outcome);
+            if outcome.decision == Decision::Permit || self.mode == Mode::Observe {
+                let told = RehearsedOutcome::reported(step.outcome, step.result.as_ref(), at);
+                sessions.happened((&self.policies, &self.catalogue), (&request, &outcome), &told);
+            }
         }
         answers
     }
@@ -259,7 +303,7 @@ impl Ground {
             token: TokenId::new(credential(step)).unwrap(),
             method: Method::ApiKey,
             assurance: Assurance::Low,
-            at: step.now.unwrap_or(NOW),
+            at: step.now.unwrap_or(DEFAULT_NOW),
             task: task.clone(),
             expires_at: None,
         };

@@ -268,11 +268,11 @@ pub(crate) enum Policy {
 #[derive(Debug, Args)]
 pub(crate) struct Question {
     /// Who wants to act: an identity of the configuration, or `TYPE::"ID"`.
-    #[arg(long)]
-    pub(crate) principal: String,
+    #[arg(long, required_unless_present = "test")]
+    pub(crate) principal: Option<String>,
     /// What they want to do.
-    #[arg(long)]
-    pub(crate) action: String,
+    #[arg(long, required_unless_present = "test")]
+    pub(crate) action: Option<String>,
     /// What they want to do it to, `TYPE::"ID"`; by default what the catalogue maps.
     #[arg(long)]
     pub(crate) resource: Option<String>,
@@ -285,6 +285,15 @@ pub(crate) struct Question {
     /// Attributes of the resource: JSON, `@FILE` or `-`.
     #[arg(long)]
     pub(crate) resource_attributes: Option<String>,
+    /// Ask what a step of this test file asks, after the steps before it.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["principal", "action", "resource"])]
+    pub(crate) test: Option<PathBuf>,
+    /// The first test in that file whose name holds this text; by default the first.
+    #[arg(long, value_name = "TEXT", requires = "test")]
+    pub(crate) filter: Option<String>,
+    /// Which of its steps, counted from 1; by default the last.
+    #[arg(long, value_name = "NUMBER", requires = "test")]
+    pub(crate) step: Option<usize>,
 }
 
 #[derive(Debug, Subcommand)]

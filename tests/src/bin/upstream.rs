@@ -1,5 +1,7 @@
 //! An MCP server over standard input and output, for tests: it has the tools of a file, logs each
-//! call durably before it answers, and misbehaves where the argument `behave` tells it to.
+//! call durably before it answers, and misbehaves where the argument `behave` tells it to. It
+//! answers with the arguments, or what a file of answers has for the tool, or, where that is there
+//! at the moment of the call, the result in a file of its own.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, Write};
@@ -9,11 +11,14 @@ use std::time::Duration;
 use serde_json::{Value as Json, json};
 
 fn main() -> io::Result<()> {
-    let (mut tools, mut calls) = (json!([]), None);
+    let (mut tools, mut answers, mut calls) = (json!([]), json!({}), None);
+    let mut next = None;
     let mut args = std::env::args().skip(1);
     while let (Some(flag), Some(value)) = (args.next(), args.next()) {
         match flag.as_str() {
             "--tools" => tools = serde_json::from_slice(&std::fs::read(value)?)?,
+            "--answers" => answers = serde_json::from_slice(&std::fs::read(value)?)?,
+            "--next" => next = Some(value),
             "--calls" => {
                 calls = Some(OpenOptions::new().append(true).create(true).open(value)?);
             }
@@ -23,13 +28,22 @@ fn main() -> io::Result<()> {
     for line in io::stdin().lock().lines() {
         let message: Json = serde_json::from_str(&line?)?;
         if let Some(id) = message.get("id") {
-            answer(id, &message, &tools, calls.as_mut())?;
+            let world = World { tools: &tools, answers: &answers, next: next.as_deref() };
+            answer(id, &message, &world, calls.as_mut())?;
         }
     }
     Ok(())
 }
 
-fn answer(id: &Json, message: &Json, tools: &Json, calls: Option<&mut File>) -> io::Result<()> {
+/// What the server has, and what its tools answer.
+struct World<'a> {
+    tools: &'a Json,
+    answers: &'a Json,
+    /// A file with the result of the next call, whatever is called.
+    next: Option<&'a str>,
+}
+
+fn answer(id: &Json, message: &Json, has: &World<'_>, calls: Option<&mut File>) -> io::Result<()> {
     let params = message.get("params").unwrap_or(&Json::Null);
     let info = json!({ "name": "safeconduct-test-upstream", "version": "0" });
     let capabilities = json!({ "tools": {}, "resources": {}, "prompts": {} });
@@ -48,9 +62,9 @@ fn answer(id: &Json, message: &Json, tools: &Json, calls: Option<&mut File>) -> 
             "resultType": "complete",
         }),
         "tools/list" => json!({
-            "tools": tools, "ttlMs": 0, "cacheScope": "private", "resultType": "complete",
+            "tools": has.tools, "ttlMs": 0, "cacheScope": "private", "resultType": "complete",
         }),
-        "tools/call" => return call(id, params, calls),
+        "tools/call" => return call(id, params, has, calls),
         "resources/read" => json!({
             "contents": [{ "uri": params["uri"], "mimeType": "text/plain", "text": "content" }],
             "ttlMs": 0, "cacheScope": "private", "resultType": "complete",
@@ -65,17 +79,22 @@ fn answer(id: &Json, message: &Json, tools: &Json, calls: Option<&mut File>) -> 
     say(&json!({ "jsonrpc": "2.0", "id": id, "result": result }).to_string())
 }
 
-fn call(id: &Json, params: &Json, calls: Option<&mut File>) -> io::Result<()> {
+fn call(id: &Json, params: &Json, has: &World<'_>, calls: Option<&mut File>) -> io::Result<()> {
     let arguments = params.get("arguments").unwrap_or(&Json::Null);
     if let Some(calls) = calls {
         let line = json!({ "tool": params["name"], "arguments": arguments }).to_string();
         calls.write_all(format!("{line}\n").as_bytes())?;
         calls.sync_data()?;
     }
-    let text = arguments.to_string();
-    let result = json!({
-        "content": [{ "type": "text", "text": text }], "resultType": "complete",
-    });
+    let name = params["name"].as_str().unwrap_or_default();
+    let text = has.answers.get(name).unwrap_or(arguments).to_string();
+    let told = has.next.and_then(|file| std::fs::read(file).ok());
+    let result = match told {
+        Some(told) => serde_json::from_slice(&told)?,
+        None => json!({
+            "content": [{ "type": "text", "text": text }], "resultType": "complete",
+        }),
+    };
     let answer = json!({ "jsonrpc": "2.0", "id": id, "result": result }).to_string();
     match arguments["behave"].as_str().unwrap_or_default() {
         "die" => std::process::exit(3),

@@ -2,15 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::process::Command;
+use std::rc::Rc;
 use std::sync::Mutex;
 
-use safeconduct_model::{Decision, Identity, IdentityId, Value};
+use safeconduct_model::{Decision, Execution, Identity, IdentityId, Value};
 use safeconduct_tests::answer::Answer;
 use safeconduct_tests::case::{self, Case};
 use safeconduct_tests::project::Project;
-use safeconduct_tests::pure::{ENFORCEMENT_POINT, Ground, UNDERSTOOD, credential};
+use safeconduct_tests::pure::{Asked, ENFORCEMENT_POINT, Ground, UNDERSTOOD, credential};
 use safeconduct_tests::server::{Server, decisions, exported, record_of, verify};
-use safeconduct_tests::tasks::ORCHESTRATOR;
+use safeconduct_tests::tasks::{ORCHESTRATOR, beginner};
+use safeconduct_tests::traced::Traced;
 use safeconduct_tests::{mcp, tools};
 use safeconduct_wire::suite::{Principal, Sessions, Step, Test};
 use safeconduct_wire::{intent, json};
@@ -68,21 +70,29 @@ fn run(case: &Case) -> (Vec<String>, [usize; 3]) {
         }
         count[0] += pure.len();
         let http = Http { ground: &ground, server: &server };
-        for ((number, step), (answer, id)) in test.steps.iter().enumerate().zip(http.run(test)) {
+        let answers = http.run(test);
+        let steps = Rc::new(step_names(answers.iter().map(|(_, id)| id.as_str())));
+        for ((number, step), (answer, id)) in test.steps.iter().enumerate().zip(answers) {
             count[1] += 1;
             let what = format!("{}: {}, step {}", case.name, test.name, number + 1);
-            if case.upstream.live.is_empty() && answer != pure[number] {
-                problems.push(format!("{what}: HTTP {answer:?}, pure {:?}", pure[number]));
+            let pure = &pure[number];
+            if case.upstream.live.is_empty() && answer != pure.answer {
+                problems.push(format!("{what}: HTTP {answer:?}, pure {:?}", pure.answer));
             }
             problems.extend(unlike(&what, "HTTP", &answer, step, case));
-            over_http.push((what, answer, id));
+            let traced = case.upstream.live.is_empty().then(|| pure.traced.clone());
+            over_http.push((what, answer, id, traced, Rc::clone(&steps)));
         }
         if test.steps.iter().all(|step| fits_gateway(case, step)) {
             count[2] += test.steps.len();
-            ask_gateway(&http, test);
-            for (number, (step, answer)) in test.steps.iter().zip(pure).enumerate() {
+            ask_gateway(&http, &project, test);
+            // Of a call without a result in the case, the gateway's agent has read another.
+            let mut known = true;
+            for (number, (step, pure)) in test.steps.iter().zip(pure).enumerate() {
                 let what = format!("{}: {}, step {}", case.name, test.name, number + 1);
-                through_gateway.push((what, answer, step));
+                let executed = pure.answer.decision == "permit" || case.upstream.mode.is_some();
+                through_gateway.push(Passed { what, pure, step, number, known });
+                known &= !executed || step.result.is_some();
             }
         }
     }
@@ -90,10 +100,14 @@ fn run(case: &Case) -> (Vec<String>, [usize; 3]) {
     verify(&project);
     let lines = exported(&project);
     let recorded = decisions(&lines);
-    for (what, answer, id) in over_http {
+    for (what, answer, id, traced, steps) in over_http {
         let record = recorded.get(&id).map(|record| Answer::of_record(&record["body"]));
         if record.as_ref() != Some(&answer) {
             problems.push(format!("{what}: HTTP {answer:?}, recorded {record:?}"));
+        }
+        let flow = recorded.get(&id).map(|record| Traced::of_record(&record["body"], &steps));
+        if traced.is_some() && traced != flow {
+            problems.push(format!("{what}: HTTP {flow:?}, pure {traced:?}"));
         }
     }
     let found: Vec<&Json> = lines
@@ -107,10 +121,21 @@ fn run(case: &Case) -> (Vec<String>, [usize; 3]) {
         problems.push(format!("{}: {found} decisions of {asked} gateway calls", case.name));
     }
     let mut calls = BTreeMap::<String, usize>::new();
-    for ((what, pure, step), record) in through_gateway.into_iter().zip(found) {
+    let mut steps = BTreeMap::new();
+    for (passed, record) in through_gateway.into_iter().zip(found) {
+        let Passed { what, pure: Asked { answer: pure, traced, .. }, step, number, known } = passed;
+        if number == 0 {
+            steps.clear();
+        }
+        let id = record["id"].as_str().unwrap_or_default().to_owned();
+        steps.insert(id, format!("step_{}", number + 1));
         let answer = Answer::of_record(&record["body"]);
         if answer != pure || record["body"]["action"] != step.action.as_str() {
             problems.push(format!("{what}: gateway {answer:?}, pure {pure:?}"));
+        }
+        let flow = Traced::of_record(&record["body"], &steps);
+        if known && flow != traced {
+            problems.push(format!("{what}: gateway {flow:?}, pure {traced:?}"));
         }
         let goes_ahead = pure.decision == "permit" || case.upstream.mode.is_some();
         if let (true, Some((server, _))) = (goes_ahead, step.action.as_str().split_once('.')) {
@@ -126,6 +151,21 @@ fn run(case: &Case) -> (Vec<String>, [usize; 3]) {
         }
     }
     (problems, count)
+}
+
+/// A step that was asked through the gateway.
+struct Passed<'t> {
+    what: String,
+    pure: Asked,
+    step: &'t Step,
+    number: usize,
+    /// Whether everything that was read before stands in the case.
+    known: bool,
+}
+
+/// What the pure engine calls the decisions of those ids, one step after the other.
+fn step_names<'i>(ids: impl Iterator<Item = &'i str>) -> BTreeMap<String, String> {
+    ids.zip(1..).map(|(id, number)| (id.to_owned(), format!("step_{number}"))).collect()
 }
 
 fn unlike(what: &str, way: &str, answer: &Answer, step: &Step, case: &Case) -> Vec<String> {
@@ -144,7 +184,8 @@ fn fits_gateway(case: &Case, step: &Step) -> bool {
     let action = step.action.as_str();
     let server = action.split(['.', '/']).next().unwrap_or_default();
     let served = case.world["tools"].get(server).is_some();
-    own && served && step.resource.is_none() && step.context.is_none()
+    let answered = matches!(step.outcome, Execution::Succeeded | Execution::Failed);
+    own && served && answered && step.resource.is_none() && step.context.is_none()
 }
 
 /// The tokens of one test, issued when they are first needed.
@@ -185,7 +226,7 @@ impl Http<'_> {
     /// The answers of a test's steps, each with the id of its decision.
     fn run(&self, test: &Test) -> Vec<(Answer, String)> {
         let mut tokens = Tokens::new(self.server, test);
-        let handles = self.begin(test);
+        let handles = self.begin(test, &mut tokens);
         let ask = |step: &Step| {
             self.end(step, &handles);
             let (identity, subject) = self.subject(step);
@@ -218,9 +259,28 @@ impl Http<'_> {
             assert_eq!(response.status, 200, "{body}: {}", response.text());
             let answer = response.json();
             let id = answer["context"]["decision_id"].as_str().unwrap_or_default().to_owned();
-            (Answer::of_authzen(&answer), id)
+            let answer = Answer::of_authzen(&answer);
+            if answer.decision == "permit" {
+                self.report(step, &answer, &id, &headers);
+            }
+            (answer, id)
         };
         test.steps.iter().map(ask).collect()
+    }
+
+    /// Says what came of a permitted step.
+    fn report(&self, step: &Step, answer: &Answer, id: &str, headers: &[(&str, &str)]) {
+        let mut body = json!({ "outcome": step.outcome.as_str() });
+        if let Some(result) = &step.result {
+            body["result"] = of_value(result);
+        }
+        let edits = answer.obligations.iter().map(|id| json!({ "obligation": id, "values": 1 }));
+        body["edits"] = edits.collect();
+        let path = format!("/v1/decisions/{id}/outcome");
+        let response = safeconduct_tests::http::Connection::open(self.server.address)
+            .and_then(|mut c| c.request("POST", &path, headers, body.to_string().as_bytes()))
+            .unwrap();
+        assert_eq!(response.status, 204, "{path}: {}", response.text());
     }
 
     /// Ends what a step comes after the end of.
@@ -232,7 +292,7 @@ impl Http<'_> {
     }
 
     /// Begins the tasks of a test; each is refused or not as the test says.
-    fn begin(&self, test: &Test) -> BTreeMap<String, Handle> {
+    fn begin(&self, test: &Test, tokens: &mut Tokens<'_>) -> BTreeMap<String, Handle> {
         let mut begun: BTreeMap<String, Handle> = BTreeMap::new();
         for case in &test.tasks {
             let mut body = json!({
@@ -242,6 +302,7 @@ impl Http<'_> {
             });
             let optional = [
                 ("version", case.version.map(|version| json!(version))),
+                ("prompt", case.prompt.as_ref().map(|prompt| json!(prompt))),
                 ("budget", case.budget.as_ref().map(|one| of_value(&intent::budget(one)))),
                 (
                     "envelope",
@@ -260,7 +321,10 @@ impl Http<'_> {
                 }
             }
             let by = case.parent.as_ref().map(|parent| &begun[parent]);
-            let token = self.server.mint(by.map_or(ORCHESTRATOR, |parent| &parent.agent)).1;
+            let token = match beginner(test, case) {
+                Some(step) => tokens.of(&case.agent, step),
+                None => self.server.mint(by.map_or(ORCHESTRATOR, |parent| &parent.agent)).1,
+            };
             let authorization = format!("Bearer {token}");
             let mut headers = vec![
                 ("Authorization", authorization.as_str()),
@@ -330,10 +394,10 @@ fn of_value(value: &safeconduct_model::Value) -> Json {
 
 /// Makes the calls of a test through the gateway, each in its task; what came of them is in the
 /// ledger.
-fn ask_gateway(http: &Http<'_>, test: &Test) {
+fn ask_gateway(http: &Http<'_>, project: &Project, test: &Test) {
     let server = http.server;
     let mut tokens = Tokens::new(server, test);
-    let handles = http.begin(test);
+    let handles = http.begin(test, &mut tokens);
     for step in &test.steps {
         http.end(step, &handles);
         let handle = step.in_task.as_ref().map(|name| handles[name].handle.as_str());
@@ -347,6 +411,7 @@ fn ask_gateway(http: &Http<'_>, test: &Test) {
         let input = of_value(&step.input);
         let (name, answer) = match action.split_once('.') {
             Some((name, tool)) => {
+                tell(project, name, step);
                 (name, client(server, name, &token, handle).call(tool, &input).unwrap())
             }
             None => {
@@ -355,10 +420,36 @@ fn ask_gateway(http: &Http<'_>, test: &Test) {
             }
         };
         let denied = answer["error"].is_object() || answer["result"]["isError"] == json!(true);
-        if step.expect.decision == Decision::Permit {
+        if step.expect.decision == Decision::Permit && step.outcome == Execution::Succeeded {
             assert!(!denied, "{}: {name}: {answer}", test.name);
         }
     }
+}
+
+/// Has a live server answer what the step says.
+fn tell(project: &Project, server: &str, step: &Step) {
+    let file = project.next_of(server);
+    let mut answer = match &step.result {
+        None if step.outcome == Execution::Succeeded => {
+            let _ = std::fs::remove_file(file);
+            return;
+        }
+        None => json!({ "content": [] }),
+        Some(Value::String(text)) => json!({ "content": [{ "type": "text", "text": &**text }] }),
+        Some(result) => {
+            let text = json::to_text(result);
+            let mut answer = json!({ "content": [{ "type": "text", "text": text }] });
+            if matches!(result, Value::Object(_)) {
+                answer["structuredContent"] = of_value(result);
+            }
+            answer
+        }
+    };
+    answer["resultType"] = json!("complete");
+    if step.outcome != Execution::Succeeded {
+        answer["isError"] = json!(true);
+    }
+    std::fs::write(file, answer.to_string()).unwrap();
 }
 
 fn client(server: &Server, name: &str, token: &str, handle: Option<&str>) -> mcp::Client {

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use safeconduct_model::{
-    ActionName, Decision, EntityId, EntityType, Execution, IdentityId, IdentityKind,
-    IdentityStatus, IntentName, Role, ServerName, SessionName, Timestamp,
+    ActionName, Category, Confidentiality, Decision, EntityId, EntityType, Execution, IdentityId,
+    IdentityKind, IdentityStatus, IntentName, Role, ServerName, SessionName, Timestamp,
 };
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value as Json};
 
 use crate::catalogue::CatalogueForm;
@@ -219,6 +219,14 @@ pub struct TaskForm {
     /// What the intent wants to know.
     #[serde(default)]
     pub parameters: Map<String, Json>,
+    /// What the agent is told.
+    #[schemars(length(min = 1, max = 65_536))]
+    pub prompt: Option<String>,
+    /// Whether a person or an orchestrator says all that, as where nothing is said; `false` where
+    /// the agent itself begins it, under the credential of the first step in it. Then the task
+    /// goes on with the session of that credential, and nothing comes from the task. A task with
+    /// a parent is always begun by an agent.
+    pub trusted: Option<bool>,
     /// The id of the registered identity that acts.
     pub agent: Written<IdentityId>,
     /// The id of the registered user for whom it is; a child acts for whom its parent does.
@@ -279,12 +287,25 @@ pub struct StepForm {
     pub input: Map<String, Json>,
     /// What else the enforcement point says.
     pub context: Option<Map<String, Json>>,
-    /// The time at which it is decided.
+    /// The time at which it is decided. It stays so for the steps that come after.
     pub now: Option<Written<Timestamp>>,
+    /// How long after the step before it is decided: `90s`, `5m`, `2h`, `7d`.
+    #[schemars(regex(pattern = r"^[0-9]{1,9}(ms|s|m|h|d)$"))]
+    pub after: Option<String>,
     /// What is expected.
     pub expect: ExpectForm,
     /// What then happens, where it is permitted; `succeeded` where nothing is said.
     pub outcome: Option<Word<Execution>>,
+    /// What the agent then reads: a text or any other JSON value, labelled as the catalogue says.
+    /// Where nothing is said and the call was made, it is taken to have read the worst that the
+    /// catalogue lets such a result hold.
+    #[serde(default, deserialize_with = "there")]
+    pub result: Option<Json>,
+}
+
+/// A value that is there, `null` included.
+fn there<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Json>, D::Error> {
+    Json::deserialize(deserializer).map(Some)
 }
 
 /// What is expected: a decision, or a decision with its reasons.
@@ -309,4 +330,48 @@ pub struct FullExpectForm {
     pub obligations: Option<BTreeSet<String>>,
     /// Whether a Deny may be requested.
     pub requestable: Option<bool>,
+    /// Where arguments come from, by JSON Pointer: exactly these. What is not listed is not looked
+    /// at.
+    #[schemars(length(max = 256))]
+    pub flow: Option<BTreeMap<String, BTreeSet<SeenWord>>>,
+    /// What the session has read before, as policies see it.
+    pub session: Option<SessionExpectForm>,
+}
+
+/// Where a value was seen, as `context.flow` says it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SeenWord {
+    /// In the task's parameters or its prompt.
+    FromTask,
+    /// In a trusted result.
+    FromTrusted,
+    /// In an untrusted result.
+    FromUntrusted,
+    /// Nowhere.
+    Unseen,
+}
+
+impl SeenWord {
+    /// The word for it on every wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::FromTask => "from_task",
+            Self::FromTrusted => "from_trusted",
+            Self::FromUntrusted => "from_untrusted",
+            Self::Unseen => "unseen",
+        }
+    }
+}
+
+/// What a session has read. What is not listed is not looked at.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SessionExpectForm {
+    /// Whether it has read anything untrusted.
+    pub untrusted: Option<bool>,
+    /// The highest confidentiality.
+    pub sensitivity: Option<Word<Confidentiality>>,
+    /// Exactly these categories.
+    pub categories: Option<BTreeSet<Written<Category>>>,
 }

@@ -36,13 +36,7 @@ pub(super) fn steps(reader: &mut Reader<'_>, at: &str, test: &TestForm, line: u3
                     return steps;
                 }
                 let cell = (name.as_str(), *resource_name, &action.0);
-                let unlisted = || Expect {
-                    line,
-                    decision: Decision::Deny,
-                    reasons: None,
-                    obligations: None,
-                    requestable: None,
-                };
+                let unlisted = || Expect::of(Decision::Deny, line);
                 steps.push(Step {
                     principal_name: name.clone(),
                     principal: principal.clone(),
@@ -55,11 +49,12 @@ pub(super) fn steps(reader: &mut Reader<'_>, at: &str, test: &TestForm, line: u3
                     resource: resource.clone(),
                     input: input(&test.input),
                     context: test.context.as_ref().map(input),
-                    now: reader.now(&test.options, None),
+                    now: reader.now(&test.options),
                     definition: reader.definition(&test.options, &action.0),
                     understands: reader.understands(&test.options),
                     expect: expected.get(&cell).cloned().unwrap_or_else(unlisted),
                     outcome: Execution::Succeeded,
+                    result: None,
                 });
             }
         }

@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use safeconduct_model::{
-    ActionName, Allowance, Budget, Decision, Entity, Execution, Identity, IdentityId, IntentName,
-    Obligation, ServerName, SessionName, Timestamp, Value,
+    ActionName, Allowance, Budget, Category, Confidentiality, Decision, Entity, Execution,
+    Identity, IdentityId, IntentName, Obligation, ServerName, SessionName, Timestamp, Value,
 };
 
-use super::form::RefusedWord;
+use super::form::{RefusedWord, SeenWord};
 use crate::catalogue::CatalogueFile;
 use crate::intent::IntentFile;
 
@@ -93,6 +93,10 @@ pub struct TaskCase {
     pub version: Option<u32>,
     /// What the intent wants to know.
     pub parameters: BTreeMap<Arc<str>, Value>,
+    /// What the agent is told.
+    pub prompt: Option<String>,
+    /// Who speaks.
+    pub begun_by: BegunBy,
     /// Who acts.
     pub agent: IdentityId,
     /// For whom.
@@ -105,6 +109,15 @@ pub struct TaskCase {
     pub budget: Option<Budget>,
     /// Why it does not begin, where it does not.
     pub refused: Option<RefusedWord>,
+}
+
+/// Whose words a task's parameters and prompt are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BegunBy {
+    /// A person's or an orchestrator's.
+    Orchestrator,
+    /// The agent's own, or those of the agent above it.
+    Agent,
 }
 
 /// One question and what is expected of it.
@@ -142,6 +155,8 @@ pub struct Step {
     pub expect: Expect,
     /// What then happens, where it is permitted.
     pub outcome: Execution,
+    /// What the agent then reads, where that is said.
+    pub result: Option<Value>,
 }
 
 /// How the live definition of an action stands to the approved one.
@@ -182,4 +197,34 @@ pub struct Expect {
     pub obligations: Option<BTreeSet<Obligation>>,
     /// Whether it may be requested.
     pub requestable: Option<bool>,
+    /// Where arguments come from, by JSON Pointer.
+    pub flow: BTreeMap<String, BTreeSet<SeenWord>>,
+    /// What the session has read before.
+    pub session: SessionExpect,
+}
+
+impl Expect {
+    /// Only a decision, said in that line.
+    pub fn of(decision: Decision, line: u32) -> Self {
+        Self {
+            line,
+            decision,
+            reasons: None,
+            obligations: None,
+            requestable: None,
+            flow: BTreeMap::new(),
+            session: SessionExpect::default(),
+        }
+    }
+}
+
+/// What is expected of what a session has read.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SessionExpect {
+    /// Whether it has read anything untrusted.
+    pub untrusted: Option<bool>,
+    /// The highest confidentiality.
+    pub sensitivity: Option<Confidentiality>,
+    /// Exactly these categories.
+    pub categories: Option<BTreeSet<Category>>,
 }

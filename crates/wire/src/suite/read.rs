@@ -7,8 +7,8 @@ use safeconduct_model::{ActionName, Entity, Execution, Obligation, Timestamp, Va
 use serde_json::{Map, Value as Json};
 
 use super::fixtures::{self, Fixtures};
-use super::form::{ExpectForm, OptionsForm, SuiteForm, TestForm};
-use super::plain::{Definition, Expect, Principal, Sessions, Step, Suite, Test};
+use super::form::{ExpectForm, OptionsForm, StepForm, SuiteForm, TestForm};
+use super::plain::{Definition, Expect, Principal, SessionExpect, Sessions, Step, Suite, Test};
 use super::{matrix, tasks, world};
 use crate::document::{self, Diagnostic, Document, YamlLimits, closest};
 use crate::json::from_serde;
@@ -18,6 +18,10 @@ pub const SUITE_BYTES_MAX: usize = 1024 * 1024;
 
 /// Most questions of one file, matrices spread out.
 pub const STEPS_MAX: usize = 20_000;
+
+/// When a step is decided that does not say, and no step before it does: 2026-01-01T00:00:00Z, so
+/// that a test gives the same answer every day.
+pub const DEFAULT_NOW: Timestamp = Timestamp::from_millis(1_767_225_600_000);
 
 /// Reads a test file without fixtures from elsewhere.
 ///
@@ -76,6 +80,21 @@ fn skipped(skip: bool, reason: Option<&String>) -> Option<String> {
     skip.then(|| reason.cloned().unwrap_or_else(|| "no reason given".to_owned()))
 }
 
+/// A length of time, in milliseconds: `90s`.
+fn milliseconds(text: &str) -> Option<i64> {
+    let unit = text.trim_start_matches(|c: char| c.is_ascii_digit());
+    let count: i64 = text.strip_suffix(unit)?.parse().ok().filter(|n| *n < 1_000_000_000)?;
+    let of = match unit {
+        "ms" => 1,
+        "s" => 1000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return None,
+    };
+    Some(count * of)
+}
+
 /// The arguments or context of a form.
 pub(super) fn input(map: &Map<String, Json>) -> Value {
     Value::object(map.iter().map(|(name, value)| (name.as_str(), from_serde(value))))
@@ -114,11 +133,13 @@ impl Reader<'_> {
 
     fn steps(&mut self, at: &str, test: &TestForm) -> Vec<Step> {
         let mut steps = Vec::with_capacity(test.steps.len());
+        let mut clock = self.now(&test.options);
         for (index, form) in test.steps.iter().enumerate() {
             let at = format!("{at}/steps/{index}");
             if !self.one_more(&at) {
                 break;
             }
+            clock = self.moved(&at, form, clock);
             let principal = self.principal(&form.principal, &format!("{at}/principal"));
             let resource =
                 form.resource.as_ref().map(|name| self.resource(name, &format!("{at}/resource")));
@@ -140,20 +161,42 @@ impl Reader<'_> {
                 resource,
                 input: input(&form.input),
                 context: form.context.as_ref().map(input),
-                now: self.now(&test.options, form.now.as_ref().map(|now| now.0)),
+                now: clock,
                 definition: self.definition(&test.options, &form.action.0),
                 understands: self.understands(&test.options),
                 expect,
                 outcome: form.outcome.map_or(Execution::Succeeded, |word| word.0),
+                result: form.result.as_ref().map(from_serde),
             });
         }
         steps
     }
 
-    /// The time of a step: its own, its test's, its file's.
-    pub(super) fn now(&self, test: &OptionsForm, step: Option<Timestamp>) -> Option<Timestamp> {
+    /// The time of a test, or else of its file.
+    pub(super) fn now(&self, test: &OptionsForm) -> Option<Timestamp> {
         let file = &self.document.content.options;
-        step.or_else(|| test.now.as_ref().or(file.now.as_ref()).map(|now| now.0))
+        test.now.as_ref().or(file.now.as_ref()).map(|now| now.0)
+    }
+
+    /// The time of a step, by that of the one before.
+    fn moved(&mut self, at: &str, step: &StepForm, clock: Option<Timestamp>) -> Option<Timestamp> {
+        match (&step.now, &step.after) {
+            (None, None) => clock,
+            (Some(now), None) => Some(now.0),
+            (Some(_), Some(_)) => {
+                self.problem(at, "a step has either `now` or `after`, not both".to_owned());
+                clock
+            }
+            (None, Some(text)) => match milliseconds(text) {
+                Some(after) => Some(clock.unwrap_or(DEFAULT_NOW).plus_ms(after)),
+                None => {
+                    let message = format!("`{text}` is no length of time");
+                    let problem = self.document.problem(&format!("{at}/after"), message);
+                    self.problems.push(problem.with_help("write it as `90s`, `5m`, `2h` or `7d`"));
+                    clock
+                }
+            },
+        }
     }
 
     /// Whether an action is among the quarantined ones of its test, or else of its file.
@@ -185,6 +228,18 @@ impl Reader<'_> {
                 .and_then(|full| full.obligations.as_ref())
                 .map(|texts| texts.iter().map(|text| Obligation::parse(text)).collect()),
             requestable: full.and_then(|full| full.requestable),
+            flow: full.and_then(|full| full.flow.clone()).unwrap_or_default(),
+            session: full
+                .and_then(|full| full.session.as_ref())
+                .map(|session| SessionExpect {
+                    untrusted: session.untrusted,
+                    sensitivity: session.sensitivity.map(|word| word.0),
+                    categories: session
+                        .categories
+                        .as_ref()
+                        .map(|names| names.iter().map(|name| name.0.clone()).collect()),
+                })
+                .unwrap_or_default(),
         }
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use safeconduct_model::Value;
 
 use super::form::{TaskForm, TestForm};
-use super::plain::TaskCase;
+use super::plain::{BegunBy, TaskCase};
 use super::read::{Reader, input};
 use crate::document::{Diagnostic, Node};
 use crate::intent::{literal_budget, literal_envelope};
@@ -45,6 +45,10 @@ fn unknown(reader: &mut Reader<'_>, at: &str, name: &str) {
 }
 
 fn task(reader: &mut Reader<'_>, at: &str, form: &TaskForm) -> Option<TaskCase> {
+    if form.parent.is_some() && form.trusted == Some(true) {
+        let message = "a task with a `parent` is begun by that one's agent: it is not trusted";
+        reader.problem(&format!("{at}/trusted"), message.to_owned());
+    }
     let root: &Node = reader.document.root.nearest(at);
     let envelope = form.envelope.as_deref();
     let line = root.place.line;
@@ -76,6 +80,11 @@ fn task(reader: &mut Reader<'_>, at: &str, form: &TaskForm) -> Option<TaskCase> 
         intent: form.intent.0.clone(),
         version: form.version,
         parameters,
+        prompt: form.prompt.clone(),
+        begun_by: match form.parent.is_none() && form.trusted.unwrap_or(true) {
+            true => BegunBy::Orchestrator,
+            false => BegunBy::Agent,
+        },
         agent: form.agent.0.clone(),
         on_behalf_of: form.on_behalf_of.clone().map(|user| user.0),
         parent: form.parent.clone(),

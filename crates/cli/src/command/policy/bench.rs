@@ -3,15 +3,12 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use safeconduct_session::Session;
 use serde_json::json;
 
-use super::ground::Ground;
-use super::question;
+use super::scene::{self, Scene};
 use crate::args::{Question, Shared};
 use crate::exit::{CommandError, Exit};
 use crate::output::{self, Format};
-use crate::wiring::project::Project;
 
 /// How many decisions come first, unmeasured.
 const WARM_UP: usize = 1_000;
@@ -25,17 +22,16 @@ const TIME_MAX: Duration = Duration::from_secs(2);
 /// # Errors
 /// The project is invalid, or a flag cannot be read.
 pub(super) fn run(shared: &Shared, question: &Question) -> Result<Exit, CommandError> {
-    let ground = Ground::of(&Project::load(&shared.config)?)?;
-    let posed = question::pose(&ground, question)?;
-    let session = Session::default();
+    let ground = scene::ground(shared, question)?;
+    let scene = Scene::of(&ground, question)?;
     for _ in 0..WARM_UP {
-        black_box(ground.decide(&posed, &session, None));
+        black_box(scene.decide());
     }
     let mut samples = Vec::with_capacity(SAMPLES_MAX);
     let began = Instant::now();
     while samples.len() < SAMPLES_MAX && began.elapsed() < TIME_MAX {
         let before = Instant::now();
-        black_box(ground.decide(black_box(&posed), &session, None));
+        black_box(black_box(&scene).decide());
         samples.push(before.elapsed());
     }
     samples.sort_unstable();
@@ -43,7 +39,7 @@ pub(super) fn run(shared: &Shared, question: &Question) -> Result<Exit, CommandE
         let index = (samples.len() * percent / 100).min(samples.len().saturating_sub(1));
         samples.get(index).map_or(0.0, |time| time.as_secs_f64() * 1e6)
     };
-    let decision = ground.decide(&posed, &session, None).decision;
+    let decision = scene.decide().decision;
     let text = match shared.output {
         Format::Json | Format::Yaml => output::document(
             shared.output,

@@ -2,27 +2,28 @@
 
 use safeconduct_engine::Outcome;
 use safeconduct_model::{Body, Decision};
-use safeconduct_session::Session;
+use safeconduct_session::flow::Origins;
 use serde_json::{Value as Json, json};
 
-use super::ground::Ground;
-use super::question;
+use super::scene::{self, Scene};
+use super::{evidence, question};
 use crate::args::{Question, Shared};
 use crate::exit::{CommandError, Exit};
 use crate::output::{self, Format};
-use crate::wiring::project::Project;
 
 /// Decides, prints the answer, and gives it as the exit code.
 ///
 /// # Errors
 /// The project is invalid, or a flag cannot be read.
 pub(super) fn run(shared: &Shared, question: &Question) -> Result<Exit, CommandError> {
-    let ground = Ground::of(&Project::load(&shared.config)?)?;
-    let posed = question::pose(&ground, question)?;
-    let outcome = ground.decide(&posed, &Session::default(), None);
+    let ground = scene::ground(shared, question)?;
+    let scene = Scene::of(&ground, question)?;
+    let (outcome, origins) = (scene.decide(), scene.origins());
     let text = match shared.output {
-        Format::Json | Format::Yaml => output::document(shared.output, &document(&outcome))?,
-        _ => table(&outcome),
+        Format::Json | Format::Yaml => {
+            output::document(shared.output, &document(&outcome, origins.as_ref()))?
+        }
+        _ => table(&outcome, origins.as_ref()),
     };
     output::print(&text)?;
     Ok(exit(&outcome))
@@ -38,7 +39,7 @@ const fn exit(outcome: &Outcome) -> Exit {
 }
 
 /// A decision for people.
-pub(super) fn table(outcome: &Outcome) -> String {
+pub(super) fn table(outcome: &Outcome, origins: Option<&Origins>) -> String {
     let mut lines = vec![format!("decision     {}", outcome.decision)];
     if let Body::Decided(decided) = &outcome.record.body {
         lines.push(format!("principal    {}", decided.principal));
@@ -53,12 +54,13 @@ pub(super) fn table(outcome: &Outcome) -> String {
             terms.approvers, terms.quorum, terms.ttl_s
         ));
     }
+    lines.extend(origins.into_iter().flat_map(evidence::lines));
     lines.extend(question::lines(&outcome.shadow).iter().map(|l| format!("shadow       {l}")));
     lines.join("\n") + "\n"
 }
 
 /// A decision for programs.
-pub(super) fn document(outcome: &Outcome) -> Json {
+pub(super) fn document(outcome: &Outcome, origins: Option<&Origins>) -> Json {
     let reasons = |reasons: &[safeconduct_model::Reason]| -> Vec<Json> {
         reasons
             .iter()
@@ -94,5 +96,6 @@ pub(super) fn document(outcome: &Outcome) -> Json {
             "ttl_s": terms.ttl_s,
         })),
         "shadow": reasons(&outcome.shadow),
+        "flow": origins.map(evidence::document),
     })
 }

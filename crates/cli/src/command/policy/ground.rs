@@ -14,8 +14,8 @@ use safeconduct_model::{
     SessionRef, Subject, TaskRef, Timestamp, TokenId, Value,
 };
 use safeconduct_policy::Policies;
-use safeconduct_service::entity_of;
-use safeconduct_session::Session;
+use safeconduct_service::{RehearsedSessions, Standing, entity_of};
+use safeconduct_session::flow::Origins;
 use safeconduct_wire::suite::{Definition, Principal};
 
 use crate::exit::{CommandError, failed};
@@ -54,6 +54,8 @@ pub(crate) struct Asked<'a> {
     pub(crate) definition: Definition,
     pub(crate) understood: Understood,
     pub(crate) at: Timestamp,
+    /// What the decision is called where something is said to come from it.
+    pub(crate) named: String,
 }
 
 /// A question in the engine's terms, with who is known of its subject.
@@ -70,6 +72,16 @@ impl Posed {
     /// The session that the question belongs to.
     pub(crate) const fn session(&self) -> &SessionKey {
         &self.request.session.key
+    }
+
+    /// The question itself.
+    pub(crate) const fn request(&self) -> &Request {
+        &self.request
+    }
+
+    /// When it is asked.
+    pub(crate) const fn at(&self) -> Timestamp {
+        self.now.at
     }
 }
 
@@ -146,7 +158,7 @@ impl Ground {
             trace: None,
             parent: None,
         };
-        let now = Now { at: asked.at, decision: RecordId::new("dec_dry_run")? };
+        let now = Now { at: asked.at, decision: RecordId::new(asked.named.as_str())? };
         Ok(Posed {
             request,
             caller,
@@ -201,30 +213,41 @@ impl Ground {
     pub(crate) fn decide(
         &self,
         posed: &Posed,
-        session: &Session,
+        sessions: &RehearsedSessions,
         task: Option<TaskFacts<'_>>,
     ) -> Outcome {
-        decide(&posed.request, &self.facts(posed, session, task), &self.policies, &posed.now)
+        let facts = self.facts(posed, sessions.standing(&posed.request), task);
+        decide(&posed.request, &facts, &self.policies, &posed.now)
     }
 
-    /// What each policy says.
+    /// What each policy says at that moment.
     ///
     /// # Errors
     /// What stands in the way before any policy is asked.
     pub(crate) fn explain(
         &self,
         posed: &Posed,
-        session: &Session,
+        sessions: &RehearsedSessions,
         task: Option<TaskFacts<'_>>,
+        at: Timestamp,
     ) -> Result<Vec<Explained>, Vec<Reason>> {
-        let facts = self.facts(posed, session, task);
-        safeconduct_engine::explain(&posed.request, &facts, &self.policies, &posed.now)
+        let facts = self.facts(posed, sessions.standing(&posed.request), task);
+        let now = Now { at, ..posed.now.clone() };
+        safeconduct_engine::explain(&posed.request, &facts, &self.policies, &now)
+    }
+
+    /// Where each argument came from; `None` where the session has read nothing, or the action is
+    /// unknown.
+    pub(crate) fn origins(&self, posed: &Posed, sessions: &RehearsedSessions) -> Option<Origins> {
+        let standing = sessions.standing(&posed.request);
+        standing.session.flow()?;
+        safeconduct_engine::origins(&posed.request, &self.facts(posed, standing, None))
     }
 
     fn facts<'a>(
         &'a self,
         posed: &'a Posed,
-        session: &'a Session,
+        standing: Standing<'a>,
         task: Option<TaskFacts<'a>>,
     ) -> Facts<'a> {
         Facts {
@@ -235,9 +258,9 @@ impl Ground {
                 Definition::Approved => None,
                 Definition::Quarantined => Some(UNSEEN),
             },
-            session,
-            sequence: session.sequence(),
-            used: session.used(),
+            session: standing.session,
+            sequence: standing.sequence,
+            used: standing.used,
             task,
             killed: None,
             input_bytes: 0,
@@ -245,7 +268,7 @@ impl Ground {
             understood: &posed.understood,
             vocabulary: &self.vocabulary,
             catalogue: self.catalogue_digest,
-            monitors: None,
+            monitors: Some(standing.monitors),
         }
     }
 }

@@ -2,12 +2,16 @@
 
 mod bench;
 mod check;
+mod course;
 mod eval;
+mod evidence;
 mod explain;
 mod fmt;
 mod ground;
 mod question;
 mod report;
+mod scene;
+mod since;
 mod tasks;
 mod test;
 mod watch;

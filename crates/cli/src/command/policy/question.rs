@@ -24,8 +24,10 @@ const DOCUMENT_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// A flag cannot be read.
 pub(super) fn pose(ground: &Ground, question: &Question) -> Result<Posed, CommandError> {
     let input = document("--input", &question.input)?;
+    // INVARIANT: without `--test`, the parser asks for both.
+    let said = |text: &Option<String>| text.clone().unwrap_or_default();
     let action =
-        ActionName::new(question.action.as_str()).map_err(|error| failed("--action", error))?;
+        ActionName::new(said(&question.action)).map_err(|error| failed("--action", error))?;
     let attributes = |flag: &str, text: Option<&String>| match text {
         Some(text) => attributes(flag, text),
         None => Ok(BTreeMap::new()),
@@ -38,8 +40,9 @@ pub(super) fn pose(ground: &Ground, question: &Question) -> Result<Posed, Comman
         }),
         None => None,
     };
-    let said = attributes("--principal-attributes", question.principal_attributes.as_ref())?;
-    let principal = principal(ground, &question.principal, said)?;
+    let name = said(&question.principal);
+    let properties = attributes("--principal-attributes", question.principal_attributes.as_ref())?;
+    let principal = principal(ground, &name, properties)?;
     let now: Timestamp = SystemClock.now();
     let asked = Asked {
         principal: &principal,
@@ -53,6 +56,7 @@ pub(super) fn pose(ground: &Ground, question: &Question) -> Result<Posed, Comman
         definition: Definition::Approved,
         understood: Understood::LeftToCaller,
         at: now,
+        named: "dec_dry_run".into(),
     };
     ground.pose(&asked).map_err(|error| failed("the question", error))
 }

@@ -1,26 +1,23 @@
 //! The tasks of a test.
 
-use std::collections::BTreeMap;
+use safeconduct_service::{BeginError, Narrowed, Rehearsal, RehearsedSessions, RehearsedTasks};
+use safeconduct_wire::suite::{DEFAULT_NOW, TaskCase, Test};
 
-use safeconduct_model::SessionKey;
-use safeconduct_service::{BeginError, Narrowed, Rehearsal, RehearsedTasks};
-use safeconduct_session::Session;
-use safeconduct_wire::suite::{TaskCase, Test};
-
+use super::course;
 use super::ground::Ground;
-use super::test::{Failure, NOW};
+use super::test::Failure;
 
 /// Begins the tasks of a test; one that begins against what the test says, or does not, is a
 /// failure.
 pub(super) fn begun(
     ground: &Ground,
     test: &Test,
-    sessions: &mut BTreeMap<SessionKey, Session>,
+    sessions: &mut RehearsedSessions,
     failures: &mut Vec<Failure>,
 ) -> RehearsedTasks {
     let mut tasks = RehearsedTasks::default();
     for case in &test.tasks {
-        let began = begin(ground, case, &mut tasks, sessions);
+        let began = begin(ground, (test, case), &mut tasks, sessions);
         let expected = case.refused.map(|word| word.as_str());
         let problem = match (began, expected) {
             (Ok(()), None) => continue,
@@ -38,15 +35,17 @@ pub(super) fn begun(
 
 fn begin(
     ground: &Ground,
-    case: &TaskCase,
+    (test, case): (&Test, &TaskCase),
     tasks: &mut RehearsedTasks,
-    sessions: &mut BTreeMap<SessionKey, Session>,
+    sessions: &mut RehearsedSessions,
 ) -> Result<(), BeginError> {
     let intent = ground.intents.version(&case.intent, case.version);
     let rehearsal = Rehearsal {
         name: &case.name,
         intent: intent.ok_or_else(|| BeginError::UnknownIntent(case.intent.clone()))?,
         parameters: &case.parameters,
+        prompt: case.prompt.as_deref(),
+        from: course::from(test, case),
         agent: case.agent.clone(),
         on_behalf_of: case.on_behalf_of.clone(),
         parent: case.parent.as_deref(),
@@ -55,7 +54,7 @@ fn begin(
             budget: case.budget.clone(),
             ..Narrowed::default()
         },
-        at: NOW,
+        at: DEFAULT_NOW,
     };
     tasks.begin(rehearsal, sessions)
 }

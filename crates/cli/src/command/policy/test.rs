@@ -1,24 +1,21 @@
 //! `safeconduct policy test`: test files, through the same pure engine as a server's decisions.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use safeconduct_engine::{Outcome, Understood};
-use safeconduct_model::{Decision, NameError, PolicyId, SessionKey, Timestamp};
+use safeconduct_engine::Outcome;
+use safeconduct_model::{Decision, Integrity, Label, NameError, PolicyId};
 use safeconduct_policy::Verdict;
-use safeconduct_session::Session;
-use safeconduct_wire::suite::{self, Expect, Fixtures, Sessions, Step, Suite, Test};
+use safeconduct_session::flow::Origins;
+use safeconduct_wire::suite::{self, Expect, Fixtures, SessionExpect, Sessions, Step, Suite, Test};
 
-use super::ground::{Asked, Ground};
-use super::{report, tasks, world};
+use super::course::Course;
+use super::ground::Ground;
+use super::{report, world};
 use crate::args::Shared;
 use crate::exit::{CommandError, Exit, failed, invalid};
 use crate::wiring::project::{self, Project};
-
-/// When it is decided where a test does not say: 2026-01-01T00:00:00Z, so that a test gives the
-/// same answer every day.
-pub(super) const NOW: Timestamp = Timestamp::from_millis(1_767_225_600_000);
 
 /// What to run.
 pub(super) struct Options {
@@ -162,7 +159,11 @@ fn walk(folder: &Path, found: &mut BTreeSet<PathBuf>) -> Result<(), CommandError
     Ok(())
 }
 
-fn read(file: &Path) -> Result<Suite, CommandError> {
+/// Reads a test file, with the fixtures beside it.
+///
+/// # Errors
+/// [`CommandError::Invalid`] where it is.
+pub(super) fn read(file: &Path) -> Result<Suite, CommandError> {
     let shown = file.display().to_string();
     let folder = file.parent().unwrap_or(Path::new("")).to_owned();
     let mut fixtures = Fixtures::default();
@@ -219,50 +220,30 @@ fn run_test(
     test: &Test,
     mut applied: Option<&mut BTreeSet<PolicyId>>,
 ) -> Result<TestVerdict, NameError> {
-    let mut sessions: BTreeMap<SessionKey, Session> = BTreeMap::new();
     let mut failures = Vec::new();
-    let mut tasks = tasks::begun(ground, test, &mut sessions, &mut failures);
+    let mut course = Course::begin(ground, test, &mut failures);
     for (step, number) in test.steps.iter().zip(1_usize..) {
-        tasks.end(&step.after_end_of);
-        let task = step.in_task.as_deref();
-        let credential = step.credential.as_deref().unwrap_or("default");
-        let posed = ground.pose(&Asked {
-            principal: &step.principal,
-            credential: format!("{}:{credential}", step.principal_name),
-            session_name: step.session.clone(),
-            task: task.and_then(|name| tasks.named(name)),
-            action: &step.action,
-            resource: step.resource.as_ref(),
-            input: &step.input,
-            context: step.context.as_ref(),
-            definition: step.definition,
-            understood: match &step.understands {
-                None => Understood::LeftToCaller,
-                Some(kinds) => {
-                    Understood::Only(kinds.iter().map(|kind| kind.as_str().into()).collect())
-                }
-            },
-            at: step.now.unwrap_or(NOW),
-        })?;
-        if test.sessions == Sessions::Apart {
-            sessions.clear();
-        }
-        let session = sessions.entry(posed.session().clone()).or_default();
-        let facts = task.and_then(|name| tasks.facts(name, &ground.identities));
-        let outcome = ground.decide(&posed, session, facts.clone());
+        let posed = course.pose(step, number)?;
+        let outcome = course.decide(step, &posed);
         if let Some(applied) = applied.as_deref_mut() {
-            let explained = ground.explain(&posed, session, facts).unwrap_or_default();
+            let explained = course.explain(step, &posed).unwrap_or_default();
             let all = explained.into_iter().flat_map(|one| one.policies);
             let those = all.filter(|one| one.verdict == Verdict::Applies);
             applied.extend(those.map(|one| one.policy.reference.id.clone()));
         }
-        session.apply(&outcome.step);
-        let problems = problems(&step.expect, &outcome);
+        let mut problems = problems(&step.expect, &outcome);
+        if !step.expect.flow.is_empty() {
+            problems.extend(flow_problems(&step.expect, course.origins(&posed).as_ref()));
+        }
+        let label = course.sessions.label(posed.session());
+        problems.extend(session_problems(&step.expect.session, label));
         failures.extend(problems.into_iter().map(|problem| Failure {
             line: step.expect.line,
             question: question(test, step, number),
             problem,
         }));
+        course.decided(&posed, &outcome);
+        course.happened(step, &posed, &outcome);
     }
     let passed = failures.is_empty();
     Ok(if passed { TestVerdict::Passed } else { TestVerdict::Failed(failures) })
@@ -315,6 +296,49 @@ fn problems(expect: &Expect, outcome: &Outcome) -> Vec<String> {
             words(!requestable),
             words(requestable),
         ));
+    }
+    problems
+}
+
+/// Which arguments do not come from where they are expected to. Without origins, nothing was ever
+/// read.
+fn flow_problems(expect: &Expect, origins: Option<&Origins>) -> Vec<String> {
+    let mut problems = Vec::new();
+    for (pointer, expected) in &expect.flow {
+        let expected: BTreeSet<&str> = expected.iter().map(|word| word.as_str()).collect();
+        let leaf = origins.map(|origins| origins.at(pointer));
+        let seen: BTreeSet<&str> = match leaf {
+            None => ["unseen"].into(),
+            Some(Some(leaf)) => leaf.seen.iter().map(|seen| seen.as_str()).collect(),
+            Some(None) => {
+                problems.push(format!("no argument with a provenance is at `{pointer}`"));
+                continue;
+            }
+        };
+        if seen != expected {
+            let (expected, seen) = (list(&expected), list(&seen));
+            problems.push(format!("expected `{pointer}` to be {expected}, it is {seen}"));
+        }
+    }
+    problems
+}
+
+/// What of a session's label is not as expected.
+fn session_problems(expect: &SessionExpect, label: &Label) -> Vec<String> {
+    let mut problems = Vec::new();
+    let untrusted = label.integrity == Integrity::Untrusted;
+    if expect.untrusted.is_some_and(|expected| expected != untrusted) {
+        let words = |yes| if yes { "untrusted" } else { "trusted" };
+        let (expected, got) = (words(!untrusted), words(untrusted));
+        problems.push(format!("expected a session that has read {expected} data, got {got}"));
+    }
+    if let Some(expected) = expect.sensitivity.filter(|one| *one != label.confidentiality) {
+        let (expected, got) = (expected.as_str(), label.confidentiality.as_str());
+        problems.push(format!("expected the sensitivity {expected}, got {got}"));
+    }
+    if let Some(expected) = expect.categories.as_ref().filter(|one| **one != label.categories) {
+        let (expected, got) = (list(expected), list(&label.categories));
+        problems.push(format!("expected the categories {expected}, got {got}"));
     }
     problems
 }
