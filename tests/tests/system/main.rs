@@ -18,6 +18,7 @@ mod crash;
 mod demo;
 mod examples;
 mod faults;
+mod flow;
 mod identity;
 mod leases;
 mod mutual_tls;
