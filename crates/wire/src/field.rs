@@ -136,6 +136,23 @@ impl Fields {
         self.take(name).ok_or_else(|| self.missing(name))
     }
 
+    /// The members that nobody took.
+    pub(crate) fn rest(self) -> BTreeMap<Arc<str>, Value> {
+        self.members
+    }
+
+    /// Refuses members that nobody took.
+    pub(crate) fn no_more(self) -> Result<(), FieldError> {
+        match self.members.keys().next() {
+            None => Ok(()),
+            Some(name) => {
+                let name = shown(name).replace('~', "~0").replace('/', "~1");
+                let problem = FieldProblem::UnknownField { meant: None };
+                Err(FieldError::new(self.pointer(&name), problem))
+            }
+        }
+    }
+
     /// The text of that name, which must be there.
     pub(crate) fn text(&mut self, name: &str) -> Result<Arc<str>, FieldError> {
         match self.required(name)? {

@@ -2,10 +2,10 @@
 //! write is read into the model.
 //!
 //! Whatever crosses a trust boundary as text is read here, in the one way that cannot be
-//! misunderstood: strict [`json`], [`authzen`] questions and answers, [`outcome`] reports, the
-//! forms of the administration API ([`admin`], [`identity`]), and the files that people write
-//! ([`config`], [`catalogue`], [`intent`], [`suite`]), whose JSON Schemas ([`schemas`]) are generated from
-//! the same structs that read them. What is wrong is named by field or by file, line and column,
+//! misunderstood: strict [`json`], [`authzen`] questions and answers, [`outcome`] reports,
+//! security events of others ([`signals`]), the forms of the administration API ([`admin`],
+//! [`identity`]), and the files that people write ([`config`], [`catalogue`], [`intent`],
+//! [`suite`]), whose JSON Schemas ([`schemas`]) are generated from the same structs that read them. What is wrong is named by field or by file, line and column,
 //! all at once where that is possible, with what was probably meant.
 //!
 //! What this crate deliberately does not do: it opens no file and no socket, looks up no
@@ -36,6 +36,7 @@ pub mod json;
 mod openapi;
 pub mod outcome;
 pub mod schemas;
+pub mod signals;
 pub mod suite;
 
 pub use field::{FieldError, FieldProblem};
