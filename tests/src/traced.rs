@@ -48,7 +48,7 @@ impl Traced {
             let argument = Argument {
                 role: text(&flow["role"]),
                 origins: texts("origins").collect(),
-                label: flow["label"].clone(),
+                label: label(&flow["label"]),
                 sources: texts("sources").map(step).collect(),
             };
             (text(&flow["pointer"]), argument)
@@ -65,6 +65,15 @@ impl Traced {
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
+}
+
+/// A label as it is recorded: no category is said where there is none.
+fn label(recorded: &Json) -> Json {
+    let mut label = recorded.clone();
+    if label["categories"].is_null() {
+        label["categories"] = json!([]);
+    }
+    label
 }
 
 fn list(value: &Json) -> impl Iterator<Item = &Json> {

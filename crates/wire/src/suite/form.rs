@@ -290,7 +290,7 @@ pub struct StepForm {
     /// The time at which it is decided. It stays so for the steps that come after.
     pub now: Option<Written<Timestamp>>,
     /// How long after the step before it is decided: `90s`, `5m`, `2h`, `7d`.
-    #[schemars(regex(pattern = r"^[0-9]{1,9}(ms|s|m|h|d)$"))]
+    #[schemars(length(min = 2, max = 11))]
     pub after: Option<String>,
     /// What is expected.
     pub expect: ExpectForm,
