@@ -5,6 +5,7 @@ mod world;
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use safeconduct_model::{ActionName, Decision, Entity, Timestamp, Value};
     use safeconduct_policy::{
         AdditionalArguments, Evaluation, History, Loaded, Past, Policies, Question, SourceFile,
@@ -360,6 +361,82 @@ mod tests {
         ));
         assert_eq!(error.diagnostics[0].line, 6, "{error}");
         assert!(error.diagnostics[0].message.contains("nope"));
+    }
+
+    /// Pieces of the language in any order.
+    fn soup() -> impl Strategy<Value = String> {
+        let pieces = [
+            "formerly within 1h ",
+            "previous within 365d ",
+            " since within 9223372036854775807d ",
+            "exists (x: String). ",
+            "count for (t: Timepoint). where ",
+            "Safeconduct::Action::\"files.pay\"::request{",
+            "input.amount: context.input.amount",
+            "tp(t)",
+            "count_within(1h, ",
+            "recent(",
+            "}",
+            "{",
+            "(",
+            ")",
+            "!",
+            " && ",
+            " == ",
+            "x",
+            "7",
+            "\"",
+            "temporal ",
+            "def temporal recent(?a) { ?a };",
+            "def cedar c(?a) { ?a };",
+            "when ",
+            ";",
+            "é\u{0}\n",
+        ];
+        let piece = prop::sample::select(pieces.to_vec());
+        prop::collection::vec(piece, 0..14).prop_map(|pieces| pieces.concat())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+        #[test]
+        fn no_text_stops_a_load(clause in soup(), after in soup()) {
+            let text = format!(
+                "permit (principal, action == Safeconduct::Action::\"files.pay\", resource)\n\
+                 when temporal {{ {clause} }};\n{after}"
+            );
+            if let Err(error) = load(&sources(&text)) {
+                prop_assert!(!error.diagnostics.is_empty());
+            }
+        }
+    }
+
+    #[test]
+    fn deep_and_long_clauses_are_refused_or_answered() {
+        let event = r#"Safeconduct::Action::"files.pay"::response{}"#;
+        let nested = |depth: usize| {
+            format!("{}{event}{}", "formerly within 1h (".repeat(depth), ")".repeat(depth))
+        };
+        let chained = |length: usize| vec![event; length].join(" && ");
+        let negated = |length: usize| format!("{}{event}", "!".repeat(length));
+        for clause in [nested(8), nested(40), nested(500), chained(60), chained(3000), negated(3000)] {
+            let _ = load(&sources(&format!(
+                "permit (principal, action == Safeconduct::Action::\"files.pay\", resource)\n\
+                 when temporal {{ {clause} }};"
+            )));
+        }
+        let year = AFTER_READ.replace("within 1h", "within 365d");
+        let policies = loaded(&sources(&year));
+        let mut asking = Asking::of(&policies);
+        asking.outcome(RESPONSE, READ, PATH);
+        asking.wait(364 * 86_400);
+        assert_eq!(asking.decide("files.pay", PAY), Decision::Deny);
+    }
+
+    #[test]
+    fn a_layout_leaves_temporal_files_alone() {
+        let name = "a.cedar".into();
+        assert_eq!(safeconduct_policy::format(&name, AFTER_READ).unwrap(), AFTER_READ);
     }
 
     #[test]

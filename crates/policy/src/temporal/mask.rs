@@ -22,6 +22,8 @@ pub(crate) struct Masked {
     pub(crate) definitions: Vec<Range<usize>>,
     /// The policies.
     pub(crate) statements: Vec<Range<usize>>,
+    /// Clauses and macros whose brackets nest too deep.
+    pub(crate) too_deep: Vec<Range<usize>>,
     /// Clauses that are shorter than what stands for them.
     pub(crate) too_short: Vec<Range<usize>>,
 }
@@ -92,7 +94,30 @@ pub(crate) fn mask(text: &str) -> Option<Masked> {
         before = word;
     }
     masked.text.push_str(text.get(copied..).unwrap_or_default());
+    let parts = masked.clauses.iter().map(|clause| &clause.range).chain(&masked.definitions);
+    let deep =
+        parts.filter(|range| nesting(text.get((*range).clone()).unwrap_or_default()) > NESTING_MAX);
+    masked.too_deep = deep.cloned().collect();
     found.then_some(masked)
+}
+
+/// Deepest nesting of round brackets in a clause or macro: Dogwood's parser tries what stands
+/// between them in several ways, and each level multiplies these.
+pub(crate) const NESTING_MAX: usize = 8;
+
+/// How deep round brackets nest in a text.
+fn nesting(text: &str) -> usize {
+    let mut scan = Scan { text, bytes: text.as_bytes(), at: 0 };
+    let (mut depth, mut deepest) = (0_usize, 0_usize);
+    while let Some((range, token)) = scan.next_token() {
+        match token {
+            Token::Open if text.get(range.clone()) == Some("(") => depth += 1,
+            Token::Close if text.get(range.clone()) == Some(")") => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        deepest = deepest.max(depth);
+    }
+    deepest
 }
 
 impl Masked {

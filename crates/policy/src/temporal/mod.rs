@@ -51,6 +51,11 @@ pub(crate) fn may_concern(text: &str) -> bool {
     mask::may_concern(text)
 }
 
+/// Whether a text has something of Dogwood's.
+pub(crate) fn is_concerned(text: &str) -> bool {
+    may_concern(text) && mask::mask(text).is_some()
+}
+
 /// Reads a file that has something of Dogwood's: `None` where it has not. Where it cannot be read,
 /// the problems are told, and there are no policies.
 pub(crate) fn read(
@@ -69,6 +74,12 @@ pub(crate) fn read(
                 .problem(Severity::Error, at, "information providers (`guardrail`) are not served")
                 .with_help("use `context.flow`, `context.risk` or an obligation"),
         );
+    }
+    for deep in &masked.too_deep {
+        let message =
+            format!("brackets nest deeper than {} in the temporal clause", mask::NESTING_MAX);
+        let at = (deep.start, deep.len());
+        problems.push(located.problem(Severity::Error, at, message));
     }
     for short in &masked.too_short {
         let at = (short.start, short.len());
