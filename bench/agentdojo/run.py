@@ -15,7 +15,7 @@ warnings.filterwarnings("ignore")
 
 import agent  # noqa: E402
 import report  # noqa: E402
-from dojo import Suite, Trial  # noqa: E402
+from dojo import DISGUISES, Suite, Trial  # noqa: E402
 from guard import HERE, VARIANTS, guarding  # noqa: E402
 from upstream import Upstream  # noqa: E402
 
@@ -44,6 +44,14 @@ async def measure(suite, variant, only):
                 trial = Trial(suite, task, attack)
                 outcomes.append(await agent.run(guard, upstream, trial, task, person))
             found["with a person" if person else "alone"] = outcomes
+        for disguise in DISGUISES if variant == "baseline" else []:
+            outcomes = []
+            for task, attack in trials(suite):
+                if attack and not (only and task not in only):
+                    trial = Trial(suite, task, attack, disguise)
+                    outcomes.append(await agent.run(guard, upstream, trial, task, False))
+            if outcomes:
+                found[disguise] = outcomes
     return found
 
 
