@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use safeconduct_model::{
     ActionEntry, ArgumentRole, Entity, Integrity, Label, RECORDED_FLOWS_MAX,
-    RECORDED_POINTER_BYTES_MAX, RECORDED_SOURCES_MAX, RecordedFlow, Request, ValueOrigin,
+    RECORDED_POINTER_BYTES_MAX, RECORDED_SOURCES_MAX, RecordedFlow, Request, Value, ValueOrigin,
 };
 use safeconduct_policy::{Carried, FlowSituation, Policies, TracedArgument};
 use safeconduct_session::flow::{Flow, LeafOrigin, Origins, Provenance};
@@ -47,22 +47,57 @@ pub(crate) fn trace(
 pub(crate) fn origins(request: &Request, entry: &ActionEntry, facts: &Facts<'_>) -> Origins {
     let nothing = Flow::default();
     let flow = facts.session.flow().unwrap_or(&nothing);
-    flow.look_up(&request.input, &entry.arguments)
+    let mut origins = flow.look_up(&request.input, &entry.arguments);
+    carry_beside(flow, request.asserted.as_ref(), &mut origins);
+    origins
+}
+
+/// What is given back beside the arguments goes out with them.
+fn carry_beside(flow: &Flow, asserted: Option<&Value>, origins: &mut Origins) {
+    for given in asserted.into_iter().flat_map(given_back) {
+        origins.carries.raise(&flow.look_up(given, &[]).carries);
+    }
+}
+
+/// What goes to the server beside the arguments (MCP 2026-07-28), its own state aside: that comes
+/// back as it was given.
+fn given_back(asserted: &Value) -> impl Iterator<Item = &Value> {
+    const STATE: &str = "requestState";
+    let asked = asserted.member("asked").and_then(Value::as_array).unwrap_or_default();
+    let own = asked.iter().any(|at| at.as_str().and_then(|at| at.strip_prefix('/')) == Some(STATE));
+    let state = asserted.member(STATE).filter(|_| !own);
+    asserted.member("inputResponses").into_iter().chain(state)
 }
 
 fn situation(origins: &Origins, bounded: impl Fn(&LeafOrigin) -> bool) -> FlowSituation {
     let decides = |leaf: &LeafOrigin| leaf.role != ArgumentRole::Content;
-    let leaves = origins.leaves.iter().map(|leaf| TracedArgument {
+    let traced = |leaf: &LeafOrigin| TracedArgument {
         pointer: leaf.pointer.as_str().into(),
         role: leaf.role,
         from_task: leaf.is(Provenance::FromTask),
         from_trusted: leaf.is(Provenance::FromTrusted),
         from_untrusted: leaf.is(Provenance::FromUntrusted),
         bounded: decides(leaf) && bounded(leaf),
-    });
+    };
+    let mut leaves: Vec<TracedArgument> = Vec::with_capacity(origins.leaves.len());
+    for leaf in &origins.leaves {
+        let here = |known: &&mut TracedArgument| {
+            *known.pointer == *leaf.pointer && known.role == leaf.role
+        };
+        match leaves.last_mut().filter(here) {
+            // A member's name and its value stand at one place, one after the other: where the one
+            // comes from says nothing for the other.
+            Some(known) => {
+                known.from_task &= leaf.is(Provenance::FromTask);
+                known.from_trusted &= leaf.is(Provenance::FromTrusted);
+                known.from_untrusted |= leaf.is(Provenance::FromUntrusted);
+            }
+            None => leaves.push(traced(leaf)),
+        }
+    }
     let untrusted = origins.leaves.iter().any(|leaf| leaf.is(Provenance::FromUntrusted));
     FlowSituation {
-        leaves: leaves.collect(),
+        leaves,
         carries: Carried {
             label: Label {
                 integrity: if untrusted { Integrity::Untrusted } else { Integrity::Trusted },
@@ -98,5 +133,66 @@ fn one(leaf: &LeafOrigin) -> RecordedFlow {
         origins: origins.collect::<BTreeSet<_>>(),
         label: leaf.label.clone(),
         sources: leaf.evidence.iter().take(RECORDED_SOURCES_MAX).cloned().collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use safeconduct_model::{ArgumentUse, Confidentiality, RecordId, Returns};
+    use safeconduct_session::flow::{Part, Source, digest_result, glean_task};
+
+    const EVIL: &str = "mallory@evil.example";
+    const NAMED: &str = "ada@good.example";
+    const SECRET: &str = "the merger is called Heron";
+
+    fn read() -> Flow {
+        let mut flow = Flow::keyed([7; 16]);
+        let record = RecordId::new("rec_1").unwrap();
+        let mut fold = |text: &str, label: Label| {
+            let source = Source { sequence: 1, record: record.clone() };
+            let returns = Returns::uniform(label);
+            let gleaned = digest_result(&flow.key(), &[Part::Text(text)], &returns, source);
+            flow.fold(&gleaned);
+        };
+        fold(EVIL, Label { integrity: Integrity::Untrusted, ..Label::LEAST });
+        fold(SECRET, Label { confidentiality: Confidentiality::Secret, ..Label::LEAST });
+        let parameters = [("to".into(), Value::from(NAMED))].into();
+        let named = glean_task(&flow.key(), &parameters, None, Integrity::Trusted);
+        flow.name(&named);
+        flow
+    }
+
+    #[test]
+    fn a_name_is_not_vouched_for_by_the_value_at_its_place() {
+        let uses = [ArgumentUse { argument: "/to".into(), role: ArgumentRole::Address }];
+        for (name, text) in [(EVIL, NAMED), (NAMED, EVIL), ("x@elsewhere.example", NAMED)] {
+            let to = Value::object([(name, Value::from(text))]);
+            let arguments = Value::object([("to", to)]);
+            let situation = situation(&read().look_up(&arguments, &uses), |_| false);
+            let [leaf] = situation.leaves.as_slice() else { panic!("{situation:?}") };
+            assert!(!leaf.from_task && leaf.from_untrusted == (name == EVIL || text == EVIL));
+        }
+    }
+
+    #[test]
+    fn what_is_given_back_beside_the_arguments_is_carried_out() {
+        let asked = |name: &str, text: &str, asked: &[&str]| {
+            let asked = asked.iter().map(|at| Value::from(*at)).collect::<Vec<_>>();
+            let asserted = Value::object([(name, Value::from(text)), ("asked", asked.into())]);
+            let flow = read();
+            let mut origins = flow.look_up(&Value::Object(Default::default()), &[]);
+            carry_beside(&flow, Some(&asserted), &mut origins);
+            origins.carries.confidentiality
+        };
+        let all = ["/inputResponses", "/requestState"];
+        assert_eq!(asked("inputResponses", SECRET, &all), Confidentiality::Secret);
+        assert_eq!(asked("requestState", SECRET, &[]), Confidentiality::Secret);
+        assert_eq!(asked("requestState", SECRET, &all), Confidentiality::Public);
+        assert_eq!(
+            asked("inputResponses", "hello there, all of you", &[]),
+            Confidentiality::Public
+        );
+        assert_eq!(asked("other", SECRET, &[]), Confidentiality::Public);
     }
 }

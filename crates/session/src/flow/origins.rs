@@ -99,7 +99,7 @@ impl Carried {
         Self { confidentiality: Confidentiality::Public, categories: BTreeSet::new(), coverage: 0 };
 
     /// What both carry; the coverage is that of the more confidential, of equals the larger.
-    pub(crate) fn raise(&mut self, other: &Self) {
+    pub fn raise(&mut self, other: &Self) {
         if other.confidentiality > self.confidentiality {
             self.coverage = other.coverage;
         } else if other.confidentiality == self.confidentiality {
