@@ -14,9 +14,9 @@ use crate::bundle::{Bundle, Kind};
 use crate::past::{self, Happened, lock_past};
 use crate::pending::Pending;
 use crate::reading::{self, Reading};
-use crate::recall::OUTCOME;
+use crate::recall::{OUTCOME, Recall};
 use crate::refold::{Call, kind_of};
-use crate::sessions::lock;
+use crate::sessions::{Slot, lock};
 use crate::{AppendError, Entry, Proposal, Ruling, Service, SessionKeys, SubmitError};
 
 /// What an enforcement point says of a permit that it acted on.
@@ -87,6 +87,20 @@ pub const KEPT_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// How many overdue permits one sweep records at most.
 const SWEEP_MAX: usize = 4096;
+
+/// Into which state of its session something was taken in: how often that had been read back.
+#[derive(Debug, Clone, Copy)]
+struct TakenIn(u64);
+
+impl TakenIn {
+    /// Takes it in again, where what the session has read was read back since from records of
+    /// which this is not one yet. `slot` comes to know of its record under the same lock.
+    fn again(self, slot: &mut Slot, read: &Reading) {
+        if slot.recalls != self.0 && slot.recall == Recall::Whole && read.label().is_some() {
+            read.fold_into(slot.session.flow_mut(Flow::default));
+        }
+    }
+}
 
 impl Service {
     /// Records what happened, and waits until the record is durable.
@@ -162,7 +176,7 @@ impl Service {
             }),
         };
         // What was read was read, whether or not it can be recorded.
-        self.take_in(&pending.session, &home, &read);
+        let taken_in = self.take_in(&pending.session, &home, &read);
         let refuse = |error: &dyn std::fmt::Display| ObserveError::Record(error.to_string().into());
         let leaf = safeconduct_ledger::encode(&record).map_err(|error| refuse(&error))?;
         let short = |result: &&Vec<u8>| result.len() <= KEPT_BYTES_MAX;
@@ -194,9 +208,14 @@ impl Service {
                 let happened = Happened::executed(call, report.execution, output, now, at);
                 let mut slot = lock(&slot);
                 let mut past = past.as_ref().map(|past| lock_past(past));
+                taken_in.again(&mut slot, &read);
                 happened.take_in(&world.policies, &mut slot, past.as_deref_mut());
             }
-            (None, Some(slot)) if read.label().is_some() => lock(&slot).told.push(ticket.last),
+            (None, Some(slot)) if read.label().is_some() => {
+                let mut slot = lock(&slot);
+                taken_in.again(&mut slot, &read);
+                slot.told.push(ticket.last);
+            }
             _ => {}
         }
         Ok(ticket)
@@ -222,24 +241,22 @@ impl Service {
     }
 
     /// A session has read something, and so have all above its task.
-    fn take_in(&self, session: &SessionKey, home: &SessionKey, read: &Reading) {
+    fn take_in(&self, session: &SessionKey, home: &SessionKey, read: &Reading) -> TakenIn {
+        let mut taken_in = TakenIn(0);
         let Some(label) = read.label() else {
-            return;
+            return taken_in;
         };
         let empty = self.empty_flow(home);
         if let Some(place) = self.session_slot(home) {
             let mut slot = lock(&place);
             slot.flow_used = true;
-            let flow = slot.session.flow_mut(|| empty);
-            match read {
-                Reading::Nothing => {}
-                Reading::Unseen(label) => flow.forget(label),
-                Reading::Seen(gleaned) => flow.fold(gleaned),
-            }
+            read.fold_into(slot.session.flow_mut(|| empty));
+            taken_in = TakenIn(slot.recalls);
             let more = slot.flow_grown();
             self.sessions.holds_flow(&place, more);
         }
         self.raise_above(session, label);
+        taken_in
     }
 
     /// Forgets a permit that did not become durable.

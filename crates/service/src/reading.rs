@@ -5,7 +5,7 @@ use std::sync::Arc;
 use safeconduct_model::{
     Catalogue, Confidentiality, Edit, Integrity, Label, Obligation, RecordId, Returns, Value,
 };
-use safeconduct_session::flow::{FlowKey, Gleaned, Part, Source, digest_result};
+use safeconduct_session::flow::{Flow, FlowKey, Gleaned, Part, Source, digest_result};
 
 use safeconduct_wire::json;
 
@@ -18,9 +18,12 @@ pub(crate) enum Reading {
     Nothing,
     /// Something was or may have been, and nobody says what.
     Unseen(Label),
-    /// This was.
-    Seen(Box<Gleaned>),
+    /// This was; the fingerprints are under the key of that tag.
+    Seen(Box<Gleaned>, [u8; TAG_BYTES]),
 }
+
+/// Bytes of the tag of a key.
+const TAG_BYTES: usize = 8;
 
 impl Reading {
     /// What it carries; `None` where nothing was read.
@@ -28,17 +31,36 @@ impl Reading {
         match self {
             Self::Nothing => None,
             Self::Unseen(label) => Some(label),
-            Self::Seen(gleaned) => Some(gleaned.label()),
+            Self::Seen(gleaned, _) => Some(gleaned.label()),
         }
     }
 
-    /// What is sealed of it.
+    /// What is sealed of it: the tag of the key, and the fingerprints.
     pub(crate) fn fingerprints(&self) -> Option<Vec<u8>> {
         match self {
-            Self::Seen(gleaned) => Some(gleaned.encode()),
+            Self::Seen(gleaned, tag) => Some([tag.as_slice(), &gleaned.encode()].concat()),
             Self::Nothing | Self::Unseen(_) => None,
         }
     }
+
+    /// A session takes it in.
+    pub(crate) fn fold_into(&self, flow: &mut Flow) {
+        match self {
+            Self::Nothing => {}
+            Self::Unseen(label) => flow.forget(label),
+            Self::Seen(gleaned, _) => flow.fold(gleaned),
+        }
+    }
+}
+
+/// The fingerprints that were sealed, where they are under that key: under another one nothing
+/// would be found by them.
+pub(crate) fn gleaned(sealed: &[u8], key: &FlowKey) -> Option<Gleaned> {
+    let (tag, bytes) = sealed.split_first_chunk::<TAG_BYTES>()?;
+    if *tag != key.tag() {
+        return None;
+    }
+    Gleaned::decode(bytes).ok()
 }
 
 /// What was said of how a result may be lowered, and what of it holds.
@@ -93,13 +115,13 @@ pub(crate) fn unknown() -> Label {
 /// Longest text that is read as a structured result for rules, in bytes.
 const STRUCTURED_BYTES_MAX: usize = 1024 * 1024;
 
-/// The structured result, as rules of order and count see it: the first value, or the first text
-/// that is JSON.
+/// The structured result, as rules of order and count see it: the value that comes first, or the
+/// first text that is JSON. A value behind that is what surrounds a text (`_meta`, annotations).
 pub(crate) fn structured(read: &Read) -> Option<Value> {
     let Read::This(contents) = read else {
         return None;
     };
-    let value = contents.iter().find_map(|content| match content {
+    let value = contents.first().and_then(|content| match content {
         Content::Value(value) => Some(value.clone()),
         Content::Text(_) | Content::Opaque(_) => None,
     });
@@ -133,5 +155,32 @@ pub(crate) fn read(
     });
     let parts: Vec<_> = parts.collect();
     let source = Source { sequence, record: decision.clone() };
-    Reading::Seen(Box::new(digest_result(key, &parts, returns, source)))
+    Reading::Seen(Box::new(digest_result(key, &parts, returns, source)), key.tag())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_surrounds_a_text_is_not_its_result() {
+        let text = Content::Text(r#"{"state":"closed"}"#.into());
+        let meta = Content::Value(Value::object([("_meta", Value::from(1))]));
+        let closed = json::parse(br#"{"state":"closed"}"#).ok();
+        assert_eq!(structured(&Read::This(vec![text.clone(), meta.clone()])), closed);
+        let own = Content::Value(Value::from(7));
+        assert_eq!(structured(&Read::This(vec![own, text, meta])), Some(Value::from(7)));
+    }
+
+    #[test]
+    fn fingerprints_under_another_key_are_none() {
+        let read = Read::This(vec![Content::Text("GB29 NWBK 6016 1331 9268 19".into())]);
+        let (key, other) = (FlowKey::from_bytes([1; 16]), FlowKey::from_bytes([2; 16]));
+        let returns = Returns::uniform(unknown());
+        let decision = RecordId::new("dec_1").unwrap();
+        let sealed = super::read(&read, &returns, &key, 1, &decision).fingerprints().unwrap();
+        assert!(gleaned(&sealed, &key).is_some_and(|gleaned| gleaned.prints() > 0));
+        assert_eq!(gleaned(&sealed, &other), None);
+        assert_eq!(gleaned(&[], &key), None);
+    }
 }

@@ -105,6 +105,9 @@ impl Service {
             }
             slot.session.recall(flow);
             (slot.monitors, slot.recall) = (monitors, Recall::Whole);
+            slot.recalls += 1;
+            let more = slot.flow_grown();
+            self.sessions.holds_flow(&place, more);
             return;
         }
     }

@@ -10,7 +10,7 @@ use safeconduct_model::{
     Body, Decided, EntityRef, Executed, Execution, RecordId, Request, SessionKey, Timestamp, Value,
 };
 use safeconduct_policy::{History, Policies};
-use safeconduct_session::flow::{Flow, Gleaned};
+use safeconduct_session::flow::Flow;
 use safeconduct_session::monitor::{ERROR, Event, Monitors, REQUEST, RESPONSE};
 use safeconduct_wire::json;
 
@@ -178,9 +178,9 @@ impl<'s> Refold<'s> {
         let (Some(flow), Some(label)) = (flow, &executed.label) else {
             return;
         };
-        match part(Kind::Flow).and_then(|bytes| Gleaned::decode(bytes).ok()) {
+        match part(Kind::Flow).and_then(|bytes| reading::gleaned(bytes, &flow.key())) {
             Some(gleaned) => flow.fold(&gleaned),
-            // It was erased: what is left of it is its label.
+            // It was erased, or its key was: what is left of it is its label.
             None => flow.forget(label),
         }
     }

@@ -131,12 +131,7 @@ impl RehearsedSessions {
         let read = self.reading(catalogue, (request, outcome), happened);
         let home = self.home(&request.session.key).clone();
         let kept = self.kept.entry(home).or_default();
-        let flow = kept.session.flow_mut(|| Flow::keyed(REHEARSAL_KEY));
-        match &read {
-            Reading::Nothing => {}
-            Reading::Unseen(label) => flow.forget(label),
-            Reading::Seen(gleaned) => flow.fold(gleaned),
-        }
+        read.fold_into(kept.session.flow_mut(|| Flow::keyed(REHEARSAL_KEY)));
         let Some(call) = Call::of(request, outcome) else {
             return;
         };

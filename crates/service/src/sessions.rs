@@ -43,6 +43,9 @@ pub(crate) struct Slot {
     pub(crate) monitors: Monitors,
     /// Whether that, and what it has read, is in memory.
     pub(crate) recall: Recall,
+    /// How often that was read back: whoever adds to it sees by this whether it has been replaced
+    /// since.
+    pub(crate) recalls: u64,
     /// The outcomes by which it has read something, and the decisions that rules look at; those of
     /// tasks that came from it included.
     pub(crate) told: Places,

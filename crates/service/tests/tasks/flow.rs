@@ -153,3 +153,73 @@ async fn what_finds_no_room_in_memory_is_read_back() {
         assert_eq!(bench.account(&second, one).await.0, [].into());
     }
 }
+
+/// An erased session goes on under new keys: by fingerprints under the old ones nothing is found.
+#[tokio::test]
+async fn what_was_read_around_an_erasure_is_not_taken_for_new() {
+    let bench = bench().await;
+    let own = bench.begin("agent", "agent", "work", 1).await;
+    bench.reads(&own, "FR14 2004 1010 0505 0001 3M02 606").await;
+    bench.service.erase(&SessionKey::of(&proof("agent")), &id("ada")).await.unwrap();
+    let again = bench.again();
+    again.reads(&own, IBAN).await;
+    let untrusted = BTreeSet::from([ValueOrigin::Untrusted]);
+    assert_eq!(again.account(&own, IBAN).await.0, untrusted);
+    // The first call outside of the task makes the session's new keys.
+    assert_eq!(again.ask(call(proof("agent"), "mail", &[])).await, Ok(()));
+    assert_eq!(again.again().account(&own, IBAN).await.0, untrusted);
+}
+
+/// What one reads is not lost where another makes its session give way and be read back meanwhile.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_is_read_while_a_session_is_read_back_is_found() {
+    const ROUNDS: usize = 40;
+    let bench = bench_with(Settings { flow_bytes_held: 1, ..Settings::default() }).await;
+    let bench = Arc::new(bench);
+    let account = |of: usize, round: usize| format!("GB29NWBK60161331{of}{round:05}");
+    let readers = ["one", "other", "third"].map(|token| {
+        let token = name(TokenId::new(format!("tok_{token}")));
+        Authentication { token, ..proof("agent") }
+    });
+    let mut all = Vec::new();
+    for (of, by) in readers.iter().cloned().enumerate() {
+        let read = Arc::clone(&bench);
+        all.push(tokio::spawn(async move {
+            for round in 0..ROUNDS {
+                let check = call(by.clone(), "mail", &[]);
+                let ruling = read.service.check(check).await.unwrap();
+                let report = Report {
+                    decision: ruling.value().decision().clone(),
+                    reported_by: id("gateway"),
+                    execution: Execution::Succeeded,
+                    duration_ms: Some(1),
+                    result: None,
+                    detail: None,
+                    edits: Vec::new(),
+                    read: Read::This(vec![Content::Text(account(of, round).into())]),
+                };
+                read.service.observe(report).await.unwrap();
+            }
+        }));
+    }
+    for by in readers.iter().cloned() {
+        let asked = Arc::clone(&bench);
+        all.push(tokio::spawn(async move {
+            for _ in 0..4 * ROUNDS {
+                asked.service.check(call(by.clone(), "mail", &[])).await.unwrap();
+            }
+        }));
+    }
+    for one in all {
+        one.await.unwrap();
+    }
+    for (of, by) in readers.iter().enumerate() {
+        for round in 0..ROUNDS {
+            let check = call(by.clone(), "mail", &[("account", &account(of, round))]);
+            let record = bench.service.check(check).await.unwrap().into_value().outcome.record;
+            let Body::Decided(decided) = record.body else { panic!("no decision") };
+            let known = decided.flow.iter().any(|flow| &*flow.pointer == "/account");
+            assert!(known, "{of} {round} was lost");
+        }
+    }
+}

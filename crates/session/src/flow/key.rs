@@ -42,6 +42,12 @@ impl FlowKey {
         Self { start, step, end }
     }
 
+    /// What tells keys apart without giving one away: fingerprints under another key are found by
+    /// nothing, so that whoever keeps them says with this under which they were made.
+    pub fn tag(&self) -> [u8; 8] {
+        self.print(Domain::Exact, b"safeconduct flow key").to_le_bytes()
+    }
+
     /// The fingerprint of these bytes; never 0.
     #[inline]
     pub(crate) fn print(&self, domain: Domain, bytes: &[u8]) -> u64 {
@@ -143,6 +149,7 @@ mod tests {
         assert_eq!(all.len(), 33);
         let other = FlowKey::from_bytes([8; 16]);
         assert_ne!(key.print(Domain::Value, b"a"), other.print(Domain::Value, b"a"));
+        assert_ne!(key.tag(), other.tag());
         assert_ne!(key.print(Domain::Value, b"a"), key.print(Domain::Exact, b"a"));
     }
 
