@@ -122,6 +122,9 @@ pub(crate) enum Command {
     /// The ledger: what was decided and what then happened.
     #[command(subcommand)]
     Log(Log),
+    /// What sessions have read, and what that flowed into.
+    #[command(subcommand)]
+    Session(Session),
     /// The configuration.
     #[command(subcommand)]
     Config(Config),
@@ -718,6 +721,32 @@ pub(crate) enum Log {
     Fsck,
     /// Build the read model and the tiles again from the ledger. The server must be stopped.
     Rebuild,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Session {
+    /// List sessions, the newest first.
+    Ls {
+        /// How many at most.
+        #[arg(long, default_value_t = 100)]
+        limit: u32,
+        /// Read the data folder instead of asking a server.
+        #[arg(long)]
+        offline: bool,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Show a session as a graph: decisions, what was read, and the arguments that it flowed into.
+    /// `-o dot` and `-o mermaid` draw it.
+    Show {
+        /// IDENTITY/SCOPE, a task's id, or the id of a decision in it.
+        id: String,
+        /// Read the data folder instead of asking a server.
+        #[arg(long)]
+        offline: bool,
+        #[command(flatten)]
+        remote: Remote,
+    },
 }
 
 #[derive(Debug, Args)]

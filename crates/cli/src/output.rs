@@ -25,6 +25,10 @@ pub(crate) enum Format {
     Sarif,
     /// GitHub workflow annotations.
     Github,
+    /// Graphviz: pictures of sessions.
+    Dot,
+    /// Mermaid: pictures of sessions.
+    Mermaid,
 }
 
 /// When to colour.
@@ -78,7 +82,9 @@ pub(crate) fn complain(format: Format, error: &CommandError) {
         return say(&format!("error: {error}"));
     };
     let printed = match format {
-        Format::Table | Format::Junit => return say(&format!("error: {error}")),
+        Format::Table | Format::Junit | Format::Dot | Format::Mermaid => {
+            return say(&format!("error: {error}"));
+        }
         Format::Json | Format::Yaml => document(format, &problem::invalid(problems)),
         Format::Sarif => document(Format::Json, &problem::sarif(problems, Severity::Error)),
         Format::Github => Ok(problem::annotations(problems, Severity::Error, "policy check")),

@@ -177,6 +177,26 @@ pub(crate) fn rules(record: &Value) -> Vec<String> {
     reasons.into_iter().flatten().map(name).collect()
 }
 
+/// Where an argument of a decision came from, in one line.
+pub(crate) fn flow(flow: &Value) -> String {
+    let list = |name: &str| {
+        let all = flow.get(name).and_then(Value::as_array);
+        let all = all.into_iter().flatten().filter_map(Value::as_str);
+        all.collect::<Vec<_>>().join(", ")
+    };
+    // The agent chose the names in the pointer.
+    let pointer: String = text(flow, "/pointer").chars().flat_map(char::escape_debug).collect();
+    let sources = list("sources");
+    format!(
+        "flow    {pointer} ({}) <- {}{}  ({} {})",
+        text(flow, "/role"),
+        list("origins"),
+        if sources.is_empty() { sources } else { format!(": {sources}") },
+        text(flow, "/label/integrity"),
+        text(flow, "/label/confidentiality"),
+    )
+}
+
 /// What an agent was told: the messages of a decision's reasons.
 pub(crate) fn messages(record: &Value) -> Vec<String> {
     let reasons = record.pointer("/body/reasons").and_then(Value::as_array);

@@ -19,6 +19,7 @@ mod mcp;
 mod policy;
 pub(crate) mod secret;
 mod server;
+mod session;
 mod task;
 
 use crate::args::{Arguments, Command};
@@ -47,6 +48,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<Exit, CommandError> {
         Command::Identity(args) => identity::run(&shared, args),
         Command::Keys(args) => keys::run(&shared, args),
         Command::Log(args) => log::run(&shared, args),
+        Command::Session(args) => session::run(&shared, args),
         Command::Config(args) => config::run(&shared, args),
         Command::Healthcheck(args) => healthcheck::run(&shared, args),
         Command::Completion { shell } => completion::run(shell),

@@ -88,6 +88,9 @@ pub(super) async fn show(shared: &Shared, remote: &Remote, id: &str) -> Result<E
             print_line(&format!("        {detail}"))?;
         }
     }
+    for flow in body.pointer("/body/flow").and_then(Value::as_array).into_iter().flatten() {
+        print_line(&story::flow(flow))?;
+    }
     print(&output::document(Format::Json, body)?)?;
     Ok(Exit::Ok)
 }

@@ -44,7 +44,7 @@ fn valid(shared: &Shared, rules: &Rules) -> Result<String, CommandError> {
         Format::Github | Format::Junit => {
             Ok(problem::annotations(warnings, Severity::Warning, "policy check"))
         }
-        Format::Table => {
+        Format::Table | Format::Dot | Format::Mermaid => {
             let mut text = format!(
                 "policies   {} in {}\nactions    {actions}\ndigest     {}\ncatalogue  {}\n",
                 policies.len(),

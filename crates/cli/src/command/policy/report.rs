@@ -41,7 +41,9 @@ pub(super) fn print(shared: &Shared, run: &Run) -> Result<(), CommandError> {
         Format::Json | Format::Yaml => output::document(shared.output, &document(run))?,
         Format::Junit => junit(run),
         Format::Github => github(run),
-        Format::Table | Format::Sarif => table(run, shared.color.wanted()),
+        Format::Table | Format::Sarif | Format::Dot | Format::Mermaid => {
+            table(run, shared.color.wanted())
+        }
     };
     output::print(&text)
 }

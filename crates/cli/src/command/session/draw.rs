@@ -1,0 +1,153 @@
+//! Sessions as pictures: Graphviz and Mermaid.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use super::graph::{Flow, Graph, Source, Step};
+
+/// For Graphviz.
+pub(super) fn dot(graph: &Graph) -> String {
+    let mut text = String::from("digraph session {\n  rankdir=LR;\n  node [shape=box];\n");
+    let name = format!("{}/{}", graph.session.identity, graph.session.scope);
+    let _ = writeln!(text, "  label={};", quoted(&[name]));
+    if takes_from_task(graph) {
+        text.push_str("  task [shape=ellipse];\n");
+    }
+    for (step, number) in graph.steps.iter().zip(1_usize..) {
+        let style = match kind(step) {
+            Kind::Denied => ", color=red, style=dashed",
+            Kind::Untrusted => ", style=filled, fillcolor=lightsalmon",
+            Kind::Plain => "",
+        };
+        let _ = writeln!(text, "  s{number} [label={}{style}];", quoted(&lines(step, number)));
+    }
+    for (from, to) in order(graph) {
+        let _ = writeln!(text, "  s{from} -> s{to} [style=dotted, color=gray];");
+    }
+    for ((from, to), edge) in edges(graph) {
+        let colour = if edge.untrusted { ", color=red" } else { "" };
+        let _ = writeln!(text, "  {from} -> s{to} [label={}{colour}];", quoted(&edge.pointers));
+    }
+    text + "}\n"
+}
+
+/// For Mermaid.
+pub(super) fn mermaid(graph: &Graph) -> String {
+    let mut text = String::from("flowchart LR\n");
+    if takes_from_task(graph) {
+        text.push_str("  task([task])\n");
+    }
+    for (step, number) in graph.steps.iter().zip(1_usize..) {
+        let class = match kind(step) {
+            Kind::Denied => ":::denied",
+            Kind::Untrusted => ":::untrusted",
+            Kind::Plain => "",
+        };
+        let _ = writeln!(text, "  s{number}[\"{}\"]{class}", escaped(&lines(step, number)));
+    }
+    for (from, to) in order(graph) {
+        let _ = writeln!(text, "  s{from} -.- s{to}");
+    }
+    for ((from, to), edge) in edges(graph) {
+        let arrow = if edge.untrusted { "==>" } else { "-->" };
+        let _ = writeln!(text, "  {from} {arrow}|\"{}\"| s{to}", escaped(&edge.pointers));
+    }
+    text + "  classDef denied stroke:#c00,stroke-dasharray:4\n  classDef untrusted fill:#fdb\n"
+}
+
+enum Kind {
+    Denied,
+    /// Something untrusted was read.
+    Untrusted,
+    Plain,
+}
+
+fn kind(step: &Step) -> Kind {
+    let read = step.outcome.as_ref().and_then(|outcome| outcome.read.as_ref());
+    match (step.permitted, read.is_some_and(|read| read.untrusted)) {
+        (false, _) => Kind::Denied,
+        (true, true) => Kind::Untrusted,
+        (true, false) => Kind::Plain,
+    }
+}
+
+/// What stands in a decision's box.
+fn lines(step: &Step, number: usize) -> Vec<String> {
+    let word = if step.permitted { "permit" } else { "deny" };
+    let mut lines = vec![format!("{number} {}", step.action)];
+    lines.extend(step.resources.iter().cloned());
+    lines.push(format!("{word} [{}]", step.rules.join(", ")));
+    let read = step.outcome.as_ref().and_then(|outcome| outcome.read.as_ref());
+    lines.extend(read.map(|read| format!("read: {}", read.words())));
+    lines
+}
+
+/// Everything that flowed from one place into a decision.
+#[derive(Default)]
+struct Edge {
+    pointers: Vec<String>,
+    untrusted: bool,
+}
+
+fn edges(graph: &Graph) -> BTreeMap<(String, usize), Edge> {
+    let mut edges: BTreeMap<(String, usize), Edge> = BTreeMap::new();
+    for (step, number) in graph.steps.iter().zip(1_usize..) {
+        for flow in &step.flows {
+            let mut draw = |from: String, untrusted: bool| {
+                let edge = edges.entry((from, number)).or_default();
+                edge.pointers.push(format!("{} ({})", flow.pointer, flow.role));
+                edge.untrusted |= untrusted;
+            };
+            for source in &flow.sources {
+                if let Source::Step(from) = source {
+                    draw(format!("s{from}"), from_untrusted(flow));
+                }
+            }
+            if from_task(flow) {
+                draw("task".to_owned(), false);
+            }
+        }
+    }
+    edges
+}
+
+/// Each decision with the next one.
+fn order(graph: &Graph) -> impl Iterator<Item = (usize, usize)> {
+    (1..graph.steps.len()).map(|number| (number, number + 1))
+}
+
+fn takes_from_task(graph: &Graph) -> bool {
+    graph.steps.iter().flat_map(|step| &step.flows).any(from_task)
+}
+
+fn from_task(flow: &Flow) -> bool {
+    flow.origins.iter().any(|origin| origin == "task")
+}
+
+fn from_untrusted(flow: &Flow) -> bool {
+    flow.origins.iter().any(|origin| origin == "untrusted")
+}
+
+/// Lines as a text of Graphviz.
+fn quoted(lines: &[String]) -> String {
+    let lines: Vec<String> =
+        lines.iter().map(|line| line.replace('\\', "\\\\").replace('"', "\\\"")).collect();
+    format!("\"{}\"", lines.join("\\n"))
+}
+
+/// Lines as a text of Mermaid.
+fn escaped(lines: &[String]) -> String {
+    let one = |line: &String| {
+        let mut text = String::new();
+        for c in line.chars() {
+            match c {
+                '"' | '<' | '>' | '&' | '#' | '`' | '\\' | '[' | ']' | '|' | ';' => {
+                    let _ = write!(text, "#{};", u32::from(c));
+                }
+                _ => text.push(c),
+            }
+        }
+        text
+    };
+    lines.iter().map(one).collect::<Vec<_>>().join("<br/>")
+}

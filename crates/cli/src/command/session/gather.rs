@@ -1,0 +1,230 @@
+//! The records of a session: through the server, or from the data folder.
+
+use std::io;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::args::{Remote, Shared};
+use crate::client::Client;
+use crate::command::identity::segment;
+use crate::exit::{CommandError, failed};
+use crate::story::{self, Placed};
+use crate::wiring::{project, runtime};
+
+/// Most records of one session that are shown: the newest.
+pub(super) const RECORDS_MAX: usize = 20_000;
+
+/// Records that are asked for at once.
+const PAGE: usize = 500;
+
+/// Longest line of an export, in bytes: a leaf has at most 65,535.
+const LINE_BYTES_MAX: usize = 256 * 1024;
+
+/// Which session: whose, and what it follows.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Key {
+    pub(super) identity: String,
+    pub(super) scope: String,
+}
+
+impl Key {
+    /// Of the body of a record, or of what it says of a session.
+    fn of(body: &Value) -> Option<Self> {
+        let session = body.get("session").unwrap_or(body);
+        let part = |name: &str| session.get(name).and_then(Value::as_str);
+        let scope = part("task").or_else(|| part("token"))?;
+        Some(Self { identity: part("identity")?.to_owned(), scope: scope.to_owned() })
+    }
+
+    /// Of `IDENTITY/SCOPE`. An identity may hold slashes, a token's or task's id never does.
+    fn parse(text: &str) -> Option<Self> {
+        let (identity, scope) = text.rsplit_once(['/', '#'])?;
+        Some(Self { identity: identity.to_owned(), scope: scope.to_owned() })
+    }
+}
+
+/// A session's records, in their order.
+#[derive(Debug)]
+pub(super) struct Gathered {
+    pub(super) key: Key,
+    pub(super) records: Vec<Placed>,
+    /// Whether there are older ones that are left out.
+    pub(super) more: bool,
+}
+
+/// The session of that name: `IDENTITY/SCOPE`, a task, or the id of a record in it.
+///
+/// # Errors
+/// The server or the folder cannot be read, or nothing of that name is there.
+pub(super) fn session(
+    shared: &Shared,
+    (remote, offline): (&Remote, bool),
+    id: &str,
+) -> Result<Gathered, CommandError> {
+    if offline {
+        return from_folder(shared, id);
+    }
+    runtime()?.block_on(async {
+        let client = Client::new(shared, remote)?;
+        let key = named(&client, id).await?;
+        let asked = [("identity", key.identity.clone()), ("token", key.scope.clone())];
+        let (mut records, more) = pages(&client, &asked, RECORDS_MAX).await?;
+        if records.is_empty() {
+            return Err(nothing(id));
+        }
+        records.reverse();
+        Ok(Gathered { key, records, more })
+    })
+}
+
+/// The newest sessions, each with the place of its beginning.
+///
+/// # Errors
+/// The server or the folder cannot be read.
+pub(super) fn sessions(
+    shared: &Shared,
+    (remote, offline): (&Remote, bool),
+    limit: u32,
+) -> Result<Vec<(Key, Placed)>, CommandError> {
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX).clamp(1, RECORDS_MAX);
+    let began = if offline {
+        let mut began = Vec::new();
+        scan(shared, |placed| {
+            if placed.kind() == "session_began" {
+                began.push(placed);
+                if began.len() > 2 * limit {
+                    began.drain(..limit);
+                }
+            }
+        })?;
+        began.reverse();
+        began.truncate(limit);
+        began
+    } else {
+        runtime()?.block_on(async {
+            let client = Client::new(shared, remote)?;
+            let asked = [("kind", "session_began".to_owned())];
+            Ok::<_, CommandError>(pages(&client, &asked, limit).await?.0)
+        })?
+    };
+    let keyed = began.into_iter().filter_map(|placed| {
+        let key = Key::of(placed.record.get("body")?)?;
+        Some((key, placed))
+    });
+    Ok(keyed.collect())
+}
+
+/// The session that a name stands for.
+async fn named(client: &Client, id: &str) -> Result<Key, CommandError> {
+    if let Some(key) = Key::parse(id) {
+        return Ok(key);
+    }
+    if id.starts_with("task_") {
+        let known =
+            client.call(Method::GET, &format!("/v1/tasks/{}", segment(id)), &[], None).await?;
+        let agent = story::text(&known, "/agent").to_owned();
+        return Ok(Key { identity: agent, scope: id.to_owned() });
+    }
+    let found =
+        client.call(Method::GET, &format!("/v1/records/{}", segment(id)), &[], None).await?;
+    let body = found.pointer("/record/record/body").or_else(|| found.pointer("/record/body"));
+    body.and_then(Key::of).ok_or_else(|| nothing(id))
+}
+
+/// Records, the newest first, and whether there are more than that.
+async fn pages(
+    client: &Client,
+    asked: &[(&str, String)],
+    most: usize,
+) -> Result<(Vec<Placed>, bool), CommandError> {
+    let mut records: Vec<Placed> = Vec::new();
+    let mut before: Option<u64> = None;
+    loop {
+        let limit = PAGE.min(most.saturating_sub(records.len()));
+        let mut query = asked.to_vec();
+        query.push(("limit", limit.to_string()));
+        query.extend(before.map(|before| ("before", before.to_string())));
+        let page = client.call(Method::GET, "/v1/records", &query, None).await?;
+        let found = page.get("records").and_then(Value::as_array);
+        records.extend(found.into_iter().flatten().filter_map(Placed::of));
+        before = page.get("next_before").and_then(Value::as_u64);
+        if before.is_none() || records.len() >= most {
+            return Ok((records, before.is_some()));
+        }
+    }
+}
+
+fn nothing(id: &str) -> CommandError {
+    CommandError::Failed(format!(
+        "no session is known by `{id}`: name it as IDENTITY/SCOPE, by its task, or by a decision \
+         in it"
+    ))
+}
+
+fn from_folder(shared: &Shared, id: &str) -> Result<Gathered, CommandError> {
+    let mut key = Key::parse(id);
+    if key.is_none() {
+        scan(shared, |placed| {
+            let body = placed.record.get("body").unwrap_or(&Value::Null);
+            let found = match placed.kind() {
+                "task_began" if story::text(body, "/id") == id => Some(json!({
+                    "identity": body.get("agent"), "task": id,
+                })),
+                _ if placed.id() == id => Some(body.clone()),
+                _ => None,
+            };
+            key = found.as_ref().and_then(Key::of).or(key.take());
+        })?;
+    }
+    let key = key.ok_or_else(|| nothing(id))?;
+    let (mut records, mut more) = (Vec::new(), false);
+    scan(shared, |placed| {
+        if placed.record.get("body").and_then(Key::of).as_ref() == Some(&key) {
+            records.push(placed);
+            if records.len() > RECORDS_MAX {
+                records.drain(..RECORDS_MAX / 2);
+                more = true;
+            }
+        }
+    })?;
+    if records.is_empty() { Err(nothing(id)) } else { Ok(Gathered { key, records, more }) }
+}
+
+/// Reads every record of the data folder in its order.
+fn scan(shared: &Shared, each: impl FnMut(Placed)) -> Result<(), CommandError> {
+    let config = project::read_config(&shared.config)?;
+    let mut lines = Lines { waiting: Vec::new(), sequence: 0, each };
+    safeconduct_store::export(&config.data, 0, None, &mut lines)
+        .map_err(|error| failed(&config.data.display().to_string(), error))?;
+    Ok(())
+}
+
+/// Takes an export apart as it is written.
+struct Lines<F> {
+    waiting: Vec<u8>,
+    sequence: u64,
+    each: F,
+}
+
+impl<F: FnMut(Placed)> io::Write for Lines<F> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        for part in bytes.split_inclusive(|byte| *byte == b'\n') {
+            self.waiting.extend_from_slice(part);
+            if self.waiting.len() > LINE_BYTES_MAX {
+                return Err(io::Error::other("a record is too long"));
+            }
+            if part.ends_with(b"\n") {
+                let record = serde_json::from_slice(&self.waiting).map_err(io::Error::other)?;
+                (self.each)(Placed { sequence: self.sequence, record });
+                self.sequence += 1;
+                self.waiting.clear();
+            }
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,34 @@
+//! `safeconduct session`: what a session has read, and what that flowed into.
+
+mod draw;
+mod gather;
+mod graph;
+mod text;
+
+use crate::args::{self, Shared};
+use crate::exit::{CommandError, Exit};
+use crate::output::{self, Format, print};
+
+/// Runs the command.
+pub(crate) fn run(shared: &Shared, args: args::Session) -> Result<Exit, CommandError> {
+    match args {
+        args::Session::Ls { limit, offline, remote } => {
+            let sessions = gather::sessions(shared, (&remote, offline), limit)?;
+            match shared.output {
+                Format::Table => print(&text::list(&sessions))?,
+                format => print(&output::document(format, &text::list_document(&sessions))?)?,
+            }
+        }
+        args::Session::Show { id, offline, remote } => {
+            let gathered = gather::session(shared, (&remote, offline), &id)?;
+            let graph = graph::Graph::of(&gathered);
+            match shared.output {
+                Format::Dot => print(&draw::dot(&graph))?,
+                Format::Mermaid => print(&draw::mermaid(&graph))?,
+                Format::Table => print(&text::graph(&graph))?,
+                format => print(&output::document(format, &text::document(&graph))?)?,
+            }
+        }
+    }
+    Ok(Exit::Ok)
+}
