@@ -54,8 +54,10 @@ advisories: ## known vulnerabilities (needs the network)
 unit: tools ## unit, property, golden and integration tests
 	cargo test --workspace --locked
 
-system: build tools ## the whole system: demo, conformance, crash, verifier
-	cargo test --locked -p safeconduct-tests --features system -- --nocapture
+# The binary of the unit tests' profile: the same code, and no second build of everything.
+system: tools ## the whole system: demo, conformance, crash, verifier
+	cargo build --locked -p safeconduct-cli
+	SAFECONDUCT_BIN=$(CURDIR)/target/debug/safeconduct cargo test --locked -p safeconduct-tests --features system -- --nocapture
 
 fuzz-smoke: ## each fuzz target over its seeds and a bounded number of mutations
 	cargo run --quiet --manifest-path fuzz/Cargo.toml --target-dir target --bin smoke
