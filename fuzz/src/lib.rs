@@ -19,6 +19,7 @@ pub mod flow;
 pub mod identity;
 #[cfg(feature = "policy")]
 pub mod question;
+pub mod signals;
 
 /// A target: its name, which is also that of its folder of seeds, and its function.
 pub struct Target {
@@ -46,6 +47,11 @@ pub const TARGETS: &[Target] = &[
         name: "outcome",
         run: outcome,
         share: 25,
+    },
+    Target {
+        name: "security_event",
+        run: signals::security_event,
+        share: 50,
     },
     Target {
         name: "administration",

@@ -93,6 +93,13 @@ pub(crate) fn shown(text: &str) -> String {
     }
 }
 
+/// A member's name as a part of a JSON Pointer (RFC 6901 section 3) in a message: cut to 64
+/// characters, and with nothing in it that a terminal would act on.
+pub(crate) fn token(name: &str) -> String {
+    let printable = shown(name).replace(char::is_control, "\u{fffd}");
+    printable.replace('~', "~0").replace('/', "~1")
+}
+
 /// The members of an object, taken out one by one.
 #[derive(Debug)]
 pub(crate) struct Fields {
@@ -146,9 +153,8 @@ impl Fields {
         match self.members.keys().next() {
             None => Ok(()),
             Some(name) => {
-                let name = shown(name).replace('~', "~0").replace('/', "~1");
                 let problem = FieldProblem::UnknownField { meant: None };
-                Err(FieldError::new(self.pointer(&name), problem))
+                Err(FieldError::new(self.pointer(&token(name)), problem))
             }
         }
     }

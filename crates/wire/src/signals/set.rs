@@ -7,7 +7,7 @@ use safeconduct_model::{Timestamp, Value};
 
 use super::event::Event;
 use super::subject::SubjectId;
-use crate::field::{FieldError, FieldProblem, Fields, wrong_kind};
+use crate::field::{FieldError, FieldProblem, Fields, token, wrong_kind};
 use crate::json::{self, JsonError, Limits};
 
 /// Longest claims of a security event token, in bytes.
@@ -133,7 +133,7 @@ fn events(fields: &mut Fields) -> Result<Vec<Event>, FieldError> {
     members
         .into_iter()
         .map(|(uri, payload)| {
-            let pointer = format!("/events/{}", escaped(&uri));
+            let pointer = format!("/events/{}", token(&uri));
             let uri = fitting(uri, &pointer)?;
             Event::read(uri, Fields::of(payload, pointer)?)
         })
@@ -222,11 +222,6 @@ pub(super) fn over(
     Ok(())
 }
 
-/// A member's name within a JSON Pointer (RFC 6901 section 3), cut where it is long.
-pub(super) fn escaped(name: &str) -> String {
-    crate::field::shown(name).replace('~', "~0").replace('/', "~1")
-}
-
 /// Short texts by language tag: `reason_admin`, `reason_user`.
 pub(super) fn by_language(
     fields: &mut Fields,
@@ -236,7 +231,7 @@ pub(super) fn by_language(
     let members = fields.object(name)?.unwrap_or_default();
     over(&pointer, "languages", members.len(), LANGUAGES_MAX)?;
     let texts = members.into_iter().map(|(language, text)| {
-        let pointer = format!("{pointer}/{}", escaped(&language));
+        let pointer = format!("{pointer}/{}", token(&language));
         Ok((fitting(language, &pointer)?, text_of(text, &pointer)?))
     });
     texts.collect()

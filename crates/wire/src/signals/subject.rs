@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use safeconduct_model::Value;
 
-use super::set::{claim_text, escaped, over, text_of};
-use crate::field::{FieldError, FieldProblem, Fields, wrong_kind};
+use super::set::{claim_text, over, text_of};
+use crate::field::{FieldError, FieldProblem, Fields, token, wrong_kind};
 
 /// Most members of a complex subject, aliases of one subject, or addresses of one device.
 pub const SUBJECT_PARTS_MAX: usize = 16;
@@ -167,7 +167,7 @@ fn complex(fields: Fields, at: &str) -> Result<SubjectId, FieldError> {
     }
     over(at, "members", members.len(), SUBJECT_PARTS_MAX)?;
     let members = members.into_iter().map(|(name, value)| {
-        let pointer = format!("{at}/{}", escaped(&name));
+        let pointer = format!("{at}/{}", token(&name));
         over(&pointer, "bytes", name.len(), 64)?;
         let member = match value.member("format").and_then(Value::as_str) {
             // Several names of the one user, say.

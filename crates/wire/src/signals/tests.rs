@@ -110,6 +110,12 @@ fn vocabularies_are_closed_where_the_profiles_close_them() {
 }
 
 #[test]
+fn a_message_can_be_shown() {
+    let said = event("urn:x\\u001b[2J/~", "7").unwrap_err().to_string();
+    assert_eq!(said, "`/events/urn:x\u{fffd}[2J~1~0` holds a control character");
+}
+
+#[test]
 fn a_subject_is_what_its_format_says_and_no_more() {
     let read = |text: &str| SubjectId::from_value(json::parse(text.as_bytes()).unwrap());
     let said = |text: &str| read(text).unwrap_err().to_string();
