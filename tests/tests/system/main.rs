@@ -12,6 +12,7 @@
 
 mod authzen;
 mod bad_input;
+mod bad_results;
 mod command_line;
 mod conformance;
 mod crash;
