@@ -19,6 +19,7 @@ pub const LAYERS: &[(&str, u8, &[&str])] = &[
     ("ledger", 1, &["model"]),
     ("wire", 1, &["model"]),
     ("credential", 1, &["model", "session", "wire"]),
+    ("approval", 1, &["model"]),
     ("service", 2, &["model", "policy", "session", "engine", "ledger", "wire", "credential"]),
     ("store", 3, &["model", "ledger", "service"]),
     ("directory", 3, &["model", "wire", "credential"]),

@@ -1,0 +1,269 @@
+//! All requests together: which are alike, who was asked how often, what was refused. A fold of
+//! the changes of all of them, in the order in which they were recorded.
+
+mod fold;
+mod group;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use safeconduct_model::{IdentityId, KeyedDigest, RecordId, TaskId, Timestamp};
+use thiserror::Error;
+
+use crate::{AccessRequest, Attempt, Change, OpenError, Opened, SpendError, State};
+
+pub use group::{GroupError, Word};
+
+/// Most requests that wait or may be used, in all.
+pub const LIVE_MAX: usize = 100_000;
+
+/// Most requests that wait or may be used, of one agent in one task.
+pub const LIVE_PER_TASK_MAX: usize = 32;
+
+/// Most ended requests that are still known by id: the newest.
+pub const ENDED_MAX: usize = 10_000;
+
+/// Most refusals that are remembered: the newest.
+pub const REFUSALS_MAX: usize = 100_000;
+
+/// Most times in an hour that people are asked, all together. Beyond, nobody is.
+pub const ASKED_IN_ALL_MAX: usize = 1_000_000;
+
+/// Most times in an hour that anybody can be asked.
+pub const ASKED_PER_HOUR_MAX: u32 = 100;
+
+const HOUR_MS: i64 = 3_600_000;
+
+/// What wears nobody down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pace {
+    /// How often one approver is asked in any hour; 0 to [`ASKED_PER_HOUR_MAX`], which is what
+    /// more counts as. A group of like requests asks once.
+    pub asked_per_hour: u32,
+    /// How long a refusal answers its repetitions, in milliseconds.
+    pub refusal_holds_ms: i64,
+}
+
+/// Twelve times an hour; a day.
+impl Default for Pace {
+    fn default() -> Self {
+        Self { asked_per_hour: 12, refusal_holds_ms: 24 * HOUR_MS }
+    }
+}
+
+/// All requests.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Docket {
+    pace: Pace,
+    requests: BTreeMap<RecordId, AccessRequest>,
+    /// Those that wait or may be used, by who acts and in which task.
+    live: BTreeMap<(IdentityId, Option<TaskId>), BTreeSet<RecordId>>,
+    live_count: usize,
+    /// Those approved until a time, by who acts: they hold in every task.
+    across_tasks: BTreeMap<IdentityId, BTreeSet<RecordId>>,
+    /// The ended ones, in the order of their ends.
+    ended: VecDeque<RecordId>,
+    /// Whose request of which likeness was refused, when last, and by which request.
+    refusals: BTreeMap<(IdentityId, KeyedDigest), (Timestamp, RecordId)>,
+    /// The same, in order.
+    refused: VecDeque<(Timestamp, IdentityId, KeyedDigest)>,
+    /// When people were asked, within the last hour.
+    asked: BTreeMap<IdentityId, VecDeque<Timestamp>>,
+    /// The same, in order.
+    askings: VecDeque<(Timestamp, IdentityId)>,
+}
+
+/// What becomes of somebody's wish to ask.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Opening {
+    /// A new request.
+    New(Box<Change>),
+    /// The same thing is asked for already, or was approved: that request's id.
+    Standing(RecordId),
+}
+
+/// Why nothing can be asked.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum AskError {
+    /// [`OpenError`] says whose fault it is.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The asker's fault: somebody said no to this.
+    #[error("this was refused (request `{request}`), and asking again in other words is too")]
+    Repeat {
+        /// The request that was refused.
+        request: RecordId,
+    },
+    /// Our fault: the id is taken.
+    #[error("there is a request `{0}` already")]
+    Taken(RecordId),
+    /// The asker's fault: too much is open.
+    #[error("more than {LIVE_PER_TASK_MAX} requests of this task are open: wait for answers")]
+    TooManyOfTask,
+    /// Nobody's fault: there are too many requests in all.
+    #[error("more than {LIVE_MAX} requests are open: try again later")]
+    TooMany,
+    /// Nobody's fault: approvers are asked no oftener.
+    #[error("too few approvers can be asked before {retry_at}: try again then")]
+    ApproversBusy {
+        /// When somebody can be asked again.
+        retry_at: Timestamp,
+    },
+}
+
+impl Docket {
+    /// None yet.
+    pub const fn new(pace: Pace) -> Self {
+        Self {
+            pace,
+            requests: BTreeMap::new(),
+            live: BTreeMap::new(),
+            live_count: 0,
+            across_tasks: BTreeMap::new(),
+            ended: VecDeque::new(),
+            refusals: BTreeMap::new(),
+            refused: VecDeque::new(),
+            asked: BTreeMap::new(),
+            askings: VecDeque::new(),
+        }
+    }
+
+    /// The request of that id; ended ones for a while.
+    pub fn request(&self, id: &RecordId) -> Option<&AccessRequest> {
+        self.requests.get(id)
+    }
+
+    /// The requests that wait or may be used, of that agent in that task.
+    pub fn live(
+        &self,
+        agent: &IdentityId,
+        task: Option<&TaskId>,
+    ) -> impl Iterator<Item = &AccessRequest> {
+        let ids = self.live.get(&(agent.clone(), task.cloned()));
+        ids.into_iter().flatten().filter_map(|id| self.requests.get(id))
+    }
+
+    /// Makes a request, unless the same stands, something alike was refused, or too much is open.
+    /// Approvers who were asked as often as they may be are not told of it; where it joins a
+    /// group that waits, nobody is, since the group asked.
+    ///
+    /// # Errors
+    /// [`AskError`] says why nothing can be asked.
+    pub fn open(&self, mut opened: Opened) -> Result<Opening, AskError> {
+        let at = opened.at;
+        if self.requests.contains_key(&opened.id) {
+            return Err(AskError::Taken(opened.id));
+        }
+        let Some(agent) = opened.binding.actors.first().cloned() else {
+            return Err(OpenError::NoActor.into());
+        };
+        let siblings: Vec<_> = self.live(&agent, opened.binding.task.as_ref()).collect();
+        let same = |request: &&&AccessRequest| {
+            request.opened().binding == opened.binding && !request.standing(at).is_final()
+        };
+        if let Some(standing) = siblings.iter().find(same) {
+            return Ok(Opening::Standing(standing.opened().id.clone()));
+        }
+        if let Some(request) = self.refusal(&agent, &opened.likeness, at) {
+            return Err(AskError::Repeat { request: request.clone() });
+        }
+        if siblings.len() >= LIVE_PER_TASK_MAX {
+            return Err(AskError::TooManyOfTask);
+        }
+        if self.live_count >= LIVE_MAX {
+            return Err(AskError::TooMany);
+        }
+        let joins = self.joins(&opened);
+        if !joins {
+            self.spare(&mut opened)?;
+        }
+        AccessRequest::open(opened).map(Box::new).map(Opening::New).map_err(AskError::Open)
+    }
+
+    /// The approval that what is tried may use, the one with the nearest end first.
+    ///
+    /// # Errors
+    /// [`SpendError`] of the request that came nearest, where there is one.
+    pub fn covering(
+        &self,
+        attempt: &Attempt<'_>,
+        at: Timestamp,
+    ) -> Result<&AccessRequest, Option<SpendError>> {
+        let Some(agent) = attempt.binding.actors.first() else { return Err(None) };
+        let task = attempt.binding.task.as_ref();
+        let elsewhere = self.across_tasks.get(agent).into_iter().flatten();
+        let elsewhere = elsewhere.filter_map(|id| self.requests.get(id));
+        let requests = self.live(agent, task).chain(elsewhere);
+        let mut best: Option<&AccessRequest> = None;
+        let mut nearest = None;
+        let until = |request: &AccessRequest| request.grant().map(|grant| grant.until);
+        for request in requests {
+            match request.covers(attempt, at) {
+                Ok(()) if best.is_none_or(|best| until(request) < until(best)) => {
+                    best = Some(request);
+                }
+                Err(error) if request.opened().binding == *attempt.binding => {
+                    nearest = Some(error);
+                }
+                _ => {}
+            }
+        }
+        best.ok_or(nearest)
+    }
+
+    fn refusal(
+        &self,
+        agent: &IdentityId,
+        likeness: &KeyedDigest,
+        at: Timestamp,
+    ) -> Option<&RecordId> {
+        let (refused_at, request) = self.refusals.get(&(agent.clone(), *likeness))?;
+        (at.ms_since(*refused_at) < self.pace.refusal_holds_ms).then_some(request)
+    }
+
+    /// Whether it is one more of a group that waits.
+    fn joins(&self, opened: &Opened) -> bool {
+        let Some(agent) = opened.binding.actors.first() else { return false };
+        self.live(agent, opened.binding.task.as_ref()).any(|request| {
+            request.opened().id != opened.id
+                && request.standing(opened.at) == State::Pending
+                && alike(request.opened(), opened)
+        })
+    }
+
+    /// Takes away those who were asked enough.
+    fn spare(&self, opened: &mut Opened) -> Result<(), AskError> {
+        let at = opened.at;
+        let most = self.pace.asked_per_hour.min(ASKED_PER_HOUR_MAX) as usize;
+        let full = self.askings.len() >= ASKED_IN_ALL_MAX;
+        let mut retry_at = None;
+        opened.asked.retain(|person| {
+            let times = self.asked.get(person);
+            let recent = |times: &VecDeque<Timestamp>| {
+                times.iter().filter(|time| at.ms_since(**time) < HOUR_MS).count()
+            };
+            let spared = full || times.map_or(0, recent) >= most;
+            if spared {
+                let first = times.and_then(|times| times.front().copied()).unwrap_or(at);
+                let free = first.plus_ms(HOUR_MS);
+                retry_at = Some(retry_at.map_or(free, |so_far: Timestamp| so_far.min(free)));
+            }
+            !spared
+        });
+        match retry_at {
+            Some(retry_at) if opened.asked.len() < opened.terms.quorum as usize => {
+                Err(AskError::ApproversBusy { retry_at })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Whether one answer can settle both.
+fn alike(a: &Opened, b: &Opened) -> bool {
+    a.binding.task.is_some()
+        && a.binding.task == b.binding.task
+        && a.binding.same_parties(&b.binding).is_ok()
+        && a.binding.resource_types() == b.binding.resource_types()
+        && a.asked_by == b.asked_by
+        && a.terms == b.terms
+}

@@ -1,0 +1,109 @@
+//! The state of all requests: a fold of their changes.
+
+use safeconduct_model::{IdentityId, KeyedDigest, Timestamp};
+
+use super::{Docket, ENDED_MAX, HOUR_MS, REFUSALS_MAX};
+use crate::{AccessRequest, Change, Event, FoldError, Opened, Scope, State};
+
+impl Docket {
+    /// Takes the next change in. What cannot happen changes nothing.
+    ///
+    /// # Errors
+    /// [`FoldError`]: after [`FoldError::Stale`], look at the request again.
+    pub fn apply(&mut self, change: &Change) -> Result<(), FoldError> {
+        match &change.event {
+            Event::Requested(opened) => self.take_in(opened, change),
+            _ => self.advance(change),
+        }
+    }
+
+    fn take_in(&mut self, opened: &Opened, change: &Change) -> Result<(), FoldError> {
+        let request = AccessRequest::begin(change)?;
+        let agent = opened.binding.actors.first().ok_or(FoldError::NotOpened)?;
+        if self.requests.contains_key(&opened.id) {
+            return Err(FoldError::Stale { made_at: 0, stands_at: 1 });
+        }
+        if !self.joins(opened) {
+            self.count_asked(opened);
+        }
+        let key = (agent.clone(), opened.binding.task.clone());
+        self.live.entry(key).or_default().insert(opened.id.clone());
+        self.live_count += 1;
+        self.requests.insert(opened.id.clone(), request);
+        Ok(())
+    }
+
+    fn count_asked(&mut self, opened: &Opened) {
+        let at = opened.at;
+        let over = |(time, _): &(Timestamp, IdentityId)| at.ms_since(*time) >= HOUR_MS;
+        while self.askings.front().is_some_and(over) {
+            let Some((_, person)) = self.askings.pop_front() else { break };
+            if let Some(times) = self.asked.get_mut(&person) {
+                times.pop_front();
+                if times.is_empty() {
+                    self.asked.remove(&person);
+                }
+            }
+        }
+        for person in &opened.asked {
+            self.asked.entry(person.clone()).or_default().push_back(at);
+            self.askings.push_back((at, person.clone()));
+        }
+    }
+
+    fn advance(&mut self, change: &Change) -> Result<(), FoldError> {
+        let request = self.requests.get_mut(&change.request).ok_or(FoldError::NotOpened)?;
+        request.apply(change)?;
+        let (opened, state) = (request.opened(), request.state());
+        // INVARIANT: `take_in` refuses a request without an actor.
+        let Some(agent) = opened.binding.actors.first().cloned() else { return Ok(()) };
+        let (likeness, refused) = (opened.likeness, state == State::Refused);
+        let across = matches!(request.scope(), Some(Scope::Until { .. }));
+        if state == State::Approved && across {
+            self.across_tasks.entry(agent).or_default().insert(change.request.clone());
+            return Ok(());
+        }
+        if !state.is_final() {
+            return Ok(());
+        }
+        if across && let Some(ids) = self.across_tasks.get_mut(&agent) {
+            ids.remove(&change.request);
+            if ids.is_empty() {
+                self.across_tasks.remove(&agent);
+            }
+        }
+        let key = (agent, opened.binding.task.clone());
+        if let Some(ids) = self.live.get_mut(&key) {
+            self.live_count -= usize::from(ids.remove(&change.request));
+            if ids.is_empty() {
+                self.live.remove(&key);
+            }
+        }
+        if refused {
+            self.remember(key.0, likeness, change);
+        }
+        self.ended.push_back(change.request.clone());
+        if self.ended.len() > ENDED_MAX
+            && let Some(oldest) = self.ended.pop_front()
+        {
+            self.requests.remove(&oldest);
+        }
+        Ok(())
+    }
+
+    fn remember(&mut self, agent: IdentityId, likeness: KeyedDigest, change: &Change) {
+        self.refused.push_back((change.at, agent.clone(), likeness));
+        self.refusals.insert((agent, likeness), (change.at, change.request.clone()));
+        let over = |(at, ..): &(Timestamp, IdentityId, KeyedDigest)| {
+            change.at.ms_since(*at) >= self.pace.refusal_holds_ms
+        };
+        while self.refused.len() > REFUSALS_MAX || self.refused.front().is_some_and(over) {
+            let Some((at, agent, likeness)) = self.refused.pop_front() else { break };
+            let key = (agent, likeness);
+            // It may have been refused again since.
+            if self.refusals.get(&key).is_some_and(|(last, _)| *last == at) {
+                self.refusals.remove(&key);
+            }
+        }
+    }
+}
