@@ -43,6 +43,7 @@ struct World {
 /// Counted from the changes alone.
 #[derive(Debug, Clone, Default)]
 struct Seen {
+    changes: u32,
     approvers: BTreeSet<IdentityId>,
     spends: u32,
     refused: bool,
@@ -98,6 +99,8 @@ impl Model {
             return;
         }
         let seen = &mut world.seen;
+        seen.changes += 1;
+        assert_eq!(change.sequence, seen.changes, "made without having seen all before it");
         let ended = seen.refused || seen.expired || seen.revoked;
         assert!(!ended, "something followed the end: {change:?} of {before:?}");
         let at = change.at.ms_since(START);
