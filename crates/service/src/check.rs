@@ -210,10 +210,14 @@ impl Service {
             let mut past = past.as_ref().map(|past| lock_past(past));
             let home_now = history.as_deref().unwrap_or(&slot);
             let (rules, nothing) = (world.policies.monitors(), Monitors::default());
+            // Of what may be missing nothing is known: then a policy that asks for it fails.
+            let blind = past.as_ref().and_then(|past| past.blind_until).max(home_now.blind_until);
+            let blind = blind.is_some_and(|until| now.at <= until);
             let facts = Facts {
                 task: line.as_ref().and_then(|line| task_facts(line, &world)),
                 session: &home_now.session,
                 monitors: match &past {
+                    _ if blind => None,
                     Some(past) => {
                         Some(MonitorFacts { session: &home_now.monitors, identity: &past.monitors })
                     }

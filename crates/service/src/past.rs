@@ -24,6 +24,8 @@ pub const IDENTITIES_REMEMBERED_MAX: usize = 1_000_000;
 #[derive(Default)]
 pub(crate) struct Remembered {
     pub(crate) monitors: Monitors,
+    /// Until when something may be missing in that.
+    pub(crate) blind_until: Option<Timestamp>,
     /// The decisions and outcomes that it rests on.
     pub(crate) told: Places,
     pub(crate) recall: Recall,
@@ -159,6 +161,7 @@ impl Service {
             let mut past = lock_past(&past);
             if past.recall == Recall::Due {
                 past.monitors = monitors;
+                past.blind_until = refold.blind_until(&told);
                 past.recall = Recall::Whole;
             }
         }

@@ -105,6 +105,7 @@ impl Service {
             }
             slot.session.recall(flow);
             (slot.monitors, slot.recall) = (monitors, Recall::Whole);
+            slot.blind_until = refold.blind_until(&told);
             slot.recalls += 1;
             let more = slot.flow_grown();
             self.sessions.holds_flow(&place, more);

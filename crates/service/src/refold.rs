@@ -15,7 +15,7 @@ use safeconduct_session::monitor::{ERROR, Event, Monitors, REQUEST, RESPONSE};
 use safeconduct_wire::json;
 
 use crate::bundle::{Bundle, Kind};
-use crate::recall::OUTCOME;
+use crate::recall::{OUTCOME, Places};
 use crate::{Service, SessionKeys, reading};
 
 /// What the arguments of a call are sealed as.
@@ -30,6 +30,10 @@ pub(crate) struct Refold<'s> {
     keys: Option<(SessionKey, Arc<dyn SessionKeys>)>,
     /// Calls whose outcomes may follow.
     calls: HashMap<RecordId, Call, RandomState>,
+    /// When the first of what was folded happened.
+    first: Option<Timestamp>,
+    /// Whether something could not be read.
+    unreadable: bool,
 }
 
 /// What an outcome's event says of its call.
@@ -115,23 +119,41 @@ impl<'s> Refold<'s> {
     pub(crate) fn new(service: &'s Service, history: History) -> Self {
         let policies = Arc::clone(service.world().policies());
         let (keys, calls) = (None, HashMap::default());
-        Self { service, policies, history, keys, calls }
+        Self { service, policies, history, keys, calls, first: None, unreadable: false }
+    }
+
+    /// Until when rules of order and count have no answer, because something that they may depend
+    /// on is missing in what was folded.
+    pub(crate) fn blind_until(&self, told: &Places) -> Option<Timestamp> {
+        let programs = self.policies.monitors().programs(self.history);
+        let lookback = programs.iter().map(|program| program.lookback_ms()).max()?;
+        let now = self.service.clock.now();
+        let since = match self.unreadable {
+            true => Some(now),
+            // What is left of more begins with this one.
+            false => told.more.then(|| self.first.unwrap_or(now)),
+        };
+        since.map(|since| since.plus_ms(lookback))
     }
 
     /// Folds the record at that place.
     pub(crate) fn fold(&mut self, at: u64, monitors: &mut Monitors, flow: Option<&mut Flow>) {
         let leaf = self.service.ledger.leaf(at).ok();
         match leaf.and_then(|leaf| decode(&leaf).ok()) {
-            Some(record) => match record.body {
-                Body::Decided(decided) => {
-                    self.decided(at, (&record.id, record.at), *decided, monitors);
+            Some(record) => {
+                self.first.get_or_insert(record.at);
+                match record.body {
+                    Body::Decided(decided) => {
+                        self.decided(at, (&record.id, record.at), *decided, monitors);
+                    }
+                    Body::Executed(executed) => {
+                        self.executed(at, (&record.id, record.at), executed, monitors, flow);
+                    }
+                    _ => {}
                 }
-                Body::Executed(executed) => {
-                    self.executed(at, (&record.id, record.at), executed, monitors, flow);
-                }
-                _ => {}
-            },
+            }
             None => {
+                self.unreadable = true;
                 tracing::error!(record = at, "a record cannot be read again");
                 if let Some(flow) = flow {
                     flow.forget(&reading::unknown());
@@ -192,7 +214,11 @@ impl<'s> Refold<'s> {
         session: &SessionKey,
         what: &str,
     ) -> Option<Vec<u8>> {
-        let sealed = self.service.ledger.attachment(at).ok()??;
+        let sealed = self.service.ledger.attachment(at).unwrap_or_else(|error| {
+            tracing::error!(%error, record = at, "what lies beside a record cannot be read again");
+            self.unreadable = true;
+            None
+        })?;
         if self.keys.as_ref().is_none_or(|(of, _)| of != session) {
             let found = self.service.keys_again(session);
             self.keys = found.map(|keys| (session.clone(), keys));

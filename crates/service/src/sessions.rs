@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 
 use foldhash::fast::RandomState;
-use safeconduct_model::{SessionKey, SessionScope};
+use safeconduct_model::{SessionKey, SessionScope, Timestamp};
 use safeconduct_session::Session;
 use safeconduct_session::flow::Flow;
 use safeconduct_session::monitor::Monitors;
@@ -41,6 +41,8 @@ pub(crate) struct Slot {
     pub(crate) sealed_at: Vec<u64>,
     /// What it remembers for rules of order and count.
     pub(crate) monitors: Monitors,
+    /// Until when something may be missing in that.
+    pub(crate) blind_until: Option<Timestamp>,
     /// Whether that, and what it has read, is in memory.
     pub(crate) recall: Recall,
     /// How often that was read back: whoever adds to it sees by this whether it has been replaced

@@ -33,7 +33,12 @@ impl Told {
 
     /// A new process over the same records.
     fn again(&self) -> Self {
+        self.again_over(|ports| ports)
+    }
+
+    fn again_over(&self, over: impl FnOnce(Ports) -> Ports) -> Self {
         let (ports, ledger, clock) = ports();
+        let ports = over(ports);
         clock.set(self.bench.service.now());
         let entries = self.bench.ledger.entries();
         let (reads, writes) = (Vec::new(), Vec::new());
@@ -111,4 +116,51 @@ async fn a_new_rule_begins_with_what_happens_from_then_on() {
     assert_eq!(told.call("move", "t1").await, [""; 0]);
     assert_eq!(told.call("read", "t1").await, [""; 0]);
     assert_eq!(told.call("move", "t1").await, ["after-read"]);
+}
+
+/// A ledger whose records cannot be read any more.
+struct Unreadable(Arc<dyn Ledger>);
+
+impl Ledger for Unreadable {
+    fn submit(&self, proposal: Proposal) -> Result<Ticket, SubmitError> {
+        self.0.submit(proposal)
+    }
+
+    fn durable(&self, ticket: Ticket) -> Durable<'_> {
+        self.0.durable(ticket)
+    }
+
+    fn health(&self) -> LedgerHealth {
+        self.0.health()
+    }
+
+    fn attachment(&self, sequence: u64) -> Result<Option<Vec<u8>>, AppendError> {
+        self.0.attachment(sequence)
+    }
+
+    fn leaf(&self, _: u64) -> Result<Vec<u8>, AppendError> {
+        Err(AppendError("the disk is gone".into()))
+    }
+
+    fn erase(&self, sequences: &[u64]) -> Result<u64, AppendError> {
+        self.0.erase(sequences)
+    }
+}
+
+/// What cannot be read back has perhaps happened: a rule that asks for it fails until that could
+/// not matter any more.
+#[tokio::test]
+async fn what_cannot_be_read_back_denies_as_long_as_it_could_matter() {
+    let told = Told::new().await;
+    assert_eq!(told.call("read", "t1").await, [""; 0]);
+    let again =
+        told.again_over(|ports| Ports { ledger: Arc::new(Unreadable(ports.ledger)), ..ports });
+    let check = Check { subject: Subject::Caller(proof("agent", "t1")), ..check("move") };
+    let ruling = again.bench.service.check(check).await.unwrap();
+    let outcome = &ruling.value().outcome;
+    assert_eq!(outcome.decision, Decision::Deny);
+    let failed = |reason: &Reason| matches!(reason, Reason::PolicyError { .. });
+    assert!(outcome.reasons.iter().any(failed), "{:?}", outcome.reasons);
+    again.bench.clock.set(again.bench.service.now().plus_ms(3_600_001));
+    assert_eq!(again.call("move", "t1").await, [""; 0]);
 }
