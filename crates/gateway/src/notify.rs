@@ -14,6 +14,9 @@ pub(crate) fn for_client(
     related: Option<&Related>,
 ) -> Option<Vec<u8>> {
     let client_id = related.and_then(|related| related.client_id.as_ref());
+    if let Some((related, said)) = related.zip(notification.params.as_ref().and_then(content)) {
+        related.says(said);
+    }
     if let Some(params) = notification.params.as_mut() {
         if &*notification.method == "notifications/progress" {
             edit::set(params, "progressToken", related?.progress()?);
@@ -26,6 +29,14 @@ pub(crate) fn for_client(
         }
     }
     Some(notification_bytes(&notification.method, notification.params.as_ref()))
+}
+
+/// What a model may read of a notification: all but what the protocol itself counts and names.
+fn content(params: &Value) -> Option<Value> {
+    const WORDS: [&str; 5] = ["progressToken", "progress", "total", "level", "requestId"];
+    let said = params.as_object()?.iter().filter(|(name, _)| !WORDS.contains(&&***name));
+    let said: Vec<_> = said.map(|(name, value)| (name.clone(), value.clone())).collect();
+    (!said.is_empty()).then(|| Value::object(said))
 }
 
 /// The same for the result that ends a subscription.

@@ -5,6 +5,8 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use safeconduct_model::Value;
+use safeconduct_service::{Content, Read};
+use safeconduct_wire::json;
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
@@ -61,6 +63,59 @@ pub(crate) struct Related {
     garbage: AtomicBool,
     /// Rings at every message that belongs to it.
     sign: Notify,
+    said: Mutex<Said>,
+}
+
+/// Most bytes of what a server says beside an answer that are taken apart; of more it counts as
+/// read that nobody knows what it was.
+const SAID_BYTES_MAX: usize = 256 * 1024;
+
+/// What a client has been told beside the answer.
+#[derive(Default)]
+struct Said {
+    read: Read,
+    bytes: usize,
+    told: Option<Box<dyn Fn(&Read) + Send + Sync>>,
+}
+
+/// Counts only.
+impl std::fmt::Debug for Said {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Said").field("bytes", &self.bytes).finish_non_exhaustive()
+    }
+}
+
+impl Said {
+    fn add(&mut self, said: Value) {
+        self.bytes = self.bytes.saturating_add(json::to_bytes(&said).len());
+        let new = match std::mem::take(&mut self.read) {
+            Read::Unseen => return self.read = Read::Unseen,
+            _ if self.bytes > SAID_BYTES_MAX => {
+                self.read = Read::Unseen;
+                Read::Unseen
+            }
+            before => {
+                let new = Read::This(vec![Content::Value(said)]);
+                self.read = and(before, new.clone());
+                new
+            }
+        };
+        if let Some(told) = &self.told {
+            told(&new);
+        }
+    }
+}
+
+/// Both, the one before the other.
+pub(crate) fn and(one: Read, other: Read) -> Read {
+    match (one, other) {
+        (Read::Unseen, _) | (_, Read::Unseen) => Read::Unseen,
+        (Read::Nothing, read) | (read, Read::Nothing) => read,
+        (Read::This(mut all), Read::This(more)) => {
+            all.extend(more);
+            Read::This(all)
+        }
+    }
 }
 
 impl Related {
@@ -75,6 +130,7 @@ impl Related {
             asked: AtomicUsize::new(0),
             garbage: AtomicBool::new(false),
             sign: Notify::new(),
+            said: Mutex::default(),
         }
     }
 
@@ -84,6 +140,24 @@ impl Related {
 
     pub(crate) fn progress(&self) -> Option<Value> {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Tells of everything that the client reads beside the answer, before the client reads it.
+    pub(crate) fn tell(&self, told: impl Fn(&Read) + Send + Sync + 'static) {
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        said.told = Some(Box::new(told));
+    }
+
+    /// The client is about to read that.
+    pub(crate) fn says(&self, said: Value) {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner).add(said);
+    }
+
+    /// All that the client has read beside the answer. Nobody is told of more.
+    pub(crate) fn said(&self) -> Read {
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        said.told = None;
+        std::mem::take(&mut said.read)
     }
 
     /// A sign of life.
@@ -121,5 +195,35 @@ impl Related {
 
     pub(crate) fn saw_garbage(&self) -> bool {
         self.garbage.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    #[test]
+    fn what_is_said_is_told_at_once_and_kept_for_the_end() {
+        let related = Related::new(None, None);
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let all = Arc::clone(&told);
+        related.tell(move |read| all.lock().unwrap().push(read.clone()));
+        let this = |text: &str| Read::This(vec![Content::Value(Value::from(text))]);
+        related.says(Value::from("a"));
+        assert_eq!(*told.lock().unwrap(), [this("a")]);
+        related.says(Value::from("b"));
+        assert_eq!(related.said(), and(this("a"), this("b")));
+        related.says(Value::from("too late"));
+        assert_eq!(told.lock().unwrap().len(), 2);
+    }
+
+    #[test]
+    fn of_too_much_nobody_knows_what_it_was() {
+        let related = Related::new(None, None);
+        for _ in 0..3 {
+            related.says(Value::from("x".repeat(SAID_BYTES_MAX / 2)));
+        }
+        assert_eq!(related.said(), Read::Unseen);
     }
 }

@@ -94,8 +94,12 @@ def call(id, params):
         send({"jsonrpc": "2.0", "id": id, "result": text(json.dumps(answer, sort_keys=True))})
     elif name == "progress":
         token = params.get("_meta", {}).get("progressToken")
-        send({"jsonrpc": "2.0", "method": "notifications/progress",
-              "params": {"progressToken": token, "progress": 1}})
+        note = {"progressToken": token, "progress": 1}
+        if "says" in arguments:
+            note["message"] = arguments["says"]
+        send({"jsonrpc": "2.0", "method": "notifications/progress", "params": note})
+        if arguments.get("dies"):
+            os._exit(1)
         send({"jsonrpc": "2.0", "id": id, "result": text("progressed")})
     elif name == "environment":
         send({"jsonrpc": "2.0", "id": id, "result": text(json.dumps(sorted(os.environ)))})

@@ -3,8 +3,8 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use safeconduct_model::{Reason, RecordId, Requestable};
-use safeconduct_service::{Check, ObserveError, Report, Ruling, Service};
+use safeconduct_model::{IdentityId, Reason, RecordId, Requestable};
+use safeconduct_service::{Check, ObserveError, Read, Report, Ruling, Service};
 
 use crate::{Lapsed, Permit, Redeemed};
 
@@ -74,6 +74,10 @@ pub trait Decide: Send + Sync + 'static {
     /// [`Lapsed`], and the decision whose outcome is then `not_executed`.
     fn redeem<T: Send>(&self, permit: Permit<T>) -> Result<Redeemed<T>, (Lapsed, RecordId)>;
 
+    /// Says what an agent is about to read of a permitted call before its outcome is known. The
+    /// outcome's report says it again.
+    fn reads(&self, decision: &RecordId, by: &IdentityId, read: &Read);
+
     /// Reports what happened.
     fn observe(&self, report: Report) -> impl Future<Output = Result<(), ObserveError>> + Send;
 }
@@ -108,6 +112,10 @@ impl Decide for InProcess {
 
     fn redeem<T: Send>(&self, permit: Permit<T>) -> Result<Redeemed<T>, (Lapsed, RecordId)> {
         permit.redeem(&self.0)
+    }
+
+    fn reads(&self, decision: &RecordId, by: &IdentityId, read: &Read) {
+        self.0.reads(decision, by, read);
     }
 
     async fn observe(&self, report: Report) -> Result<(), ObserveError> {

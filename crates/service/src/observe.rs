@@ -127,6 +127,27 @@ impl Service {
         Ok(self.ledger.durable(ticket).await?)
     }
 
+    /// Takes in what an agent is about to read of a permitted call before its outcome is known:
+    /// what the server says meanwhile, or what it asks. It is in memory once this returns, and the
+    /// report of the outcome, which must hold it again, is what records it; where none comes, the
+    /// worst counts as read.
+    pub fn reads(&self, decision: &RecordId, by: &IdentityId, read: &Read) {
+        let pending = {
+            let pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+            pending.get(decision).filter(|pending| pending.asked_by == *by).cloned()
+        };
+        let Some(pending) = pending else {
+            return;
+        };
+        let world = self.world();
+        let entry = world.catalogue.entry(&pending.action);
+        let returns = entry.map(|entry| &entry.returns);
+        let worth = reading::worth(returns, &pending.declassifiers, &[], &world.catalogue);
+        let home = self.home(&pending.session);
+        let read = self.read((decision, read), &worth.returns, &home, self.clock.now());
+        let _ = self.take_in(&pending.session, &home, &read);
+    }
+
     fn put_back(&self, decision: RecordId, pending: Pending) {
         // It has just made room for itself, so nothing is crowded out.
         let _ =
@@ -148,7 +169,7 @@ impl Service {
             &report.edits,
             &world.catalogue,
         );
-        let read = self.read(report, &worth.returns, &home, now);
+        let read = self.read((&report.decision, &report.read), &worth.returns, &home, now);
         let rules = world.policies.monitors();
         let output = past::looks_at_result(rules, kind_of(report.execution), &pending.action)
             .then(|| reading::structured(&report.read))
@@ -224,12 +245,12 @@ impl Service {
     /// What was read, as fingerprints under the key of the session where that is kept.
     fn read(
         &self,
-        report: &Report,
+        (decision, read): (&RecordId, &Read),
         returns: &Returns,
         home: &SessionKey,
         now: Timestamp,
     ) -> Reading {
-        if report.read == Read::Nothing {
+        if *read == Read::Nothing {
             return Reading::Nothing;
         }
         self.recall(home);
@@ -237,7 +258,7 @@ impl Service {
         let key = known.and_then(|slot| lock(&slot).session.flow().map(Flow::key));
         let key = key.unwrap_or_else(|| self.empty_flow(home).key());
         let sequence = u64::try_from(now.as_millis()).unwrap_or(0);
-        reading::read(&report.read, returns, &key, sequence, &report.decision)
+        reading::read(read, returns, &key, sequence, decision)
     }
 
     /// A session has read something, and so have all above its task.

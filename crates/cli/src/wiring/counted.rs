@@ -7,13 +7,13 @@ use std::time::Instant;
 use safeconduct_api::{Asked, Metrics};
 use safeconduct_gateway::{Authority, Begun, DefinitionsError};
 use safeconduct_model::{
-    ActionName, Authentication, Decision, Digest, Intent, Intents, RecordId, ServerName, TaskId,
-    Value,
+    ActionName, Authentication, Decision, Digest, IdentityId, Intent, Intents, RecordId,
+    ServerName, TaskId, Value,
 };
 use safeconduct_pep::{Asks, Decide, InProcess, Lapsed, Permit, Redeemed, Refusal};
 use safeconduct_service::{
     BeginError, ClientRequest, Conversation, EndError, Ending, Extent, NotAuthenticated,
-    ObserveError, Report, Undertaking, Watch,
+    ObserveError, Read, Report, Undertaking, Watch,
 };
 
 /// Decides in this process, and counts.
@@ -51,6 +51,10 @@ impl Decide for Counted {
 
     fn redeem<T: Send>(&self, permit: Permit<T>) -> Result<Redeemed<T>, (Lapsed, RecordId)> {
         self.inner.redeem(permit)
+    }
+
+    fn reads(&self, decision: &RecordId, by: &IdentityId, read: &Read) {
+        self.inner.reads(decision, by, read);
     }
 
     fn observe(&self, report: Report) -> impl Future<Output = Result<(), ObserveError>> + Send {

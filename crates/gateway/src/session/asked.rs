@@ -183,6 +183,8 @@ impl<A: Authority> ClientSession<A> {
             .params
             .clone()
             .map_or(Read::Nothing, |params| Read::This(reading::of_result(params)));
+        // Before the model can read it.
+        authority.reads(&decision, &self.backend.pep, &read);
         let mut answer = self.ask_client(&asked, related, by).await;
         let mut outcome = match &mut answer {
             Answer::Result(result) => {

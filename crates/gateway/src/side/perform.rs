@@ -15,7 +15,7 @@ use crate::message::{Answer, Fault, INTERNAL_ERROR};
 use crate::obligation::Plan;
 use crate::passage::{Gated, Passage};
 use crate::reading;
-use crate::related::Related;
+use crate::related::{Related, and};
 use crate::reply::Reply;
 use crate::upstream::{Answered, Patience};
 
@@ -49,6 +49,13 @@ impl<A: Authority> Side<A> {
         });
         edits.extend(ready.live.injected(&gated.method));
         let begun = Instant::now();
+        let (inner, of, pep) =
+            (Arc::downgrade(&self.inner), decision.clone(), self.backend.pep.clone());
+        related.tell(move |read| {
+            if let Some(inner) = inner.upgrade() {
+                inner.authority.reads(&of, &pep, read);
+            }
+        });
         let (connection, live) = (&ready.connection, &ready.live);
         let call = connection.call(live, passage, related, Patience::Bounded);
         let Answered { answer, status, form } = match self.while_standing(related, call).await {
@@ -58,7 +65,9 @@ impl<A: Authority> Side<A> {
                 let report = self.report(decision, execution, begun, Some(detail));
                 // Of a call that was not made nothing was changed.
                 let edits = if execution == Execution::NotExecuted { Vec::new() } else { edits };
-                self.observe(Report { edits, ..report }).await;
+                // What the server has said meanwhile was read, whatever came of the call.
+                let read = related.said();
+                self.observe(Report { edits, read, ..report }).await;
                 return error.fault().into();
             }
         };
@@ -75,7 +84,9 @@ impl<A: Authority> Side<A> {
             }
             Err(denied) => denied,
         };
-        self.conclude(answer, decision, begun, edits).await.delivered(status, form)
+        let report = self.report(decision, Execution::Unknown, begun, None);
+        let report = Report { edits, read: related.said(), ..report };
+        self.conclude(answer, report).await.delivered(status, form)
     }
 
     fn redacted(&self, answer: Answer, plan: &Plan, edits: &mut Vec<Edit>) -> Answer {
@@ -92,13 +103,7 @@ impl<A: Authority> Side<A> {
 
     /// Records the outcome of a call that was answered; the record is queued before the reply
     /// leaves, and is waited for by nobody.
-    async fn conclude(
-        &self,
-        answer: Answer,
-        decision: RecordId,
-        begun: Instant,
-        edits: Vec<Edit>,
-    ) -> Reply {
+    async fn conclude(&self, answer: Answer, report: Report) -> Reply {
         let (execution, detail) = match &answer {
             Answer::Fault(_) => (Execution::Failed, Some("upstream_error")),
             Answer::Result(result) => match result.member("isError").and_then(Value::as_bool) {
@@ -106,20 +111,19 @@ impl<A: Authority> Side<A> {
                 _ => (Execution::Succeeded, None),
             },
         };
-        let mut report = self.report(decision, execution, begun, detail);
-        report.edits = edits;
-        let reply = match answer {
+        let mut report = Report { execution, detail: detail.map(Arc::from), ..report };
+        let (read, reply) = match answer {
             Answer::Result(result) => {
                 let bytes = json::to_bytes(&result);
                 report.result = Some(bytes.clone());
-                report.read = Read::This(reading::of_result(result));
-                Reply::result(bytes)
+                (reading::of_result(result), Reply::result(bytes))
             }
             Answer::Fault(fault) => {
-                report.read = Read::This(reading::of_fault(&fault.message, fault.data.as_ref()));
-                fault.into()
+                (reading::of_fault(&fault.message, fault.data.as_ref()), fault.into())
             }
         };
+        // The answer first: it is what rules look at.
+        report.read = and(Read::This(read), report.read);
         self.observe(report).await;
         reply
     }

@@ -1,5 +1,9 @@
 //! What an agent reads follows its session: into arguments, children, and over a restart.
 
+use std::sync::Mutex;
+
+use futures_util::FutureExt as _;
+
 use super::*;
 
 const IBAN: &str = "GB29 NWBK 6016 1331 9268 19";
@@ -170,56 +174,68 @@ async fn what_was_read_around_an_erasure_is_not_taken_for_new() {
     assert_eq!(again.again().account(&own, IBAN).await.0, untrusted);
 }
 
-/// What one reads is not lost where another makes its session give way and be read back meanwhile.
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn what_is_read_while_a_session_is_read_back_is_found() {
-    const ROUNDS: usize = 40;
-    let bench = bench_with(Settings { flow_bytes_held: 1, ..Settings::default() }).await;
-    let bench = Arc::new(bench);
-    let account = |of: usize, round: usize| format!("GB29NWBK60161331{of}{round:05}");
-    let readers = ["one", "other", "third"].map(|token| {
-        let token = name(TokenId::new(format!("tok_{token}")));
-        Authentication { token, ..proof("agent") }
+/// A ledger that does something once, when the next outcome comes to it.
+struct Between {
+    ledger: Arc<MemoryLedger>,
+    now: Arc<Mutex<Option<Box<dyn FnOnce() + Send>>>>,
+}
+
+impl Ledger for Between {
+    fn submit(&self, proposal: Proposal) -> Result<Ticket, SubmitError> {
+        let outcome = proposal.entries.iter().any(|entry| {
+            decode(&entry.leaf).is_ok_and(|record| matches!(record.body, Body::Executed(_)))
+        });
+        let now = self.now.lock().unwrap().take_if(|_| outcome);
+        now.into_iter().for_each(|now| now());
+        self.ledger.submit(proposal)
+    }
+
+    fn durable(&self, ticket: Ticket) -> Durable<'_> {
+        self.ledger.durable(ticket)
+    }
+
+    fn health(&self) -> LedgerHealth {
+        self.ledger.health()
+    }
+
+    fn attachment(&self, sequence: u64) -> Result<Option<Vec<u8>>, AppendError> {
+        self.ledger.attachment(sequence)
+    }
+
+    fn leaf(&self, sequence: u64) -> Result<Vec<u8>, AppendError> {
+        self.ledger.leaf(sequence)
+    }
+
+    fn erase(&self, sequences: &[u64]) -> Result<u64, AppendError> {
+        self.ledger.erase(sequences)
+    }
+}
+
+/// Where a session gives way and is read back between what was read and its record, nothing is
+/// lost.
+#[tokio::test]
+async fn what_is_read_while_its_session_is_read_back_is_found() {
+    let now = Arc::new(Mutex::new(None));
+    let settings = Settings { flow_bytes_held: 1, ..Settings::default() };
+    let bench = bench_over(settings, |ports, ledger| Ports {
+        ledger: Arc::new(Between { ledger, now: Arc::clone(&now) }),
+        ..ports
     });
-    let mut all = Vec::new();
-    for (of, by) in readers.iter().cloned().enumerate() {
-        let read = Arc::clone(&bench);
-        all.push(tokio::spawn(async move {
-            for round in 0..ROUNDS {
-                let check = call(by.clone(), "mail", &[]);
-                let ruling = read.service.check(check).await.unwrap();
-                let report = Report {
-                    decision: ruling.value().decision().clone(),
-                    reported_by: id("gateway"),
-                    execution: Execution::Succeeded,
-                    duration_ms: Some(1),
-                    result: None,
-                    detail: None,
-                    edits: Vec::new(),
-                    read: Read::This(vec![Content::Text(account(of, round).into())]),
-                };
-                read.service.observe(report).await.unwrap();
-            }
-        }));
-    }
-    for by in readers.iter().cloned() {
-        let asked = Arc::clone(&bench);
-        all.push(tokio::spawn(async move {
-            for _ in 0..4 * ROUNDS {
-                asked.service.check(call(by.clone(), "mail", &[])).await.unwrap();
-            }
-        }));
-    }
-    for one in all {
-        one.await.unwrap();
-    }
-    for (of, by) in readers.iter().enumerate() {
-        for round in 0..ROUNDS {
-            let check = call(by.clone(), "mail", &[("account", &account(of, round))]);
-            let record = bench.service.check(check).await.unwrap().into_value().outcome.record;
-            let Body::Decided(decided) = record.body else { panic!("no decision") };
-            let known = decided.flow.iter().any(|flow| &*flow.pointer == "/account");
-            assert!(known, "{of} {round} was lost");
-        }
-    }
+    let bench = Arc::new(bench.await);
+    let first = bench.begin("ada", "agent", "work", 1).await;
+    let second = bench.begin("ada", "helper", "work", 2).await;
+    bench.reads(&first, "FR14 2004 1010 0505 0001 3M02 606").await;
+    let (again, by) = (Arc::clone(&bench), first.clone());
+    *now.lock().unwrap() = Some(Box::new(move || {
+        let both = async {
+            // The other takes all the room there is; then the first is asked about.
+            again.reads(&second, "GB33 BUKB 2020 1555 5555 55").await;
+            again.account(&by, "x").await;
+        };
+        // Nothing of it waits: the ledger is memory.
+        assert!(both.now_or_never().is_some());
+    }));
+    bench.reads(&first, IBAN).await;
+    assert!(now.lock().unwrap().is_none());
+    assert_eq!(bench.account(&first, IBAN).await.0, BTreeSet::from([ValueOrigin::Untrusted]));
 }

@@ -173,7 +173,15 @@ async fn bench() -> Bench {
 }
 
 async fn bench_with(settings: Settings) -> Bench {
+    bench_over(settings, |ports, _| ports).await
+}
+
+async fn bench_over(
+    settings: Settings,
+    over: impl FnOnce(Ports, Arc<MemoryLedger>) -> Ports,
+) -> Bench {
     let (ports, ledger, clock) = ports();
+    let ports = over(ports, Arc::clone(&ledger));
     clock.set(Timestamp::from_millis(NOW));
     let service = Arc::new(Service::new(ports, settings, world()));
     let kinds = [
