@@ -471,23 +471,30 @@ pub(crate) enum Session {
         /// How many at most.
         #[arg(long, default_value_t = 100)]
         limit: u32,
-        /// Read the data folder instead of asking a server.
-        #[arg(long)]
-        offline: bool,
         #[command(flatten)]
-        remote: Remote,
+        source: Source,
     },
     /// Show a session as a graph: decisions, what was read, and the arguments that it flowed into.
     /// `-o dot` and `-o mermaid` draw it.
     Show {
         /// IDENTITY/SCOPE, a task's id, or the id of a decision in it.
         id: String,
-        /// Read the data folder instead of asking a server.
-        #[arg(long)]
-        offline: bool,
         #[command(flatten)]
-        remote: Remote,
+        source: Source,
     },
+}
+
+/// Where records are read.
+#[derive(Debug, Args)]
+pub(crate) struct Source {
+    /// Read the data folder instead of asking a server.
+    #[arg(long, conflicts_with = "export")]
+    pub(crate) offline: bool,
+    /// Read what `log export` has written instead, from its first record on.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) export: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) remote: Remote,
 }
 
 #[derive(Debug, Args)]

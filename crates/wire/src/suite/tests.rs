@@ -212,3 +212,61 @@ tests: [{ name: x, principals: [a], actions: [s.read] }]
 ";
     assert!(problems(text)[0].contains("an action name is empty"), "{:?}", problems(text));
 }
+
+const RESULTS: &str = r#"
+options: { now: "2026-11-22T00:00:00Z" }
+principals: { a: { id: a } }
+tests:
+  - name: results
+    tasks:
+      - { name: t, intent: i, agent: a, prompt: "Pay.", trusted: false }
+      - { name: u, intent: i, agent: a, parent: t }
+      - { name: v, intent: i, agent: a }
+    steps:
+      - { principal: a, action: s.read, expect: permit, result: { to: x } }
+      - { principal: a, action: s.read, after: 90s, expect: permit, result: null }
+      - principal: a
+        action: s.read
+        after: 2h
+        expect:
+          decision: deny
+          flow: { /to: [from_task, from_untrusted] }
+          session: { untrusted: true, sensitivity: secret, categories: [pii] }
+      - { principal: a, action: s.read, expect: permit }
+"#;
+
+#[test]
+fn results_time_and_what_was_read_are_understood() {
+    let suite = parse("t.yaml", RESULTS).unwrap();
+    let test = &suite.tests[0];
+    let begun: Vec<_> = test.tasks.iter().map(|task| task.begun_by).collect();
+    assert_eq!(begun, [BegunBy::Agent, BegunBy::Agent, BegunBy::Orchestrator]);
+    assert_eq!(test.tasks[0].prompt.as_deref(), Some("Pay."));
+    let steps = &test.steps;
+    assert_eq!(steps[0].result, Some(Value::object([("to", Value::from("x"))])));
+    assert_eq!((&steps[1].result, &steps[2].result), (&Some(Value::Null), &None));
+    let times: Vec<_> = steps.iter().map(|step| step.now.unwrap().to_string()).collect();
+    let at = |time: &str| format!("2026-11-22T{time}.000Z");
+    assert_eq!(times, [at("00:00:00"), at("00:01:30"), at("02:01:30"), at("02:01:30")]);
+    let expect = &steps[2].expect;
+    let seen: Vec<_> = expect.flow["/to"].iter().map(|word| word.as_str()).collect();
+    assert_eq!(seen, ["from_task", "from_untrusted"]);
+    assert_eq!(expect.session.sensitivity, Some(safeconduct_model::Confidentiality::Secret));
+    assert_eq!(steps[3].expect.session, SessionExpect::default());
+}
+
+#[test]
+fn slips_of_time_and_trust_are_named() {
+    let text = RESULTS
+        .replace("after: 90s", "after: 90x")
+        .replace("after: 2h", "after: 2h\n        now: \"2026-11-22T00:00:00Z\"")
+        .replace("parent: t }", "parent: t, trusted: true }");
+    assert_eq!(
+        problems(&text),
+        [
+            "t.yaml:8:56: a task with a `parent` is begun by that one's agent: it is not trusted",
+            "t.yaml:12:44: `90x` is no length of time (write it as `90s`, `5m`, `2h` or `7d`)",
+            "t.yaml:13:9: a step has either `now` or `after`, not both",
+        ]
+    );
+}

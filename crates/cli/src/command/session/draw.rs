@@ -151,3 +151,69 @@ fn escaped(lines: &[String]) -> String {
     };
     lines.iter().map(one).collect::<Vec<_>>().join("<br/>")
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::super::gather::{Gathered, Key};
+    use super::super::text;
+    use super::*;
+    use crate::story::Placed;
+
+    fn graph() -> Graph {
+        let label =
+            |integrity: &str| json!({"integrity": integrity, "confidentiality": "internal"});
+        let record =
+            |id: &str, kind: &str, body: Value| json!({"id": id, "kind": kind, "body": body});
+        let decision = |id: &str, word: &str, flow: Value| {
+            let body = json!({"decision": word, "action": "desk.send",
+                "resources": [{"type": "N::Path", "id": "a\"<b>\u{1b}[2J|"}], "flow": flow,
+                "reasons": [{"code": "policy", "policy": {"id": "rule"}}]});
+            record(id, "decision", body)
+        };
+        let flow = json!([{"pointer": "/to", "role": "address", "label": label("untrusted"),
+            "origins": ["task", "untrusted"], "sources": ["d1", "gone"]}]);
+        let records = [
+            decision("d1", "permit", json!([])),
+            record(
+                "o1",
+                "outcome",
+                json!({"decision": "d1", "execution": "succeeded",
+                "label": label("untrusted"), "declassified": "person"}),
+            ),
+            decision("d2", "deny", flow),
+        ];
+        let records = records.into_iter().zip(0..);
+        let records = records.map(|(record, sequence)| Placed { sequence, record }).collect();
+        let key = Key { identity: "a".into(), scope: "task_1".into() };
+        Graph::of(&Gathered { key, records, more: false })
+    }
+
+    #[test]
+    fn a_picture_says_what_flowed_where_and_obeys_nobody() {
+        let graph = graph();
+        let dot = dot(&graph);
+        assert!(dot.contains(r#"s1 -> s2 [label="/to (address)", color=red];"#), "{dot}");
+        assert!(dot.contains(r#"task -> s2 [label="/to (address)"];"#), "{dot}");
+        assert!(dot.contains(r#"Path a\"<b>\\u{1b}[2J|"#) && !dot.contains('\u{1b}'), "{dot}");
+        let mermaid = mermaid(&graph);
+        assert!(mermaid.contains("s1 ==>|\"/to (address)\"| s2"), "{mermaid}");
+        assert!(mermaid.contains("a#34;#60;b#62;") && !mermaid.contains("<b>"), "{mermaid}");
+    }
+
+    #[test]
+    fn the_words_say_the_same() {
+        let text = text::graph(&graph());
+        for line in [
+            "session of a/task_1: 2 decisions, 1 denied; it has read what is untrusted internal\n",
+            "succeeded, read what is untrusted internal, declassified by person; the session is now \
+             untrusted internal\n",
+            "/to (address) <- task and untrusted: step 1, gone  (untrusted internal)\n",
+        ] {
+            assert!(text.contains(line), "{text}");
+        }
+        let document = text::document(&graph());
+        assert_eq!(document["steps"][1]["flow"][0]["sources"][0], json!({"step": 1}));
+    }
+}

@@ -1,11 +1,12 @@
-//! The records of a session: through the server, or from the data folder.
+//! The records of a session: through the server, from the data folder, or from an export.
 
+use std::fs::File;
 use std::io;
 
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::args::{Remote, Shared};
+use crate::args::{Shared, Source};
 use crate::client::Client;
 use crate::command::identity::segment;
 use crate::exit::{CommandError, failed};
@@ -59,14 +60,14 @@ pub(super) struct Gathered {
 /// The server or the folder cannot be read, or nothing of that name is there.
 pub(super) fn session(
     shared: &Shared,
-    (remote, offline): (&Remote, bool),
+    source: &Source,
     id: &str,
 ) -> Result<Gathered, CommandError> {
-    if offline {
-        return from_folder(shared, id);
+    if source.is_local() {
+        return from_files(shared, source, id);
     }
     runtime()?.block_on(async {
-        let client = Client::new(shared, remote)?;
+        let client = Client::new(shared, &source.remote)?;
         let key = named(&client, id).await?;
         let asked = [("identity", key.identity.clone()), ("token", key.scope.clone())];
         let (mut records, more) = pages(&client, &asked, RECORDS_MAX).await?;
@@ -84,13 +85,13 @@ pub(super) fn session(
 /// The server or the folder cannot be read.
 pub(super) fn sessions(
     shared: &Shared,
-    (remote, offline): (&Remote, bool),
+    source: &Source,
     limit: u32,
 ) -> Result<Vec<(Key, Placed)>, CommandError> {
     let limit = usize::try_from(limit).unwrap_or(usize::MAX).clamp(1, RECORDS_MAX);
-    let began = if offline {
+    let began = if source.is_local() {
         let mut began = Vec::new();
-        scan(shared, |placed| {
+        scan(shared, source, |placed| {
             if placed.kind() == "session_began" {
                 began.push(placed);
                 if began.len() > 2 * limit {
@@ -103,7 +104,7 @@ pub(super) fn sessions(
         began
     } else {
         runtime()?.block_on(async {
-            let client = Client::new(shared, remote)?;
+            let client = Client::new(shared, &source.remote)?;
             let asked = [("kind", "session_began".to_owned())];
             Ok::<_, CommandError>(pages(&client, &asked, limit).await?.0)
         })?
@@ -162,10 +163,10 @@ fn nothing(id: &str) -> CommandError {
     ))
 }
 
-fn from_folder(shared: &Shared, id: &str) -> Result<Gathered, CommandError> {
+fn from_files(shared: &Shared, source: &Source, id: &str) -> Result<Gathered, CommandError> {
     let mut key = Key::parse(id);
     if key.is_none() {
-        scan(shared, |placed| {
+        scan(shared, source, |placed| {
             let body = placed.record.get("body").unwrap_or(&Value::Null);
             let found = match placed.kind() {
                 "task_began" if story::text(body, "/id") == id => Some(json!({
@@ -179,7 +180,7 @@ fn from_folder(shared: &Shared, id: &str) -> Result<Gathered, CommandError> {
     }
     let key = key.ok_or_else(|| nothing(id))?;
     let (mut records, mut more) = (Vec::new(), false);
-    scan(shared, |placed| {
+    scan(shared, source, |placed| {
         if placed.record.get("body").and_then(Key::of).as_ref() == Some(&key) {
             records.push(placed);
             if records.len() > RECORDS_MAX {
@@ -191,10 +192,23 @@ fn from_folder(shared: &Shared, id: &str) -> Result<Gathered, CommandError> {
     if records.is_empty() { Err(nothing(id)) } else { Ok(Gathered { key, records, more }) }
 }
 
-/// Reads every record of the data folder in its order.
-fn scan(shared: &Shared, each: impl FnMut(Placed)) -> Result<(), CommandError> {
-    let config = project::read_config(&shared.config)?;
+impl Source {
+    /// Whether no server is asked.
+    const fn is_local(&self) -> bool {
+        self.offline || self.export.is_some()
+    }
+}
+
+/// Reads every record of the data folder, or of an export, in its order.
+fn scan(shared: &Shared, source: &Source, each: impl FnMut(Placed)) -> Result<(), CommandError> {
     let mut lines = Lines { waiting: Vec::new(), sequence: 0, each };
+    if let Some(file) = &source.export {
+        let shown = file.display().to_string();
+        let mut file = File::open(file).map_err(|error| failed(&shown, error))?;
+        io::copy(&mut file, &mut lines).map_err(|error| failed(&shown, error))?;
+        return Ok(());
+    }
+    let config = project::read_config(&shared.config)?;
     safeconduct_store::export(&config.data, 0, None, &mut lines)
         .map_err(|error| failed(&config.data.display().to_string(), error))?;
     Ok(())

@@ -12,15 +12,15 @@ use crate::output::{self, Format, print};
 /// Runs the command.
 pub(crate) fn run(shared: &Shared, args: args::Session) -> Result<Exit, CommandError> {
     match args {
-        args::Session::Ls { limit, offline, remote } => {
-            let sessions = gather::sessions(shared, (&remote, offline), limit)?;
+        args::Session::Ls { limit, source } => {
+            let sessions = gather::sessions(shared, &source, limit)?;
             match shared.output {
                 Format::Table => print(&text::list(&sessions))?,
                 format => print(&output::document(format, &text::list_document(&sessions))?)?,
             }
         }
-        args::Session::Show { id, offline, remote } => {
-            let gathered = gather::session(shared, (&remote, offline), &id)?;
+        args::Session::Show { id, source } => {
+            let gathered = gather::session(shared, &source, &id)?;
             let graph = graph::Graph::of(&gathered);
             match shared.output {
                 Format::Dot => print(&draw::dot(&graph))?,
