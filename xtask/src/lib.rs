@@ -18,6 +18,8 @@ pub const LAYERS: &[(&str, u8, &[&str])] = &[
     ("engine", 1, &["model", "policy", "session"]),
     ("ledger", 1, &["model"]),
     ("wire", 1, &["model"]),
+    // Security events of others become signals.
+    ("risk", 1, &["model", "wire"]),
     ("credential", 1, &["model", "session", "wire"]),
     ("approval", 1, &["model"]),
     ("service", 2, &["model", "policy", "session", "engine", "ledger", "wire", "credential"]),

@@ -1,0 +1,209 @@
+//! Signals by subject: bounded, and the same whatever order they came in.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use safeconduct_model::Timestamp;
+
+use crate::{About, HalfLives, Risk, Severity, Signal, SignalError, assess};
+
+/// Most signals about one subject. Of more, the oldest of the lowest severity are dropped and
+/// counted.
+pub const SIGNALS_PER_SUBJECT_MAX: usize = 32;
+
+/// Most subjects. Of more, those with the lowest severity are dropped, the oldest first, with all
+/// their signals, and counted.
+pub const SUBJECTS_MAX: usize = 100_000;
+
+/// What became of a signal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Put {
+    /// It counts.
+    Kept,
+    /// The same one, or a newer word of its source on how things stand, is there already.
+    Known,
+    /// Its time is over.
+    Expired,
+    /// There is no room for one like it.
+    Dropped,
+}
+
+/// The signals that still count.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signals {
+    subjects: BTreeMap<About, Held>,
+    /// Subjects by the worst that is said of them.
+    by_strength: BTreeSet<(Severity, Timestamp, About)>,
+    /// Subjects by when nothing is left of them.
+    by_end: BTreeSet<(Timestamp, About)>,
+    subjects_max: usize,
+    dropped: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+struct Held {
+    signals: Vec<Signal>,
+    dropped: u64,
+}
+
+impl Default for Signals {
+    fn default() -> Self {
+        Self::holding(SUBJECTS_MAX)
+    }
+}
+
+impl Signals {
+    /// No signals, and room for those about so many subjects; at most [`SUBJECTS_MAX`].
+    pub fn holding(subjects: usize) -> Self {
+        Self {
+            subjects: BTreeMap::new(),
+            by_strength: BTreeSet::new(),
+            by_end: BTreeSet::new(),
+            subjects_max: subjects.clamp(1, SUBJECTS_MAX),
+            dropped: 0,
+        }
+    }
+
+    /// Takes a signal in, and lets go of everything whose time is over.
+    ///
+    /// # Errors
+    /// [`SignalError`] where it is over a limit: whoever made it is at fault.
+    pub fn put(&mut self, signal: Signal, now: Timestamp) -> Result<Put, SignalError> {
+        signal.check()?;
+        self.let_go(now);
+        if now >= signal.expires_at {
+            return Ok(Put::Expired);
+        }
+        let about = signal.about.clone();
+        let mut held = self.take_out(&about);
+        let mut put = held.put(signal.clone(), now);
+        if let Some(dropped) = held.shorten() {
+            self.dropped += 1;
+            if dropped == signal {
+                put = Put::Dropped;
+            }
+        }
+        self.put_back(about.clone(), held);
+        while self.subjects.len() > self.subjects_max {
+            let Some((_, _, weakest)) = self.by_strength.first().cloned() else { break };
+            self.dropped += self.take_out(&weakest).signals.len() as u64;
+            if weakest == about {
+                put = Put::Dropped;
+            }
+        }
+        Ok(put)
+    }
+
+    /// Lets go of subjects of whom nothing is left at that time.
+    pub fn let_go(&mut self, now: Timestamp) {
+        while let Some((end, about)) = self.by_end.first().cloned() {
+            if now < end {
+                break;
+            }
+            self.take_out(&about);
+        }
+    }
+
+    /// How risky it is what concerns all of those subjects. One that is named twice counts once.
+    pub fn assess<'a>(
+        &self,
+        about: impl IntoIterator<Item = &'a About>,
+        at: Timestamp,
+        half_lives: &HalfLives,
+    ) -> Risk {
+        let about: BTreeSet<&About> = about.into_iter().collect();
+        assess(about.into_iter().flat_map(|about| self.about(about)), at, half_lives)
+    }
+
+    /// What is said of one subject, some of which may be over.
+    pub fn about(&self, about: &About) -> &[Signal] {
+        self.subjects.get(about).map_or(&[], |held| &held.signals)
+    }
+
+    /// How many subjects there are.
+    pub fn subjects(&self) -> usize {
+        self.subjects.len()
+    }
+
+    /// How many signals found no room, ever.
+    pub const fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
+    /// How many signals about a subject found no room since anything is known of it.
+    pub fn dropped_about(&self, about: &About) -> u64 {
+        self.subjects.get(about).map_or(0, |held| held.dropped)
+    }
+
+    /// Takes a subject out of all three.
+    fn take_out(&mut self, about: &About) -> Held {
+        let Some((about, held)) = self.subjects.remove_entry(about) else {
+            return Held::default();
+        };
+        if let Some((severity, seen, end)) = held.strength() {
+            self.by_strength.remove(&(severity, seen, about.clone()));
+            self.by_end.remove(&(end, about));
+        }
+        held
+    }
+
+    fn put_back(&mut self, about: About, held: Held) {
+        // INVARIANT: a subject is in all three or in none.
+        if let Some((severity, seen, end)) = held.strength() {
+            self.by_strength.insert((severity, seen, about.clone()));
+            self.by_end.insert((end, about.clone()));
+            self.subjects.insert(about, held);
+        }
+    }
+}
+
+impl Held {
+    /// The worst that is said, when it was last seen, and when everything ends.
+    fn strength(&self) -> Option<(Severity, Timestamp, Timestamp)> {
+        let worst =
+            self.signals.iter().map(|signal| (signal.severity, signal.observed_at)).max()?;
+        let end = self.signals.iter().map(|signal| signal.expires_at).max()?;
+        Some((worst.0, worst.1, end))
+    }
+
+    fn put(&mut self, signal: Signal, now: Timestamp) -> Put {
+        self.signals.retain(|held| now < held.expires_at);
+        let Some(place) = self.signals.iter_mut().find(|held| same(held, &signal)) else {
+            self.signals.push(signal);
+            self.signals.sort_unstable();
+            return Put::Kept;
+        };
+        let newer = match signal.kind.is_level() {
+            true => (signal.observed_at, &signal) > (place.observed_at, place),
+            false => signal > *place,
+        };
+        if !newer {
+            return Put::Known;
+        }
+        *place = signal;
+        self.signals.sort_unstable();
+        Put::Kept
+    }
+
+    /// Drops what is too much, where something is.
+    fn shorten(&mut self) -> Option<Signal> {
+        if self.signals.len() <= SIGNALS_PER_SUBJECT_MAX {
+            return None;
+        }
+        let weight = |signal: &Signal| (signal.severity, signal.observed_at);
+        let all = self.signals.iter().enumerate();
+        let weakest = all.min_by(|(_, a), (_, b)| weight(a).cmp(&weight(b)).then(a.cmp(b)));
+        let place = weakest.map(|(place, _)| place)?;
+        self.dropped += 1;
+        Some(self.signals.remove(place))
+    }
+}
+
+/// Whether one takes the place of the other.
+fn same(held: &Signal, signal: &Signal) -> bool {
+    let alike =
+        held.kind == signal.kind && held.source == signal.source && held.topic == signal.topic;
+    alike && (signal.kind.is_level() || held.id == signal.id)
+}
+
+#[cfg(test)]
+mod tests;

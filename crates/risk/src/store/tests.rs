@@ -1,0 +1,140 @@
+use proptest::prelude::*;
+use safeconduct_model::IdentityId;
+
+use super::*;
+use crate::{Kind, Source};
+
+fn about(name: &str) -> About {
+    About::Identity(IdentityId::new(name).unwrap())
+}
+
+fn at(ms: i64) -> Timestamp {
+    Timestamp::from_millis(ms)
+}
+
+fn signal(name: &str, kind: Kind, severity: Severity, id: &str, ms: i64) -> Signal {
+    Signal::new(about(name), kind, severity, Source::Stream("https://idp".into()), id, at(ms))
+}
+
+#[test]
+fn the_same_signal_counts_once() {
+    let mut signals = Signals::default();
+    let one = signal("a", Kind::CredentialChanged, Severity::Low, "j1", 0);
+    assert_eq!(signals.put(one.clone(), at(0)), Ok(Put::Kept));
+    assert_eq!(signals.put(one.clone(), at(1)), Ok(Put::Known));
+    assert_eq!(signals.about(&about("a")), std::slice::from_ref(&one));
+    assert_eq!(signals.put(one.clone(), one.expires_at), Ok(Put::Expired));
+    assert_eq!(signals.subjects(), 0);
+}
+
+#[test]
+fn the_newest_word_on_a_level_counts_alone() {
+    let high = signal("a", Kind::RiskLevel, Severity::High, "j1", 10);
+    let low = signal("a", Kind::RiskLevel, Severity::Info, "j2", 20);
+    for order in [[&high, &low], [&low, &high]] {
+        let mut signals = Signals::default();
+        for one in order {
+            signals.put(one.clone(), at(30)).unwrap();
+        }
+        assert_eq!(signals.about(&about("a")), std::slice::from_ref(&low));
+        let risk = signals.assess([&about("a")], at(30), &HalfLives::default());
+        assert_eq!(risk.score, 0);
+    }
+}
+
+#[test]
+fn a_flood_drops_the_oldest_of_the_lowest_severity_and_counts() {
+    let mut signals = Signals::default();
+    let worst = signal("a", Kind::AccountDisabled, Severity::Critical, "worst", 0);
+    signals.put(worst.clone(), at(0)).unwrap();
+    for n in 0..1000 {
+        let one = signal("a", Kind::Reported, Severity::Low, &format!("r{n}"), n);
+        assert_eq!(signals.put(one, at(n)), Ok(Put::Kept));
+    }
+    let old = signal("a", Kind::Reported, Severity::Low, "old", 1);
+    assert_eq!(signals.put(old, at(1000)), Ok(Put::Dropped));
+    let kept = signals.about(&about("a"));
+    assert_eq!(kept.len(), SIGNALS_PER_SUBJECT_MAX);
+    assert!(kept.contains(&worst));
+    assert!(kept.iter().all(|one| *one == worst || one.observed_at >= at(969)));
+    let dropped = 1000 + 1 + 1 - SIGNALS_PER_SUBJECT_MAX as u64;
+    assert_eq!((signals.dropped(), signals.dropped_about(&about("a"))), (dropped, dropped));
+}
+
+#[test]
+fn a_flood_of_subjects_drops_the_least() {
+    let mut signals = Signals::holding(10);
+    signals.put(signal("bad", Kind::Reported, Severity::High, "r", 0), at(0)).unwrap();
+    for n in 0..100 {
+        let one = signal(&format!("n{n}"), Kind::Reported, Severity::Low, "r", n);
+        assert_eq!(signals.put(one, at(n)), Ok(Put::Kept));
+    }
+    assert_eq!((signals.subjects(), signals.dropped()), (10, 91));
+    assert_eq!(signals.about(&about("bad")).len(), 1);
+    assert_eq!(signals.about(&about("n99")).len(), 1);
+    let late = signal("late", Kind::Reported, Severity::Low, "r", 0);
+    assert_eq!(signals.put(late, at(100)), Ok(Put::Dropped));
+    signals.let_go(at(crate::LIFETIME_MS_MAX));
+    assert_eq!(signals, Signals { dropped: 92, ..Signals::holding(10) });
+}
+
+#[test]
+fn what_is_over_a_limit_is_not_taken() {
+    let mut signals = Signals::default();
+    let good = signal("a", Kind::Reported, Severity::Low, "r", 0);
+    let long = |n: usize| "x".repeat(n).into();
+    for bad in [
+        Signal { id: "".into(), ..good.clone() },
+        Signal { id: long(crate::SIGNAL_ID_BYTES_MAX + 1), ..good.clone() },
+        Signal { topic: long(crate::TOPIC_BYTES_MAX + 1), ..good.clone() },
+        Signal { detail: long(crate::DETAIL_BYTES_MAX + 1), ..good.clone() },
+        Signal { expires_at: good.observed_at, ..good.clone() },
+        Signal { expires_at: at(crate::LIFETIME_MS_MAX + 1), ..good.clone() },
+    ] {
+        assert!(signals.put(bad, at(0)).is_err());
+    }
+    assert_eq!(signals, Signals::default());
+}
+
+fn some() -> impl Strategy<Value = Signal> {
+    (0..4_u8, 0..Kind::ALL.len(), 0..5_usize, 0..6_u8, 0..50_i64).prop_map(
+        |(name, kind, severity, id, ms)| {
+            let (kind, severity) = (Kind::ALL[kind], Severity::ALL[severity]);
+            signal(&format!("a{name}"), kind, severity, &format!("r{id}"), ms)
+        },
+    )
+}
+
+proptest! {
+    #[test]
+    fn the_order_of_arrival_does_not_matter(
+        (signals, shuffled) in prop::collection::vec(some(), 0..SIGNALS_PER_SUBJECT_MAX)
+            .prop_flat_map(|signals| (Just(signals.clone()), Just(signals).prop_shuffle())),
+    ) {
+        let fill = |all: Vec<Signal>| {
+            let mut signals = Signals::default();
+            for one in all {
+                signals.put(one, at(50)).unwrap();
+            }
+            signals
+        };
+        prop_assert_eq!(fill(signals), fill(shuffled));
+    }
+
+    #[test]
+    fn nothing_grows_over_its_limit(
+        signals in prop::collection::vec(some(), 0..300),
+        room in 1..4_usize,
+    ) {
+        let mut store = Signals::holding(room);
+        for one in signals {
+            store.put(one, at(50)).unwrap();
+            prop_assert!(store.subjects() <= room);
+            prop_assert_eq!(store.by_strength.len(), store.subjects());
+            prop_assert_eq!(store.by_end.len(), store.subjects());
+            for held in store.subjects.values() {
+                prop_assert!((1..=SIGNALS_PER_SUBJECT_MAX).contains(&held.signals.len()));
+            }
+        }
+    }
+}
