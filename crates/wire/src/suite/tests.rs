@@ -264,8 +264,8 @@ fn slips_of_time_and_trust_are_named() {
     assert_eq!(
         problems(&text),
         [
-            "t.yaml:8:56: a task with a `parent` is begun by that one's agent: it is not trusted",
-            "t.yaml:12:44: `90x` is no length of time (write it as `90s`, `5m`, `2h` or `7d`)",
+            "t.yaml:8:61: a task with a `parent` is begun by that one's agent: it is not trusted",
+            "t.yaml:12:48: `90x` is no length of time (write it as `90s`, `5m`, `2h` or `7d`)",
             "t.yaml:13:9: a step has either `now` or `after`, not both",
         ]
     );
