@@ -70,12 +70,23 @@ pub(crate) struct Related {
 /// read that nobody knows what it was.
 const SAID_BYTES_MAX: usize = 256 * 1024;
 
+/// Is told at once of what a client reads.
+trait Hears: Send + Sync {
+    fn hear(&self, read: &Read);
+}
+
+impl<F: Fn(&Read) + Send + Sync> Hears for F {
+    fn hear(&self, read: &Read) {
+        self(read);
+    }
+}
+
 /// What a client has been told beside the answer.
 #[derive(Default)]
 struct Said {
     read: Read,
     bytes: usize,
-    told: Option<Box<dyn Fn(&Read) + Send + Sync>>,
+    told: Option<Box<dyn Hears>>,
 }
 
 /// Counts only.
@@ -101,7 +112,7 @@ impl Said {
             }
         };
         if let Some(told) = &self.told {
-            told(&new);
+            told.hear(&new);
         }
     }
 }

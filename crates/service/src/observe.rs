@@ -222,6 +222,20 @@ impl Service {
         }
         let called = pending.call.as_ref().filter(|_| !rules.is_empty());
         match (called, self.sessions.known(&home)) {
+            // Decided by another process: its call lies in the ledger, and is folded from there.
+            (called, Some(slot)) if keys.is_none() => {
+                let past = called.and_then(|call| self.pasts.of(call.principal.id.as_str()));
+                {
+                    let mut slot = lock(&slot);
+                    slot.told.push(ticket.last);
+                    slot.recall = Recall::Due;
+                }
+                if let Some(past) = past {
+                    let mut past = lock_past(&past);
+                    past.told.push(ticket.last);
+                    past.recall = Recall::Due;
+                }
+            }
             (Some(call), Some(slot)) => {
                 self.recall(&home);
                 let past = self.past_of(call.principal.id.as_str());
@@ -245,7 +259,7 @@ impl Service {
     /// What was read, as fingerprints under the key of the session where that is kept.
     fn read(
         &self,
-        (decision, read): (&RecordId, &Read),
+        (decision, read, said): (&RecordId, &Read, Option<&Value>),
         returns: &Returns,
         home: &SessionKey,
         now: Timestamp,
@@ -258,7 +272,7 @@ impl Service {
         let key = known.and_then(|slot| lock(&slot).session.flow().map(Flow::key));
         let key = key.unwrap_or_else(|| self.empty_flow(home).key());
         let sequence = u64::try_from(now.as_millis()).unwrap_or(0);
-        reading::read(read, returns, &key, sequence, decision)
+        reading::read((read, said), returns, &key, sequence, decision)
     }
 
     /// A session has read something, and so have all above its task.
@@ -285,6 +299,17 @@ impl Service {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner).remove(decision);
     }
 
+    /// The call, where what comes of it is read with it in view: by rules of order and count, or
+    /// because its result may vouch for something.
+    fn remembers_call(&self, ruling: &Ruling) -> Option<Box<Call>> {
+        let world = self.world();
+        let (action, outcome) = (&ruling.request.action, &ruling.outcome);
+        let wanted = past::looks_at_arguments(world.policies.monitors(), action)
+            || world.catalogue.entry(action).is_some_and(|entry| entry.returns.vouches())
+            || outcome.obligations.iter().any(|one| one.declassifier().is_some());
+        wanted.then(|| Call::of(&ruling.request, outcome).map(Box::new)).flatten()
+    }
+
     /// Remembers that an outcome is to come.
     pub(crate) fn expect_outcome(&self, ruling: &Ruling, keys: Arc<dyn SessionKeys>) {
         let at = ruling.outcome.record.at;
@@ -300,12 +325,7 @@ impl Service {
                 .filter_map(Obligation::declassifier)
                 .cloned()
                 .collect(),
-            call: past::looks_at_arguments(
-                self.world().policies.monitors(),
-                &ruling.request.action,
-            )
-            .then(|| Call::of(&ruling.request, &ruling.outcome).map(Box::new))
-            .flatten(),
+            call: self.remembers_call(ruling),
             since: at,
             deadline: at.plus_ms(self.settings.outcome_deadline_ms),
         };

@@ -44,9 +44,11 @@ async fn shown(tool: &str, edits: Vec<Edit>) -> (Label, Option<Arc<str>>, Label)
         ..report(ruling.value().decision(), "gateway:files")
     };
     service.observe(told).await.unwrap();
-    let Body::Executed(executed) = records(&ledger).pop().unwrap().body else {
-        panic!("no outcome")
+    let executed = match records(&ledger).pop().unwrap().body {
+        Body::Executed(executed) => Some(executed),
+        _ => None,
     };
+    let executed = executed.unwrap();
     let key = SessionKey::credential(name(IdentityId::new("agent")), name(TokenId::new("t1")));
     let session = service.session(&key).unwrap().session;
     (executed.label.unwrap(), executed.declassified, session.label().clone())

@@ -164,3 +164,20 @@ async fn what_cannot_be_read_back_denies_as_long_as_it_could_matter() {
     again.bench.clock.set(again.bench.service.now().plus_ms(3_600_001));
     assert_eq!(again.call("move", "t1").await, [""; 0]);
 }
+
+/// A permit whose outcome nobody could tell after a crash is one event, as its records have it.
+#[tokio::test]
+async fn what_nobody_could_tell_is_one_event_over_any_number_of_crashes() {
+    let told = Told::new().await;
+    for _ in 0..3 {
+        let check = Check { subject: Subject::Caller(proof("agent", "t1")), ..check("show") };
+        let ruling = told.bench.service.check(check).await.unwrap();
+        assert_eq!(ruling.value().outcome.decision, Decision::Permit);
+    }
+    let once = told.again();
+    let twice = once.again();
+    for told in [&once, &twice] {
+        assert_eq!(told.call("show", "t2").await, ["often"]);
+        assert_eq!(told.call("move", "t1").await, [""; 0]);
+    }
+}
