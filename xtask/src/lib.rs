@@ -149,6 +149,7 @@ mod tests {
                     || (*name == "engine" && ["policy", "session"].contains(inner))
                     || (*name == "policy" && *inner == "session")
                     || (*name == "credential" && ["session", "wire"].contains(inner))
+                    || (*name == "risk" && *inner == "wire")
                     || (*name == "gateway" && *inner == "pep")
                     || (*name == "api" && *inner == "pep");
                 assert!(lower, "{name} -> {inner} points outward");

@@ -34,10 +34,12 @@ pub(crate) fn exp2_minus(x: u64) -> u64 {
         return 0;
     }
     let mut power = ONE;
-    for (place, root) in ROOTS.iter().enumerate() {
-        if x >> (BITS as usize - 1 - place) & 1 == 1 {
-            power = times(power, *root);
-        }
+    // Digits after the point, the greatest first.
+    let mut digits = (x as u16).reverse_bits();
+    while digits != 0 {
+        let root = ROOTS.get(digits.trailing_zeros() as usize).copied().unwrap_or(ONE);
+        power = times(power, root);
+        digits &= digits - 1;
     }
     power >> whole
 }
