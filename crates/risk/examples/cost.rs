@@ -17,7 +17,7 @@ use safeconduct_risk::{
 };
 
 const ROUNDS: u32 = 100_000;
-const AGENTS: u32 = 2000;
+const AGENTS: u32 = 200;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     for signals in [0, 2, SIGNALS_PER_SUBJECT_MAX] {

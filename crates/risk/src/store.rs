@@ -8,7 +8,7 @@ use crate::{About, HalfLives, Risk, Severity, Signal, SignalError, assess};
 
 /// Most signals about one subject. Of more, the oldest of the lowest severity are dropped and
 /// counted.
-pub const SIGNALS_PER_SUBJECT_MAX: usize = 32;
+pub const SIGNALS_PER_SUBJECT_MAX: usize = 16;
 
 /// Most subjects. Of more, those with the lowest severity are dropped, the oldest first, with all
 /// their signals, and counted.

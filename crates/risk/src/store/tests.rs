@@ -56,7 +56,7 @@ fn a_flood_drops_the_oldest_of_the_lowest_severity_and_counts() {
     let kept = signals.about(&about("a"));
     assert_eq!(kept.len(), SIGNALS_PER_SUBJECT_MAX);
     assert!(kept.contains(&worst));
-    assert!(kept.iter().all(|one| *one == worst || one.observed_at >= at(969)));
+    assert!(kept.iter().all(|one| *one == worst || one.observed_at >= at(985)));
     let dropped = 1000 + 1 + 1 - SIGNALS_PER_SUBJECT_MAX as u64;
     assert_eq!((signals.dropped(), signals.dropped_about(&about("a"))), (dropped, dropped));
 }
