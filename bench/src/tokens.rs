@@ -1,6 +1,6 @@
 //! Access tokens: what an exchange costs beside the two signatures that it cannot do without.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use aws_lc_rs::rand::SystemRandom;

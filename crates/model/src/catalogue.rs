@@ -207,7 +207,8 @@ pub struct ActionEntry {
     /// The most confidential content that it may be given: beyond that, it leaves to a place that
     /// is not made for it.
     pub accepts: Confidentiality,
-    /// What its arguments decide. At most [`ARGUMENT_ROLES_MAX`].
+    /// What its arguments decide; those that name a resource are among them. At most
+    /// [`ARGUMENT_ROLES_MAX`] besides those.
     pub arguments: Vec<ArgumentUse>,
     /// The resources that its arguments name; empty means the server is the resource.
     pub resources: Vec<ResourceMapping>,

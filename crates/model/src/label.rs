@@ -134,6 +134,20 @@ impl Returns {
         Self { default, fields: Vec::new() }
     }
 
+    /// Whether any of it may steer an agent.
+    pub fn vouches(&self) -> bool {
+        let mut labels = self.fields.iter().map(|field| &field.label).chain([&self.default]);
+        labels.any(|label| label.integrity == Integrity::Trusted)
+    }
+
+    /// The same, and none of it may steer an agent.
+    #[must_use]
+    pub fn untrusted(mut self) -> Self {
+        let labels = self.fields.iter_mut().map(|field| &mut field.label);
+        labels.chain([&mut self.default]).for_each(|label| label.integrity = Integrity::Untrusted);
+        self
+    }
+
     /// The label of a result in which everything stands that can.
     pub fn highest(&self) -> Label {
         let mut highest = self.default.clone();

@@ -144,7 +144,8 @@ impl Service {
         let returns = entry.map(|entry| &entry.returns);
         let worth = reading::worth(returns, &pending.declassifiers, &[], &world.catalogue);
         let home = self.home(&pending.session);
-        let read = self.read((decision, read), &worth.returns, &home, self.clock.now());
+        let read =
+            self.read((decision, read, pending.said()), &worth.returns, &home, self.clock.now());
         let _ = self.take_in(&pending.session, &home, &read);
     }
 
@@ -169,11 +170,16 @@ impl Service {
             &report.edits,
             &world.catalogue,
         );
-        let read = self.read((&report.decision, &report.read), &worth.returns, &home, now);
+        let told = (&report.decision, &report.read, pending.said());
+        let read = self.read(told, &worth.returns, &home, now);
         let rules = world.policies.monitors();
         let output = past::looks_at_result(rules, kind_of(report.execution), &pending.action)
             .then(|| reading::structured(&report.read))
-            .flatten();
+            .flatten()
+            .map(|output| (json::to_bytes(&output), output))
+            // A longer one is absent, then as when it is folded again.
+            .filter(|(bytes, _)| bytes.len() <= reading::STRUCTURED_BYTES_MAX);
+        let (sealed_output, output) = output.unzip();
         let keys = pending.keys.as_deref();
         let digest = keys.zip(report.result.as_deref()).map(|(keys, bytes)| keys.digest(bytes));
         let record = Record {
@@ -206,7 +212,7 @@ impl Service {
         let bundle = Bundle::default()
             .with(Kind::Values, kept.cloned())
             .with(Kind::Flow, read.fingerprints())
-            .with(Kind::Event, output.as_ref().map(json::to_bytes));
+            .with(Kind::Event, sealed_output);
         let attachment = match (keys, bundle.encode()) {
             (Some(keys), Some(bytes)) => {
                 Some(keys.seal(&record.id, OUTCOME, &bytes).map_err(|error| refuse(&error))?)

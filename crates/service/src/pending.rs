@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
-use safeconduct_model::{ActionName, IdentityId, RecordId, SessionKey, Timestamp};
+use safeconduct_model::{ActionName, IdentityId, RecordId, SessionKey, Timestamp, Value};
 
 use crate::SessionKeys;
 use crate::refold::Call;
@@ -26,6 +26,13 @@ pub(crate) struct Pending {
     pub(crate) call: Option<Box<Call>>,
     pub(crate) since: Timestamp,
     pub(crate) deadline: Timestamp,
+}
+
+impl Pending {
+    /// What the call itself said, where that is remembered.
+    pub(crate) fn said(&self) -> Option<&Value> {
+        self.call.as_deref().map(|call| &call.input)
+    }
 }
 
 /// All of them, in the order in which they were made: new ones are written one behind the other,

@@ -112,8 +112,8 @@ pub(crate) fn unknown() -> Label {
     }
 }
 
-/// Longest text that is read as a structured result for rules, in bytes.
-const STRUCTURED_BYTES_MAX: usize = 1024 * 1024;
+/// Longest result that rules see the structure of, in bytes of JSON.
+pub(crate) const STRUCTURED_BYTES_MAX: usize = 1024 * 1024;
 
 /// The structured result, as rules of order and count see it: the value that comes first, or the
 /// first text that is JSON. A value behind that is what surrounds a text (`_meta`, annotations).
@@ -135,9 +135,10 @@ pub(crate) fn structured(read: &Read) -> Option<Value> {
     })
 }
 
-/// Takes what was read apart.
+/// Takes what was read apart. `said` are the arguments of the call: an answer that repeats them
+/// vouches for none of them; where they are not known, it vouches for nothing.
 pub(crate) fn read(
-    read: &Read,
+    (read, said): (&Read, Option<&Value>),
     returns: &Returns,
     key: &FlowKey,
     sequence: u64,
@@ -155,7 +156,14 @@ pub(crate) fn read(
     });
     let parts: Vec<_> = parts.collect();
     let source = Source { sequence, record: decision.clone() };
-    Reading::Seen(Box::new(digest_result(key, &parts, returns, source)), key.tag())
+    let gleaned = match said {
+        Some(said) => digest_result(key, &parts, returns, source).without_echo(key, said),
+        None if returns.vouches() => {
+            digest_result(key, &parts, &returns.clone().untrusted(), source)
+        }
+        None => digest_result(key, &parts, returns, source),
+    };
+    Reading::Seen(Box::new(gleaned), key.tag())
 }
 
 #[cfg(test)]
@@ -178,7 +186,8 @@ mod tests {
         let (key, other) = (FlowKey::from_bytes([1; 16]), FlowKey::from_bytes([2; 16]));
         let returns = Returns::uniform(unknown());
         let decision = RecordId::new("dec_1").unwrap();
-        let sealed = super::read(&read, &returns, &key, 1, &decision).fingerprints().unwrap();
+        let sealed =
+            super::read((&read, None), &returns, &key, 1, &decision).fingerprints().unwrap();
         assert!(gleaned(&sealed, &key).is_some_and(|gleaned| gleaned.prints() > 0));
         assert_eq!(gleaned(&sealed, &other), None);
         assert_eq!(gleaned(&[], &key), None);

@@ -157,7 +157,8 @@ impl RehearsedSessions {
         self.results += 1;
         let at = u64::try_from(happened.at.as_millis()).unwrap_or(0);
         let (sequence, key) = (at + self.results, Flow::keyed(REHEARSAL_KEY).key());
-        reading::read(&happened.read, &worth.returns, &key, sequence, &outcome.record.id)
+        let said = (&happened.read, Some(&request.input));
+        reading::read(said, &worth.returns, &key, sequence, &outcome.record.id)
     }
 
     /// What the task of a session has used.

@@ -26,6 +26,7 @@ mod basket;
 mod canonical;
 mod decode;
 mod digest;
+mod echo;
 mod finding;
 mod gleaned;
 mod index;

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use safeconduct_model::{
-    ActionEntry, ActionName, ArgumentUse, CATEGORIES_MAX, Category, Confidentiality, Declassifier,
-    Effect, FieldLabel, Integrity, Label, ResourceForm as ModelForm, ResourceMapping, Returns,
-    ServerName,
+    ActionEntry, ActionName, ArgumentRole, ArgumentUse, CATEGORIES_MAX, Category, Confidentiality,
+    Declassifier, Effect, FieldLabel, Integrity, Label, ResourceForm as ModelForm, ResourceMapping,
+    Returns, ServerName,
 };
 
 use super::form::{
@@ -94,6 +94,21 @@ pub(crate) fn read_document(
     }
 }
 
+/// What arguments decide: as it is said, and those that name a resource are addresses.
+fn roles(
+    said: impl Iterator<Item = ArgumentUse>,
+    resources: &[ResourceMapping],
+) -> Vec<ArgumentUse> {
+    let mut roles: Vec<_> = said.collect();
+    for mapping in resources {
+        if !roles.iter().any(|role| *role.argument == *mapping.argument) {
+            let argument = mapping.argument.as_str().into();
+            roles.push(ArgumentUse { argument, role: ArgumentRole::Address });
+        }
+    }
+    roles
+}
+
 struct Reader<'a> {
     document: &'a Document<CatalogueForm>,
     server: Option<&'a ServerName>,
@@ -170,7 +185,7 @@ impl Reader<'_> {
             guessed: form.guessed,
             returns,
             accepts,
-            arguments: arguments.collect(),
+            arguments: roles(arguments, &resources),
             resources,
             definition: form.definition.as_ref().map(|digest| digest.0),
             additional_arguments: form.additional_arguments == Some(AdditionalArguments::Allow),
