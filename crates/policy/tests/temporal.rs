@@ -419,7 +419,9 @@ mod tests {
         };
         let chained = |length: usize| vec![event; length].join(" && ");
         let negated = |length: usize| format!("{}{event}", "!".repeat(length));
-        for clause in [nested(8), nested(40), nested(500), chained(60), chained(3000), negated(3000)] {
+        for clause in
+            [nested(8), nested(40), nested(500), chained(60), chained(3000), negated(3000)]
+        {
             let _ = load(&sources(&format!(
                 "permit (principal, action == Safeconduct::Action::\"files.pay\", resource)\n\
                  when temporal {{ {clause} }};"
