@@ -84,7 +84,7 @@ pub(crate) async fn list(
     let limit = page::limit(limit)?;
     // One more than is shown tells whether there is a next page.
     let found = caller.world.identities_after(after.as_deref(), limit + 1);
-    let (found, next) = page_of(found.into_iter(), limit, |identity| identity.id.to_string());
+    let (found, next) = page_of(found, limit, |identity| identity.id.to_string());
     let seen = found.into_iter().map(|identity| seen(&api, identity));
     Ok(Json(IdentityList::of(seen, next)))
 }

@@ -72,7 +72,7 @@ mod tests {
             Self { accepts, ..self }
         }
 
-        fn to_url(self) -> Self {
+        fn at_url(self) -> Self {
             let url = [("scheme", Value::from("https"))];
             Self { resource: having(entity("Safeconduct::Url", "https://x.test/"), &url), ..self }
         }
@@ -224,7 +224,7 @@ mod tests {
             (&[Task, Untrusted], &[]),
             (&[Trusted], &[]),
         ] {
-            stopped_by(&pack, &read(from).to_url(), rules);
+            stopped_by(&pack, &read(from).at_url(), rules);
             stopped_by(&pack, &read(from).accepting(Confidentiality::Public), rules);
         }
     }
@@ -322,7 +322,7 @@ mod tests {
         }
         let question = out(Effect::Read, Internal, Confidential);
         stopped_by(&pack, &question, &[]);
-        stopped_by(&pack, &question.to_url(), &["confidential.above-sink"]);
+        stopped_by(&pack, &question.at_url(), &["confidential.above-sink"]);
     }
 
     #[test]
@@ -360,6 +360,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::disallowed_methods, reason = "the copy lies in files")]
     fn the_example_has_the_pack_as_it_ships() {
         let copy = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/assistant/policies");
         for file in baseline() {

@@ -257,7 +257,7 @@ mod tests {
             "a":{"type":"string"},"b":{"$ref":"#/definitions/x"},"c":{"type":"strange"}}}"##;
         sources.definitions.push(tool("files", "odd.tool-name", odd));
         sources.definitions.push(tool("files", "broken", "[]"));
-        let deep = format!("{}{}", r#"{"items":"#.repeat(40), format!("{{}}{}", "}".repeat(40)));
+        let deep = format!("{}{{}}{}", r#"{"items":"#.repeat(40), "}".repeat(40));
         sources.definitions.push(tool("files", "deep", &deep));
         let loaded = load(&sources).unwrap();
         let said: Vec<_> = loaded.warnings.iter().map(|w| w.message.clone()).collect();

@@ -26,7 +26,7 @@ pub(crate) enum Intent {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Task {
     /// Begin a task; its handle is shown once.
-    Begin(TaskBegin),
+    Begin(Box<TaskBegin>),
     /// List tasks: those that the token's identity has a part in, or all where it may see all.
     Ls {
         /// Only those in this state: active, completed, expired, revoked.

@@ -19,7 +19,7 @@ use crate::wiring::runtime;
 pub(crate) fn run(shared: &Shared, command: args::Task) -> Result<Exit, CommandError> {
     runtime()?.block_on(async {
         match command {
-            args::Task::Begin(args) => begin(shared, args).await,
+            args::Task::Begin(args) => begin(shared, *args).await,
             args::Task::Ls { state, agent, intent, remote } => {
                 let client = Client::new(shared, &remote)?;
                 let query = [("state", state), ("agent", agent), ("intent", intent)];

@@ -31,7 +31,7 @@ pub(super) struct Table {
 pub(super) struct Group {
     rows: VecDeque<(Row, Stamp)>,
     /// Where each row stands, once there are many: by the event that it was found at.
-    found_at: Option<Box<BTreeMap<Row, u64>>>,
+    found_at: Option<BTreeMap<Row, u64>>,
     sum: i128,
 }
 
@@ -142,7 +142,7 @@ impl Group {
         self.rows.push_back((row, stamp));
         if !kept.per_event && self.found_at.is_none() && self.rows.len() > MANY {
             let all = self.rows.iter().map(|(row, stamp)| (row.clone(), stamp.index));
-            self.found_at = Some(Box::new(all.collect()));
+            self.found_at = Some(all.collect());
         }
         known.is_none()
     }
