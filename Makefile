@@ -46,6 +46,8 @@ lint: ## formatting and lints
 
 deny: ## licences, sources, bans
 	@command -v cargo-deny >/dev/null || cargo install --quiet --locked cargo-deny@0.20.2
+	# Crates of other platforms too: they are in the lock, and are looked at.
+	cargo fetch --quiet --locked
 	cargo deny --offline --log-level error check bans licenses sources
 
 advisories: ## known vulnerabilities (needs the network)
