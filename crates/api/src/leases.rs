@@ -116,6 +116,7 @@ pub(crate) async fn list(
     let caller = api.admit(&parts, Operation::LeasesList).await?;
     let all = api.may(&caller, Operation::TasksShow)?;
     let mut leases = api.service.leases(None);
+    leases.extend(api.service.token_leases());
     leases.retain(|view| {
         let task = api.service.task(&view.lease.task);
         let is_own = |view: TaskView| {

@@ -620,6 +620,13 @@ async fn an_access_token_is_for_its_task_whatever_roles_its_holder_has() {
     let own = fixture.begin("clerk", &work("clerk")).await;
     let other = fixture.begin("clerk", &work("clerk")).await;
     let token = fixture.access_token("clerk", text(&own, "handle")).await;
+    // Among the leases it is one that ends with its task.
+    let kinds = async || {
+        let leases = fixture.get("clerk", "/v1/leases").await.json();
+        let leases = leases["leases"].as_array().unwrap().clone();
+        leases.iter().map(|lease| text(lease, "kind").to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(kinds().await, ["minted_token"]);
     let get = async |path: &str| fixture.with_token(&token, None, (Method::GET, path), None).await;
     let post = async |path: &str, body: Json| {
         fixture.with_token(&token, None, (Method::POST, path), Some(&body)).await

@@ -119,7 +119,7 @@ mod tests {
                 r#"value {"mimeType":"image/png"}"#,
                 "text inner",
                 r#"value {"uri":"file:///a"}"#,
-                r#"value {"uri":"file:///b","name":"b"}"#,
+                r#"value {"name":"b","uri":"file:///b"}"#,
             ]
         );
         assert_eq!(

@@ -11,13 +11,13 @@ use safeconduct_credential::token::{
     AccessToken, KeyRing, NonceKey, Once, SIGNING, StoredKey, own_tokens,
 };
 use safeconduct_model::{
-    Allowance, Digest, IdentityId, IntentName, Mandate, Minted, ServerName, TaskId, Timestamp,
-    TokenId, Value,
+    Allowance, Digest, IdentityId, IntentName, Lease, LeaseId, LeaseKind, LeaseState, Mandate,
+    Minted, ServerName, TargetName, TaskId, Timestamp, TokenId, Value,
 };
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use crate::{Service, token_digest};
+use crate::{LeaseView, Service, token_digest};
 
 /// Most access tokens that are alive at one time. One more is refused.
 pub const ACCESS_TOKENS_MAX: usize = 1_000_000;
@@ -174,6 +174,9 @@ impl fmt::Debug for Desk {
     }
 }
 
+/// The target by which access tokens are listed among leases.
+pub const TOKEN_SERVICE: &str = "token-service";
+
 /// The tokens that are alive.
 #[derive(Default)]
 pub(crate) struct Live {
@@ -232,6 +235,36 @@ impl Service {
 
     pub(crate) fn desk(&self) -> Option<Arc<Desk>> {
         self.access.desk.load_full()
+    }
+
+    /// The access tokens that are alive, as leases at the token service: each ends with its task,
+    /// and cannot be renewed.
+    pub fn token_leases(&self) -> Vec<LeaseView> {
+        let (Ok(target), now) = (TargetName::new(TOKEN_SERVICE), self.clock.now()) else {
+            return Vec::new();
+        };
+        let alive: Vec<(TokenId, TaskId, Timestamp)> = {
+            let live = self.access.live();
+            let alive = live.tokens.iter().filter(|(_, token)| !token.withdrawn);
+            alive.map(|(id, token)| (id.clone(), token.task.clone(), token.expires_at)).collect()
+        };
+        let alive = alive
+            .into_iter()
+            .filter(|(_, task, expires_at)| now < *expires_at && self.task_goes_on(task, now));
+        let leases = alive.filter_map(|(id, task, expires_at)| {
+            let lease = Lease {
+                id: LeaseId::new(id.as_str()).ok()?,
+                task,
+                target: target.clone(),
+                kind: LeaseKind::MintedToken,
+                name: id.as_str().into(),
+                planned_at: expires_at,
+                expires_at,
+                last_at: expires_at,
+            };
+            Some(LeaseView { lease, state: LeaseState::Issued })
+        });
+        leases.collect()
     }
 
     /// Whether tokens of our own are issued and taken.
