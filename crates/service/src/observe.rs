@@ -270,8 +270,11 @@ impl Service {
         home: &SessionKey,
         now: Timestamp,
     ) -> Reading {
-        if *read == Read::Nothing {
-            return Reading::Nothing;
+        match read {
+            Read::Nothing => return Reading::Nothing,
+            // Nothing is looked for by it: what was read before need not be in memory.
+            Read::Unseen => return Reading::Unseen(returns.highest()),
+            Read::This(_) => {}
         }
         self.recall(home);
         let known = self.sessions.known(home);
