@@ -28,6 +28,9 @@ pub fn explain(
     let principal = identify::identify(request, facts, policies)?;
     let task = task::standing(request, identify::actor(request, facts), facts)?;
     let mut situated = situate::situate(request, facts, now)?;
+    if policies.looks_at_task() {
+        situated.beside = situate::beside(facts, request);
+    }
     let traced = flow::trace(policies, request, situated.entry, &situated.resources, task, facts);
     situated.situation.flow = traced.situation;
     let touched: Vec<&EntityRef> = situated.resources.iter().map(|r| &r.uid).collect();

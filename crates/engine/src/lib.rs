@@ -69,6 +69,9 @@ fn stages(
     let task = task::standing(request, identify::actor(request, facts), facts)?;
     let user = task.map(identify::user).transpose()?.flatten();
     let mut situated = situate::situate(request, facts, now)?;
+    if policies.looks_at_task() {
+        situated.beside = situate::beside(facts, request);
+    }
     way.resources = situated.resources.iter().map(|entity| entity.uid.clone()).collect();
     let traced = flow::trace(policies, request, situated.entry, &situated.resources, task, facts);
     (situated.situation.flow, way.flow) = (traced.situation, traced.recorded);

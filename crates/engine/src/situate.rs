@@ -23,7 +23,7 @@ pub(crate) struct Situated<'a> {
     pub(crate) resources: Vec<Entity>,
     /// The context.
     pub(crate) situation: Situation<'a>,
-    /// What the context points to.
+    /// What the context points to: [`beside`], where a policy looks at the task.
     pub(crate) beside: Vec<Entity>,
     /// Whether arguments that the definition does not name may pass unseen.
     pub(crate) additional: AdditionalArguments,
@@ -61,7 +61,7 @@ pub(crate) fn situate<'a>(
     }
     Ok(Situated {
         entry,
-        beside: beside(facts, request),
+        beside: Vec::new(),
         resources: resources(request, entry, facts)?,
         situation: situation(request, entry, facts, now),
         additional: if entry.additional_arguments {

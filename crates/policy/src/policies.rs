@@ -81,6 +81,7 @@ pub struct Policies {
     pub(crate) rego: Option<Arc<Rego>>,
     pub(crate) monitoring: Monitoring,
     looks_at_flow: bool,
+    looks_at_task: bool,
     digest: Digest,
 }
 
@@ -128,10 +129,14 @@ impl Policies {
         let ids = entries.iter().map(|entry| entry.statement.info.reference.id.clone());
         let leaves = entries.iter().flat_map(|entry| &entry.statement.leaves);
         let monitoring = Monitoring::of(leaves, &schema.other_names());
-        let looks_at_flow = entries.iter().any(|entry| {
-            entry.statement.condition.needs().context.has(ContextField::Flow)
-                || !entry.statement.leaves.is_empty()
-        });
+        let looks_at = |field| {
+            entries.iter().any(|entry| {
+                entry.statement.condition.needs().context.has(field)
+                    || !entry.statement.leaves.is_empty()
+            })
+        };
+        let looks_at_flow = looks_at(ContextField::Flow);
+        let looks_at_task = looks_at(ContextField::Task);
         Self {
             index: Index::of(entries.iter().map(|entry| &entry.scope)),
             by_principal: Index::by_principal(entries.iter().map(|entry| &entry.scope)),
@@ -141,6 +146,7 @@ impl Policies {
             rego: None,
             monitoring,
             looks_at_flow,
+            looks_at_task,
             schema,
             units,
             interner,
@@ -166,6 +172,12 @@ impl Policies {
     /// question need not say it.
     pub const fn looks_at_flow(&self) -> bool {
         self.looks_at_flow || self.rego.is_some()
+    }
+
+    /// Whether any policy looks at the task (`context.task`): where none does, what the context
+    /// points to of it need not be there.
+    pub const fn looks_at_task(&self) -> bool {
+        self.looks_at_task || self.rego.is_some()
     }
 
     /// SHA-256 over all that the set is made of: files by name, schema, naming.
