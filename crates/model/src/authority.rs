@@ -272,7 +272,7 @@ impl ArgumentRule<Value> {
     /// Whether the arguments keep the rule, at each place that it is about: an element in which
     /// something is missing has it absent, whatever the others have.
     pub fn admits(&self, input: &Value) -> bool {
-        input.places(&self.pointer).into_iter().all(|place| match place {
+        input.each_place(&self.pointer, |place| match place {
             Place::Found(value) => self.constraint.admits(value),
             Place::Nothing => self.absent == Absent::Allowed,
             // Whoever reads it may take it for what the rule is about.
@@ -300,19 +300,23 @@ pub fn same(a: &Value, b: &Value) -> bool {
 /// nothing. Neither is one that would hold them once percent-encoding is taken off it, as some
 /// readers do: `%2e`, `%2f`, `%5c`, `%00`, and `%25`, which is how it is put on twice.
 pub fn is_under(path: &str, folder: &str) -> bool {
-    let plain = |path: &str| {
-        let segments = path.strip_prefix('/').unwrap_or(path);
-        !path.contains(['\\', '\0'])
-            && !path.split('%').skip(1).any(deceives)
-            && segments.split('/').all(|segment| !matches!(segment, "" | "." | ".."))
-    };
     let folder = match folder {
-        "/" => return path.starts_with('/') && (path == "/" || plain(path)),
+        "/" => return path.starts_with('/') && (path == "/" || is_plain(path)),
         folder => folder.strip_suffix('/').unwrap_or(folder),
     };
-    plain(path)
-        && plain(folder)
+    // The segments of the folder are then segments of the path: what holds of these, holds of it.
+    !folder.is_empty()
         && path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        && is_plain(path)
+}
+
+/// Whether a path is read by everybody as it stands.
+fn is_plain(path: &str) -> bool {
+    let segments = path.strip_prefix('/').unwrap_or(path).as_bytes();
+    let escapes = segments.iter().fold(false, |any, b| any | matches!(b, b'\\' | 0 | b'%'));
+    let may_deceive = || path.contains(['\\', '\0']) || path.split('%').skip(1).any(deceives);
+    segments.split(|b| *b == b'/').all(|segment| !matches!(segment, b"" | b"." | b".."))
+        && !(escapes && may_deceive())
 }
 
 /// Whether what follows a `%` stands for a character that a path is taken apart by.

@@ -139,17 +139,33 @@ impl Value {
     /// empty list holds nothing where an element is due.
     pub fn places<'a>(&'a self, pattern: &str) -> Vec<Place<'a>> {
         let mut places = Vec::new();
-        match pattern.strip_prefix('/') {
-            _ if pattern.is_empty() => places.push(Place::Found(self)),
-            Some(tokens) => self.follow(Some(tokens), &mut places),
-            None => places.push(Place::OtherForm(self)),
-        }
+        self.each_place(pattern, |place| {
+            places.push(place);
+            true
+        });
         places
     }
 
-    fn follow<'a>(&'a self, tokens: Option<&str>, places: &mut Vec<Place<'a>>) {
+    /// Tells `keeps` of one place after the other until it says no: whether it never did.
+    pub fn each_place<'a>(
+        &'a self,
+        pattern: &str,
+        mut keeps: impl FnMut(Place<'a>) -> bool,
+    ) -> bool {
+        match pattern.strip_prefix('/') {
+            _ if pattern.is_empty() => keeps(Place::Found(self)),
+            Some(tokens) => self.follow(Some(tokens), &mut keeps),
+            None => keeps(Place::OtherForm(self)),
+        }
+    }
+
+    fn follow<'a>(
+        &'a self,
+        tokens: Option<&str>,
+        keeps: &mut dyn FnMut(Place<'a>) -> bool,
+    ) -> bool {
         let Some(tokens) = tokens else {
-            return places.push(Place::Found(self));
+            return keeps(Place::Found(self));
         };
         let (token, rest) = match tokens.split_once('/') {
             Some((token, rest)) => (token, Some(rest)),
@@ -157,20 +173,18 @@ impl Value {
         };
         match self {
             Self::Array(items) if token == "*" => {
-                if items.is_empty() {
-                    places.push(Place::Nothing);
-                }
-                items.iter().for_each(|item| item.follow(rest, places));
+                (!items.is_empty() || keeps(Place::Nothing))
+                    && items.iter().all(|item| item.follow(rest, keeps))
             }
             Self::Object(_) if token != "*" => match self.step(token) {
-                Some(member) => member.follow(rest, places),
-                None => places.push(Place::Nothing),
+                Some(member) => member.follow(rest, keeps),
+                None => keeps(Place::Nothing),
             },
             Self::Array(_) if is_index(token) => match self.step(token) {
-                Some(item) => item.follow(rest, places),
-                None => places.push(Place::Nothing),
+                Some(item) => item.follow(rest, keeps),
+                None => keeps(Place::Nothing),
             },
-            _ => places.push(Place::OtherForm(self)),
+            _ => keeps(Place::OtherForm(self)),
         }
     }
 
