@@ -41,6 +41,7 @@ mod mandate;
 mod narrow;
 mod task_handle;
 pub mod token;
+pub mod webhook;
 
 pub use mandate::*;
 pub use narrow::*;

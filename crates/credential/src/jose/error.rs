@@ -111,6 +111,20 @@ pub enum JoseError {
         /// The claim.
         name: String,
     },
+    /// A claim is there that a token of this kind must not have.
+    #[error("a token of this kind must not have the claim `{name}`")]
+    ForbiddenClaim {
+        /// The claim.
+        name: &'static str,
+    },
+    /// It was issued too long ago.
+    #[error("the token was issued at {at}, more than {limit_s} s ago")]
+    IssuedTooLongAgo {
+        /// When.
+        at: safeconduct_model::Timestamp,
+        /// The limit in seconds.
+        limit_s: u32,
+    },
     /// A claim has the wrong type.
     #[error("the token's claim `{name}` is not {wanted}")]
     ClaimType {

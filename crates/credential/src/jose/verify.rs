@@ -292,7 +292,7 @@ fn check_times(
     Ok((issued_at, expires_at))
 }
 
-fn text(claims: &Value, name: &'static str) -> Result<Option<Arc<str>>, JoseError> {
+pub(super) fn text(claims: &Value, name: &'static str) -> Result<Option<Arc<str>>, JoseError> {
     match claims.member(name) {
         None => Ok(None),
         Some(Value::String(text)) if !text.is_empty() => Ok(Some(Arc::clone(text))),
@@ -300,7 +300,7 @@ fn text(claims: &Value, name: &'static str) -> Result<Option<Arc<str>>, JoseErro
     }
 }
 
-fn audiences(claims: &Value) -> Result<Vec<Arc<str>>, JoseError> {
+pub(super) fn audiences(claims: &Value) -> Result<Vec<Arc<str>>, JoseError> {
     const WRONG: JoseError =
         JoseError::ClaimType { name: "aud", wanted: "a text or a list of 1 to 32 texts" };
     match claims.member("aud") {
