@@ -69,18 +69,22 @@ impl Monitors {
         event: &Event<'_>,
         parameters: &[Datum],
     ) -> Option<bool> {
-        let now = self.now(event);
-        let inner = self.0.as_deref();
-        let state = inner.and_then(|inner| inner.programs.get(&program.name));
-        let blind_until = match state {
-            Some(state) => state.blind_until,
-            None => inner.map_or(i64::MIN, |inner| inner.crowded_until),
-        };
-        if now.at <= blind_until {
-            return None;
+        self.answering(programs, event).answer(program, parameters.iter().cloned())
+    }
+
+    /// Answers several conditions at one event that is not taken in yet.
+    pub fn answering<'a>(
+        &'a self,
+        programs: &'a ProgramSet,
+        event: &'a Event<'a>,
+    ) -> Answering<'a> {
+        Answering {
+            inner: self.0.as_deref(),
+            event,
+            action: programs.name_of(event.action),
+            now: self.now(event),
+            env: Vec::new(),
         }
-        let action = programs.name_of(event.action);
-        View::of(program, state, event, action, now).ok()?.holds(parameters).ok()
     }
 
     /// Rows that are remembered, at most [`ROWS_MAX`].
@@ -106,6 +110,38 @@ impl Monitors {
     }
 }
 
+/// Conditions at one event that is not taken in yet ([`Monitors::answering`]).
+#[derive(Debug)]
+pub struct Answering<'a> {
+    inner: Option<&'a Inner>,
+    event: &'a Event<'a>,
+    action: &'a str,
+    now: Stamp,
+    /// Room for the values of one condition after the other.
+    env: Vec<Datum>,
+}
+
+impl Answering<'_> {
+    /// As [`Monitors::answer`].
+    pub fn answer(
+        &mut self,
+        program: &Program,
+        parameters: impl IntoIterator<Item = Datum>,
+    ) -> Option<bool> {
+        let state = self.inner.and_then(|inner| inner.programs.get(&program.name));
+        let blind_until = match state {
+            Some(state) => state.blind_until,
+            None => self.inner.map_or(i64::MIN, |inner| inner.crowded_until),
+        };
+        if self.now.at <= blind_until {
+            return None;
+        }
+        let Self { event, action, now, env, .. } = self;
+        let view = View::of(program, state, event, action, *now, env).ok()?;
+        view.holds(parameters, env).ok()
+    }
+}
+
 impl Inner {
     fn retain(&mut self, programs: &ProgramSet) {
         if self.set != programs.digest {
@@ -126,7 +162,7 @@ impl Inner {
     fn take(&mut self, program: &Program, event: &Event<'_>, action: &str, now: Stamp) {
         let state = self.programs.get(&program.name);
         let until = now.at.saturating_add(program.lookback_ms);
-        let Ok(view) = View::of(program, state, event, action, now) else {
+        let Ok(view) = View::of(program, state, event, action, now, &mut Vec::new()) else {
             match self.programs.get_mut(&program.name) {
                 Some(state) => state.blind_until = state.blind_until.max(until),
                 None => self.crowded_until = self.crowded_until.max(until),

@@ -73,7 +73,7 @@ mod tests;
 
 pub use compile::{NODES_MAX, Refused, SYMBOLS_MAX};
 pub use datum::{Datum, Sort, TEXT_BYTES_MAX};
-pub use fold::Monitors;
+pub use fold::{Answering, Monitors};
 pub use formula::{
     Aggregate, Comparison, Field, Formula, Matches, Parameter, Part, Root, Symbol, Term,
 };

@@ -11,7 +11,7 @@ use super::formula::{Field, Part, Symbol};
 use super::program::{
     Counted, Keeps, Left, Node, Operand, Pattern, Plan, Program, Slot, Step, Test,
 };
-use super::table::{Kept, Row, Stamp, Table};
+use super::table::{Group, Kept, Row, Stamp, Table};
 use super::{Event, STEPS_MAX};
 
 /// What one program remembers.
@@ -48,6 +48,9 @@ enum Stop {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct TooMuch;
 
+/// Nothing that an event found.
+static NOTHING: Delta = Delta::new();
+
 /// An event seen by one program.
 pub(super) struct View<'v> {
     pub(super) program: &'v Program,
@@ -57,6 +60,7 @@ pub(super) struct View<'v> {
     /// What policies call the event's action.
     pub(super) action: &'v str,
     pub(super) now: Stamp,
+    /// Of each node; none where the program does not listen to the event.
     deltas: Vec<Delta>,
     steps: Cell<u32>,
     /// The past event that is looked at, where it is one.
@@ -164,7 +168,7 @@ impl Node {
 }
 
 impl<'v> View<'v> {
-    /// What an event finds, node by node.
+    /// What an event finds, node by node. The room for values, `env`, can be any.
     ///
     /// # Errors
     /// [`TooMuch`] where more had to be looked at than the limit.
@@ -174,27 +178,29 @@ impl<'v> View<'v> {
         event: &'v Event<'v>,
         action: &'v str,
         now: Stamp,
+        env: &mut Vec<Datum>,
     ) -> Result<Self, TooMuch> {
-        let steps = Cell::new(STEPS_MAX);
-        let deltas = Vec::with_capacity(program.nodes.len());
-        let then = Cell::new(None);
+        let (steps, then) = (Cell::new(STEPS_MAX), Cell::new(None));
+        let deltas = Vec::new();
         let mut view = Self { program, state, event, action, now, deltas, steps, then };
-        let mut env = vec![Datum::Absent; program.symbols];
+        if !program.listens.hears(event.kind, action) {
+            return Ok(view);
+        }
+        env.clear();
+        env.resize(program.symbols, Datum::Absent);
+        view.deltas.reserve_exact(program.nodes.len());
         for node in &program.nodes {
             let mut delta = Delta::new();
             if node.listens.hears(event.kind, action) {
                 let mut take = |env: &mut Vec<Datum>| {
-                    let of = |symbols: &[Symbol]| -> Row {
-                        symbols.iter().map(|symbol| value(env, *symbol).clone()).collect()
-                    };
-                    let mut rest = of(&node.rest).into_vec();
+                    let mut rest = row(&node.rest, env).into_vec();
                     if let Some(own) = node.instant.filter(|own| *own < rest.len()) {
                         rest.remove(own);
                     }
-                    delta.insert((of(&node.key), rest.into()));
+                    delta.insert((row(&node.key, env), rest.into()));
                     ControlFlow::Continue(())
                 };
-                if view.run(&node.plan.steps, &mut env, &mut take).is_break() {
+                if view.run(&node.plan.steps, env, &mut take).is_break() {
                     return Err(TooMuch);
                 }
             }
@@ -207,13 +213,21 @@ impl<'v> View<'v> {
         self.deltas
     }
 
+    /// What the event found at one node.
+    fn delta(&self, at: usize) -> &Delta {
+        self.deltas.get(at).unwrap_or(&NOTHING)
+    }
+
     /// Whether the condition holds with those values of the request.
-    pub(super) fn holds(&self, parameters: &[Datum]) -> Result<bool, TooMuch> {
-        let mut env = vec![Datum::Absent; self.program.symbols];
-        for (symbol, parameter) in env.iter_mut().zip(parameters) {
-            *symbol = parameter.clone();
-        }
-        self.finds(&self.program.answer, &mut env).map_err(|_| TooMuch)
+    pub(super) fn holds(
+        &self,
+        parameters: impl IntoIterator<Item = Datum>,
+        env: &mut Vec<Datum>,
+    ) -> Result<bool, TooMuch> {
+        env.clear();
+        env.extend(parameters.into_iter().take(self.program.symbols));
+        env.resize(self.program.symbols, Datum::Absent);
+        self.finds(&self.program.answer, env).map_err(|_| TooMuch)
     }
 
     fn finds(&self, plan: &Plan, env: &mut Vec<Datum>) -> Result<bool, Stop> {
@@ -351,21 +365,20 @@ impl<'v> View<'v> {
         env: &mut Vec<Datum>,
         found: &mut dyn FnMut(&mut Vec<Datum>) -> ControlFlow<Stop>,
     ) -> ControlFlow<Stop> {
-        let Some((node, delta)) = self.program.nodes.get(at).zip(self.deltas.get(at)) else {
+        let Some(node) = self.program.nodes.get(at) else {
             return ControlFlow::Continue(());
         };
-        let key: Row = node.key.iter().map(|symbol| value(env, *symbol).clone()).collect();
-        if key.contains(&Datum::Absent) {
+        if is_unknown(&node.key, env) {
             return ControlFlow::Continue(());
         }
         if let Some(then) = self.then.get() {
-            return self.read_then(at, node, &key, then, env, found);
+            return self.read_then(at, node, then, env, found);
         }
         let from = self.now.at.saturating_sub(node.window_ms);
         match (&node.keeps, self.state.and_then(|state| state.nodes.get(at))) {
             (Keeps::Last, Some(Stored::Last { stamp: Some(stamp), rows })) => {
                 if stamp.index + 1 == self.now.index && stamp.at >= from {
-                    for rest in of_key(rows, &key) {
+                    for rest in of_key(rows, &node.key, env) {
                         bind(node, rest, *stamp, env);
                         found(env)?;
                     }
@@ -374,7 +387,8 @@ impl<'v> View<'v> {
             }
             (Keeps::Last | Keeps::Runs, _) => return ControlFlow::Continue(()),
             (keeps, Some(Stored::Rows(table))) => {
-                for (rest, stamp) in table.group(&key).into_iter().flat_map(|g| g.since(from)) {
+                let group = group(table, &node.key, env);
+                for (rest, stamp) in group.into_iter().flat_map(|g| g.since(from)) {
                     self.spend()?;
                     bind(node, rest, stamp, env);
                     if let Keeps::Since(lefts) = keeps
@@ -387,7 +401,7 @@ impl<'v> View<'v> {
             }
             _ => {}
         }
-        for rest in of_key(delta, &key) {
+        for rest in of_key(self.delta(at), &node.key, env) {
             bind(node, rest, self.now, env);
             found(env)?;
         }
@@ -399,14 +413,14 @@ impl<'v> View<'v> {
         &self,
         at: usize,
         node: &Node,
-        key: &[Datum],
         then: Stamp,
         env: &mut Vec<Datum>,
         found: &mut dyn FnMut(&mut Vec<Datum>) -> ControlFlow<Stop>,
     ) -> ControlFlow<Stop> {
         let from = then.at.saturating_sub(node.window_ms);
         if let Some(Stored::Rows(table)) = self.state.and_then(|state| state.nodes.get(at)) {
-            for (rest, stamp) in table.group(key).into_iter().flat_map(|g| g.since(from)) {
+            let group = group(table, &node.key, env);
+            for (rest, stamp) in group.into_iter().flat_map(|g| g.since(from)) {
                 self.spend()?;
                 if stamp.index <= then.index {
                     bind(node, rest, stamp, env);
@@ -441,11 +455,10 @@ impl<'v> View<'v> {
 
     /// From which event on a row is found at every one, this one included.
     fn run_began(&self, at: usize, env: &[Datum]) -> Option<u64> {
-        let (node, delta) = self.program.nodes.get(at).zip(self.deltas.get(at))?;
-        let key: Row = node.key.iter().map(|symbol| value(env, *symbol).clone()).collect();
-        of_key(delta, &key).next()?;
+        let node = self.program.nodes.get(at)?;
+        of_key(self.delta(at), &node.key, env).next()?;
         let before = match self.state?.nodes.get(at)? {
-            Stored::Runs(runs) => runs.get(&key),
+            Stored::Runs(runs) => runs.get(&row(&node.key, env)),
             _ => None,
         };
         let before = before.filter(|(_, last)| *last + 1 == self.now.index);
@@ -460,18 +473,18 @@ impl<'v> View<'v> {
         anchor: Stamp,
         env: &mut Vec<Datum>,
     ) -> ControlFlow<Stop, bool> {
-        let Some((node, delta)) = self.program.nodes.get(at).zip(self.deltas.get(at)) else {
+        let Some(node) = self.program.nodes.get(at) else {
             return ControlFlow::Continue(true);
         };
-        let key: Row = node.key.iter().map(|symbol| value(env, *symbol).clone()).collect();
-        for rest in of_key(delta, &key) {
+        for rest in of_key(self.delta(at), &node.key, env) {
             bind(node, rest, self.now, env);
             if self.test(test, env)? {
                 return ControlFlow::Continue(true);
             }
         }
         if let Some(Stored::Rows(table)) = self.state.and_then(|state| state.nodes.get(at)) {
-            for (rest, stamp) in table.group(&key).into_iter().flat_map(|g| g.since(anchor.at)) {
+            let group = group(table, &node.key, env);
+            for (rest, stamp) in group.into_iter().flat_map(|g| g.since(anchor.at)) {
                 if stamp.index <= anchor.index {
                     break;
                 }
@@ -496,8 +509,9 @@ impl<'v> View<'v> {
     fn test(&self, test: &Test, env: &mut Vec<Datum>) -> ControlFlow<Stop, bool> {
         ControlFlow::Continue(match test {
             Test::Compare(comparison, left, right) => {
-                let (left, right) = (self.operand(left, env)?, self.operand(right, env)?);
-                comparison.holds(&left, &right)
+                let counted = [self.computed(left, env)?, self.computed(right, env)?];
+                let [of_left, of_right] = &counted;
+                comparison.holds(known(left, of_left, env), known(right, of_right, env))
             }
             Test::All(tests) => {
                 for test in tests {
@@ -526,19 +540,27 @@ impl<'v> View<'v> {
     }
 
     fn operand(&self, operand: &Operand, env: &mut Vec<Datum>) -> ControlFlow<Stop, Datum> {
+        let computed = self.computed(operand, env)?;
         ControlFlow::Continue(match operand {
-            Operand::Is(datum) => datum.clone(),
-            Operand::Of(symbol) => value(env, *symbol).clone(),
+            Operand::Aggregate(_) => computed,
+            Operand::Is(_) | Operand::Of(_) => known(operand, &computed, env).clone(),
+        })
+    }
+
+    /// What must be computed of an operand; absent where that is nothing.
+    fn computed(&self, operand: &Operand, env: &mut Vec<Datum>) -> ControlFlow<Stop, Datum> {
+        ControlFlow::Continue(match operand {
+            Operand::Is(_) | Operand::Of(_) => Datum::Absent,
             Operand::Aggregate(counted) => Datum::Long(clamped(self.counted(counted, env)?)),
         })
     }
 
     fn counted(&self, counted: &Counted, env: &mut Vec<Datum>) -> ControlFlow<Stop, i128> {
         if let Some(kept) = counted.kept.filter(|_| self.then.get().is_none())
-            && let Some((node, delta)) = self.program.nodes.get(kept).zip(self.deltas.get(kept))
+            && let Some(node) = self.program.nodes.get(kept)
             && node.rest.len() == counted.over.len()
         {
-            return ControlFlow::Continue(self.kept(kept, node, delta, counted, env));
+            return ControlFlow::Continue(self.kept(kept, node, counted, env));
         }
         let mut rows: BTreeSet<Row> = BTreeSet::new();
         let mut sum = 0_i128;
@@ -555,16 +577,8 @@ impl<'v> View<'v> {
     }
 
     /// A count or sum that a node has ready, this event's rows included.
-    fn kept(
-        &self,
-        at: usize,
-        node: &Node,
-        delta: &Delta,
-        counted: &Counted,
-        env: &[Datum],
-    ) -> i128 {
-        let key: Row = node.key.iter().map(|symbol| value(env, *symbol).clone()).collect();
-        if key.contains(&Datum::Absent) {
+    fn kept(&self, at: usize, node: &Node, counted: &Counted, env: &[Datum]) -> i128 {
+        if is_unknown(&node.key, env) {
             return 0;
         }
         let from = self.now.at.saturating_sub(node.window_ms);
@@ -573,12 +587,12 @@ impl<'v> View<'v> {
             Some(Stored::Rows(table)) => Some(table),
             _ => None,
         };
-        let group = table.and_then(|table| table.group(&key));
+        let group = table.and_then(|table| group(table, &node.key, env));
         let mut total = group.map_or(0, |group| {
             let count = || i128::try_from(group.count(from)).unwrap_or(i128::MAX);
             if sums { group.sum(from, kept) } else { count() }
         });
-        for rest in of_key(delta, &key) {
+        for rest in of_key(self.delta(at), &node.key, env) {
             let there = group.is_some_and(|group| group.has_since(rest, self.now, kept, from));
             if !there {
                 let summed = || kept.sum.and_then(|at| rest.get(at)).and_then(Datum::as_long);
@@ -589,10 +603,39 @@ impl<'v> View<'v> {
     }
 }
 
-fn of_key<'d>(delta: &'d Delta, key: &Row) -> impl Iterator<Item = &'d Row> {
-    let from = (key.clone(), Row::default());
-    let key = key.clone();
-    delta.range(from..).take_while(move |(of, _)| *of == key).map(|(_, rest)| rest)
+/// The rows of a key; nothing is made of the key where there are none at all.
+fn of_key<'d>(
+    delta: &'d Delta,
+    key: &[Symbol],
+    env: &[Datum],
+) -> impl Iterator<Item = &'d Row> + use<'d> {
+    let from = (!delta.is_empty()).then(|| (row(key, env), Row::default()));
+    from.into_iter().flat_map(|from| {
+        delta.range(&from..).take_while(move |(of, _)| *of == from.0).map(|(_, rest)| rest)
+    })
+}
+
+/// The rows of a table that have what is known of a key.
+fn group<'t>(table: &'t Table, key: &[Symbol], env: &[Datum]) -> Option<&'t Group> {
+    table.group_by(|known| known.iter().cmp(key.iter().map(|symbol| value(env, *symbol))))
+}
+
+fn row(symbols: &[Symbol], env: &[Datum]) -> Row {
+    symbols.iter().map(|symbol| value(env, *symbol).clone()).collect()
+}
+
+/// Whether one of these is not known.
+fn is_unknown(symbols: &[Symbol], env: &[Datum]) -> bool {
+    symbols.iter().any(|symbol| *value(env, *symbol) == Datum::Absent)
+}
+
+/// An operand's value, of which is there what had to be computed.
+fn known<'d>(operand: &'d Operand, computed: &'d Datum, env: &'d [Datum]) -> &'d Datum {
+    match operand {
+        Operand::Is(datum) => datum,
+        Operand::Of(symbol) => value(env, *symbol),
+        Operand::Aggregate(_) => computed,
+    }
 }
 
 /// Binds the rest of a row; the number of its event is not stored with it.

@@ -1,5 +1,6 @@
 //! Rows that were found at events, with when that was last.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, VecDeque};
 
 use super::datum::Datum;
@@ -49,7 +50,12 @@ pub(super) struct Kept {
 
 impl Table {
     pub(super) fn group(&self, key: &[Datum]) -> Option<&Group> {
-        let at = self.place(key).ok()?;
+        self.group_by(|known| known.cmp(key))
+    }
+
+    /// The group of a key to which keys compare so.
+    pub(super) fn group_by(&self, compare: impl Fn(&[Datum]) -> Ordering) -> Option<&Group> {
+        let at = self.groups.binary_search_by(|(known, _)| compare(known)).ok()?;
         self.groups.get(at).map(|(_, group)| group)
     }
 
