@@ -97,7 +97,7 @@ impl Policies {
     }
 }
 
-fn clauses(statement: &Statement, text: &str, answers: &Answers) -> Vec<ExplainedClause> {
+fn clauses(statement: &Statement, text: &str, answers: &Answers<'_>) -> Vec<ExplainedClause> {
     if statement.leaves.is_empty() {
         return Vec::new();
     }
@@ -110,7 +110,7 @@ fn clauses(statement: &Statement, text: &str, answers: &Answers) -> Vec<Explaine
         name: leaf.member.as_str().into(),
         text,
         history: leaf.history,
-        holds: answers.find(&leaf.member),
+        holds: answers.find(leaf),
     });
     clauses.collect()
 }

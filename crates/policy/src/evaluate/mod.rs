@@ -188,9 +188,14 @@ impl Policies {
         let principal = asked.plain_principal(question, needs)?;
         let leaves = entries.clone().flat_map(|entry| &entry.statement.leaves);
         let answers = asked.answers(question, leaves, past);
-        let moment = asked.moment(question, principal.as_deref(), &answers);
-        let plainly: Vec<Option<bool>> =
-            entries.clone().map(|entry| entry.statement.condition.holds_plainly(&moment)).collect();
+        let mut moment = asked.moment(question, principal.as_deref());
+        let mut later = answers.as_slice();
+        let plainly = entries.clone().map(|entry| {
+            let own = entry.statement.leaves.len();
+            (moment.answers, later) = later.split_at_checked(own).unwrap_or_default();
+            entry.statement.condition.holds_plainly(&moment)
+        });
+        let plainly: Vec<Option<bool>> = plainly.collect();
         if asked.is_plain(question, needs) && !plainly.contains(&None) {
             let satisfied = plainly.into_iter().flatten().map(Ok);
             return Ok(Evaluation::of(entries.zip(satisfied), considered));

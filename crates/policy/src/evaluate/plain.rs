@@ -16,7 +16,7 @@ use smol_str::SmolStr;
 use super::prepare::Arguments;
 use crate::schema::{ContextField, ContextFields};
 use crate::situation::Situation;
-use crate::temporal::Answers;
+use crate::temporal::{Answer, LeafName};
 
 /// What conditions are read in: a part of what Cedar would be given.
 pub(crate) struct Moment<'q> {
@@ -26,8 +26,8 @@ pub(crate) struct Moment<'q> {
     pub(crate) fields: ContextFields,
     /// `context.input`, where there is one.
     pub(crate) input: Option<&'q Arguments<'q>>,
-    /// What temporal clauses say.
-    pub(crate) answers: &'q Answers,
+    /// What the temporal clauses of the policy say.
+    pub(crate) answers: &'q [Answer<'q>],
     /// The principal, where some condition asks for an attribute of it.
     pub(crate) principal: Option<&'q ast::Entity>,
 }
@@ -51,7 +51,7 @@ pub(crate) enum Plain {
     Argument(SmolStr),
     HasArgument(SmolStr),
     /// The answer of a temporal clause.
-    Clause(SmolStr),
+    Clause(LeafName),
     /// `principal.environment`
     Attribute(SmolStr),
     HasAttribute(SmolStr),
@@ -122,7 +122,9 @@ impl Plain {
                 let field = ContextField::of(attr);
                 match field.inner(member) {
                     _ if field == ContextField::Input => Self::Argument(member.clone()),
-                    _ if field == ContextField::Temporal => Self::Clause(member.clone()),
+                    _ if field == ContextField::Temporal => {
+                        LeafName::of_member(member).map_or(Self::Unknown, Self::Clause)
+                    }
                     Some(inner) => Self::Member(field, inner),
                     None => Self::Unknown,
                 }
@@ -180,7 +182,7 @@ impl Plain {
             Self::HasInput => Seen::Bool(moment.input.is_some()),
             Self::Argument(name) => moment.input?.get(name)?,
             Self::HasArgument(name) => Seen::Bool(moment.input?.has(name)?),
-            Self::Clause(name) => Seen::Bool(moment.answers.find(name)?),
+            Self::Clause(name) => Seen::Bool(Answer::find(moment.answers, *name)?),
             Self::Attribute(name) => match moment.principal?.get(name)? {
                 PartialValue::Value(found) => value(found)?,
                 PartialValue::Residual(_) => return None,

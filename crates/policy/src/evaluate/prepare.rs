@@ -86,10 +86,9 @@ impl<'p> Prepared<'p> {
         &'q self,
         question: &'q Question<'q>,
         principal: Option<&'q Entities>,
-        answers: &'q Answers,
     ) -> Moment<'q> {
         Moment {
-            answers,
+            answers: &[],
             situation: question.situation,
             action: question.action,
             fields: self.action.fields,
@@ -116,7 +115,7 @@ impl<'p> Prepared<'p> {
         question: &Question<'_>,
         leaves: impl Iterator<Item = &'l Arc<Leaf>>,
         past: Option<&Past<'_>>,
-    ) -> Answers {
+    ) -> Answers<'l> {
         let mut leaves = leaves.peekable();
         if leaves.peek().is_none() {
             return Answers::default();
@@ -132,7 +131,7 @@ impl<'p> Prepared<'p> {
                 Context::RestrictedResidual(_) => None,
             }
         };
-        let (principal, resource) = (self.principal.ty.to_string(), self.resource.ty.to_string());
+        let (principal, resource) = (self.principal.full_name(), self.resource.full_name());
         let asked = temporal::Asked {
             principal: (&principal, question.principal),
             resource: (&resource, question.resource),
@@ -147,7 +146,7 @@ impl<'p> Prepared<'p> {
         &self,
         question: &Question<'_>,
         needs: Needs,
-        answers: &Answers,
+        answers: &Answers<'_>,
     ) -> Result<World, QuestionError> {
         let input = self.input.as_ref().map(Arguments::converted).transpose()?;
         let mut context = situation::context(

@@ -1,5 +1,6 @@
 //! Entity types by every name that they go by, with what their attributes look like.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
@@ -25,6 +26,16 @@ pub(crate) struct EntityKind {
     pub(crate) ty: EntityType,
     pub(crate) attributes: Record,
     pub(crate) tags: Option<Shape>,
+}
+
+impl EntityKind {
+    /// Its full name.
+    pub(crate) fn full_name(&self) -> Cow<'_, str> {
+        match &self.name {
+            Some(name) => Cow::Borrowed(name.as_str()),
+            None => Cow::Owned(self.ty.to_string()),
+        }
+    }
 }
 
 /// All entity types.

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use cedar_policy_core::ast::{Literal, Value as Cedar, ValueKind};
 use safeconduct_model::{ActionName, Entity, Value};
-use safeconduct_session::monitor::{Datum, Event, Monitors, Parameter, Program, ProgramSet, Root};
+use safeconduct_session::monitor::{
+    Answering, Datum, Event, Monitors, Parameter, Program, ProgramSet, Root,
+};
 use smol_str::SmolStr;
 
 /// Whose history a policy's temporal clauses are about.
@@ -34,12 +36,27 @@ pub(crate) struct Leaf {
     pub(crate) history: History,
     /// The member of `context.__temporal` that has its answer.
     pub(crate) member: SmolStr,
+    /// The same as a number.
+    pub(crate) name: LeafName,
+}
+
+/// The name of a clause, as it is quickly compared: that of its program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LeafName(u128);
+
+impl LeafName {
+    /// Of the member of `context.__temporal` that has the clause's answer.
+    pub(crate) fn of_member(member: &str) -> Option<Self> {
+        let number = u128::from_str_radix(member, 16).ok()?;
+        (format!("{number:032x}") == member).then_some(Self(number))
+    }
 }
 
 impl Leaf {
     pub(crate) fn of(program: Program, history: History) -> Self {
         let member = SmolStr::from(program.name().to_string());
-        Self { program, history, member }
+        let name = LeafName(u128::from_be_bytes(program.name().0));
+        Self { program, history, member, name }
     }
 
     /// The temporal clauses of a policy's text, in their order.
@@ -138,9 +155,24 @@ pub struct Past<'a> {
     pub event: &'a Event<'a>,
 }
 
-/// The answers of the clauses that some policies read.
+/// The answers of the clauses that some policies read: one for each clause of each policy, in
+/// that order. One that has no answer has none here, so that whatever reads it fails.
 #[derive(Debug, Default)]
-pub(crate) struct Answers(Vec<(SmolStr, bool)>);
+pub(crate) struct Answers<'l>(Vec<Answer<'l>>);
+
+/// What a clause says.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Answer<'l> {
+    leaf: &'l Leaf,
+    holds: Option<bool>,
+}
+
+impl Answer<'_> {
+    /// What the clause of that name says, of some.
+    pub(crate) fn find(all: &[Self], name: LeafName) -> Option<bool> {
+        all.iter().find(|known| known.leaf.name == name)?.holds
+    }
+}
 
 /// What parameters of clauses are looked up in.
 pub(crate) struct Asked<'q> {
@@ -151,46 +183,73 @@ pub(crate) struct Asked<'q> {
     pub(crate) context: &'q dyn Fn() -> Option<BTreeMap<SmolStr, Cedar>>,
 }
 
-impl Answers {
-    /// Answers clauses. One that has no answer is left out, so that whatever reads it fails.
-    pub(crate) fn of<'l>(
+impl<'l> Answers<'l> {
+    /// Answers clauses.
+    pub(crate) fn of(
         leaves: impl Iterator<Item = &'l Arc<Leaf>>,
         monitoring: &Monitoring,
         past: Option<&Past<'_>>,
         asked: &Asked<'_>,
     ) -> Self {
-        let mut answers: Vec<(SmolStr, bool)> = Vec::new();
-        let Some(past) = past else {
-            return Self(answers);
-        };
-        let mut context = Made::default();
+        let mut answers: Vec<Answer<'l>> = Vec::new();
+        let mut asking = past.map(|past| Asking {
+            past,
+            monitoring,
+            session: None,
+            identity: None,
+            context: Made::default(),
+        });
         for leaf in leaves {
-            if answers.iter().any(|(member, _)| *member == leaf.member) {
-                continue;
-            }
-            let values = leaf.program.parameters().iter();
-            let values: Vec<Datum> =
-                values.map(|wanted| asked.parameter(wanted, &mut context)).collect();
-            let monitors = match leaf.history {
-                History::Session => past.session,
-                History::Identity => past.identity,
+            let known = answers.iter().find(|known| known.leaf.name == leaf.name);
+            let holds = match (known, &mut asking) {
+                (Some(known), _) => known.holds,
+                (None, Some(asking)) => asking.answer(leaf, asked),
+                (None, None) => None,
             };
-            let programs = monitoring.programs(leaf.history);
-            let answer = monitors.answer(programs, &leaf.program, past.event, &values);
-            answers.extend(answer.map(|answer| (leaf.member.clone(), answer)));
+            answers.push(Answer { leaf, holds });
         }
         Self(answers)
     }
 
-    pub(crate) fn find(&self, member: &str) -> Option<bool> {
-        self.0.iter().find(|(known, _)| known == member).map(|(_, answer)| *answer)
+    /// All of them, in the order in which they were asked for.
+    pub(crate) fn as_slice(&self) -> &[Answer<'l>] {
+        &self.0
+    }
+
+    pub(crate) fn find(&self, leaf: &Leaf) -> Option<bool> {
+        Answer::find(&self.0, leaf.name)
     }
 
     /// As a record of Cedar's.
     pub(crate) fn record(&self) -> Cedar {
+        let known = self.0.iter().filter_map(|answer| Some((answer.leaf, answer.holds?)));
         let members: BTreeMap<SmolStr, Cedar> =
-            self.0.iter().map(|(member, answer)| (member.clone(), Cedar::from(*answer))).collect();
+            known.map(|(leaf, holds)| (leaf.member.clone(), Cedar::from(holds))).collect();
         Cedar::record_arc(Arc::new(members), None)
+    }
+}
+
+/// What clauses are answered from, one after the other.
+struct Asking<'a> {
+    past: &'a Past<'a>,
+    monitoring: &'a Monitoring,
+    session: Option<Answering<'a>>,
+    identity: Option<Answering<'a>>,
+    context: Made,
+}
+
+impl Asking<'_> {
+    fn answer(&mut self, leaf: &Leaf, asked: &Asked<'_>) -> Option<bool> {
+        let (answering, monitors) = match leaf.history {
+            History::Session => (&mut self.session, self.past.session),
+            History::Identity => (&mut self.identity, self.past.identity),
+        };
+        let answering = answering.get_or_insert_with(|| {
+            monitors.answering(self.monitoring.programs(leaf.history), self.past.event)
+        });
+        let values = leaf.program.parameters().iter();
+        answering
+            .answer(&leaf.program, values.map(|wanted| asked.parameter(wanted, &mut self.context)))
     }
 }
 

@@ -23,7 +23,7 @@ use cedar_policy_core::ast::{Annotations, Expr, ExprBuilder, ExprKind, Template,
 use cedar_policy_core::expr_builder::ExprBuilder as _;
 use cedar_policy_core::parser::Loc;
 
-pub(crate) use leaves::{Answers, Asked, Leaf};
+pub(crate) use leaves::{Answer, Answers, Asked, Leaf, LeafName};
 pub use leaves::{History, Monitoring, Past};
 pub(crate) use slice::LoweringSchema;
 
