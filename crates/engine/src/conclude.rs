@@ -7,7 +7,7 @@ use safeconduct_model::{
     RecordedReason, Request, Requestable, Subject,
 };
 use safeconduct_policy::Policies;
-use safeconduct_session::{Step, fingerprint};
+use safeconduct_session::Step;
 
 use crate::{Facts, Way, task};
 
@@ -49,7 +49,7 @@ pub(crate) fn conclude(
     way: Way,
     stages: Result<(), Vec<Reason>>,
 ) -> Outcome {
-    let Way { principal, resources, cost, flow, evaluated } = way;
+    let Way { principal, resources, fingerprints, cost, flow, evaluated } = way;
     let (decision, reasons, obligations, requestable) = match stages {
         Ok(()) if evaluated.permitted => {
             (Decision::Permit, evaluated.reasons, evaluated.obligations, None)
@@ -65,7 +65,7 @@ pub(crate) fn conclude(
         method: request.subject.authentication().method,
         principal: principal.unwrap_or_else(|| named(request, facts)),
         action: request.action.clone(),
-        resources: resources.clone(),
+        resources,
         input_digest: request.input_digest,
         decision,
         mode: request.mode,
@@ -88,7 +88,7 @@ pub(crate) fn conclude(
         step: Step {
             decision,
             action: request.action.clone(),
-            resources: resources.iter().map(fingerprint).collect(),
+            resources: fingerprints,
             charge: facts.task.as_ref().filter(|_| !task::is_lease(request)).map(|_| cost),
             at: now.at,
         },

@@ -7,7 +7,7 @@ use safeconduct_model::{
     ActionEntry, ActionName, Allowance, Amount, ArgumentRole, ArgumentRule, Authority, Constraint,
     Effect, Entity, OtherArguments, Request, Value,
 };
-use safeconduct_session::{Charge, RESOURCES_COUNTED_MAX, Used, fingerprint};
+use safeconduct_session::{Charge, RESOURCES_COUNTED_MAX, Used};
 
 /// Where a call leaves the envelope; names places and limits, never values.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -169,7 +169,21 @@ fn unnamed(rules: &[ArgumentRule<Value>], input: &Value) -> Option<String> {
             _ => Some(at.clone()),
         }
     }
-    walk(input, &mut String::new(), &|at| rules.iter().any(|rule| names(&rule.pointer, at)))
+    let named = |at: &str| rules.iter().any(|rule| names(&rule.pointer, at));
+    if let Value::Object(members) = input
+        && members.keys().all(|name| is_named(rules, name))
+        && !members.is_empty()
+    {
+        return None;
+    }
+    walk(input, &mut String::new(), &named)
+}
+
+/// Whether a rule surely names the member of that name, as most members are named: written as it
+/// stands.
+fn is_named(rules: &[ArgumentRule<Value>], member: &str) -> bool {
+    !member.bytes().any(|b| matches!(b, b'~' | b'/'))
+        && rules.iter().any(|rule| rule.pointer.strip_prefix('/') == Some(member))
 }
 
 /// Whether a rule's pointer is this one, `*` standing for any index.
@@ -226,7 +240,7 @@ pub(crate) fn cost(
 }
 
 /// Whether the budget still holds it, after what the session has done and what its task's
-/// children were given.
+/// children were given. What is touched is given by its fingerprints.
 ///
 /// # Errors
 /// The part that is spent.
@@ -234,7 +248,7 @@ pub(crate) fn afford(
     authority: &Authority,
     used: &Used,
     action: &ActionName,
-    resources: &[Entity],
+    touched: &[u64],
     cost: Charge,
 ) -> Result<(), Spent> {
     let budget = &authority.budget;
@@ -259,8 +273,7 @@ pub(crate) fn afford(
     if let Some(most) = budget.distinct_resources {
         // No more are remembered, so beyond that a new one could not be told from an old one.
         let most = most.min(RESOURCES_COUNTED_MAX as u64);
-        let fingerprints = resources.iter().map(|resource| fingerprint(&resource.uid));
-        if used.resources().saturating_add(used.new_resources(fingerprints)) > most {
+        if used.resources().saturating_add(used.new_resources(touched)) > most {
             return Err(Spent::Resources(most));
         }
     }

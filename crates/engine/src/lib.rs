@@ -73,10 +73,12 @@ fn stages(
         situated.beside = situate::beside(facts, request);
     }
     way.resources = situated.resources.iter().map(|entity| entity.uid.clone()).collect();
+    way.fingerprints = way.resources.iter().map(safeconduct_session::fingerprint).collect();
     let traced = flow::trace(policies, request, situated.entry, &situated.resources, task, facts);
     (situated.situation.flow, way.flow) = (traced.situation, traced.recorded);
     if let Some(task) = task.filter(|_| !task::is_lease(request)) {
-        way.cost = task::bound(task, request, situated.entry, &situated.resources, facts)?;
+        let touched = task::Touched { resources: &situated.resources, prints: &way.fingerprints };
+        way.cost = task::bound(task, request, situated.entry, touched, facts)?;
     }
     let touched: Vec<&EntityRef> = way.resources.iter().collect();
     let event = evaluate::event(request, &principal.uid, &touched, now);
@@ -98,6 +100,8 @@ fn stages(
 struct Way {
     principal: Option<safeconduct_model::EntityRef>,
     resources: Vec<safeconduct_model::EntityRef>,
+    /// Of the resources, in their order.
+    fingerprints: Vec<u64>,
     cost: safeconduct_session::Charge,
     flow: Vec<safeconduct_model::RecordedFlow>,
     evaluated: evaluate::Evaluated,

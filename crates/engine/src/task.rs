@@ -63,6 +63,14 @@ pub(crate) fn standing<'a, 'b>(
     }
 }
 
+/// What a call touches.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Touched<'a> {
+    pub(crate) resources: &'a [Entity],
+    /// Their fingerprints, in their order.
+    pub(crate) prints: &'a [u64],
+}
+
 /// Checks envelope, tier and budget.
 ///
 /// # Errors
@@ -71,13 +79,13 @@ pub(crate) fn bound(
     known: &TaskFacts<'_>,
     request: &Request,
     entry: &ActionEntry,
-    resources: &[Entity],
+    touched: Touched<'_>,
     facts: &Facts<'_>,
 ) -> Result<Charge, Vec<Reason>> {
     let authority = &known.mandate.authority;
     let mut obstacles = Vec::new();
     let (action, asserted) = (&request.action, request.asserted.as_ref());
-    let within = envelope::within(authority, action, resources, &request.input, asserted);
+    let within = envelope::within(authority, action, touched.resources, &request.input, asserted);
     if let Err(outside) = within {
         obstacles.push(Reason::OutsideIntent {
             intent: known.task.intent.clone(),
@@ -92,7 +100,7 @@ pub(crate) fn bound(
     let afforded = cost.and_then(|cost| {
         // A session that keeps no count of its task can afford nothing.
         let used = facts.used.ok_or(Spent::Calls(0))?;
-        envelope::afford(authority, used, &request.action, resources, cost).map(|()| cost)
+        envelope::afford(authority, used, &request.action, touched.prints, cost).map(|()| cost)
     });
     match afforded {
         Ok(cost) if obstacles.is_empty() => Ok(cost),

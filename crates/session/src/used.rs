@@ -60,9 +60,12 @@ impl Used {
     }
 
     /// How many of these are not counted yet.
-    pub fn new_resources(&self, fingerprints: impl IntoIterator<Item = u64>) -> u64 {
-        let new = fingerprints.into_iter().filter(|resource| !self.resources.contains(*resource));
-        new.collect::<BTreeSet<_>>().len() as u64
+    pub fn new_resources(&self, fingerprints: &[u64]) -> u64 {
+        let is_new = |resource: &&u64| !self.resources.contains(**resource);
+        match fingerprints {
+            [one] => u64::from(is_new(&one)),
+            several => several.iter().filter(is_new).collect::<BTreeSet<_>>().len() as u64,
+        }
     }
 
     /// What the children were given.
