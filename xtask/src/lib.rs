@@ -15,20 +15,22 @@ pub const LAYERS: &[(&str, u8, &[&str])] = &[
     // Temporal rules are compiled to the session's monitors.
     ("policy", 1, &["model", "session"]),
     ("session", 1, &["model"]),
-    ("engine", 1, &["model", "policy", "session"]),
+    ("engine", 1, &["model", "policy", "risk", "session"]),
     ("ledger", 1, &["model"]),
     ("wire", 1, &["model"]),
     // Security events of others become signals.
     ("risk", 1, &["model", "wire"]),
     ("credential", 1, &["model", "session", "wire"]),
     ("approval", 1, &["model"]),
-    ("service", 2, &["model", "policy", "session", "engine", "ledger", "wire", "credential"]),
+    ("review", 1, &["model"]),
+    ("service", 2, &["model", "policy", "risk", "session", "engine", "ledger", "wire", "credential"]),
     ("store", 3, &["model", "ledger", "service"]),
     ("directory", 3, &["model", "wire", "credential"]),
     ("broker", 3, &["model", "wire", "service"]),
     ("pep", 3, &["model", "service"]),
     ("gateway", 3, &["model", "wire", "credential", "service", "pep"]),
     ("api", 3, &["model", "wire", "credential", "service", "pep"]),
+    ("pages", 3, &["model", "wire", "service"]),
     (
         "cli",
         4,
@@ -47,6 +49,7 @@ pub const LAYERS: &[(&str, u8, &[&str])] = &[
             "credential",
             "broker",
             "directory",
+            "pages",
         ],
     ),
 ];
@@ -146,7 +149,7 @@ mod tests {
         for (name, outer, allowed) in LAYERS {
             for inner in *allowed {
                 let lower = ring(inner) < *outer
-                    || (*name == "engine" && ["policy", "session"].contains(inner))
+                    || (*name == "engine" && ["policy", "risk", "session"].contains(inner))
                     || (*name == "policy" && *inner == "session")
                     || (*name == "credential" && ["session", "wire"].contains(inner))
                     || (*name == "risk" && *inner == "wire")
