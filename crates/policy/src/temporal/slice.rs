@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cedar_policy_core::validator::{
     RawName,
-    json_schema::{EntityTypeKind, Fragment, Type, TypeVariant},
+    json_schema::{ActionType, EntityTypeKind, Fragment, NamespaceDefinition, Type, TypeVariant},
 };
 use dogwood_language::PolicySchema;
 
@@ -17,23 +17,39 @@ pub(crate) struct LoweringSchema {
     fragment: Fragment<RawName>,
     /// What results of actions hold, by the id of the action.
     outputs: BTreeMap<String, Type<RawName>>,
+    /// What the types of a name name themselves, by the last parts of names alone.
+    mentions: BTreeMap<String, BTreeSet<String>>,
 }
 
 impl LoweringSchema {
     /// Of a schema that Cedar found to be right.
-    pub(crate) const fn of(
+    pub(crate) fn of(
         fragment: Fragment<RawName>,
         outputs: BTreeMap<String, Type<RawName>>,
     ) -> Self {
-        Self { fragment, outputs }
+        let mut mentions: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for definition in fragment.0.values() {
+            for (id, common) in &definition.common_types {
+                names(&common.ty, mentions.entry(id.to_string()).or_default());
+            }
+            for (id, entity) in &definition.entity_types {
+                let mentioned = mentions.entry(id.to_string()).or_default();
+                if let EntityTypeKind::Standard(standard) = &entity.kind {
+                    mentioned.extend(standard.member_of_types.iter().map(base));
+                    names(&standard.shape.0, mentioned);
+                    standard.tags.iter().for_each(|tags| names(tags, mentioned));
+                }
+            }
+        }
+        Self { fragment, outputs, mentions }
     }
 
     /// The part that has these actions, or all of it.
     pub(super) fn part(&self, actions: Option<&BTreeSet<String>>) -> Result<PolicySchema, String> {
-        let mut part = self.fragment.clone();
-        if let Some(actions) = actions {
-            self.keep(&mut part, actions);
-        }
+        let mut part = match actions {
+            Some(actions) => self.only(actions),
+            None => self.fragment.clone(),
+        };
         for definition in part.0.values_mut() {
             for (id, action) in &mut definition.actions {
                 let output = self.outputs.get(id.as_str());
@@ -54,47 +70,49 @@ impl LoweringSchema {
         PolicySchema::from_cedarschema_str(&text).map_err(|error| error.to_string())
     }
 
-    fn keep(&self, part: &mut Fragment<RawName>, actions: &BTreeSet<String>) {
+    fn only(&self, actions: &BTreeSet<String>) -> Fragment<RawName> {
+        let kept = |id: &str, action: &ActionType<RawName>| {
+            action.applies_to.is_none() || actions.contains(id)
+        };
         let mut needed = BTreeSet::new();
-        for definition in part.0.values_mut() {
-            definition
-                .actions
-                .retain(|id, action| action.applies_to.is_none() || actions.contains(id.as_str()));
-            for applies in definition.actions.values().filter_map(|a| a.applies_to.as_ref()) {
-                let types = applies.principal_types.iter().chain(&applies.resource_types);
-                needed.extend(types.map(base));
-                names(&applies.context.0, &mut needed);
+        for definition in self.fragment.0.values() {
+            for (_, action) in definition.actions.iter().filter(|(id, action)| kept(id, action)) {
+                if let Some(applies) = &action.applies_to {
+                    let types = applies.principal_types.iter().chain(&applies.resource_types);
+                    needed.extend(types.map(base));
+                    names(&applies.context.0, &mut needed);
+                }
             }
         }
         // By their last part alone: what has the same in another namespace is kept too.
-        let mut looked = BTreeSet::new();
-        while looked != needed {
-            let next: Vec<String> = needed.difference(&looked).cloned().collect();
-            looked.extend(next.iter().cloned());
-            for definition in part.0.values() {
-                let commons = definition.common_types.iter();
-                for (_, common) in commons.filter(|(id, _)| next.contains(&id.to_string())) {
-                    names(&common.ty, &mut needed);
-                }
-                let entities = definition.entity_types.iter();
-                for (_, entity) in entities.filter(|(id, _)| next.contains(&id.to_string())) {
-                    if let EntityTypeKind::Standard(standard) = &entity.kind {
-                        needed.extend(standard.member_of_types.iter().map(base));
-                        names(&standard.shape.0, &mut needed);
-                        standard.tags.iter().for_each(|tags| names(tags, &mut needed));
-                    }
+        let mut next: Vec<String> = needed.iter().cloned().collect();
+        while let Some(name) = next.pop() {
+            for mentioned in self.mentions.get(&name).into_iter().flatten() {
+                if needed.insert(mentioned.clone()) {
+                    next.push(mentioned.clone());
                 }
             }
         }
-        for definition in part.0.values_mut() {
-            definition.common_types.retain(|id, _| needed.contains(&id.to_string()));
-            definition.entity_types.retain(|id, _| needed.contains(&id.to_string()));
-        }
-        part.0.retain(|_, definition| {
-            !(definition.common_types.is_empty()
-                && definition.entity_types.is_empty()
-                && definition.actions.is_empty())
+        let parts = self.fragment.0.iter().map(|(namespace, definition)| {
+            let commons = definition.common_types.iter();
+            let commons = commons.filter(|(id, _)| needed.contains::<str>(id.as_ref().as_ref()));
+            let entities = definition.entity_types.iter();
+            let entities = entities.filter(|(id, _)| needed.contains::<str>(id.as_ref()));
+            let actions = definition.actions.iter().filter(|(id, action)| kept(id, action));
+            let part = NamespaceDefinition {
+                common_types: commons.map(|(id, ty)| (id.clone(), ty.clone())).collect(),
+                entity_types: entities.map(|(id, ty)| (id.clone(), ty.clone())).collect(),
+                actions: actions.map(|(id, action)| (id.clone(), action.clone())).collect(),
+                annotations: definition.annotations.clone(),
+            };
+            (namespace.clone(), part)
         });
+        let has_any = |part: &NamespaceDefinition<RawName>| {
+            !(part.common_types.is_empty()
+                && part.entity_types.is_empty()
+                && part.actions.is_empty())
+        };
+        Fragment(parts.filter(|(_, part)| has_any(part)).collect())
     }
 }
 
