@@ -288,6 +288,8 @@ fn situation(at: i64) -> Situation<'static> {
         now: Timestamp::from_millis(at),
         task: None,
         flow: FlowSituation::default(),
+        risk: safeconduct_policy::RiskSituation::default(),
+        approval: None,
         request: None,
     }
 }

@@ -36,6 +36,7 @@ pub fn ask(policies: &Policies) -> Evaluation {
         now: Timestamp::from_millis(1_709_210_096_789),
         task: None,
         flow: FlowSituation::default(),
+        risk: safeconduct_policy::RiskSituation::default(),
         request: None,
     };
     let entity = |ty: &str, id: &str| Entity::bare(EntityRef::new(ty, id).expect("names"));

@@ -175,6 +175,7 @@ impl Ground {
                     subjects,
                     resources: BTreeSet::new(),
                     properties: true,
+                    label_at: safeconduct_model::LabelAt::Report,
                 }),
                 roles: BTreeSet::new(),
             });
@@ -266,6 +267,8 @@ impl Ground {
                 understood: &Understood::Only(
                     UNDERSTOOD.iter().map(|kind| (*kind).into()).collect(),
                 ),
+                risk: None,
+approval: None,
                 vocabulary: &self.vocabulary,
                 catalogue: Digest::from_bytes([0; 32]),
                 monitors: Some(standing.monitors),

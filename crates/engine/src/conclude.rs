@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use safeconduct_model::{
-    Body, Decided, Decision, EntityRef, Mode, Now, Obligation, Reason, Record, RecordedPolicy,
+    Body, Decided, Decision, EntityRef, Label, LabelAt, Mode, Now, Obligation, Reason, Record, RecordedPolicy,
     RecordedReason, Request, Requestable, Subject,
 };
 use safeconduct_policy::Policies;
@@ -33,6 +33,14 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    /// By what the session's label rises with the permit itself; `None` where nothing does.
+    pub fn label_at_permit(&self) -> Option<&Label> {
+        match &self.record.body {
+            Body::Decided(decided) => decided.label.as_ref(),
+            _ => None,
+        }
+    }
+
     /// What the enforcement point must do for a permit to hold. What the decision point sees to
     /// itself is not among it.
     pub fn for_enforcement(&self) -> impl Iterator<Item = &Obligation> {
@@ -77,6 +85,10 @@ pub(crate) fn conclude(
         catalogue: facts.catalogue,
         task: facts.task.as_ref().map(|known| Box::new(task::decided(known, cost))),
         flow,
+        label: read_unreported(request, facts, decision),
+        risk: facts.risk.map_or(0, |risk| risk.score),
+        network: None,
+        approval: facts.approval.map(|approval| approval.id.clone()),
     };
     Outcome {
         decision,
@@ -100,6 +112,26 @@ pub(crate) fn conclude(
             body: Body::Decided(Box::new(decided)),
         },
     }
+}
+
+/// By what the session's label rises with a permit for an enforcement point elsewhere: unless it
+/// reports each result before it hands it on, it is taken to have handed on the worst at once. An
+/// enforcement point of our own asks under a name of its own; one elsewhere is who asks.
+fn read_unreported(request: &Request, facts: &Facts<'_>, decision: Decision) -> Option<Label> {
+    let asker = match &request.subject {
+        Subject::Caller(proof) | Subject::Asserted { by: proof, .. } => &proof.identity,
+        Subject::Undertaker { .. } | Subject::Lessee(_) => return None,
+    };
+    let goes_ahead = decision == Decision::Permit || request.mode == Mode::Observe;
+    if !goes_ahead || *asker != request.pep {
+        return None;
+    }
+    let registration = facts.caller.and_then(|known| known.identity.pep.as_ref());
+    if registration.is_some_and(|pep| pep.label_at == LabelAt::Report) {
+        return None;
+    }
+    let label = facts.entry?.returns.highest();
+    (!facts.session.label().covers(&label)).then_some(label)
 }
 
 /// The principal of a request that did not get past its identification: as it was named.

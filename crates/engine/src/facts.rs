@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use safeconduct_model::{
     ActionEntry, Digest, Entity, EntityId, EntityRef, EntityType, Identity, IdentityId, NameError,
-    Obligation, ServerName,
+    Obligation, RecordId, ServerName, Timestamp,
 };
+use safeconduct_risk::Risk;
 use safeconduct_session::monitor::Monitors;
 use safeconduct_session::{Session, Used};
 
@@ -139,6 +140,23 @@ pub struct Facts<'a> {
     /// What session and identity remember for temporal clauses, the request itself not yet taken
     /// in. Where it is `None`, a policy that has such a clause and is in scope fails.
     pub monitors: Option<MonitorFacts<'a>>,
+    /// How risky it is, where that was asked and there is anything that speaks of it.
+    pub risk: Option<&'a Risk>,
+    /// What people approved of this, where they did: evidence for policies, and no more.
+    pub approval: Option<&'a ApprovalFacts>,
+}
+
+/// What people approved, and who.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApprovalFacts {
+    /// The access request, or the record by which rules were set aside.
+    pub id: RecordId,
+    /// Who approved it.
+    pub approvers: BTreeSet<IdentityId>,
+    /// When the last of them did.
+    pub at: Timestamp,
+    /// How far it reaches: `once`, `edited`, `task`, `until`, `break_glass`.
+    pub scope: &'static str,
 }
 
 /// What is remembered for the temporal clauses of policies.

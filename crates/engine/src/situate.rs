@@ -7,10 +7,11 @@ use safeconduct_model::{
     RESOURCES_MAX, Reason, Request, Subject, Value,
 };
 use safeconduct_policy::{
-    ActionSituation, AdditionalArguments, IdentitySituation, SessionSituation, Situation,
-    TaskSituation,
+    ActionSituation, AdditionalArguments, ApprovalSituation, IdentitySituation, RiskSituation, SessionSituation,
+    Situation, TaskSituation,
 };
 
+use safeconduct_risk::Risk;
 use safeconduct_session::Used;
 
 use crate::{Facts, resource};
@@ -192,6 +193,13 @@ fn situation<'a>(
             accepts: entry.accepts,
         },
         flow: safeconduct_policy::FlowSituation::default(),
+        risk: facts.risk.map(risk).unwrap_or_default(),
+        approval: facts.approval.map(|approval| ApprovalSituation {
+            id: approval.id.as_str(),
+            approvers: approval.approvers.iter().map(AsRef::as_ref).collect(),
+            age_s: now.at.ms_since(approval.at) / 1000,
+            scope: approval.scope,
+        }),
         now: now.at,
         task: facts.task.as_ref().filter(|_| acts_in_task(request)).map(|known| TaskSituation {
             id: known.task.id.as_str(),
@@ -203,5 +211,15 @@ fn situation<'a>(
             age_s: now.at.ms_since(known.task.begun_at) / 1000,
         }),
         request: request.asserted.as_ref(),
+    }
+}
+
+/// The score, and what is behind it: the kinds of its parts. What has no part is too little to
+/// name.
+fn risk(risk: &Risk) -> RiskSituation {
+    RiskSituation {
+        score: risk.score,
+        level: risk.level.as_str(),
+        signals: risk.parts.iter().map(|part| part.kind.as_str()).collect(),
     }
 }

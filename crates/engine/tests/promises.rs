@@ -147,6 +147,8 @@ fn outcome(
         input_bytes: 0,
         calls_max: 100,
         understood: &Understood::LeftToCaller,
+        risk: None,
+approval: None,
         vocabulary: &vocabulary,
         catalogue: Digest::from_bytes([0; 32]),
         monitors: None,

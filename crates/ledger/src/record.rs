@@ -8,10 +8,13 @@
 use safeconduct_model::NameError;
 use thiserror::Error;
 
+mod access;
 mod authority;
 mod decode;
 mod encode;
 mod form;
+mod passkey;
+mod signal;
 
 pub use decode::decode;
 pub use encode::encode;

@@ -18,6 +18,7 @@
 //! # Ok::<(), safeconduct_model::NameError>(())
 //! ```
 
+mod access_request;
 mod authority;
 mod catalogue;
 mod decision;
@@ -28,13 +29,17 @@ mod intent;
 mod label;
 mod lease;
 mod name;
+mod network;
+mod passkey;
 mod record;
 mod request;
 mod session_key;
+pub mod signal;
 mod task;
 mod time;
 mod value;
 
+pub use access_request::*;
 pub use authority::*;
 pub use catalogue::*;
 pub use decision::*;
@@ -45,9 +50,12 @@ pub use intent::*;
 pub use label::*;
 pub use lease::*;
 pub use name::*;
+pub use network::*;
+pub use passkey::*;
 pub use record::*;
 pub use request::*;
 pub use session_key::*;
+pub use signal::Signal;
 pub use task::*;
 pub use time::*;
 pub use value::*;

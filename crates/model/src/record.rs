@@ -7,10 +7,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::{
-    ActionName, Amount, ArgumentRole, Decision, Delegation, Digest, EntityRef, Identity,
-    IdentityId, IntentName, KeyedDigest, KillScope, Label, Lease, LeaseState, Method, Minted, Mode,
-    Obligation, PolicyEffect, PolicyId, RecordId, Requestable, ServerName, SessionKey, SessionName,
-    Span, Task, TaskId, TaskState, Timestamp, Token, TokenId, TraceId,
+    AccessChange, ActionName, Amount, ArgumentRole, BrokenGlass, Decision, Delegation, Digest,
+    EntityRef, Identity, IdentityId, IntentName, KeyedDigest, KillScope, Label, Lease, LeaseState,
+    Method, Minted, Mode, NetworkDigest, Obligation, Passkey, PasskeyId, PasskeyUse, PolicyEffect,
+    PolicyId, RecordId, Requestable, ServerName, SessionKey, SessionName, Signal, Span, Task,
+    TaskId, TaskState, Timestamp, Token, TokenId, TraceId,
 };
 
 /// One record.
@@ -89,6 +90,8 @@ pub enum Body {
     Decided(Box<Decided>),
     /// What then happened.
     Executed(Executed),
+    /// A session read what a server said by itself: no call of its asked for it.
+    SessionRead(Box<SessionRead>),
     /// The values and keys of a session were erased.
     ValuesErased {
         /// Which session.
@@ -154,6 +157,16 @@ pub enum Body {
         /// Who did it.
         by: IdentityId,
     },
+    /// A key of the token service is used no more, and nothing that it signed holds: it may be in
+    /// other hands.
+    TokenKeyDropped {
+        /// Its public id (`kid`).
+        key: Arc<str>,
+        /// Why, in a person's words.
+        reason: Arc<str>,
+        /// Who did it.
+        by: IdentityId,
+    },
     /// A set of trust records came into force: whose word counts for who somebody is.
     TrustLoaded {
         /// Its digest.
@@ -190,6 +203,8 @@ pub enum Body {
         /// Why, in their words.
         reason: Arc<str>,
     },
+    /// Something was observed that makes what someone does riskier, or less so.
+    SignalSeen(Box<Signal>),
     /// A credential was used after its task had ended.
     UsedAfterEnd {
         /// The task.
@@ -200,6 +215,44 @@ pub enum Body {
         token: TokenId,
         /// For what, where that was said.
         action: Option<ActionName>,
+    },
+    /// A person registered a passkey.
+    PasskeyRegistered {
+        /// The passkey, as its public key.
+        passkey: Box<Passkey>,
+        /// Who did it.
+        by: IdentityId,
+    },
+    /// A passkey was taken away; nothing is proved by it any more.
+    PasskeyRemoved {
+        /// Which one.
+        passkey: PasskeyId,
+        /// Whose it was.
+        identity: IdentityId,
+        /// Who did it.
+        by: IdentityId,
+    },
+    /// A person proved with a passkey that they meant one thing.
+    PasskeyUsed(Box<PasskeyUse>),
+    /// Something happened to an access request.
+    AccessRequestChanged(Box<AccessChange>),
+    /// Rules that ask for an approval were set aside for somebody, for a time.
+    GlassBroken(Box<BrokenGlass>),
+    /// They hold again, before that time was over.
+    GlassMended {
+        /// The record by which they were set aside.
+        glass: RecordId,
+        /// Who did it; nobody where its task ended.
+        by: Option<IdentityId>,
+    },
+    /// Somebody must look at something that happened.
+    ReviewDue {
+        /// The record of it.
+        of: RecordId,
+        /// About whom.
+        about: IdentityId,
+        /// Why, in a short fixed word: `break_glass`.
+        cause: Arc<str>,
     },
 }
 
@@ -217,6 +270,7 @@ impl Body {
             Self::SessionBegan { .. } => "session_began",
             Self::Decided(_) => "decision",
             Self::Executed(_) => "outcome",
+            Self::SessionRead(_) => "session_read",
             Self::ValuesErased { .. } => "values_erased",
             Self::DefinitionSeen { .. } => "definition_seen",
             Self::IntentsLoaded { .. } => "intents_loaded",
@@ -227,11 +281,20 @@ impl Body {
             Self::TokenMinted(_) => "token_minted",
             Self::TokenWithdrawn { .. } => "token_withdrawn",
             Self::TokenKeysRotated { .. } => "token_keys_rotated",
+            Self::TokenKeyDropped { .. } => "token_key_dropped",
             Self::TrustLoaded { .. } => "trust_loaded",
             Self::LeaseChanged { .. } => "lease_changed",
             Self::Killed { .. } => "killed",
             Self::KillLifted { .. } => "kill_lifted",
+            Self::SignalSeen(_) => "signal",
             Self::UsedAfterEnd { .. } => "used_after_end",
+            Self::PasskeyRegistered { .. } => "passkey_registered",
+            Self::PasskeyRemoved { .. } => "passkey_removed",
+            Self::PasskeyUsed(_) => "passkey_used",
+            Self::AccessRequestChanged(_) => "access_request",
+            Self::GlassBroken(_) => "glass_broken",
+            Self::GlassMended { .. } => "glass_mended",
+            Self::ReviewDue { .. } => "review_due",
         }
     }
 }
@@ -277,6 +340,36 @@ pub struct Decided {
     pub task: Option<Box<DecidedTask>>,
     /// Where arguments came from that something is known of. At most [`RECORDED_FLOWS_MAX`].
     pub flow: Vec<RecordedFlow>,
+    /// By what the session's label rises with the permit, because its enforcement point may hand
+    /// the result on before it reports it; `None` where nothing rises.
+    pub label: Option<Label>,
+    /// How risky it was, 1 to 100; 0 where there was nothing, or where nobody asked.
+    pub risk: u8,
+    /// From where the request came, where that is known.
+    pub network: Option<NetworkDigest>,
+    /// The access request whose approval policies were shown, of which a Permit used one use; or
+    /// the record by which rules were set aside.
+    pub approval: Option<RecordId>,
+}
+
+/// What a session read that a server said by itself, as it is recorded: a list, a greeting, a
+/// notification outside of any call. The fingerprints are in the attachment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionRead {
+    /// The session that read it.
+    pub session: SessionKey,
+    /// The enforcement point through which it came.
+    pub pep: IdentityId,
+    /// Who said it.
+    pub server: ServerName,
+    /// The method of the message that held it: `resources/list`, `initialize`.
+    pub source: Arc<str>,
+    /// Keyed digest of its canonical bytes; `None` where nobody knows what was said.
+    pub digest: Option<KeyedDigest>,
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// What it carries, by which the session's label rises.
+    pub label: Label,
 }
 
 /// Most arguments of a decision whose origin is recorded: those that decide something first.

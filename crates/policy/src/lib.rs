@@ -56,8 +56,8 @@ pub use policies::{Policies, PolicyInfo};
 pub use schema::SHIPPED_SCHEMA;
 pub use shape::AdditionalArguments;
 pub use situation::{
-    ActionSituation, Carried, FlowSituation, IdentitySituation, SessionSituation, Situation,
-    TaskSituation, TracedArgument,
+    ActionSituation, ApprovalSituation, Carried, FlowSituation, IdentitySituation, RiskSituation,
+    SessionSituation, Situation, TaskSituation, TracedArgument,
 };
 pub use source::{
     DEFINITION_DEPTH_MAX, DIAGNOSTICS_MAX, EXPRESSION_DEPTH_MAX, FILE_BYTES_MAX, FILES_MAX,

@@ -82,6 +82,7 @@ pub struct Policies {
     pub(crate) monitoring: Monitoring,
     looks_at_flow: bool,
     looks_at_task: bool,
+    looks_at_risk: bool,
     digest: Digest,
 }
 
@@ -137,6 +138,7 @@ impl Policies {
         };
         let looks_at_flow = looks_at(ContextField::Flow);
         let looks_at_task = looks_at(ContextField::Task);
+        let looks_at_risk = looks_at(ContextField::Risk);
         Self {
             index: Index::of(entries.iter().map(|entry| &entry.scope)),
             by_principal: Index::by_principal(entries.iter().map(|entry| &entry.scope)),
@@ -147,6 +149,7 @@ impl Policies {
             monitoring,
             looks_at_flow,
             looks_at_task,
+            looks_at_risk,
             schema,
             units,
             interner,
@@ -178,6 +181,12 @@ impl Policies {
     /// points to of it need not be there.
     pub const fn looks_at_task(&self) -> bool {
         self.looks_at_task || self.rego.is_some()
+    }
+
+    /// Whether any policy looks at how risky it is (`context.risk`): where none does, a question
+    /// need not say it.
+    pub const fn looks_at_risk(&self) -> bool {
+        self.looks_at_risk || self.rego.is_some()
     }
 
     /// SHA-256 over all that the set is made of: files by name, schema, naming.

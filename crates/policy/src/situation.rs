@@ -31,6 +31,10 @@ pub struct Situation<'a> {
     pub task: Option<TaskSituation<'a>>,
     /// Where the arguments came from, and what they carry out.
     pub flow: FlowSituation,
+    /// How risky it is.
+    pub risk: RiskSituation,
+    /// What people approved that is used here, where there is something.
+    pub approval: Option<ApprovalSituation<'a>>,
     /// What the enforcement point says beside the arguments. Members that the action's own
     /// context declares become members of `context`, those that its `request` declares members
     /// of `context.request`; others are left out.
@@ -129,6 +133,36 @@ pub struct TracedArgument {
     pub bounded: bool,
 }
 
+/// How risky it is what somebody wants, and what was seen of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RiskSituation {
+    /// 0 to 100.
+    pub score: u8,
+    /// The word for the score: `low`, `moderate`, `high`, `critical`.
+    pub level: &'static str,
+    /// The words for the kinds of the signals that count for something.
+    pub signals: BTreeSet<&'static str>,
+}
+
+impl Default for RiskSituation {
+    fn default() -> Self {
+        Self { score: 0, level: "low", signals: BTreeSet::new() }
+    }
+}
+
+/// An approval that is bound to what is asked, and used by it where it is permitted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApprovalSituation<'a> {
+    /// The access request, or the record by which rules were set aside.
+    pub id: &'a str,
+    /// Who approved.
+    pub approvers: Vec<&'a str>,
+    /// Seconds since the last of them did.
+    pub age_s: i64,
+    /// How far it reaches: `once`, `edited`, `task`, `until`, `break_glass`.
+    pub scope: &'a str,
+}
+
 /// What labelled content goes out with the arguments.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Carried {
@@ -166,6 +200,12 @@ pub(crate) fn context(
     if has(ContextField::Flow) {
         let accepts = situation.action.accepts;
         members.insert(KEYS.flow.clone(), flow::record(&situation.flow, accepts, needed));
+    }
+    if has(ContextField::Risk) {
+        members.insert(KEYS.risk.clone(), risk(&situation.risk, needed));
+    }
+    if let Some(known) = situation.approval.as_ref().filter(|_| has(ContextField::Approval)) {
+        members.insert(KEYS.approval.clone(), approval(known));
     }
     if let Some(known) = situation.task.as_ref().filter(|_| has(ContextField::Task)) {
         members.insert(KEYS.task.clone(), task(known, types)?);
@@ -314,6 +354,27 @@ fn task(task: &TaskSituation<'_>, types: &Types) -> Result<Cedar, Misfit> {
     Ok(Cedar::record_arc(Arc::new(members), None))
 }
 
+fn approval(approval: &ApprovalSituation<'_>) -> Cedar {
+    let text = |text: &str| Cedar::from(SmolStr::from(text));
+    let approvers = approval.approvers.iter().map(|name| SmolStr::from(*name).into());
+    let members = BTreeMap::from([
+        (KEYS.id.clone(), text(approval.id)),
+        (KEYS.approvers.clone(), Cedar::set_of_lits(approvers, None)),
+        (KEYS.age_s.clone(), Cedar::from(approval.age_s)),
+        (KEYS.scope.clone(), text(approval.scope)),
+    ]);
+    Cedar::record_arc(Arc::new(members), None)
+}
+
+fn risk(risk: &RiskSituation, needed: ContextFields) -> Cedar {
+    let kinds = || risk.signals.iter().map(|kind| SmolStr::new_static(kind).into());
+    Members::of(needed)
+        .with(ContextField::RiskLevel, &KEYS.level, || word(risk.level))
+        .with(ContextField::RiskScore, &KEYS.score, || Cedar::from(i64::from(risk.score)))
+        .with(ContextField::RiskSignals, &KEYS.signals, || Cedar::set_of_lits(kinds(), None))
+        .record()
+}
+
 fn facts(action: &ActionSituation, name: &ActionName, needed: ContextFields) -> Cedar {
     Members::of(needed)
         .with(ContextField::ActionEffect, &KEYS.effect, || word(action.effect.as_str()))
@@ -343,4 +404,6 @@ keys! {
     method assurance age_s kind attested
     name tier effect trust guessed
     task id intent version parameters on_behalf_of depth budget_left
+    risk score level signals
+    approval approvers scope
 }

@@ -88,8 +88,8 @@ mod tests {
 
     #[test]
     fn optional_context_must_be_asked_for_first() {
-        let text = "forbid (principal, action, resource) when { context.risk.score > 50 };";
-        assert!(refused(&sources(text)).to_string().contains("risk"));
+        let text = "forbid (principal, action, resource) when { context.approval.age_s > 50 };";
+        assert!(refused(&sources(text)).to_string().contains("approval"));
         let text = "forbid (principal, action, resource)
             when { context has risk && context.risk.score > 50 && context has flow
                 && context.flow.from_untrusted.contains(\"/to\") && context has task

@@ -99,6 +99,7 @@ fn record(n: u32) -> Result<Record, NameError> {
         parent: None,
         body: Body::Decided(Box::new(Decided {
             session_name: None,
+            label: None,
             sequence: 1,
             pep: IdentityId::new("gateway:crm")?,
             method: Method::ApiKey,
@@ -124,6 +125,9 @@ fn record(n: u32) -> Result<Record, NameError> {
                 bytes_out: 0,
             })),
             flow: Vec::new(),
+            risk: 0,
+            network: None,
+            approval: None,
         })),
     })
 }

@@ -9,9 +9,8 @@
 //!
 //! What this crate deliberately does not do: it decides nothing, reads no clock, keeps no
 //! argument values, and acts on nothing: what a revoking signal stops is said by
-//! [`Signal::stops`], and stopping it is for others. Crates `engine`, `service` and `api` do not
-//! use it yet. It does not find one identity that acts from two places: no record says from where
-//! a request came.
+//! [`Signal::stops`], and stopping it is for crate `service`. A signal itself is a noun of crate
+//! `model`, since the ledger holds it.
 //!
 //! ```
 //! use safeconduct_model::{IdentityId, Timestamp};
@@ -32,12 +31,11 @@
 
 mod fixed;
 mod score;
-mod signal;
 mod store;
 
 pub mod detect;
 pub mod intake;
 
+pub use safeconduct_model::signal::*;
 pub use score::*;
-pub use signal::*;
 pub use store::*;

@@ -93,6 +93,21 @@ impl Signals {
         Ok(put)
     }
 
+    /// What would become of a signal if it were put: with nothing between, [`Signals::put`] says
+    /// the same, save that one about a new subject may find no room where there are too many.
+    pub fn would(&self, signal: &Signal, now: Timestamp) -> Put {
+        if now >= signal.expires_at {
+            return Put::Expired;
+        }
+        let Some(held) = self.subjects.get(&signal.about) else { return Put::Kept };
+        held.would(signal, now)
+    }
+
+    /// All of them, some of which may be over.
+    pub fn all(&self) -> impl Iterator<Item = &Signal> {
+        self.subjects.values().flat_map(|held| &held.signals)
+    }
+
     /// Lets go of subjects of whom nothing is left at that time.
     pub fn let_go(&mut self, now: Timestamp) {
         while let Some((end, about)) = self.by_end.first().cloned() {
@@ -165,6 +180,19 @@ impl Held {
         Some((worst.0, worst.1, end))
     }
 
+    fn would(&self, signal: &Signal, now: Timestamp) -> Put {
+        let live = || self.signals.iter().filter(|held| now < held.expires_at);
+        if let Some(place) = live().find(|held| same(held, signal)) {
+            return if is_newer(signal, place) { Put::Kept } else { Put::Known };
+        }
+        let weaker =
+            live().any(|held| weight(held).cmp(&weight(signal)).then(held.cmp(signal)).is_lt());
+        match live().count() < SIGNALS_PER_SUBJECT_MAX || weaker {
+            true => Put::Kept,
+            false => Put::Dropped,
+        }
+    }
+
     fn put(&mut self, signal: Signal, now: Timestamp) -> Put {
         self.signals.retain(|held| now < held.expires_at);
         let Some(place) = self.signals.iter_mut().find(|held| same(held, &signal)) else {
@@ -172,11 +200,7 @@ impl Held {
             self.signals.sort_unstable();
             return Put::Kept;
         };
-        let newer = match signal.kind.is_level() {
-            true => (signal.observed_at, &signal) > (place.observed_at, place),
-            false => signal > *place,
-        };
-        if !newer {
+        if !is_newer(&signal, place) {
             return Put::Known;
         }
         *place = signal;
@@ -189,12 +213,24 @@ impl Held {
         if self.signals.len() <= SIGNALS_PER_SUBJECT_MAX {
             return None;
         }
-        let weight = |signal: &Signal| (signal.severity, signal.observed_at);
         let all = self.signals.iter().enumerate();
         let weakest = all.min_by(|(_, a), (_, b)| weight(a).cmp(&weight(b)).then(a.cmp(b)));
         let place = weakest.map(|(place, _)| place)?;
         self.dropped += 1;
         Some(self.signals.remove(place))
+    }
+}
+
+/// What goes first where there is no room: the least of these.
+const fn weight(signal: &Signal) -> (Severity, Timestamp) {
+    (signal.severity, signal.observed_at)
+}
+
+/// Whether it says more than the one whose place it takes.
+fn is_newer(signal: &Signal, held: &Signal) -> bool {
+    match signal.kind.is_level() {
+        true => (signal.observed_at, signal) > (held.observed_at, held),
+        false => signal > held,
     }
 }
 

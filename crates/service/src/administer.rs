@@ -69,6 +69,8 @@ operations! {
     IntentsList = "intents.list",
     /// Read an intent in whole that one may not undertake.
     IntentsShow = "intents.show",
+    /// Stop using a key that signs access tokens, with everything that it signed.
+    KeysDrop = "keys.drop",
     /// See how the keys stand that sign access tokens.
     KeysList = "keys.list",
     /// Make new ones.
@@ -284,6 +286,8 @@ fn situation(kind: IdentityKind) -> Situation<'static> {
         now: Timestamp::default(),
         task: None,
         flow: safeconduct_policy::FlowSituation::default(),
+        risk: safeconduct_policy::RiskSituation::default(),
+        approval: None,
         request: None,
     }
 }

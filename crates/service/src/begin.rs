@@ -455,6 +455,7 @@ impl Service {
         ];
         self.tasks.share_budget(&mut task);
         let ticket = self.ledger.submit(Proposal { entries, reads, writes })?;
+        self.risks.watching.show(&record);
         if let Some((_, from)) = &mut from {
             from.version += 1;
             from.session.give(&mandate.authority.budget);

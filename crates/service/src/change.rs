@@ -226,29 +226,18 @@ impl Service {
         by: &IdentityId,
         reason: &Arc<str>,
     ) -> Result<(), ChangeError> {
-        self.change(|world| {
-            let (scope, by, reason) = (scope.clone(), by.clone(), Arc::clone(reason));
-            let mut bodies = vec![Body::Killed { scope: scope.clone(), by: by.clone(), reason }];
-            match scope {
-                KillScope::Identity(id) => {
-                    let known = world.identity(&id);
-                    let known = known.ok_or_else(|| ChangeError::UnknownIdentity(id.clone()))?;
-                    let identity = Identity { status: IdentityStatus::Suspended, ..known.clone() };
-                    world.with_identity(identity.clone())?;
-                    bodies.push(Body::IdentityChanged { identity, by });
-                }
-                KillScope::Task(_) => {}
-                scope @ (KillScope::Session(_) | KillScope::All) => {
-                    if world.killed.len() >= KILLED_MAX {
-                        let (what, limit) = ("stopped sessions", KILLED_MAX);
-                        return Err(ChangeError::OverLimit { what, limit });
-                    }
-                    Arc::make_mut(&mut world.killed).insert(scope);
-                }
-            }
-            Ok(bodies)
-        })
-        .await
+        self.change(|world| stop(world, scope, by, reason)).await
+    }
+
+    /// The same because of what a record says, without waiting for the disk.
+    pub(crate) fn queue_kill(
+        &self,
+        scope: &KillScope,
+        by: &IdentityId,
+        reason: &Arc<str>,
+        because: &RecordId,
+    ) -> Result<(), ChangeError> {
+        self.queue_change_because(Some(because), |world| stop(world, scope, by, reason)).map(drop)
     }
 
     /// Lets what the kill switch stopped go on. Tasks that it ended stay ended, and an identity
@@ -438,11 +427,21 @@ impl Service {
         &self,
         change: impl FnOnce(&mut World) -> Result<Vec<Body>, ChangeError>,
     ) -> Result<Option<Ticket>, ChangeError> {
+        self.queue_change_because(None, change)
+    }
+
+    fn queue_change_because(
+        &self,
+        because: Option<&RecordId>,
+        change: impl FnOnce(&mut World) -> Result<Vec<Body>, ChangeError>,
+    ) -> Result<Option<Ticket>, ChangeError> {
         let _changing = self.keep_changes_out();
         let mut world = World::clone(&self.world());
         let bodies = change(&mut world)?;
-        let entries =
-            bodies.into_iter().map(|body| self.entry(body)).collect::<Result<Vec<_>, _>>()?;
+        let entries = bodies
+            .into_iter()
+            .map(|body| self.entry(body, because))
+            .collect::<Result<Vec<_>, _>>()?;
         if entries.is_empty() {
             // Nothing that a decision rests on is recorded, yet it may have moved in memory.
             world.version = self.world().version;
@@ -457,18 +456,47 @@ impl Service {
         Ok(Some(ticket))
     }
 
-    fn entry(&self, body: Body) -> Result<Entry, ChangeError> {
+    fn entry(&self, body: Body, because: Option<&RecordId>) -> Result<Entry, ChangeError> {
         let record = Record {
             id: self.ids.record("rec"),
             at: self.clock.now(),
             trace: None,
-            parent: None,
+            parent: because.cloned(),
             body,
         };
         let leaf = safeconduct_ledger::encode(&record)
             .map_err(|error| ChangeError::Record(error.to_string().into()))?;
         Ok(Entry { leaf, attachment: None })
     }
+}
+
+/// Stops all but the tasks, and says what is to be recorded of it.
+fn stop(
+    world: &mut World,
+    scope: &KillScope,
+    by: &IdentityId,
+    reason: &Arc<str>,
+) -> Result<Vec<Body>, ChangeError> {
+    let (scope, by, reason) = (scope.clone(), by.clone(), Arc::clone(reason));
+    let mut bodies = vec![Body::Killed { scope: scope.clone(), by: by.clone(), reason }];
+    match scope {
+        KillScope::Identity(id) => {
+            let known = world.identity(&id);
+            let known = known.ok_or_else(|| ChangeError::UnknownIdentity(id.clone()))?;
+            let identity = Identity { status: IdentityStatus::Suspended, ..known.clone() };
+            world.with_identity(identity.clone())?;
+            bodies.push(Body::IdentityChanged { identity, by });
+        }
+        KillScope::Task(_) => {}
+        scope @ (KillScope::Session(_) | KillScope::All) => {
+            if world.killed.len() >= KILLED_MAX {
+                let (what, limit) = ("stopped sessions", KILLED_MAX);
+                return Err(ChangeError::OverLimit { what, limit });
+            }
+            Arc::make_mut(&mut world.killed).insert(scope);
+        }
+    }
+    Ok(bodies)
 }
 
 /// Forgets standing words whose time is over, and says how many those were.

@@ -10,13 +10,14 @@ use safeconduct_model::{
     SessionName, SessionRef, Subject, TaskRef, Tier, Timestamp, TraceId, Value,
 };
 use safeconduct_policy::History;
+use safeconduct_session::flow::Flow;
 use safeconduct_session::monitor::Monitors;
 use tracing::field::Empty;
 use tracing::{Instrument as _, Span};
 
 use crate::line::Line;
 use crate::past::{self, Happened, lock_past};
-use crate::recall::Recall;
+use crate::recall::{Recall, flow_key};
 use crate::refold::ARGUMENTS;
 use crate::sessions::{SESSIONS_MAX, Slot, lock};
 use crate::{
@@ -130,6 +131,9 @@ impl Service {
             self.seen.saw(&queued.ruling.request.session.key, queued.ruling.outcome.record.at);
             // Before the wait: a caller that goes away meanwhile leaves a permit that is durable
             // all the same, and whose outcome is to be recorded.
+            if let Some(label) = queued.ruling.outcome.label_at_permit() {
+                self.raise_above(&queued.ruling.request.session.key, label);
+            }
             if queued.ruling.goes_ahead() {
                 self.expect_outcome(&queued.ruling, Arc::clone(&queued.keys));
             }
@@ -150,6 +154,7 @@ impl Service {
             }
             return Err(Unrecorded { reason: Reason::NotRecorded(error.0) });
         }
+        self.risks.watching.show(&ruling.outcome.record);
         Ok(Recorded::durable(ruling, ticket.last))
     }
 
@@ -209,6 +214,7 @@ impl Service {
             // After the sessions' locks: everyone locks that way.
             let mut past = past.as_ref().map(|past| lock_past(past));
             let home_now = history.as_deref().unwrap_or(&slot);
+            let risk = self.risk(&request, line.as_ref(), &world, now.at);
             let (rules, nothing) = (world.policies.monitors(), Monitors::default());
             // Of what may be missing nothing is known: then a policy that asks for it fails.
             let blind = past.as_ref().and_then(|past| past.blind_until).max(home_now.blind_until);
@@ -225,6 +231,7 @@ impl Service {
                     None if !rules.programs(History::Identity).is_empty() => None,
                     None => Some(MonitorFacts { session: &home_now.monitors, identity: &nothing }),
                 },
+                risk: risk.as_ref(),
                 input_bytes: (canonical.len() as u64).saturating_add(given_back),
                 ..facts(&request, &world, &slot, &understood, self.settings.calls_max)
             };
@@ -257,7 +264,9 @@ impl Service {
                 || past::looks_at_arguments(rules, &request.action);
             let attachment = if kept { Some(sealed(&*keys, &outcome, &canonical)?) } else { None };
             let late = self.late_use(&request, line.as_ref(), &now)?;
-            let entries = began.iter().cloned().chain(late).chain([Entry { leaf, attachment }]);
+            let (late, late_entry) = late.unzip();
+            let entries =
+                began.iter().cloned().chain(late_entry).chain([Entry { leaf, attachment }]);
             let entries = entries.collect();
             let mut reads = vec![(Versioned::Session(request.session.key.clone()), slot.version)];
             let mut writes = vec![Versioned::Session(request.session.key.clone())];
@@ -271,6 +280,7 @@ impl Service {
             }
             match self.ledger.submit(Proposal { entries, reads, writes }) {
                 Ok(ticket) => {
+                    late.iter().for_each(|record| self.risks.watching.show(record));
                     if slot.advance(&outcome, &keys, ticket, began.is_some(), kept) {
                         self.sessions.holds_keys(&place);
                     }
@@ -282,6 +292,17 @@ impl Service {
                     if let Some(happened) = happened.filter(|_| !rules.is_empty()) {
                         let slot = history.as_deref_mut().unwrap_or(&mut slot);
                         happened.take_in(&world.policies, slot, past.as_deref_mut());
+                    }
+                    if let Some(label) = outcome.label_at_permit() {
+                        let of_home = history_key.as_ref().zip(history.as_deref());
+                        let of_home = of_home.map(|(key, slot)| self.keys_of(key, slot));
+                        let key = match of_home {
+                            None => flow_key(&*keys),
+                            Some(Ok((keys, None))) => flow_key(&*keys),
+                            Some(_) => [0; 16],
+                        };
+                        let home = history.as_deref_mut().unwrap_or(&mut slot);
+                        home.session.flow_mut(|| Flow::keyed(key)).raise(label);
                     }
                     let more = history.as_deref_mut().unwrap_or(&mut slot).flow_grown();
                     self.sessions.holds_flow(home, more);
@@ -332,7 +353,7 @@ impl Service {
         request: &Request,
         line: Option<&Line>,
         now: &Now,
-    ) -> Result<Option<Entry>, Unrecorded> {
+    ) -> Result<Option<(Record, Entry)>, Unrecorded> {
         let Some((task, _)) = line.and_then(|line| line.ended.as_ref()) else {
             return Ok(None);
         };
@@ -352,7 +373,7 @@ impl Service {
         let leaf = safeconduct_ledger::encode(&record).map_err(|error| Unrecorded {
             reason: Reason::NotRecorded(error.to_string().into()),
         })?;
-        Ok(Some(Entry { leaf, attachment: None }))
+        Ok(Some((record, Entry { leaf, attachment: None })))
     }
 
     /// The keys of a session: in memory, unwrapped from the ledger, or new; new ones come with
@@ -449,6 +470,9 @@ impl Slot {
     ) -> bool {
         self.session.apply(&outcome.step);
         self.version += 1;
+        if let Some(heard) = &mut self.heard {
+            heard.decided();
+        }
         if began {
             self.keys_at = Some(ticket.first);
         }
@@ -493,6 +517,8 @@ fn facts<'a>(
         input_bytes: 0,
         calls_max,
         understood,
+        risk: None,
+        approval: None,
         vocabulary: &world.vocabulary,
         catalogue: world.catalogue_digest,
         monitors: None,
@@ -521,6 +547,7 @@ fn task_facts<'a>(line: &'a Line, world: &'a World) -> Option<TaskFacts<'a>> {
     Some(TaskFacts {
         task: &line.task,
         mandate,
+        intent: world.intents.version(&line.task.intent, Some(line.task.intent_version)),
         ended: line.ended.clone(),
         delegated_by: line.delegated_by.clone(),
         user: user.map(AsRef::as_ref),

@@ -197,6 +197,7 @@ impl Service {
         let children = now.end(ending.state);
         now.version += 1;
         drop(now);
+        self.risks.watching.show(&record);
         self.leases.task_ended(id);
         self.forget_after(&slot);
         Ok(Some(Ended { task: Arc::clone(&slot.task), children, ticket }))

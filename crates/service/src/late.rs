@@ -67,7 +67,7 @@ impl Service {
             self.ledger.submit(Proposal { entries, reads: Vec::new(), writes: Vec::new() })
         });
         match queued {
-            Ok(Ok(_)) => {}
+            Ok(Ok(_)) => self.risks.watching.show(&record),
             Ok(Err(error)) => tracing::error!(%error, "a late use could not be recorded"),
             Err(error) => tracing::error!(%error, "a late use could not be recorded"),
         }

@@ -18,6 +18,7 @@ mod client_proof;
 mod definition;
 mod end;
 mod erase;
+mod hear;
 mod introspect;
 mod issuer;
 mod late;
@@ -27,6 +28,7 @@ mod line;
 pub mod memory;
 mod mint;
 mod observe;
+mod passkeys;
 mod past;
 mod pending;
 mod ports;
@@ -39,11 +41,13 @@ mod recorded;
 mod refold;
 mod rehearsal;
 mod restore;
+mod risk;
 mod rotate;
 mod seen;
 mod service;
 mod sessions;
 mod sightings;
+mod streams;
 mod tasks;
 mod warm;
 mod world;
@@ -58,12 +62,14 @@ pub use client_proof::{CLIENT_ALGORITHMS, ClientRequest, JWT_ASSERTION, SVID_ASS
 pub use definition::definition_digest;
 pub use end::*;
 pub use erase::*;
+pub use hear::{HEARD_BETWEEN_MAX, HEARD_MAX, HearError, Said};
 pub use introspect::*;
 pub use issuer::*;
 pub use leases::*;
 pub use line::EnterError;
 pub use mint::Issued;
 pub use observe::*;
+pub use passkeys::*;
 pub use past::IDENTITIES_REMEMBERED_MAX;
 pub use pending::PENDING_MAX;
 pub use ports::*;
@@ -74,6 +80,10 @@ pub use recall::RECALLED_MAX;
 pub use recorded::*;
 pub use rehearsal::*;
 pub use restore::*;
+pub use risk::{
+    Detecting, RECORDS_SHOWN_MAX, SIGNALS_AT_ONCE_MAX, SIGNALS_WAITING_MAX, SignalCounts,
+    TakeSignalError, Taken,
+};
 pub use rotate::*;
 pub use safeconduct_credential::jose::{Algorithm, KeySet, KeyUse, Thumbprint};
 pub use safeconduct_credential::token::{
@@ -84,6 +94,10 @@ pub use safeconduct_engine::{Outcome, Understood, Vocabulary};
 pub use seen::SeenAt;
 pub use service::*;
 pub use sessions::{ARCHIVED_SESSIONS_MAX, KEYS_HELD_MAX, SESSIONS_MAX, SessionView};
+pub use streams::{
+    Heard, IDS_REMEMBERED_MAX, Received, SETS_PER_MINUTE_MAX, SetError, StreamKeys, StreamSecrets, StreamStanding,
+    StreamView, Streams, StreamsError, WebhookFault,
+};
 pub use sightings::{Conversation, DEFINITIONS_MAX, Extent};
 pub use tasks::{
     ENDED_TASKS_MAX, MANDATE_BYTES_MAX, TASKS_LOOKED_AT_MAX, TASKS_MAX, TaskPage, TaskQuery,

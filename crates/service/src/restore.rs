@@ -1,10 +1,11 @@
 //! Use-case: read the records again and stand where the process before stood.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 
 use safeconduct_model::{
-    Body, Decided, Decision, IdentityId, KillScope, Label, Mode, NameError, Origin, Record,
-    RecordId, SessionKey, Task, TaskId, TaskState, Timestamp, Value,
+    Body, Decided, Decision, IdentityId, KillScope, Label, Mode, NameError, Origin, Passkey,
+    Record, RecordId, SessionKey, Signal, Task, TaskId, TaskState, Timestamp, Value,
 };
 use safeconduct_policy::History;
 use safeconduct_session::flow::Flow;
@@ -14,6 +15,7 @@ use crate::past::lock_past;
 use crate::pending::Pending;
 use crate::recall::Recall;
 use crate::refold::Call;
+use crate::risk::{Stop, goes_on};
 use crate::sessions::lock;
 use crate::tasks::{Sealed, TaskSlot};
 use crate::{LEASE, Service, World};
@@ -25,12 +27,19 @@ pub struct Restore<'a> {
     /// The session whose beginning was the record before: where it is a task's, the task's own
     /// record comes next, and nothing else is kept of it.
     began: Option<(SessionKey, u64)>,
+    /// What revoking signals were to stop, until a record says that it was stopped.
+    stops: BTreeMap<RecordId, Stop>,
 }
 
 impl Service {
     /// Begins a fold. Nothing else may use the service meanwhile.
     pub fn restore(&self) -> Restore<'_> {
-        Restore { service: self, world: World::clone(&self.world()), began: None }
+        Restore {
+            service: self,
+            world: World::clone(&self.world()),
+            began: None,
+            stops: BTreeMap::new(),
+        }
     }
 }
 
@@ -46,6 +55,7 @@ impl Restore<'_> {
         sealed: Attachment,
     ) -> Result<(), NameError> {
         let keys_at = self.follow_up(&record.body);
+        self.service.risks.watching.fold(record);
         match &record.body {
             Body::IdentityChanged { identity, .. } => self.world.with_identity(identity.clone())?,
             Body::TokenIssued { token, .. } => self.world.with_token(token.clone()),
@@ -72,10 +82,17 @@ impl Restore<'_> {
                 }
                 self.happened_to(sequence, call.as_ref().map(|call| call.principal.id.as_str()));
             }
+            Body::SessionRead(read) => {
+                if sealed == Attachment::Present {
+                    self.slot(&read.session, |slot| slot.sealed_at.push(sequence));
+                }
+                self.was_read(sequence, &read.session, &read.label);
+            }
             Body::TaskBegan(task) => self.began(sequence, record, task, keys_at),
             Body::TaskEnded { task, state, .. } => self.ended(task, *state),
             Body::TokenMinted(minted) => self.service.access.restore_born(minted, record.at),
             Body::TokenWithdrawn { token, .. } => self.service.access.restore_withdrawn(token),
+            Body::TokenKeyDropped { key, .. } => self.service.access.restore_dropped(key),
             Body::LeaseChanged { lease, state, .. } => {
                 // The decision that let it be planned has its outcome: the lease.
                 if let Some(decision) = &record.parent {
@@ -90,7 +107,11 @@ impl Restore<'_> {
             Body::DelegationEnded { delegation, .. } => {
                 Arc::make_mut(&mut self.world.delegations).remove(delegation);
             }
+            Body::SignalSeen(signal) => self.signal_seen(record, signal),
             Body::Killed { scope, .. } => {
+                if let Some(signal) = &record.parent {
+                    self.stops.remove(signal);
+                }
                 if matches!(scope, KillScope::Session(_) | KillScope::All) {
                     Arc::make_mut(&mut self.world.killed).insert(scope.clone());
                 }
@@ -104,6 +125,13 @@ impl Restore<'_> {
             Body::DefinitionSeen { action, server, seen, .. } => {
                 Arc::make_mut(&mut self.world.seen).restore(server, action, *seen);
             }
+            Body::PasskeyRegistered { passkey, .. } => {
+                self.world.with_passkey(Passkey::clone(passkey));
+            }
+            Body::PasskeyRemoved { passkey, .. } => {
+                Arc::make_mut(&mut self.world.passkeys).remove(passkey);
+            }
+            Body::PasskeyUsed(used) => self.world.passkey_used(used),
             Body::ServerStarted { .. }
             | Body::PoliciesLoaded { .. }
             | Body::PoliciesRefused { .. }
@@ -111,6 +139,10 @@ impl Restore<'_> {
             | Body::IntentsLoaded { .. }
             | Body::TokenKeysRotated { .. }
             | Body::TrustLoaded { .. }
+            | Body::AccessRequestChanged(_)
+            | Body::GlassBroken(_)
+            | Body::GlassMended { .. }
+            | Body::ReviewDue { .. }
             | Body::UsedAfterEnd { .. } => {}
         }
         Ok(())
@@ -126,11 +158,22 @@ impl Restore<'_> {
         self.service.world.store(Arc::new(self.world.clone()));
         self.service.access.restored(self.service.clock.now());
         let left = self.pending().overdue(Timestamp::from_millis(i64::MAX), usize::MAX);
+        for stop in std::mem::take(&mut self.stops).into_values() {
+            self.service.stop_after_restart(&stop);
+        }
         let count = left.len();
         for (decision, pending) in left {
             self.service.record_unknown(decision, &pending, "restart");
         }
         count
+    }
+
+    fn signal_seen(&mut self, record: &Record, signal: &Signal) {
+        self.service.risks.restore(signal, record);
+        if let Some(scope) = signal.stops().filter(|scope| goes_on(&self.world, scope)) {
+            let (signal, id) = (signal.clone(), record.id.clone());
+            self.stops.insert(id.clone(), Stop { signal, record: id, scope });
+        }
     }
 
     /// What the record before has left open: where it began a task's session, the entry of that
@@ -182,6 +225,15 @@ impl Restore<'_> {
             slot.session.flow_mut(Flow::default).raise(label);
             slot.recall = Recall::Due;
             slot.told.push(sequence);
+        });
+        self.service.raise_above(session, label);
+    }
+
+    /// The label of a session rises, and of all above its task.
+    fn carries(&self, session: &SessionKey, label: &Label) {
+        self.slot(&self.service.home(session), |slot| {
+            slot.session.flow_mut(Flow::default).raise(label);
+            slot.recall = Recall::Due;
         });
         self.service.raise_above(session, label);
     }
@@ -245,6 +297,9 @@ impl Restore<'_> {
             at: record.at,
         };
         self.happened(sequence, &decided.session, Some(decided.principal.id.as_str()));
+        if let Some(label) = &decided.label {
+            self.carries(&decided.session, label);
+        }
         if let Some(task) = &decided.task {
             self.service.touch(&task.id, record.at);
             if let Some(history) = self.service.history(&task.id) {

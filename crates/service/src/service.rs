@@ -11,6 +11,7 @@ use crate::leases::Leases;
 use crate::past::Pasts;
 use crate::pending::PendingPermits;
 use crate::prove::Proofs;
+use crate::risk::Risks;
 use crate::seen::Seen;
 use crate::sessions::{SessionView, Sessions, Slot, lock};
 use crate::tasks::Tasks;
@@ -73,6 +74,7 @@ pub struct Service {
     pub(crate) pasts: Pasts,
     pub(crate) proofs: Proofs,
     pub(crate) seen: Seen,
+    pub(crate) risks: Risks,
 }
 
 impl Service {
@@ -98,6 +100,7 @@ impl Service {
             pasts: Pasts::default(),
             proofs: Proofs::default(),
             seen: Seen::default(),
+            risks: Risks::default(),
         }
     }
 

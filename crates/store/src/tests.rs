@@ -85,6 +85,9 @@ pub(crate) fn decision(n: u64) -> Record {
     };
     let decided = Decided {
         flow: Vec::new(),
+        label: None,
+        risk: 0,
+        network: None, approval: None,
         session: SessionKey::credential(
             IdentityId::new(agent.as_str()).unwrap(),
             TokenId::new(format!("tok-{}", n % 2)).unwrap(),

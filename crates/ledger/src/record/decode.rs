@@ -9,7 +9,9 @@ use safeconduct_model::{Body, Decision, Digest, KeyedDigest, Method, Mode, Polic
 use serde::Deserialize;
 
 use super::form::{self, Text};
-use super::{DecodeError, LEAF_BYTES_MAX, RECORD_VERSION, authority, encode};
+use super::{
+    DecodeError, LEAF_BYTES_MAX, RECORD_VERSION, access, authority, encode, passkey, signal,
+};
 
 /// The record of a leaf.
 ///
@@ -87,6 +89,7 @@ fn body(kind: &str, json: &[u8]) -> Result<Body, DecodeError> {
         },
         "decision" => Body::Decided(Box::new(decided(parse(json)?)?)),
         "outcome" => Body::Executed(executed(parse(json)?)?),
+        "session_read" => Body::SessionRead(Box::new(session_read(parse(json)?)?)),
         "values_erased" => {
             let form: form::ValuesErased<'_> = parse(json)?;
             Body::ValuesErased {
@@ -104,10 +107,14 @@ fn body(kind: &str, json: &[u8]) -> Result<Body, DecodeError> {
                 seen: digest("seen", &form.seen)?,
             }
         }
-        _ => match authority::body(kind, json)? {
-            Some(body) => body,
-            None => return Err(DecodeError::UnknownKind { kind: kind.to_owned() }),
-        },
+        _ => {
+            for known in [authority::body, access::body, passkey::body, signal::body] {
+                if let Some(body) = known(kind, json)? {
+                    return Ok(body);
+                }
+            }
+            return Err(DecodeError::UnknownKind { kind: kind.to_owned() });
+        }
     })
 }
 
@@ -136,6 +143,27 @@ fn decided(form: form::Decided<'_>) -> Result<model::Decided, DecodeError> {
         catalogue: digest("catalogue", &form.catalogue)?,
         task: form.task.map(|form| authority::decided_task(&form).map(Box::new)).transpose()?,
         flow: form.flow.iter().map(flow).collect::<Result<_, _>>()?,
+        label: form.label.as_ref().map(label).transpose()?,
+        risk: form.risk.unwrap_or_default(),
+        network: form.network.map(|text| network(&text)).transpose()?,
+        approval: access::approval(form.approval)?,
+    })
+}
+
+fn network(text: &Text<'_>) -> Result<model::NetworkDigest, DecodeError> {
+    let digest = model::NetworkDigest::parse(&text.0);
+    digest.ok_or_else(|| unknown("network", text))
+}
+
+fn session_read(form: form::SessionRead<'_>) -> Result<model::SessionRead, DecodeError> {
+    Ok(model::SessionRead {
+        session: session(&form.session)?,
+        pep: name("pep", &form.pep)?,
+        server: name("server", &form.server)?,
+        source: shared(&form.source),
+        digest: form.digest.map(|text| keyed("digest", &text)).transpose()?,
+        bytes: form.bytes,
+        label: label(&form.label)?,
     })
 }
 
@@ -234,6 +262,10 @@ fn pep(form: form::Pep<'_>) -> Result<model::PepRegistration, DecodeError> {
         subjects: types("subjects", &form.subjects)?,
         resources: types("resources", &form.resources)?,
         properties: form.properties,
+        label_at: match &form.label_at {
+            None => model::LabelAt::default(),
+            Some(text) => word("label_at", text, &model::LabelAt::ALL, model::LabelAt::as_str)?,
+        },
     })
 }
 
@@ -260,7 +292,7 @@ pub(super) fn session(form: &form::Session<'_>) -> Result<model::SessionKey, Dec
     Ok(model::SessionKey { identity: name("identity", &form.identity)?, scope })
 }
 
-fn entity(form: &form::Entity<'_>) -> Result<model::EntityRef, DecodeError> {
+pub(super) fn entity(form: &form::Entity<'_>) -> Result<model::EntityRef, DecodeError> {
     Ok(model::EntityRef { ty: name("type", &form.ty)?, id: name("id", &form.id)? })
 }
 
@@ -293,6 +325,7 @@ macro_rules! names {
 
 names!(RecordId, TraceId, IdentityId, TokenId, SessionName, ActionName, PolicyId);
 names!(EntityType, EntityId, ServerName, TaskId, IntentName, LeaseId, TargetName, ScheduleName);
+names!(PasskeyId);
 
 pub(super) fn name<N: Name>(field: &'static str, text: &Text<'_>) -> Result<N, DecodeError> {
     N::parse(shared(text)).map_err(|problem| DecodeError::Name { field, problem })

@@ -2,11 +2,12 @@
 //! is on the way of every decision.
 
 use safeconduct_model::{
-    Body, Category, Decided, EntityRef, Executed, Identity, Label, Obligation, PepRegistration,
-    Record, RecordedFlow, RecordedReason, SessionKey, SessionScope, Timestamp, Token,
+    Body, Category, Decided, EntityRef, Executed, Identity, Label, LabelAt, Obligation,
+    PepRegistration, Record, RecordedFlow, RecordedReason, SessionKey, SessionRead, SessionScope,
+    Timestamp, Token,
 };
 
-use super::{EncodeError, LEAF_BYTES_MAX, RECORD_VERSION, authority};
+use super::{EncodeError, LEAF_BYTES_MAX, RECORD_VERSION, access, authority, passkey, signal};
 use crate::canonical::{hex_digits, write_canonical_string, write_unsigned};
 
 /// The leaf of a record.
@@ -66,6 +67,7 @@ fn write_body(body: &Body, out: &mut Vec<u8>) -> Result<(), EncodeError> {
             Body::SessionBegan { session } => o.session(session)?,
             Body::Decided(decided) => write_decided(decided, o)?,
             Body::Executed(executed) => write_executed(executed, o)?,
+            Body::SessionRead(read) => write_session_read(read, o)?,
             Body::ValuesErased { session, by, attachments } => {
                 o.number("attachments", *attachments);
                 o.text("by", by.as_str());
@@ -102,6 +104,11 @@ fn write_body(body: &Body, out: &mut Vec<u8>) -> Result<(), EncodeError> {
                 o.text("by", by.as_str());
                 o.texts("keys", keys.iter().map(AsRef::as_ref))?;
             }
+            Body::TokenKeyDropped { key, reason, by } => {
+                o.text("by", by.as_str());
+                o.text("key", key);
+                o.text("reason", reason);
+            }
             Body::TrustLoaded { digest, records, cause } => {
                 o.text("cause", cause);
                 o.digest("digest", "sha256:", digest.as_bytes());
@@ -117,11 +124,33 @@ fn write_body(body: &Body, out: &mut Vec<u8>) -> Result<(), EncodeError> {
                 o.text("reason", reason);
                 o.nested("scope", |o| authority::write_scope(scope, o))?;
             }
+            Body::SignalSeen(seen) => signal::write(seen, o)?,
             Body::UsedAfterEnd { task, identity, token, action } => {
                 o.optional("action", action.as_ref().map(AsRef::as_ref));
                 o.text("identity", identity.as_str());
                 o.text("task", task.as_str());
                 o.text("token", token.as_str());
+            }
+            Body::PasskeyRegistered { passkey, by } => {
+                o.text("by", by.as_str());
+                o.nested("passkey", |o| passkey::write_passkey(passkey, o))?;
+            }
+            Body::PasskeyRemoved { passkey, identity, by } => {
+                o.text("by", by.as_str());
+                o.text("identity", identity.as_str());
+                o.text("passkey", passkey.as_str());
+            }
+            Body::PasskeyUsed(used) => passkey::write_use(used, o),
+            Body::AccessRequestChanged(change) => access::write_change(change, o)?,
+            Body::GlassBroken(glass) => access::write_glass(glass, o)?,
+            Body::GlassMended { glass, by } => {
+                o.optional("by", by.as_ref().map(AsRef::as_ref));
+                o.text("glass", glass.as_str());
+            }
+            Body::ReviewDue { of, about, cause } => {
+                o.text("about", about.as_str());
+                o.text("cause", cause);
+                o.text("of", of.as_str());
             }
         }
         Ok(())
@@ -130,12 +159,19 @@ fn write_body(body: &Body, out: &mut Vec<u8>) -> Result<(), EncodeError> {
 
 fn write_decided(decided: &Decided, o: &mut Object<'_>) -> Result<(), EncodeError> {
     o.text("action", decided.action.as_str());
+    o.optional("approval", decided.approval.as_ref().map(AsRef::as_ref));
     o.digest("catalogue", "sha256:", decided.catalogue.as_bytes());
     o.text("decision", decided.decision.as_str());
     o.list("flow", &decided.flow, write_flow)?;
     o.digest("input_digest", "hmac-sha256:", decided.input_digest.as_bytes());
+    if let Some(label) = &decided.label {
+        o.nested("label", |o| write_label(label, o))?;
+    }
     o.text("method", decided.method.as_str());
     o.text("mode", decided.mode.as_str());
+    if let Some(network) = decided.network {
+        o.text("network", &network.to_string());
+    }
     o.list("obligations", &decided.obligations, |obligation, out| {
         object(out, |o| write_obligation(obligation, o))
     })?;
@@ -154,6 +190,9 @@ fn write_decided(decided: &Decided, o: &mut Object<'_>) -> Result<(), EncodeErro
     o.list("resources", &decided.resources, |resource, out| {
         object(out, |o| write_entity(resource, o))
     })?;
+    if decided.risk > 0 {
+        o.number("risk", u64::from(decided.risk));
+    }
     o.number("sequence", decided.sequence);
     o.session(&decided.session)?;
     o.optional("session_name", decided.session_name.as_ref().map(AsRef::as_ref));
@@ -226,6 +265,19 @@ fn write_executed(executed: &Executed, o: &mut Object<'_>) -> Result<(), EncodeE
     o.session(&executed.session)
 }
 
+fn write_session_read(read: &SessionRead, o: &mut Object<'_>) -> Result<(), EncodeError> {
+    o.number("bytes", read.bytes);
+    if let Some(digest) = &read.digest {
+        o.digest("digest", "hmac-sha256:", digest.as_bytes());
+    }
+    o.nested("label", |o| write_label(&read.label, o))?;
+    o.text("pep", read.pep.as_str());
+    o.text("server", read.server.as_str());
+    o.session(&read.session)?;
+    o.text("source", &read.source);
+    Ok(())
+}
+
 fn write_identity(identity: &Identity, o: &mut Object<'_>) -> Result<(), EncodeError> {
     o.optional("environment", identity.environment.as_deref());
     o.optional("fallback_owner", identity.fallback_owner.as_ref().map(AsRef::as_ref));
@@ -233,8 +285,12 @@ fn write_identity(identity: &Identity, o: &mut Object<'_>) -> Result<(), EncodeE
     o.text("id", identity.id.as_str());
     o.text("kind", identity.kind.as_str());
     o.optional("owner", identity.owner.as_ref().map(AsRef::as_ref));
-    if let Some(PepRegistration { subjects, resources, properties }) = &identity.pep {
+    if let Some(PepRegistration { subjects, resources, properties, label_at }) = &identity.pep {
         o.nested("pep", |o| {
+            // The default is absent, as it is in records from before there was a choice.
+            if *label_at != LabelAt::default() {
+                o.text("label_at", label_at.as_str());
+            }
             o.truth("properties", *properties);
             o.texts("resources", resources.iter().map(AsRef::as_ref))?;
             o.texts("subjects", subjects.iter().map(AsRef::as_ref))
@@ -255,7 +311,7 @@ fn write_token(token: &Token, o: &mut Object<'_>) -> Result<(), EncodeError> {
     Ok(())
 }
 
-fn write_entity(entity: &EntityRef, o: &mut Object<'_>) -> Result<(), EncodeError> {
+pub(super) fn write_entity(entity: &EntityRef, o: &mut Object<'_>) -> Result<(), EncodeError> {
     o.text("id", entity.id.as_str());
     o.text("type", entity.ty.as_str());
     Ok(())
@@ -311,7 +367,7 @@ impl Object<'_> {
         write_unsigned(number, self.out);
     }
 
-    fn truth(&mut self, name: &'static str, truth: bool) {
+    pub(super) fn truth(&mut self, name: &'static str, truth: bool) {
         self.key(name);
         self.out.extend_from_slice(if truth { b"true" } else { b"false" });
     }

@@ -70,13 +70,16 @@ forms! {
     }
     Decided {
         action: Text<'a>,
+        approval: Option<Text<'a>>,
         catalogue: Text<'a>,
         decision: Text<'a>,
         #[serde(default)]
         flow: Vec<Flow<'a>>,
         input_digest: Text<'a>,
+        label: Option<Label<'a>>,
         method: Text<'a>,
         mode: Text<'a>,
+        network: Option<Text<'a>>,
         #[serde(default)]
         obligations: Vec<Obligation<'a>>,
         pep: Text<'a>,
@@ -87,6 +90,7 @@ forms! {
         requestable: Option<Requestable<'a>>,
         #[serde(default)]
         resources: Vec<Entity<'a>>,
+        risk: Option<u8>,
         sequence: u64,
         session: Session<'a>,
         session_name: Option<Text<'a>>,
@@ -109,6 +113,7 @@ forms! {
         #[serde(default)]
         keys: Vec<Text<'a>>,
     }
+    TokenKeyDropped { by: Text<'a>, key: Text<'a>, reason: Text<'a>, }
     TrustLoaded { cause: Text<'a>, digest: Text<'a>, records: u64, }
     Task {
         agent: Text<'a>,
@@ -187,6 +192,27 @@ forms! {
         task: Text<'a>,
         token: Text<'a>,
     }
+    Signal {
+        about: SignalAbout<'a>,
+        confidence: u8,
+        detail: Option<Text<'a>>,
+        expires_at: Text<'a>,
+        id: Text<'a>,
+        kind: Text<'a>,
+        observed_at: Text<'a>,
+        severity: Text<'a>,
+        source: SignalSource<'a>,
+        topic: Option<Text<'a>>,
+    }
+    SignalAbout {
+        identity: Option<Text<'a>>,
+        issuer: Option<Text<'a>>,
+        kind: Text<'a>,
+        session: Option<Session<'a>>,
+        task: Option<Text<'a>>,
+        user: Option<Text<'a>>,
+    }
+    SignalSource { kind: Text<'a>, name: Option<Text<'a>>, }
     Flow {
         label: Label<'a>,
         #[serde(default)]
@@ -215,6 +241,15 @@ forms! {
         result_digest: Option<Text<'a>>,
         session: Session<'a>,
     }
+    SessionRead {
+        bytes: u64,
+        digest: Option<Text<'a>>,
+        label: Label<'a>,
+        pep: Text<'a>,
+        server: Text<'a>,
+        session: Session<'a>,
+        source: Text<'a>,
+    }
     Identity {
         environment: Option<Text<'a>>,
         fallback_owner: Option<Text<'a>>,
@@ -229,6 +264,7 @@ forms! {
         status: Text<'a>,
     }
     Pep {
+        label_at: Option<Text<'a>>,
         properties: bool,
         #[serde(default)]
         resources: Vec<Text<'a>>,
@@ -260,4 +296,85 @@ forms! {
     Requestable { approvers: Text<'a>, quorum: u32, ttl_s: u32, }
     Obligation { kind: Text<'a>, parameter: Text<'a>, }
     Edit { obligation: Obligation<'a>, values: u64, }
+    AccessRequest {
+        answered: Option<AccessAnswered<'a>>,
+        by: Option<Text<'a>>,
+        decision: Option<Text<'a>>,
+        event: Text<'a>,
+        reason: Option<Text<'a>>,
+        request: Text<'a>,
+        requested: Option<AccessRequested<'a>>,
+        sequence: u32,
+    }
+    AccessRequested {
+        action: Text<'a>,
+        #[serde(default)]
+        actors: Vec<Text<'a>>,
+        answer_by: Text<'a>,
+        approvers: Text<'a>,
+        arguments: Text<'a>,
+        #[serde(default)]
+        asked: Vec<Text<'a>>,
+        asked_by: Text<'a>,
+        assurance: Text<'a>,
+        deputies: Text<'a>,
+        ends_at: Option<Text<'a>>,
+        intent: Option<Text<'a>>,
+        #[serde(default)]
+        interested: Vec<Text<'a>>,
+        likeness: Text<'a>,
+        on_behalf_of: Option<Text<'a>>,
+        principal: Entity<'a>,
+        quorum: u32,
+        #[serde(default)]
+        resources: Vec<Entity<'a>>,
+        standing: Text<'a>,
+        task: Option<Text<'a>>,
+        ttl_s: u32,
+    }
+    AccessAnswered {
+        answer: Text<'a>,
+        by: Text<'a>,
+        method: Text<'a>,
+        reason: Option<Text<'a>>,
+        scope: Option<Text<'a>>,
+        stage: u8,
+        standing_in_for: Option<Text<'a>>,
+        term: Text<'a>,
+        until: Option<Text<'a>>,
+        uses: Option<u32>,
+    }
+    GlassBroken {
+        agent: Text<'a>,
+        by: Text<'a>,
+        method: Text<'a>,
+        reason: Text<'a>,
+        task: Option<Text<'a>>,
+        until: Text<'a>,
+    }
+    GlassMended { by: Option<Text<'a>>, glass: Text<'a>, }
+    ReviewDue { about: Text<'a>, cause: Text<'a>, of: Text<'a>, }
+    PasskeyRegistered { by: Text<'a>, passkey: Passkey<'a>, }
+    Passkey {
+        aaguid: Text<'a>,
+        counter: u32,
+        id: Text<'a>,
+        identity: Text<'a>,
+        key: Text<'a>,
+        name: Text<'a>,
+        registered_at: Text<'a>,
+        rp: Text<'a>,
+        synced: bool,
+    }
+    PasskeyRemoved { by: Text<'a>, identity: Text<'a>, passkey: Text<'a>, }
+    PasskeyUsed {
+        about: Text<'a>,
+        authenticator_data: Text<'a>,
+        client_data: Text<'a>,
+        counter: u32,
+        identity: Text<'a>,
+        nonce: Text<'a>,
+        passkey: Text<'a>,
+        signature: Text<'a>,
+    }
 }

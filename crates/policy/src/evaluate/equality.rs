@@ -137,6 +137,8 @@ fn condition() -> impl Strategy<Value = String> {
         Just("context.identity has kind && context.identity has age_s".to_owned()),
         Just("context.identity == context.identity".to_owned()),
         Just("context has approval".to_owned()),
+        Just("!(context has approval) || context.approval.age_s < 9".to_owned()),
+        Just("context.approval.approvers.contains(\"ada\")".to_owned()),
         Just("context.task.depth > 1".to_owned()),
         Just("action in Action::\"all\"".to_owned()),
         Just("action == Action::\"admin\"".to_owned()),
@@ -441,6 +443,13 @@ fn ours(
         now: Timestamp::from_millis(1_709_210_096_789),
         task: None,
         flow: crate::FlowSituation::default(),
+        risk: crate::RiskSituation::default(),
+        approval: asked.owner.is_some().then(|| crate::ApprovalSituation {
+            id: "req_1",
+            approvers: vec!["ada"],
+            age_s: 5,
+            scope: "once",
+        }),
         request: None,
     };
     let question = Question {

@@ -46,6 +46,8 @@ pub(crate) enum Plain {
     Has(ContextField),
     /// `context.session has steps`
     HasMember(ContextField),
+    /// `context has approval`: it seldom has one.
+    Approved,
     HasInput,
     /// `context.input.path`
     Argument(SmolStr),
@@ -135,14 +137,13 @@ impl Plain {
 
     /// Whether something has a member.
     fn looked_for(of: &Expr, member: &SmolStr) -> Self {
-        use ContextField::{Action, Identity, Input, Later, Session};
+        use ContextField::{Action, Approval, Identity, Input, Risk, Session};
         match of.expr_kind() {
             ExprKind::Var(Var::Principal) => Self::HasAttribute(member.clone()),
             ExprKind::Var(Var::Context) => match ContextField::of(member) {
                 Input => Self::HasInput,
-                field @ (Session | Identity | Action) => Self::Has(field),
-                // Nobody fills it.
-                Later => Self::Bool(false),
+                field @ (Session | Identity | Action | Risk) => Self::Has(field),
+                Approval => Self::Approved,
                 _ => Self::Unknown,
             },
             ExprKind::GetAttr { expr, attr } if is_context(expr) => {
@@ -179,6 +180,10 @@ impl Plain {
             }
             Self::Has(field) => Seen::Bool(moment.fields.has(*field)),
             Self::HasMember(of) => Seen::Bool(moment.fields.has(*of).then_some(true)?),
+            Self::Approved => {
+                let declared = moment.fields.has(ContextField::Approval);
+                Seen::Bool(declared && moment.situation.approval.is_some())
+            }
             Self::HasInput => Seen::Bool(moment.input.is_some()),
             Self::Argument(name) => moment.input?.get(name)?,
             Self::HasArgument(name) => Seen::Bool(moment.input?.has(name)?),
@@ -295,9 +300,11 @@ fn record(value: &ast::Value) -> Option<&BTreeMap<SmolStr, ast::Value>> {
 impl<'q> Moment<'q> {
     /// A member of a member, as `situation` lays it out.
     fn member(&self, field: ContextField) -> Option<Seen<'q>> {
-        let Situation { session, identity, action, .. } = self.situation;
+        let Situation { session, identity, action, risk, .. } = self.situation;
         let count = |n: u64| Seen::Long(i64::try_from(n).unwrap_or(i64::MAX));
         Some(match field {
+            ContextField::RiskScore => Seen::Long(i64::from(risk.score)),
+            ContextField::RiskLevel => Seen::Text(risk.level),
             ContextField::SessionSteps => count(session.steps),
             ContextField::SessionDenials => count(session.denials),
             ContextField::SessionDistinctResources => count(session.distinct_resources),

@@ -53,8 +53,6 @@ pub(crate) enum ContextField {
     Time,
     Task,
     Request,
-    /// A member of the shipped context that is not computed yet.
-    Later,
     /// A member of the action's own.
     Own,
     /// The answers of temporal clauses, which no text names.
@@ -87,21 +85,28 @@ pub(crate) enum ContextField {
     FlowCommands,
     FlowAmounts,
     FlowCarries,
+    Risk,
+    RiskScore,
+    RiskLevel,
+    RiskSignals,
+    Approval,
 }
 
 impl ContextField {
-    const SHIPPED: [(Self, &'static str, &'static str); 6] = [
+    const SHIPPED: [(Self, &'static str, &'static str); 8] = [
         (Self::Session, "session", "Session"),
         (Self::Identity, "identity", "Proof"),
         (Self::Action, "action", "ActionFacts"),
         (Self::Time, "time", "Time"),
         (Self::Task, "task", "Task"),
         (Self::Flow, "flow", "Flow"),
+        (Self::Risk, "risk", "Risk"),
+        (Self::Approval, "approval", "Approval"),
     ];
 
     /// Members of members that are there in every context that has what holds them: a condition
     /// that looks at one of them cannot tell whether the others are there.
-    const INNER: [(Self, &'static str, Self); 26] = [
+    const INNER: [(Self, &'static str, Self); 29] = [
         (Self::Session, "steps", Self::SessionSteps),
         (Self::Session, "denials", Self::SessionDenials),
         (Self::Session, "distinct_resources", Self::SessionDistinctResources),
@@ -128,6 +133,9 @@ impl ContextField {
         (Self::Flow, "commands", Self::FlowCommands),
         (Self::Flow, "amounts", Self::FlowAmounts),
         (Self::Flow, "carries", Self::FlowCarries),
+        (Self::Risk, "score", Self::RiskScore),
+        (Self::Risk, "level", Self::RiskLevel),
+        (Self::Risk, "signals", Self::RiskSignals),
     ];
 
     /// The member of that name of this one, where it can stand alone.
@@ -142,7 +150,6 @@ impl ContextField {
             "input" => Self::Input,
             "request" => Self::Request,
             MEMBER => Self::Temporal,
-            _ if NOT_YET.contains(&name) => Self::Later,
             _ => Self::SHIPPED
                 .into_iter()
                 .find(|(_, shipped, _)| *shipped == name)
@@ -183,9 +190,6 @@ impl ContextFields {
         self.0 == 0
     }
 }
-
-/// Names of shipped members that are not computed yet: they are never filled from outside.
-const NOT_YET: [&str; 2] = ["risk", "approval"];
 
 impl Action {
     pub(super) fn of(
@@ -253,7 +257,7 @@ impl Action {
                     self.request = Some(types::record(attrs, schema));
                 }
             }
-            ContextField::Later | ContextField::Temporal => {}
+            ContextField::Temporal => {}
             ContextField::Own => {
                 if let Some(shape) = types::shape(ty, schema) {
                     self.own.members.insert(name.clone(), Member { shape, required });

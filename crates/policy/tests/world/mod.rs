@@ -109,6 +109,8 @@ pub(crate) fn situation(tier: Tier) -> Situation<'static> {
         now: Timestamp::from_millis(1_709_210_096_789),
         task: None,
         flow: safeconduct_policy::FlowSituation::default(),
+        risk: safeconduct_policy::RiskSituation::default(),
+        approval: None,
         request: None,
     }
 }

@@ -6,8 +6,8 @@
 //!
 //! Found are: bursts; actions, classes of resource and pairs of actions that are new for an
 //! identity and intent; streaks of denials; unusual hours (UTC) and volumes; fan-out of tasks;
-//! credentials that are used after their task; drift. One identity that acts from two places is
-//! not found, because no record says from where a request came.
+//! credentials that are used after their task; drift; one session that acts from two networks,
+//! where the records say from which (crate `model`, `NetworkDigest`).
 //!
 //! What is new is learned, and it is learned from what went ahead, not from what was denied: who
 //! has the patience to change slowly teaches the detectors to find it usual. They add to policies
@@ -136,6 +136,9 @@ impl Detectors {
             run.last = Some(action);
         }
         run.take(decided.decision, at, &self.tuning, &mut found);
+        if let Some(network) = decided.network {
+            run.came_from(network, at, &self.tuning, &mut found);
+        }
         found.into_iter().map(|finding| finding.about(whom(&finding, decided), id, at)).collect()
     }
 

@@ -1,8 +1,8 @@
-//! What one session does, call by call: bursts and streaks of denials.
+//! What one session does, call by call: bursts, streaks of denials, and from where.
 
 use std::sync::Arc;
 
-use safeconduct_model::{Decision, Timestamp};
+use safeconduct_model::{Decision, NetworkDigest, Timestamp};
 
 use super::profile::ActionNo;
 use super::{Finding, Tuning, doubled};
@@ -20,6 +20,12 @@ pub(super) struct Run {
     before: u64,
     /// When a burst was last spoken of, and whether of a bad one.
     burst: Option<(Timestamp, Severity)>,
+    /// The network of the last call of which one is known, and when that was.
+    here: Option<(NetworkDigest, Timestamp)>,
+    /// The one before it that was another.
+    elsewhere: Option<(NetworkDigest, Timestamp)>,
+    /// When two networks were last spoken of, and how badly.
+    places: Option<(Timestamp, Severity)>,
 }
 
 impl Run {
@@ -33,6 +39,44 @@ impl Run {
     ) {
         self.streak(decision, tuning, found);
         self.rate(at, tuning, found);
+    }
+
+    /// Takes in from where a call came. To move is little; to be there again where one was just
+    /// before is to be in two places.
+    pub(super) fn came_from(
+        &mut self,
+        network: NetworkDigest,
+        at: Timestamp,
+        tuning: &Tuning,
+        found: &mut Vec<Finding>,
+    ) {
+        let lately = |seen: Option<(NetworkDigest, Timestamp)>| {
+            seen.filter(|(_, when)| at.ms_since(*when) < tuning.places_window_ms)
+        };
+        let (here, elsewhere) = (lately(self.here), lately(self.elsewhere));
+        let Some((last, when)) = here.filter(|(last, _)| *last != network) else {
+            self.here = Some((network, at));
+            return;
+        };
+        self.here = Some((network, at));
+        self.elsewhere = Some((last, when));
+        let severity = match elsewhere.is_some_and(|(before, _)| before == network) {
+            true => Severity::High,
+            false => Severity::Low,
+        };
+        let quiet = self.places.is_some_and(|(spoke, spoken)| {
+            at.ms_since(spoke) < tuning.quiet_ms && severity <= spoken
+        });
+        if !quiet {
+            self.places = Some((at, severity));
+            found.push(Finding {
+                kind: Kind::TwoPlaces,
+                severity,
+                confidence: 70,
+                topic: Arc::default(),
+                detail: format!("another network {} ms after", at.ms_since(when)),
+            });
+        }
     }
 
     fn streak(&mut self, decision: Decision, tuning: &Tuning, found: &mut Vec<Finding>) {

@@ -1,5 +1,7 @@
 use proptest::prelude::*;
-use safeconduct_model::{Budget, DecidedTask, Digest, KeyedDigest, Method, TaskState};
+use safeconduct_model::{
+    Budget, DecidedTask, Digest, KeyedDigest, Method, NetworkDigest, TaskState,
+};
 
 use super::*;
 
@@ -43,6 +45,7 @@ fn decision(did: &Did) -> Body {
     Body::Decided(Box::new(Decided {
         session: SessionKey::credential(agent, TokenId::new(did.session).unwrap()),
         session_name: None,
+        label: None,
         sequence: 1,
         pep: IdentityId::new("gateway:crm").unwrap(),
         method: Method::ApiKey,
@@ -67,6 +70,9 @@ fn decision(did: &Did) -> Body {
             bytes_out: 0,
         })),
         flow: Vec::new(),
+        risk: 0,
+        network: None,
+        approval: None,
     }))
 }
 
@@ -429,4 +435,31 @@ proptest! {
             prop_assert!(signal.check().is_ok());
         }
     }
+}
+
+#[test]
+fn two_networks_of_one_session_are_two_places() {
+    let mut detectors = Detectors::default();
+    let mut n = 0;
+    let mut seen = |session: &'static str, network: u64, minutes: i64| {
+        n += 1;
+        let mut body = decision(&Did { session, ..did("crm.read") });
+        if let Body::Decided(decided) = &mut body {
+            decided.network = Some(NetworkDigest::new(network));
+        }
+        let found = detectors.observe(&record(n, START + minutes * 60_000, body));
+        let found = found.into_iter().filter(|signal| signal.kind == Kind::TwoPlaces);
+        found.map(|signal| signal.severity).collect::<Vec<_>>()
+    };
+    assert_eq!(seen("s1", 1, 0), []);
+    assert_eq!(seen("s2", 2, 0), [], "another session is another credential");
+    assert_eq!(seen("s1", 1, 1), []);
+    // It moved.
+    assert_eq!(seen("s1", 2, 2), [Severity::Low]);
+    // It is back: then it was in both.
+    assert_eq!(seen("s1", 1, 3), [Severity::High]);
+    assert_eq!(seen("s1", 2, 4), [], "that was said");
+    // Long after, it may be somewhere else.
+    assert_eq!(seen("s1", 3, 60), []);
+    assert_eq!(seen("s1", 1, 120), []);
 }

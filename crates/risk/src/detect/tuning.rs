@@ -34,6 +34,8 @@ pub struct Tuning {
     pub drift_learned_after: u64,
     /// The Jensen–Shannon divergence from which on it is drift, in thousandths of a bit.
     pub drift_millibits: u64,
+    /// Within how many milliseconds two networks of one session are two places.
+    pub places_window_ms: i64,
     /// How long a detector that does not count keeps quiet about the same thing, in milliseconds.
     pub quiet_ms: i64,
 }
@@ -55,6 +57,7 @@ impl Default for Tuning {
             children_window_ms: 3_600_000,
             drift_learned_after: 192,
             drift_millibits: 350,
+            places_window_ms: 10 * 60_000,
             quiet_ms: 10 * 60_000,
         }
     }

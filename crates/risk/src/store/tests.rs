@@ -138,3 +138,22 @@ proptest! {
         }
     }
 }
+
+proptest! {
+    #[test]
+    fn what_would_become_of_a_signal_does(
+        given in prop::collection::vec((0..3_usize, 0..5_usize, 0..12_u8, 0..40_i64), 1..80),
+    ) {
+        let mut signals = Signals::default();
+        for (kind, severity, id, ms) in given {
+            let kind = [Kind::Reported, Kind::RiskLevel, Kind::Burst][kind];
+            let one = signal("a", kind, Severity::ALL[severity], &format!("{id}"), ms);
+            let would = signals.would(&one, at(40));
+            let before = signals.clone();
+            prop_assert_eq!(signals.put(one, at(40)), Ok(would));
+            if matches!(would, Put::Known | Put::Dropped) {
+                prop_assert_eq!(signals.about(&about("a")), before.about(&about("a")));
+            }
+        }
+    }
+}

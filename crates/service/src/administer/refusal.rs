@@ -114,6 +114,8 @@ impl Service {
             input_bytes: 0,
             calls_max: self.settings.calls_max,
             understood: &Understood::LeftToCaller,
+            risk: None,
+            approval: None,
             vocabulary: &world.vocabulary,
             catalogue: world.catalogue_digest,
             monitors: None,

@@ -12,6 +12,7 @@ use safeconduct_service::*;
 
 mod declassify;
 mod order;
+mod risk;
 
 const POLICIES: &str = r#"
 @id("reads") permit (principal, action == Safeconduct::Action::"files.read", resource);

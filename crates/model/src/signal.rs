@@ -1,9 +1,9 @@
-//! One observation.
+//! Signals: what was observed about someone. What is made of them is for crate `risk`.
 
 use std::fmt;
 use std::sync::Arc;
 
-use safeconduct_model::{IdentityId, KillScope, NAME_BYTES_MAX, SessionKey, TaskId, Timestamp};
+use crate::{IdentityId, KillScope, NAME_BYTES_MAX, SessionKey, SessionScope, TaskId, Timestamp};
 
 /// Longest [`Signal::id`], in bytes: the `jti` of a security event may be that long.
 pub const SIGNAL_ID_BYTES_MAX: usize = 2048;
@@ -118,10 +118,9 @@ impl Signal {
 }
 
 /// Why a signal is not taken.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SignalError {
     /// A text of it is too long.
-    #[error("the {what} of a signal has {bytes} bytes, more than the limit of {limit}")]
     TooLong {
         /// Which one.
         what: &'static str,
@@ -131,15 +130,32 @@ pub enum SignalError {
         limit: usize,
     },
     /// It has no id, so that the same one again could not be told from another.
-    #[error("a signal has no id")]
     Nameless,
     /// It ends before it was seen, or lives too long.
-    #[error("a signal lives {ms} ms, not between 1 and {LIFETIME_MS_MAX}")]
     Lifetime {
         /// How long, in milliseconds; 0 where it ends before it was seen.
         ms: i64,
     },
 }
+
+impl fmt::Display for SignalError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLong { what, bytes, limit } => {
+                write!(
+                    f,
+                    "the {what} of a signal has {bytes} bytes, more than the limit of {limit}"
+                )
+            }
+            Self::Nameless => f.write_str("a signal has no id"),
+            Self::Lifetime { ms } => {
+                write!(f, "a signal lives {ms} ms, not between 1 and {LIFETIME_MS_MAX}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for SignalError {}
 
 /// About whom a signal speaks.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -168,12 +184,22 @@ impl About {
         }
     }
 
+    /// The name of the subject, as [`About::word`] says what it is.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Identity(id) | Self::User(id) => id.to_string(),
+            Self::Session(session) => session.to_string(),
+            Self::Task(task) => task.to_string(),
+            Self::Issuer(issuer) => issuer.to_string(),
+        }
+    }
+
     /// Everything whose signals concern what is done in a session, on behalf of that user. The
     /// same name counts for one who acts and for one on whose behalf others act: a transmitter
     /// does not know the difference. Tasks above that of the session are for the caller to add.
     pub fn concerned(session: &SessionKey, on_behalf_of: Option<&IdentityId>) -> Vec<Self> {
         let mut all = vec![Self::Session(session.clone())];
-        if let safeconduct_model::SessionScope::Task(task) = &session.scope {
+        if let SessionScope::Task(task) = &session.scope {
             all.push(Self::Task(task.clone()));
         }
         let others = on_behalf_of.filter(|user| **user != session.identity);
@@ -273,6 +299,34 @@ pub enum Source {
     Person(IdentityId),
 }
 
+impl Source {
+    /// The word for the kind of source.
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Detector => "detector",
+            Self::Stream(_) => "stream",
+            Self::Webhook(_) => "webhook",
+            Self::Person(_) => "person",
+        }
+    }
+
+    /// Which one of that kind, where there are several.
+    pub fn name(&self) -> Option<&str> {
+        match self {
+            Self::Detector => None,
+            Self::Stream(name) | Self::Webhook(name) => Some(name),
+            Self::Person(id) => Some(id.as_str()),
+        }
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())?;
+        self.name().map_or(Ok(()), |name| write!(f, " {name}"))
+    }
+}
+
 macro_rules! kinds {
     ($($(#[$doc:meta])* $variant:ident = $word:literal, $half:expr;)*) => {
         /// What was seen.
@@ -352,6 +406,8 @@ kinds! {
     UsedAfterEnd = "used_after_end", DAY;
     /// What is done under an intent is no longer what was done.
     Drift = "drift", 4 * HOUR;
+    /// One session went on from two networks within a short time.
+    TwoPlaces = "two_places", HOUR;
 }
 
 impl Kind {

@@ -1,0 +1,160 @@
+//! Signals, and the risk that decisions see of them.
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{PoisonError, RwLock};
+
+use arc_swap::ArcSwap;
+use safeconduct_model::{IdentityId, Record, Request, Subject, Timestamp};
+use safeconduct_risk::{About, HalfLives, Put, Risk, Signal, Signals};
+
+use crate::line::Line;
+use crate::{Service, Versioned, World};
+
+mod detect;
+mod take;
+
+pub use detect::{Detecting, RECORDS_SHOWN_MAX};
+pub use take::{SIGNALS_AT_ONCE_MAX, SIGNALS_WAITING_MAX, TakeSignalError, Taken};
+pub(crate) use take::{Stop, goes_on};
+
+/// What is known of everyone's risk.
+#[derive(Default)]
+pub(crate) struct Risks {
+    signals: RwLock<Signals>,
+    /// How many subjects there are: nearly always none, and then nobody waits for the lock.
+    subjects: AtomicUsize,
+    half_lives: ArcSwap<HalfLives>,
+    /// Signals that wait for the disk.
+    waiting: AtomicUsize,
+    taken: AtomicU64,
+    known: AtomicU64,
+    expired: AtomicU64,
+    /// Those that found no room and were therefore not even recorded.
+    turned_away: AtomicU64,
+    pub(crate) watching: detect::Watching,
+}
+
+/// How many signals there were, since this process began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SignalCounts {
+    /// Subjects of whom something is known now.
+    pub subjects: u64,
+    /// Signals that were recorded.
+    pub taken: u64,
+    /// Those that were known already.
+    pub known: u64,
+    /// Those whose time was over.
+    pub expired: u64,
+    /// Those that found no room, or had to make room for worse ones.
+    pub dropped: u64,
+    /// Records that the detectors did not see, because they came too fast.
+    pub missed: u64,
+}
+
+impl Risks {
+    fn put(&self, signal: Signal, now: Timestamp) {
+        let mut signals = self.signals.write().unwrap_or_else(PoisonError::into_inner);
+        if let Err(error) = signals.put(signal, now) {
+            // Whoever made it has checked it.
+            tracing::error!(%error, "a signal that was recorded does not count");
+        }
+        self.subjects.store(signals.subjects(), Ordering::Relaxed);
+    }
+
+    fn would(&self, signal: &Signal, now: Timestamp) -> Put {
+        self.signals.read().unwrap_or_else(PoisonError::into_inner).would(signal, now)
+    }
+
+    fn assess(&self, about: &[About], at: Timestamp) -> Risk {
+        let half_lives = self.half_lives.load();
+        let signals = self.signals.read().unwrap_or_else(PoisonError::into_inner);
+        signals.assess(about, at, &half_lives)
+    }
+
+    /// Takes a recorded signal in again.
+    pub(crate) fn restore(&self, signal: &Signal, record: &Record) {
+        self.put(signal.clone(), record.at);
+    }
+}
+
+impl Service {
+    /// How risky it is what concerns those subjects together, and why.
+    pub fn risk_of(&self, about: &[About]) -> Risk {
+        self.risks.assess(about, self.clock.now())
+    }
+
+    /// What is said of one subject, some of which may be over.
+    pub fn signals_about(&self, about: &About) -> Vec<Signal> {
+        let signals = self.risks.signals.read().unwrap_or_else(PoisonError::into_inner);
+        signals.about(about).to_vec()
+    }
+
+    /// The signals that count for something now, the newest first: at most so many.
+    pub fn signals(&self, most: usize) -> Vec<Signal> {
+        let now = self.clock.now();
+        let signals = self.risks.signals.read().unwrap_or_else(PoisonError::into_inner);
+        let mut newest: Vec<&Signal> =
+            signals.all().filter(|signal| now < signal.expires_at).collect();
+        let order = |signal: &&Signal| std::cmp::Reverse(signal.observed_at);
+        if newest.len() > most {
+            newest.select_nth_unstable_by_key(most, order);
+            newest.truncate(most);
+        }
+        newest.sort_by(|a, b| order(a).cmp(&order(b)).then_with(|| a.cmp(b)));
+        newest.into_iter().cloned().collect()
+    }
+
+    /// How many signals there were.
+    pub fn signal_counts(&self) -> SignalCounts {
+        let Risks { taken, known, expired, turned_away, signals, .. } = &self.risks;
+        let signals = signals.read().unwrap_or_else(PoisonError::into_inner);
+        SignalCounts {
+            subjects: signals.subjects() as u64,
+            taken: taken.load(Ordering::Relaxed),
+            known: known.load(Ordering::Relaxed),
+            expired: expired.load(Ordering::Relaxed),
+            dropped: turned_away.load(Ordering::Relaxed) + signals.dropped(),
+            missed: self.risks.watching.missed(),
+        }
+    }
+
+    /// Sets after how long half of a signal is left.
+    pub fn set_half_lives(&self, half_lives: HalfLives) {
+        self.risks.half_lives.store(std::sync::Arc::new(half_lives));
+    }
+
+    /// How risky a request is, where a policy looks at it and there is anything to look at.
+    pub(crate) fn risk(
+        &self,
+        request: &Request,
+        line: Option<&Line>,
+        world: &World,
+        at: Timestamp,
+    ) -> Option<Risk> {
+        if self.risks.subjects.load(Ordering::Relaxed) == 0 || !world.policies.looks_at_risk() {
+            return None;
+        }
+        Some(self.risks.assess(&concerned(request, line), at))
+    }
+}
+
+/// Everything whose signals concern a request: its session, the tasks that it acts in and their
+/// users and agents, and, where somebody speaks for another, that other too.
+fn concerned(request: &Request, line: Option<&Line>) -> Vec<About> {
+    let user = line.and_then(|line| line.task.on_behalf_of.as_ref());
+    let mut all = About::concerned(&request.session.key, user);
+    let tasks = line.into_iter().flat_map(|line| &line.versions);
+    all.extend(tasks.filter_map(|(what, _)| match what {
+        Versioned::Task(id) => Some(About::Task(id.clone())),
+        Versioned::World | Versioned::Session(_) => None,
+    }));
+    let spoken_of = match &request.subject {
+        Subject::Caller(_) | Subject::Lessee(_) => None,
+        Subject::Asserted { entity, .. } => IdentityId::new(entity.uid.id.shared()).ok(),
+        Subject::Undertaker { agent, .. } => Some(agent.clone()),
+    };
+    for id in spoken_of.into_iter().chain(line.into_iter().flat_map(|l| l.delegated_by.clone())) {
+        all.extend([About::Identity(id.clone()), About::User(id)]);
+    }
+    all
+}
