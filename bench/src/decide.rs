@@ -258,6 +258,7 @@ impl Rig {
         let task = agent.task.as_ref().map(|(task, mandate)| TaskFacts {
             task,
             mandate,
+            intent: None,
             ended: None,
             delegated_by: Vec::new(),
             user: None,

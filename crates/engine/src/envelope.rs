@@ -78,6 +78,8 @@ fn keeps(
 /// Whatever of an authority lets a call through: what it holds arguments to.
 pub(crate) struct Bounds<'a> {
     letting: Vec<&'a Allowance<Value>>,
+    /// Where the amount stands that the budget counts.
+    spends: Option<&'a str>,
     entry: &'a ActionEntry,
 }
 
@@ -92,11 +94,11 @@ impl<'a> Bounds<'a> {
         let (input, asserted) = (&request.input, request.asserted.as_ref());
         let of_action = authority.allowances.iter().filter(|of| of.action == request.action);
         let letting = of_action.filter(|of| keeps(of, resources, input, asserted).is_ok());
-        Self { letting: letting.collect(), entry }
+        Self { letting: letting.collect(), spends: spends(authority, &request.action), entry }
     }
 
     /// Whether all of it holds that argument to something: by a rule for the argument, or by the
-    /// rules for the resource that it names.
+    /// rules for the resource that it names. What is spent of the task's budget is held to that.
     pub(crate) fn hold(&self, argument: &str, role: ArgumentRole) -> bool {
         let by_argument = |rule: &ArgumentRule<Value>| {
             names(&rule.pointer, argument) && holds(&rule.constraint, role)
@@ -109,8 +111,9 @@ impl<'a> Bounds<'a> {
             rules.peek().is_some() && rules.all(|rule| rule.id.as_ref().is_some_and(held))
         };
         let mut letting = self.letting.iter();
+        let spent = role == ArgumentRole::Amount && self.spends == Some(argument);
         !self.letting.is_empty()
-            && letting.all(|of| of.arguments.iter().any(by_argument) || by_resource(of))
+            && (spent || letting.all(|of| of.arguments.iter().any(by_argument) || by_resource(of)))
     }
 }
 
@@ -187,7 +190,7 @@ fn is_named(rules: &[ArgumentRule<Value>], member: &str) -> bool {
 }
 
 /// Whether a rule's pointer is this one, `*` standing for any index.
-fn names(pattern: &str, at: &str) -> bool {
+pub(crate) fn names(pattern: &str, at: &str) -> bool {
     let (mut pattern, mut at) = (pattern.split('/'), at.split('/'));
     loop {
         match (pattern.next(), at.next()) {
@@ -216,6 +219,11 @@ pub(crate) enum Spent {
     BytesOut(u64),
 }
 
+/// Where the amount stands that a call of an action takes from the budget, if it takes any.
+fn spends<'a>(authority: &'a Authority, action: &ActionName) -> Option<&'a str> {
+    authority.budget.spend.as_ref().and_then(|spend| spend.amounts.get(action)).map(|at| &**at)
+}
+
 /// What this call would take from the budget.
 ///
 /// # Errors
@@ -227,8 +235,7 @@ pub(crate) fn cost(
     input: &Value,
     canonical_bytes: u64,
 ) -> Result<Charge, Spent> {
-    let spends = authority.budget.spend.as_ref().and_then(|spend| spend.amounts.get(action));
-    let spend = match spends {
+    let spend = match spends(authority, action) {
         None => Amount::default(),
         Some(pointer) => input.pointer(pointer).and_then(Amount::of).ok_or(Spent::NoAmount)?,
     };
@@ -336,7 +343,37 @@ mod tests {
 
     fn hold(letting: &[Allowance<Value>], argument: &str, role: ArgumentRole) -> bool {
         let entry = entry();
-        Bounds { letting: letting.iter().collect(), entry: &entry }.hold(argument, role)
+        let bounds = Bounds { letting: letting.iter().collect(), spends: None, entry: &entry };
+        bounds.hold(argument, role)
+    }
+
+    #[test]
+    fn what_the_budget_counts_is_bounded_by_it() {
+        let (entry, any) = (entry(), allowance(&[], &[]));
+        let bounds = Bounds { letting: vec![&any], spends: Some("/sum"), entry: &entry };
+        assert!(bounds.hold("/sum", Much));
+        assert!(!bounds.hold("/sum", Address), "it says nothing of where it goes");
+        assert!(!bounds.hold("/other", Much));
+        let outside = Bounds { letting: Vec::new(), ..bounds };
+        assert!(!outside.hold("/sum", Much), "nothing lets it through");
+    }
+
+    #[test]
+    fn a_member_is_named_as_pointers_are_written() {
+        let input = Value::object([("a", Value::from(1)), ("b~c", Value::from(2))]);
+        let first_unnamed = |pointers: &[&str], input: &Value| {
+            let any = |pointer: &&str| (*pointer, Constraint::LongestBytes(9));
+            let of = allowance(&pointers.iter().map(any).collect::<Vec<_>>(), &[]);
+            unnamed(&of.arguments, input)
+        };
+        assert_eq!(first_unnamed(&["/b~0c", "/a"], &input), None);
+        assert_eq!(first_unnamed(&["/a", "/b~c"], &input).as_deref(), Some("/b~0c"));
+        assert_eq!(first_unnamed(&["/b~0c", "a"], &input).as_deref(), Some("/a"));
+        assert_eq!(first_unnamed(&[""], &input), None);
+        let nested = Value::object([("a", input.clone())]);
+        assert_eq!(first_unnamed(&["/a"], &nested), None);
+        assert_eq!(first_unnamed(&["/a/a"], &nested).as_deref(), Some("/a/b~0c"));
+        assert_eq!(first_unnamed(&[], &Value::object::<&str>([])), None);
     }
 
     #[test]

@@ -59,5 +59,5 @@ pub fn explain(
 /// action.
 pub fn origins(request: &Request, facts: &Facts<'_>) -> Option<Origins> {
     let entry = facts.entry.filter(|entry| entry.name == request.action)?;
-    Some(flow::origins(request, entry, facts))
+    Some(flow::origins(request, entry, facts.task.as_ref(), facts))
 }

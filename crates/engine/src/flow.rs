@@ -11,6 +11,7 @@ use safeconduct_policy::{Carried, FlowSituation, Policies, TracedArgument};
 use safeconduct_session::flow::{Flow, LeafOrigin, Origins, Provenance};
 
 use crate::envelope::Bounds;
+use crate::pins::Pins;
 use crate::{Facts, TaskFacts};
 
 /// What is known of the arguments.
@@ -35,7 +36,7 @@ pub(crate) fn trace(
     if facts.session.flow().is_none() && !policies.looks_at_flow() {
         return Traced::default();
     }
-    let origins = origins(request, entry, facts);
+    let origins = origins(request, entry, task, facts);
     let bounds = task.map(|known| Bounds::of(&known.mandate.authority, request, entry, resources));
     let bounded = |leaf: &LeafOrigin| {
         bounds.as_ref().is_some_and(|bounds| bounds.hold(&leaf.pointer, leaf.role))
@@ -44,10 +45,19 @@ pub(crate) fn trace(
 }
 
 /// What the session knows of each argument.
-pub(crate) fn origins(request: &Request, entry: &ActionEntry, facts: &Facts<'_>) -> Origins {
+pub(crate) fn origins(
+    request: &Request,
+    entry: &ActionEntry,
+    task: Option<&TaskFacts<'_>>,
+    facts: &Facts<'_>,
+) -> Origins {
     let nothing = Flow::default();
     let flow = facts.session.flow().unwrap_or(&nothing);
-    let mut origins = flow.look_up(&request.input, &entry.arguments);
+    let pins = task.map(|known| Pins::of(known, request, entry)).filter(|pins| !pins.is_empty());
+    let mut origins = match pins {
+        None => flow.look_up(&request.input, &entry.arguments),
+        Some(pins) => flow.look_up_where(&request.input, &entry.arguments, &|at| pins.name(at)),
+    };
     carry_beside(flow, request.asserted.as_ref(), &mut origins);
     origins
 }

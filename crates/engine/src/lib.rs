@@ -14,6 +14,7 @@ mod facts;
 mod flow;
 mod identify;
 mod oblige;
+mod pins;
 mod resource;
 mod situate;
 mod task;
@@ -23,7 +24,7 @@ use safeconduct_policy::Policies;
 
 pub use conclude::Outcome;
 pub use explain::{Explained, explain, origins};
-pub use facts::{Facts, Known, MonitorFacts, Understood, Vocabulary};
+pub use facts::{ApprovalFacts, Facts, Known, MonitorFacts, Understood, Vocabulary};
 pub use task::TaskFacts;
 
 /// Decides one request.
@@ -55,6 +56,18 @@ pub fn allows(
     input: &safeconduct_model::Value,
 ) -> bool {
     envelope::within(authority, action, resources, input, None).is_ok()
+}
+
+/// What a request touches, with all that is known of each.
+///
+/// # Errors
+/// What stands in the way before that is known.
+pub fn touched(
+    request: &Request,
+    facts: &Facts<'_>,
+    now: &Now,
+) -> Result<Vec<safeconduct_model::Entity>, Vec<Reason>> {
+    situate::situate(request, facts, now).map(|situated| situated.resources)
 }
 
 fn stages(

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use safeconduct_model::{
-    ActionEntry, DecidedTask, Entity, Identity, IdentityId, Mandate, Reason, Request, Subject,
-    Task, TaskId, TaskState,
+    ActionEntry, DecidedTask, Entity, Identity, IdentityId, Intent, Mandate, Reason, Request,
+    Subject, Task, TaskId, TaskState,
 };
 
 use safeconduct_session::Charge;
@@ -26,6 +26,9 @@ pub struct TaskFacts<'a> {
     pub task: &'a Task,
     /// What it may do, and its parameters.
     pub mandate: &'a Mandate,
+    /// The intent, in the version that it was begun with, where it is still at hand: what its
+    /// author pins counts as named by the task.
+    pub intent: Option<&'a Intent>,
     /// The task itself, or the nearest one above it, that has ended.
     pub ended: Option<(TaskId, TaskState)>,
     /// Who delegated to its agent, the nearest first.

@@ -269,7 +269,12 @@ impl Term {
         }
     }
 
-    fn value(&self, parameters: &BTreeMap<Arc<str>, Value>) -> Result<Value, UndertakeError> {
+    /// What it is with these parameters.
+    ///
+    /// # Errors
+    /// [`UndertakeError`] where a parameter that it refers to is not there, or is no text that may
+    /// stand within one.
+    pub fn value(&self, parameters: &BTreeMap<Arc<str>, Value>) -> Result<Value, UndertakeError> {
         let known = |name: &Arc<str>| {
             parameters.get(name).ok_or_else(|| UndertakeError::Missing(Arc::clone(name)))
         };

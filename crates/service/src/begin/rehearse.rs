@@ -40,6 +40,7 @@ pub struct Rehearsal<'a> {
 struct Begun {
     task: Task,
     mandate: Mandate,
+    intent: Intent,
     ended: bool,
 }
 
@@ -97,7 +98,8 @@ impl RehearsedTasks {
             }
             Origin::Agent(from) => sessions.begin_within(key(&task), from),
         }
-        self.0.insert(rehearsal.name.to_owned(), Begun { task, mandate, ended: false });
+        let begun = Begun { task, mandate, intent: intent.clone(), ended: false };
+        self.0.insert(rehearsal.name.to_owned(), begun);
         Ok(())
     }
 
@@ -120,7 +122,7 @@ impl RehearsedTasks {
         name: &str,
         identities: &'a BTreeMap<IdentityId, Known>,
     ) -> Option<TaskFacts<'a>> {
-        let Begun { task, mandate, .. } = self.0.get(name)?;
+        let Begun { task, mandate, intent, .. } = self.0.get(name)?;
         let mut line = vec![self.0.get(name)?];
         let by_id = |id: &TaskId| self.0.values().find(|begun| begun.task.id == *id);
         // A parent began before its child, so this ends.
@@ -134,6 +136,7 @@ impl RehearsedTasks {
         Some(TaskFacts {
             task,
             mandate,
+            intent: Some(intent),
             ended: ended.map(|begun| (begun.task.id.clone(), TaskState::Completed)),
             delegated_by: line.iter().skip(1).map(|begun| begun.task.agent.clone()).collect(),
             user: task.on_behalf_of.as_ref().and_then(|user| identities.get(user)),

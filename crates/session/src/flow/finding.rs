@@ -33,6 +33,8 @@ pub(crate) struct Finding<'f> {
     /// Bytes of the normal form of what is being looked at.
     bytes: usize,
     shape: Shape,
+    /// Whether the task's intent says that it must stand at this place.
+    pinned: bool,
     from_task: bool,
     from_trusted: bool,
     untrusted: Option<Extent>,
@@ -73,6 +75,7 @@ impl<'f> Finding<'f> {
             role,
             bytes: 0,
             shape: Shape::default(),
+            pinned: false,
             from_task: false,
             from_trusted: false,
             untrusted: None,
@@ -84,6 +87,11 @@ impl<'f> Finding<'f> {
             piece_label: Label::LEAST,
             evidence: Vec::new(),
         }
+    }
+
+    /// Takes it for what the task's intent says must stand there.
+    pub(crate) const fn name(&mut self) {
+        self.pinned = true;
     }
 
     /// Looks a text up.
@@ -148,6 +156,7 @@ impl<'f> Finding<'f> {
 
     /// All that was found.
     pub(crate) fn leaf(mut self) -> LeafOrigin {
+        self.from_task |= self.pinned;
         self.count_words();
         self.count_pieces();
         let ignored = self.shape.common && !self.decides();

@@ -20,11 +20,23 @@ impl Flow {
     /// `uses` says what arguments decide; of what nothing is said is content. Where two of the
     /// same length speak for one place, the one that decides more counts.
     pub fn look_up(&self, arguments: &Value, uses: &[ArgumentUse]) -> Origins {
+        self.look_up_where(arguments, uses, &|_| false)
+    }
+
+    /// The same, where the task names more: `named` says of a place (JSON Pointer) whether what
+    /// stands there is, as a whole, what the task's intent says must stand there.
+    pub fn look_up_where(
+        &self,
+        arguments: &Value,
+        uses: &[ArgumentUse],
+        named: &dyn Fn(&str) -> bool,
+    ) -> Origins {
         let uses = uses.iter().map(|part| (&*part.argument, part.role));
         let patterns = Patterns::new(ArgumentRole::Content, uses, Ord::min);
         let none = Index::default();
         let mut looker = Looker {
             flow: self,
+            named,
             index: self.index.as_deref().unwrap_or(&none),
             reader: Reader::new(self.key),
             walk: Walk::new(&patterns, ArgumentRole::Content),
@@ -45,6 +57,7 @@ impl Flow {
 
 struct Looker<'f> {
     flow: &'f Flow,
+    named: &'f dyn Fn(&str) -> bool,
     index: &'f Index,
     reader: Reader,
     walk: Walk<'f, ArgumentRole>,
@@ -54,7 +67,7 @@ struct Looker<'f> {
     origins: Origins,
 }
 
-impl Looker<'_> {
+impl<'f> Looker<'f> {
     fn finish(mut self) -> Origins {
         if self.is_full() {
             // What was not looked at may be anything that the session has read.
@@ -65,8 +78,12 @@ impl Looker<'_> {
         self.origins
     }
 
-    fn finding(&self) -> Finding<'_> {
-        Finding::new(&self.flow.named, self.index, self.walk.says())
+    fn finding(&self) -> Finding<'f> {
+        let mut finding = Finding::new(&self.flow.named, self.index, self.walk.says());
+        if (self.named)(&self.pointer) {
+            finding.name();
+        }
+        finding
     }
 
     fn push(&mut self, place: Place, leaf: LeafOrigin) {
@@ -79,7 +96,7 @@ impl Looker<'_> {
         if self.flow.is_blank() {
             return self.push(place, self.finding().leaf());
         }
-        let mut finding = Finding::new(&self.flow.named, self.index, self.walk.says());
+        let mut finding = self.finding();
         finding.text(&mut self.reader, text);
         if looks_like_json(text) {
             scan::json(text, &mut Nested { reader: &mut self.reader, finding: &mut finding });
@@ -137,7 +154,7 @@ impl Visitor for Looker<'_> {
     }
 
     fn number(&mut self, text: &str) {
-        let mut finding = Finding::new(&self.flow.named, self.index, self.walk.says());
+        let mut finding = self.finding();
         if !self.flow.is_blank() {
             finding.number(&mut self.reader, text);
         }

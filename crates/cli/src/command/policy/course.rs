@@ -78,8 +78,10 @@ impl<'a> Course<'a> {
     }
 
     /// Where the arguments of a step came from.
-    pub(super) fn origins(&self, posed: &Posed) -> Option<Origins> {
-        self.ground.origins(posed, &self.sessions)
+    pub(super) fn origins(&self, step: &Step, posed: &Posed) -> Option<Origins> {
+        let task = step.in_task.as_deref();
+        let task = task.and_then(|name| self.tasks.facts(name, &self.ground.identities));
+        self.ground.origins(posed, &self.sessions, task)
     }
 
     /// Takes a decision in.

@@ -238,10 +238,15 @@ impl Ground {
 
     /// Where each argument came from; `None` where the session has read nothing, or the action is
     /// unknown.
-    pub(crate) fn origins(&self, posed: &Posed, sessions: &RehearsedSessions) -> Option<Origins> {
+    pub(crate) fn origins(
+        &self,
+        posed: &Posed,
+        sessions: &RehearsedSessions,
+        task: Option<TaskFacts<'_>>,
+    ) -> Option<Origins> {
         let standing = sessions.standing(&posed.request);
         standing.session.flow()?;
-        safeconduct_engine::origins(&posed.request, &self.facts(posed, standing, None))
+        safeconduct_engine::origins(&posed.request, &self.facts(posed, standing, task))
     }
 
     fn facts<'a>(
@@ -266,6 +271,8 @@ impl Ground {
             input_bytes: 0,
             calls_max: self.calls_max,
             understood: &posed.understood,
+            risk: None,
+approval: None,
             vocabulary: &self.vocabulary,
             catalogue: self.catalogue_digest,
             monitors: Some(standing.monitors),
@@ -287,6 +294,8 @@ fn enforcement_point(subjects: EntityType) -> Result<Identity, NameError> {
             subjects: [subjects].into(),
             resources: Default::default(),
             properties: true,
+            // Its steps report what they read before the next one asks.
+            label_at: safeconduct_model::LabelAt::Report,
         }),
         roles: Default::default(),
     })

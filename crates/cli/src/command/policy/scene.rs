@@ -136,7 +136,7 @@ impl<'g> Scene<'g> {
 
     /// Where its arguments came from; `None` where nothing was read.
     pub(super) fn origins(&self) -> Option<Origins> {
-        self.ground.origins(&self.posed, self.sessions())
+        self.ground.origins(&self.posed, self.sessions(), self.task())
     }
 
     fn sessions(&self) -> &RehearsedSessions {

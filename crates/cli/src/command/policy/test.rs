@@ -233,7 +233,7 @@ fn run_test(
         }
         let mut problems = problems(&step.expect, &outcome);
         if !step.expect.flow.is_empty() {
-            problems.extend(flow_problems(&step.expect, course.origins(&posed).as_ref()));
+            problems.extend(flow_problems(&step.expect, course.origins(step, &posed).as_ref()));
         }
         let label = course.sessions.label(posed.session());
         problems.extend(session_problems(&step.expect.session, label));
