@@ -175,6 +175,9 @@ pub(crate) struct Init {
     /// The folder to set up.
     #[arg(long, default_value = ".")]
     pub(crate) folder: PathBuf,
+    /// Put the shipped baseline pack in force: what can do much harm waits for a person.
+    #[arg(long)]
+    pub(crate) baseline: bool,
     /// Overwrite files that are there already.
     #[arg(long)]
     pub(crate) force: bool,

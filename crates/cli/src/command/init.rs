@@ -31,6 +31,8 @@ struct Plan {
     agent: IdentityId,
     owner: IdentityId,
     port: u16,
+    /// Whether the shipped pack is in force beside the policies of the folder.
+    baseline: bool,
 }
 
 /// Sets a folder up.
@@ -51,6 +53,7 @@ pub(crate) fn run(shared: &Shared, args: Init) -> Result<Exit, CommandError> {
         cwd: std::env::current_dir().map_err(|error| failed("the current folder", error))?,
         command: args.command,
         pass_env: args.pass_env,
+        baseline: args.baseline,
         server,
     };
     let text = files::config(&plan);
@@ -168,6 +171,7 @@ mod tests {
             agent: name("claude-code").unwrap(),
             owner: name("ann").unwrap(),
             port: 7412,
+            baseline: true,
         };
         let config = parse(Path::new("/p/safeconduct.yaml"), &files::config(&plan)).unwrap();
         let upstream = config.upstreams.values().next().unwrap();
@@ -180,7 +184,10 @@ mod tests {
         assert_eq!(args, &plan.command[1..]);
         assert_eq!(cwd, &plan.cwd);
         assert!(pass_env.contains("TOKEN"));
-        assert_eq!(config.dev_identity, Some(plan.agent));
+        assert_eq!(config.dev_identity.as_ref(), Some(&plan.agent));
         assert_eq!(config.listen.port(), 7412);
+        assert!(config.policies.baseline);
+        let without = files::config(&Plan { baseline: false, agent: name("a").unwrap(), ..plan });
+        assert!(!parse(Path::new("/p/safeconduct.yaml"), &without).unwrap().policies.baseline);
     }
 }

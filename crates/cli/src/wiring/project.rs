@@ -189,7 +189,7 @@ struct Texts {
 impl Texts {
     fn read(config: &Config) -> Result<Self, CommandError> {
         Ok(Self {
-            policies: policies(&config.policies.folder)?,
+            policies: policies(&config.policies)?,
             schemas: files(&config.policies.folder, ".cedarschema")?,
             catalogue: files(&config.catalogue, ".yaml")?,
             tools: files(&config.catalogue, ".tools.json")?,
@@ -272,11 +272,22 @@ impl Texts {
     }
 }
 
-/// The policy files of a folder, of both languages. OPA's own tests are no policies.
-fn policies(folder: &Path) -> Result<Vec<SourceFile>, CommandError> {
-    let mut found = files(folder, ".cedar")?;
-    let rego = files(folder, ".rego")?;
+/// The policy files of a folder, of both languages, and the shipped pack where it is wanted. OPA's
+/// own tests are no policies.
+fn policies(from: &config::Policies) -> Result<Vec<SourceFile>, CommandError> {
+    let mut found = files(&from.folder, ".cedar")?;
+    let rego = files(&from.folder, ".rego")?;
     found.extend(rego.into_iter().filter(|file| !file.name.ends_with("_test.rego")));
+    let shipped = if from.baseline { safeconduct_policy::baseline() } else { Vec::new() };
+    let copy = |pack: &SourceFile| found.iter().any(|own| own.name == pack.name);
+    if let Some(copied) = shipped.iter().find(|pack| copy(pack)) {
+        return Err(not_valid(format!(
+            "`{}` is a copy of a file that `policies.baseline: true` brings along: remove the copy, \
+             or set `policies.baseline: false`",
+            from.folder.join(&*copied.name).display()
+        )));
+    }
+    found.extend(shipped);
     Ok(found)
 }
 
@@ -342,4 +353,55 @@ fn walk(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RULE: &str = "@id(\"own\") permit (principal, action, resource);";
+
+    fn project(policies: &str, copy: Option<&str>) -> Result<Project, CommandError> {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["policies/baseline", "catalogue"] {
+            fs::create_dir_all(folder.path().join(name)).unwrap();
+        }
+        fs::write(folder.path().join("policies/own.cedar"), RULE).unwrap();
+        if let Some(copy) = copy {
+            fs::write(folder.path().join("policies").join(copy), "").unwrap();
+        }
+        let file = folder.path().join("safeconduct.yaml");
+        fs::write(&file, format!("version: 1\npolicies: {policies}\n")).unwrap();
+        Project::load(&file)
+    }
+
+    #[test]
+    fn the_shipped_pack_is_in_force_where_the_configuration_says_so() {
+        let without = project("{ baseline: false }", None).unwrap().rules.policies;
+        // In any namespace.
+        for naming in ["", ", namespace: Acme"] {
+            let with = project(&format!("{{ baseline: true{naming} }}"), None).unwrap();
+            let with = with.rules.policies;
+            let ids = |policies: &Policies| -> BTreeSet<String> {
+                policies.iter().map(|info| info.reference.id.to_string()).collect()
+            };
+            assert_eq!(ids(&without), BTreeSet::from(["own".to_owned()]));
+            assert!(ids(&with).contains("own") && ids(&with).contains("baseline.untrusted.address"));
+            assert_eq!(with.len(), without.len() + 14);
+            assert_ne!(with.digest(), without.digest());
+        }
+    }
+
+    #[test]
+    fn a_copy_beside_the_shipped_pack_is_refused_by_name() {
+        let Err(CommandError::Invalid(problems)) =
+            project("{ baseline: true }", Some("baseline/untrusted.cedar"))
+        else {
+            panic!("it is refused")
+        };
+        assert_eq!(problems.len(), 1);
+        assert!(problems[0].to_string().contains("baseline/untrusted.cedar"), "{}", problems[0]);
+        assert!(project("{ baseline: true }", Some("baseline/mine.cedar")).is_ok());
+        assert!(project("{}", Some("baseline/untrusted.cedar")).is_ok());
+    }
 }

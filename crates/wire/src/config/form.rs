@@ -95,9 +95,12 @@ pub struct ConfigForm {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct PoliciesForm {
-    /// The folder of the `.cedar` files and of `schema.cedarschema`.
+    /// The folder of the `.cedar` and `.rego` files and of `schema.cedarschema`.
     #[schemars(length(min = 1))]
     pub folder: String,
+    /// Whether the baseline pack that ships with the program is in force beside the folder's
+    /// policies, as `baseline/*.cedar`.
+    pub baseline: bool,
     /// The Cedar namespace of generated types and actions.
     #[schemars(extend("format" = "cedar-namespace"))]
     pub namespace: String,
@@ -111,6 +114,7 @@ impl Default for PoliciesForm {
     fn default() -> Self {
         Self {
             folder: "./policies".into(),
+            baseline: false,
             namespace: "Safeconduct".into(),
             action_id: "{server}.{tool}".into(),
         }

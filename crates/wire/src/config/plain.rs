@@ -84,8 +84,10 @@ pub struct Config {
 /// Where policies are and how they name things.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policies {
-    /// The folder of the `.cedar` files; `./policies` where nothing is said.
+    /// The folder of the `.cedar` and `.rego` files; `./policies` where nothing is said.
     pub folder: PathBuf,
+    /// Whether the shipped baseline pack is in force beside them; not where nothing is said.
+    pub baseline: bool,
     /// The Cedar namespace; `Safeconduct` where nothing is said.
     pub namespace: String,
     /// How the id of a tool's action is made; `{server}.{tool}` where nothing is said.

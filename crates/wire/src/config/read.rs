@@ -53,6 +53,7 @@ pub fn parse(file: &str, text: &str, folder: &Path) -> Result<Config, Vec<Diagno
             keys: join(folder, &form.keys),
             policies: Policies {
                 folder: join(folder, &form.policies.folder),
+                baseline: form.policies.baseline,
                 namespace: form.policies.namespace,
                 action_id: form.policies.action_id,
             },

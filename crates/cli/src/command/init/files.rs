@@ -26,7 +26,7 @@ pub(super) fn config(plan: &Plan) -> String {
          data: ./data\n\
          # Apart from the data and its backups: erasing a key erases what it locks.\n\
          keys: ./keys\n\
-         policies: {{ folder: ./policies }}\n\
+         {policies}\n\
          catalogue: {{ folder: ./catalogue }}\n\
          \n\
          upstreams:\n\
@@ -53,6 +53,10 @@ pub(super) fn config(plan: &Plan) -> String {
          \x20 identity: {agent}\n",
         schema = schemas::CONFIG_SCHEMA,
         port = plan.port,
+        policies = match plan.baseline {
+            false => "policies: { folder: ./policies }",
+            true => "policies: { folder: ./policies, baseline: true }",
+        },
         server = plan.server,
         command = quoted(command),
         args = args.join(", "),
