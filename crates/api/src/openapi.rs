@@ -7,7 +7,7 @@ use crate::oauth::{OauthError, edges};
 use crate::problem::ProblemForm;
 use crate::{
     authzen, catalogue, delegations, health, identities, intents, keys, kill, leases, outcome,
-    policies, records, sessions, tail, tasks, tokens,
+    policies, records, sessions, streams, tail, tasks, tokens,
 };
 
 #[derive(OpenApi)]
@@ -53,12 +53,18 @@ use crate::{
         delegations::list,
         delegations::end,
         keys::list,
+        keys::drop_key,
         keys::rotate,
         kill::kill,
         kill::lift,
         leases::issue,
         leases::renew,
         leases::list,
+        streams::push,
+        streams::webhook,
+        streams::list,
+        streams::status,
+        streams::verify,
         sessions::show,
         sessions::erase,
         health::alive,
@@ -81,6 +87,11 @@ impl Modify for Bearer {
             .build();
         let components = openapi.components.get_or_insert_default();
         components.add_security_scheme("bearer", SecurityScheme::Http(scheme));
+        let stream = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .description(Some("The token of a stream's `bearer_file`"))
+            .build();
+        components.add_security_scheme("stream", SecurityScheme::Http(stream));
         let client = HttpBuilder::new()
             .scheme(HttpAuthScheme::Basic)
             .description(Some("An OAuth client: its identity, and a token of it as the secret"))

@@ -1,6 +1,6 @@
 //! The routes, and what their handlers share.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
@@ -14,9 +14,9 @@ use crate::config::Doors;
 use crate::problem::Problem;
 use crate::tail::TAILS_MAX;
 use crate::{
-    ApiConfig, ApiError, Controls, Metrics, authzen, catalogue, delegations, health, identities,
-    intents, keys, kill, leases, oauth, outcome, policies, records, refused, sessions, tail, tasks,
-    tokens,
+    ApiConfig, ApiError, Controls, Metrics, SignalEdges, authzen, catalogue, delegations, health, identities,
+    intents, keys, kill, leases, oauth, outcome, policies, records, refused, sessions, streams,
+    tail, tasks, tokens,
 };
 
 /// The HTTP side of one server process.
@@ -45,6 +45,7 @@ pub(crate) struct Inner {
     pub(crate) metadata: Vec<u8>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) tails: Arc<Semaphore>,
+    pub(crate) edges: OnceLock<SignalEdges>,
     /// True once the server stops: streams end.
     pub(crate) stopping: watch::Sender<bool>,
 }
@@ -75,6 +76,7 @@ impl Api {
             metadata: serde_json::to_vec(&metadata).unwrap_or_default(),
             metrics,
             tails: Arc::new(Semaphore::new(TAILS_MAX)),
+            edges: OnceLock::new(),
             stopping: watch::Sender::new(false),
         }))))
     }
@@ -82,6 +84,13 @@ impl Api {
     /// The metrics, for the other edges to count in.
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.0.metrics
+    }
+
+    /// Lets others tell us of risk, and be told. The first word holds; without one, nobody is
+    /// heard.
+    pub fn open_signals(&self, edges: SignalEdges) {
+        // A second word would leave those who follow the first one alone.
+        let _ = self.0.edges.set(edges);
     }
 
     /// Ends the streams that would otherwise stay open: call it when the server stops.
@@ -99,6 +108,8 @@ impl Api {
             .route("/healthz", get(health::alive))
             .route("/readyz", get(health::ready))
             .route("/metrics", get(health::metrics))
+            .route("/v1/signals/streams/{name}", post(streams::push))
+            .route("/v1/signals/webhooks/{name}", post(streams::webhook))
             .merge(oauth::routes())
             .merge(self.administration())
             .fallback(unknown)
@@ -106,6 +117,16 @@ impl Api {
             .with_state(self.0.clone())
     }
 }
+
+impl Inner {
+    /// What tells us of risk, and what we tell others: nothing, until it is opened.
+    pub(crate) fn signals(&self) -> &SignalEdges {
+        self.edges.get().unwrap_or(&NOTHING)
+    }
+}
+
+static NOTHING: SignalEdges =
+    SignalEdges { streams: None, control: None, transmitter: None, deliveries: None };
 
 impl Api {
     /// What our own policies authorize, and whose refusals are recorded. The path of a decision
@@ -136,9 +157,13 @@ impl Api {
             .route("/v1/leases", get(leases::list).post(leases::issue))
             .route("/v1/leases/{id}/renew", post(leases::renew))
             .route("/v1/keys", get(keys::list))
+            .route("/v1/keys/drop", post(keys::drop_key))
             .route("/v1/keys/rotate", post(keys::rotate))
             .route("/v1/kill", post(kill::kill))
             .route("/v1/kill/lift", post(kill::lift))
+            .route("/v1/signals/streams", get(streams::list))
+            .route("/v1/signals/streams/{name}/status", get(streams::status))
+            .route("/v1/signals/streams/{name}/verify", post(streams::verify))
             .route("/v1/sessions/{identity}/{token}", get(sessions::show))
             .route("/v1/sessions/{identity}/{token}/erase", post(sessions::erase))
             .route_layer(from_fn_with_state(self.0.clone(), refused::recorded))

@@ -95,6 +95,9 @@ impl Placed {
             "token_minted" => format!("token {} of task {}", body("/id"), body("/task")),
             "token_withdrawn" => format!("token {} withdrawn", body("/token")),
             "token_keys_rotated" => format!("{} made new keys for tokens", body("/by")),
+            "token_key_dropped" => {
+                format!("{} dropped key {}: {}", body("/by"), body("/key"), body("/reason"))
+            }
             "trust_loaded" => format!("trust {}", short(&body("/digest"))),
             "lease_changed" => {
                 let name = body("/lease/name");

@@ -88,7 +88,7 @@ impl Backend {
         let opened = match self.modern(of).await {
             Err(OpenError::NotModern | OpenError::Undiscovered) if self.may_be(Era::Legacy) => {
                 let connection = self.standing(of, Era::Legacy);
-                let live = connection.live().await;
+                let live = connection.live_for(of).await;
                 if live.is_ok() {
                     self.not_modern.store(true, Ordering::Relaxed);
                     connection.initialized().await;
@@ -117,7 +117,7 @@ impl Backend {
             }
             Transport::Http { .. } | Transport::Stdio { .. } => self.standing(of, Era::Modern),
         };
-        match connection.live().await {
+        match connection.live_for(of).await {
             Ok(live) => Ok(Ready { connection, live }),
             Err(OpenError::NotModern) => {
                 self.not_modern.store(true, Ordering::Relaxed);
@@ -149,7 +149,7 @@ impl Backend {
             return self.modern(of).await;
         }
         let connection = Arc::new(self.connection(Greeting::Legacy(params), of, inbound));
-        let refused = match connection.live().await {
+        let refused = match connection.live_for(of).await {
             Ok(live) => return Ok(Ready { connection, live }),
             Err(error @ (OpenError::Refused(_) | OpenError::Link(LinkError::Refused(_)))) => error,
             Err(error) => return Err(error),
@@ -196,7 +196,7 @@ impl Backend {
             Arc::clone(&self.limits),
             self.wiring.clone(),
             greeting,
-            of.task.clone(),
+            Some(of.clone()),
             inbound,
         )
     }

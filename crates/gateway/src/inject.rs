@@ -13,7 +13,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use safeconduct_credential::inject::{
     InjectError, Injection, Place, REDACTED, Scrubber, ScrubberError,
 };
-use safeconduct_model::{Edit, Obligation, ServerName, TaskRef, Value};
+use safeconduct_model::{Authentication, Edit, Obligation, ServerName, Value};
 use safeconduct_service::{Awaited, Secret};
 use thiserror::Error;
 
@@ -52,12 +52,13 @@ pub trait Injections: Send + Sync + 'static {
     /// upstream is there.
     fn concerns(&self, upstream: &ServerName) -> bool;
 
-    /// What goes to that upstream for that task, and without a task for `None`. It is asked
-    /// before every request; as long as the answer is the very same `Arc`, conversations go on.
+    /// What goes to that upstream for the task in which they act, by their own proof; nothing where
+    /// they act in none, or nobody asks. It is asked before every request; as long as the answer is
+    /// the very same `Arc`, conversations go on.
     fn secrets<'a>(
         &'a self,
         upstream: &'a ServerName,
-        task: Option<&'a TaskRef>,
+        of: Option<&'a Authentication>,
     ) -> Awaited<'a, Result<Arc<Secrets>, NoSecrets>>;
 }
 

@@ -200,12 +200,12 @@ impl<A: Authority> ClientSession<A> {
         }
         let key = SessionKey::of(authentication);
         if let Some(connection) = self.connection(&key) {
-            let live = connection.live().await?;
+            let live = connection.live_for(authentication).await?;
             return Ok(Ready { connection, live });
         }
         let _turn = self.opening.lock().await;
         if let Some(connection) = self.connection(&key) {
-            let live = connection.live().await?;
+            let live = connection.live_for(authentication).await?;
             return Ok(Ready { connection, live });
         }
         if self.closed.is_cancelled() {

@@ -16,7 +16,7 @@ use safeconduct_gateway::{
     Gateway, GatewayConfig, Injected, Injections, Limits, NoSecrets, Secrets, UpstreamConfig,
     list_tools,
 };
-use safeconduct_model::{Body as Recorded, Execution, ServerName, TaskRef};
+use safeconduct_model::{Authentication, Body as Recorded, Execution, ServerName};
 use safeconduct_pep::InProcess;
 use safeconduct_service::{Awaited, Secret};
 use serde_json::{Value as Json, json};
@@ -40,7 +40,7 @@ fn secrets(places: &[(&str, Place)], key: &str) -> Arc<Secrets> {
 struct Store {
     given: Mutex<Result<Arc<Secrets>, NoSecrets>>,
     nothing: Arc<Secrets>,
-    asked: Mutex<Vec<Option<TaskRef>>>,
+    asked: Mutex<Vec<Option<Authentication>>>,
 }
 
 impl Injections for Store {
@@ -51,10 +51,10 @@ impl Injections for Store {
     fn secrets<'a>(
         &'a self,
         _: &'a ServerName,
-        task: Option<&'a TaskRef>,
+        of: Option<&'a Authentication>,
     ) -> Awaited<'a, Result<Arc<Secrets>, NoSecrets>> {
-        self.asked.lock().unwrap().push(task.cloned());
-        let given = match task {
+        self.asked.lock().unwrap().push(of.cloned());
+        let given = match of.and_then(|of| of.task.as_ref()) {
             Some(_) => self.given.lock().unwrap().clone(),
             None => Ok(Arc::clone(&self.nothing)),
         };

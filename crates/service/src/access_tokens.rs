@@ -142,6 +142,22 @@ pub trait TokenKeys: Send + Sync + 'static {
 pub(crate) struct AccessTokens {
     desk: ArcSwapOption<Desk>,
     live: Mutex<Live>,
+    /// Keys that may be in other hands, by id: none of them is ever used again.
+    dropped: Arc<Dropped>,
+}
+
+/// Keys that may be in other hands, by public id.
+#[derive(Default)]
+pub(crate) struct Dropped(Mutex<BTreeSet<Arc<str>>>);
+
+impl Dropped {
+    pub(crate) fn insert(&self, key: &Arc<str>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(Arc::clone(key));
+    }
+
+    fn has(&self, key: &str) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(key)
+    }
 }
 
 /// An open token service.
@@ -157,6 +173,8 @@ pub(crate) struct Desk {
     pub(crate) keys: Arc<dyn TokenKeys>,
     /// Held while keys are made, removed and published: one after the other.
     pub(crate) tending: Mutex<()>,
+    /// Keys that may be in other hands; shared with whatever desk is opened after this one.
+    pub(crate) dropped: Arc<Dropped>,
     signing: ArcSwap<Signing>,
     verified: Mutex<HashMap<Digest, Arc<AccessToken>>>,
 }
@@ -188,6 +206,8 @@ struct LiveToken {
     task: TaskId,
     expires_at: Timestamp,
     withdrawn: bool,
+    /// The key that signed it, where this process did.
+    key: Option<Arc<str>>,
     /// What it allows; `None` until it was presented to this process.
     allowances: Option<Arc<[Allowance<Value>]>>,
     /// The mandate of its task, narrowed to that.
@@ -215,6 +235,7 @@ impl Service {
             settings,
             keys,
             tending: Mutex::default(),
+            dropped: Arc::clone(&self.access.dropped),
             signing: ArcSwap::default(),
             verified: Mutex::default(),
         };
@@ -282,20 +303,39 @@ impl Desk {
 
     pub(crate) fn tend(&self, now: Timestamp) -> Result<(), TokenKeysError> {
         let _alone = self.tending.lock().unwrap_or_else(PoisonError::into_inner);
-        let broken = |error: &dyn fmt::Display| TokenKeysError(error.to_string().into());
-        let load = || KeyRing::new(self.keys.all()?).map_err(|error| broken(&error));
-        let mut ring = load()?;
+        let mut ring = self.kept()?;
+        for (algorithm, made_at) in ring.take_out(|key| self.dropped.has(key)) {
+            self.keys.remove(algorithm, made_at)?;
+        }
         let every_ms = i64::from(self.settings.rotate_every_s) * 1000;
         let due = self.algorithms();
         let due: Vec<_> = due.into_iter().filter(|a| ring.is_due(*a, every_ms, now)).collect();
         if !due.is_empty() {
             due.into_iter().try_for_each(|algorithm| self.keys.make(algorithm, now))?;
-            ring = load()?;
+            ring = self.kept()?;
         }
         for (algorithm, made_at) in ring.over(now) {
             self.keys.remove(algorithm, made_at)?;
         }
-        let published = ring.published(now).map_err(|error| broken(&error))?;
+        self.publish(ring, now)
+    }
+
+    /// All keys that lie on the disk, those included that are never to be used again.
+    pub(crate) fn kept(&self) -> Result<KeyRing, TokenKeysError> {
+        KeyRing::new(self.keys.all()?).map_err(|error| TokenKeysError(error.to_string().into()))
+    }
+
+    /// Stops using the keys that were dropped; the disk is left as it is.
+    pub(crate) fn set_aside(&self, now: Timestamp) -> Result<(), TokenKeysError> {
+        let _alone = self.tending.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ring = self.kept()?;
+        ring.take_out(|key| self.dropped.has(key));
+        self.publish(ring, now)
+    }
+
+    fn publish(&self, ring: KeyRing, now: Timestamp) -> Result<(), TokenKeysError> {
+        let published = ring.published(now);
+        let published = published.map_err(|error| TokenKeysError(error.to_string().into()))?;
         let changed = self.signing.load().published != published;
         self.signing.store(Arc::new(Signing { ring, published }));
         if changed {
@@ -325,8 +365,21 @@ impl Desk {
         self.remembered().get(token).cloned()
     }
 
-    pub(crate) fn remember(&self, digest: Digest, token: &Arc<AccessToken>, now: Timestamp) {
+    /// Remembers what a token says whose signature was checked against those keys, where they are
+    /// still in use.
+    pub(crate) fn remember(
+        &self,
+        digest: Digest,
+        token: &Arc<AccessToken>,
+        checked: &Arc<Signing>,
+        now: Timestamp,
+    ) {
         let mut remembered = self.remembered();
+        // INVARIANT: keys are replaced before what was remembered is forgotten, which waits for
+        // this lock: nothing stays here that only a dropped key vouches for.
+        if !Arc::ptr_eq(checked, &self.signing.load()) {
+            return;
+        }
         if remembered.len() >= VERIFIED_MAX {
             remembered.retain(|_, token| now < token.expires_at);
             // All alive: each will be checked once more.
@@ -356,6 +409,7 @@ impl AccessTokens {
             task: minted.task.clone(),
             expires_at: minted.expires_at,
             withdrawn: false,
+            key: None,
             allowances,
             narrowed: None,
         };
@@ -376,6 +430,20 @@ impl AccessTokens {
         live.sweep(now);
     }
 
+    /// Takes note of the key that signed a token.
+    pub(crate) fn signed(&self, token: &TokenId, key: &str) {
+        if let Some(token) = self.live().tokens.get_mut(token) {
+            token.key = Some(key.into());
+        }
+    }
+
+    /// Marks everything that a key signed as taken back.
+    pub(crate) fn withdraw_of_key(&self, key: &str) {
+        let mut live = self.live();
+        let of_key = live.tokens.values_mut().filter(|token| token.key.as_deref() == Some(key));
+        of_key.for_each(|token| token.withdrawn = true);
+    }
+
     /// Forgets a token whose record never became durable.
     pub(crate) fn never_born(&self, token: &TokenId) {
         self.live().tokens.remove(token);
@@ -386,6 +454,11 @@ impl AccessTokens {
         let mut live = self.live();
         let found = live.tokens.get_mut(token).filter(|token| token.is_alive(now));
         found.map(|token| token.withdrawn = true).is_some()
+    }
+
+    /// Takes in that a key was dropped, while a ledger is read again: before the keys are opened.
+    pub(crate) fn restore_dropped(&self, key: &Arc<str>) {
+        self.dropped.insert(key);
     }
 
     /// As [`AccessTokens::withdrawn`], while a ledger is read again.

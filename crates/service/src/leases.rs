@@ -17,7 +17,7 @@ use safeconduct_credential::lease::{
 };
 use safeconduct_model::{
     Authentication, Body, Lease, LeaseId, LeaseKind, LeaseState, NameError, Reason, Record,
-    RecordId, TargetName, TaskId, TaskRef, TaskState, Timestamp,
+    RecordId, TargetName, TaskId, TaskState, Timestamp,
 };
 use thiserror::Error;
 
@@ -129,6 +129,8 @@ struct LeaseSlot {
     state: LeaseState,
     /// Held for the gateway only.
     secret: Option<Arc<Secret>>,
+    /// What it lets one do at the target, where this process made it.
+    grants: Option<BTreeSet<Arc<str>>>,
     /// Failed attempts to take it back, and when the next one is due.
     failed: u32,
     next: Timestamp,
@@ -160,6 +162,7 @@ impl Leases {
             lease: lease.clone(),
             state,
             secret: None,
+            grants: None,
             failed: 0,
             next: book::AT_ONCE,
             look_at: None,
@@ -231,7 +234,7 @@ impl Service {
         }
         let at = self.target(target)?;
         let grants = self.grants_of(&task.id, target, only)?;
-        let decision = self.ask_for_lease(by, target, &grants, &at).await?;
+        let decision = self.ask_for_lease(by, target, &grants, &at, None).await?;
         let grant = GrantSpec { grants };
         let (lease, ticket) = self.queue_plan(&task.id, target, &grant, &at, decision)?;
         // From here on the lease is taken back unless it is handed out.
@@ -262,17 +265,18 @@ impl Service {
         Ok(Leased { lease, secret, address: at.issuer.address() })
     }
 
-    /// The secret that the gateway adds to the calls of a task, leased for it where that has not
-    /// happened yet.
+    /// The secret that the gateway adds to the calls of the task in which `by` acts; leased for it,
+    /// by that proof, where that has not happened yet.
     ///
     /// # Errors
     /// [`LeaseError`] says whose fault it is.
     pub async fn secret_for(
         &self,
-        task: &TaskRef,
+        by: &Authentication,
         target: &TargetName,
         name: &Arc<str>,
     ) -> Result<Arc<Secret>, LeaseError> {
+        let task = by.task.as_ref().ok_or(LeaseError::TaskEnded)?;
         let held = || {
             let now = self.clock.now();
             self.leases.all().of_task(&task.id).find_map(|slot| {
@@ -286,15 +290,16 @@ impl Service {
         if let Some(secret) = held().filter(|_| self.task_goes_on(&task.id, self.clock.now())) {
             return Ok(secret);
         }
-        let by = self.on_behalf_of_task(task)?;
-        self.lease(&by, target, Some(&BTreeSet::from([Arc::clone(name)]))).await?;
+        self.lease(by, target, Some(&BTreeSet::from([Arc::clone(name)]))).await?;
         held().ok_or(LeaseError::TaskEnded)
     }
 
-    /// Makes a lease last longer, while its task lives and never beyond its most.
+    /// Makes a lease last longer, while its task lives, never beyond its most, and where no policy
+    /// forbids it: what forbids the lease by now ends it.
     ///
     /// # Errors
-    /// [`LeaseError`] says whose fault it is; the lease ends when it was to end.
+    /// [`LeaseError`] says whose fault it is; the lease ends when it was to end, or at once where
+    /// policy denies it.
     pub async fn renew_lease(
         &self,
         by: &Authentication,
@@ -313,11 +318,16 @@ impl Service {
         }
         let at = self.target(&slot.lease.target)?;
         let state = self.state_of(&task.id);
+        renewal(&slot.lease, slot.state, state, at.terms, self.clock.now())?;
+        let decision = self.ask_to_renew(by, &slot, &at).await?;
+        // Asking has taken its time.
+        let state = self.state_of(&task.id);
         let until = renewal(&slot.lease, slot.state, state, at.terms, self.clock.now())?;
         // Recorded before the target is touched, so that it is never longer there than here.
         let renewed = Lease { expires_at: until, ..slot.lease };
         let line = self.line(&task.id).ok_or(LeaseError::TaskEnded)?;
-        let entry = self.lease_entry(&renewed, LeaseState::Issued, Some("renewed"))?;
+        let (issued, why) = (LeaseState::Issued, Some("renewed"));
+        let entry = self.lease_entry_of(&renewed, issued, why, Some(decision))?;
         let ticket = {
             let mut all = self.leases.all();
             let slot = all.find_mut(id).filter(|slot| slot.state == LeaseState::Issued);
@@ -458,6 +468,7 @@ impl Service {
             lease: lease.clone(),
             state: LeaseState::Planned,
             secret: None,
+            grants: Some(grant.grants.clone()),
             failed: 0,
             next: book::AT_ONCE,
             look_at: None,
@@ -532,6 +543,15 @@ impl Service {
         }
         // Not made by anyone who still waits for it.
         self.done_with(id, |slot| slot.ours = false);
+        self.tell();
+    }
+
+    /// A lease that stood is to end now, before its time.
+    fn end_lease(&self, id: &LeaseId, why: &str) {
+        if let Err(error) = self.queue_change_of(id, LeaseEvent::Revoke, Some(why)) {
+            tracing::error!(%error, lease = %id, "a lease that is to end could not be recorded as such");
+        }
+        self.leases.all().look_at(id, book::AT_ONCE);
         self.tell();
     }
 

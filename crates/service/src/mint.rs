@@ -180,6 +180,7 @@ impl Service {
             .signer(algorithm, minted.issued_at)
             .ok_or_else(|| unavailable("there is no key to sign with"))
             .and_then(|key| {
+                self.access.signed(&minted.id, key.public().kid().unwrap_or_default());
                 key.sign(ACCESS_TOKEN_TYP, &token.claims()).map_err(|error| match error {
                     jose::SignError::TooLong { .. } => {
                         let says = "the token would be too long: ask for fewer actions by scope";

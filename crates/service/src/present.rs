@@ -264,7 +264,7 @@ impl Service {
                 let keys = desk.signing();
                 let verified = jose::verify(text, &desk.expect, &keys.published, now)?;
                 let token = Arc::new(AccessToken::read(&verified)?);
-                desk.remember(digest, &token, now);
+                desk.remember(digest, &token, &keys, now);
                 token
             }
         };

@@ -1,4 +1,5 @@
-//! Use-case: new keys for the token service on demand, and how its keys stand.
+//! Use-case: new keys for the token service on demand, one that may be in other hands dropped, and
+//! how its keys stand.
 
 use std::sync::{Arc, PoisonError};
 
@@ -24,13 +25,38 @@ pub enum RotateError {
     /// Our fault: the keys cannot be used.
     #[error(transparent)]
     Keys(#[from] TokenKeysError),
-    /// Our fault: the ledger took no record.
+    /// Our fault: it could not be recorded.
+    #[error(transparent)]
+    Unrecorded(#[from] KeyRecordError),
+}
+
+/// Why a key was not dropped for good.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum DropKeyError {
+    /// The configuration has no token service.
+    #[error("there is no token service here")]
+    Closed,
+    /// The caller's fault: no such key.
+    #[error("no key of that id signs or has signed tokens that may be alive")]
+    Unknown,
+    /// Our fault: the keys cannot be used.
+    #[error(transparent)]
+    Keys(#[from] TokenKeysError),
+    /// Our fault: it could not be recorded.
+    #[error(transparent)]
+    Unrecorded(#[from] KeyRecordError),
+}
+
+/// Why a change of keys could not be recorded: our fault.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum KeyRecordError {
+    /// The ledger took no record.
     #[error(transparent)]
     Submit(#[from] SubmitError),
-    /// Our fault: the record did not become durable.
+    /// The record did not become durable.
     #[error(transparent)]
     Append(#[from] AppendError),
-    /// Our fault: the record could not be made.
+    /// The record could not be made.
     #[error("the record could not be made: {0}")]
     Record(Arc<str>),
 }
@@ -68,6 +94,38 @@ impl Service {
         Ok(made)
     }
 
+    /// Drops a key that may be in other hands: it leaves the published set, and whatever it signed
+    /// is inactive, at once; then that is recorded, and the key is removed from the disk. Where it
+    /// was the one that signs, the one after it does, or a new one. Blocks on a disk. Returns the
+    /// keys that are left.
+    ///
+    /// # Errors
+    /// [`DropKeyError`]. Where the record could not be made durable, the key is out of use until
+    /// this process ends: drop it again.
+    pub async fn drop_token_key(
+        &self,
+        key: &str,
+        reason: &str,
+        by: &IdentityId,
+    ) -> Result<Vec<KeyStanding>, DropKeyError> {
+        let desk = self.desk().ok_or(DropKeyError::Closed)?;
+        let now = self.clock.now();
+        // Those on the disk: one that is out of use already is dropped again.
+        let known = desk.kept()?.standings(now).into_iter().any(|one| one.id == key);
+        if !known {
+            return Err(DropKeyError::Unknown);
+        }
+        let key: Arc<str> = key.into();
+        desk.dropped.insert(&key);
+        desk.set_aside(now)?;
+        self.access.withdraw_of_key(&key);
+        self.tell();
+        let body = Body::TokenKeyDropped { key, reason: reason.into(), by: by.clone() };
+        self.record_keys(body, now).await?;
+        desk.tend(now)?;
+        Ok(desk.signing().ring.standings(now))
+    }
+
     async fn record_rotation(
         &self,
         made: &[KeyStanding],
@@ -75,15 +133,15 @@ impl Service {
         now: Timestamp,
     ) -> Result<(), RotateError> {
         let keys = made.iter().map(|key| Arc::from(key.id.as_str())).collect();
-        let record = Record {
-            id: self.ids.record("rec"),
-            at: now,
-            trace: None,
-            parent: None,
-            body: Body::TokenKeysRotated { keys, by: by.clone() },
-        };
+        let body = Body::TokenKeysRotated { keys, by: by.clone() };
+        Ok(self.record_keys(body, now).await?)
+    }
+
+    async fn record_keys(&self, body: Body, now: Timestamp) -> Result<(), KeyRecordError> {
+        let record =
+            Record { id: self.ids.record("rec"), at: now, trace: None, parent: None, body };
         let leaf = safeconduct_ledger::encode(&record)
-            .map_err(|error| RotateError::Record(error.to_string().into()))?;
+            .map_err(|error| KeyRecordError::Record(error.to_string().into()))?;
         let entries = vec![Entry { leaf, attachment: None }];
         let proposal = Proposal { entries, reads: Vec::new(), writes: Vec::new() };
         let ticket = self.ledger.submit(proposal)?;

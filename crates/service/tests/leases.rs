@@ -102,6 +102,12 @@ permit (principal, action == Safeconduct::Action::"undertake", resource);
 forbid (principal, action == Safeconduct::Action::"lease", resource == Safeconduct::Target::"crm")
 when { context.grants.contains("owner") && context.kind == "postgres_role"
        && context.ttl_s == 60 && context has task && context.task.intent == "work" };
+@id("strong-only")
+forbid (principal, action == Safeconduct::Action::"lease", resource)
+when { context.grants.contains("sealed") && context.identity.assurance != "high" };
+@id("sealed-once")
+forbid (principal, action == Safeconduct::Action::"lease", resource)
+when { context.grants.contains("sealed") && context has renews };
 "#;
 
 fn reader() -> BTreeSet<Arc<str>> {
@@ -155,7 +161,10 @@ fn intent() -> Intent {
         idle_s: 3600,
         tier_max: Tier::Low,
         delegation_depth: 0,
-        credentials: BTreeMap::from([(crm(), BTreeSet::from(["reader".into(), "owner".into()]))]),
+        credentials: BTreeMap::from([(
+            crm(),
+            BTreeSet::from(["reader".into(), "owner".into(), "sealed".into()]),
+        )]),
         schedules: BTreeMap::new(),
         undertakers: Undertakers {
             kinds: BTreeSet::from([IdentityKind::User]),
@@ -327,8 +336,20 @@ async fn policy_is_asked_about_each_lease_before_the_target_is_touched() {
     assert_eq!(bench.roles(), 1);
     // The gateway asks too.
     let owner = Arc::from("owner");
-    let denied = bench.service.secret_for(&task, &crm(), &owner).await;
+    let denied = bench.service.secret_for(&by(&task), &crm(), &owner).await;
     assert!(matches!(denied, Err(LeaseError::Denied { .. })));
+    // By the proof of whoever calls, as strong as it is.
+    let sealed = Arc::from("sealed");
+    let denied = bench.service.secret_for(&by(&task), &crm(), &sealed).await;
+    let Err(LeaseError::Denied { reasons, .. }) = denied else { panic!("it was leased") };
+    assert_eq!(reasons[0].policy().unwrap().id.as_str(), "strong-only");
+    let strong = Authentication { assurance: Assurance::High, ..by(&task) };
+    let before = bench.ledger.entries().len();
+    let _ = bench.service.secret_for(&strong, &crm(), &sealed).await;
+    assert_eq!(bench.roles(), 2, "it was leased");
+    let made = records(before);
+    let Body::Decided(decided) = &made[0].body else { panic!("{:?}", made[0]) };
+    assert_eq!((decided.method, decided.token.as_str()), (Method::ApiKey, "tok_ada"));
 }
 
 #[tokio::test]
@@ -372,6 +393,50 @@ async fn a_lease_ends_when_its_time_is_over_unless_it_is_renewed() {
     assert_eq!((bench.service.settle_leases().await, bench.roles()), (None, 0));
     let late = bench.service.renew_lease(&by(&task), &leased.id).await;
     assert!(matches!(late, Err(LeaseError::UnknownLease(_))));
+}
+
+#[tokio::test]
+async fn policy_is_asked_about_each_renewal_and_what_it_forbids_ends_the_lease() {
+    let bench = bench().await;
+    let task = bench.begin().await;
+    let strong = Authentication { assurance: Assurance::High, ..by(&task) };
+    let sealed = BTreeSet::from(["sealed".into()]);
+    let one = bench.service.lease(&by(&task), &crm(), Some(&reader())).await.unwrap().lease;
+    let other = bench.service.lease(&strong, &crm(), Some(&sealed)).await.unwrap().lease;
+    bench.later(10_000);
+    bench.service.renew_lease(&strong, &one.id).await.unwrap();
+    let denied = bench.service.renew_lease(&strong, &other.id).await;
+    let Err(LeaseError::Denied { decision, reasons }) = denied else { panic!("{denied:?}") };
+    assert_eq!(reasons[0].policy().unwrap().id.as_str(), "sealed-once");
+    // Both answers are recorded, each as the cause of what came of it.
+    let records: Vec<Record> =
+        bench.ledger.entries().iter().map(|entry| decode(&entry.leaf).unwrap()).collect();
+    let changed = |lease: &LeaseId| {
+        let of = records.iter().rev().find_map(|record| match &record.body {
+            Body::LeaseChanged { lease: of, state, detail } if of.id == *lease => {
+                Some((*state, detail.clone().unwrap_or_default(), record.parent.clone()))
+            }
+            _ => None,
+        });
+        of.unwrap()
+    };
+    let (state, why, because) = changed(&one.id);
+    assert_eq!((state, &*why), (LeaseState::Issued, "renewed"));
+    let decided = |id: &RecordId| {
+        records.iter().any(|r| r.id == *id && matches!(&r.body, Body::Decided(d) if &*d.action.as_str() == "lease"))
+    };
+    assert!(because.is_some_and(|id| decided(&id)) && decided(&decision));
+    let (state, why, _) = changed(&other.id);
+    assert_eq!(state, LeaseState::Revoking);
+    assert!(why.contains(decision.as_str()), "{why}");
+    bench.service.settle_leases().await;
+    assert_eq!(bench.roles(), 1, "the one that was denied is gone");
+    assert_eq!(bench.service.pending_outcomes(), 0);
+    // One that an earlier process made is asked about with all that the task may have.
+    let again = over(Some(&bench.ledger), usize::MAX, &bench.database);
+    again.clock.set(bench.service.now());
+    let denied = again.service.renew_lease(&by(&task), &one.id).await;
+    assert!(matches!(denied, Err(LeaseError::Denied { .. } | LeaseError::Renewal(_))), "{denied:?}");
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use utoipa::openapi::{RefOr, Required, Schema};
 use utoipa::{IntoParams, PartialSchema, ToSchema};
 
 use crate::document::inline_schema_of;
-use crate::{admin, authzen, identity, outcome};
+use crate::{admin, authzen, identity, outcome, signals};
 
 macro_rules! described {
     ($($form:ty = $name:literal;)*) => {$(
@@ -45,6 +45,7 @@ described! {
     admin::IdentityView = "IdentityShown";
     admin::IntentList = "IntentList";
     admin::IntentView = "Intent";
+    admin::KeyDrop = "KeyDrop";
     admin::KeyList = "KeyList";
     admin::Killed = "Killed";
     admin::KillRequest = "KillRequest";
@@ -56,6 +57,8 @@ described! {
     admin::PoliciesView = "Policies";
     admin::RecordPage = "RecordPage";
     admin::SessionView = "Session";
+    admin::StreamList = "StreamList";
+    admin::StreamStatusView = "StreamStatus";
     admin::TaskBegun<'_> = "TaskBegun";
     admin::TaskDetail = "Task";
     admin::TaskEnded = "TaskEnded";
@@ -69,6 +72,7 @@ described! {
     authzen::Metadata = "AuthzenMetadata";
     identity::IdentityForm = "Identity";
     outcome::OutcomeForm = "Outcome";
+    signals::SignalReport = "SignalReport";
 }
 
 impl IntoParams for admin::RecordQueryForm {

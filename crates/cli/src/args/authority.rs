@@ -165,6 +165,17 @@ pub(crate) enum Keys {
         #[command(flatten)]
         remote: Remote,
     },
+    /// Stop using one that may be in other hands: at once, with every token that it signed.
+    Drop {
+        /// Its id, as `keys ls` shows it.
+        #[arg(value_name = "KID")]
+        key: String,
+        /// Why, for the record.
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+        #[command(flatten)]
+        remote: Remote,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -7,7 +7,7 @@ use safeconduct_broker::{PostgresIssuer, SecretsIssuer};
 use safeconduct_credential::inject::{Injection, Place};
 use safeconduct_credential::lease::{Backoff, LeaseTerms};
 use safeconduct_gateway::{Injected, Injections, NoSecrets, Secrets};
-use safeconduct_model::{ServerName, TargetName, TaskId, TaskRef, Timestamp};
+use safeconduct_model::{Authentication, ServerName, TargetName, TaskId, Timestamp};
 use safeconduct_service::{Awaited, Issuer, Secret, Service, Target, Watch};
 use safeconduct_wire::config::{Config, SecretPlace, SecretUse, TargetKind};
 use tokio::sync::Notify;
@@ -106,10 +106,10 @@ impl Leasing {
     async fn leased(
         &self,
         upstream: &ServerName,
-        task: Option<&TaskRef>,
+        of: Option<&Authentication>,
     ) -> Result<Arc<Secrets>, NoSecrets> {
         // What does not act in a task gets nothing; the upstream refuses what needs a secret.
-        let Some(task) = task else {
+        let Some((by, task)) = of.and_then(|by| Some((by, by.task.as_ref()?))) else {
             return Ok(Arc::clone(&self.nothing));
         };
         let mandate = self.service.mandate(&task.id);
@@ -120,7 +120,7 @@ impl Leasing {
             if !granted.is_some_and(|grants| grants.contains(&of.name)) {
                 continue;
             }
-            let secret = self.service.secret_for(task, &of.target, &of.name).await;
+            let secret = self.service.secret_for(by, &of.target, &of.name).await;
             let secret = secret.map_err(|error| NoSecrets(error.to_string()))?;
             let (name, injection) = (Arc::clone(&of.name), of.injection.clone());
             all.push(Injected { name, injection, secret });
@@ -149,9 +149,9 @@ impl Injections for Leasing {
     fn secrets<'a>(
         &'a self,
         upstream: &'a ServerName,
-        task: Option<&'a TaskRef>,
+        of: Option<&'a Authentication>,
     ) -> Awaited<'a, Result<Arc<Secrets>, NoSecrets>> {
-        Awaited::of(self.leased(upstream, task))
+        Awaited::of(self.leased(upstream, of))
     }
 }
 

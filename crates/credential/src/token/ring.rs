@@ -104,6 +104,21 @@ impl KeyRing {
         Ok(Self(keys))
     }
 
+    /// Takes keys out, whatever they were doing: nothing that they signed can be checked any more.
+    /// Returns them by algorithm and time of making. Where one of them signed, the key after it
+    /// does from now on.
+    pub fn take_out(&mut self, is_one: impl Fn(&str) -> bool) -> Vec<(Algorithm, Timestamp)> {
+        let mut out = Vec::new();
+        self.0.retain(|key| {
+            let stays = !key.key.public().kid().is_some_and(&is_one);
+            if !stays {
+                out.push((key.key.algorithm(), key.made_at));
+            }
+            stays
+        });
+        out
+    }
+
     fn of(&self, algorithm: Algorithm) -> impl Iterator<Item = (usize, &RingKey)> {
         let mine = self.0.iter().filter(move |key| key.key.algorithm() == algorithm);
         mine.enumerate()

@@ -109,7 +109,7 @@ impl<A: Authority> ClientSession<A> {
         let Some(connection) = self.connection(&SessionKey::of(&by.authentication)) else {
             return;
         };
-        let Ok(live) = connection.live().await else {
+        let Ok(live) = connection.live_for(&by.authentication).await else {
             return;
         };
         if let Err(error) = live.link.send(response_bytes(Some(id), answer)).await {

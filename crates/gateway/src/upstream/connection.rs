@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use safeconduct_model::{Edit, ServerName, TaskRef, Value};
+use safeconduct_model::{Authentication, Edit, ServerName, Value};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::TaskTracker;
 
@@ -103,8 +103,8 @@ pub(crate) struct Connection {
     pub(super) limits: Arc<Limits>,
     wiring: Wiring,
     greeting: Greeting,
-    /// The task that it was begun for.
-    task: Option<TaskRef>,
+    /// Whoever asked last in it, or whom it was begun for: by whose proof secrets are leased.
+    asks: Mutex<Option<Authentication>>,
     inbound: Arc<dyn Inbound>,
     live: Mutex<Option<Arc<Live>>>,
     supervision: tokio::sync::Mutex<Supervision>,
@@ -121,7 +121,7 @@ impl Connection {
         limits: Arc<Limits>,
         wiring: Wiring,
         greeting: Greeting,
-        task: Option<TaskRef>,
+        of: Option<Authentication>,
         inbound: Arc<dyn Inbound>,
     ) -> Self {
         let stale = Arc::new(AtomicBool::new(false));
@@ -131,7 +131,7 @@ impl Connection {
             limits,
             wiring,
             greeting,
-            task,
+            asks: Mutex::new(of),
             inbound,
             live: Mutex::new(None),
             supervision: tokio::sync::Mutex::default(),
@@ -142,7 +142,16 @@ impl Connection {
         }
     }
 
-    /// The open conversation; begun, or begun again, where there is none.
+    /// The open conversation for a request of theirs; begun, or begun again, where there is none.
+    pub(crate) async fn live_for(&self, of: &Authentication) -> Result<Arc<Live>, OpenError> {
+        // What has no secrets may be shared, and is then nobody's.
+        if self.wiring.injects(&self.config.name) {
+            *self.asks.lock().unwrap_or_else(PoisonError::into_inner) = Some(of.clone());
+        }
+        self.live().await
+    }
+
+    /// The same, for whoever asked last.
     pub(crate) async fn live(&self) -> Result<Arc<Live>, OpenError> {
         let secrets = self.secrets().await?;
         if let Some(live) = self.current_with(secrets.as_ref()) {
@@ -245,7 +254,8 @@ impl Connection {
     async fn secrets(&self) -> Result<Option<Arc<Secrets>>, OpenError> {
         match &self.wiring.injections {
             Some(injections) if injections.concerns(&self.config.name) => {
-                let secrets = injections.secrets(&self.config.name, self.task.as_ref()).await;
+                let of = self.asks.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                let secrets = injections.secrets(&self.config.name, of.as_ref()).await;
                 secrets.map(Some).map_err(OpenError::NoSecrets)
             }
             _ => Ok(None),

@@ -175,6 +175,11 @@ pub(super) fn body(kind: &str, json: &[u8]) -> Result<Option<Body>, DecodeError>
             let keys = form.keys.iter().map(shared).collect();
             Body::TokenKeysRotated { keys, by: name("by", &form.by)? }
         }
+        "token_key_dropped" => {
+            let form: form::TokenKeyDropped<'_> = parse(json)?;
+            let (key, reason) = (shared(&form.key), shared(&form.reason));
+            Body::TokenKeyDropped { key, reason, by: name("by", &form.by)? }
+        }
         "trust_loaded" => {
             let form: form::TrustLoaded<'_> = parse(json)?;
             let (digest, records) = (digest("digest", &form.digest)?, form.records);

@@ -5,32 +5,41 @@ use std::sync::Arc;
 
 use safeconduct_engine::Understood;
 use safeconduct_model::{
-    ActionName, Assurance, Authentication, Entity, EntityId, EntityRef, EntityType, IdentityId,
-    Method, Mode, RecordId, Subject, TargetName, TaskRef, TokenId, Value,
+    ActionName, Authentication, Entity, EntityId, EntityRef, EntityType, IdentityId, Lease,
+    LeaseId, Mode, Reason, RecordId, Subject, TargetName, Value,
 };
 
-use super::{LeaseError, Target};
+use super::{LeaseError, LeaseSlot, Target};
 use crate::{Check, Service};
 
 /// The action that policy decides about a lease. Its resource is the target.
 pub const LEASE: &str = "lease";
 
-/// The enforcement point that asks, and what the gateway is called that leases for a task.
+/// The enforcement point that asks.
 const PEP: &str = "leases";
 
 impl Service {
-    /// The proof by which the gateway leases for a task in which a call was permitted: it is there
-    /// in the task's name, and proves nothing more.
-    pub(super) fn on_behalf_of_task(&self, task: &TaskRef) -> Result<Authentication, LeaseError> {
-        Ok(Authentication {
-            identity: task.agent.clone(),
-            token: TokenId::new(PEP)?,
-            method: Method::PepAssertion,
-            assurance: Assurance::Low,
-            at: self.clock.now(),
-            expires_at: None,
-            task: Some(task.clone()),
-        })
+    /// Asks policy whether a lease may last longer, and gives the decision. A lease that an earlier
+    /// process made is asked about with all that the task may have there: never with less than it
+    /// has. Where policy denies it, the lease is taken back.
+    pub(super) async fn ask_to_renew(
+        &self,
+        by: &Authentication,
+        slot: &LeaseSlot,
+        at: &Target,
+    ) -> Result<RecordId, LeaseError> {
+        let Lease { id, target, task, .. } = &slot.lease;
+        let grants = match &slot.grants {
+            Some(grants) => grants.clone(),
+            None => self.grants_of(task, target, None)?,
+        };
+        let asked = self.ask_for_lease(by, target, &grants, at, Some(id)).await;
+        if let Err(LeaseError::Denied { decision, reasons }) = &asked
+            && reasons.iter().any(is_of_policy)
+        {
+            self.end_lease(id, &format!("its renewal was denied by {}", decision.as_str()));
+        }
+        asked
     }
 
     /// Asks policy, and gives the decision, which is recorded.
@@ -40,6 +49,7 @@ impl Service {
         target: &TargetName,
         grants: &BTreeSet<Arc<str>>,
         at: &Target,
+        renewed: Option<&LeaseId>,
     ) -> Result<RecordId, LeaseError> {
         let world = self.world();
         let namespace = world.vocabulary.namespace();
@@ -47,12 +57,14 @@ impl Service {
         let resource = EntityRef { ty, id: EntityId::new(target.shared())? };
         let names = grants.iter().map(|grant| Value::String(Arc::clone(grant)));
         let seconds = |ms: i64| Value::Integer(ms / 1000);
-        let asserted = Value::object([
+        let mut asserted = vec![
             ("kind", Value::from(at.issuer.kind().as_str())),
             ("grants", Value::Array(names.collect())),
             ("ttl_s", seconds(at.terms.ttl_ms)),
             ("ttl_max_s", seconds(at.terms.ttl_max_ms)),
-        ]);
+        ];
+        asserted.extend(renewed.map(|lease| ("renews", Value::from(lease.as_str()))));
+        let asserted = Value::object(asserted);
         let check = Check {
             subject: Subject::Lessee(by.clone()),
             action: ActionName::new(LEASE)?,
@@ -79,4 +91,9 @@ impl Service {
         self.expect_nothing(&decision);
         Ok(decision)
     }
+}
+
+/// Whether it is what policies say, and not that somebody could not prove who they are.
+const fn is_of_policy(reason: &Reason) -> bool {
+    matches!(reason, Reason::Policy(_) | Reason::PolicyError { .. })
 }

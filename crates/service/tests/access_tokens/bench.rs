@@ -9,6 +9,7 @@ use safeconduct_ledger::decode;
 use safeconduct_model::*;
 use safeconduct_policy::{SourceFile, Sources, load};
 use safeconduct_service::memory::{MemoryClock, MemoryLedger};
+use safeconduct_service::Binding;
 use safeconduct_service::*;
 use zeroize::Zeroizing;
 

@@ -210,22 +210,13 @@ async fn keys_rotate_and_tokens_of_the_old_ones_hold_to_their_end() {
     assert_eq!((kids(), bench.keys.all().unwrap().len()), (2, 2));
 }
 
-#[tokio::test]
-async fn after_a_crash_tokens_are_what_their_records_say() {
-    let bench = bench().await;
-    let ended = bench.begin(1).await;
-    bench.begin(2).await;
-    let of_ended = bench.of_handle(1, GATEWAY).await.unwrap();
-    let (scope, holding) = ([("scope", "crm.read")], Holding::default());
-    let narrow = bench.of_handle_with(2, GATEWAY, &scope, &holding).await.unwrap();
-    let withdrawn = bench.of_handle(2, GATEWAY).await.unwrap();
-    bench.withdraw(("agent", 7), &withdrawn.text).await.unwrap();
-    bench.end(&ended.id).await;
+/// A process that comes after this one: it reads the ledger again, and finds the same keys.
+fn after(bench: &Bench) -> Bench {
     let ledger = Arc::new(MemoryLedger::default());
     let (reads, writes) = (Vec::new(), Vec::new());
     ledger.submit(Proposal { entries: bench.ledger.entries(), reads, writes }).unwrap();
     let clock = Arc::new(MemoryClock::default());
-    clock.set(at(5000));
+    clock.set(bench.now());
     let ports = Ports {
         ledger: Arc::clone(&ledger) as _,
         vault: Arc::new(MemoryVault),
@@ -244,7 +235,80 @@ async fn after_a_crash_tokens_are_what_their_records_say() {
     restore.finish();
     let keys = Arc::clone(&bench.keys);
     service.open_token_service(settings(), Arc::clone(&keys) as _).unwrap();
-    let again = Bench { service, ledger, clock, keys };
+    Bench { service, ledger, clock, keys }
+}
+
+#[tokio::test]
+async fn a_dropped_key_and_all_that_it_signed_is_nothing_at_once_and_for_good() {
+    let bench = bench().await;
+    bench.begin(1).await;
+    let kid =
+        |token: &Issued| safeconduct_credential::jose::peek(&token.text).unwrap().kid.unwrap();
+    let published = |bench: &Bench| format!("{:?}", bench.service.token_jwks());
+    let (first, unseen) =
+        (bench.of_handle(1, GATEWAY).await.unwrap(), bench.of_handle(1, GATEWAY).await.unwrap());
+    let by = bench.bearer(&first).await.unwrap();
+    bench.clock.set(at(1000));
+    bench.service.rotate_token_keys(&id("ada")).await.unwrap();
+    let leaked = kid(&first);
+    let drop = async |bench: &Bench, key: &str| {
+        bench.service.drop_token_key(key, "it was in a public repository", &id("ada")).await
+    };
+    assert_eq!(drop(&bench, "no-such-key").await, Err(DropKeyError::Unknown));
+    assert!(bench.bearer(&first).await.is_ok(), "nobody has dropped it yet");
+    // A record that fails leaves it out of use, and says so.
+    let failing = after(&bench);
+    failing.of_handle(1, GATEWAY).await.unwrap();
+    failing.ledger.fail("no space left");
+    assert!(matches!(drop(&failing, &leaked).await, Err(DropKeyError::Unrecorded(_))));
+    assert!(failing.bearer(&first).await.is_err() && !published(&failing).contains(&leaked));
+    assert!(published(&bench).contains(&leaked));
+    let left = drop(&bench, &leaked).await.unwrap();
+    assert!(left.iter().all(|key| key.id != leaked));
+    assert!(!published(&bench).contains(&leaked));
+    assert_eq!(bench.count("token_key_dropped"), 1);
+    for token in [&first, &unseen] {
+        assert!(matches!(refusal(bench.bearer(token).await), TokenRefused::Jose(_)));
+    }
+    assert!(!bench.service.stands(&by, at(1000)), "nor does what it has proved before");
+    // The key that waited signs at once.
+    bench.begin(2).await;
+    let next = bench.of_handle(2, GATEWAY).await.unwrap();
+    assert!(left.iter().any(|key| key.id == kid(&next)));
+    assert!(bench.bearer(&next).await.is_ok());
+    // And with nothing that waits, a new one does.
+    bench.clock.set(at(2000));
+    let left = drop(&bench, &kid(&next)).await.unwrap();
+    let newest = bench.of_handle(2, GATEWAY).await.unwrap();
+    assert!(left.iter().any(|key| key.id == kid(&newest)) && kid(&newest) != kid(&next));
+    assert!(bench.bearer(&newest).await.is_ok());
+    // A crash between the record and the disk: the key lies there, and is not used again.
+    let kept = bench.keys.all().unwrap();
+    bench.clock.set(at(3000));
+    drop(&bench, &kid(&newest)).await.unwrap();
+    for key in kept.iter().filter(|key| key.made_at == at(2000)) {
+        bench.keys.make(key.algorithm, key.made_at).unwrap();
+    }
+    let again = after(&bench);
+    again.of_handle(2, GATEWAY).await.unwrap();
+    assert!(!published(&again).contains(&kid(&newest)));
+    assert!(again.bearer(&newest).await.is_err());
+    assert!(again.keys.all().unwrap().iter().all(|key| key.made_at != at(2000)));
+}
+
+#[tokio::test]
+async fn after_a_crash_tokens_are_what_their_records_say() {
+    let bench = bench().await;
+    let ended = bench.begin(1).await;
+    bench.begin(2).await;
+    let of_ended = bench.of_handle(1, GATEWAY).await.unwrap();
+    let (scope, holding) = ([("scope", "crm.read")], Holding::default());
+    let narrow = bench.of_handle_with(2, GATEWAY, &scope, &holding).await.unwrap();
+    let withdrawn = bench.of_handle(2, GATEWAY).await.unwrap();
+    bench.withdraw(("agent", 7), &withdrawn.text).await.unwrap();
+    bench.end(&ended.id).await;
+    bench.clock.set(at(5000));
+    let again = after(&bench);
     // The first thing that is asked of the task: its mandate is read back from the disk.
     again.of_handle(2, GATEWAY).await.unwrap();
     assert_eq!(refusal(again.bearer(&of_ended).await), TokenRefused::TaskEnded);

@@ -2,7 +2,7 @@
 
 use safeconduct_model::Timestamp;
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::document::Written;
 
@@ -23,6 +23,18 @@ pub struct KeyView {
     /// Until when it stays published; absent while no other key is there to follow it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub published_until: Option<Written<Timestamp>>,
+}
+
+/// A key to be used no more, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct KeyDrop {
+    /// Its public id, as the list of keys has it.
+    #[schemars(length(min = 1, max = 256))]
+    pub key: String,
+    /// Why, for the record.
+    #[schemars(length(min = 1, max = 1024))]
+    pub reason: String,
 }
 
 /// The keys that sign access tokens.
