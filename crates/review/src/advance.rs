@@ -6,8 +6,8 @@ use safeconduct_model::{Digest, IdentityId, Timestamp};
 use thiserror::Error;
 
 use crate::{
-    Assigned, Campaign, CampaignError, CampaignState, Decided, Escalate, REVIEWERS_MAX, Response,
-    Step,
+    Assigned, Campaign, CampaignError, CampaignState, Escalate, REVIEWERS_MAX, Response,
+    ReviewDecision, Step,
 };
 
 /// Longest reason of an answer, in bytes.
@@ -132,7 +132,7 @@ impl Campaign {
     ///
     /// # Errors
     /// [`DecideError`] says who must do what else.
-    pub fn decide(&self, case: u32, decided: Decided) -> Result<Step, DecideError> {
+    pub fn decide(&self, case: u32, decided: ReviewDecision) -> Result<Step, DecideError> {
         let (_, item) = self.open_case(case)?;
         if decided.at >= self.stage_until {
             return Err(DecideError::Late(self.stage_until));

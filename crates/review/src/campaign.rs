@@ -78,11 +78,11 @@ pub struct Item {
     /// Who is asked in the stage under way; nobody where the case is not in it.
     pub reviewers: Box<[IdentityId]>,
     /// What they said, in this stage.
-    pub answers: Vec<Decided>,
+    pub answers: Vec<ReviewDecision>,
     /// What came of each stage so far.
     pub outcomes: Vec<Response>,
     /// What was said in earlier stages and iterations.
-    pub earlier: Vec<Decided>,
+    pub earlier: Vec<ReviewDecision>,
     /// Whether it goes no further.
     pub over: bool,
     /// Whether the stage under way looks at it.
@@ -91,7 +91,7 @@ pub struct Item {
 
 /// One answer of one reviewer about one case.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Decided {
+pub struct ReviewDecision {
     /// Who answered.
     pub by: IdentityId,
     /// For whom they stood in: the answer is theirs.
@@ -110,7 +110,7 @@ pub struct Decided {
     pub batch: u32,
 }
 
-impl Decided {
+impl ReviewDecision {
     /// Whose answer it is.
     pub fn reviewer(&self) -> &IdentityId {
         self.acting_for.as_ref().unwrap_or(&self.by)
@@ -153,7 +153,7 @@ pub enum Step {
         /// Which case.
         case: u32,
         /// What they said.
-        decided: Box<Decided>,
+        decided: Box<ReviewDecision>,
     },
     /// A stage ended.
     StageClosed,

@@ -1,4 +1,6 @@
-//! Access reviews: what is reviewed, who answers, and what comes of it.
+//! Access reviews: how rights are used, what is reviewed, who answers, and what comes of it.
+//!
+//! [`Usage`] counts, day by day, what the ledger says of the use of each right.
 //!
 //! A [`Campaign`] is about a frozen [`Population`] of rights. Stage by stage, reviewers answer for
 //! each of them, and their answers become an outcome by midPoint's strategies ([`Strategy`]); what
@@ -44,7 +46,7 @@
 //!
 //! let now = Timestamp::from_millis(0);
 //! campaign.apply(campaign.open_stage(now, |_| vec![id("ada")], |_| Vec::new())?);
-//! campaign.apply(campaign.decide(0, Decided {
+//! campaign.apply(campaign.decide(0, ReviewDecision {
 //!     by: id("ada"),
 //!     acting_for: None,
 //!     response: Response::Reduce,
@@ -66,9 +68,11 @@ mod campaign;
 mod definition;
 mod outcome;
 mod population;
+mod usage;
 
 pub use advance::*;
 pub use campaign::*;
 pub use definition::*;
 pub use outcome::*;
 pub use population::*;
+pub use usage::*;

@@ -1,4 +1,5 @@
 //! The course of campaigns: what reviewers may do, and what never happens whatever they try.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
@@ -57,8 +58,8 @@ fn at(day: i64) -> Timestamp {
     Timestamp::from_millis(day * DAY)
 }
 
-fn answer(by: &str, response: Response, day: i64) -> Decided {
-    Decided {
+fn answer(by: &str, response: Response, day: i64) -> ReviewDecision {
+    ReviewDecision {
         by: id(by),
         acting_for: None,
         response,
@@ -140,13 +141,15 @@ fn who_holds_or_gave_a_right_does_not_review_it() {
         let interested = CampaignError::Interested { reviewer: id(who), why, case: 0 };
         let refused = campaign.decide(0, answer(who, Response::Accept, 1)).unwrap_err();
         assert_eq!(refused, DecideError::Campaign(interested.clone()));
-        let deputy = Decided { acting_for: Some(id("ada")), ..answer(who, Response::Accept, 1) };
+        let deputy =
+            ReviewDecision { acting_for: Some(id("ada")), ..answer(who, Response::Accept, 1) };
         assert_eq!(campaign.decide(0, deputy).unwrap_err(), interested.clone().into());
         assert_eq!(campaign.reassign(0, &id("ada"), id(who)).unwrap_err(), interested);
     }
     let stranger = campaign.decide(0, answer("eve", Response::Accept, 1)).unwrap_err();
     assert_eq!(stranger, DecideError::NotAsked(id("eve")));
-    let deputy = Decided { acting_for: Some(id("ada")), ..answer("bob", Response::Accept, 1) };
+    let deputy =
+        ReviewDecision { acting_for: Some(id("ada")), ..answer("bob", Response::Accept, 1) };
     campaign.apply(campaign.decide(0, deputy).unwrap());
     campaign.apply(campaign.close_stage(at(1)).unwrap());
 }
@@ -160,7 +163,8 @@ fn a_revocation_is_not_taken_back_by_its_reviewer_nor_by_a_deputy() {
     say(&mut campaign, 0, "ada", Response::Revoke, 2);
     let back = campaign.decide(0, answer("ada", Response::Accept, 3)).unwrap_err();
     assert_eq!(back, DecideError::Revoked(id("ada")));
-    let deputy = Decided { acting_for: Some(id("ada")), ..answer("eve", Response::Accept, 3) };
+    let deputy =
+        ReviewDecision { acting_for: Some(id("ada")), ..answer("eve", Response::Accept, 3) };
     assert_eq!(campaign.decide(0, deputy).unwrap_err(), DecideError::Revoked(id("ada")));
     assert_eq!(
         campaign.decide(0, answer("bob", Response::Accept, 14)).unwrap_err(),
@@ -230,7 +234,7 @@ proptest! {
         let mut day = 0;
         for one in tries {
             day += 1;
-            let said = |by: usize, of: Option<usize>, said| Decided {
+            let said = |by: usize, of: Option<usize>, said| ReviewDecision {
                 acting_for: of.map(|of| id(PEOPLE[of])),
                 ..answer(PEOPLE[by], said, day)
             };
