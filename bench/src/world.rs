@@ -179,6 +179,7 @@ pub(crate) fn enforcement_point() -> Result<Identity, Failure> {
             subjects: BTreeSet::from([EntityType::new("Safeconduct::Agent")?]),
             resources: BTreeSet::new(),
             properties: false,
+            label_at: Default::default(),
         }),
         groups: BTreeSet::new(),
         ..agent(0)?

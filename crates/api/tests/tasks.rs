@@ -100,6 +100,7 @@ async fn fixture() -> Fixture {
             subjects: [EntityType::new("Safeconduct::Agent").unwrap()].into(),
             resources: BTreeSet::new(),
             properties: false,
+            label_at: Default::default(),
         }),
         ..identity("gate", IdentityKind::Workload, &[])
     };

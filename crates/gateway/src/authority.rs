@@ -8,8 +8,8 @@ use safeconduct_model::{
 };
 use safeconduct_pep::{Decide, InProcess};
 use safeconduct_service::{
-    BEARER_BYTES_MAX, BeginError, ClientRequest, Conversation, EndError, Ending, Extent,
-    NotAuthenticated, Undertaking, Watch, definition_digest, token_digest,
+    BEARER_BYTES_MAX, BeginError, ClientRequest, Conversation, EndError, Ending, Extent, HearError,
+    NotAuthenticated, Said, Undertaking, Watch, definition_digest, token_digest,
 };
 use safeconduct_wire::catalogue::definition_digest_input;
 use thiserror::Error;
@@ -80,6 +80,15 @@ pub trait Authority: Decide {
     /// Whether policies could permit that identity the action at all: what lists may show.
     fn may_see(&self, authentication: &Authentication, action: &ActionName) -> bool;
 
+    /// Takes in what a server says by itself, before the agent reads it.
+    ///
+    /// # Errors
+    /// [`HearError`]: it must not go on.
+    fn hears(&self, said: Said) -> Result<(), HearError>;
+
+    /// Whether a tool is described as it was approved.
+    fn is_approved(&self, action: &ActionName, tool: &Value) -> bool;
+
     /// Takes in what a server's tools look like in one conversation. Those that differ from their
     /// pin are quarantined before this returns.
     fn definitions_seen(
@@ -147,6 +156,16 @@ impl Authority for InProcess {
 
     fn may_see(&self, authentication: &Authentication, action: &ActionName) -> bool {
         self.service().may_see(authentication, action)
+    }
+
+    fn hears(&self, said: Said) -> Result<(), HearError> {
+        self.service().hears(said)
+    }
+
+    fn is_approved(&self, action: &ActionName, tool: &Value) -> bool {
+        let world = self.service().world();
+        let pinned = world.catalogue().entry(action).and_then(|entry| entry.definition);
+        pinned.is_some_and(|pin| pin == definition_digest(&definition_digest_input(tool)))
     }
 
     async fn definitions_seen(

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use safeconduct_model::{Authentication, IdentityId, NameError, SessionKey, Value};
 
 use crate::config::{Limits, Transport, UpstreamConfig};
+use crate::given::Given;
 use crate::inputs::Inputs;
 use crate::message::{Answer, Fault, METHOD_NOT_FOUND, Message};
 use crate::related::Related;
@@ -36,6 +37,8 @@ pub(crate) struct Backend {
     problem: Mutex<Option<String>>,
     /// What it has asked for inside its results.
     pub(crate) inputs: Inputs,
+    /// What it has given to be given back.
+    pub(crate) given: Given,
 }
 
 struct Standing {
@@ -80,6 +83,7 @@ impl Backend {
             standing: Mutex::default(),
             problem: Mutex::new(None),
             inputs: Inputs::default(),
+            given: Given::default(),
         })
     }
 
@@ -316,7 +320,9 @@ fn forward(
     };
     related.touch();
     let outlet = related.outlet.as_ref();
-    if let Some((outlet, bytes)) = outlet.zip(notify::for_client(notification, Some(related)))
+    // Of what nobody takes in nothing goes on.
+    let bytes = notify::for_client(notification, Some(related), |_, _| false);
+    if let Some((outlet, bytes)) = outlet.zip(bytes)
         && outlet.send(bytes).is_err()
     {
         tracing::debug!("a notification was dropped: its client does not read");

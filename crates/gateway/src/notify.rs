@@ -5,17 +5,30 @@ use safeconduct_model::Value;
 use crate::edit;
 use crate::headers::META_SUBSCRIPTION;
 use crate::message::{Notification, notification_bytes};
-use crate::related::Related;
+use crate::related::{Heard, Related};
 
 /// The bytes of a notification as its client knows it; `None` where it means nothing to that
-/// client.
+/// client, or could not be taken in before. What no call under way takes in, `hear` does.
 pub(crate) fn for_client(
     mut notification: Notification,
     related: Option<&Related>,
+    hear: impl FnOnce(&str, Value) -> bool,
 ) -> Option<Vec<u8>> {
     let client_id = related.and_then(|related| related.client_id.as_ref());
-    if let Some((related, said)) = related.zip(notification.params.as_ref().and_then(content)) {
-        related.says(said);
+    if let Some(said) = notification.params.as_ref().and_then(content) {
+        let method = &notification.method;
+        let heard = match related {
+            Some(related) => related.says(method, said),
+            None => Heard::ByNobody(said),
+        };
+        let goes_on = match heard {
+            Heard::Taken => true,
+            Heard::NotTaken => false,
+            Heard::ByNobody(said) => hear(method, said),
+        };
+        if !goes_on {
+            return None;
+        }
     }
     if let Some(params) = notification.params.as_mut() {
         if &*notification.method == "notifications/progress" {
@@ -32,7 +45,7 @@ pub(crate) fn for_client(
 }
 
 /// What a model may read of a notification: all but what the protocol itself counts and names.
-fn content(params: &Value) -> Option<Value> {
+pub(crate) fn content(params: &Value) -> Option<Value> {
     const WORDS: [&str; 5] = ["progressToken", "progress", "total", "level", "requestId"];
     let said = params.as_object()?.iter().filter(|(name, _)| !WORDS.contains(&&***name));
     let said: Vec<_> = said.map(|(name, value)| (name.clone(), value.clone())).collect();

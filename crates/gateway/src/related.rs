@@ -70,15 +70,27 @@ pub(crate) struct Related {
 /// read that nobody knows what it was.
 const SAID_BYTES_MAX: usize = 256 * 1024;
 
-/// Is told at once of what a client reads.
+/// Is told at once of what a client reads, by the method of the message that holds it. Says
+/// whether it may go on.
 trait Hears: Send + Sync {
-    fn hear(&self, read: &Read);
+    fn hear(&self, method: &str, read: &Read) -> bool;
 }
 
-impl<F: Fn(&Read) + Send + Sync> Hears for F {
-    fn hear(&self, read: &Read) {
-        self(read);
+impl<F: Fn(&str, &Read) -> bool + Send + Sync> Hears for F {
+    fn hear(&self, method: &str, read: &Read) -> bool {
+        self(method, read)
     }
+}
+
+/// What became of something that was said.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Heard {
+    /// It was taken in.
+    Taken,
+    /// It could not be taken in, and must not go on.
+    NotTaken,
+    /// Nobody listens here; this is what was said.
+    ByNobody(Value),
 }
 
 /// What a client has been told beside the answer.
@@ -87,6 +99,8 @@ struct Said {
     read: Read,
     bytes: usize,
     told: Option<Box<dyn Hears>>,
+    /// Whether it is kept for the end.
+    kept: bool,
 }
 
 /// Counts only.
@@ -97,10 +111,22 @@ impl std::fmt::Debug for Said {
 }
 
 impl Said {
-    fn add(&mut self, said: Value) {
+    fn add(&mut self, method: &str, said: Value) -> Heard {
+        let Some(told) = &self.told else {
+            return Heard::ByNobody(said);
+        };
+        if !self.kept {
+            return match told.hear(method, &Read::This(vec![Content::Value(said)])) {
+                true => Heard::Taken,
+                false => Heard::NotTaken,
+            };
+        }
         self.bytes = self.bytes.saturating_add(json::to_bytes(&said).len());
         let new = match std::mem::take(&mut self.read) {
-            Read::Unseen => return self.read = Read::Unseen,
+            Read::Unseen => {
+                self.read = Read::Unseen;
+                return Heard::Taken;
+            }
             _ if self.bytes > SAID_BYTES_MAX => {
                 self.read = Read::Unseen;
                 Read::Unseen
@@ -111,8 +137,9 @@ impl Said {
                 new
             }
         };
-        if let Some(told) = &self.told {
-            told.hear(&new);
+        match told.hear(method, &new) {
+            true => Heard::Taken,
+            false => Heard::NotTaken,
         }
     }
 }
@@ -153,18 +180,32 @@ impl Related {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Tells of everything that the client reads beside the answer, before the client reads it.
+    /// Tells of everything that the client reads beside the answer, before the client reads it,
+    /// and keeps it for the end.
     pub(crate) fn tell(&self, told: impl Fn(&Read) + Send + Sync + 'static) {
         let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        let told = move |_: &str, read: &Read| {
+            told(read);
+            true
+        };
         said.told = Some(Box::new(told));
+        said.kept = true;
     }
 
-    /// The client is about to read that.
-    pub(crate) fn says(&self, said: Value) {
-        self.said.lock().unwrap_or_else(PoisonError::into_inner).add(said);
+    /// The same of a request that no outcome is reported of: nothing is kept, and what `told`
+    /// cannot take in does not go on.
+    pub(crate) fn tell_each(&self, told: impl Fn(&str, &Read) -> bool + Send + Sync + 'static) {
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        said.told = Some(Box::new(told));
+        said.kept = false;
     }
 
-    /// All that the client has read beside the answer. Nobody is told of more.
+    /// The client is about to read that, in a message of that method.
+    pub(crate) fn says(&self, method: &str, said: Value) -> Heard {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner).add(method, said)
+    }
+
+    /// All that the client has read beside the answer. Nobody here is told of more.
     pub(crate) fn said(&self) -> Read {
         let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
         said.told = None;
@@ -221,20 +262,31 @@ mod tests {
         let all = Arc::clone(&told);
         related.tell(move |read| all.lock().unwrap().push(read.clone()));
         let this = |text: &str| Read::This(vec![Content::Value(Value::from(text))]);
-        related.says(Value::from("a"));
+        let says = |text: &str| related.says("notifications/message", Value::from(text));
+        assert_eq!(says("a"), Heard::Taken);
         assert_eq!(*told.lock().unwrap(), [this("a")]);
-        related.says(Value::from("b"));
+        assert_eq!(says("b"), Heard::Taken);
         assert_eq!(related.said(), and(this("a"), this("b")));
-        related.says(Value::from("too late"));
+        assert_eq!(says("too late"), Heard::ByNobody(Value::from("too late")));
         assert_eq!(told.lock().unwrap().len(), 2);
     }
 
     #[test]
     fn of_too_much_nobody_knows_what_it_was() {
         let related = Related::new(None, None);
+        related.tell(|_| {});
         for _ in 0..3 {
-            related.says(Value::from("x".repeat(SAID_BYTES_MAX / 2)));
+            let said = Value::from("x".repeat(SAID_BYTES_MAX / 2));
+            assert_eq!(related.says("notifications/message", said), Heard::Taken);
         }
         assert_eq!(related.said(), Read::Unseen);
+    }
+
+    #[test]
+    fn what_nobody_can_take_in_does_not_go_on() {
+        let related = Related::new(None, None);
+        related.tell_each(|_, _| false);
+        assert_eq!(related.says("notifications/message", Value::from("x")), Heard::NotTaken);
+        assert_eq!(related.said(), Read::Nothing);
     }
 }

@@ -20,7 +20,7 @@ use crate::methods::{Direction, Form, Rule, classify};
 use crate::related::{NotTaken, Outlet, Related};
 use crate::revision::Era;
 use crate::upstream::{Connection, OpenError};
-use crate::{Revision, edit, meta, task_tools, translate};
+use crate::{Revision, edit, hearing, meta, task_tools, translate};
 
 mod asked;
 
@@ -109,6 +109,8 @@ struct Asking {
 struct Asked {
     /// In which conversation.
     by: SessionKey,
+    /// Its token for progress.
+    progress: Option<Value>,
     answer: oneshot::Sender<Answer>,
 }
 
@@ -168,7 +170,9 @@ impl<A: Authority> ClientSession<A> {
             used: Mutex::new(Instant::now()),
             closed: CancellationToken::new(),
         });
-        let ready = session.ready(caller).await.map_err(|error| error.fault())?;
+        let (by, backend) = (&caller.authentication, &session.backend);
+        let ready = session.ready(caller).await;
+        let ready = ready.map_err(|error| session.inner.open_fault(by, backend, &error))?;
         let (revision, mut result) = match ready.live.revision.era() {
             Era::Legacy => {
                 let mut result = ready.live.greeted.clone();
@@ -182,6 +186,8 @@ impl<A: Authority> ClientSession<A> {
                 (asked, translate::initialize_result(&ready.live.greeted, asked, server))
             }
         };
+        let said = hearing::of_result(&result);
+        session.inner.hear(by, backend, "initialize", None, said)?;
         task_tools::offer(&*session.inner.authority, &mut result);
         // Nobody else sees the session before this returns, so it is set here and only here.
         let _ = session.revision.set(revision);
@@ -374,6 +380,12 @@ impl<A: Authority> ClientSession<A> {
                 if ready.live.revision.era() == Era::Modern {
                     return Ok(());
                 }
+                if &*method == "notifications/progress"
+                    && !self.awaits_progress(params.as_ref(), caller)
+                {
+                    tracing::info!("progress of something that nobody asked for was dropped");
+                    return Ok(());
+                }
                 meta::keep_members(&method, &mut params);
                 let sent = ready.live.link.send(notification_bytes(&method, params.as_ref())).await;
                 if let Err(error) = sent {
@@ -386,6 +398,14 @@ impl<A: Authority> ClientSession<A> {
                 Err(Fault::new(METHOD_NOT_FOUND, format!("notification `{method}` is not known")))
             }
         }
+    }
+
+    /// Whether something that the upstream asked is open whose progress it wants to know so.
+    fn awaits_progress(&self, params: Option<&Value>, caller: &Caller) -> bool {
+        let token = params.and_then(|params| params.member("progressToken"));
+        let by = SessionKey::of(&caller.authentication);
+        let asked = lock(&self.asked);
+        token.is_some() && asked.values().any(|a| a.by == by && a.progress.as_ref() == token)
     }
 
     /// Takes the client's answer to something that the upstream asked.
@@ -442,7 +462,11 @@ impl<A: Authority> ClientSession<A> {
     }
 }
 
-/// The client's own handshake, without what the gateway does not let through.
+/// What a handshake holds.
+const HANDSHAKE: [&str; 3] = ["protocolVersion", "capabilities", "clientInfo"];
+
+/// The client's own handshake, without what the gateway does not let through: nothing in it could
+/// be written freely, for nobody decides on it.
 fn handshake(params: Option<Value>) -> Result<Value, Fault> {
     let mut params = params.ok_or_else(|| {
         Fault::new(crate::message::INVALID_PARAMS, "`initialize` needs parameters")
@@ -452,7 +476,11 @@ fn handshake(params: Option<Value>) -> Result<Value, Fault> {
     let spoken = spoken.unwrap_or(Revision::LATEST_LEGACY);
     edit::set(&mut params, "protocolVersion", spoken.as_str());
     if let Some(capabilities) = edit::member_mut(&mut params, "capabilities") {
-        translate::scrub_capabilities(capabilities);
+        *capabilities = meta::known_capabilities(capabilities);
+    }
+    edit::set(&mut params, "clientInfo", translate::gateway_info());
+    if let Value::Object(members) = &mut params {
+        members.retain(|name, _| HANDSHAKE.contains(&&**name));
     }
     Ok(params)
 }

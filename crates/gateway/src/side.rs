@@ -10,7 +10,9 @@ use crate::action;
 use crate::authority::Authority;
 use crate::backend::{Backend, Ready};
 use crate::gateway::Inner;
-use crate::message::{Answer, Fault, INTERNAL_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, Request};
+use crate::message::{
+    Answer, Fault, INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, Request,
+};
 use crate::methods::{Direction, Form, List, Rule, Why, classify};
 use crate::passage::{Gated, Passage};
 use crate::related::Related;
@@ -18,7 +20,7 @@ use crate::reply::Reply;
 use crate::revision::Era;
 use crate::session::{Caller, ClientSession};
 use crate::upstream::{Answered, LinkError, Listing, OpenError, Patience};
-use crate::{Revision, denial, edit, headers, listing, task_tools, translate};
+use crate::{Revision, denial, edit, headers, hearing, listing, task_tools, translate};
 
 mod asked;
 mod listen;
@@ -63,8 +65,14 @@ impl<A: Authority> Side<A> {
         }
         let ready = match self.ready().await {
             Ok(ready) => ready,
-            Err(error) => return error.fault().into(),
+            Err(error) => {
+                let by = &self.caller.authentication;
+                return self.inner.open_fault(by, &self.backend, &error).into();
+            }
         };
+        if let Some(fault) = self.not_given(rule, &request) {
+            return fault.into();
+        }
         if rule != Rule::Handled
             && let Some(reply) = self.across(&request, &ready)
         {
@@ -187,6 +195,30 @@ impl<A: Authority> Side<A> {
         answer
     }
 
+    /// Whether a request that nobody decides on gives back what was never given.
+    fn not_given(&self, rule: Rule, request: &Request) -> Option<Fault> {
+        let member = |name: &str| request.params.as_ref().and_then(|params| params.member(name));
+        let (by, method) = (&self.caller.authentication, &*request.method);
+        let (kind, value, text) = match (rule, method) {
+            (Rule::Listed(_), _) => {
+                (method, member("cursor")?, "the cursor is none that this server gave here")
+            }
+            (Rule::Passed, "resources/unsubscribe") => {
+                const TEXT: &str = "nothing of that `uri` is subscribed to";
+                ("resources/subscribe", member("uri").unwrap_or(&Value::Null), TEXT)
+            }
+            _ => return None,
+        };
+        let given = self.backend.given.holds(by, kind, value);
+        (!given).then(|| Fault::new(INVALID_PARAMS, text))
+    }
+
+    /// Takes in what the server says by itself in an answer that no call asked for.
+    fn hear(&self, method: &str, asked: Option<&Value>, answer: &Answer) -> Result<(), Fault> {
+        let by = &self.caller.authentication;
+        self.inner.hear_answer(by, &self.backend, method, asked, answer)
+    }
+
     pub(super) async fn forward(
         &self,
         request: Request,
@@ -198,6 +230,14 @@ impl<A: Authority> Side<A> {
         self.fit_params(&mut params, ready);
         let passage = Passage::ungated(ready.live.revision, method, params)
             .ok_or_else(|| LinkError::NotSent("the method needs a decision".into()))?;
+        let (inner, backend) = (Arc::downgrade(&self.inner), Arc::downgrade(&self.backend));
+        let by = self.caller.authentication.clone();
+        related.tell_each(move |method, read| {
+            let there = inner.upgrade().zip(backend.upgrade());
+            there.is_some_and(|(inner, backend)| {
+                inner.hear(&by, &backend, method, None, hearing::pieces(read)).is_ok()
+            })
+        });
         let call = ready.connection.call(&ready.live, passage, related, patience);
         let answered = self.while_standing(related, call).await?;
         // Whatever a server asks of the client is decided on, and here nothing was.
@@ -205,9 +245,12 @@ impl<A: Authority> Side<A> {
     }
 
     async fn passed(&self, request: Request, ready: &Ready, related: &Arc<Related>) -> Reply {
-        let method = Arc::clone(&request.method);
+        let (method, params) = (Arc::clone(&request.method), request.params.clone());
         match self.forward(request, ready, related, Patience::Bounded).await {
             Ok(Answered { answer, status, form }) => {
+                if let Err(fault) = self.hear(&method, params.as_ref(), &answer) {
+                    return fault.into();
+                }
                 Reply::from(self.fit_answer(&method, answer, ready)).delivered(status, form)
             }
             Err(error) => error.fault().into(),
@@ -249,6 +292,14 @@ impl<A: Authority> Side<A> {
                     |action: &_| self.inner.authority.may_see(&self.caller.credential, action);
                 listing::filter(server, list, result, may_see);
             }
+            let by = &self.caller.authentication;
+            let news = self.inner.news(&self.backend, list, result);
+            if let Err(fault) = self.inner.hear(by, &self.backend, &method, params.as_ref(), news) {
+                return fault.into();
+            }
+            if let Some(cursor) = listing::next_cursor(result) {
+                self.backend.given.remember(by, &method, &cursor);
+            }
             if list == List::Tools {
                 let authority = &*self.inner.authority;
                 task_tools::list(
@@ -260,18 +311,30 @@ impl<A: Authority> Side<A> {
                 );
             }
         }
+        if let Answer::Fault(_) = &answer
+            && let Err(fault) = self.hear(&method, params.as_ref(), &answer)
+        {
+            return fault.into();
+        }
         Reply::from(self.fit_answer(&method, answer, ready)).delivered(status, form)
     }
 
     async fn discover(&self, request: Request, ready: &Ready, related: &Arc<Related>) -> Reply {
+        let method = Arc::clone(&request.method);
         if ready.live.revision.era() == Era::Legacy {
             let mut result = translate::discover_result(&ready.live.greeted);
+            if let Err(fault) = self.hear(&method, None, &Answer::Result(result.clone())) {
+                return fault.into();
+            }
             task_tools::offer(&*self.inner.authority, &mut result);
             return Answer::Result(result).into();
         }
         match self.forward(request, ready, related, Patience::Bounded).await {
             Err(error) => error.fault().into(),
             Ok(Answered { mut answer, status, form }) => {
+                if let Err(fault) = self.hear(&method, None, &answer) {
+                    return fault.into();
+                }
                 if let Answer::Result(result) = &mut answer {
                     edit::set(result, "supportedVersions", headers::supported());
                     if let Some(capabilities) = edit::member_mut(result, "capabilities") {
@@ -338,11 +401,14 @@ impl<A: Authority> Side<A> {
         let mut again = true;
         loop {
             let listing = ready.connection.listing(&ready.live, &*self.inner.authority).await;
-            let listing = listing.map_err(|error| Fault::new(INTERNAL_ERROR, error.to_string()))?;
+            let by = &self.caller.authentication;
+            let listing =
+                listing.map_err(|error| self.inner.list_fault(by, &self.backend, &error))?;
             if !std::mem::take(&mut again) || !ready.live.link.is_closed() {
                 return Ok(listing);
             }
-            *ready = self.ready().await.map_err(|error| error.fault())?;
+            let opened = self.ready().await;
+            *ready = opened.map_err(|error| self.inner.open_fault(by, &self.backend, &error))?;
         }
     }
 

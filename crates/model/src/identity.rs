@@ -113,6 +113,39 @@ pub struct PepRegistration {
     pub resources: BTreeSet<EntityType>,
     /// Whether properties that it sends of subjects, resources and actions count as facts.
     pub properties: bool,
+    /// When a session carries what is read by a permit of its.
+    pub label_at: LabelAt,
+}
+
+/// When a session carries the label of what is read by a permit that an enforcement point
+/// elsewhere was given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LabelAt {
+    /// With the permit: nobody knows when the result is handed on, so the session is at once as
+    /// if it had read the worst that such a result can hold.
+    #[default]
+    Permit,
+    /// With the report of the outcome, which this enforcement point gives before it hands the
+    /// result on.
+    Report,
+}
+
+impl LabelAt {
+    /// Every value.
+    pub const ALL: [Self; 2] = [Self::Permit, Self::Report];
+
+    /// The word for it on every wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Permit => "permit",
+            Self::Report => "report",
+        }
+    }
+
+    /// The value of that word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|value| value.as_str() == word)
+    }
 }
 
 /// What a person or program may do in the administration of Safeconduct itself.
@@ -186,11 +219,13 @@ pub enum Method {
     /// A key of its own that is registered: by a JWT that it signed (RFC 7523), or in TLS
     /// (RFC 8705).
     ClientKey,
+    /// A passkey, with the person verified by their authenticator.
+    Passkey,
 }
 
 impl Method {
     /// Every method.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::ApiKey,
         Self::LocalPeer,
         Self::PepAssertion,
@@ -199,6 +234,7 @@ impl Method {
         Self::Oidc,
         Self::AccessToken,
         Self::ClientKey,
+        Self::Passkey,
     ];
 
     /// The word for it in policies and records.
@@ -212,6 +248,7 @@ impl Method {
             Self::Oidc => "oidc",
             Self::AccessToken => "access_token",
             Self::ClientKey => "client_key",
+            Self::Passkey => "passkey",
         }
     }
 

@@ -73,6 +73,8 @@ impl Service {
             slot.keys = None;
             slot.keys_at = None;
             slot.sealed_at.clear();
+            // What is said again is taken in again, under new keys.
+            slot.heard = None;
             let leaf = safeconduct_ledger::encode(&record)
                 .map_err(|error| EraseError::Record(error.to_string().into()))?;
             let entries = vec![Entry { leaf, attachment: None }];

@@ -6,7 +6,7 @@ use safeconduct_model::{
     Body, Edit, Executed, Execution, IdentityId, Obligation, Record, RecordId, Returns, SessionKey,
     Timestamp, Value,
 };
-use safeconduct_session::flow::Flow;
+use safeconduct_session::flow::{Flow, GLEANED_BYTES_MAX};
 use safeconduct_wire::json;
 use thiserror::Error;
 
@@ -85,17 +85,24 @@ pub enum ObserveError {
 /// Longest result that is kept, in bytes; a longer one is digested and not kept.
 pub const KEPT_BYTES_MAX: usize = 4 * 1024 * 1024;
 
+/// What lies beside an outcome together, with room for the seal and the form around it, is never
+/// more than the ledger takes: no outcome is lost for what was read.
+const _: () = {
+    let together = KEPT_BYTES_MAX + GLEANED_BYTES_MAX + reading::STRUCTURED_BYTES_MAX;
+    assert!(together + 1024 <= crate::ATTACHED_BYTES_MAX, "too much lies beside an outcome");
+};
+
 /// How many overdue permits one sweep records at most.
 const SWEEP_MAX: usize = 4096;
 
 /// Into which state of its session something was taken in: how often that had been read back.
 #[derive(Debug, Clone, Copy)]
-struct TakenIn(u64);
+pub(crate) struct TakenIn(u64);
 
 impl TakenIn {
     /// Takes it in again, where what the session has read was read back since from records of
     /// which this is not one yet. `slot` comes to know of its record under the same lock.
-    fn again(self, slot: &mut Slot, read: &Reading) {
+    pub(crate) fn again(self, slot: &mut Slot, read: &Reading) {
         if slot.recalls != self.0 && slot.recall == Recall::Whole && read.label().is_some() {
             read.fold_into(slot.session.flow_mut(Flow::default));
         }
@@ -263,7 +270,7 @@ impl Service {
     }
 
     /// What was read, as fingerprints under the key of the session where that is kept.
-    fn read(
+    pub(crate) fn read(
         &self,
         (decision, read, said): (&RecordId, &Read, Option<&Value>),
         returns: &Returns,
@@ -285,7 +292,12 @@ impl Service {
     }
 
     /// A session has read something, and so have all above its task.
-    fn take_in(&self, session: &SessionKey, home: &SessionKey, read: &Reading) -> TakenIn {
+    pub(crate) fn take_in(
+        &self,
+        session: &SessionKey,
+        home: &SessionKey,
+        read: &Reading,
+    ) -> TakenIn {
         let mut taken_in = TakenIn(0);
         let Some(label) = read.label() else {
             return taken_in;

@@ -20,12 +20,16 @@ pub enum Versioned {
     Task(TaskId),
 }
 
+/// Most bytes that lie beside one leaf.
+pub const ATTACHED_BYTES_MAX: usize = 8 * 1024 * 1024;
+
 /// One leaf to append, with what is stored beside it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     /// The canonical bytes of a record; at most 65,535.
     pub leaf: Vec<u8>,
-    /// Bytes that can be erased later: a wrapped key, sealed values. At most 8 MiB.
+    /// Bytes that can be erased later: a wrapped key, sealed values. At most
+    /// [`ATTACHED_BYTES_MAX`].
     pub attachment: Option<Vec<u8>>,
 }
 

@@ -7,7 +7,8 @@ use foldhash::fast::RandomState;
 use safeconduct_engine::Outcome;
 use safeconduct_ledger::decode;
 use safeconduct_model::{
-    Body, Decided, EntityRef, Executed, Execution, RecordId, Request, SessionKey, Timestamp, Value,
+    Body, Decided, EntityRef, Executed, Execution, RecordId, Request, SessionKey, SessionRead,
+    Timestamp, Value,
 };
 use safeconduct_policy::{History, Policies};
 use safeconduct_session::flow::Flow;
@@ -146,6 +147,7 @@ impl<'s> Refold<'s> {
                     Body::Decided(decided) => {
                         self.decided(at, (&record.id, record.at), *decided, monitors);
                     }
+                    Body::SessionRead(read) => self.read(at, &record.id, &read, flow),
                     Body::Executed(executed) => {
                         self.executed(at, (&record.id, record.at), executed, monitors, flow);
                     }
@@ -204,6 +206,20 @@ impl<'s> Refold<'s> {
             Some(gleaned) => flow.fold(&gleaned),
             // It was erased, or its key was: what is left of it is its label.
             None => flow.forget(label),
+        }
+    }
+
+    /// What a server said by itself.
+    fn read(&mut self, at: u64, id: &RecordId, read: &SessionRead, flow: Option<&mut Flow>) {
+        let Some(flow) = flow else {
+            return;
+        };
+        let plain = self.opened(at, id, &read.session, OUTCOME);
+        let bundle = plain.and_then(|plain| Bundle::decode(&plain).ok());
+        let part = bundle.as_ref().and_then(|bundle| bundle.part(Kind::Flow));
+        match part.and_then(|bytes| reading::gleaned(bytes, &flow.key())) {
+            Some(gleaned) => flow.fold(&gleaned),
+            None => flow.forget(&read.label),
         }
     }
 

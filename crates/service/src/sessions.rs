@@ -48,6 +48,8 @@ pub(crate) struct Slot {
     /// How often that was read back: whoever adds to it sees by this whether it has been replaced
     /// since.
     pub(crate) recalls: u64,
+    /// What servers have said by themselves that it has read.
+    pub(crate) heard: Option<Box<crate::hear::Heard>>,
     /// The outcomes by which it has read something, and the decisions that rules look at; those of
     /// tasks that came from it included.
     pub(crate) told: Places,
@@ -231,6 +233,7 @@ impl Sessions {
         slot.keys = None;
         slot.sealed_at.shrink_to_fit();
         slot.told.clear();
+        slot.heard = None;
         slot.monitors = Monitors::default();
     }
 }

@@ -7,7 +7,7 @@ use safeconduct_ledger::Origin;
 
 /// Longest attachment, in bytes. A longer one is refused with
 /// [`SubmitError::TooLong`](safeconduct_service::SubmitError::TooLong).
-pub const ATTACHMENT_BYTES_MAX: usize = 8 * 1024 * 1024;
+pub const ATTACHMENT_BYTES_MAX: usize = safeconduct_service::ATTACHED_BYTES_MAX;
 
 /// Bytes of a segment file, unless [`StoreOptions::segment_bytes`] says otherwise.
 pub const SEGMENT_BYTES: u64 = 64 * 1024 * 1024;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use safeconduct_model::{
-    EntityType, Identity, IdentityId, IdentityKind, IdentityStatus, PepRegistration, Role,
+    EntityType, Identity, IdentityId, IdentityKind, IdentityStatus, LabelAt, PepRegistration, Role,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -64,6 +64,11 @@ pub struct PepForm {
     /// Whether properties that it sends count as facts.
     #[serde(default)]
     pub properties: bool,
+    /// When a session carries what is read by its permits: with the `permit`, or with the
+    /// `report`, where it reports each result before it hands it on; `permit` where nothing is
+    /// said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label_at: Option<Word<LabelAt>>,
 }
 
 const fn active() -> Word<IdentityStatus> {
@@ -94,6 +99,7 @@ impl PepForm {
             subjects: self.subjects.into_iter().map(|ty| ty.0).collect(),
             resources: self.resources.into_iter().map(|ty| ty.0).collect(),
             properties: self.properties,
+            label_at: self.label_at.map(|label_at| label_at.0).unwrap_or_default(),
         }
     }
 }
@@ -120,6 +126,7 @@ impl From<&PepRegistration> for PepForm {
             subjects: pep.subjects.iter().cloned().map(Written).collect(),
             resources: pep.resources.iter().cloned().map(Written).collect(),
             properties: pep.properties,
+            label_at: (pep.label_at != LabelAt::default()).then_some(Word(pep.label_at)),
         }
     }
 }

@@ -4,8 +4,8 @@
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
-use safeconduct_model::{Execution, SessionKey};
-use safeconduct_service::{Read, Report};
+use safeconduct_model::{Execution, RecordId, SessionKey, Value};
+use safeconduct_service::{Content, Read, Report};
 use safeconduct_wire::json;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
@@ -20,7 +20,7 @@ use crate::obligation::Plan;
 use crate::passage::Gated;
 use crate::related::Related;
 use crate::upstream::Inbound;
-use crate::{action, denial, notify, reading};
+use crate::{action, denial, edit, meta, notify, reading};
 
 /// Most requests of an upstream that are decided on or wait for one client's answer.
 pub(super) const ASKED_MAX: usize = 64;
@@ -28,6 +28,15 @@ pub(super) const ASKED_MAX: usize = 64;
 pub(super) const REFUSALS_MAX: usize = 64;
 /// Marks, inside, that a client gave no answer; never sent.
 const NO_ANSWER: i64 = i64::MIN;
+
+/// The name under which an answer stands in the question whether it may go out.
+const ANSWER: &str = "answer";
+
+/// A client's fault without its words, which nobody has decided on.
+fn unsaid(fault: Fault) -> Fault {
+    let code = if fault.code == NO_ANSWER { INTERNAL_ERROR } else { fault.code };
+    Fault::new(code, "the client did not do what was asked")
+}
 
 /// Takes what the upstream of a session sends by itself.
 pub(super) struct SessionInbound<A: Authority> {
@@ -91,7 +100,7 @@ impl<A: Authority> ClientSession<A> {
     ) {
         let rule = classify(Direction::ToClient, Form::Request, self.revision(), &request.method);
         let answer = match rule {
-            Rule::Passed => self.ask_client(&request, related.as_ref(), &by).await,
+            Rule::Passed => self.passed(request.clone(), related.as_ref(), &by).await,
             Rule::Gated => self.gated(&request, related.as_ref(), &by).await,
             _ => Answer::Fault(Fault::new(
                 METHOD_NOT_FOUND,
@@ -100,6 +109,23 @@ impl<A: Authority> ClientSession<A> {
         };
         self.answer_server(&request.id, &answer, &by).await;
         drop(slot);
+    }
+
+    /// Asks the client what nobody decides on: neither side says anything freely.
+    async fn passed(
+        &self,
+        mut request: Request,
+        related: Option<&Arc<Related>>,
+        by: &Caller,
+    ) -> Answer {
+        meta::keep_members(&request.method, &mut request.params);
+        match self.ask_client(&request, related, by).await {
+            Answer::Result(mut result) => {
+                meta::keep_answer(&request.method, &mut result);
+                Answer::Result(result)
+            }
+            Answer::Fault(fault) => Answer::Fault(unsaid(fault)),
+        }
     }
 
     async fn answer_server(&self, id: &Id, answer: &Answer, by: &Caller) {
@@ -199,13 +225,82 @@ impl<A: Authority> ClientSession<A> {
         };
         outcome.edits = edits;
         outcome.read = read;
+        let asked_by = outcome.decision.clone();
         self.inner.observe(outcome).await;
-        if let Answer::Fault(fault) = &mut answer
-            && fault.code == NO_ANSWER
-        {
-            fault.code = INTERNAL_ERROR;
+        match answer {
+            Answer::Result(result) => {
+                self.answer_permitted(&asked.method, result, asked_by, by).await
+            }
+            Answer::Fault(fault) => Answer::Fault(unsaid(fault)),
         }
-        answer
+    }
+
+    /// What the client answers goes out to the server: it is decided on like a call that carries
+    /// it, under the action of the request, as an answer beside empty arguments.
+    async fn answer_permitted(
+        &self,
+        method: &Arc<str>,
+        result: Value,
+        asked_by: RecordId,
+        by: &Caller,
+    ) -> Answer {
+        let mut question = match action::question(&self.backend.config.name, method, None) {
+            Ok(question) => question,
+            Err(fault) => return Answer::Fault(fault),
+        };
+        question.what = format!("the answer to `{method}`");
+        let given = Value::object([(ANSWER, result)]);
+        let gated = Gated {
+            question,
+            method: Arc::clone(method),
+            params: Some(Value::object([("inputResponses", given)])),
+            authentication: by.authentication.clone(),
+            pep: self.backend.pep.clone(),
+            mode: self.backend.config.mode,
+            session_name: self.name.clone(),
+            trace: None,
+            parent: Some(asked_by),
+            asked: vec![Value::from(format!("/inputResponses/{ANSWER}"))],
+        };
+        let begun = Instant::now();
+        let report = |decision, execution, detail: Option<&str>, edits| Report {
+            decision,
+            reported_by: self.backend.pep.clone(),
+            execution,
+            duration_ms: Some(u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX)),
+            result: None,
+            detail: detail.map(Arc::from),
+            edits,
+            read: Read::Nothing,
+        };
+        let authority = &self.inner.authority;
+        let permit = match authority.decide(gated).await {
+            Ok(permit) => permit,
+            Err((refusal, gated)) => {
+                let what = &gated.question.what;
+                return denial::denied(self.revision(), &gated.method, what, &refusal);
+            }
+        };
+        let lapsed = |text: &str| Answer::Fault(Fault::new(INTERNAL_ERROR, text));
+        let redeemed = match authority.redeem(permit) {
+            Ok(redeemed) => redeemed,
+            Err((error, decision)) => {
+                let report = report(decision, Execution::NotExecuted, Some("lapsed"), Vec::new());
+                self.inner.observe(report).await;
+                return lapsed(&error.to_string());
+            }
+        };
+        let (gated, decision, obligations) = redeemed.into_parts();
+        let given = gated.params.and_then(|mut params| edit::take(&mut params, "inputResponses"));
+        let result = given.and_then(|mut given| edit::take(&mut given, ANSWER));
+        let (Ok(plan), Some(mut result)) = (Plan::of(&obligations), result) else {
+            let report = report(decision, Execution::NotExecuted, Some("obligation"), Vec::new());
+            self.inner.observe(report).await;
+            return lapsed("an obligation cannot be carried out");
+        };
+        let edits = plan.edit_result(&mut result);
+        self.inner.observe(report(decision, Execution::Succeeded, None, edits)).await;
+        Answer::Result(result)
     }
 
     /// Asks the client and waits for its answer, within the limit. Ids are the upstream's own;
@@ -225,7 +320,14 @@ impl<A: Authority> ClientSession<A> {
             }
             asked.insert(
                 request.id.clone(),
-                Asked { by: SessionKey::of(&by.authentication), answer: sender },
+                Asked {
+                    by: SessionKey::of(&by.authentication),
+                    progress: request
+                        .params
+                        .as_ref()
+                        .and_then(|params| edit::meta(params, "progressToken").cloned()),
+                    answer: sender,
+                },
             );
         }
         let bytes = request_bytes(&request.id, &request.method, request.params.as_ref());
@@ -250,6 +352,12 @@ impl<A: Authority> ClientSession<A> {
         }
         lock(&self.asked).remove(&request.id);
         answer
+    }
+
+    /// Takes in what the server says outside of any call; whether it may go on.
+    fn hears(&self, by: &Caller, method: &str, said: Value) -> bool {
+        let content = vec![Content::Value(said)];
+        self.inner.hear(&by.authentication, &self.backend, method, None, content).is_ok()
     }
 
     fn notified_by_server(
@@ -280,9 +388,13 @@ impl<A: Authority> ClientSession<A> {
                         asked.remove(&id);
                     }
                 }
-                Some(notification_bytes(&method, notification.params.as_ref()))
+                let said = notification.params.as_ref().and_then(notify::content);
+                let heard = said.is_none_or(|said| self.hears(by, &method, said));
+                heard.then(|| notification_bytes(&method, notification.params.as_ref()))
             }
-            _ => notify::for_client(notification, related.map(Arc::as_ref)),
+            _ => notify::for_client(notification, related.map(Arc::as_ref), |method, said| {
+                self.hears(by, method, said)
+            }),
         };
         // What changed for the whole session goes to the standing stream where there is one.
         let own =

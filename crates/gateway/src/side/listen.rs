@@ -34,7 +34,7 @@ impl<A: Authority> Side<A> {
             Ok(permitted) => permitted,
             Err(fault) => return fault.into(),
         };
-        let begun = Instant::now();
+        let (begun, method) = (Instant::now(), Arc::clone(&request.method));
         let mut call = std::pin::pin!(self.forward(request, ready, related, Patience::Endless));
         let mut answered = None;
         if !permitted.is_empty() {
@@ -60,6 +60,9 @@ impl<A: Authority> Side<A> {
         };
         match answered {
             Ok(Answered { mut answer, status, form }) => {
+                if let Err(fault) = self.hear(&method, None, &answer) {
+                    return fault.into();
+                }
                 if let Answer::Result(result) = &mut answer {
                     notify::result_for_client(result, related);
                 }

@@ -76,6 +76,12 @@ impl<A: Authority> Side<A> {
             Ok(inputs) => {
                 let answer = self.fit_answer(&gated.method, answer, ready);
                 self.inputs_answered(inputs, &answer).await;
+                if let Answer::Result(_) = &answer
+                    && let Some(uri) = gated.question.input.member("uri")
+                    && &*gated.method == "resources/subscribe"
+                {
+                    self.backend.given.remember(&gated.authentication, &gated.method, uri);
+                }
                 if let Answer::Result(result) = &answer {
                     let (of, action) = (&gated.authentication, &gated.question.action);
                     self.backend.inputs.remember(of, action, result);

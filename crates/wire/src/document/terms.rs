@@ -6,9 +6,9 @@ use std::fmt;
 use safeconduct_model::{
     ActionName, ArgumentRole, Category, Confidentiality, Decision, Digest, Effect, EntityId,
     EntityType, Execution, IdentityId, IdentityKind, IdentityStatus, Integrity, IntentName,
-    LeaseId, Method, Mode, Obligation, OnBehalfOf, Overlap, PolicyEffect, PolicyId, RecordId, Role,
-    ScheduleName, ServerName, SessionName, SessionScope, TargetName, TaskId, TaskState, Tier,
-    Timestamp, TokenId,
+    LabelAt, LeaseId, Method, Mode, Obligation, OnBehalfOf, Overlap, PolicyEffect, PolicyId,
+    RecordId, Role, ScheduleName, ServerName, SessionName, SessionScope, TargetName, TaskId,
+    TaskState, Tier, Timestamp, TokenId,
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::Error as _;
@@ -160,6 +160,7 @@ vocabularies! {
     IdentityKind = "kind of identity", Self::ALL, Self::parse;
     IdentityStatus = "status of an identity", Self::ALL, Self::parse;
     Role = "role", Self::ALL, Self::parse;
+    LabelAt = "word", Self::ALL, Self::parse;
     Execution = "outcome", Self::ALL, Self::parse;
     TaskState = "state of a task", Self::ALL, Self::parse;
     OnBehalfOf = "word", Self::ALL, |word| among(Self::ALL, word);
