@@ -349,7 +349,7 @@ async fn policy_is_asked_about_each_lease_before_the_target_is_touched() {
     assert_eq!(bench.roles(), 2, "it was leased");
     let made = records(before);
     let Body::Decided(decided) = &made[0].body else { panic!("{:?}", made[0]) };
-    assert_eq!((decided.method, decided.token.as_str()), (Method::ApiKey, "tok_ada"));
+    assert_eq!(decided.method, Method::ApiKey);
 }
 
 #[tokio::test]
@@ -423,7 +423,9 @@ async fn policy_is_asked_about_each_renewal_and_what_it_forbids_ends_the_lease()
     let (state, why, because) = changed(&one.id);
     assert_eq!((state, &*why), (LeaseState::Issued, "renewed"));
     let decided = |id: &RecordId| {
-        records.iter().any(|r| r.id == *id && matches!(&r.body, Body::Decided(d) if &*d.action.as_str() == "lease"))
+        records.iter().any(|r| {
+            r.id == *id && matches!(&r.body, Body::Decided(d) if &*d.action.as_str() == "lease")
+        })
     };
     assert!(because.is_some_and(|id| decided(&id)) && decided(&decision));
     let (state, why, _) = changed(&other.id);
@@ -436,7 +438,10 @@ async fn policy_is_asked_about_each_renewal_and_what_it_forbids_ends_the_lease()
     let again = over(Some(&bench.ledger), usize::MAX, &bench.database);
     again.clock.set(bench.service.now());
     let denied = again.service.renew_lease(&by(&task), &one.id).await;
-    assert!(matches!(denied, Err(LeaseError::Denied { .. } | LeaseError::Renewal(_))), "{denied:?}");
+    assert!(
+        matches!(denied, Err(LeaseError::Denied { .. } | LeaseError::Renewal(_))),
+        "{denied:?}"
+    );
 }
 
 #[tokio::test]
