@@ -46,6 +46,7 @@ mod refused;
 mod router;
 mod serve;
 mod sessions;
+mod streams;
 mod tail;
 mod tasks;
 mod tls;
@@ -64,5 +65,6 @@ pub use serve::{
     CONNECTIONS_MAX, HEADER_BYTES_MAX, HEADER_READ_TIMEOUT, HEADERS_MAX, serve, serve_tls,
     serve_unix,
 };
+pub use streams::SignalEdges;
 pub use tail::TAILS_MAX;
 pub use tls::{CLIENT_CHAIN_MAX, ClientAuthentication, Tls, TlsError};

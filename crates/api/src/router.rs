@@ -14,9 +14,9 @@ use crate::config::Doors;
 use crate::problem::Problem;
 use crate::tail::TAILS_MAX;
 use crate::{
-    ApiConfig, ApiError, Controls, Metrics, SignalEdges, authzen, catalogue, delegations, health, identities,
-    intents, keys, kill, leases, oauth, outcome, policies, records, refused, sessions, streams,
-    tail, tasks, tokens,
+    ApiConfig, ApiError, Controls, Metrics, SignalEdges, authzen, catalogue, delegations, health,
+    identities, intents, keys, kill, leases, oauth, outcome, policies, records, refused, sessions,
+    streams, tail, tasks, tokens,
 };
 
 /// The HTTP side of one server process.

@@ -103,6 +103,14 @@ operations! {
     SessionsErase = "sessions.erase",
     /// Read the state of a session.
     SessionsShow = "sessions.show",
+    /// See how the streams stand that tell us of risk.
+    StreamsList = "streams.list",
+    /// Receive what we transmit, as far as the configuration names the caller.
+    StreamsReceive = "streams.receive",
+    /// Ask the transmitter of a stream that tells us of risk how it stands there.
+    StreamsStatus = "streams.status",
+    /// Have a stream that tells us of risk verified.
+    StreamsVerify = "streams.verify",
     /// Ask to begin a task. Whether it begins is decided by the policies in force.
     TasksBegin = "tasks.begin",
     /// End a task that one has no part in.

@@ -7,6 +7,7 @@
 //! What this crate deliberately does not do: it names no runtime, no disk, no network and no
 //! clock; those are the [`Ledger`], [`Vault`], [`Clock`] and [`Ids`] that it is given.
 
+mod access;
 mod access_tokens;
 mod administer;
 mod authenticate;
@@ -52,6 +53,7 @@ mod tasks;
 mod warm;
 mod world;
 
+pub use access::*;
 pub use access_tokens::*;
 pub use administer::*;
 pub use authenticate::*;
@@ -94,11 +96,8 @@ pub use safeconduct_engine::{Outcome, Understood, Vocabulary};
 pub use seen::SeenAt;
 pub use service::*;
 pub use sessions::{ARCHIVED_SESSIONS_MAX, KEYS_HELD_MAX, SESSIONS_MAX, SessionView};
-pub use streams::{
-    Heard, IDS_REMEMBERED_MAX, Received, SETS_PER_MINUTE_MAX, SetError, StreamKeys, StreamSecrets, StreamStanding,
-    StreamView, Streams, StreamsError, WebhookFault,
-};
 pub use sightings::{Conversation, DEFINITIONS_MAX, Extent};
+pub use streams::*;
 pub use tasks::{
     ENDED_TASKS_MAX, MANDATE_BYTES_MAX, TASKS_LOOKED_AT_MAX, TASKS_MAX, TaskPage, TaskQuery,
     TaskView,

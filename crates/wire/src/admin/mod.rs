@@ -15,6 +15,7 @@ mod leases;
 mod policies;
 mod records;
 mod sessions;
+mod streams;
 mod tasks;
 
 pub use catalogue::*;
@@ -27,6 +28,7 @@ pub use leases::*;
 pub use policies::*;
 pub use records::*;
 pub use sessions::*;
+pub use streams::*;
 pub use tasks::*;
 
 #[cfg(test)]

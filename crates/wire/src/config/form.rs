@@ -6,7 +6,9 @@ use safeconduct_model::{IdentityId, Mode, ServerName, TargetName};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::notify_form::NotifyForm;
 use super::plain::Secret;
+use super::signals_form::SignalsForm;
 use super::targets_form::TargetForm;
 use super::tls::TlsForm;
 use super::token_service_form::TokenServiceForm;
@@ -74,6 +76,12 @@ pub struct ConfigForm {
     pub trust: BTreeMap<String, TrustForm>,
     /// An OAuth authorization server that issues short-lived tokens for tasks; without it, none.
     pub token_service: Option<TokenServiceForm>,
+    /// What others tell of risk, and what we tell them.
+    #[serde(default)]
+    pub signals: SignalsForm,
+    /// Who is told when an agent asks for an approval.
+    #[serde(default)]
+    pub notify: NotifyForm,
     /// What a session may do.
     #[serde(default)]
     pub sessions: SessionsForm,

@@ -24,8 +24,13 @@
 //! ```
 
 mod form;
+mod notify;
+mod notify_form;
 mod plain;
 mod read;
+mod signals;
+mod signals_form;
+mod signals_read;
 mod targets;
 mod targets_form;
 mod targets_read;
@@ -36,8 +41,12 @@ mod token_service_read;
 mod trust;
 
 pub use form::*;
+pub use notify::*;
+pub use notify_form::{ChannelForm, MailForm, NotifyForm, SlackForm, WebhookOutForm};
 pub use plain::*;
 pub use read::*;
+pub use signals::*;
+pub use signals_form::{SignalsForm, StreamForm, TransmitterForm, WebhookForm};
 pub use targets::*;
 pub use targets_form::{
     AgeForm, PostgresForm, PrivilegesForm, SecretUseForm, TargetForm, VaultForm,

@@ -8,6 +8,8 @@ use std::path::PathBuf;
 use safeconduct_model::{Identity, IdentityId, Mode, ServerName, TargetName};
 use serde::Deserialize;
 
+use super::notify::NotifyConfig;
+use super::signals::SignalsConfig;
 use super::targets::Target;
 use super::token_service::TokenService;
 
@@ -65,6 +67,10 @@ pub struct Config {
     pub trust: BTreeMap<String, TrustForm>,
     /// The token service, where there is one.
     pub token_service: Option<TokenService>,
+    /// What others tell of risk, and what we tell them.
+    pub signals: SignalsConfig,
+    /// Who is told when somebody has to answer.
+    pub notify: NotifyConfig,
     /// Calls that one session has; 10,000 where nothing is said.
     pub session_calls: u64,
     /// Hosts that may stand in `Host`, beside the loopback names.

@@ -7,7 +7,7 @@ use safeconduct_model::{Identity, ServerName};
 
 use super::form::{ConfigForm, HeaderForm, UpstreamForm};
 use super::plain::{Config, HeaderValue, Policies, Transport, Upstream};
-use super::{targets_read, token_service_read};
+use super::{notify, signals_read, targets_read, token_service_read};
 use crate::document::{self, Diagnostic, Document, YamlLimits, closest};
 
 /// Reads a configuration. `file` is how messages name it; `folder` is where its relative paths
@@ -39,6 +39,11 @@ pub fn parse(file: &str, text: &str, folder: &Path) -> Result<Config, Vec<Diagno
         .token_service
         .take()
         .map(|form| token_service_read::token_service(&document, form, folder, &mut problems));
+    let signals = std::mem::take(&mut document.content.signals);
+    let of_tokens = token_service.as_ref();
+    let signals = signals_read::signals(&document, signals, of_tokens, folder, &mut problems);
+    let notify = std::mem::take(&mut document.content.notify);
+    let notify = notify::notify(&document, notify, folder, &mut problems);
     let identities = std::mem::take(&mut document.content.identities);
     let identities: Vec<Identity> =
         identities.into_iter().map(crate::identity::IdentityForm::into_model).collect();
@@ -64,6 +69,8 @@ pub fn parse(file: &str, text: &str, folder: &Path) -> Result<Config, Vec<Diagno
             identities,
             trust: form.trust,
             token_service,
+            signals,
+            notify,
             session_calls: form.sessions.calls,
             hosts: form.allow.hosts,
             origins: form.allow.origins,

@@ -144,7 +144,10 @@ macro_rules! words {
                 match self { $(Self::$variant => $word),* }
             }
 
-            fn read(fields: &mut Fields, name: &str) -> Result<Option<Self>, FieldError> {
+            pub(super) fn read(
+                fields: &mut Fields,
+                name: &str,
+            ) -> Result<Option<Self>, FieldError> {
                 let Some(word) = optional_text(fields, name)? else { return Ok(None) };
                 match &*word {
                     $($word => Ok(Some(Self::$variant)),)*

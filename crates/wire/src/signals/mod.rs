@@ -21,13 +21,21 @@
 //! # Ok::<(), safeconduct_wire::signals::SecurityEventError>(())
 //! ```
 
+mod delivery;
 mod event;
+mod report;
 mod set;
+mod stream;
 mod subject;
 
+pub use delivery::*;
 pub use event::*;
+pub use report::*;
 pub use set::*;
+pub use stream::*;
 pub use subject::*;
 
+#[cfg(test)]
+mod stream_tests;
 #[cfg(test)]
 mod tests;

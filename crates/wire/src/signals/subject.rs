@@ -82,6 +82,42 @@ impl SubjectId {
         }
     }
 
+    /// It as it is written in tokens and requests. One of an unknown format is its format alone.
+    pub fn to_value(&self) -> Value {
+        let text = |text: &Arc<str>| Value::String(Arc::clone(text));
+        let of = |members: Vec<(&'static str, Value)>| {
+            let format = ("format", Value::from(self.format()));
+            Value::object(std::iter::once(format).chain(members))
+        };
+        match self {
+            Self::Account(uri) | Self::Uri(uri) => of(vec![("uri", text(uri))]),
+            Self::Email(email) => of(vec![("email", text(email))]),
+            Self::IssuerSubject { issuer, subject } => {
+                of(vec![("iss", text(issuer)), ("sub", text(subject))])
+            }
+            Self::Opaque(id) => of(vec![("id", text(id))]),
+            Self::PhoneNumber(number) => of(vec![("phone_number", text(number))]),
+            Self::Did(url) => of(vec![("url", text(url))]),
+            Self::TokenId { issuer, id } => of(vec![("iss", text(issuer)), ("jti", text(id))]),
+            Self::Assertion { issuer, id } => {
+                of(vec![("issuer", text(issuer)), ("assertion_id", text(id))])
+            }
+            Self::Addresses(all) => {
+                of(vec![("ip-addresses", Value::Array(all.iter().map(text).collect()))])
+            }
+            Self::Aliases(all) => {
+                let all = all.iter().map(Self::to_value).collect();
+                of(vec![("identifiers", Value::Array(all))])
+            }
+            Self::Complex(members) => {
+                let members = members.iter().map(|(name, one)| (Arc::clone(name), one.to_value()));
+                let format = (Arc::from("format"), Value::from("complex"));
+                Value::object(std::iter::once(format).chain(members))
+            }
+            Self::Unknown { .. } => of(Vec::new()),
+        }
+    }
+
     /// The name of its format.
     pub fn format(&self) -> &str {
         match self {

@@ -1,0 +1,74 @@
+//! What the ledger says was taken before this process began: a fold of its signals.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use safeconduct_model::signal::{Kind, Severity, Source};
+use safeconduct_model::{Body, Record, Timestamp};
+
+use super::memory::{IDS_REMEMBERED_MAX, Memory};
+
+/// What was taken, by its source.
+#[derive(Debug, Default)]
+pub struct Heard {
+    streams: BTreeMap<Arc<str>, Said>,
+    webhooks: BTreeMap<Arc<str>, Said>,
+}
+
+/// What one source said.
+#[derive(Debug, Default)]
+pub(super) struct Said {
+    ids: VecDeque<(Timestamp, Arc<str>)>,
+    pub(super) last: Option<Timestamp>,
+    pub(super) silence: Option<Severity>,
+}
+
+impl Heard {
+    /// Takes a record of the ledger in; most are none of a signal.
+    pub fn apply(&mut self, record: &Record) {
+        let Body::SignalSeen(signal) = &record.body else { return };
+        let said = match &signal.source {
+            Source::Stream(issuer) => self.streams.entry(Arc::clone(issuer)).or_default(),
+            Source::Webhook(name) => self.webhooks.entry(Arc::clone(name)).or_default(),
+            Source::Detector | Source::Person(_) => return,
+        };
+        if signal.kind == Kind::StreamSilent {
+            said.silence = Some(signal.severity).filter(|severity| *severity > Severity::Info);
+            if said.silence.is_some() {
+                // We said that ourselves.
+                return;
+            }
+        }
+        said.last = Some(record.at);
+        let id = match &signal.source {
+            // The signals of one message, of whose id no dot is a part.
+            Source::Webhook(_) => signal.id.split_once('.').map_or(&*signal.id, |(id, _)| id),
+            _ => &*signal.id,
+        };
+        if said.ids.back().is_none_or(|(_, last)| **last != *id) {
+            said.ids.push_back((record.at, id.into()));
+        }
+        if said.ids.len() > IDS_REMEMBERED_MAX {
+            said.ids.pop_front();
+        }
+    }
+
+    /// What a stream of that issuer said.
+    pub(super) fn stream(&mut self, issuer: &str, kept_ms: i64) -> (Memory, Said) {
+        let said = self.streams.remove(issuer).unwrap_or_default();
+        (memory(&said, kept_ms), said)
+    }
+
+    /// What a webhook of that name said.
+    pub(super) fn webhook(&mut self, name: &str, kept_ms: i64) -> Memory {
+        memory(&self.webhooks.remove(name).unwrap_or_default(), kept_ms)
+    }
+}
+
+fn memory(said: &Said, kept_ms: i64) -> Memory {
+    let mut memory = Memory::new(kept_ms);
+    for (at, id) in &said.ids {
+        memory.put(id, *at);
+    }
+    memory
+}
