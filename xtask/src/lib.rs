@@ -30,7 +30,7 @@ pub const LAYERS: &[(&str, u8, &[&str])] = &[
     ("pep", 3, &["model", "service"]),
     ("gateway", 3, &["model", "wire", "credential", "service", "pep"]),
     ("api", 3, &["model", "wire", "credential", "service", "pep"]),
-    ("pages", 3, &["model", "wire", "service"]),
+    ("pages", 3, &["model", "wire", "approval", "service"]),
     (
         "cli",
         4,

@@ -1,0 +1,179 @@
+//! What waits for an answer, as the pages need it.
+
+use std::sync::Arc;
+
+use safeconduct_model::{
+    ArgumentRole, Assurance, Authentication, Digest, EntityRef, IdentityId, IntentName, RecordId,
+    TaskId, Tier, Timestamp, Value,
+};
+use safeconduct_service::Awaited;
+use thiserror::Error;
+
+/// Most requests that a list shows.
+pub const LISTED_MAX: usize = 100;
+
+/// A request in a list.
+#[derive(Debug, Clone)]
+pub struct Listed {
+    /// Which one.
+    pub id: RecordId,
+    /// Who asks.
+    pub agent: IdentityId,
+    /// For whom.
+    pub on_behalf_of: Option<IdentityId>,
+    /// For what.
+    pub action: Arc<str>,
+    /// What it would touch.
+    pub resources: Vec<EntityRef>,
+    /// How much is at stake.
+    pub tier: Tier,
+    /// Until when it waits.
+    pub answer_by: Timestamp,
+}
+
+/// A request in full: what an approver sees, and all of what they see.
+#[derive(Debug, Clone)]
+pub struct Shown {
+    /// What stands in the list.
+    pub listed: Listed,
+    /// Digest of all that the request is bound to. An answer says to which one it was given.
+    pub binding: Digest,
+    /// When it was asked.
+    pub asked_at: Timestamp,
+    /// How it stands: `None` while it waits, else a word for how it ended.
+    pub ended: Option<Arc<str>>,
+    /// Who acts and who delegated to them, outwards.
+    pub actors: Vec<IdentityId>,
+    /// Who is accountable for the agent.
+    pub owner: Option<IdentityId>,
+    /// Under which intent, with its words.
+    pub intent: Option<(IntentName, Arc<str>)>,
+    /// In which task.
+    pub task: Option<TaskId>,
+    /// Why it was denied, in the words of the policy's author.
+    pub why: Vec<Arc<str>>,
+    /// The arguments.
+    pub arguments: Value,
+    /// Where arguments came from, by JSON Pointer.
+    pub origins: Vec<Origin>,
+    /// The risk at the time that it was asked.
+    pub risk: Option<Risk>,
+    /// Earlier answers to like requests, the newest first.
+    pub earlier: Vec<Earlier>,
+    /// How many people must approve, and how many have.
+    pub quorum: (u32, u32),
+    /// How long an approval lasts, in seconds.
+    pub ttl_s: u32,
+    /// How well an approver must prove who they are.
+    pub assurance: Assurance,
+    /// Whether more than one single use may be approved.
+    pub may_be_for_task: bool,
+    /// Numbers that an approver may lower, by JSON Pointer.
+    pub lowerable: Vec<Arc<str>>,
+}
+
+/// Where the value of an argument came from.
+#[derive(Debug, Clone)]
+pub struct Origin {
+    /// Which argument.
+    pub pointer: Arc<str>,
+    /// What it decides.
+    pub role: ArgumentRole,
+    /// Where it was seen, in words.
+    pub words: Arc<str>,
+    /// How far that is to be trusted.
+    pub trust: Trust,
+}
+
+/// How far the origin of a value is to be trusted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trust {
+    /// A person or an orchestrator gave it, or a source that may steer.
+    Trusted,
+    /// Anyone could have written it.
+    Untrusted,
+    /// It was seen nowhere.
+    Unseen,
+}
+
+/// A risk, and what made it.
+#[derive(Debug, Clone)]
+pub struct Risk {
+    /// 0 to 100.
+    pub score: u32,
+    /// The word for it.
+    pub level: Arc<str>,
+    /// What made it: points, and what was seen.
+    pub parts: Vec<(u32, Arc<str>)>,
+}
+
+/// An earlier answer.
+#[derive(Debug, Clone)]
+pub struct Earlier {
+    /// When.
+    pub at: Timestamp,
+    /// By whom.
+    pub by: IdentityId,
+    /// What they said, in words.
+    pub answer: Arc<str>,
+}
+
+/// An answer.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Answer {
+    /// Yes, exactly this, once.
+    Once,
+    /// Yes, but at most this much: by JSON Pointer, numbers not above those that were asked.
+    Edited(Vec<(Arc<str>, Value)>),
+    /// Yes, so often in the same task, with the same arguments.
+    ForTask {
+        /// How often.
+        uses: u32,
+    },
+    /// No.
+    Refuse {
+        /// Why.
+        reason: Arc<str>,
+    },
+}
+
+/// Why a request is not shown, or an answer does not count.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum RequestError {
+    /// There is none, or it is not theirs to see: one answer for both.
+    #[error("there is no such request that waits for you")]
+    Unknown,
+    /// It is over, or what they saw is not what it is about, or they may not answer; in words for
+    /// the one who answered.
+    #[error("{0}")]
+    Refused(String),
+    /// It could not be recorded: nothing has happened.
+    #[error("this cannot be recorded now; nothing has happened, try again later")]
+    Unavailable,
+}
+
+/// What shows access requests to people and takes their answers. It checks for each whether they
+/// may.
+pub trait Requests: Send + Sync + 'static {
+    /// What waits for an answer of theirs, the most urgent first; at most [`LISTED_MAX`].
+    fn waiting<'a>(
+        &'a self,
+        by: &'a Authentication,
+    ) -> Awaited<'a, Result<Vec<Listed>, RequestError>>;
+
+    /// One of them in full.
+    fn show<'a>(
+        &'a self,
+        id: &'a RecordId,
+        by: &'a Authentication,
+    ) -> Awaited<'a, Result<Shown, RequestError>>;
+
+    /// Answers one. `binding` is the [`Shown::binding`] of what they were shown.
+    fn answer<'a>(
+        &'a self,
+        id: &'a RecordId,
+        by: &'a Authentication,
+        binding: Digest,
+        answer: &'a Answer,
+    ) -> Awaited<'a, Result<(), RequestError>>;
+}

@@ -1,0 +1,64 @@
+//! The last page before an answer of much weight: what is about to be said, and the passkey.
+
+use axum::response::Response;
+use http::StatusCode;
+use maud::{Markup, html};
+
+use super::frame::{Page, Script, token};
+use super::request::{facts, words};
+use crate::browser::Browser;
+use crate::failure::Failure;
+use crate::pages::Pages;
+use crate::requests::{Answer, Shown};
+use crate::webauthn::Challenge;
+
+/// The page that asks for the passkey.
+pub(crate) fn prove(
+    pages: &Pages,
+    browser: &Browser,
+    shown: &Shown,
+    answer: &Answer,
+    challenge: &Challenge,
+) -> Result<Response, Failure> {
+    let world = pages.service().world();
+    let here = |passkey: &&safeconduct_model::Passkey| passkey.rp == pages.site().rp;
+    let known = world.passkeys_of(&browser.who.identity).filter(here);
+    let known: Vec<&str> = known.map(|passkey| passkey.id.as_str()).collect();
+    if known.is_empty() {
+        let body = html! {
+            p.lead { "So much is at stake that a passkey must prove it is you, and you have none \
+                      yet. Nothing has happened." }
+            p { a.button.primary href="/passkeys" { "Register a passkey" } }
+            p { a href={ "/approve/" (shown.listed.id.as_str()) } { "Back to the request" } }
+        };
+        let (title, browser) = ("First, a passkey", Some(browser));
+        let status = StatusCode::FORBIDDEN;
+        return Ok(Page { title, status, browser, script: Script::None, body }.answer(pages));
+    }
+    let path = format!("/approve/{}/confirm", shown.listed.id);
+    let body = html! {
+        section.confirm {
+            p.lead { "You are about to say: " strong { (words(answer)) } "." }
+            form method="post" action=(path) data-passkey="get" data-challenge=(challenge.text())
+                data-rp=(pages.site().rp) data-known=(known.join(" ")) {
+                (token(pages, browser, &path))
+                @for field in ["id", "client_data", "authenticator_data", "signature"] {
+                    input type="hidden" name=(field);
+                }
+                (button("Confirm with passkey"))
+            }
+            p { a href={ "/approve/" (shown.listed.id.as_str()) } { "Back, say nothing" } }
+        }
+        (facts(pages, shown))
+    };
+    let (title, status, browser) = ("Confirm that it is you", StatusCode::OK, Some(browser));
+    Ok(Page { title, status, browser, script: Script::Passkey, body }.answer(pages))
+}
+
+/// The button that the script wakes, and what stands there without it.
+pub(super) fn button(label: &str) -> Markup {
+    html! {
+        button.primary type="submit" disabled { (label) }
+        p.note data-say role="status" { "This needs JavaScript and a browser with passkeys." }
+    }
+}

@@ -1,0 +1,219 @@
+//! One request in full, and the answers that there are to it.
+
+use axum::response::Response;
+use http::StatusCode;
+use maud::{Markup, html};
+use safeconduct_model::Value;
+
+use super::frame::{Page, Script, token};
+use super::{arguments, list, time};
+use crate::answer::{REASON_BYTES_MAX, USES_MAX, needs_passkey};
+use crate::browser::Browser;
+use crate::pages::Pages;
+use crate::requests::{Answer, Shown};
+
+/// The request.
+pub(crate) fn request(pages: &Pages, browser: &Browser, shown: &Shown) -> Response {
+    let title = format!("{} wants to do {}", shown.listed.agent, shown.listed.action);
+    let body = html! {
+        (facts(pages, shown))
+        @match &shown.ended {
+            Some(how) => section.ended { p.lead { "This request is over: " (how) "." } },
+            None => (answers(pages, browser, shown)),
+        }
+    };
+    page(pages, browser, &plain(&title), body)
+}
+
+/// What was answered.
+pub(crate) fn answered(
+    pages: &Pages,
+    browser: &Browser,
+    shown: &Shown,
+    answer: &Answer,
+) -> Response {
+    let title = match answer {
+        Answer::Refuse { .. } => "Refused",
+        _ => "Approved",
+    };
+    let (needed, given) = shown.quorum;
+    let body = html! {
+        p.lead { "Recorded: " (words(answer)) "." }
+        @if !matches!(answer, Answer::Refuse { .. }) {
+            @if given + 1 < needed {
+                p { "It takes " (needed) " people; " (needed - given - 1) " more must approve." }
+            } @else {
+                p { "The agent can go on, for " (time::span(u64::from(shown.ttl_s)))
+                    " and as far as you said. Policies are asked once more when it does." }
+            }
+        }
+        p { a.button href="/approve" { "What else waits for you" } }
+    };
+    page(pages, browser, title, body)
+}
+
+fn page(pages: &Pages, browser: &Browser, title: &str, body: Markup) -> Response {
+    let (status, browser) = (StatusCode::OK, Some(browser));
+    Page { title, status, browser, script: Script::None, body }.answer(pages)
+}
+
+/// A title with everything made visible, in one line.
+fn plain(title: &str) -> String {
+    safeconduct_approval::shown_text(title).lines.join("⏎")
+}
+
+/// All that is known of it.
+pub(super) fn facts(pages: &Pages, shown: &Shown) -> Markup {
+    let now = pages.now();
+    let listed = &shown.listed;
+    html! {
+        p.lead {
+            @match &listed.on_behalf_of {
+                Some(user) => { "On behalf of " strong { (arguments::text(user.as_str())) } ". " },
+                None => "On behalf of nobody. ",
+            }
+            @if shown.ended.is_none() {
+                "If nobody answers, it is refused " strong { (time::from_now(listed.answer_by, now)) }
+                " (" (time::minute(listed.answer_by)) ")."
+            }
+        }
+        section aria-labelledby="what" {
+            h2 #what { "What exactly" }
+            p.action { code { (arguments::text(&listed.action)) } (list::tier(listed.tier)) }
+            @if !listed.resources.is_empty() {
+                ul.resources { @for resource in &listed.resources {
+                    li { span.role { (resource.ty.as_str()) } code { (arguments::text(resource.id.as_str())) } }
+                } }
+            }
+            (arguments::arguments(shown))
+        }
+        section aria-labelledby="why" {
+            h2 #why { "Who asks, and why" }
+            dl.facts {
+                dt { "Agent" }
+                dd { @for (index, actor) in shown.actors.iter().enumerate() {
+                    @if index > 0 { " for " }
+                    (arguments::text(actor.as_str()))
+                } }
+                @if let Some(owner) = &shown.owner {
+                    dt { "Accountable" } dd { (arguments::text(owner.as_str())) }
+                }
+                @if let Some((name, words)) = &shown.intent {
+                    dt { "Intent" } dd { code { (name.as_str()) } " – " (arguments::text(words)) }
+                }
+                @if let Some(task) = &shown.task { dt { "Task" } dd { code { (task.as_str()) } } }
+                dt { "Asked" }
+                dd { (time::minute(shown.asked_at)) ", " (time::from_now(shown.asked_at, now)) }
+                @for why in &shown.why { dt { "Stopped because" } dd { (arguments::text(why)) } }
+            }
+        }
+        @if let Some(risk) = &shown.risk {
+            section aria-labelledby="risk" {
+                h2 #risk { "Risk: " (risk.score) " of 100, " (risk.level) }
+                @if risk.parts.is_empty() {
+                    p.note { "Nothing was noticed." }
+                } @else {
+                    ul.parts { @for (points, what) in &risk.parts {
+                        li { strong { (points) } " " (arguments::text(what)) }
+                    } }
+                }
+            }
+        }
+        section aria-labelledby="earlier" {
+            h2 #earlier { "Earlier answers to the like" }
+            @if shown.earlier.is_empty() {
+                p.note { "None." }
+            } @else {
+                ul.parts { @for earlier in &shown.earlier {
+                    li { (earlier.answer) ", by " (arguments::text(earlier.by.as_str())) ", "
+                        (time::from_now(earlier.at, now)) }
+                } }
+            }
+        }
+    }
+}
+
+/// The forms. Each is one answer, so that no choice is made by what was left as it stood.
+fn answers(pages: &Pages, browser: &Browser, shown: &Shown) -> Markup {
+    let path = format!("/approve/{}", shown.listed.id);
+    let (needed, given) = shown.quorum;
+    let form = |answer: &str, fields: Markup| {
+        html! {
+            form.answer method="post" action=(path) {
+                (token(pages, browser, &path))
+                input type="hidden" name="binding" value=(shown.binding);
+                input type="hidden" name="answer" value=(answer);
+                (fields)
+            }
+        }
+    };
+    html! {
+        section.answers aria-labelledby="answer" {
+            h2 #answer { "Your answer" }
+            @if needed > 1 { p { "It takes " (needed) " people; " (given) " approved so far." } }
+            p.note {
+                "What you approve lasts " (time::span(u64::from(shown.ttl_s)))
+                " and reaches no further than the task. "
+                @if needs_passkey(shown, &browser.who) {
+                    "You are asked for your passkey, whatever you answer."
+                }
+            }
+            (form("once", html! {
+                div.choice { h3 { "This, once" } p.note { "Exactly what stands above." } }
+                button.primary { "Approve once" }
+            }))
+            @if !shown.lowerable.is_empty() {
+                (form("edited", html! {
+                    div.choice { h3 { "Less than this, once" }
+                        @for pointer in &shown.lowerable { (lower(shown, pointer)) } }
+                    button { "Approve at most that" }
+                }))
+            }
+            @if shown.may_be_for_task {
+                (form("task", html! {
+                    div.choice { h3 { "More than once in this task" }
+                        label { "How often"
+                            input type="number" name="uses" value="3" min="1" max=(USES_MAX) required; } }
+                    button { "Approve for this task" }
+                }))
+            }
+            (form("refuse", html! {
+                div.choice { h3 { "No" }
+                    label { "Why"
+                        textarea name="reason" rows="2" maxlength=(REASON_BYTES_MAX) required {} } }
+                button.danger { "Refuse" }
+            }))
+        }
+    }
+}
+
+fn lower(shown: &Shown, pointer: &str) -> Markup {
+    let asked = match shown.arguments.pointer(pointer) {
+        Some(Value::Integer(number)) => number.to_string(),
+        Some(Value::Number(number)) => number.as_str().to_owned(),
+        _ => String::new(),
+    };
+    html! {
+        label {
+            "At most, instead of " code { (arguments::name(pointer)) } " = " (asked)
+            input type="text" inputmode="decimal" name={ "most:" (pointer) } autocomplete="off";
+        }
+    }
+}
+
+/// An answer, in words that go on a sentence.
+pub(super) fn words(answer: &Answer) -> Markup {
+    html! { @match answer {
+        Answer::Once => "approved, exactly this, once",
+        Answer::Edited(edits) => {
+            "approved, once, with "
+            @for (index, (pointer, most)) in edits.iter().enumerate() {
+                @if index > 0 { ", " }
+                code { (arguments::name(pointer)) } " at most "
+                (safeconduct_wire::json::to_text(most))
+            }
+        },
+        Answer::ForTask { uses } => { "approved for this task, " (uses) " times at most" },
+        Answer::Refuse { reason } => { "refused, because: " (arguments::text(reason)) },
+    } }
+}
