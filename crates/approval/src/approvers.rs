@@ -111,6 +111,14 @@ impl Approvers {
         Ok(Self { stages, escalation })
     }
 
+    /// One approver, as [`Approver`] prints it.
+    ///
+    /// # Errors
+    /// [`ApproversError::NoApprover`].
+    pub fn parse_one(text: &str) -> Result<Approver, ApproversError> {
+        approver(text)
+    }
+
     /// The stages, in order: one to [`STAGES_MAX`], none without an approver.
     pub fn stages(&self) -> &[BTreeSet<Approver>] {
         &self.stages

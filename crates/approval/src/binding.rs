@@ -2,33 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use safeconduct_model::{
-    ActionName, EntityRef, EntityType, IdentityId, IntentName, KeyedDigest, TaskId, Value,
-};
+use safeconduct_model::{EntityType, KeyedDigest, Value};
 
-/// The one thing that was denied.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Binding {
-    /// Who wants to act, as policies name them.
-    pub principal: EntityRef,
-    /// Who acts, and who delegated to them, outwards: the first is the one who acts. One to
-    /// [`crate::ACTORS_MAX`].
-    pub actors: Vec<IdentityId>,
-    /// For whom, where it is for someone.
-    pub on_behalf_of: Option<IdentityId>,
-    /// In which task, where it is in one.
-    pub task: Option<TaskId>,
-    /// Under which intent.
-    pub intent: Option<IntentName>,
-    /// What is done.
-    pub action: ActionName,
-    /// What it is done to; at most [`safeconduct_model::RESOURCES_MAX`].
-    pub resources: BTreeSet<EntityRef>,
-    /// Keyed digest of the canonical bytes of the arguments (RFC 8785: neither the order of
-    /// members nor the form of a number counts, every character of a text does), and of what the
-    /// enforcement point says beside them. The key must live as long as the request.
-    pub arguments: KeyedDigest,
-}
+pub use safeconduct_model::Binding;
 
 /// The arguments in hand: what somebody tries, or what an approver was shown.
 #[derive(Clone, Copy)]
@@ -81,22 +57,20 @@ impl Mismatch {
     }
 }
 
-impl Binding {
-    /// Whether the same parties want the same action under the same intent: what no approval
-    /// leaves open.
-    pub(crate) fn same_parties(&self, other: &Self) -> Result<(), Mismatch> {
-        let checks = [
-            (self.principal == other.principal, Mismatch::Principal),
-            (self.actors == other.actors, Mismatch::Actors),
-            (self.on_behalf_of == other.on_behalf_of, Mismatch::OnBehalfOf),
-            (self.intent == other.intent, Mismatch::Intent),
-            (self.action == other.action, Mismatch::Action),
-        ];
-        checks.into_iter().find(|(same, _)| !same).map_or(Ok(()), |(_, mismatch)| Err(mismatch))
-    }
+/// Whether the same parties want the same action under the same intent: what no approval leaves
+/// open.
+pub(crate) fn same_parties(a: &Binding, b: &Binding) -> Result<(), Mismatch> {
+    let checks = [
+        (a.principal == b.principal, Mismatch::Principal),
+        (a.actors == b.actors, Mismatch::Actors),
+        (a.on_behalf_of == b.on_behalf_of, Mismatch::OnBehalfOf),
+        (a.intent == b.intent, Mismatch::Intent),
+        (a.action == b.action, Mismatch::Action),
+    ];
+    checks.into_iter().find(|(same, _)| !same).map_or(Ok(()), |(_, mismatch)| Err(mismatch))
+}
 
-    /// The types of what it touches.
-    pub(crate) fn resource_types(&self) -> BTreeSet<&EntityType> {
-        self.resources.iter().map(|resource| &resource.ty).collect()
-    }
+/// The types of what it touches.
+pub(crate) fn resource_types(of: &Binding) -> BTreeSet<&EntityType> {
+    of.resources.iter().map(|resource| &resource.ty).collect()
 }

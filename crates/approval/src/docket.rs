@@ -5,10 +5,12 @@ mod fold;
 mod group;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Bound;
 
 use safeconduct_model::{IdentityId, KeyedDigest, RecordId, TaskId, Timestamp};
 use thiserror::Error;
 
+use crate::binding::{resource_types, same_parties};
 use crate::{AccessRequest, Attempt, Change, OpenError, Opened, SpendError, State};
 
 pub use group::{GroupError, Word};
@@ -142,6 +144,52 @@ impl Docket {
         ids.into_iter().flatten().filter_map(|id| self.requests.get(id))
     }
 
+    /// Whether anything waits or may be used, of anybody.
+    pub const fn is_idle(&self) -> bool {
+        self.live_count == 0
+    }
+
+    /// Whether that agent may have an approval to use in that task: where not, nothing of an
+    /// attempt needs to be looked at.
+    pub fn may_cover(&self, agent: &IdentityId, task: Option<&TaskId>) -> bool {
+        let approved = |request: &AccessRequest| request.state() == State::Approved;
+        self.across_tasks.contains_key(agent) || self.live(agent, task).any(approved)
+    }
+
+    /// How many requests are known, those that have ended for a while included.
+    pub fn len(&self) -> usize {
+        self.requests.len()
+    }
+
+    /// Whether no request is known.
+    pub fn is_empty(&self) -> bool {
+        self.requests.is_empty()
+    }
+
+    /// The requests that have ended and are still known, the newest first.
+    pub fn ended(&self) -> impl Iterator<Item = &AccessRequest> {
+        self.ended.iter().rev().filter_map(|id| self.requests.get(id))
+    }
+
+    /// Who has requests that wait or may be used.
+    pub fn agents(&self) -> BTreeSet<IdentityId> {
+        self.live.keys().map(|(agent, _)| agent.clone()).collect()
+    }
+
+    /// Every request that waits or may be used, of that agent in whatever task.
+    pub fn live_of(&self, agent: &IdentityId) -> impl Iterator<Item = &AccessRequest> {
+        let from = (agent.clone(), None);
+        let of = self.live.range(from..).take_while(move |((of, _), _)| of == agent);
+        of.flat_map(|(_, ids)| ids).filter_map(|id| self.requests.get(id))
+    }
+
+    /// The requests that are known, by id: those that wait or may be used, and the newest of the
+    /// others.
+    pub fn requests(&self, after: Option<&RecordId>) -> impl Iterator<Item = &AccessRequest> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.requests.range::<RecordId, _>((from, Bound::Unbounded)).map(|(_, request)| request)
+    }
+
     /// Makes a request, unless the same stands, something alike was refused, or too much is open.
     /// Approvers who were asked as often as they may be are not told of it; where it joins a
     /// group that waits, nobody is, since the group asked.
@@ -262,8 +310,8 @@ impl Docket {
 fn alike(a: &Opened, b: &Opened) -> bool {
     a.binding.task.is_some()
         && a.binding.task == b.binding.task
-        && a.binding.same_parties(&b.binding).is_ok()
-        && a.binding.resource_types() == b.binding.resource_types()
+        && same_parties(&a.binding, &b.binding).is_ok()
+        && resource_types(&a.binding) == resource_types(&b.binding)
         && a.asked_by == b.asked_by
         && a.terms == b.terms
 }

@@ -61,7 +61,10 @@ pub struct Holders {
 
 impl AccessRequest {
     /// The term by which they may answer.
-    pub(crate) fn eligible(
+    ///
+    /// # Errors
+    /// [`AnswerError`] says why they may not.
+    pub fn eligible(
         &self,
         answerer: &Answerer,
         holders: &Holders,

@@ -18,8 +18,7 @@
 //! What this crate deliberately does not do: it records nothing, asks nobody, sends no notice and
 //! checks no passkey; it does not know who owns what (owners, groups and deputies are facts that
 //! the caller gathers when somebody answers); and an approval is no permit. It is new evidence:
-//! whoever spends one decides the request again, with policy, task and risk as they then are. It
-//! is wired into no service and no API yet.
+//! whoever spends one decides the request again, with policy, task and risk as they then are.
 //!
 //! ```
 //! use std::collections::BTreeSet;
@@ -78,7 +77,9 @@ mod end;
 mod fold;
 mod likeness;
 mod open;
+mod recorded;
 mod scope;
+mod shown;
 mod spend;
 mod terms;
 
@@ -93,6 +94,8 @@ pub use end::*;
 pub use fold::*;
 pub use likeness::*;
 pub use open::*;
+pub use recorded::*;
 pub use scope::*;
+pub use shown::*;
 pub use spend::*;
 pub use terms::*;

@@ -87,7 +87,7 @@ fn plain(text: &str) -> String {
 
 /// Characters that take no room: controls, marks of direction, joiners, variation selectors,
 /// tags.
-fn is_hidden(c: char) -> bool {
+pub(crate) fn is_hidden(c: char) -> bool {
     c.is_control()
         || matches!(c,
             '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'

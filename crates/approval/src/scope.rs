@@ -8,6 +8,7 @@ use safeconduct_model::{
 };
 use thiserror::Error;
 
+use crate::binding::{resource_types, same_parties};
 use crate::edit::rest;
 use crate::{Attempt, Binding, Mismatch, Opened, Standing};
 
@@ -114,7 +115,7 @@ impl Scope {
     /// [`Mismatch`] is the first thing that differs.
     pub fn admits(&self, bound: &Binding, attempt: &Attempt<'_>) -> Result<(), Mismatch> {
         let tried = attempt.binding;
-        bound.same_parties(tried)?;
+        same_parties(bound, tried)?;
         if bound.task != tried.task && !matches!(self, Self::Until { .. }) {
             return Err(Mismatch::Task);
         }
@@ -170,7 +171,7 @@ fn bounded(bounds: &Allowance<Value>, bound: &Binding) -> Result<(), ScopeError>
     if bounds.resources.is_empty() && !bound.resources.is_empty() {
         return Err(ScopeError::AnyResource);
     }
-    let asked = bound.resource_types();
+    let asked = resource_types(bound);
     if let Some(rule) = bounds.resources.iter().find(|rule| !asked.contains(&rule.ty)) {
         return Err(ScopeError::Resources(rule.ty.shared()));
     }

@@ -1,7 +1,9 @@
 //! The terms on which a request is answered: those of the policy, with what the tier adds.
 
-use safeconduct_model::{Assurance, Requestable};
+use safeconduct_model::{Assurance, Requestable, Tier};
 use thiserror::Error;
+
+pub use safeconduct_model::{Deputies, Standing};
 
 use crate::{Approvers, ApproversError};
 
@@ -26,24 +28,6 @@ pub struct Terms {
     pub deputies: Deputies,
     /// Whether more than one single use may be approved.
     pub standing: Standing,
-}
-
-/// Whether deputies may stand in for approvers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Deputies {
-    /// They may.
-    Allowed,
-    /// They may not.
-    Refused,
-}
-
-/// Whether an approval may be for more than once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
-    /// It may.
-    Allowed,
-    /// Each use is approved by itself.
-    Refused,
 }
 
 /// Why terms cannot be had: the policy author's fault.
@@ -76,6 +60,20 @@ impl Terms {
             standing: Standing::Allowed,
         };
         terms.check().map(|()| terms)
+    }
+
+    /// These terms, as the tier of the action narrows them: from high on, approvers prove who they
+    /// are as well as can be; what is critical, they answer in person and each use by itself.
+    #[must_use]
+    pub const fn of_tier(mut self, tier: Tier) -> Self {
+        if matches!(tier, Tier::High | Tier::Critical) {
+            self.assurance = Assurance::High;
+        }
+        if matches!(tier, Tier::Critical) {
+            self.deputies = Deputies::Refused;
+            self.standing = Standing::Refused;
+        }
+        self
     }
 
     /// Checks the numbers, which anyone can set.

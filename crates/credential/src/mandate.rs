@@ -36,7 +36,8 @@ pub fn mandate_value(mandate: &Mandate) -> Value {
     ])
 }
 
-pub(crate) fn allowance_value(allowance: &Allowance<Value>) -> Value {
+/// The value of an allowance. It has no two forms.
+pub fn allowance_value(allowance: &Allowance<Value>) -> Value {
     let resources = allowance.resources.iter().map(|rule| {
         let id = rule.id.iter().map(|id| ("id", constraint(id)));
         Value::object(id.chain([("type", Value::String(rule.ty.shared()))]))
@@ -119,7 +120,11 @@ pub fn mandate_of(value: &Value) -> Result<Mandate, MandateError> {
     })
 }
 
-pub(crate) fn allowance_of(value: &Value) -> Result<Allowance<Value>, MandateError> {
+/// The allowance of a value that [`allowance_value`] made.
+///
+/// # Errors
+/// [`MandateError`] names the first member that does not fit.
+pub fn allowance_of(value: &Value) -> Result<Allowance<Value>, MandateError> {
     let resource = |value: &Value| {
         let ty = text(value, "type")?;
         Ok(ResourceRule {

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use safeconduct_model::{
-    Body, Decided, Decision, EntityRef, Label, LabelAt, Mode, Now, Obligation, Reason, Record, RecordedPolicy,
-    RecordedReason, Request, Requestable, Subject,
+    Body, Decided, Decision, EntityRef, Label, LabelAt, Mode, Now, Obligation, Reason, Record,
+    RecordedPolicy, RecordedReason, Request, Requestable, Subject,
 };
 use safeconduct_policy::Policies;
 use safeconduct_session::Step;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use safeconduct_model::{
     ActionEntry, Digest, Entity, EntityId, EntityRef, EntityType, Identity, IdentityId, NameError,
-    Obligation, RecordId, ServerName, Timestamp,
+    Obligation, RecordId, ServerName, Tiers, Timestamp,
 };
 use safeconduct_risk::Risk;
 use safeconduct_session::monitor::Monitors;
@@ -140,6 +140,8 @@ pub struct Facts<'a> {
     /// What session and identity remember for temporal clauses, the request itself not yet taken
     /// in. Where it is `None`, a policy that has such a clause and is in scope fails.
     pub monitors: Option<MonitorFacts<'a>>,
+    /// What actions need by their tiers.
+    pub tiers: &'a Tiers,
     /// How risky it is, where that was asked and there is anything that speaks of it.
     pub risk: Option<&'a Risk>,
     /// What people approved of this, where they did: evidence for policies, and no more.

@@ -18,6 +18,7 @@ mod pins;
 mod resource;
 mod situate;
 mod task;
+mod tier;
 
 use safeconduct_model::{EntityRef, Now, Reason, Request};
 use safeconduct_policy::Policies;
@@ -104,6 +105,9 @@ fn stages(
     }
     if task::is_lease(request) {
         way.evaluated = evaluate::in_mandate(std::mem::take(&mut way.evaluated));
+    } else {
+        let evaluated = std::mem::take(&mut way.evaluated);
+        way.evaluated = tier::deepen(evaluated, request, &situated, task, facts, now);
     }
     oblige::oblige(&way.evaluated, facts)
 }

@@ -7,8 +7,8 @@ use safeconduct_model::{
     RESOURCES_MAX, Reason, Request, Subject, Value,
 };
 use safeconduct_policy::{
-    ActionSituation, AdditionalArguments, ApprovalSituation, IdentitySituation, RiskSituation, SessionSituation,
-    Situation, TaskSituation,
+    ActionSituation, AdditionalArguments, ApprovalSituation, IdentitySituation, RiskSituation,
+    SessionSituation, Situation, TaskSituation,
 };
 
 use safeconduct_risk::Risk;
@@ -186,7 +186,7 @@ fn situation<'a>(
             age_s: now.at.ms_since(proof.at) / 1000,
         },
         action: ActionSituation {
-            tier: entry.tier,
+            tier: entry.tier_of(&request.input),
             effect: entry.effect,
             trust: entry.returns.default.integrity,
             guessed: entry.guessed,

@@ -36,6 +36,7 @@ mod request;
 mod session_key;
 pub mod signal;
 mod task;
+mod tiers;
 mod time;
 mod value;
 
@@ -57,5 +58,6 @@ pub use request::*;
 pub use session_key::*;
 pub use signal::Signal;
 pub use task::*;
+pub use tiers::*;
 pub use time::*;
 pub use value::*;

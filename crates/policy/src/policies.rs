@@ -133,7 +133,7 @@ impl Policies {
         let looks_at = |field| {
             entries.iter().any(|entry| {
                 entry.statement.condition.needs().context.has(field)
-                    || !entry.statement.leaves.is_empty()
+                    || entry.statement.leaves.iter().any(|leaf| leaf.looks_at(field))
             })
         };
         let looks_at_flow = looks_at(ContextField::Flow);

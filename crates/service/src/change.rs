@@ -313,7 +313,9 @@ impl Service {
                 by: Some(by.clone()),
                 reason: format!("{} is {}", identity.id, identity.status.as_str()).into(),
             };
-            self.end_all(&KillScope::Identity(identity.id.clone()), &ending).await?;
+            let scope = KillScope::Identity(identity.id.clone());
+            self.end_access_of(&scope, "identity_not_active");
+            self.end_all(&scope, &ending).await?;
         }
         Ok(())
     }

@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
 
-use safeconduct_engine::{Facts, Known, MonitorFacts, Outcome, TaskFacts, Understood, decide};
+use safeconduct_engine::{
+    Facts, Known, MonitorFacts, Outcome, TaskFacts, Understood, decide, touched,
+};
 use safeconduct_model::{
-    ActionEntry, ActionName, Authority, Body, Budget, Confidentiality, Effect, Entity, IdentityId,
-    Integrity, Label, Mandate, Mode, Now, Reason, Record, RecordId, Request, Returns, SessionKey,
-    SessionName, SessionRef, Subject, TaskRef, Tier, Timestamp, TraceId, Value,
+    ActionEntry, ActionName, Authority, Body, Budget, Confidentiality, Decision, Effect, Entity,
+    IdentityId, Integrity, Label, Mandate, Mode, Now, Reason, Record, RecordId, Request, Returns,
+    SessionKey, SessionName, SessionRef, Subject, TaskRef, Tier, Timestamp, TraceId, Value,
 };
 use safeconduct_policy::History;
 use safeconduct_session::flow::Flow;
@@ -15,14 +17,16 @@ use safeconduct_session::monitor::Monitors;
 use tracing::field::Empty;
 use tracing::{Instrument as _, Span};
 
+use crate::access::{Beside, Denied, Found, Queuing, Wish};
 use crate::line::Line;
 use crate::past::{self, Happened, lock_past};
 use crate::recall::{Recall, flow_key};
 use crate::refold::ARGUMENTS;
+use crate::service::Settings;
 use crate::sessions::{SESSIONS_MAX, Slot, lock};
 use crate::{
-    Entry, LEASE, Proposal, Recorded, Ruling, Service, SessionKeys, SubmitError, Ticket, UNDERTAKE,
-    Unrecorded, Versioned, World,
+    AccessHappened, Entry, LEASE, Proposal, Recorded, Ruling, Service, SessionKeys, SubmitError,
+    Ticket, UNDERTAKE, Unrecorded, Versioned, World,
 };
 
 /// What is known of the action of beginning a task, whatever a catalogue says.
@@ -43,6 +47,7 @@ static UNDERTAKING: LazyLock<Option<ActionEntry>> = LazyLock::new(|| {
         arguments: Vec::new(),
         resources: Vec::new(),
         definition: None,
+        raises: Vec::new(),
         additional_arguments: true,
         keep_arguments: false,
         keep_result: false,
@@ -126,7 +131,7 @@ impl Service {
     pub fn begin_check(&self, check: Check) -> Result<Queued, Unrecorded> {
         let span = span(&check);
         span.in_scope(|| {
-            let mut queued = self.decide_and_queue(check)?;
+            let mut queued = self.decide_and_queue(check, None)?;
             describe(&span, &queued.ruling);
             self.seen.saw(&queued.ruling.request.session.key, queued.ruling.outcome.record.at);
             // Before the wait: a caller that goes away meanwhile leaves a permit that is durable
@@ -136,6 +141,11 @@ impl Service {
             }
             if queued.ruling.goes_ahead() {
                 self.expect_outcome(&queued.ruling, Arc::clone(&queued.keys));
+            }
+            if let Some(Queuing { request, state: Some(state) }) = &queued.used
+                && state.is_final()
+            {
+                self.tell_of_access(request, AccessHappened::Settled(*state));
             }
             queued.span = span.clone();
             Ok(queued)
@@ -147,7 +157,7 @@ impl Service {
     /// # Errors
     /// [`Unrecorded`] where it could not be made durable: a Deny.
     pub async fn recorded(&self, queued: Queued) -> Result<Recorded<Ruling>, Unrecorded> {
-        let Queued { ruling, ticket, span, .. } = queued;
+        let Queued { ruling, ticket, place, span, .. } = queued;
         if let Err(error) = self.ledger.durable(ticket).instrument(span).await {
             if ruling.goes_ahead() {
                 self.expect_nothing(ruling.decision());
@@ -155,12 +165,17 @@ impl Service {
             return Err(Unrecorded { reason: Reason::NotRecorded(error.0) });
         }
         self.risks.watching.show(&ruling.outcome.record);
-        Ok(Recorded::durable(ruling, ticket.last))
+        Ok(Recorded::durable(ruling, place))
     }
 
     /// Everything up to the queue, without waiting: the session's lock is held meanwhile, so
-    /// that its decisions are one sequence.
-    fn decide_and_queue(&self, check: Check) -> Result<Queued, Unrecorded> {
+    /// that its decisions are one sequence. With a wish to ask, a Deny is recorded with the request
+    /// that comes of it, and a Permit is not recorded: nothing rests on it.
+    pub(crate) fn decide_and_queue(
+        &self,
+        check: Check,
+        mut wish: Option<&mut Wish>,
+    ) -> Result<Queued, Unrecorded> {
         let proof = check.subject.authentication();
         let key = SessionKey::of(proof);
         // Before the session's lock: an end takes that too, and reading a mandate back does.
@@ -177,7 +192,15 @@ impl Service {
                 limit: SESSIONS_MAX as u64,
             },
         })?;
-        let history = history_key.as_ref().and_then(|key| self.session_slot(key));
+        let no_room = || Unrecorded {
+            reason: Reason::OverLimit {
+                what: "the number of sessions",
+                limit: SESSIONS_MAX as u64,
+            },
+        };
+        // Without the session that its task came from nobody knows what was read there.
+        let history = history_key.as_ref().map(|key| self.session_slot(key).ok_or_else(no_room));
+        let history = history.transpose()?;
         let home = history.as_ref().unwrap_or(&place);
         let home_key = history_key.as_ref().unwrap_or(&key);
         let (mut slot, mut history) = self.whole(&place, history.as_ref(), home_key)?;
@@ -233,7 +256,7 @@ impl Service {
                 },
                 risk: risk.as_ref(),
                 input_bytes: (canonical.len() as u64).saturating_add(given_back),
-                ..facts(&request, &world, &slot, &understood, self.settings.calls_max)
+                ..facts(&request, &world, &slot, &understood, &self.settings)
             };
             let refuse = |reason| {
                 safeconduct_engine::refuse(&request, &facts, &world.policies, &now, vec![reason])
@@ -250,6 +273,21 @@ impl Service {
             } else {
                 decide(&request, &facts, &world.policies, &now)
             };
+            // Whoever asks uses nothing that was approved before.
+            let approved = match wish {
+                None => self.approved(&request, &canonical, &outcome),
+                Some(_) => None,
+            };
+            if let Some(approved) = &approved {
+                let facts = Facts { approval: Some(&approved.facts), ..facts.clone() };
+                outcome = decide(&request, &facts, &world.policies, &now);
+            }
+            if let Some(wish) = wish.as_deref_mut()
+                && outcome.decision == Decision::Permit
+            {
+                wish.found = Some(Found::NotNeeded);
+                return Err(Unrecorded { reason: Reason::NotRecorded("it is permitted".into()) });
+            }
             // What is too long for a record is refused, and the refusal is recorded.
             let leaf = safeconduct_ledger::encode(&outcome.record).or_else(|error| {
                 let limit = safeconduct_ledger::LEAF_BYTES_MAX as u64;
@@ -265,21 +303,48 @@ impl Service {
             let attachment = if kept { Some(sealed(&*keys, &outcome, &canonical)?) } else { None };
             let late = self.late_use(&request, line.as_ref(), &now)?;
             let (late, late_entry) = late.unzip();
-            let entries =
-                began.iter().cloned().chain(late_entry).chain([Entry { leaf, attachment }]);
-            let entries = entries.collect();
+            let beside = match (approved, wish.as_deref_mut()) {
+                (Some(approved), _) if outcome.decision == Decision::Permit => {
+                    self.using(approved, &request, &now.decision, now.at)?
+                }
+                (_, Some(wish)) => {
+                    let touched = touched(&request, &facts, &now).unwrap_or_default();
+                    let denied = Denied {
+                        request: &request,
+                        canonical: &canonical,
+                        outcome: &outcome,
+                        touched: &touched,
+                        tier: facts
+                            .entry
+                            .map_or(Tier::Critical, |entry| entry.tier_of(&request.input)),
+                    };
+                    self.asking(wish, &denied, line.as_ref(), &world)?
+                }
+                _ => None,
+            };
+            let more = beside.as_ref().map(|beside| beside.entries.clone()).unwrap_or_default();
+            let after = more.len() as u64;
+            let entries = began.iter().cloned().chain(late_entry);
+            let entries = entries.chain([Entry { leaf, attachment }]).chain(more).collect();
             let mut reads = vec![(Versioned::Session(request.session.key.clone()), slot.version)];
             let mut writes = vec![Versioned::Session(request.session.key.clone())];
             if let (Some(key), Some(slot)) = (&history_key, &history) {
                 reads.push((Versioned::Session(key.clone()), slot.version));
                 writes.push(Versioned::Session(key.clone()));
             }
+            if let Some((requests, version)) = beside.as_ref().map(Beside::version) {
+                reads.push((requests.clone(), version));
+                writes.push(requests);
+            }
             if attempt <= ATTEMPTS {
                 reads.push((Versioned::World, world.version));
                 reads.extend(line.into_iter().flat_map(|line| line.versions));
             }
             match self.ledger.submit(Proposal { entries, reads, writes }) {
-                Ok(ticket) => {
+                Ok(whole) => {
+                    let used = beside.map(|beside| beside.queued(self, whole));
+                    // The decision stands before what is appended beside it.
+                    let ticket = Ticket { last: whole.last.saturating_sub(after), ..whole };
                     late.iter().for_each(|record| self.risks.watching.show(record));
                     if slot.advance(&outcome, &keys, ticket, began.is_some(), kept) {
                         self.sessions.holds_keys(&place);
@@ -311,10 +376,16 @@ impl Service {
                     }
                     let expires_at = now.at.plus_ms(self.settings.permit_ttl_ms);
                     let ruling = Box::new(Ruling { outcome, request, expires_at });
-                    return Ok(Queued { ruling, keys, ticket, span: Span::none() });
+                    let place = ticket.last;
+                    let span = Span::none();
+                    return Ok(Queued { ruling, keys, ticket: whole, place, used, span });
                 }
                 // A change may be between its record and its swap: wait for it to be through.
-                Err(SubmitError::Stale) if attempt < ATTEMPTS => drop(self.keep_changes_out()),
+                Err(SubmitError::Stale) if attempt < ATTEMPTS => {
+                    // Those who keep changes out take the lock of requests after that.
+                    drop(beside);
+                    drop(self.keep_changes_out());
+                }
                 Err(SubmitError::Stale) => {}
                 Err(error) => return Err(not_recorded(&error)),
             }
@@ -448,7 +519,18 @@ pub struct Queued {
     ruling: Box<Ruling>,
     keys: Arc<dyn SessionKeys>,
     ticket: Ticket,
+    /// The place of the decision's record.
+    place: u64,
+    /// The approval that it used, or the request that it makes.
+    used: Option<Queuing>,
     span: Span,
+}
+
+impl Queued {
+    /// The session that it was decided in.
+    pub(crate) const fn session(&self) -> &SessionKey {
+        &self.ruling.request.session.key
+    }
 }
 
 /// Nothing of what was decided.
@@ -488,7 +570,7 @@ fn facts<'a>(
     world: &'a World,
     slot: &'a Slot,
     understood: &'a Understood,
-    calls_max: u64,
+    settings: &'a Settings,
 ) -> Facts<'a> {
     let registered = |id: &str| world.identities.get(id).map(AsRef::<Known>::as_ref);
     let subject = match &request.subject {
@@ -515,8 +597,9 @@ fn facts<'a>(
         task: None,
         killed: world.killed(&request.session.key),
         input_bytes: 0,
-        calls_max,
+        calls_max: settings.calls_max,
         understood,
+        tiers: &settings.tiers,
         risk: None,
         approval: None,
         vocabulary: &world.vocabulary,
@@ -560,7 +643,7 @@ fn is_foreign(outcome: &Outcome) -> bool {
 }
 
 /// The canonical bytes of a list of two values, of which the first has its bytes already.
-fn listed(first: &[u8], second: &Value) -> Vec<u8> {
+pub(crate) fn listed(first: &[u8], second: &Value) -> Vec<u8> {
     let mut list = Vec::with_capacity(first.len() + 128);
     list.push(b'[');
     list.extend_from_slice(first);

@@ -74,6 +74,9 @@ pub trait Watch: Send + Sync {
     /// A lease was issued, whose time will be over then. Must not block.
     fn leased(&self, _until: Timestamp) {}
 
+    /// Something happened to an access request. Must not block.
+    fn access(&self, _news: &crate::AccessNews) {}
+
     /// It was decided whether a task begins, or gets a lease. Must not block.
     fn decided(&self, _decision: Decision, _reasons: &[Reason]) {}
 }
@@ -108,6 +111,11 @@ impl Service {
             }
             Err(unrecorded) => tell(Decision::Deny, std::slice::from_ref(&unrecorded.reason)),
         }
+    }
+
+    /// Tells of an access request.
+    pub(crate) fn tell_of_news(&self, news: &crate::AccessNews) {
+        self.watching().iter().for_each(|watch| watch.access(news));
     }
 
     fn watching(&self) -> Vec<Arc<dyn Watch>> {
@@ -199,6 +207,7 @@ impl Service {
         drop(now);
         self.risks.watching.show(&record);
         self.leases.task_ended(id);
+        self.end_access_of_task(&slot.task.agent, id);
         self.forget_after(&slot);
         Ok(Some(Ended { task: Arc::clone(&slot.task), children, ticket }))
     }
@@ -260,6 +269,7 @@ impl Service {
         reason: Arc<str>,
     ) -> Result<Vec<Arc<Task>>, ChangeError> {
         self.record_kill(&scope, by, &reason).await?;
+        self.end_access_of(&scope, "killed");
         let ending =
             Ending { state: TaskState::Revoked, by: Some(by.clone()), reason: "killed".into() };
         self.end_all(&scope, &ending).await

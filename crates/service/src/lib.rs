@@ -73,7 +73,7 @@ pub use mint::Issued;
 pub use observe::*;
 pub use passkeys::*;
 pub use past::IDENTITIES_REMEMBERED_MAX;
-pub use pending::PENDING_MAX;
+pub use pending::{PENDING_CALLS_BYTES_MAX, PENDING_MAX};
 pub use ports::*;
 pub use present::*;
 pub use prove::*;

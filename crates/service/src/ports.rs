@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use safeconduct_model::{KeyedDigest, RecordId, SessionKey, TaskId, Timestamp};
+use safeconduct_model::{IdentityId, KeyedDigest, RecordId, SessionKey, TaskId, Timestamp};
 use thiserror::Error;
 
 /// Something whose version a decision reads, and whose change makes it stale.
@@ -18,6 +18,8 @@ pub enum Versioned {
     Session(SessionKey),
     /// One task: its end.
     Task(TaskId),
+    /// The access requests of one agent.
+    Access(IdentityId),
 }
 
 /// Most bytes that lie beside one leaf.

@@ -11,8 +11,9 @@ use safeconduct_policy::History;
 use safeconduct_session::flow::Flow;
 use safeconduct_session::{Charge, Step, fingerprint};
 
+use crate::access::is_of_requests;
 use crate::past::lock_past;
-use crate::pending::Pending;
+use crate::pending::{Held, Pending};
 use crate::recall::Recall;
 use crate::refold::Call;
 use crate::risk::{Stop, goes_on};
@@ -65,7 +66,13 @@ impl Restore<'_> {
                     self.world.with_token(revoked);
                 }
             }
+            Body::SessionBegan { session } if is_of_requests(session) => {
+                self.service.restore_requests_key(session, sequence);
+            }
             Body::SessionBegan { session } => self.began = Some((session.clone(), sequence)),
+            Body::ValuesErased { session, .. } if is_of_requests(session) => {
+                self.service.restore_requests_erased(session);
+            }
             Body::ValuesErased { session, .. } => self.slot(session, |slot| {
                 slot.keys_at = None;
                 slot.sealed_at.clear();
@@ -132,6 +139,11 @@ impl Restore<'_> {
                 Arc::make_mut(&mut self.world.passkeys).remove(passkey);
             }
             Body::PasskeyUsed(used) => self.world.passkey_used(used),
+            Body::AccessRequestChanged(change) => {
+                self.service.restore_access(sequence, record, change, sealed);
+            }
+            Body::GlassBroken(broken) => self.service.restore_glass(record, broken),
+            Body::GlassMended { glass, .. } => self.service.restore_mended(glass),
             Body::ServerStarted { .. }
             | Body::PoliciesLoaded { .. }
             | Body::PoliciesRefused { .. }
@@ -139,9 +151,6 @@ impl Restore<'_> {
             | Body::IntentsLoaded { .. }
             | Body::TokenKeysRotated { .. }
             | Body::TrustLoaded { .. }
-            | Body::AccessRequestChanged(_)
-            | Body::GlassBroken(_)
-            | Body::GlassMended { .. }
             | Body::ReviewDue { .. }
             | Body::UsedAfterEnd { .. } => {}
         }
@@ -157,6 +166,7 @@ impl Restore<'_> {
         self.world.quarantined = Arc::new(self.world.seen.quarantined(&self.world.catalogue));
         self.service.world.store(Arc::new(self.world.clone()));
         self.service.access.restored(self.service.clock.now());
+        self.service.access_restored();
         let left = self.pending().overdue(Timestamp::from_millis(i64::MAX), usize::MAX);
         for stop in std::mem::take(&mut self.stops).into_values() {
             self.service.stop_after_restart(&stop);
@@ -325,6 +335,7 @@ impl Restore<'_> {
             keys: None,
             declassifiers: Vec::new(),
             call: self.followed(decided),
+            held: Held::Bare,
             since: at,
             deadline: at,
         };
@@ -354,8 +365,12 @@ impl Restore<'_> {
 
     fn slot(&self, key: &SessionKey, change: impl FnOnce(&mut crate::sessions::Slot)) {
         // At the limit of sessions the session stays unknown, and its next decision is a Deny.
-        if let Some(slot) = self.service.session_slot(key) {
-            change(&mut lock(&slot));
+        match self.service.session_slot(key) {
+            Some(slot) => change(&mut lock(&slot)),
+            None => tracing::error!(
+                session = %key,
+                "there are too many sessions: this one is not known any more, and is denied"
+            ),
         }
     }
 }

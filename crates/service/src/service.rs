@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use arc_swap::ArcSwap;
-use safeconduct_model::{SessionKey, TargetName};
+use safeconduct_model::{SessionKey, TargetName, Tiers};
 
+use crate::access::Requests;
 use crate::access_tokens::AccessTokens;
 use crate::leases::Leases;
 use crate::past::Pasts;
@@ -29,6 +30,8 @@ pub struct Settings {
     /// Most bytes of what sessions have read that are in memory. Of the others it is read back,
     /// from the ledger, with the next decision.
     pub flow_bytes_held: usize,
+    /// What actions need by their tiers.
+    pub tiers: Tiers,
 }
 
 impl Default for Settings {
@@ -38,6 +41,7 @@ impl Default for Settings {
             permit_ttl_ms: 30_000,
             outcome_deadline_ms: 900_000,
             flow_bytes_held: 512 * 1024 * 1024,
+            tiers: Tiers::default(),
         }
     }
 }
@@ -74,6 +78,7 @@ pub struct Service {
     pub(crate) pasts: Pasts,
     pub(crate) proofs: Proofs,
     pub(crate) seen: Seen,
+    pub(crate) requests: Requests,
     pub(crate) risks: Risks,
 }
 
@@ -100,6 +105,7 @@ impl Service {
             pasts: Pasts::default(),
             proofs: Proofs::default(),
             seen: Seen::default(),
+            requests: Requests::default(),
             risks: Risks::default(),
         }
     }

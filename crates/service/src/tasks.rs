@@ -60,6 +60,8 @@ pub(crate) struct TaskNow {
     pub(crate) children: Vec<TaskId>,
     /// When a decision last fell in it or under it.
     pub(crate) touched: Timestamp,
+    /// Until when people may yet answer what its agent asked: it is not idle before.
+    waits_until: Option<Timestamp>,
     /// What is held while decisions fall in it.
     held: Option<Held>,
     /// Whether that was wanted since somebody last looked whether it was.
@@ -83,6 +85,7 @@ impl TaskSlot {
             version: 0,
             children: Vec::new(),
             touched,
+            waits_until: None,
             held: None,
             used: false,
             unreadable: false,
@@ -109,7 +112,7 @@ impl TaskSlot {
     /// The earliest moment at which its time can be over.
     pub(crate) fn next_look(&self) -> Timestamp {
         let idle_ms = i64::from(self.task.idle_s).saturating_mul(1000);
-        self.lock().touched.plus_ms(idle_ms).min(self.task.deadline)
+        self.lock().idle_from().plus_ms(idle_ms).min(self.task.deadline)
     }
 
     /// Why the task is over at that time, though nobody has ended it yet.
@@ -122,7 +125,16 @@ impl TaskSlot {
             return Some("deadline");
         }
         let idle_ms = i64::from(self.task.idle_s).saturating_mul(1000);
-        (at.ms_since(now.touched) >= idle_ms).then_some("idle")
+        (at.ms_since(now.idle_from()) >= idle_ms).then_some("idle")
+    }
+
+    /// Takes note of until when it waits for people, or that it no longer does.
+    pub(crate) fn waits(&self, until: Option<Timestamp>, at: Timestamp) {
+        let mut now = self.lock();
+        if now.waits_until.is_some() && until.is_none() {
+            now.touched = now.touched.max(at);
+        }
+        now.waits_until = until;
     }
 
     pub(crate) fn view(&self) -> TaskView {
@@ -146,6 +158,11 @@ impl TaskSlot {
 }
 
 impl TaskNow {
+    /// From when on it counts as idle.
+    fn idle_from(&self) -> Timestamp {
+        self.waits_until.map_or(self.touched, |until| until.max(self.touched))
+    }
+
     /// What is held of it now, which has been wanted.
     pub(crate) fn held(&mut self) -> Option<&Held> {
         self.used = true;

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 
 use super::corpus::Ours;
 
-const SCHEMA: &str = r#"
+pub(super) const SCHEMA: &str = r#"
     namespace N {
         entity User; entity Thing;
         type In = { u: String, n?: Long };
@@ -23,7 +23,7 @@ const SCHEMA: &str = r#"
 "#;
 
 /// A condition, in which the variables that are listed may be used.
-fn condition(depth: u32) -> BoxedStrategy<String> {
+pub(super) fn condition(depth: u32) -> BoxedStrategy<String> {
     let compared = prop_oneof![
         Just("context.input.n > 1".to_owned()),
         Just("context.input.u == \"x\"".to_owned()),
@@ -98,16 +98,16 @@ fn event(binds: Option<&'static str>) -> impl Strategy<Value = String> {
 }
 
 #[derive(Debug, Clone)]
-struct Happened {
-    wait: i64,
-    action: &'static str,
-    response: bool,
-    user: &'static str,
-    amount: Option<i64>,
-    caller: &'static str,
+pub(super) struct Happened {
+    pub(super) wait: i64,
+    pub(super) action: &'static str,
+    pub(super) response: bool,
+    pub(super) user: &'static str,
+    pub(super) amount: Option<i64>,
+    pub(super) caller: &'static str,
 }
 
-fn happened() -> impl Strategy<Value = Happened> {
+pub(super) fn happened() -> impl Strategy<Value = Happened> {
     let user = || prop::sample::select(vec!["x", "y"]);
     (
         prop::sample::select(vec![1_i64, 1, 2, 4, 30]),
@@ -127,7 +127,7 @@ fn happened() -> impl Strategy<Value = Happened> {
         })
 }
 
-fn logged(happened: &Happened, at: i64) -> Logged {
+pub(super) fn logged(happened: &Happened, at: i64) -> Logged {
     let kind = if happened.response { "response" } else { "request" };
     let caller = format!("N::User::\"{}\"", happened.caller);
     let mut input = BTreeMap::new();

@@ -10,6 +10,8 @@ use safeconduct_session::monitor::{
 };
 use smol_str::SmolStr;
 
+use crate::schema::ContextField;
+
 /// Whose history a policy's temporal clauses are about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum History {
@@ -57,6 +59,15 @@ impl Leaf {
         let member = SmolStr::from(program.name().to_string());
         let name = LeafName(u128::from_be_bytes(program.name().0));
         Self { program, history, member, name }
+    }
+
+    /// Whether a value of the request that it wants is in that member of the context.
+    pub(crate) fn looks_at(&self, field: ContextField) -> bool {
+        let mut wanted = self.program.parameters().iter();
+        wanted.any(|wanted| {
+            let of = wanted.path.first().map(|first| ContextField::of(first));
+            wanted.root == Root::Context && of.is_none_or(|of| of == field)
+        })
     }
 
     /// The temporal clauses of a policy's text, in their order.

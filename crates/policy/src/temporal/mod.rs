@@ -16,6 +16,8 @@ mod slice;
 mod corpus;
 #[cfg(test)]
 mod differential;
+#[cfg(test)]
+mod whole;
 
 use std::sync::Arc;
 

@@ -114,6 +114,7 @@ impl Service {
             input_bytes: 0,
             calls_max: self.settings.calls_max,
             understood: &Understood::LeftToCaller,
+            tiers: &self.settings.tiers,
             risk: None,
             approval: None,
             vocabulary: &world.vocabulary,

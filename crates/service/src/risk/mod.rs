@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{PoisonError, RwLock};
 
 use arc_swap::ArcSwap;
-use safeconduct_model::{IdentityId, Record, Request, Subject, Timestamp};
+use safeconduct_model::{Depth, IdentityId, Record, Request, Subject, Timestamp};
 use safeconduct_risk::{About, HalfLives, Put, Risk, Signal, Signals};
 
 use crate::line::Line;
@@ -131,7 +131,17 @@ impl Service {
         world: &World,
         at: Timestamp,
     ) -> Option<Risk> {
-        if self.risks.subjects.load(Ordering::Relaxed) == 0 || !world.policies.looks_at_risk() {
+        if self.risks.subjects.load(Ordering::Relaxed) == 0 {
+            return None;
+        }
+        // Fresh facts are missing where a stream has fallen silent.
+        let by_tier = || {
+            let entry = world.catalogue.entry(&request.action);
+            let tier = entry.map(|entry| entry.tier_of(&request.input));
+            let rule = tier.and_then(|tier| self.settings.tiers.rule(tier));
+            rule.is_some_and(|rule| rule.needs == Depth::FreshFacts)
+        };
+        if !world.policies.looks_at_risk() && !by_tier() {
             return None;
         }
         Some(self.risks.assess(&concerned(request, line), at))
@@ -146,7 +156,7 @@ fn concerned(request: &Request, line: Option<&Line>) -> Vec<About> {
     let tasks = line.into_iter().flat_map(|line| &line.versions);
     all.extend(tasks.filter_map(|(what, _)| match what {
         Versioned::Task(id) => Some(About::Task(id.clone())),
-        Versioned::World | Versioned::Session(_) => None,
+        Versioned::World | Versioned::Session(_) | Versioned::Access(_) => None,
     }));
     let spoken_of = match &request.subject {
         Subject::Caller(_) | Subject::Lessee(_) => None,

@@ -1,0 +1,102 @@
+//! Using what was approved: once for each permit, in the same append.
+
+use std::sync::{Arc, MutexGuard};
+
+use safeconduct_approval::{Answer, Attempt, Binding};
+use safeconduct_engine::ApprovalFacts;
+use safeconduct_model::{Decision, RecordId, Request, Timestamp, Value};
+
+use super::request::{Beside, parties};
+use super::{Ledgered, Recording, sealed};
+use crate::{Outcome, Service, SessionKeys, Unrecorded};
+
+/// What people approved of a call that was denied. Nobody else uses it meanwhile.
+pub(crate) struct Approved<'s> {
+    pub(crate) facts: ApprovalFacts,
+    /// The approval that a permit uses; nothing is used of rules that were set aside.
+    uses: Option<Using<'s>>,
+}
+
+struct Using<'s> {
+    state: MutexGuard<'s, Ledgered>,
+    binding: Binding,
+    keys: Arc<dyn SessionKeys>,
+}
+
+impl Service {
+    /// What people approved of a call that is denied otherwise. Where nothing waits and nothing
+    /// was approved of anybody, this looks at nothing.
+    pub(crate) fn approved(
+        &self,
+        request: &Request,
+        canonical: &[u8],
+        outcome: &Outcome,
+    ) -> Option<Approved<'_>> {
+        let denied = outcome.decision == Decision::Deny && outcome.requestable.is_some();
+        if !denied || !self.requests.is_busy() {
+            return None;
+        }
+        let parties = parties(outcome)?;
+        let at = outcome.record.at;
+        let mut state = self.requests.lock();
+        if state.docket.may_cover(&parties.agent, parties.task())
+            && let Ok(Some(keys)) = self.known_request_keys(&mut state, &parties.agent)
+        {
+            let asserted = request.asserted.as_ref();
+            let binding = parties.binding(sealed::digest(&*keys, canonical, asserted));
+            let digest = |input: &Value| {
+                sealed::digest(&*keys, &safeconduct_ledger::canonical(input), asserted)
+            };
+            let attempt =
+                Attempt { binding: &binding, input: &request.input, asserted, digest: &digest };
+            if let Ok(covering) = state.docket.covering(&attempt, at) {
+                let approved = |answer: &Answer| matches!(answer, Answer::Approve(_));
+                let answers = covering.answers().iter().filter(|one| approved(&one.answer));
+                let facts = ApprovalFacts {
+                    id: covering.opened().id.clone(),
+                    approvers: answers.map(|answer| answer.by.clone()).collect(),
+                    at: covering.grant().map_or(at, |grant| grant.from),
+                    scope: covering.scope().map_or("once", |scope| scope.as_str()),
+                };
+                let uses = Some(Using { state, binding, keys });
+                return Some(Approved { facts, uses });
+            }
+        }
+        let facts = state.glass_over(&parties.agent, parties.task(), at)?;
+        Some(Approved { facts, uses: None })
+    }
+
+    /// What is appended beside a permit that rests on an approval: its use.
+    pub(crate) fn using<'s>(
+        &self,
+        approved: Approved<'s>,
+        request: &Request,
+        decision: &RecordId,
+        at: Timestamp,
+    ) -> Result<Option<Beside<'s>>, Unrecorded> {
+        let Approved { facts, uses: Some(Using { state, binding, keys }) } = approved else {
+            return Ok(None);
+        };
+        let asserted = request.asserted.as_ref();
+        let digest =
+            |input: &Value| sealed::digest(&*keys, &safeconduct_ledger::canonical(input), asserted);
+        let attempt =
+            Attempt { binding: &binding, input: &request.input, asserted, digest: &digest };
+        let change = state
+            .docket
+            .request(&facts.id)
+            .ok_or_else(|| super::broken(&"the approval is gone"))?
+            .spend(&attempt, decision.clone(), at)
+            .map_err(|error| super::broken(&error))?;
+        let recording = Recording {
+            sealed: None,
+            method: request.subject.authentication().method,
+            trace: request.trace.as_ref(),
+            parent: Some(decision),
+        };
+        let entry = self.change_entry(&change, recording, &*keys)?;
+        let agent = binding.actors.first().cloned();
+        let agent = agent.ok_or_else(|| super::broken(&"nobody acts"))?;
+        Ok(Some(Beside::spending(state, change, agent, Arc::clone(&keys), vec![entry])))
+    }
+}
