@@ -202,7 +202,7 @@ impl<'l> Answers<'l> {
         past: Option<&Past<'_>>,
         asked: &Asked<'_>,
     ) -> Self {
-        let mut answers: Vec<Answer<'l>> = Vec::new();
+        let mut answers: Vec<Answer<'l>> = Vec::with_capacity(16);
         let mut asking = past.map(|past| Asking {
             past,
             monitoring,

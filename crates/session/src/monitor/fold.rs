@@ -83,7 +83,7 @@ impl Monitors {
             event,
             action: programs.name_of(event.action),
             now: self.now(event),
-            env: Vec::new(),
+            env: Vec::with_capacity(16),
         }
     }
 

@@ -401,7 +401,11 @@ impl<'v> View<'v> {
             }
             _ => {}
         }
-        for rest in of_key(self.delta(at), &node.key, env) {
+        let delta = self.delta(at);
+        if delta.is_empty() {
+            return ControlFlow::Continue(());
+        }
+        for rest in of_key(delta, &node.key, env) {
             bind(node, rest, self.now, env);
             found(env)?;
         }
@@ -592,7 +596,11 @@ impl<'v> View<'v> {
             let count = || i128::try_from(group.count(from)).unwrap_or(i128::MAX);
             if sums { group.sum(from, kept) } else { count() }
         });
-        for rest in of_key(self.delta(at), &node.key, env) {
+        let delta = self.delta(at);
+        if delta.is_empty() {
+            return total;
+        }
+        for rest in of_key(delta, &node.key, env) {
             let there = group.is_some_and(|group| group.has_since(rest, self.now, kept, from));
             if !there {
                 let summed = || kept.sum.and_then(|at| rest.get(at)).and_then(Datum::as_long);
@@ -603,16 +611,14 @@ impl<'v> View<'v> {
     }
 }
 
-/// The rows of a key; nothing is made of the key where there are none at all.
+/// The rows of a key.
 fn of_key<'d>(
     delta: &'d Delta,
     key: &[Symbol],
     env: &[Datum],
 ) -> impl Iterator<Item = &'d Row> + use<'d> {
-    let from = (!delta.is_empty()).then(|| (row(key, env), Row::default()));
-    from.into_iter().flat_map(|from| {
-        delta.range(&from..).take_while(move |(of, _)| *of == from.0).map(|(_, rest)| rest)
-    })
+    let from = (row(key, env), Row::default());
+    delta.range(&from..).take_while(move |(of, _)| *of == from.0).map(|(_, rest)| rest)
 }
 
 /// The rows of a table that have what is known of a key.
