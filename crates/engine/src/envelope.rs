@@ -362,8 +362,9 @@ mod tests {
     fn a_member_is_named_as_pointers_are_written() {
         let input = Value::object([("a", Value::from(1)), ("b~c", Value::from(2))]);
         let first_unnamed = |pointers: &[&str], input: &Value| {
-            let any = |pointer: &&str| (*pointer, Constraint::LongestBytes(9));
-            let of = allowance(&pointers.iter().map(any).collect::<Vec<_>>(), &[]);
+            let rules: Vec<_> =
+                pointers.iter().map(|at| (*at, Constraint::LongestBytes(9))).collect();
+            let of = allowance(&rules, &[]);
             unnamed(&of.arguments, input)
         };
         assert_eq!(first_unnamed(&["/b~0c", "/a"], &input), None);
