@@ -43,7 +43,10 @@ pub(crate) fn read_secret(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
 }
 
 /// The one line of such a file: a password or a token.
-pub(crate) fn read_line(path: &Path) -> Result<Zeroizing<String>, String> {
+///
+/// # Errors
+/// What is wrong with the file, in words; never what is in it.
+pub fn read_line(path: &Path) -> Result<Zeroizing<String>, String> {
     let bytes = read_secret(path)?;
     let text = std::str::from_utf8(&bytes)
         .map_err(|_| format!("`{}` is not UTF-8", path.display()))?

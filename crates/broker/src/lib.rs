@@ -42,6 +42,7 @@ mod postgres;
 mod secrets;
 mod tls;
 
+pub use file::read_line as read_secret_line;
 pub use postgres::{PostgresIssuer, ROLE_BYTES_MAX, ROLE_PREFIX};
 pub use secrets::{
     AGE_FILE_BYTES_MAX, AGE_SECRETS_MAX, AgeFile, AgeFileError, AgeSet, SecretsIssuer,

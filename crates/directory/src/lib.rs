@@ -49,12 +49,16 @@ mod cache;
 mod directory;
 pub mod fetch;
 mod proof;
+mod relying_party;
 mod source;
 pub mod spiffe;
+mod transmitters;
 mod trust;
 mod vouching;
 
 pub use api_key::{ApiKeyError, ApiKeys, NoApiKeys};
 pub use directory::Directory;
 pub use proof::*;
+pub use relying_party::*;
+pub use transmitters::{TransmitterError, Transmitters};
 pub use trust::{TrustError, TrustRecord};

@@ -7,6 +7,7 @@ use std::time::Duration;
 use safeconduct_credential::jose::{KeySet, KeySetError, KeyUse};
 use safeconduct_model::Value;
 use safeconduct_wire::json::{self, JsonError, Limits};
+use safeconduct_wire::signals::metadata_url;
 use tokio::io::AsyncReadExt as _;
 
 use crate::fetch::{Authority, BODY_BYTES_MAX, FetchError, FetchRules, Redirects, fetch};
@@ -24,6 +25,9 @@ pub(crate) enum KeySource {
     Url(String),
     /// OpenID Connect Discovery 1.0 at the issuer.
     Discovery,
+    /// What a transmitter of security events says of itself (Shared Signals Framework 1.0 section
+    /// 7.2).
+    SsfDiscovery,
 }
 
 /// Where a trust domain's bundle comes from.
@@ -72,6 +76,12 @@ pub(crate) async fn load_keys(
         KeySource::Url(url) => fetch(url, rules, Redirects::Refused, web).await?,
         KeySource::Discovery => {
             let url = format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/'));
+            let document = fetch(&url, rules, Redirects::Refused, web).await?;
+            let url = jwks_uri(issuer, &document)?;
+            fetch(&url, rules, Redirects::Refused, web).await?
+        }
+        KeySource::SsfDiscovery => {
+            let url = metadata_url(issuer).ok_or(SourceError::NoJwksUri)?;
             let document = fetch(&url, rules, Redirects::Refused, web).await?;
             let url = jwks_uri(issuer, &document)?;
             fetch(&url, rules, Redirects::Refused, web).await?

@@ -13,7 +13,7 @@ use safeconduct_wire::config::{
 use url::Url;
 
 use crate::cache::Schedule;
-use crate::fetch::{FetchRules, Loopback, Network};
+use crate::fetch::FetchRules;
 use crate::source::{BundleSource, KeySource};
 use crate::spiffe::{PathPattern, SpiffeId, TrustDomain};
 
@@ -320,13 +320,8 @@ impl Reader<'_> {
 
     fn rules(&self) -> Result<FetchRules, Fault> {
         let form = &self.form.fetch;
-        let networks = form.private_networks.iter().map(|text| {
-            Network::parse(text).ok_or_else(|| {
-                fault("fetch.private_networks", &format!("has `{text}`, which is no network"))
-            })
-        });
-        let loopback = if form.http_on_loopback { Loopback::Accepted } else { Loopback::Refused };
-        Ok(FetchRules { private_networks: networks.collect::<Result<_, _>>()?, loopback })
+        let rules = FetchRules::of(&form.private_networks, form.http_on_loopback);
+        rules.map_err(|problem| fault("fetch.private_networks", &problem))
     }
 }
 

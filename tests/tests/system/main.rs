@@ -26,6 +26,7 @@ mod mutual_tls;
 mod oauth;
 mod openid;
 mod sessions;
+mod signals;
 mod tamper;
 mod tasks;
 mod three_ways;

@@ -8,6 +8,7 @@ pub(crate) mod project;
 pub(crate) mod prover;
 mod reload;
 pub(crate) mod server;
+mod signals;
 pub(crate) mod telemetry;
 mod tls;
 mod token_service;

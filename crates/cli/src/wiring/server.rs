@@ -10,7 +10,7 @@ use safeconduct_gateway::Gateway;
 use safeconduct_ledger::Origin;
 use safeconduct_model::{Identity, IdentityStatus};
 use safeconduct_pep::InProcess;
-use safeconduct_service::{Attachment, Ledger, Ports, Service, Settings, World};
+use safeconduct_service::{Attachment, Heard, Ledger, Ports, Service, Settings, World};
 use safeconduct_store::{AttachmentState, Store, StoreOptions, Vault};
 use safeconduct_wire::config::Config;
 use tokio::net::TcpListener;
@@ -24,6 +24,7 @@ use crate::wiring::counted::Counted;
 use crate::wiring::project::{Project, Rules};
 use crate::wiring::prover::{Trust, Trusted};
 use crate::wiring::reload::{Outward, Reloader};
+use crate::wiring::signals::Signals;
 use crate::wiring::tls::Certificate;
 use crate::wiring::{bootstrap, leases, telemetry, token_service, upstream};
 
@@ -62,7 +63,8 @@ pub(crate) async fn start(project: Project, listen: SocketAddr) -> Result<Runnin
     outlive_file_limits()?;
     let config = Arc::new(config);
     let store = Arc::new(open_store(&config)?);
-    let service = Arc::new(restore(&config, &rules, &store)?);
+    let (service, heard) = restore(&config, &rules, &store)?;
+    let service = Arc::new(service);
     enter(&service, &config, &rules).await?;
     let administrator = bootstrap::administrator(&service, &config.keys).await?;
 
@@ -98,6 +100,8 @@ pub(crate) async fn start(project: Project, listen: SocketAddr) -> Result<Runnin
     let api = Api::new(Arc::clone(&service), read, Arc::clone(&reloader) as _, &api_config)
         .map_err(|error| failed("api", error))?;
     decide.count_in(api.metrics());
+    let signals = Arc::new(Signals::open(&service, &config, heard)?);
+    api.open_signals(signals.edges());
     reloader.count_in(api.metrics());
 
     let running = Running {
@@ -129,6 +133,7 @@ pub(crate) async fn start(project: Project, listen: SocketAddr) -> Result<Runnin
     let (service, stop) = (Arc::clone(&running.service), running.stop.clone());
     running.tasks.spawn(token_service::tend(service, stop));
     running.watch();
+    running.tasks.spawn(signals.tend(running.stop.clone()));
     running.tasks.spawn(trust.watch(running.stop.clone()));
     Ok(running)
 }
@@ -167,7 +172,11 @@ pub(crate) fn origin() -> Result<Origin, CommandError> {
 }
 
 /// Reads all records into the state that they make.
-fn restore(config: &Config, rules: &Rules, store: &Arc<Store>) -> Result<Service, CommandError> {
+fn restore(
+    config: &Config,
+    rules: &Rules,
+    store: &Arc<Store>,
+) -> Result<(Service, Heard), CommandError> {
     let vault =
         Vault::open(&config.keys).map_err(|error| failed("the keys cannot be used", error))?;
     let ports = Ports {
@@ -176,7 +185,11 @@ fn restore(config: &Config, rules: &Rules, store: &Arc<Store>) -> Result<Service
         clock: Arc::new(SystemClock),
         ids: Arc::new(UuidIds),
     };
-    let settings = Settings { calls_max: config.session_calls, ..Settings::default() };
+    let settings = Settings {
+        calls_max: config.session_calls,
+        tiers: config.tiers.clone(),
+        ..Settings::default()
+    };
     let world = World::new(
         Arc::clone(&rules.policies),
         Arc::clone(&rules.catalogue),
@@ -185,6 +198,7 @@ fn restore(config: &Config, rules: &Rules, store: &Arc<Store>) -> Result<Service
     );
     let service = Service::new(ports, settings, world);
     let mut fold = service.restore();
+    let mut heard = Heard::default();
     for placed in store.replay(0) {
         let placed = placed.map_err(|error| failed("the ledger cannot be read", error))?;
         let attachment = match placed.attachment {
@@ -193,12 +207,13 @@ fn restore(config: &Config, rules: &Rules, store: &Arc<Store>) -> Result<Service
         };
         fold.apply(placed.sequence, &placed.record, attachment)
             .map_err(|error| failed("the ledger cannot be folded", error))?;
+        heard.apply(&placed.record);
     }
     let unknown = fold.finish();
     if unknown > 0 {
         tracing::warn!(unknown, "permits of the process before have no outcome");
     }
-    Ok(service)
+    Ok((service, heard))
 }
 
 /// Records that this process is in charge, of which rules and which identities.

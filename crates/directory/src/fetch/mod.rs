@@ -8,6 +8,7 @@
 //! configuration says so), no proxy of the environment is used, and redirects are not followed.
 
 mod address;
+mod send;
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -16,6 +17,7 @@ use tokio::time::timeout;
 use url::{Host, Url};
 
 pub use address::*;
+pub use send::{Answered, Outgoing, Verb, send};
 
 /// Longest answer that is read, in bytes.
 pub const BODY_BYTES_MAX: usize = 256 * 1024;
@@ -37,6 +39,25 @@ pub struct FetchRules {
     pub private_networks: Vec<Network>,
     /// What is done about `http:` to this very machine.
     pub loopback: Loopback,
+}
+
+impl FetchRules {
+    /// The rules of a configuration.
+    ///
+    /// # Errors
+    /// In words, where one of the networks is none.
+    pub fn of<'a>(
+        private_networks: impl IntoIterator<Item = &'a String>,
+        http_on_loopback: bool,
+    ) -> Result<Self, String> {
+        let networks = private_networks.into_iter().map(|text| {
+            Network::parse(text).ok_or_else(|| format!("has `{text}`, which is no network"))
+        });
+        Ok(Self {
+            private_networks: networks.collect::<Result<_, _>>()?,
+            loopback: if http_on_loopback { Loopback::Accepted } else { Loopback::Refused },
+        })
+    }
 }
 
 /// What is done about `http:` to this very machine.
@@ -279,13 +300,24 @@ fn client(
     addresses: &[SocketAddr],
     authority: &Authority,
 ) -> Result<reqwest::Client, FetchError> {
+    let silence = Duration::from_millis(SILENCE_MS);
+    client_within(host, addresses, authority, Duration::from_millis(FETCH_MS), silence)
+}
+
+fn client_within(
+    host: &str,
+    addresses: &[SocketAddr],
+    authority: &Authority,
+    within: Duration,
+    silence: Duration,
+) -> Result<reqwest::Client, FetchError> {
     let builder = reqwest::Client::builder()
         .redirect(reqwest::redirect::Policy::none())
         .no_proxy()
         .resolve_to_addrs(host, addresses)
         .connect_timeout(Duration::from_millis(CONNECT_MS))
-        .read_timeout(Duration::from_millis(SILENCE_MS))
-        .timeout(Duration::from_millis(FETCH_MS))
+        .read_timeout(silence)
+        .timeout(within)
         .pool_max_idle_per_host(0)
         .user_agent("safeconduct");
     let builder = match authority {
