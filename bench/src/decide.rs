@@ -156,57 +156,21 @@ struct Agent {
     path: Arc<str>,
 }
 
+/// Decides that many times and measures nothing: for whoever counts instructions from outside.
+pub(crate) fn child(what: &str, times: u32) -> Result<(), Failure> {
+    let rig = if what == "temporal" { Rig::with_temporal_clauses()? } else { Rig::new(10)? };
+    let agent = match what {
+        "task" => Agent::in_task(0, &rig.vocabulary)?,
+        "plain" | "temporal" => Agent::new(0, &rig.vocabulary)?,
+        other => return Err(format!("there is no decision `{other}`").into()),
+    };
+    (0..times).try_for_each(|_| rig.decide(black_box(&agent)))
+}
+
 /// Nanoseconds of a decision at ten policies, and of one with ten temporal policies besides, in
 /// a session that has seen 200 results.
 pub(crate) fn with_temporal_clauses() -> Result<(f64, f64), Failure> {
-    const CLAUSES: [&str; 10] = [
-        "formerly within 1h A::error{ input.path: context.input.path }",
-        "formerly within 1d (A::response{ input.path: \"/etc/passwd\" })",
-        "previous within 1h A::error{}",
-        "!A::error{} since within 1h A::response{ input.path: \"/etc/shadow\" }",
-        "exists (n: Long). (count_within(1h, A::request{ input.path: context.input.path }) == n && n > 9)",
-        "exists (n: Long). (count_within(1d, A::response{}) == n && n > 2000)",
-        "exists (n: Long). (count_distinct_within(p, 1h, A::response{ input.path: p }) == n && n > 500)",
-        "exists (n: Long). (sum_within(h, 1h, A::response{ input.head: h }) == n && n > 1000000)",
-        "exists (p: String). (formerly within 1h A::error{ input.path: p } && formerly within 1h A::response{ input.path: p })",
-        "A::request{ input.path: context.input.path } since within 1h A::error{ input.path: context.input.path }",
-    ];
-    let action = "Safeconduct::Action::\"files.read_text_file\"";
-    let text: String = CLAUSES
-        .iter()
-        .map(|clause| {
-            let clause = clause.replace("A::", &format!("{action}::"));
-            format!(
-                "forbid (principal, action == {action}, resource) when temporal {{ {clause} }};\n"
-            )
-        })
-        .collect();
-    let plain = Rig::new(10)?;
-    let mut files = world::policy_files(10, Naming::Folder);
-    files.push(SourceFile::new("temporal.cedar", text));
-    let mut temporal = Rig::of(20, files)?;
-    let agent = temporal.agents.first().ok_or("no agent")?;
-    let mut session = Monitors::default();
-    for number in 0..200 {
-        session.observe(
-            temporal.policies.monitors().programs(History::Session),
-            &Event {
-                kind: RESPONSE,
-                action: &temporal.entry.name,
-                principal: Some(&agent.known.entity.uid),
-                resources: &[],
-                input: &Value::object([
-                    ("path", Value::from(format!("/cases/{number}"))),
-                    ("head", Value::from(number)),
-                ]),
-                output: None,
-                beside: None,
-                at: AT.plus_ms(number * 1000 - 600_000),
-                decision: None,
-            },
-        );
-    }
-    temporal.monitors[0] = session;
+    let (plain, temporal) = (Rig::new(10)?, Rig::with_temporal_clauses()?);
     let mut contestants = [plain.contestant(Access::Hot), temporal.contestant(Access::Hot)];
     compete(&mut contestants, ROUNDS, BATCH)?;
     let [plain, temporal] = contestants.each_ref().map(Contestant::median);
@@ -216,6 +180,57 @@ pub(crate) fn with_temporal_clauses() -> Result<(f64, f64), Failure> {
 impl Rig {
     fn new(size: usize) -> Result<Self, Failure> {
         Self::of(size, world::policy_files(size, Naming::Folder))
+    }
+
+    fn with_temporal_clauses() -> Result<Self, Failure> {
+        const CLAUSES: [&str; 10] = [
+            "formerly within 1h A::error{ input.path: context.input.path }",
+            "formerly within 1d (A::response{ input.path: \"/etc/passwd\" })",
+            "previous within 1h A::error{}",
+            "!A::error{} since within 1h A::response{ input.path: \"/etc/shadow\" }",
+            "exists (n: Long). (count_within(1h, A::request{ input.path: context.input.path }) == n && n > 9)",
+            "exists (n: Long). (count_within(1d, A::response{}) == n && n > 2000)",
+            "exists (n: Long). (count_distinct_within(p, 1h, A::response{ input.path: p }) == n && n > 500)",
+            "exists (n: Long). (sum_within(h, 1h, A::response{ input.head: h }) == n && n > 1000000)",
+            "exists (p: String). (formerly within 1h A::error{ input.path: p } && formerly within 1h A::response{ input.path: p })",
+            "A::request{ input.path: context.input.path } since within 1h A::error{ input.path: context.input.path }",
+        ];
+        let action = "Safeconduct::Action::\"files.read_text_file\"";
+        let text: String = CLAUSES
+            .iter()
+            .map(|clause| {
+                let clause = clause.replace("A::", &format!("{action}::"));
+                format!(
+                    "forbid (principal, action == {action}, resource) when temporal {{ {clause} }};\n"
+                )
+            })
+            .collect();
+        let mut files = world::policy_files(10, Naming::Folder);
+        files.push(SourceFile::new("temporal.cedar", text));
+        let mut temporal = Rig::of(20, files)?;
+        let agent = temporal.agents.first().ok_or("no agent")?;
+        let mut session = Monitors::default();
+        for number in 0..200 {
+            session.observe(
+                temporal.policies.monitors().programs(History::Session),
+                &Event {
+                    kind: RESPONSE,
+                    action: &temporal.entry.name,
+                    principal: Some(&agent.known.entity.uid),
+                    resources: &[],
+                    input: &Value::object([
+                        ("path", Value::from(format!("/cases/{number}"))),
+                        ("head", Value::from(number)),
+                    ]),
+                    output: None,
+                    beside: None,
+                    at: AT.plus_ms(number * 1000 - 600_000),
+                    decision: None,
+                },
+            );
+        }
+        temporal.monitors[0] = session;
+        Ok(temporal)
     }
 
     fn of(size: usize, files: Vec<SourceFile>) -> Result<Self, Failure> {

@@ -49,10 +49,11 @@ fn main() -> ExitCode {
 }
 
 /// The words that start with `child-` are how the bench runs parts of itself in processes of
-/// their own, to pin or to weigh them.
+/// their own, to pin, to weigh or to count them.
 fn run(words: &[&str]) -> Result<(), Failure> {
     match words {
         ["child-memory", policies] => startup::child(policies.parse()?),
+        ["child-decide", what, times] => decide::child(what, times.parse()?),
         ["child-tasks", tasks, doing] => tasks::child(tasks.parse()?, doing),
         ["child-server", kind, folder] => http::server::child(kind, folder),
         ["child-load", address, dialect, connections, millis] => {
