@@ -80,6 +80,12 @@ pub trait Authority: Decide {
     /// Whether policies could permit that identity the action at all: what lists may show.
     fn may_see(&self, authentication: &Authentication, action: &ActionName) -> bool;
 
+    /// Whether a decision for that caller reads back what their session has read, from the disk.
+    fn recall_due(&self, by: &Authentication) -> bool;
+
+    /// Reads it back. Waits for the disk.
+    fn recall(&self, by: &Authentication);
+
     /// Takes in what a server says by itself, before the agent reads it.
     ///
     /// # Errors
@@ -156,6 +162,14 @@ impl Authority for InProcess {
 
     fn may_see(&self, authentication: &Authentication, action: &ActionName) -> bool {
         self.service().may_see(authentication, action)
+    }
+
+    fn recall_due(&self, by: &Authentication) -> bool {
+        self.service().recall_due(by)
+    }
+
+    fn recall(&self, by: &Authentication) {
+        self.service().recall_for(by);
     }
 
     fn hears(&self, said: Said) -> Result<(), HearError> {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use safeconduct_model::{
     Authentication, Digest, Mode, NameError, ServerName, SessionKey, SessionName, TaskState, Value,
 };
+use safeconduct_pep::{Permit, Refusal};
 use safeconduct_service::{Ending, Report, Watch, token_digest};
 use thiserror::Error;
 use tokio_util::sync::CancellationToken;
@@ -20,6 +21,7 @@ use crate::endings::Endings;
 use crate::front::ProtectedResource;
 use crate::front::guard::Allowed;
 use crate::message::{Fault, INTERNAL_ERROR};
+use crate::passage::Gated;
 use crate::session::{Caller, ClientSession};
 use crate::sessions::{Full, Sessions};
 use crate::upstream::{OpenError, Wiring};
@@ -337,6 +339,17 @@ impl<A: Authority> Inner<A> {
         self.sessions.each(|session| session.close_ended(stands));
         let backends = self.backends.read().unwrap_or_else(PoisonError::into_inner);
         backends.values().for_each(|backend| backend.close_ended(stands));
+    }
+
+    /// Asks for a permit. What the session has read is read back first, where it must be, on a
+    /// thread that may wait for the disk.
+    pub(crate) async fn decide(&self, gated: Gated) -> Result<Permit<Gated>, (Refusal, Gated)> {
+        if self.authority.recall_due(&gated.authentication) {
+            let (authority, by) = (Arc::clone(&self.authority), gated.authentication.clone());
+            // Where that fails, the decision itself reads it back.
+            let _ = tokio::task::spawn_blocking(move || authority.recall(&by)).await;
+        }
+        self.authority.decide(gated).await
     }
 
     /// Reports an outcome. Its record is queued before this returns, so that the session knows of

@@ -102,7 +102,7 @@ impl<A: Authority> Side<A> {
             Ok(question) => question,
             Err(fault) => return fault.into(),
         };
-        match self.inner.authority.decide(self.ask(question, method, params, None)).await {
+        match self.inner.decide(self.ask(question, method, params, None)).await {
             Err((refusal, gated)) => {
                 let what = &gated.question.what;
                 denial::denied(self.revision, &gated.method, what, &refusal).into()
@@ -378,7 +378,7 @@ impl<A: Authority> Side<A> {
         }
         let told = (Arc::clone(&method), question.what.clone());
         let gated = self.ask(question, method, params, None);
-        match self.inner.authority.decide(gated).await {
+        match self.inner.decide(gated).await {
             Err((refusal, gated)) => {
                 let what = &gated.question.what;
                 denial::denied(self.revision, &gated.method, what, &refusal).into()

@@ -12,11 +12,14 @@ MODERN = "modern" in sys.argv
 TOOLS = ["echo", "die", "silent", "twice", "garbage", "broken", "huge", "fails", "slow", "ask",
          "progress", "environment", "swap", "secrets", "wants", "wants_badly",
          "wants_oddly", "wants_both", "broken_request", "flood", "deaf", "patient", "reveal",
-         "safeconduct_end_task", "safeconduct_other"]
+         "safeconduct_end_task", "safeconduct_other", "afterthought", "sees"]
 WANTED = {"resultType": "input_required", "requestState": "s", "inputRequests": {
     "a": {"method": "sampling/createMessage", "params": {"messages": [], "maxTokens": 1}}}}
+# What it says by itself: in its greeting, where it is told to greet, and in its lists.
+SAYS = next((argument[5:] for argument in sys.argv if argument.startswith("says=")), None)
 LOG = next((argument[4:] for argument in sys.argv if argument.startswith("log=")), None)
 swapped = False
+seen = []
 calls = 0
 greeted = 0
 
@@ -101,6 +104,12 @@ def call(id, params):
         if arguments.get("dies"):
             os._exit(1)
         send({"jsonrpc": "2.0", "id": id, "result": text("progressed")})
+    elif name == "afterthought":
+        send({"jsonrpc": "2.0", "id": id, "result": text("done")})
+        send({"jsonrpc": "2.0", "method": "notifications/message",
+              "params": {"level": "info", "data": arguments["says"]}})
+    elif name == "sees":
+        send({"jsonrpc": "2.0", "id": id, "result": text(json.dumps(seen))})
     elif name == "environment":
         send({"jsonrpc": "2.0", "id": id, "result": text(json.dumps(sorted(os.environ)))})
     elif name == "swap":
@@ -181,8 +190,11 @@ def greet(message):
     if method == "initialize" and not MODERN:
         wanted = params["protocolVersion"]
         spoken = wanted if wanted in ("2025-06-18", "2025-11-25") else "2025-11-25"
-        return {"protocolVersion": spoken, "capabilities": {"tools": {"listChanged": True}},
-                "serverInfo": {"name": "scripted", "version": "1"}}
+        result = {"protocolVersion": spoken, "capabilities": {"tools": {"listChanged": True}},
+                  "serverInfo": {"name": "scripted", "version": "1"}}
+        if "greets" in sys.argv:
+            result["instructions"] = SAYS
+        return result
     if method == "server/discover" and MODERN:
         greeted += 1
         if greeted > 1:
@@ -194,6 +206,10 @@ def greet(message):
         if MODERN:
             result.update(ttlMs=1000, cacheScope="public")
         return finish(result)
+    if method == "resources/list" and SAYS:
+        return {"resources": [{"uri": "u:x", "name": SAYS}], "nextCursor": "more"}
+    if method in ("resources/subscribe", "resources/unsubscribe") and not MODERN:
+        return {}
     if method == "resources/list":
         return WANTED
     if method == "resources/read":
@@ -208,6 +224,7 @@ for line in sys.stdin:
     if LOG:
         with open(LOG, "a") as log:
             log.write(message.get("method", "an answer") + "\n")
+    seen.append(message)
     if "method" not in message or "id" not in message:
         continue
     if message["method"] == "tools/call":

@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use safeconduct_model::{Body, IdentityId, Record, SessionKey, SessionScope, TaskId, TaskState};
 use thiserror::Error;
 
+use crate::access::is_of_requests;
+use crate::recall::Recall;
 use crate::sessions::{Slot, lock};
 use crate::{AppendError, Entry, Proposal, Service, SubmitError};
 
@@ -40,6 +42,9 @@ impl Service {
     /// # Errors
     /// [`EraseError`] says whose fault it is.
     pub async fn erase(&self, session: &SessionKey, by: &IdentityId) -> Result<u64, EraseError> {
+        if is_of_requests(session) {
+            return self.erase_requests(session, by).await;
+        }
         if let SessionScope::Task(task) = &session.scope
             && self.task(task).is_some_and(|view| view.state == TaskState::Active)
         {
@@ -72,6 +77,7 @@ impl Service {
             };
             slot.keys = None;
             slot.keys_at = None;
+            let_go(&mut slot);
             slot.sealed_at.clear();
             // What is said again is taken in again, under new keys.
             slot.heard = None;
@@ -80,16 +86,28 @@ impl Service {
             let entries = vec![Entry { leaf, attachment: None }];
             self.ledger.submit(Proposal { entries, reads: Vec::new(), writes: Vec::new() })?
         };
+        let home = self.home(session);
+        if home != *session
+            && let Some(home) = self.sessions.known(&home)
+        {
+            let_go(&mut lock(&home));
+        }
         self.ledger.durable(ticket).await?;
         Ok(erased)
     }
 
-    fn erase_all(&self, sequences: &BTreeSet<u64>) -> Result<u64, AppendError> {
+    pub(crate) fn erase_all(&self, sequences: &BTreeSet<u64>) -> Result<u64, AppendError> {
         match sequences.is_empty() {
             true => Ok(0),
             false => self.ledger.erase(&sequences.iter().copied().collect::<Vec<_>>()),
         }
     }
+}
+
+/// What is in memory of what was erased goes too: it is folded again, without that.
+fn let_go(slot: &mut Slot) {
+    slot.session.let_go();
+    slot.recall = Recall::Due;
 }
 
 /// The entries beside which something of the session lies.

@@ -12,7 +12,7 @@ use thiserror::Error;
 
 use crate::bundle::{Bundle, Kind};
 use crate::past::{self, Happened, lock_past};
-use crate::pending::Pending;
+use crate::pending::{Held, Pending};
 use crate::reading::{self, Reading};
 use crate::recall::{OUTCOME, Recall};
 use crate::refold::{Call, kind_of};
@@ -235,8 +235,11 @@ impl Service {
         }
         let called = pending.call.as_ref().filter(|_| !rules.is_empty());
         match (called, self.sessions.known(&home)) {
-            // Decided by another process: its call lies in the ledger, and is folded from there.
-            (called, Some(slot)) if keys.is_none() => {
+            // Decided by another process, or too large to be held: its call lies in the ledger, and
+            // is folded from there.
+            (called, Some(slot))
+                if keys.is_none() || (called.is_some() && pending.held == Held::Bare) =>
+            {
                 let past = called.and_then(|call| self.pasts.of(call.principal.id.as_str()));
                 {
                     let mut slot = lock(&slot);
@@ -286,7 +289,7 @@ impl Service {
         self.recall(home);
         let known = self.sessions.known(home);
         let key = known.and_then(|slot| lock(&slot).session.flow().map(Flow::key));
-        let key = key.unwrap_or_else(|| self.empty_flow(home).key());
+        let key = key.unwrap_or_else(|| self.new_flow(home).key());
         let sequence = u64::try_from(now.as_millis()).unwrap_or(0);
         reading::read((read, said), returns, &key, sequence, decision)
     }
@@ -302,7 +305,11 @@ impl Service {
         let Some(label) = read.label() else {
             return taken_in;
         };
-        let empty = self.empty_flow(home);
+        // Fingerprints are made under a key; a label alone needs none.
+        let empty = match read {
+            Reading::Seen(..) => self.new_flow(home),
+            Reading::Nothing | Reading::Unseen(_) => self.empty_flow(home),
+        };
         if let Some(place) = self.session_slot(home) {
             let mut slot = lock(&place);
             slot.flow_used = true;
@@ -347,6 +354,7 @@ impl Service {
                 .cloned()
                 .collect(),
             call: self.remembers_call(ruling),
+            held: Held::Whole,
             since: at,
             deadline: at.plus_ms(self.settings.outcome_deadline_ms),
         };

@@ -12,6 +12,11 @@ use crate::refold::Call;
 /// Most permits that wait for their outcome. At the limit the oldest is recorded as `unknown`.
 pub const PENDING_MAX: usize = 1_000_000;
 
+/// Most bytes of the calls of those permits that are held in memory, as they are estimated. Beyond
+/// it, of a further call no more is held than whose it is: what comes of it vouches for nothing,
+/// and rules of order and count take it from the ledger.
+pub const PENDING_CALLS_BYTES_MAX: usize = 256 * 1024 * 1024;
+
 /// A permit that waits for its outcome.
 #[derive(Clone)]
 pub(crate) struct Pending {
@@ -24,14 +29,52 @@ pub(crate) struct Pending {
     pub(crate) declassifiers: Vec<Arc<str>>,
     /// The call, where rules of order and count may look at what comes of it.
     pub(crate) call: Option<Box<Call>>,
+    /// Whether its arguments are held too.
+    pub(crate) held: Held,
     pub(crate) since: Timestamp,
     pub(crate) deadline: Timestamp,
+}
+
+/// How much of a call is held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Held {
+    /// All of it.
+    Whole,
+    /// Whose it is, of what: its arguments found no room.
+    Bare,
 }
 
 impl Pending {
     /// What the call itself said, where that is remembered.
     pub(crate) fn said(&self) -> Option<&Value> {
-        self.call.as_deref().map(|call| &call.input)
+        let whole = self.call.as_deref().filter(|_| self.held == Held::Whole);
+        whole.map(|call| &call.input)
+    }
+
+    /// Bytes of its arguments in memory, as they are estimated.
+    fn bytes(&self) -> usize {
+        self.said().map_or(0, weight)
+    }
+
+    /// Lets go of the arguments of its call.
+    fn strip(&mut self) {
+        if let Some(call) = &mut self.call {
+            call.input = Value::Null;
+            self.held = Held::Bare;
+        }
+    }
+}
+
+/// Bytes that a value takes, as they are estimated.
+fn weight(value: &Value) -> usize {
+    const NODE: usize = 48;
+    NODE + match value {
+        Value::String(text) => text.len(),
+        Value::Array(items) => items.iter().map(weight).sum(),
+        Value::Object(members) => {
+            members.iter().map(|(name, value)| NODE + name.len() + weight(value)).sum()
+        }
+        Value::Null | Value::Bool(_) | Value::Integer(_) | Value::Number(_) => 0,
     }
 }
 
@@ -43,16 +86,32 @@ pub(crate) struct PendingPermits {
     /// What stood here first is at the place `gone`; `None` is one that was answered.
     order: VecDeque<Option<(RecordId, Pending)>>,
     gone: u64,
+    /// Bytes of calls that are held.
+    bytes: usize,
 }
 
 impl PendingPermits {
     /// Takes one in; gives back the oldest where there would be too many.
     pub(crate) fn insert(&mut self, id: RecordId, pending: Pending) -> Option<(RecordId, Pending)> {
+        self.insert_within(id, pending, PENDING_CALLS_BYTES_MAX)
+    }
+
+    fn insert_within(
+        &mut self,
+        id: RecordId,
+        mut pending: Pending,
+        bytes_max: usize,
+    ) -> Option<(RecordId, Pending)> {
+        if self.bytes.saturating_add(pending.bytes()) > bytes_max {
+            pending.strip();
+        }
+        self.bytes = self.bytes.saturating_add(pending.bytes());
         let place = self.gone + self.order.len() as u64;
         let before = self.places.insert(id.clone(), place).and_then(|place| self.at(place));
         // No id comes twice; were one to, the later one is what counts.
         if let Some(before) = before.and_then(|at| self.order.get_mut(at)) {
-            *before = None;
+            let bytes = before.take().map_or(0, |(_, before)| before.bytes());
+            self.bytes = self.bytes.saturating_sub(bytes);
         }
         self.order.push_back(Some((id, pending)));
         if self.places.len() <= PENDING_MAX { None } else { self.take_oldest() }
@@ -70,7 +129,9 @@ impl PendingPermits {
         if self.order.len() > 1024 && self.order.len() > 2 * self.places.len() {
             self.close_ranks();
         }
-        removed.map(|(_, pending)| pending)
+        let pending = removed.map(|(_, pending)| pending)?;
+        self.bytes = self.bytes.saturating_sub(pending.bytes());
+        Some(pending)
     }
 
     /// Takes out those whose deadline has passed, at most `limit` of them.
@@ -104,6 +165,7 @@ impl PendingPermits {
         self.gone += 1;
         let (id, pending) = self.order.pop_front()??;
         self.places.remove(&id);
+        self.bytes = self.bytes.saturating_sub(pending.bytes());
         Some((id, pending))
     }
 
@@ -135,9 +197,35 @@ mod tests {
             keys: None,
             declassifiers: Vec::new(),
             call: None,
+            held: Held::Whole,
             since: Timestamp::from_millis(n),
             deadline: Timestamp::from_millis(n + 1000),
         }
+    }
+
+    #[test]
+    fn of_calls_that_find_no_room_only_whose_they_are_is_held() {
+        let call = |n: usize| {
+            Box::new(Call {
+                principal: safeconduct_model::EntityRef::new("Agent", "agent").unwrap(),
+                resources: Vec::new(),
+                action: ActionName::new("read").unwrap(),
+                input: Value::from("x".repeat(n)),
+            })
+        };
+        let mut permits = PendingPermits::default();
+        for (n, bytes, whole) in [(1, 900, true), (2, 100, false), (3, 10, true)] {
+            let pending = Pending { call: Some(call(bytes)), ..pending(n) };
+            permits.insert_within(id(n), pending, 1010);
+            let held = permits.get(&id(n)).unwrap();
+            assert_eq!(held.said().is_some(), whole, "{n}");
+            assert!(held.call.is_some());
+        }
+        assert!(permits.remove(&id(1)).is_some());
+        permits.insert_within(id(4), Pending { call: Some(call(900)), ..pending(4) }, 1010);
+        assert!(permits.get(&id(4)).unwrap().said().is_some());
+        permits.overdue(Timestamp::from_millis(9000), 10);
+        assert_eq!(permits.bytes, 0);
     }
 
     #[test]

@@ -7,7 +7,9 @@
 
 use std::sync::Arc;
 
-use safeconduct_model::{DEPTH_MAX, Integrity, Label, SessionKey, SessionScope, TaskId};
+use safeconduct_model::{
+    Authentication, DEPTH_MAX, Integrity, Label, SessionKey, SessionScope, TaskId,
+};
 use safeconduct_policy::History;
 use safeconduct_session::flow::{Flow, glean_task};
 use safeconduct_session::monitor::Monitors;
@@ -117,10 +119,10 @@ impl Service {
     /// one above it had read.
     fn beginning(&self, home: &SessionKey, levels: usize) -> Flow {
         let SessionScope::Task(id) = &home.scope else {
-            return self.empty_flow(home);
+            return self.new_flow(home);
         };
         let Some(slot) = self.tasks.known(id) else {
-            return self.empty_flow(home);
+            return self.new_flow(home);
         };
         let task = Arc::clone(&slot.task);
         let above = task.parent.as_ref().filter(|_| levels > 0);
@@ -130,9 +132,9 @@ impl Service {
                 self.recall_below(&parent, levels.saturating_sub(1));
                 let above = self.sessions.known(&parent);
                 let above = above.and_then(|slot| lock(&slot).session.flow().map(Flow::for_child));
-                above.unwrap_or_else(|| self.empty_flow(&parent))
+                above.unwrap_or_else(|| self.new_flow(&parent))
             }
-            None => self.empty_flow(home),
+            None => self.new_flow(home),
         };
         if task.integrity() == Integrity::Trusted
             && let Some(mandate) = self.mandate(id)
@@ -147,6 +149,32 @@ impl Service {
 
     fn session_of(&self, task: &TaskId) -> Option<SessionKey> {
         self.tasks.known(task).map(|slot| slot.session())
+    }
+
+    /// A flow that has read nothing, with the key of its session, which begins with one where it
+    /// has none: also after an erasure, so that what is read from then on is found again. No
+    /// session's lock may be held.
+    pub(crate) fn new_flow(&self, home: &SessionKey) -> Flow {
+        match self.begun(home) {
+            Ok(keys) => Flow::keyed(flow_key(&*keys)),
+            Err(error) => {
+                tracing::error!(%error, session = %home, "a session has no keys");
+                Flow::default()
+            }
+        }
+    }
+
+    /// Whether what the session of that proof has read lies in the ledger alone, so that its next
+    /// decision reads it back: whoever must not wait for the disk calls
+    /// [`Service::recall_for`] first, where that may block.
+    pub fn recall_due(&self, by: &Authentication) -> bool {
+        let slot = self.sessions.known(&self.home(&SessionKey::of(by)));
+        slot.is_some_and(|slot| lock(&slot).recall == Recall::Due)
+    }
+
+    /// Reads back what the session of that proof has read. Waits for the disk.
+    pub fn recall_for(&self, by: &Authentication) {
+        self.recall(&self.home(&SessionKey::of(by)));
     }
 
     /// A flow that has read nothing, with the key of its session; without keys it finds nothing

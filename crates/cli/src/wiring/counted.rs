@@ -12,8 +12,8 @@ use safeconduct_model::{
 };
 use safeconduct_pep::{Asks, Decide, InProcess, Lapsed, Permit, Redeemed, Refusal};
 use safeconduct_service::{
-    BeginError, ClientRequest, Conversation, EndError, Ending, Extent, HearError,
-    NotAuthenticated, ObserveError, Read, Report, Said, Undertaking, Watch,
+    BeginError, ClientRequest, Conversation, EndError, Ending, Extent, HearError, NotAuthenticated,
+    ObserveError, Read, Report, Said, Undertaking, Watch,
 };
 
 /// Decides in this process, and counts.
@@ -119,6 +119,14 @@ impl Authority for Counted {
 
     fn may_see(&self, authentication: &Authentication, action: &ActionName) -> bool {
         self.inner.may_see(authentication, action)
+    }
+
+    fn recall_due(&self, by: &Authentication) -> bool {
+        self.inner.recall_due(by)
+    }
+
+    fn recall(&self, by: &Authentication) {
+        self.inner.recall(by);
     }
 
     fn hears(&self, said: Said) -> Result<(), HearError> {

@@ -167,7 +167,7 @@ impl<A: Authority> ClientSession<A> {
             asked: Vec::new(),
         };
         let authority = &self.inner.authority;
-        let permit = match authority.decide(gated).await {
+        let permit = match self.inner.decide(gated).await {
             Ok(permit) => permit,
             Err((refusal, gated)) => {
                 let what = &gated.question.what;
@@ -274,7 +274,7 @@ impl<A: Authority> ClientSession<A> {
             read: Read::Nothing,
         };
         let authority = &self.inner.authority;
-        let permit = match authority.decide(gated).await {
+        let permit = match self.inner.decide(gated).await {
             Ok(permit) => permit,
             Err((refusal, gated)) => {
                 let what = &gated.question.what;

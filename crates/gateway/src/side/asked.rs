@@ -99,7 +99,7 @@ impl<A: Authority> Side<A> {
             Err(fault) => return refuse(fault),
         };
         let asked = self.ask(question, method.into(), None, Some(decision.clone()));
-        let permit = match self.inner.authority.decide(asked).await {
+        let permit = match self.inner.decide(asked).await {
             Ok(permit) => permit,
             Err((refusal, asked)) => {
                 let what = format!("{}, which the server asks for", asked.question.what);

@@ -94,7 +94,7 @@ impl<A: Authority> Side<A> {
             let params = Value::object([("uri", uri.clone())]);
             let question = action::question(&self.backend.config.name, METHOD, Some(&params))?;
             let gated = self.ask(question, METHOD.into(), None, None);
-            let Ok(permit) = self.inner.authority.decide(gated).await else {
+            let Ok(permit) = self.inner.decide(gated).await else {
                 continue;
             };
             let planned = Plan::of(permit.obligations()).is_ok();

@@ -61,6 +61,7 @@ fn entry(server: &ServerName, action: String, definition: Option<Digest>) -> Act
         arguments: Vec::new(),
         resources: Vec::new(),
         definition,
+        raises: Vec::new(),
         additional_arguments: true,
         keep_arguments: false,
         keep_result: false,

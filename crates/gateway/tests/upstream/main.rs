@@ -3,6 +3,7 @@
 
 mod bounds;
 mod client;
+mod said;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -192,7 +193,11 @@ async fn an_upstream_asks_and_the_client_answers() {
         } else {
             assert_eq!(reply.messages[0]["method"], "elicitation/create");
             assert_eq!(answer["result"]["action"], "accept");
-            assert_eq!(bench.point.outcomes().len(), 2);
+            // The question, and the answer that goes out.
+            let asked = "s/elicitation/create".to_owned();
+            let decisions = bench.point.decisions();
+            assert_eq!(decisions.iter().filter(|(action, _)| *action == asked).count(), 2);
+            assert_eq!(bench.point.outcomes().len(), 3);
         }
     }
 }

@@ -6,6 +6,8 @@ use futures_util::FutureExt as _;
 
 use super::*;
 
+mod hear;
+
 const IBAN: &str = "GB29 NWBK 6016 1331 9268 19";
 
 fn worth(integrity: Integrity, confidentiality: Confidentiality) -> Label {
