@@ -1,13 +1,19 @@
 //! What time, the ends of tasks and people with that right do to requests.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use safeconduct_approval::{AccessRequest, Change, RevokeError, Scope, State};
-use safeconduct_model::{IdentityId, KillScope, Method, RecordId, SessionScope, TaskId, Timestamp};
+use safeconduct_model::{
+    Body, IdentityId, KillScope, Method, Record, RecordId, SessionKey, SessionScope, TaskId,
+    Timestamp,
+};
 use thiserror::Error;
 
 use super::{AccessHappened, AccessState, Ledgered, Recording, agent_of};
-use crate::{AppendError, Proposal, Service, SubmitError, Ticket, Unrecorded, Versioned};
+use crate::{
+    AppendError, Entry, EraseError, Proposal, Service, SubmitError, Ticket, Unrecorded, Versioned,
+};
 
 /// How many requests one sweep looks at, at most.
 const SWEEP_MAX: usize = 4096;
@@ -150,6 +156,53 @@ impl Service {
         if !matches!(scope, KillScope::Session(_)) {
             self.mend_of(scope);
         }
+    }
+
+    /// Erases what an agent asked for and what was approved of it, with the key that its digests
+    /// are under. What is live of it ends first.
+    pub(crate) async fn erase_requests(
+        &self,
+        key: &SessionKey,
+        by: &IdentityId,
+    ) -> Result<u64, EraseError> {
+        let agent = &key.identity;
+        self.end_access(agent, |_| true, "erased");
+        let attached = |state: &Ledgered| {
+            let of = state.agents.get(agent);
+            let all =
+                of.into_iter().flat_map(|of| of.keys_at.into_iter().chain(of.sealed_at.clone()));
+            all.collect::<BTreeSet<u64>>()
+        };
+        // The bulk of it without the lock, for which decisions may wait.
+        let before = attached(&self.requests.lock());
+        let mut erased = self.erase_all(&before)?;
+        let ticket = {
+            let mut state = self.requests.lock();
+            let mut since = attached(&state);
+            since.retain(|sequence| !before.contains(sequence));
+            erased += self.erase_all(&since)?;
+            let record = Record {
+                id: self.ids.record("rec"),
+                at: self.clock.now(),
+                trace: None,
+                parent: None,
+                body: Body::ValuesErased {
+                    session: key.clone(),
+                    by: by.clone(),
+                    attachments: erased,
+                },
+            };
+            let of = state.agent(agent);
+            of.keys = None;
+            of.keys_at = None;
+            of.sealed_at.clear();
+            let leaf = safeconduct_ledger::encode(&record)
+                .map_err(|error| EraseError::Record(error.to_string().into()))?;
+            let entries = vec![Entry { leaf, attachment: None }];
+            self.ledger.submit(Proposal { entries, reads: Vec::new(), writes: Vec::new() })?
+        };
+        self.ledger.durable(ticket).await?;
+        Ok(erased)
     }
 
     /// Takes back the live requests of an agent that fit. One that cannot be recorded stands, and

@@ -1,0 +1,164 @@
+//! Who may answer, and how they must prove it.
+
+use super::*;
+
+#[tokio::test]
+async fn who_lost_the_right_since_cannot_answer() {
+    let bench = bench().await;
+    let asked = bench.request(call(&proof("agent"), "mail", mail("x"))).await;
+    bench
+        .service
+        .change_identity(identity("lea", IdentityKind::User, &[]), &id("ada"))
+        .await
+        .unwrap();
+    let by = passkey("lea", bench.service.now());
+    let answer = bench.answer(&asked.request, by, AccessExtent::Once).await;
+    assert!(matches!(answer, Err(AnswerAccessError::Answer(AnswerError::NotNamed { .. }))));
+
+    let suspended = Identity {
+        status: IdentityStatus::Suspended,
+        ..identity("lou", IdentityKind::User, &["leads"])
+    };
+    bench.service.change_identity(suspended, &id("ada")).await.unwrap();
+    let by = passkey("lou", bench.service.now());
+    let answer = bench.answer(&asked.request, by, AccessExtent::Once).await;
+    assert_eq!(answer, Err(AnswerAccessError::CredentialEnded));
+    assert_eq!(bench.state(&asked.request), AccessState::Pending);
+}
+
+#[tokio::test]
+async fn programs_agents_and_those_with_a_part_answer_nothing() {
+    let bench = bench().await;
+    let task = bench.begin(1).await;
+    let asked = bench.request(call(&task, "mail", mail("x"))).await;
+    for (who, code) in [("agent", "a"), ("orchestrator", "p"), ("ada", "i"), ("bob", "n")] {
+        let by = passkey(who, bench.service.now());
+        let answer = bench.answer(&asked.request, by, AccessExtent::Once).await.unwrap_err();
+        let found = match answer {
+            AnswerAccessError::NotAPerson(_) if who == "agent" => "a",
+            AnswerAccessError::NotAPerson(_) => "p",
+            AnswerAccessError::Answer(AnswerError::Interested(_)) => "i",
+            AnswerAccessError::Answer(AnswerError::NotNamed { .. }) => "n",
+            other => panic!("{other}"),
+        };
+        assert_eq!(found, code, "{who}");
+    }
+}
+
+#[tokio::test]
+async fn from_high_on_only_a_passkey_that_was_just_used_counts() {
+    let bench = bench().await;
+    let task = bench.begin(1).await;
+    let asked = bench.request(call(&task, "pay", pay(10))).await;
+    let now = bench.service.now();
+    let signed_in =
+        Authentication { method: Method::Oidc, assurance: Assurance::High, ..proof("lea") };
+    let old = passkey("lea", now.plus_ms(-PASSKEY_FRESH_MS - 1));
+    let future = passkey("lea", now.plus_ms(1));
+    for by in [proof("lea"), signed_in, old, future] {
+        let answer = bench.answer(&asked.request, by, AccessExtent::Once).await;
+        let low = AnswerAccessError::Answer(AnswerError::Assurance {
+            found: Assurance::Substantial,
+            wanted: Assurance::High,
+        });
+        let lower = AnswerAccessError::Answer(AnswerError::Assurance {
+            found: Assurance::Low,
+            wanted: Assurance::High,
+        });
+        assert!([Err(low), Err(lower)].contains(&answer), "{answer:?}");
+    }
+    bench.approve(&asked.request).await;
+    assert_eq!(bench.ask(call(&task, "pay", pay(10))).await, Ok(()));
+}
+
+#[tokio::test]
+async fn what_is_critical_is_answered_in_person_and_each_use_by_itself() {
+    let bench = bench().await;
+    let task = bench.begin(1).await;
+    let asked = bench.request(call(&task, "wipe", mail("x"))).await;
+    let view = bench.service.access_request(&asked.request).unwrap();
+    let bounds = view.asked.as_ref().unwrap().bounds(&view.summary);
+    let now = bench.service.now();
+    let standing = AccessExtent::Task { bounds, uses: 2 };
+    let answer = bench.answer(&asked.request, passkey("lea", now), standing).await;
+    assert!(matches!(answer, Err(AnswerAccessError::Answer(AnswerError::Scope(_)))), "{answer:?}");
+    let mut deputy = bench.answering(
+        &asked.request,
+        passkey("dora", now),
+        AccessWord::Approve(AccessExtent::Once),
+    );
+    deputy.standing_in_for = Some(id("lea"));
+    let answer = bench.service.answer_access(deputy).await;
+    assert_eq!(answer, Err(AnswerAccessError::Answer(AnswerError::NoDeputies)));
+    bench.approve(&asked.request).await;
+}
+
+#[tokio::test]
+async fn only_the_fallback_owner_stands_in() {
+    let bench = bench().await;
+    let asked = bench.request(call(&proof("agent"), "mail", mail("x"))).await;
+    let stand_in = |who: &str| {
+        let word = AccessWord::Approve(AccessExtent::Once);
+        let mut answering = bench.answering(&asked.request, proof(who), word);
+        answering.standing_in_for = Some(id("lea"));
+        answering
+    };
+    let answer = bench.service.answer_access(stand_in("bob")).await;
+    assert!(matches!(answer, Err(AnswerAccessError::NotADeputy { .. })));
+    let settled = bench.service.answer_access(stand_in("dora")).await.unwrap();
+    assert_eq!(settled.state, AccessState::Approved);
+    let view = bench.service.access_request(&asked.request).unwrap();
+    assert_eq!(view.summary.answers[0].standing_in_for, Some(id("lea")));
+}
+
+#[tokio::test]
+async fn what_was_shown_must_be_what_was_asked() {
+    let bench = bench().await;
+    let asked = bench.request(call(&proof("agent"), "mail", mail("x"))).await;
+    let word = AccessWord::Approve(AccessExtent::Once);
+    let mut answering = bench.answering(&asked.request, proof("lea"), word);
+    answering.shown = KeyedDigest::from_bytes([1; 32]);
+    let answer = bench.service.answer_access(answering).await;
+    assert!(matches!(answer, Err(AnswerAccessError::Answer(AnswerError::Shown(_)))));
+}
+
+#[tokio::test]
+async fn like_requests_of_a_task_are_answered_together() {
+    let bench = bench().await;
+    let task = bench.begin(1).await;
+    let mut requests = Vec::new();
+    for body in ["one", "two", "three"] {
+        requests.push(bench.request(call(&task, "mail", mail(body))).await.request);
+    }
+    let other = bench.request(call(&proof("agent"), "mail", mail("one"))).await.request;
+    let view = bench.service.access_request(&requests[0]).unwrap();
+    assert_eq!(view.group.len(), 3);
+    let shown = |id: &RecordId| (id.clone(), bench.shown(id));
+    let answering = AnsweringAll {
+        requests: [&requests[0], &requests[1], &other].map(shown).into(),
+        by: proof("lea"),
+        standing_in_for: None,
+        refuse: None,
+    };
+    let settled = bench.service.answer_all_access(answering).await.unwrap();
+    let states: Vec<_> =
+        settled.iter().map(|(_, one)| one.as_ref().ok().map(|one| one.state)).collect();
+    assert_eq!(states, [Some(AccessState::Approved), Some(AccessState::Approved), None]);
+    assert_eq!(bench.ask(call(&task, "mail", mail("two"))).await, Ok(()));
+    assert!(bench.ask(call(&task, "mail", mail("three"))).await.is_err());
+}
+
+#[tokio::test]
+async fn a_quorum_is_of_different_people_who_approve_the_same() {
+    let policies = POLICIES.replace("quorum=1", "quorum=2");
+    let bench = bench_under(&policies).await;
+    let asked = bench.request(call(&proof("agent"), "mail", mail("x"))).await;
+    let first = bench.answer(&asked.request, proof("lea"), AccessExtent::Once).await;
+    assert_eq!(first, Ok(AccessState::Pending));
+    let twice = bench.answer(&asked.request, proof("lea"), AccessExtent::Once).await;
+    assert!(matches!(twice, Err(AnswerAccessError::Answer(AnswerError::Twice(_)))));
+    assert!(bench.ask(call(&proof("agent"), "mail", mail("x"))).await.is_err());
+    let second = bench.answer(&asked.request, proof("lou"), AccessExtent::Once).await;
+    assert_eq!(second, Ok(AccessState::Approved));
+    assert_eq!(bench.ask(call(&proof("agent"), "mail", mail("x"))).await, Ok(()));
+}

@@ -1,0 +1,172 @@
+//! What ends a request, and what does not.
+
+use super::*;
+
+#[tokio::test]
+async fn a_restart_anywhere_changes_nothing() {
+    let bench = bench().await;
+    let task = bench.begin(1).await;
+    let send = || call(&task, "mail", mail("x"));
+    let asked = bench.request(send()).await;
+    let bench = bench.again();
+    assert_eq!(bench.state(&asked.request), AccessState::Pending);
+    assert_eq!(bench.request(send()).await.request, asked.request);
+    let view = bench.service.access_request(&asked.request).unwrap();
+    assert_eq!(view.asked.unwrap().arguments, mail("x"));
+    bench.approve(&asked.request).await;
+    let bench = bench.again();
+    assert_eq!(bench.state(&asked.request), AccessState::Approved);
+    assert_eq!(bench.ask(send()).await, Ok(()));
+    let bench = bench.again();
+    assert_eq!(bench.state(&asked.request), AccessState::Spent);
+    assert!(bench.ask(send()).await.is_err());
+    assert_eq!(bench.spent(), 1);
+}
+
+#[tokio::test]
+async fn no_answer_is_a_deny_and_an_approval_has_its_time() {
+    let bench = bench().await;
+    let agent = proof("agent");
+    let (first, second) = (|| call(&agent, "mail", mail("1")), || call(&agent, "mail", mail("2")));
+    let unanswered = bench.request(first()).await;
+    let unused = bench.request(second()).await;
+    bench.approve(&unused.request).await;
+    bench.at(15 * MINUTE);
+    assert!(bench.ask(second()).await.is_err(), "before anyone has recorded that it is over");
+    assert_eq!(bench.service.sweep_access(), 1);
+    assert_eq!(bench.state(&unused.request), AccessState::Expired);
+    bench.at(ANSWER_WITHIN_MS);
+    let by = passkey("lea", bench.service.now());
+    let late = bench.answer(&unanswered.request, by, AccessExtent::Once).await;
+    let expired = AnswerAccessError::Answer(AnswerError::Closed(AccessState::Expired));
+    assert_eq!(late, Err(expired));
+    assert_eq!((bench.service.sweep_access(), bench.service.sweep_access()), (1, 0));
+    assert!(bench.ask(first()).await.is_err());
+    assert_eq!(bench.again().state(&unanswered.request), AccessState::Expired);
+    assert_eq!(bench.spent(), 0);
+}
+
+#[tokio::test]
+async fn others_may_answer_once_nobody_has_for_a_while() {
+    let policies = POLICIES
+        .replace("approvers=group:leads;", "approvers=group:leads else identity:bob after 10m;");
+    let policies = policies.replace("principal is Safeconduct::Agent", "principal");
+    let bench = bench_under(&policies).await;
+    // Somebody with whom bob has no part.
+    let dora = proof("dora");
+    let asked = bench.request(call(&dora, "mail", mail("x"))).await;
+    let answer = || bench.answer(&asked.request, proof("bob"), AccessExtent::Once);
+    assert!(answer().await.is_err());
+    bench.at(10 * MINUTE);
+    assert_eq!(bench.service.sweep_access(), 1);
+    assert_eq!(answer().await, Ok(AccessState::Approved));
+}
+
+#[tokio::test]
+async fn the_end_of_its_task_takes_everything_back() {
+    let bench = bench().await;
+    let task = bench.begin(1).await;
+    let pending = bench.request(call(&task, "mail", mail("1"))).await;
+    let approved = bench.request(call(&task, "mail", mail("2"))).await;
+    bench.approve(&approved.request).await;
+    let ending = Ending { state: TaskState::Completed, by: None, reason: "done".into() };
+    bench.service.end_task(&task.task.as_ref().unwrap().id, ending).await.unwrap();
+    for bench in [&bench, &bench.again()] {
+        for request in [&pending.request, &approved.request] {
+            assert_eq!(bench.state(request), AccessState::Revoked);
+        }
+        assert_eq!(bench.ask(call(&task, "mail", mail("2"))).await, Err(vec!["task_ended"]));
+    }
+}
+
+#[tokio::test]
+async fn the_kill_switch_takes_everything_back() {
+    for (scope, hits) in [
+        (KillScope::Identity(id("agent")), true),
+        (KillScope::All, true),
+        (KillScope::Identity(id("helper")), false),
+        (KillScope::Session(SessionKey::of(&proof("agent"))), true),
+    ] {
+        let bench = bench().await;
+        let asked = bench.request(call(&proof("agent"), "mail", mail("1"))).await;
+        bench.approve(&asked.request).await;
+        bench.service.kill(scope.clone(), &id("ada"), "stop".into()).await.unwrap();
+        let state = if hits { AccessState::Revoked } else { AccessState::Approved };
+        assert_eq!(bench.state(&asked.request), state, "{scope:?}");
+    }
+    let bench = bench().await;
+    let asked = bench.request(call(&proof("agent"), "mail", mail("1"))).await;
+    let suspended = Identity {
+        status: IdentityStatus::Suspended,
+        ..identity("agent", IdentityKind::Agent, &[])
+    };
+    bench.service.change_identity(suspended, &id("ada")).await.unwrap();
+    assert_eq!(bench.state(&asked.request), AccessState::Revoked);
+}
+
+#[tokio::test]
+async fn a_task_that_waits_for_people_is_not_idle() {
+    let bench = bench().await;
+    let task = bench.begin(1).await;
+    let asked = bench.request(call(&task, "mail", mail("x"))).await;
+    bench.at(60 * MINUTE);
+    assert_eq!(bench.service.sweep_tasks(), 0);
+    let bench = bench.again();
+    assert_eq!(bench.service.sweep_tasks(), 0, "nor after a restart");
+    bench.approve(&asked.request).await;
+    bench.at(70 * MINUTE);
+    assert_eq!(bench.ask(call(&task, "mail", mail("x"))).await, Ok(()));
+    bench.at(72 * MINUTE);
+    assert_eq!(bench.service.sweep_tasks(), 1, "now it is");
+}
+
+#[tokio::test]
+async fn another_rule_denies_what_was_approved_and_nothing_is_used() {
+    let bench = bench().await;
+    let asked = bench.request(call(&proof("agent"), "mail", mail("x"))).await;
+    bench.approve(&asked.request).await;
+    bench.change_policies(&[POLICIES, STOP].concat()).await;
+    assert_eq!(
+        bench.ask(call(&proof("agent"), "mail", mail("x"))).await,
+        Err(vec!["policy", "policy"])
+    );
+    // Were only the new rule to stand in its way, that would be said.
+    let only = STOP.replace("forbid", "@requestable(\"approvers=group:leads\") forbid");
+    bench.change_policies(&[POLICIES, &only].concat()).await;
+    assert_eq!(bench.ask(call(&proof("agent"), "mail", mail("x"))).await, Err(vec!["policy"]));
+    assert_eq!((bench.spent(), bench.state(&asked.request)), (0, AccessState::Approved));
+    bench.change_policies(POLICIES).await;
+    assert_eq!(bench.ask(call(&proof("agent"), "mail", mail("x"))).await, Ok(()));
+}
+
+#[tokio::test]
+async fn who_asked_or_an_operator_takes_a_request_back() {
+    let bench = bench().await;
+    let asked = bench.request(call(&proof("agent"), "mail", mail("x"))).await;
+    bench.approve(&asked.request).await;
+    bench.service.revoke_access(&asked.request, &id("ada"), "no more".into()).await.unwrap();
+    assert!(bench.ask(call(&proof("agent"), "mail", mail("x"))).await.is_err());
+    let again = bench.service.revoke_access(&asked.request, &id("ada"), "".into()).await;
+    assert!(matches!(again, Err(RevokeAccessError::Revoke(_))));
+    assert_eq!(bench.again().state(&asked.request), AccessState::Revoked);
+}
+
+#[tokio::test]
+async fn what_was_erased_is_shown_approved_and_used_no_more() {
+    let bench = bench().await;
+    let pending = bench.request(call(&proof("agent"), "mail", mail("1"))).await;
+    let approved = bench.request(call(&proof("agent"), "mail", mail("2"))).await;
+    bench.approve(&approved.request).await;
+    let of = requests_session(&id("agent")).unwrap();
+    assert!(bench.service.erase(&of, &id("ada")).await.unwrap() >= 3, "key and arguments");
+    for bench in [&bench, &bench.again()] {
+        assert!(bench.ask(call(&proof("agent"), "mail", mail("2"))).await.is_err());
+        for request in [&pending.request, &approved.request] {
+            assert_eq!(bench.state(request), AccessState::Revoked);
+            assert!(bench.service.access_request(request).unwrap().asked.is_none());
+        }
+    }
+    let fresh = bench.request(call(&proof("agent"), "mail", mail("1"))).await;
+    bench.approve(&fresh.request).await;
+    assert_eq!(bench.ask(call(&proof("agent"), "mail", mail("1"))).await, Ok(()));
+}

@@ -1,0 +1,144 @@
+//! Steps that race: only one of them happens.
+
+use super::*;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn many_connections_use_an_approval_once() {
+    for _ in 0..20 {
+        let bench = Arc::new(bench().await);
+        let asked = bench.request(call(&proof("agent"), "mail", mail("x"))).await;
+        bench.approve(&asked.request).await;
+        let tries = (0..8).map(|connection| {
+            let bench = Arc::clone(&bench);
+            let token = name(TokenId::new(format!("tok_{connection}")));
+            let by = Authentication { token, ..proof("agent") };
+            tokio::spawn(async move { bench.ask(call(&by, "mail", mail("x"))).await.is_ok() })
+        });
+        let mut done = 0;
+        for one in tries.collect::<Vec<_>>() {
+            done += usize::from(one.await.unwrap());
+        }
+        assert_eq!((done, bench.spent()), (1, 1));
+    }
+}
+
+/// Two nodes over one ledger, each with what both have read of it.
+fn two_nodes(bench: &Bench) -> [Bench; 2] {
+    let entries = bench.ledger.entries();
+    let (first, ledger, clock) = ports();
+    clock.set(bench.service.now());
+    let (reads, writes) = (Vec::new(), Vec::new());
+    ledger.submit(Proposal { entries: entries.clone(), reads, writes }).unwrap();
+    let Ports { vault, .. } = ports().0;
+    let second = Ports {
+        ledger: Arc::clone(&first.ledger),
+        vault,
+        clock: Arc::clone(&first.clock),
+        ids: Arc::clone(&first.ids),
+    };
+    [first, second].map(|ports| Bench {
+        service: restored(ports, &entries),
+        ledger: Arc::clone(&ledger),
+        clock: Arc::clone(&clock),
+    })
+}
+
+#[tokio::test]
+async fn two_nodes_use_an_approval_once() {
+    let bench = bench().await;
+    let asked = bench.request(call(&proof("agent"), "mail", mail("x"))).await;
+    bench.approve(&asked.request).await;
+    let nodes = two_nodes(&bench);
+    let mut done = 0;
+    for (connection, node) in nodes.iter().enumerate() {
+        let token = name(TokenId::new(format!("tok_{connection}")));
+        let by = Authentication { token, ..proof("agent") };
+        done += usize::from(node.ask(call(&by, "mail", mail("x"))).await.is_ok());
+    }
+    assert_eq!((done, nodes[0].spent()), (1, 1));
+}
+
+#[tokio::test]
+async fn of_two_nodes_only_one_takes_an_answer_or_takes_it_back() {
+    let bench = bench().await;
+    let asked = bench.request(call(&proof("agent"), "mail", mail("x"))).await;
+    let [one, other] = two_nodes(&bench);
+    one.service.revoke_access(&asked.request, &id("ada"), "no".into()).await.unwrap();
+    let late = other.answer(&asked.request, proof("lea"), AccessExtent::Once).await;
+    assert_eq!(late, Err(AnswerAccessError::Contended));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn two_approvers_and_one_who_takes_it_back_at_once() {
+    for round in 0..20 {
+        let bench = Arc::new(bench().await);
+        let asked = bench.request(call(&proof("agent"), "mail", mail("x"))).await;
+        let answer = |who: &'static str| {
+            let (bench, request) = (Arc::clone(&bench), asked.request.clone());
+            tokio::spawn(
+                async move { bench.answer(&request, proof(who), AccessExtent::Once).await },
+            )
+        };
+        let (lea, lou) = (answer("lea"), answer("lou"));
+        let revoked = bench.service.revoke_access(&asked.request, &id("ada"), "no".into()).await;
+        let answers = [lea.await.unwrap(), lou.await.unwrap()];
+        let counted = answers.iter().filter(|answer| answer.is_ok()).count();
+        assert!(counted <= 1, "{round}: {answers:?}");
+        assert!(revoked.is_ok());
+        assert!(bench.ask(call(&proof("agent"), "mail", mail("x"))).await.is_err());
+        assert_eq!((bench.spent(), bench.state(&asked.request)), (0, AccessState::Revoked));
+        assert_eq!(bench.again().state(&asked.request), AccessState::Revoked);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_policy_that_changes_meanwhile_is_never_passed_by() {
+    for _ in 0..10 {
+        let bench = Arc::new(bench().await);
+        let asked = bench.request(call(&proof("agent"), "mail", mail("x"))).await;
+        bench.approve(&asked.request).await;
+        let changing = {
+            let bench = Arc::clone(&bench);
+            tokio::spawn(async move { bench.change_policies(&[POLICIES, STOP].concat()).await })
+        };
+        let done = bench.ask(call(&proof("agent"), "mail", mail("x"))).await.is_ok();
+        changing.await.unwrap();
+        assert!(bench.ask(call(&proof("agent"), "mail", mail("x"))).await.is_err());
+        // A permit was recorded before the rule that forbids it, or there is none.
+        let records = bench.records();
+        let permit = records.iter().position(|record| match &record.body {
+            Body::Decided(decided) => {
+                decided.approval.is_some() && decided.decision == Decision::Permit
+            }
+            _ => false,
+        });
+        let changed = records.iter().rposition(|r| matches!(r.body, Body::PoliciesLoaded { .. }));
+        assert_eq!(permit.is_some(), done);
+        assert!(permit.is_none_or(|permit| permit < changed.unwrap()));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn expiry_and_answer_at_once_leave_one_of_them() {
+    for _ in 0..20 {
+        let bench = Arc::new(bench().await);
+        let asked = bench.request(call(&proof("agent"), "mail", mail("x"))).await;
+        let answering = {
+            let (bench, request) = (Arc::clone(&bench), asked.request.clone());
+            tokio::spawn(
+                async move { bench.answer(&request, proof("lea"), AccessExtent::Once).await },
+            )
+        };
+        bench.at(ANSWER_WITHIN_MS);
+        bench.service.sweep_access();
+        let answered = answering.await.unwrap();
+        // What was approved in time has its own time from then on, which is over by now or not.
+        let state = bench.state(&asked.request);
+        let fits = match answered {
+            Ok(_) => matches!(state, AccessState::Approved | AccessState::Expired),
+            Err(_) => state == AccessState::Expired,
+        };
+        assert!(fits, "{answered:?} {state:?}");
+        assert_eq!(bench.again().state(&asked.request), state);
+    }
+}
