@@ -4,11 +4,11 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use safeconduct_gateway::Limits;
-use safeconduct_model::{Body, Decision};
+use safeconduct_gateway::{Limits, UpstreamConfig};
+use safeconduct_model::{Body, Decision, Mode};
 use serde_json::{Value as Json, json};
 
-use crate::client::{Bench, Client, bench, eventually, legacy};
+use crate::client::{Bench, Client, bench, eventually, legacy, script};
 use crate::support::PERMIT_ALL;
 
 const EVIL: &str = "mallory4711@evil.example";
@@ -72,8 +72,14 @@ async fn a_greeting_is_read_before_the_first_decision() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_tool_that_is_not_as_approved_and_a_fault_are_read() {
-    let bench = legacy(PERMIT_ALL).await;
+    // Where denials are not carried out, tools are shown that differ from what was approved.
+    let Bench { point, gateway } = legacy(PERMIT_ALL).await;
+    gateway.shutdown().await;
+    let upstream = UpstreamConfig { mode: Mode::Observe, ..script(&[]) };
+    let bench = Bench { gateway: point.gateway(upstream, Limits::default()), point };
     let client = Client::initialized(&bench).await;
+    client.post(&ask("tools/list", json!({}))).await;
+    assert_eq!(sources(&bench), Vec::<String>::new());
     client.call("swap", json!({})).await;
     client.post(&ask("tools/list", json!({}))).await;
     assert_eq!(sources(&bench), ["tools/list"]);
