@@ -9,7 +9,7 @@ use safeconduct_engine::{Facts, Known, MonitorFacts, TaskFacts, Understood, Voca
 use safeconduct_model::{
     ActionEntry, ActionName, Assurance, Authentication, Decision, Digest, EntityRef, IdentityId,
     KeyedDigest, Mandate, Method, Mode, Now, Origin, RecordId, Request, SessionKey, SessionRef,
-    Subject, Task, TaskId, TaskRef, Timestamp, TokenId, Value,
+    Subject, Task, TaskId, TaskRef, Tiers, Timestamp, TokenId, Value,
 };
 use safeconduct_policy::{History, Policies, SourceFile, load};
 use safeconduct_service::entity_of;
@@ -141,6 +141,7 @@ struct Rig {
     entry: ActionEntry,
     vocabulary: Arc<Vocabulary>,
     understood: Understood,
+    tiers: Tiers,
     pep: IdentityId,
     agents: Vec<Agent>,
     /// What is remembered of the session, and of the identity.
@@ -244,6 +245,7 @@ impl Rig {
             entry: world::entry(Naming::Folder)?,
             vocabulary,
             understood: Understood::LeftToCaller,
+            tiers: Tiers::default(),
             pep: IdentityId::new("gateway:files")?,
             agents,
             monitors: Default::default(),
@@ -291,6 +293,9 @@ impl Rig {
             input_bytes: 80,
             calls_max: 10_000,
             understood: &self.understood,
+            tiers: &self.tiers,
+            risk: None,
+            approval: None,
             vocabulary: &self.vocabulary,
             catalogue: Digest::from_bytes([2; 32]),
             monitors: Some(MonitorFacts {

@@ -138,6 +138,7 @@ pub(crate) fn entry(naming: Naming) -> Result<ActionEntry, Failure> {
         arguments: Vec::new(),
         resources,
         definition: Some(Digest::from_bytes([1; 32])),
+        raises: Vec::new(),
         additional_arguments: false,
         keep_arguments: false,
         keep_result: false,

@@ -90,6 +90,9 @@ impl Project {
         if intents.is_some() {
             config["intents"] = json!({});
         }
+        if !world["tiers"].is_null() {
+            config["tiers"] = world["tiers"].clone();
+        }
         if !world["sessions"].is_null() {
             config["sessions"] = world["sessions"].clone();
         }

@@ -6,7 +6,7 @@ use safeconduct_engine::{Facts, Known, Understood, Vocabulary, decide, origins};
 use safeconduct_model::{
     ActionName, Assurance, Authentication, Catalogue, Decision, Digest, Entity, Identity,
     IdentityId, IdentityKind, IdentityStatus, Integrity, Intents, KeyedDigest, Label, Method, Mode,
-    Now, PepRegistration, RecordId, Request, Role, SessionKey, SessionRef, Subject, TaskRef,
+    Now, PepRegistration, RecordId, Request, Role, SessionKey, SessionRef, Subject, TaskRef, Tiers,
     TokenId, Value,
 };
 use safeconduct_policy::{Naming, Policies, SourceFile, Sources, ToolDefinition, load};
@@ -75,6 +75,7 @@ pub struct Ground {
     pub identities: BTreeMap<IdentityId, Known>,
     vocabulary: Vocabulary,
     calls_max: u64,
+    tiers: Tiers,
     mode: Mode,
     quarantined: BTreeMap<ActionName, Digest>,
     /// What may be undertaken.
@@ -131,6 +132,7 @@ impl Ground {
             vocabulary,
             identities: BTreeMap::new(),
             calls_max: world.session_calls.unwrap_or(10_000),
+            tiers: world.tiers.clone().unwrap_or_default(),
             mode: match case.upstream.mode.as_deref() {
                 Some("observe") => Mode::Observe,
                 _ => Mode::Enforce,
@@ -267,8 +269,9 @@ impl Ground {
                 understood: &Understood::Only(
                     UNDERSTOOD.iter().map(|kind| (*kind).into()).collect(),
                 ),
+                tiers: &self.tiers,
                 risk: None,
-approval: None,
+                approval: None,
                 vocabulary: &self.vocabulary,
                 catalogue: Digest::from_bytes([0; 32]),
                 monitors: Some(standing.monitors),

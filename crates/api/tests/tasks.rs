@@ -61,6 +61,7 @@ fn entry(tool: &str) -> ActionEntry {
         arguments: Vec::new(),
         resources: Vec::new(),
         definition: None,
+        raises: Vec::new(),
         additional_arguments: true,
         keep_arguments: false,
         keep_result: false,

@@ -317,6 +317,7 @@ mod tests {
                 optional: false,
             }],
             definition: None,
+            raises: Vec::new(),
             additional_arguments: false,
             keep_arguments: false,
             keep_result: false,

@@ -106,17 +106,15 @@ fn situation(origins: &Origins, bounded: impl Fn(&LeafOrigin) -> bool) -> FlowSi
         }
     }
     let untrusted = origins.leaves.iter().any(|leaf| leaf.is(Provenance::FromUntrusted));
-    FlowSituation {
-        leaves,
-        carries: Carried {
-            label: Label {
-                integrity: if untrusted { Integrity::Untrusted } else { Integrity::Trusted },
-                confidentiality: origins.carries.confidentiality,
-                categories: origins.carries.categories.clone(),
-            },
-            coverage: origins.carries.coverage,
+    let carries = Carried {
+        label: Label {
+            integrity: if untrusted { Integrity::Untrusted } else { Integrity::Trusted },
+            confidentiality: origins.carries.confidentiality,
+            categories: origins.carries.categories.clone(),
         },
-    }
+        coverage: origins.carries.coverage,
+    };
+    FlowSituation::new(leaves, carries)
 }
 
 /// Arguments of which something is known, those first that decide something.

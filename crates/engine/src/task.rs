@@ -95,9 +95,6 @@ pub(crate) fn bound(
             problem: problem(&outside, request),
         });
     }
-    if entry.tier > authority.tier_max {
-        obstacles.push(Reason::AboveTier { tier: entry.tier, most: authority.tier_max });
-    }
     let bytes = facts.input_bytes;
     let cost = envelope::cost(authority, &request.action, entry.effect, &request.input, bytes);
     let afforded = cost.and_then(|cost| {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use std::sync::Arc;
 
-use crate::{ActionName, Digest, EntityType, Label, Obligation, Returns, ServerName};
+use crate::{ActionName, Digest, EntityType, Label, Obligation, Raise, Returns, ServerName, Value};
 
 /// Most actions in a catalogue.
 pub const ACTIONS_MAX: usize = 50_000;
@@ -195,8 +195,10 @@ pub struct ActionEntry {
     pub name: ActionName,
     /// The upstream that performs it, where there is one.
     pub server: Option<ServerName>,
-    /// Its tier.
+    /// Its tier; arguments may raise it: [`ActionEntry::tier_of`].
     pub tier: Tier,
+    /// What raises it. At most [`crate::RAISES_MAX`].
+    pub raises: Vec<Raise>,
     /// Its effect.
     pub effect: Effect,
     /// Whether tier and effect were guessed by an import and nobody has confirmed them.
@@ -221,6 +223,15 @@ pub struct ActionEntry {
     pub keep_arguments: bool,
     /// Whether result values are kept, encrypted.
     pub keep_result: bool,
+}
+
+impl ActionEntry {
+    /// The tier of a call with those arguments: never below [`ActionEntry::tier`].
+    pub fn tier_of(&self, input: &Value) -> Tier {
+        let kept = |raise: &&Raise| raise.unless.iter().all(|rule| rule.admits(input));
+        let raised = self.raises.iter().filter(|raise| !kept(raise)).map(|raise| raise.to);
+        raised.fold(self.tier, Tier::max)
+    }
 }
 
 /// What is known of all actions, by name.

@@ -247,6 +247,18 @@ pub enum Reason {
         /// The highest that the intent allows.
         most: Tier,
     },
+    /// An action of that tier needs a person's approval.
+    NeedsPerson {
+        /// The tier.
+        tier: Tier,
+    },
+    /// An action of that tier needs fresh facts, or a person's approval.
+    NeedsFreshFacts {
+        /// The tier.
+        tier: Tier,
+        /// What is missing, in words.
+        missing: &'static str,
+    },
     /// The task's budget does not hold this call.
     TaskBudgetSpent {
         /// Which part of it, and its limit.
@@ -295,6 +307,8 @@ impl Reason {
             Self::TaskEnded { .. } => "task_ended",
             Self::OutsideIntent { .. } => "outside_intent",
             Self::AboveTier { .. } => "above_tier",
+            Self::NeedsPerson { .. } => "needs_person",
+            Self::NeedsFreshFacts { .. } => "needs_fresh_facts",
             Self::TaskBudgetSpent { .. } => "task_budget_spent",
             Self::UserNotPermitted { .. } => "user_not_permitted",
             Self::Killed { .. } => "killed",
@@ -368,6 +382,13 @@ impl Reason {
                 "this action is of tier `{}`, and the task's intent allows at most `{}`",
                 tier.as_str(),
                 most.as_str()
+            ),
+            Self::NeedsPerson { tier } => {
+                format!("an action of tier `{}` needs the approval of a person", tier.as_str())
+            }
+            Self::NeedsFreshFacts { tier, missing } => format!(
+                "an action of tier `{}` needs {missing}, or the approval of a person",
+                tier.as_str()
             ),
             Self::TaskBudgetSpent { what } => format!("the task's budget is spent: {what}"),
             Self::UserNotPermitted { user } => {

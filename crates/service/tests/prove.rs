@@ -95,6 +95,7 @@ async fn bench(vouched: Option<Vouch>) -> Bench {
         arguments: Vec::new(),
         resources: Vec::new(),
         definition: Some(Digest::from_bytes([1; 32])),
+        raises: Vec::new(),
         additional_arguments: true,
         keep_arguments: false,
         keep_result: false,

@@ -114,6 +114,7 @@ fn entry(text: &str) -> ActionEntry {
         arguments: Vec::new(),
         resources: Vec::new(),
         definition: None,
+        raises: Vec::new(),
         additional_arguments: true,
         keep_arguments: true,
         keep_result: true,
@@ -142,6 +143,7 @@ pub(crate) fn pep(id: &str) -> Identity {
             subjects: [ty("Safeconduct::user")].into(),
             resources: [ty("Safeconduct::record")].into(),
             properties: true,
+            label_at: Default::default(),
         }),
         ..identity(id, IdentityKind::Workload, &[])
     }

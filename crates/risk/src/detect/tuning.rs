@@ -1,5 +1,7 @@
 //! The thresholds of the detectors.
 
+use safeconduct_wire::config::TuningForm;
+
 /// When a detector speaks. The defaults are meant to be quiet for an agent that does its work.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tuning {
@@ -38,6 +40,35 @@ pub struct Tuning {
     pub places_window_ms: i64,
     /// How long a detector that does not count keeps quiet about the same thing, in milliseconds.
     pub quiet_ms: i64,
+}
+
+impl Tuning {
+    /// These thresholds, save what a configuration says otherwise.
+    #[must_use]
+    pub fn with(self, form: &TuningForm) -> Self {
+        let count = |said: Option<u32>, shipped| said.map_or(shipped, u64::from);
+        let ms = |said: Option<u32>, shipped| said.map_or(shipped, i64::from);
+        Self {
+            burst_calls: count(form.burst_calls, self.burst_calls),
+            burst_window_ms: ms(form.burst_window_ms, self.burst_window_ms),
+            learned_after: count(form.learned_after, self.learned_after),
+            pairs_learned_after: count(form.pairs_learned_after, self.pairs_learned_after),
+            denials: count(form.denials, self.denials),
+            hours_learned_days: count(form.hours_learned_days, self.hours_learned_days),
+            hour_rarer_than: count(form.hour_rarer_than, self.hour_rarer_than),
+            volume_calls: count(form.volume_calls, self.volume_calls),
+            volume_times: count(form.volume_times, self.volume_times),
+            volume_learned_hours: form
+                .volume_learned_hours
+                .map_or(self.volume_learned_hours, |hours| hours as usize),
+            children: count(form.children, self.children),
+            children_window_ms: ms(form.children_window_ms, self.children_window_ms),
+            drift_learned_after: count(form.drift_learned_after, self.drift_learned_after),
+            drift_millibits: count(form.drift_millibits, self.drift_millibits),
+            places_window_ms: ms(form.places_window_ms, self.places_window_ms),
+            quiet_ms: ms(form.quiet_ms, self.quiet_ms),
+        }
+    }
 }
 
 impl Default for Tuning {

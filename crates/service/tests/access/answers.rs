@@ -52,7 +52,7 @@ async fn from_high_on_only_a_passkey_that_was_just_used_counts() {
     let asked = bench.request(call(&task, "pay", pay(10))).await;
     let now = bench.service.now();
     let signed_in =
-        Authentication { method: Method::Oidc, assurance: Assurance::High, ..proof("lea") };
+        Authentication { method: Method::LocalPeer, assurance: Assurance::High, ..proof("lea") };
     let old = passkey("lea", now.plus_ms(-PASSKEY_FRESH_MS - 1));
     let future = passkey("lea", now.plus_ms(1));
     for by in [proof("lea"), signed_in, old, future] {

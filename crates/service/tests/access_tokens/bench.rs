@@ -8,8 +8,8 @@ use safeconduct_credential::jose::{KeySet, SigningKey, Thumbprint};
 use safeconduct_ledger::decode;
 use safeconduct_model::*;
 use safeconduct_policy::{SourceFile, Sources, load};
-use safeconduct_service::memory::{MemoryClock, MemoryLedger};
 use safeconduct_service::Binding;
+use safeconduct_service::memory::{MemoryClock, MemoryLedger};
 use safeconduct_service::*;
 use zeroize::Zeroizing;
 
@@ -56,6 +56,7 @@ pub(crate) fn catalogue() -> Catalogue {
         arguments: Vec::new(),
         resources: Vec::new(),
         definition: None,
+        raises: Vec::new(),
         additional_arguments: true,
         keep_arguments: false,
         keep_result: false,

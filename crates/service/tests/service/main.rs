@@ -42,6 +42,7 @@ fn entry(tool: &str) -> ActionEntry {
         arguments: Vec::new(),
         resources: Vec::new(),
         definition: Some(Digest::from_bytes([1; 32])),
+        raises: Vec::new(),
         additional_arguments: true,
         keep_arguments: true,
         keep_result: true,

@@ -52,6 +52,7 @@ fn catalogue() -> Catalogue {
         arguments: Vec::new(),
         resources: Vec::new(),
         definition: None,
+        raises: Vec::new(),
         additional_arguments: true,
         keep_arguments: false,
         keep_result: false,
@@ -331,7 +332,7 @@ async fn a_task_permits_what_its_intent_allows_and_nothing_else() {
         assert_eq!(bench.ask(check).await, Err(vec!["outside_intent"]));
     }
     let paid = bench.ask(call(task, "pay", &[])).await;
-    assert_eq!(paid, Err(vec!["above_tier"]), "in the envelope, yet of a tier above the intent's");
+    assert_eq!(paid, Err(vec!["user_not_permitted"]), "in the envelope, yet not her right");
     // Outside of the task the agent has its taskless rights.
     assert_eq!(bench.ask(call(proof("agent"), "mail", &[])).await, Ok(()));
 }

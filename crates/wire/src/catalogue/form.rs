@@ -60,6 +60,10 @@ pub struct DefaultsForm {
 pub struct ActionForm {
     /// How much harm it can do.
     pub tier: Word<Tier>,
+    /// Arguments that make it worse. Nothing lowers a tier.
+    #[serde(default)]
+    #[schemars(length(max = 16))]
+    pub raise: Vec<RaiseForm>,
     /// What it does to the world.
     pub effect: Word<Effect>,
     /// Whether an import guessed tier and effect and nobody has confirmed them yet.
@@ -95,6 +99,18 @@ pub struct ActionForm {
     pub additional_arguments: Option<AdditionalArguments>,
     /// Which values are kept, encrypted.
     pub keep: Option<KeepForm>,
+}
+
+/// Arguments that raise the tier of a call.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RaiseForm {
+    /// The tier that the call then has, if it is not above that already.
+    pub to: Word<Tier>,
+    /// It has that tier unless the arguments keep all of these rules, by JSON Pointer:
+    /// `unless: { /amount: { at_most: 1000 } }`. What is missing or cannot be compared raises it.
+    #[schemars(extend("minProperties" = 1, "maxProperties" = 16, "propertyNames" = {"type": "string", "format": "json-pointer"}))]
+    pub unless: BTreeMap<String, crate::intent::ArgumentForm>,
 }
 
 /// A field of a result. What it does not say is as for the whole result.

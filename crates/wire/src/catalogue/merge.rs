@@ -105,6 +105,7 @@ fn unlisted_methods(server: &ServerName, defaults: &Defaults) -> impl Iterator<I
             arguments: Vec::new(),
             resources: Vec::new(),
             definition: None,
+            raises: Vec::new(),
             additional_arguments: true,
             keep_arguments: defaults.keep_arguments,
             keep_result: defaults.keep_result,

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use safeconduct_model::{
     ActionEntry, ActionName, ArgumentRole, ArgumentUse, CATEGORIES_MAX, Category, Confidentiality,
-    Declassifier, Effect, FieldLabel, Integrity, Label, ResourceForm as ModelForm, ResourceMapping,
-    Returns, ServerName,
+    Declassifier, Effect, FieldLabel, Integrity, Label, Raise, ResourceForm as ModelForm,
+    ResourceMapping, Returns, ServerName,
 };
 
 use super::form::{
@@ -14,6 +14,7 @@ use super::form::{
     ResourceForm,
 };
 use crate::document::{self, Diagnostic, Document, Place, Written, YamlLimits};
+use crate::intent::literal_rules;
 
 /// Largest file of a catalogue, in bytes.
 pub const CATALOGUE_BYTES_MAX: usize = 1024 * 1024;
@@ -176,11 +177,13 @@ impl Reader<'_> {
             argument: argument.argument.as_str().into(),
             role: argument.role.0,
         });
+        let raises = self.raises(&pointer, form);
         let defaults = &self.defaults;
         let entry = ActionEntry {
             name,
             server: self.server.cloned(),
             tier: form.tier.0,
+            raises,
             effect: form.effect.0,
             guessed: form.guessed,
             returns,
@@ -193,6 +196,23 @@ impl Reader<'_> {
             keep_result: keep.map_or(defaults.keep_result, |keep| keep.result),
         };
         self.entries.push((entry, place));
+    }
+
+    fn raises(&mut self, pointer: &str, form: &ActionForm) -> Vec<Raise> {
+        let mut raises = Vec::with_capacity(form.raise.len());
+        for (index, raise) in form.raise.iter().enumerate() {
+            let pointer = format!("{pointer}/raise/{index}");
+            if raise.to.0 <= form.tier.0 {
+                let message = "this raises nothing: the action has that tier already";
+                self.problems.push(self.document.problem(&format!("{pointer}/to"), message));
+            }
+            let source = (&*self.document.file, &self.document.root);
+            match literal_rules(source, &format!("{pointer}/unless"), &raise.unless) {
+                Ok(unless) => raises.push(Raise { to: raise.to.0, unless }),
+                Err(found) => self.problems.extend(found),
+            }
+        }
+        raises
     }
 
     fn returns(&mut self, pointer: &str, form: &ActionForm) -> Returns {

@@ -8,6 +8,8 @@ use serde::Deserialize;
 
 use super::notify_form::NotifyForm;
 use super::plain::Secret;
+use super::risk::{RiskForm, TiersForm};
+use super::sign_in::SignInForm;
 use super::signals_form::SignalsForm;
 use super::targets_form::TargetForm;
 use super::tls::TlsForm;
@@ -76,12 +78,20 @@ pub struct ConfigForm {
     pub trust: BTreeMap<String, TrustForm>,
     /// An OAuth authorization server that issues short-lived tokens for tasks; without it, none.
     pub token_service: Option<TokenServiceForm>,
+    /// Pages on which people sign in and answer access requests; without it, none.
+    pub sign_in: Option<SignInForm>,
     /// What others tell of risk, and what we tell them.
     #[serde(default)]
     pub signals: SignalsForm,
     /// Who is told when an agent asks for an approval.
     #[serde(default)]
     pub notify: NotifyForm,
+    /// How signals become risk, and what finds them here.
+    #[serde(default)]
+    pub risk: RiskForm,
+    /// What actions need beside a policy that permits them, by their tiers.
+    #[serde(default)]
+    pub tiers: TiersForm,
     /// What a session may do.
     #[serde(default)]
     pub sessions: SessionsForm,

@@ -5,10 +5,12 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use safeconduct_model::{Identity, IdentityId, Mode, ServerName, TargetName};
+use safeconduct_model::{Identity, IdentityId, Mode, ServerName, TargetName, Tiers};
 use serde::Deserialize;
 
 use super::notify::NotifyConfig;
+use super::risk::RiskForm;
+use super::sign_in::SignIn;
 use super::signals::SignalsConfig;
 use super::targets::Target;
 use super::token_service::TokenService;
@@ -67,10 +69,16 @@ pub struct Config {
     pub trust: BTreeMap<String, TrustForm>,
     /// The token service, where there is one.
     pub token_service: Option<TokenService>,
+    /// How people sign in to the pages; without it, there are none.
+    pub sign_in: Option<SignIn>,
     /// What others tell of risk, and what we tell them.
     pub signals: SignalsConfig,
     /// Who is told when somebody has to answer.
     pub notify: NotifyConfig,
+    /// How signals become risk, and what finds them here.
+    pub risk: RiskForm,
+    /// What actions need by their tiers.
+    pub tiers: Tiers,
     /// Calls that one session has; 10,000 where nothing is said.
     pub session_calls: u64,
     /// Hosts that may stand in `Host`, beside the loopback names.

@@ -7,7 +7,7 @@ use safeconduct_model::{Identity, ServerName};
 
 use super::form::{ConfigForm, HeaderForm, UpstreamForm};
 use super::plain::{Config, HeaderValue, Policies, Transport, Upstream};
-use super::{notify, signals_read, targets_read, token_service_read};
+use super::{notify, sign_in, signals_read, targets_read, token_service_read};
 use crate::document::{self, Diagnostic, Document, YamlLimits, closest};
 
 /// Reads a configuration. `file` is how messages name it; `folder` is where its relative paths
@@ -39,6 +39,10 @@ pub fn parse(file: &str, text: &str, folder: &Path) -> Result<Config, Vec<Diagno
         .token_service
         .take()
         .map(|form| token_service_read::token_service(&document, form, folder, &mut problems));
+    let sign_in = document.content.sign_in.take();
+    let sign_in = sign_in.map(|form| {
+        sign_in::sign_in(&document, form, &document.content.trust, folder, &mut problems)
+    });
     let signals = std::mem::take(&mut document.content.signals);
     let of_tokens = token_service.as_ref();
     let signals = signals_read::signals(&document, signals, of_tokens, folder, &mut problems);
@@ -69,8 +73,11 @@ pub fn parse(file: &str, text: &str, folder: &Path) -> Result<Config, Vec<Diagno
             identities,
             trust: form.trust,
             token_service,
+            sign_in,
             signals,
             notify,
+            risk: form.risk,
+            tiers: form.tiers.to_model(),
             session_calls: form.sessions.calls,
             hosts: form.allow.hosts,
             origins: form.allow.origins,

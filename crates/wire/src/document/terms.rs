@@ -3,8 +3,9 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use safeconduct_model::signal::{Kind, Severity};
 use safeconduct_model::{
-    ActionName, ArgumentRole, Category, Confidentiality, Decision, Digest, Effect, EntityId,
+    ActionName, ArgumentRole, Category, Confidentiality, Decision, Depth, Digest, Effect, EntityId,
     EntityType, Execution, IdentityId, IdentityKind, IdentityStatus, Integrity, IntentName,
     LabelAt, LeaseId, Method, Mode, Obligation, OnBehalfOf, Overlap, PolicyEffect, PolicyId,
     RecordId, Role, ScheduleName, ServerName, SessionName, SessionScope, TargetName, TaskId,
@@ -163,6 +164,9 @@ vocabularies! {
     LabelAt = "word", Self::ALL, Self::parse;
     Execution = "outcome", Self::ALL, Self::parse;
     TaskState = "state of a task", Self::ALL, Self::parse;
+    Kind = "kind of signal", Self::ALL, Self::parse;
+    Severity = "severity", Self::ALL, Self::parse;
+    Depth = "depth", Self::ALL, |word| among(Self::ALL, word);
     OnBehalfOf = "word", Self::ALL, |word| among(Self::ALL, word);
     Overlap = "word", Self::ALL, |word| among(Self::ALL, word);
     Decision = "decision", [Self::Permit, Self::Deny],

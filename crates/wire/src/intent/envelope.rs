@@ -92,7 +92,7 @@ impl EnvelopeReader<'_> {
         ResourceRule { ty: form.ty.0.clone(), id }
     }
 
-    fn argument(&mut self, pointer: &str) -> Vec<Constraint<Term>> {
+    pub(super) fn argument(&mut self, pointer: &str) -> Vec<Constraint<Term>> {
         let said = |node: &Node| CONSTRAINTS.iter().any(|keyword| node.get(keyword).is_some());
         if !said(self.node(pointer)) {
             let words = crate::field::listed(&CONSTRAINTS);

@@ -3,10 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use safeconduct_model::{Allowance, Budget, Term, Value};
+use safeconduct_model::{Absent, Allowance, ArgumentRule, Budget, Term, Value};
 
 use super::envelope::{EnvelopeReader, Source};
-use super::form::{AllowanceForm, BudgetForm};
+use super::form::{AllowanceForm, ArgumentForm, BudgetForm};
 use super::read;
 use super::term::Parameters;
 use super::write;
@@ -40,6 +40,42 @@ pub fn literal_envelope(
         })
     };
     if problems.is_empty() { found.iter().map(literal).collect() } else { Err(problems) }
+}
+
+/// Rules for arguments that stand at a pointer of a document, without parameters.
+///
+/// # Errors
+/// Every problem that was found, a `${name}` among them: the author of the document is at fault.
+pub(crate) fn literal_rules(
+    (file, root): (&str, &Node),
+    pointer: &str,
+    forms: &BTreeMap<String, ArgumentForm>,
+) -> Result<Vec<ArgumentRule<Value>>, Vec<Diagnostic>> {
+    let none = BTreeMap::new();
+    let source = Source { file, root };
+    let (parameters, problems) = (Parameters(&none), Vec::new());
+    let mut reader = EnvelopeReader { source, forms: &[], parameters, problems };
+    let mut rules = Vec::new();
+    for (argument, form) in forms {
+        let token = argument.replace('~', "~0").replace('/', "~1");
+        let absent = if form.optional { Absent::Allowed } else { Absent::Refused };
+        for constraint in reader.argument(&format!("{pointer}/{token}")) {
+            let constraint = constraint.try_map(|term| match term {
+                Term::Literal(value) => Ok(value.clone()),
+                Term::Parameter(_) | Term::Text(_) => {
+                    Err(source.problem(pointer, "there are no parameters here"))
+                }
+            });
+            match constraint {
+                Ok(constraint) => {
+                    let pointer = argument.as_str().into();
+                    rules.push(ArgumentRule { pointer, constraint, absent });
+                }
+                Err(problem) => reader.problems.push(problem),
+            }
+        }
+    }
+    if reader.problems.is_empty() { Ok(rules) } else { Err(reader.problems) }
 }
 
 /// What a budget says that stands at `/budget` of a body; `envelope` are the actions that it may

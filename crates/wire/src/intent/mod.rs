@@ -43,7 +43,8 @@ mod term;
 mod write;
 
 pub use form::*;
-pub use literal::*;
+pub(crate) use literal::literal_rules;
+pub use literal::{envelope_document, literal_budget, literal_envelope};
 pub use merge::*;
 pub use read::*;
 pub use write::*;

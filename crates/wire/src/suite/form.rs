@@ -76,6 +76,8 @@ pub struct WorldForm {
     pub identities: Vec<IdentityForm>,
     /// What a session may do.
     pub sessions: Option<SessionsForm>,
+    /// What actions need beside a policy that permits them, by their tiers.
+    pub tiers: Option<crate::config::TiersForm>,
     /// The Cedar namespace of generated types and actions.
     #[schemars(extend("format" = "cedar-namespace"))]
     pub namespace: Option<String>,

@@ -37,6 +37,8 @@ pub struct World {
     pub identities: Vec<Identity>,
     /// Calls that one session has.
     pub session_calls: Option<u64>,
+    /// What actions need by their tiers, where that is said.
+    pub tiers: Option<safeconduct_model::Tiers>,
     /// The Cedar namespace.
     pub namespace: Option<String>,
     /// How the id of a tool's action is made.

@@ -47,6 +47,7 @@ pub(super) fn world(
         folder: form.folder.as_ref().map(|path| folder.join(path).components().collect()),
         identities: form.identities.iter().cloned().map(IdentityForm::into_model).collect(),
         session_calls: form.sessions.as_ref().map(|sessions| sessions.calls),
+        tiers: form.tiers.as_ref().map(crate::config::TiersForm::to_model),
         namespace: form.namespace.clone(),
         action_id: form.action_id.clone(),
         policies: form.policies.clone(),

@@ -11,7 +11,7 @@ use safeconduct_model::{
     ActionName, Assurance, Authentication, Catalogue, Digest, Entity, EntityRef, EntityType,
     Identity, IdentityId, IdentityKind, IdentityStatus, Intents, KeyedDigest, Method, Mode,
     NameError, Now, PepRegistration, Reason, RecordId, Request, SessionKey, SessionName,
-    SessionRef, Subject, TaskRef, Timestamp, TokenId, Value,
+    SessionRef, Subject, TaskRef, Tiers, Timestamp, TokenId, Value,
 };
 use safeconduct_policy::Policies;
 use safeconduct_service::{RehearsedSessions, Standing, entity_of};
@@ -35,6 +35,8 @@ pub(crate) struct Ground {
     pub(crate) vocabulary: Arc<Vocabulary>,
     pub(crate) identities: BTreeMap<IdentityId, Known>,
     pub(crate) calls_max: u64,
+    /// What actions need by their tiers.
+    pub(crate) tiers: Tiers,
     /// What may be undertaken.
     pub(crate) intents: Arc<Intents>,
 }
@@ -99,6 +101,7 @@ impl Ground {
             vocabulary: Arc::clone(&rules.vocabulary),
             identities: BTreeMap::new(),
             calls_max: project.config.session_calls,
+            tiers: project.config.tiers.clone(),
             intents: Arc::clone(&rules.intents),
         };
         ground.know(&project.config.identities)?;
@@ -271,8 +274,9 @@ impl Ground {
             input_bytes: 0,
             calls_max: self.calls_max,
             understood: &posed.understood,
+            tiers: &self.tiers,
             risk: None,
-approval: None,
+            approval: None,
             vocabulary: &self.vocabulary,
             catalogue: self.catalogue_digest,
             monitors: Some(standing.monitors),

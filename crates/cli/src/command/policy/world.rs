@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use safeconduct_engine::Vocabulary;
-use safeconduct_model::{ActionName, Catalogue, Intents, ServerName, Value};
+use safeconduct_model::{ActionName, Catalogue, Intents, ServerName, Tiers, Value};
 use safeconduct_policy::{Policies, SourceFile, Sources, ToolDefinition};
 use safeconduct_service::definition_digest;
 use safeconduct_wire::suite::{Suite, World};
@@ -44,6 +44,9 @@ pub(super) fn ground(suite: &Suite, world: &World) -> Result<Ground, CommandErro
         identities: BTreeMap::new(),
         calls_max: world.session_calls.unwrap_or_else(|| {
             base.as_ref().map_or(DEFAULT_CALLS, |project| project.config.session_calls)
+        }),
+        tiers: world.tiers.clone().unwrap_or_else(|| {
+            base.as_ref().map_or_else(Tiers::default, |project| project.config.tiers.clone())
         }),
         intents: Arc::new(Intents::none()),
     };

@@ -1,0 +1,154 @@
+//! Risk and tiers, in the configuration: forms, and what the rest of the program gets of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use safeconduct_model::signal::Kind;
+use safeconduct_model::{Depth, Requestable, TierRule, Tiers};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::document::Word;
+
+/// How signals become risk.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct RiskForm {
+    /// What finds signals in the ledger itself.
+    pub detectors: DetectorsForm,
+    /// After how many seconds half of a signal is left, by its kind.
+    #[schemars(extend("maxProperties" = 64))]
+    pub half_lives: BTreeMap<Word<Kind>, HalfLife>,
+}
+
+/// A time in seconds: 1 to 90 days.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct HalfLife(#[schemars(range(min = 1, max = 7_776_000))] pub u32);
+
+/// What finds signals in the ledger itself.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct DetectorsForm {
+    /// Whether they look at what is decided.
+    pub enabled: bool,
+    /// The kinds of signals that are wanted; left out, all.
+    #[schemars(length(max = 64))]
+    pub only: BTreeSet<Word<Kind>>,
+    /// When they speak.
+    pub tuning: TuningForm,
+}
+
+impl Default for DetectorsForm {
+    fn default() -> Self {
+        Self { enabled: true, only: BTreeSet::new(), tuning: TuningForm::default() }
+    }
+}
+
+macro_rules! thresholds {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// When detectors speak. What is left out is as it ships; `docs/risk.md` says how.
+        #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+        #[serde(deny_unknown_fields, default)]
+        pub struct TuningForm {
+            $(
+                $(#[$doc])*
+                #[schemars(range(min = 1, max = 1_000_000_000))]
+                pub $name: Option<u32>,
+            )*
+        }
+    };
+}
+
+thresholds! {
+    /// Decisions of one session within `burst_window_ms` that are a burst.
+    burst_calls,
+    /// The window of bursts, in milliseconds.
+    burst_window_ms,
+    /// Decisions after which an action or class of resources can be unheard of, for one identity
+    /// and intent.
+    learned_after,
+    /// Decisions after which a pair of actions can be.
+    pairs_learned_after,
+    /// Denials in a row.
+    denials,
+    /// Different days that must have been seen before an hour can be unusual.
+    hours_learned_days,
+    /// An hour is unusual where it has fewer than one in so many decisions.
+    hour_rarer_than,
+    /// Least decisions in an hour that can be an unusual volume.
+    volume_calls,
+    /// How many times the usual are unusual.
+    volume_times,
+    /// Hours that must have been seen before.
+    volume_learned_hours,
+    /// Tasks below one that are a fan-out.
+    children,
+    /// Within how many milliseconds.
+    children_window_ms,
+    /// Actions that the baseline of drift must hold.
+    drift_learned_after,
+    /// The Jensen-Shannon divergence from which on it is drift, in thousandths of a bit.
+    drift_millibits,
+    /// Within how many milliseconds two networks of one session are two places.
+    places_window_ms,
+    /// How long a detector that does not count keeps quiet, in milliseconds.
+    quiet_ms,
+}
+
+/// What actions need beside a policy that permits them, by their tiers.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct TiersForm {
+    /// Tier `high`; `fresh_facts` where nothing is said.
+    pub high: TierForm,
+    /// Tier `critical`; `person` where nothing is said.
+    pub critical: TierForm,
+    /// How old a proof of who acts may be that counts as fresh, in seconds; an hour where nothing
+    /// is said.
+    #[schemars(range(min = 1, max = 2_592_000))]
+    pub proof_s: Option<u32>,
+}
+
+/// What actions of one tier need, and whom to ask.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct TierForm {
+    /// `policy`: nothing more. `fresh_facts`: that who acts has lately proved it with more than
+    /// a secret that can be copied, or a person. `person`: a person, always.
+    pub needs: Option<Word<Depth>>,
+    /// Who may approve, as in `@requestable`; `principal.owner` where nothing is said.
+    #[schemars(length(min = 1, max = 4096))]
+    pub approvers: Option<String>,
+    /// How many of them must; 1 where nothing is said.
+    #[schemars(range(min = 1, max = 10))]
+    pub quorum: Option<u32>,
+    /// How long an approval lasts, in seconds; 15 minutes where nothing is said.
+    #[schemars(range(min = 1, max = 604_800))]
+    pub ttl_s: Option<u32>,
+}
+
+impl TiersForm {
+    /// In the model's terms.
+    pub fn to_model(&self) -> Tiers {
+        let shipped = Tiers::default();
+        Tiers {
+            high: self.high.over(shipped.high),
+            critical: self.critical.over(shipped.critical),
+            proof_s: self.proof_s.unwrap_or(shipped.proof_s),
+        }
+    }
+}
+
+impl TierForm {
+    fn over(&self, shipped: TierRule) -> TierRule {
+        let Requestable { approvers, quorum, ttl_s } = shipped.terms;
+        TierRule {
+            needs: self.needs.map_or(shipped.needs, |word| word.0),
+            terms: Requestable {
+                approvers: self.approvers.as_deref().map_or(approvers, Into::into),
+                quorum: self.quorum.unwrap_or(quorum),
+                ttl_s: self.ttl_s.unwrap_or(ttl_s),
+            },
+        }
+    }
+}
