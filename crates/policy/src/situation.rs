@@ -113,6 +113,14 @@ pub struct FlowSituation {
     pub leaves: Vec<TracedArgument>,
     /// What goes out with them.
     pub carries: Carried,
+    made: flow::Made,
+}
+
+impl FlowSituation {
+    /// What is known of those leaves.
+    pub fn new(leaves: Vec<TracedArgument>, carries: Carried) -> Self {
+        Self { leaves, carries, made: flow::Made::default() }
+    }
 }
 
 /// Where the value of one argument came from. A value that was seen in several places came from

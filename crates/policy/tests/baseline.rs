@@ -111,13 +111,11 @@ mod tests {
             asked.action.effect = self.effect;
             asked.action.accepts = self.accepts;
             asked.session.label = &self.read;
-            asked.flow = FlowSituation {
-                leaves: leaves.collect(),
-                carries: Carried {
-                    label: Label { confidentiality: self.carries, ..Label::LEAST },
-                    coverage: 1000,
-                },
+            let carries = Carried {
+                label: Label { confidentiality: self.carries, ..Label::LEAST },
+                coverage: 1000,
             };
+            asked.flow = FlowSituation::new(leaves.collect(), carries);
             let task = TaskSituation {
                 id: "task_1",
                 intent: "work",
