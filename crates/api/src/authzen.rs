@@ -181,6 +181,11 @@ async fn asker(api: &Inner, parts: &Parts, operation: Operation) -> Result<Asker
     };
     let trace = trace::of(&parts.headers);
     let proof = api.within_task(&parts.headers, admitted.proof)?;
+    if api.service.recall_due(&proof) {
+        let (service, by) = (std::sync::Arc::clone(&api.service), proof.clone());
+        // On a thread that may wait for the disk; where that fails, the decision itself does.
+        let _ = tokio::task::spawn_blocking(move || service.recall_for(&by)).await;
+    }
     Ok(Asker { proof, world: admitted.world, session_name, trace })
 }
 
