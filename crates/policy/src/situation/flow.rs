@@ -44,7 +44,9 @@ pub(super) fn record(
     let of = |at, role| flow.made.once(at, || origins(flow, role));
     Members::of(needed)
         .with(ContextField::FlowFromTask, &KEYS.from_task, || all(0, |leaf| leaf.from_task))
-        .with(ContextField::FlowFromTrusted, &KEYS.from_trusted, || all(1, |leaf| leaf.from_trusted))
+        .with(ContextField::FlowFromTrusted, &KEYS.from_trusted, || {
+            all(1, |leaf| leaf.from_trusted)
+        })
         .with(ContextField::FlowFromUntrusted, &KEYS.from_untrusted, || {
             all(2, |leaf| leaf.from_untrusted)
         })

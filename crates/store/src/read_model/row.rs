@@ -96,6 +96,7 @@ fn session(body: &Body) -> Option<&SessionKey> {
         Body::SessionBegan { session } | Body::ValuesErased { session, .. } => Some(session),
         Body::Decided(decided) => Some(&decided.session),
         Body::Executed(executed) => Some(&executed.session),
+        Body::SessionRead(read) => Some(&read.session),
         _ => None,
     }
 }
