@@ -18,6 +18,9 @@ use crate::{
 /// How many overdue tasks one sweep ends at most.
 const SWEEP_MAX: usize = 4096;
 
+/// How long a task that waits for people is left alone at most, in milliseconds.
+const WAITING_LOOK_MS: i64 = 60_000;
+
 /// Why a task was not ended.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum EndError {
@@ -229,8 +232,13 @@ impl Service {
         if slot.lock().state != TaskState::Active {
             return Look::Over;
         }
-        let next = slot.next_look();
-        let Some(reason) = slot.overdue(self.clock.now()) else {
+        let now = self.clock.now();
+        let next = match slot.is_waiting() {
+            // People may answer at any time, and then it may be idle before.
+            true => slot.next_look().min(now.plus_ms(WAITING_LOOK_MS)),
+            false => slot.next_look(),
+        };
+        let Some(reason) = slot.overdue(now) else {
             return Look::Again(next);
         };
         let id = &slot.task.id;

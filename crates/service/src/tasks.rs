@@ -128,6 +128,11 @@ impl TaskSlot {
         (at.ms_since(now.idle_from()) >= idle_ms).then_some("idle")
     }
 
+    /// Whether it waits for people.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.lock().waits_until.is_some()
+    }
+
     /// Takes note of until when it waits for people, or that it no longer does.
     pub(crate) fn waits(&self, until: Option<Timestamp>, at: Timestamp) {
         let mut now = self.lock();

@@ -372,7 +372,7 @@ impl Service {
 pub(super) fn assurance(by: &Authentication, now: Timestamp) -> Assurance {
     let age = now.ms_since(by.at);
     match by.method {
-        Method::Passkey if (0..=PASSKEY_FRESH_MS).contains(&age) => by.assurance,
+        Method::Passkey if by.at <= now && age <= PASSKEY_FRESH_MS => by.assurance,
         _ => by.assurance.min(Assurance::Substantial),
     }
 }
