@@ -284,6 +284,7 @@ impl Running {
                         // for those in which nobody asks any more.
                         service.sweep_tasks();
                         service.sweep_delegations();
+                        service.sweep_access();
                     }
                 }
             }
