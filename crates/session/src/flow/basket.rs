@@ -17,6 +17,10 @@ pub(crate) fn class(label: &Label, kind: Kind) -> u8 {
     rank * 3 + (Kind::Shingle as u8 - kind as u8)
 }
 
+/// Nothing at all.
+const NOTHING: Wants =
+    Wants { words: Want::No, components: Want::No, pieces: Density::None, bytes: Bytes::Left };
+
 /// The fingerprints of one result, as they come.
 pub(super) struct Basket {
     sheaf: Sheaf,
@@ -25,8 +29,8 @@ pub(super) struct Basket {
     now: u8,
     /// What follows from it, for each kind: the marks and the class.
     kinds: [(Marks, u8); 3],
-    /// Words that came lately: most words come again and again.
-    lately: Vec<u64>,
+    /// What is of use, as far as it is known: another label or a shut class may change it.
+    wants: Wants,
     /// Numbers of the labels that were seen, as bits.
     seen: u128,
     forgotten: Forgotten,
@@ -35,9 +39,6 @@ pub(super) struct Basket {
     shingles: u32,
 }
 
-/// How many words are remembered as having come lately.
-const LATELY: usize = 1024;
-
 impl Basket {
     pub(super) fn for_bytes(bytes: usize) -> Self {
         Self {
@@ -45,7 +46,7 @@ impl Basket {
             labels: Labels::default(),
             now: u8::MAX,
             kinds: [(Marks::default(), 0); 3],
-            lately: vec![0; LATELY],
+            wants: NOTHING,
             seen: 0,
             forgotten: Forgotten::default(),
             floor: 0,
@@ -59,22 +60,23 @@ impl Basket {
         }
         self.now = label;
         self.seen |= 1_u128.checked_shl(u32::from(label)).unwrap_or(0);
-        self.lately.fill(0);
         let labels = &self.labels;
         self.kinds =
             Kind::ALL.map(|kind| (labels.marks(label, kind), class(labels.label(label), kind)));
+        self.look_what_is_wanted();
+    }
+
+    fn look_what_is_wanted(&mut self) {
+        let words = self.is_untrusted() && self.has_use_for(Kind::Word);
+        let pieces = if self.has_use_for(Kind::Shingle) { Density::Apart } else { Density::None };
+        self.wants = Wants { words: if words { Want::Yes } else { Want::No }, pieces, ..NOTHING };
     }
 
     /// Whether another fingerprint of that kind would change anything. It would not where its
     /// class is shut, so that all of it counts as forgotten, and nothing is there that another
     /// label could be joined to.
     pub(super) fn has_use_for(&self, kind: Kind) -> bool {
-        let [value, word, shingle] = self.kinds;
-        let (_, class) = match kind {
-            Kind::Value => value,
-            Kind::Word => word,
-            Kind::Shingle => shingle,
-        };
+        let (_, class) = self.of(kind);
         class >= self.floor || self.seen.count_ones() > 1
     }
 
@@ -88,30 +90,33 @@ impl Basket {
         self.forgotten.raise_all(self.labels.label(label));
     }
 
+    #[inline]
     pub(super) fn put(&mut self, kind: Kind, print: u64) {
-        let [value, word, shingle] = self.kinds;
-        let (marks, class) = match kind {
-            Kind::Value => value,
-            Kind::Word => word,
-            Kind::Shingle => shingle,
-        };
-        let (labels, now) = (&mut self.labels, self.now);
-        let mut join = |known: &mut Stalk| {
-            if (known.label, known.marks) != (now, marks) {
-                known.label = labels.join(known.label, now);
-                known.marks = known.marks.join(marks);
-            }
-        };
-        if class >= self.floor && self.sheaf.len() < GLEANED_PRINTS_MAX {
-            return self.sheaf.put(print, Stalk { label: now, marks }, join);
+        let (marks, class) = self.of(kind);
+        if class < self.floor || self.sheaf.len() >= GLEANED_PRINTS_MAX {
+            return self.put_if_room(kind, print);
         }
+        let (labels, now) = (&mut self.labels, self.now);
+        let stalk = Stalk { label: now, marks };
+        self.sheaf.put(print, stalk, |known| join(labels, known, stalk));
+    }
+
+    #[inline]
+    fn of(&self, kind: Kind) -> (Marks, u8) {
+        self.kinds.get(kind as usize).copied().unwrap_or_default()
+    }
+
+    #[inline(never)]
+    fn put_if_room(&mut self, kind: Kind, print: u64) {
+        let (marks, class) = self.of(kind);
+        let stalk = Stalk { label: self.now, marks };
         if let Some(known) = self.sheaf.find(print) {
-            return join(known);
+            return join(&mut self.labels, known, stalk);
         }
         if self.make_room(class) {
-            self.sheaf.put(print, Stalk { label: now, marks }, |_| {});
+            self.sheaf.put(print, stalk, |_| {});
         } else {
-            self.forgotten.raise(kind, self.labels.label(now));
+            self.forgotten.raise(kind, self.labels.label(self.now));
         }
     }
 
@@ -149,6 +154,7 @@ impl Basket {
                 self.forgotten.raise(kind, label);
             }
         }
+        self.look_what_is_wanted();
     }
 
     pub(super) fn finish(self, source: Source) -> Gleaned {
@@ -169,25 +175,57 @@ impl Basket {
             }
             labels.push(known.clone());
         }
+        let groups = Self::groups(&self.sheaf, &self.labels, &numbers);
+        let (shingles, forgotten) = (self.shingles, self.forgotten);
+        Gleaned { source, label, labels, groups, shingles, forgotten }
+    }
+
+    /// The fingerprints by label and marks; `numbers` has the place of each label in their order.
+    fn groups(sheaf: &Sheaf, all: &Labels, numbers: &[u8]) -> Vec<Group> {
+        let room = sheaf.len() / 2 + 1;
         let mut groups: Vec<Group> = Vec::new();
         // Which group each label with each marks has; none yet is beyond them.
         let mut places = vec![usize::MAX; numbers.len() * MARKS];
-        for (print, stalk) in self.sheaf.sorted() {
-            let label = numbers.get(usize::from(stalk.label)).copied().unwrap_or(0);
+        for (print, stalk) in sheaf.all() {
+            let place = usize::from(stalk.label) * MARKS + usize::from(stalk.marks.byte());
+            let Some(place) = places.get_mut(place) else { continue };
+            if let Some(group) = groups.get_mut(*place) {
+                push_in_order(&mut group.prints, print);
+                continue;
+            }
             // A label that had to stand for others may have become untrusted behind its back.
-            let marks = stalk.marks.join(self.labels.marks(stalk.label, stalk.marks.kind()));
-            let place = places.get_mut(usize::from(label) * MARKS + usize::from(marks.byte()));
-            match place.as_ref().and_then(|place| groups.get_mut(**place)) {
-                Some(group) => group.prints.push(print),
+            let marks = stalk.marks.join(all.marks(stalk.label, stalk.marks.kind()));
+            let label = numbers.get(usize::from(stalk.label)).copied().unwrap_or(0);
+            let same = |group: &Group| (group.label, group.marks) == (label, marks);
+            *place = groups.iter().position(same).unwrap_or(groups.len());
+            match groups.get_mut(*place) {
+                Some(group) => push_in_order(&mut group.prints, print),
                 None => {
-                    place.into_iter().for_each(|place| *place = groups.len());
-                    groups.push(Group { label, marks, prints: vec![print] });
+                    let mut prints = Vec::with_capacity(room);
+                    prints.push(print);
+                    groups.push(Group { label, marks, prints });
                 }
             }
         }
         groups.sort_unstable_by_key(|group| (group.label, group.marks));
-        let (shingles, forgotten) = (self.shingles, self.forgotten);
-        Gleaned { source, label, labels, groups, shingles, forgotten }
+        groups
+    }
+}
+
+/// Adds to what is ascending, where what comes is nearly so.
+#[inline]
+fn push_in_order(prints: &mut Vec<u64>, print: u64) {
+    if prints.last().is_none_or(|last| *last < print) {
+        return prints.push(print);
+    }
+    let after = prints.iter().rev().take_while(|other| **other > print).count();
+    prints.insert(prints.len() - after, print);
+}
+
+fn join(labels: &mut Labels, known: &mut Stalk, new: Stalk) {
+    if *known != new {
+        known.label = labels.join(known.label, new.label);
+        known.marks = known.marks.join(new.marks);
     }
 }
 
@@ -211,12 +249,6 @@ impl Sink for Basket {
         if !self.is_untrusted() {
             return;
         }
-        if let Some(last) = self.lately.get_mut(print as usize % LATELY) {
-            if *last == print {
-                return;
-            }
-            *last = print;
-        }
         self.put(Kind::Word, print);
     }
 
@@ -225,13 +257,8 @@ impl Sink for Basket {
         self.put(Kind::Shingle, print);
     }
 
+    #[inline]
     fn wants(&self) -> Wants {
-        let words = self.is_untrusted() && self.has_use_for(Kind::Word);
-        Wants {
-            words: if words { Want::Yes } else { Want::No },
-            components: Want::No,
-            pieces: if self.has_use_for(Kind::Shingle) { Density::Apart } else { Density::None },
-            bytes: Bytes::Left,
-        }
+        self.wants
     }
 }

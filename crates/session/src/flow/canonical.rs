@@ -99,6 +99,20 @@ pub(crate) fn number(text: &[u8]) -> Option<Short> {
     Some(written(negative, digits.as_bytes(), power))
 }
 
+/// Whether a text is a number that is its own form: digits with no zero in front, or a decimal
+/// point between such and digits with no zero at the end.
+pub(crate) fn is_plain_number(text: &[u8]) -> bool {
+    if text.len() > DIGITS_MAX || !matches!(text.first(), Some(b'1'..=b'9')) {
+        return false;
+    }
+    let whole = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    match text.get(whole..).unwrap_or_default() {
+        [] => true,
+        [b'.', decimals @ .., b'1'..=b'9'] => decimals.iter().all(u8::is_ascii_digit),
+        _ => false,
+    }
+}
+
 /// The digits times ten to that power.
 fn written(negative: bool, digits: &[u8], power: i64) -> Short {
     let mut short = Short::new();
@@ -178,7 +192,8 @@ fn groups(text: &[u8], mark: u8) -> bool {
 /// with slashes that begin with the day or the month, only those that say which.
 pub(crate) fn date(text: &[u8]) -> Option<Short> {
     // Eight bytes hold `2022-1-1`; thirty-five a date in words with a time.
-    if !(8..=40).contains(&text.len()) {
+    let begins = text.first().is_some_and(u8::is_ascii_digit);
+    if !(8..=40).contains(&text.len()) || !begins && !text.contains(&b' ') {
         return None;
     }
     let Day { year, month, day, rest } =
@@ -234,6 +249,9 @@ fn by_parts(text: &[u8]) -> Option<Day<'_>> {
 }
 
 fn in_words(text: &[u8]) -> Option<Day<'_>> {
+    if !text.contains(&b' ') {
+        return None;
+    }
     let (first, rest) = word(text);
     let (second, rest) = word(rest);
     let (third, rest) = word(rest);
@@ -338,8 +356,14 @@ fn time(text: &[u8], short: &mut Short) -> Option<()> {
 /// The digits of a telephone number in lower case, without `+` or leading `00`: seven to fifteen
 /// digits with at least one mark between or before them.
 pub(crate) fn telephone(text: &[u8]) -> Option<Short> {
-    let fits = |byte: &u8| byte.is_ascii_digit() || b"+ ()-./".contains(byte);
-    if text.len() > 40 || !text.iter().all(fits) || text.iter().all(u8::is_ascii_digit) {
+    let fits = |byte: &u8| {
+        byte.is_ascii_digit() || matches!(byte, b'+' | b' ' | b'(' | b')' | b'-' | b'.' | b'/')
+    };
+    // Seven digits and a mark are eight bytes.
+    if !(8..=40).contains(&text.len())
+        || !text.iter().all(fits)
+        || text.iter().all(u8::is_ascii_digit)
+    {
         return None;
     }
     let mut short = Short::new();
@@ -419,6 +443,15 @@ mod tests {
         }
         assert_eq!(show(Some(integer(i64::MIN))), show(number(b"-9223372036854775808")));
         assert_eq!(show(Some(integer(-1200))), "-1200");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_plain_number_is_its_own_form(text in "[0-9]{0,45}(\\.[0-9]{0,4})?[.,e]?[0-9]?") {
+            if is_plain_number(text.as_bytes()) {
+                proptest::prop_assert_eq!(show(number(text.as_bytes())), text);
+            }
+        }
     }
 
     #[test]

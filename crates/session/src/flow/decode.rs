@@ -44,7 +44,7 @@ pub(crate) fn each(
     }
     for place in places {
         let place = text.as_bytes().get(place.clone()).unwrap_or_default();
-        if longest_run(place) < WRAPPED_MIN {
+        if !has_long_run(place) {
             continue;
         }
         for run in place.split(|byte| !is_digit64(*byte)) {
@@ -66,14 +66,24 @@ pub(crate) fn each(
     }
 }
 
-/// The longest run of digits of base64, without a branch for each byte: most texts have none.
-fn longest_run(bytes: &[u8]) -> usize {
-    let (mut run, mut longest) = (0, 0);
-    for byte in bytes {
-        run = (run + 1) * usize::from(is_digit64(*byte));
-        longest = longest.max(run);
+/// Whether so many digits of base64 stand together that they are undone. Every run of so many
+/// covers one of each so many bytes: a look at those passes over most of a text.
+fn has_long_run(bytes: &[u8]) -> bool {
+    let digits = |bytes: &[u8]| bytes.iter().take_while(|byte| is_digit64(**byte)).count();
+    let mut at = WRAPPED_MIN - 1;
+    while let Some((before, after)) = bytes.split_at_checked(at) {
+        let Some(covered) = after.first() else { return false };
+        if is_digit64(*covered) {
+            let back = before.iter().rev().take_while(|byte| is_digit64(**byte)).count();
+            let forth = digits(after);
+            if back + forth >= WRAPPED_MIN {
+                return true;
+            }
+            at += forth;
+        }
+        at += WRAPPED_MIN;
     }
-    longest
+    false
 }
 
 /// Whether bytes that are no text are wanted.
@@ -91,7 +101,7 @@ fn wrapped(run: &[u8], tell: &mut impl FnMut(Unwrapped<'_>)) -> bool {
     let plain = match hex.then(|| hexadecimal(run)) {
         Some(plain) if is_text(&plain) => plain,
         // A look at the beginning saves most of the work: pictures and keys are no text.
-        _ if is_text(&base64(run.get(..WRAPPED_MIN).unwrap_or(run))) => base64(run),
+        _ if begins_as_text(run) => base64(run),
         _ => return false,
     };
     if !is_text(&plain) {
@@ -112,6 +122,18 @@ fn is_text(bytes: &[u8]) -> bool {
         Err(error) => error.error_len().is_none(),
     };
     bytes.iter().all(printable) && utf8()
+}
+
+/// Whether what the first letters of base64 hold may be a text.
+fn begins_as_text(run: &[u8]) -> bool {
+    let mut plain = [0; WRAPPED_MIN / 4 * 3];
+    let places = plain.as_chunks_mut::<3>().0;
+    for (place, four) in places.iter_mut().zip(run.as_chunks::<4>().0) {
+        let bits = four.iter().fold(0_u32, |bits, byte| bits << 6 | u32::from(digit64(*byte)));
+        let [_, bytes @ ..] = bits.to_be_bytes();
+        *place = bytes;
+    }
+    is_text(&plain)
 }
 
 fn hexadecimal(run: &[u8]) -> Vec<u8> {

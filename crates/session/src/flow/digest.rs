@@ -205,7 +205,9 @@ impl Visitor for Digest<'_> {
         if !self.afford(name.len()) {
             return;
         }
-        if is_plain_name(name) {
+        if let Some(print) = self.reader.short_name(name) {
+            self.basket.word(print);
+        } else if is_plain_name(name) {
             self.basket.word(self.reader.name(name));
         } else {
             self.pieces(name);

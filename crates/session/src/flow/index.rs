@@ -1,5 +1,7 @@
 //! The index of a session: fingerprints with labels and sources, bounded.
 
+use std::cmp::Ordering;
+
 use safeconduct_model::Label;
 
 use super::basket::class;
@@ -29,6 +31,9 @@ pub(crate) struct Index {
     labels: Labels,
     sources: Vec<Row>,
     forgotten: Forgotten,
+    /// The last time that room was made, all below this class gave way. Words and pieces below it
+    /// would be the first to go the next time, so they are not taken in any more.
+    floor: u8,
 }
 
 /// A source, and how many pieces its texts have.
@@ -65,37 +70,40 @@ struct Worth {
     print: u64,
 }
 
+impl Worth {
+    /// Less than everything is worth.
+    const LEAST: Self = Self { class: 0, age: 0, print: 0 };
+
+    /// Whether it is worth less, more, or the fingerprint tells.
+    fn cmp_but_print(&self, other: &Self) -> Ordering {
+        (self.class, self.age).cmp(&(other.class, other.age))
+    }
+}
+
 /// How many entries more than needed give way at a time, so that the next results find room.
 const SPARE: usize = ENTRIES_MAX / 3;
 
-/// Joins an entry to what is known. Of two sources the one of the worse integrity stays, of
-/// equals the newer, so that it does not matter which came first.
-fn join(labels: &mut Labels, ages: &Ages, known: &mut Entry, new: Entry) {
-    let worse = |entry: &Entry| (entry.marks.is_untrusted(), ages.of(entry.source));
-    if worse(&new) > worse(known) {
-        known.source = new.source;
-    }
-    known.label = labels.join(known.label, new.label);
-    known.marks = known.marks.join(new.marks);
+/// An entry to join to what is known.
+#[derive(Clone, Copy)]
+struct New {
+    entry: Entry,
+    /// The sequence of its source.
+    age: Option<u64>,
 }
 
-/// Whether forgetting one says all that forgetting the other says.
-fn same_loss(a: &Entry, b: &Entry) -> bool {
-    (a.label, a.marks.kind()) == (b.label, b.marks.kind())
-}
-
-/// Several ascending runs as one.
-struct Ascending<'a>(Vec<(&'a [u64], Entry)>);
-
-impl Iterator for Ascending<'_> {
-    type Item = (u64, Entry);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let heads = self.0.iter_mut().filter(|(prints, _)| !prints.is_empty());
-        let (prints, entry) = heads.min_by_key(|(prints, _)| prints.first().copied())?;
-        let (first, rest) = prints.split_first()?;
-        *prints = rest;
-        Some((*first, *entry))
+impl New {
+    /// Of two sources the one of the worse integrity stays, of equals the newer, so that it does
+    /// not matter which came first.
+    #[inline]
+    fn join(&self, labels: &mut Labels, ages: &Ages, known: &mut Entry) {
+        let rank = (known.marks.is_untrusted(), ages.of(known.source));
+        if (self.entry.marks.is_untrusted(), self.age) > rank {
+            known.source = self.entry.source;
+        }
+        if (known.label, known.marks) != (self.entry.label, self.entry.marks) {
+            known.label = labels.join(known.label, self.entry.label);
+            known.marks = known.marks.join(self.entry.marks);
+        }
     }
 }
 
@@ -113,9 +121,31 @@ fn classes_of(labels: &Labels) -> Vec<[u8; 3]> {
     labels.all().iter().map(|label| Kind::ALL.map(|kind| class(label, kind))).collect()
 }
 
+/// Where an entry's label and kind stand among all.
+fn place_of(entry: &Entry) -> usize {
+    usize::from(entry.label) * 3 + entry.marks.kind() as usize
+}
+
 fn class_of(classes: &[[u8; 3]], entry: &Entry) -> u8 {
-    let place = usize::from(entry.label) * 3 + entry.marks.kind() as usize;
-    classes.as_flattened().get(place).copied().unwrap_or(0)
+    classes.as_flattened().get(place_of(entry)).copied().unwrap_or(0)
+}
+
+/// One place for each label, kind and source, the last for sources that are gone.
+#[derive(Clone, Copy)]
+struct Places {
+    width: usize,
+}
+
+impl Places {
+    fn of(self, entry: &Entry) -> usize {
+        place_of(entry) * self.width + usize::from(entry.source).min(self.width - 1)
+    }
+
+    /// The class and the age of what stands in a place.
+    fn worth(self, place: usize, classes: &[[u8; 3]], ages: &Ages) -> (u8, u64) {
+        let class = classes.as_flattened().get(place / self.width).copied().unwrap_or(0);
+        (class, ages.0.get(place % self.width).copied().flatten().unwrap_or(0))
+    }
 }
 
 fn worth(class: u8, ages: &Ages, print: u64, entry: &Entry) -> Worth {
@@ -189,56 +219,82 @@ impl Index {
         let mut heads: Vec<(&[u64], Entry)> = Vec::new();
         for group in &gleaned.groups {
             let label = numbers.get(usize::from(group.label)).copied().unwrap_or(0);
+            let kind = group.marks.kind();
+            let known = self.labels.label(label);
+            if kind != Kind::Value && class(known, kind) < self.floor {
+                self.forgotten.raise(kind, known);
+                continue;
+            }
             heads.push((&group.prints, Entry { source, label, marks: group.marks }));
         }
-        let count = gleaned.prints();
-        if self.table.len() + count > ENTRIES_MAX {
-            return self.merge(heads, count, &ages);
-        }
-        let labels = &mut self.labels;
-        let mut join = |known: &mut Entry, new: Entry| join(labels, &ages, known, new);
-        if count * 8 > self.table.len() {
-            return self.table.merge(Ascending(heads), count, join, |_, _| true);
-        }
+        let count: usize = heads.iter().map(|(prints, _)| prints.len()).sum();
+        let full = self.table.len() + count > ENTRIES_MAX;
+        let least = if full { self.make_room(&heads, count, &ages) } else { Worth::LEAST };
+        let classes = classes_of(&self.labels);
         for (prints, entry) in heads {
-            for print in prints {
-                self.table.put(*print, entry, |known| join(known, entry));
+            let class = class_of(&classes, &entry);
+            let from = match worth(class, &ages, 0, &entry).cmp_but_print(&least) {
+                Ordering::Less => prints.len(),
+                Ordering::Equal => prints.partition_point(|print| *print < least.print),
+                Ordering::Greater => 0,
+            };
+            let (given_up, kept) = prints.split_at_checked(from).unwrap_or((prints, &[]));
+            if given_up.iter().any(|print| self.table.find(*print).is_none()) {
+                self.forgotten.raise(entry.marks.kind(), self.labels.label(entry.label));
+            }
+            self.table.reserve(kept.len());
+            let new = New { entry, age: ages.of(entry.source) };
+            let labels = &mut self.labels;
+            for print in kept {
+                self.table.put(*print, entry, |known| new.join(labels, &ages, known));
             }
         }
     }
 
-    /// Puts everything together and lets what is worth least give way.
-    fn merge(&mut self, heads: Vec<(&[u64], Entry)>, count: usize, ages: &Ages) {
+    /// Lets what is worth least give way, and says what the rest is worth at least. What is known
+    /// already is joined before: it is worth no less than each of the two.
+    fn make_room(&mut self, heads: &[(&[u64], Entry)], count: usize, ages: &Ages) -> Worth {
+        for (prints, entry) in heads {
+            let new = New { entry: *entry, age: ages.of(entry.source) };
+            for print in *prints {
+                if let Some(known) = self.table.find_mut(*print) {
+                    new.join(&mut self.labels, ages, known);
+                }
+            }
+        }
+        let classes = classes_of(&self.labels);
         let excess = self.table.len() + count - ENTRIES_MAX + SPARE;
-        let least = self.bound(&heads, excess, ages);
-        // Joined entries keep their place: they are worth no less than each of the two.
-        let (labels, forgotten) = (&mut self.labels, &mut self.forgotten);
-        let mut dropped: Vec<Entry> = Vec::new();
-        let mut classes: Vec<[u8; 3]> = classes_of(labels);
-        let labels = std::cell::RefCell::new(labels);
-        self.table.merge(
-            Ascending(heads),
-            count,
-            |known, new| {
-                let mut labels = labels.borrow_mut();
-                join(&mut labels, ages, known, new);
-            },
-            |print, entry| {
-                if usize::from(entry.label) >= classes.len() {
-                    classes = classes_of(&labels.borrow());
+        let places = Places { width: ages.0.len() + 1 };
+        let least = self.bound(heads, &classes, excess, ages);
+        // The greatest fingerprint that goes in each place; none is 0.
+        let above: Vec<u64> = (0..places.width * classes.len() * 3)
+            .map(|at| {
+                let (class, age) = places.worth(at, &classes, ages);
+                match (class, age).cmp(&(least.class, least.age)) {
+                    Ordering::Less => u64::MAX,
+                    Ordering::Equal => least.print.saturating_sub(1),
+                    Ordering::Greater => 0,
                 }
-                let class = class_of(&classes, entry);
-                let stays = class > least.class || worth(class, ages, print, entry) >= least;
-                if !stays && !dropped.iter().any(|known| same_loss(known, entry)) {
-                    dropped.push(*entry);
+            })
+            .collect();
+        let mut gone = vec![false; above.len()];
+        self.table.retain(
+            |entry| above.get(places.of(entry)).copied().unwrap_or(0),
+            |entry, goes| {
+                if let Some(gone) = gone.get_mut(places.of(entry)) {
+                    *gone |= goes;
                 }
-                stays
             },
         );
-        let labels = labels.borrow();
-        for entry in dropped {
-            forgotten.raise(entry.marks.kind(), labels.label(entry.label));
+        self.floor = least.class;
+        for (number, gone) in gone.chunks(places.width).enumerate() {
+            if gone.contains(&true) {
+                let kind = Kind::ALL.get(number % 3).copied().unwrap_or(Kind::Value);
+                let label = u8::try_from(number / 3).unwrap_or(u8::MAX);
+                self.forgotten.raise(kind, self.labels.label(label));
+            }
         }
+        least
     }
 
     fn ages(&self) -> Ages {
@@ -255,25 +311,26 @@ impl Index {
     /// What about `excess` entries of the table and of these heads are worth less than: whole
     /// classes and sources, and of the last one the part with the smaller fingerprints, which are
     /// as good as drawn by lot.
-    fn bound(&self, heads: &[(&[u64], Entry)], excess: usize, ages: &Ages) -> Worth {
-        let classes = classes_of(&self.labels);
-        // One place for each label, kind and source, the last for sources that are gone.
-        let width = ages.0.len() + 1;
-        let mut counts = vec![0_u64; width * 3 * classes.len()];
+    fn bound(
+        &self,
+        heads: &[(&[u64], Entry)],
+        classes: &[[u8; 3]],
+        excess: usize,
+        ages: &Ages,
+    ) -> Worth {
+        let places = Places { width: ages.0.len() + 1 };
+        let mut counts = vec![0_usize; places.width * 3 * classes.len()];
         let mut add = |entry: &Entry, some: usize| {
-            let place = usize::from(entry.label) * 3 + entry.marks.kind() as usize;
-            let source = usize::from(entry.source).min(width - 1);
-            if let Some(count) = counts.get_mut(place * width + source) {
-                *count += some as u64;
+            if let Some(count) = counts.get_mut(places.of(entry)) {
+                *count += some;
             }
         };
         self.table.iter().for_each(|(_, entry)| add(&entry, 1));
         heads.iter().for_each(|(prints, entry)| add(entry, prints.len()));
         let mut groups: Vec<(u8, u64, u64)> = Vec::new();
         for (at, count) in counts.into_iter().enumerate().filter(|(_, count)| *count > 0) {
-            let age = ages.0.get(at % width).copied().flatten().unwrap_or(0);
-            let class = classes.as_flattened().get(at / width).copied().unwrap_or(0);
-            groups.push((class, age, count));
+            let (class, age) = places.worth(at, classes, ages);
+            groups.push((class, age, count as u64));
         }
         groups.sort_unstable();
         let mut left = excess as u64;

@@ -65,7 +65,7 @@ impl FlowKey {
     /// The fingerprint of a value of one to fifteen bytes, at the start of these sixteen.
     #[inline]
     pub(crate) fn print_short(&self, domain: Domain, bytes: [u8; 16], len: usize) -> u64 {
-        let kept = u128::MAX >> (128 - 8 * len.clamp(1, 15) as u32);
+        let kept = KEPT.get(len).copied().unwrap_or(u128::MAX);
         let state = self.absorb(self.begin(domain), u128::from_le_bytes(bytes) & kept);
         self.finish(state ^ len as u64)
     }
@@ -80,10 +80,23 @@ impl FlowKey {
         fold(both as u64 ^ state, (both >> 64) as u64 ^ self.step)
     }
 
+    #[inline]
     fn finish(&self, state: u64) -> u64 {
         fold(state ^ self.end, self.step | 1).max(1)
     }
 }
+
+/// The first bytes of sixteen, by how many.
+const KEPT: [u128; 16] = {
+    let mut kept = [0; 16];
+    let (mut rest, mut bits) = (kept.as_mut_slice(), 0);
+    while let [first, after @ ..] = rest {
+        *first = (1_u128 << bits) - 1;
+        bits += 8;
+        rest = after;
+    }
+    kept
+};
 
 impl Default for FlowKey {
     fn default() -> Self {
@@ -99,7 +112,8 @@ impl fmt::Debug for FlowKey {
 }
 
 /// One to fifteen bytes with zeros behind them.
-fn padded(bytes: &[u8]) -> u128 {
+#[inline]
+pub(crate) fn padded(bytes: &[u8]) -> u128 {
     let len = bytes.len() as u32;
     match (bytes.first_chunk(), bytes.last_chunk()) {
         (Some(first), Some(last)) => {
@@ -124,6 +138,7 @@ const fn spread(seed: u64) -> u64 {
 }
 
 /// The two halves of the product, one upon the other.
+#[inline]
 const fn fold(a: u64, b: u64) -> u64 {
     let product = (a as u128).wrapping_mul(b as u128);
     product as u64 ^ (product >> 64) as u64

@@ -39,6 +39,8 @@ mod pattern;
 mod piece;
 mod scan;
 mod sheaf;
+mod side;
+mod swar;
 mod table;
 mod task;
 mod text;

@@ -4,6 +4,7 @@
 //! gone. Lower case is that of single characters (`char::to_lowercase`), with the final sigma as
 //! any sigma; `ß` and `ss` stay two. Letters that only look alike (`а` and `a`) stay two too.
 
+use super::side;
 use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfkc_quick};
 
 /// Whether normalisation took away more than case and white space.
@@ -19,10 +20,10 @@ pub(crate) enum Kept {
 pub(crate) fn normalise(text: &str, out: &mut Vec<u8>) -> Kept {
     out.clear();
     let plain = text.trim_ascii().as_bytes();
-    if is_simple(plain) {
-        out.extend(plain.iter().map(u8::to_ascii_lowercase));
+    if lower_simple(plain, out) {
         return Kept::Whole;
     }
+    out.clear();
     out.reserve(text.len());
     let mut kept = Kept::Whole;
     let mut gap = false;
@@ -43,17 +44,22 @@ pub(crate) fn normalise(text: &str, out: &mut Vec<u8>) -> Kept {
     kept
 }
 
-/// Whether a trimmed text is ASCII without controls and with single spaces only. Written so that
-/// all bytes are looked at side by side.
-fn is_simple(text: &[u8]) -> bool {
-    let control = |byte: &u8| u8::from(byte.wrapping_sub(0x20) > 0x7E - 0x20);
-    if text.iter().fold(0, |any, byte| any | control(byte)) != 0 {
-        return false;
+/// Puts a trimmed text in lower case, and says whether that is its normal form: whether it is
+/// ASCII without controls and with single spaces only. Sixteen bytes are looked at side by side,
+/// so what comes behind the text is looked at too, and changes nothing.
+fn lower_simple(text: &[u8], out: &mut Vec<u8>) -> bool {
+    out.extend_from_slice(text);
+    out.extend_from_slice(&[b'.'; 16]);
+    let (mut other, mut space) = (0, 0);
+    for bytes in out.as_chunks_mut::<16>().0 {
+        let lowered = side::lowered(bytes);
+        *bytes = lowered.bytes;
+        let spaces = lowered.spaces.bits();
+        other |= lowered.others.bits() | spaces & (spaces << 1 | space);
+        space = spaces >> 15;
     }
-    match text.len() {
-        0..64 => !text.array_windows().any(|[a, b]| (*a, *b) == (b' ', b' ')),
-        _ => memchr::memmem::find(text, b"  ").is_none(),
-    }
+    out.truncate(text.len());
+    other == 0
 }
 
 /// The same for any text.

@@ -1,5 +1,7 @@
 //! Reads JSON as it comes, without building values and without recursion.
 
+use super::swar;
+
 /// Deepest document that is read by its structure; a deeper one is a text.
 pub(crate) const DEPTH_MAX: usize = 1024;
 
@@ -163,7 +165,7 @@ impl Scanner<'_> {
         let mut end = start;
         let mut escaped = false;
         loop {
-            end += memchr::memchr2(b'"', b'\\', bytes.get(end..)?)?;
+            end += quote_or_escape(bytes.get(end..)?)?;
             if bytes.get(end) == Some(&b'"') {
                 break;
             }
@@ -192,6 +194,22 @@ impl Scanner<'_> {
             self.at += 1;
         }
     }
+}
+
+/// Where the next quote or backslash stands. Most texts are short: of the first 32 bytes eight are
+/// looked at side by side.
+#[inline]
+fn quote_or_escape(bytes: &[u8]) -> Option<usize> {
+    const NEAR: usize = 4;
+    for (number, eight) in bytes.as_chunks::<8>().0.iter().take(NEAR).enumerate() {
+        let eight = u64::from_le_bytes(*eight);
+        let found = swar::zeros(eight ^ swar::of(b'"')) | swar::zeros(eight ^ swar::of(b'\\'));
+        if found != 0 {
+            return Some(number * 8 + (found.trailing_zeros() / 8) as usize);
+        }
+    }
+    let from = (bytes.len() / 8).min(NEAR) * 8;
+    memchr::memchr2(b'"', b'\\', bytes.get(from..)?).map(|at| from + at)
 }
 
 /// Undoes the escapes of JSON, leniently: what is no escape stays as it is.

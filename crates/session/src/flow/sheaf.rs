@@ -22,6 +22,8 @@ pub(crate) struct Sheaf {
     /// Bits of a print that are not part of its home.
     shift: u32,
     len: usize,
+    /// How many there may be before it grows.
+    most: usize,
 }
 
 const SLOTS_MIN: usize = 64;
@@ -29,6 +31,9 @@ const SLOTS_MIN: usize = 64;
 const SLOTS_HINT_MAX: usize = 8192;
 
 const SLACK: usize = 32;
+
+/// What stands in a slot of which nothing is known.
+const NOTHING: Stalk = Stalk { label: 0, marks: Marks::NONE };
 
 impl Sheaf {
     /// An empty one with room for about so many.
@@ -39,9 +44,10 @@ impl Sheaf {
     fn of(slots: usize) -> Self {
         Self {
             prints: vec![0; slots + SLACK],
-            stalks: vec![Stalk { label: 0, marks: Marks::default() }; slots + SLACK],
+            stalks: vec![NOTHING; slots + SLACK],
             shift: u64::BITS - slots.trailing_zeros(),
             len: 0,
+            most: slots * 5 / 8,
         }
     }
 
@@ -54,38 +60,46 @@ impl Sheaf {
         self.prints.len() - SLACK
     }
 
-    /// What is known of a fingerprint, or the slot that it gets; `None` where that is beyond.
-    fn slot(&self, print: u64) -> (usize, Option<u64>) {
-        let home = (print >> self.shift) as usize;
-        let run = self.prints.get(home..).unwrap_or_default();
-        for (step, other) in run.iter().enumerate() {
-            if *other == print || *other == 0 {
-                return (home + step, Some(*other));
+    /// The slot that a fingerprint has or gets; `None` where that is beyond the last.
+    #[inline]
+    fn slot(&self, print: u64) -> Option<usize> {
+        let mut slot = print.wrapping_shr(self.shift) as usize;
+        loop {
+            let at = *self.prints.get(slot)?;
+            if at == print || at == 0 {
+                return Some(slot);
             }
+            slot += 1;
         }
-        (self.prints.len(), None)
     }
 
     /// What is known of a fingerprint.
     pub(crate) fn find(&mut self, print: u64) -> Option<&mut Stalk> {
-        let (slot, found) = self.slot(print);
-        if found == Some(print) { self.stalks.get_mut(slot) } else { None }
+        let slot = self.slot(print)?;
+        if self.prints.get(slot) == Some(&print) { self.stalks.get_mut(slot) } else { None }
     }
 
-    /// Joins to what is known, or adds what is not.
+    /// Joins to what is known, or adds what is not. Half of what comes is known, and nobody could
+    /// foretell which half: no branch depends on it.
+    #[inline]
     pub(crate) fn put(&mut self, print: u64, stalk: Stalk, join: impl FnOnce(&mut Stalk)) {
-        let (slot, found) = self.slot(print);
-        let (Some(at), Some(known)) = (self.prints.get_mut(slot), self.stalks.get_mut(slot)) else {
+        let places = self
+            .slot(print)
+            .and_then(|slot| Some((self.prints.get_mut(slot)?, self.stalks.get_mut(slot)?)));
+        let Some((at, known)) = places else {
             // The runs at the end have filled what lies behind: twice the homes part them.
             self.grow();
             return self.put(print, stalk, join);
         };
-        if found == Some(print) {
-            return join(known);
+        self.len += usize::from(*at == 0);
+        *at = print;
+        if *known != stalk {
+            match known.marks == Marks::NONE {
+                true => *known = stalk,
+                false => join(known),
+            }
         }
-        (*at, *known) = (print, stalk);
-        self.len += 1;
-        if self.len * 8 > self.homes() * 5 {
+        if self.len > self.most {
             self.grow();
         }
     }
@@ -96,14 +110,18 @@ impl Sheaf {
         slots.filter(|(print, _)| **print != 0).map(|(print, stalk)| (*print, *stalk))
     }
 
-    /// Everything, by fingerprint ascending.
-    pub(crate) fn sorted(&self) -> Vec<(u64, Stalk)> {
-        let mut all: Vec<(u64, Stalk)> = Vec::with_capacity(self.len);
-        for (print, stalk) in self.iter() {
-            // Only within a run is anything out of order.
-            let after = all.iter().rev().take_while(|(other, _)| *other > print).count();
-            all.insert(all.len() - after, (print, stalk));
+    /// Everything, nearly by fingerprint ascending: only within a run is anything out of order.
+    pub(crate) fn all(&self) -> Vec<(u64, Stalk)> {
+        let mut all = vec![(0, NOTHING); self.len + 1];
+        let mut free = 0;
+        for (print, stalk) in self.prints.iter().zip(&self.stalks) {
+            if let Some(place) = all.get_mut(free) {
+                *place = (*print, *stalk);
+            }
+            // What an empty slot left is written over; no branch depends on which are.
+            free += usize::from(*print != 0);
         }
+        all.truncate(self.len);
         all
     }
 
@@ -116,6 +134,7 @@ impl Sheaf {
         *self = kept;
     }
 
+    #[cold]
     fn grow(&mut self) {
         let mut larger = Self::of(self.homes() * 2);
         for (print, stalk) in self.iter() {

@@ -39,6 +39,9 @@ pub(crate) const MARKS: usize = 16;
 pub(crate) struct Marks(u8);
 
 impl Marks {
+    /// Of nothing at all: no value has them.
+    pub(crate) const NONE: Self = Self(0);
+
     const TRUSTED: u8 = 1;
     const UNTRUSTED: u8 = 2;
 
@@ -136,36 +139,57 @@ impl Table {
         (self.prints.get(slot) == Some(&print)).then(|| self.entries.get(slot))?
     }
 
+    /// What is known of a fingerprint, to change.
+    pub(crate) fn find_mut(&mut self, print: u64) -> Option<&mut Entry> {
+        let slot = self.slot(print);
+        (self.prints.get(slot) == Some(&print)).then(|| self.entries.get_mut(slot))?
+    }
+
+    /// Makes room for so many more at once. Whoever fills a table to the last makes room first.
+    pub(crate) fn reserve(&mut self, count: usize) {
+        let most = self.len + count;
+        if most * 8 > self.homes * 7 {
+            let homes = (most * 10 / 7 + SLOTS_MIN).min(HOMES_MAX);
+            self.grow(homes.max(most * 8 / 7 + SLOTS_MIN / 8));
+        }
+    }
+
     /// Joins an entry to what is there, or puts it where nothing is. Returns whether it is new.
+    #[inline]
     pub(crate) fn put(&mut self, print: u64, entry: Entry, join: impl FnOnce(&mut Entry)) -> bool {
-        let mut slot = self.slot(print);
-        if self.prints.get(slot) == Some(&print) {
-            if let Some(known) = self.entries.get_mut(slot) {
-                join(known);
-            }
-            return false;
-        }
         if (self.len + 1) * 8 > self.homes * 7 {
-            // Whoever fills a table to the last makes room first; beyond, it grows by a little.
-            let homes =
-                (self.homes + self.homes / 2).min(HOMES_MAX).max(self.len * 8 / 7 + SLOTS_MIN);
-            self.grow(homes);
-            slot = self.slot(print);
+            self.reserve(1);
         }
-        let run = self.prints.get(slot..).unwrap_or_default();
-        let end = slot + run.iter().take_while(|other| **other != 0).count();
-        if end >= self.prints.len() {
-            self.prints.reserve_exact(SLACK);
-            self.entries.reserve_exact(SLACK);
-            self.prints.resize(end + SLACK, 0);
-            self.entries.resize(end + SLACK, Entry::default());
-        }
-        self.prints.copy_within(slot..end, slot + 1);
-        self.entries.copy_within(slot..end, slot + 1);
-        if let (Some(at), Some(place)) = (self.prints.get_mut(slot), self.entries.get_mut(slot)) {
-            (*at, *place) = (print, entry);
+        let home = self.home(print);
+        let prints = self.prints.get_mut(home..).unwrap_or_default();
+        let entries = self.entries.get_mut(home..).unwrap_or_default();
+        // What is greater makes way by one, up to the first empty slot.
+        let mut slots = prints.iter_mut().zip(entries);
+        let (mut print, mut entry) = (print, entry);
+        for (at, known) in slots.by_ref() {
+            if *at == print {
+                join(known);
+                return false;
+            }
+            if *at > print || *at == 0 {
+                std::mem::swap(at, &mut print);
+                std::mem::swap(known, &mut entry);
+                break;
+            }
         }
         self.len += 1;
+        if print == 0 {
+            return true;
+        }
+        for (at, known) in slots {
+            std::mem::swap(at, &mut print);
+            std::mem::swap(known, &mut entry);
+            if print == 0 {
+                return true;
+            }
+        }
+        self.len -= 1;
+        self.push(print, entry);
         true
     }
 
@@ -181,47 +205,33 @@ impl Table {
         slots.filter(|(print, _)| **print != 0).map(|(_, entry)| entry)
     }
 
-    /// Puts all of these in, by fingerprint ascending, in one pass over the table: each that is
-    /// known already is joined. Then keeps only those that are to be kept.
-    pub(crate) fn merge(
+    /// Keeps those above the fingerprint that is said of them, in one pass and in place: what stays
+    /// moves towards its home. Nobody could foretell which stay: no branch depends on it. `told`
+    /// hears of each whether it goes.
+    pub(crate) fn retain(
         &mut self,
-        more: impl Iterator<Item = (u64, Entry)>,
-        count: usize,
-        mut join: impl FnMut(&mut Entry, Entry),
-        mut keep: impl FnMut(u64, &Entry) -> bool,
+        above: impl Fn(&Entry) -> u64,
+        mut told: impl FnMut(&Entry, bool),
     ) {
-        let most = (self.len + count).min(ENTRIES_MAX);
-        let homes = match most * 8 > self.homes * 7 {
-            true => (most * 10 / 7 + SLOTS_MIN).min(HOMES_MAX),
-            false => self.homes,
-        };
-        let mut new = Self::empty(homes);
-        let mut free = 0;
-        let mut known = self.iter();
-        let mut next = known.next();
-        for (print, entry) in more {
-            while let Some((before, theirs)) = next.filter(|(before, _)| *before < print) {
-                if keep(before, &theirs) {
-                    free = new.append(free, before, theirs);
-                }
-                next = known.next();
+        let (mut free, mut len) = (0, 0);
+        for slot in 0..self.prints.len() {
+            let (Some(at), Some(entry)) = (self.prints.get_mut(slot), self.entries.get(slot))
+            else {
+                break;
+            };
+            let (print, entry) = (std::mem::take(at), *entry);
+            let stays = print > above(&entry);
+            told(&entry, (print != 0) & !stays);
+            // Whatever stood from `free` up to here is taken out, so what goes may be written too.
+            let to = self.home(print).max(free).min(slot);
+            if let (Some(at), Some(place)) = (self.prints.get_mut(to), self.entries.get_mut(to)) {
+                *at = print * u64::from(stays);
+                *place = entry;
             }
-            let mut joined = entry;
-            if let Some((_, theirs)) = next.filter(|(same, _)| *same == print) {
-                joined = theirs;
-                join(&mut joined, entry);
-                next = known.next();
-            }
-            if keep(print, &joined) {
-                free = new.append(free, print, joined);
-            }
+            free += to.wrapping_add(1).wrapping_sub(free) * usize::from(stays);
+            len += usize::from(stays);
         }
-        for (print, entry) in next.into_iter().chain(known) {
-            if keep(print, &entry) {
-                free = new.append(free, print, entry);
-            }
-        }
-        *self = new;
+        self.len = len;
     }
 
     fn grow(&mut self, homes: usize) {
@@ -242,17 +252,24 @@ impl Table {
     #[inline]
     fn append(&mut self, free: usize, print: u64, entry: Entry) -> usize {
         let slot = self.home(print).max(free);
-        self.len += 1;
         match (self.prints.get_mut(slot), self.entries.get_mut(slot)) {
-            (Some(at), Some(place)) => (*at, *place) = (print, entry),
-            _ => {
-                self.prints.reserve_exact(1);
-                self.entries.reserve_exact(1);
-                self.prints.push(print);
-                self.entries.push(entry);
+            (Some(at), Some(place)) => {
+                (*at, *place) = (print, entry);
+                self.len += 1;
             }
+            _ => self.push(print, entry),
         }
         slot + 1
+    }
+
+    /// Puts what is greater than all others behind the last slot, which is taken.
+    #[cold]
+    fn push(&mut self, print: u64, entry: Entry) {
+        self.prints.reserve_exact(1);
+        self.entries.reserve_exact(1);
+        self.prints.push(print);
+        self.entries.push(entry);
+        self.len += 1;
     }
 }
 
@@ -294,16 +311,23 @@ mod tests {
                 prop_assert_eq!(table.find(*print).map(|e| e.source), Some(*source));
                 prop_assert_eq!(table.find(print ^ 1).is_some(), map.contains_key(&(print ^ 1)));
             }
-            let more: BTreeMap<u64, u16> = map.keys().take(3).map(|p| (*p, 9)).chain([(77, 3), (u64::MAX, 2)]).collect();
-            let entries = more.iter().map(|(p, s)| (*p, Entry { source: *s, ..Entry::default() }));
-            table.merge(entries, more.len(), |known, new| known.source = known.source.max(new.source), |_, e| e.source >= least);
-            for (print, source) in more {
-                let known = map.entry(print).or_default();
-                *known = source.max(*known);
-            }
+            let mut gone = 0;
+            let above = |entry: &Entry| if entry.source >= least { 0 } else { u64::MAX };
+            table.retain(above, |_, goes| gone += usize::from(goes));
+            let before = map.len();
             map.retain(|_, source| *source >= least);
+            prop_assert_eq!(gone, before - map.len());
             prop_assert_eq!(all(&table), map.clone().into_iter().collect::<Vec<_>>());
             prop_assert_eq!(table.len(), map.len());
+            table.reserve(puts.len());
+            let bytes = table.bytes();
+            for (print, source) in puts {
+                let print = print.max(1);
+                table.put(print, Entry { source, ..Entry::default() }, |known| known.source = source);
+                map.insert(print, source);
+            }
+            prop_assert_eq!(all(&table), map.clone().into_iter().collect::<Vec<_>>());
+            prop_assert!(table.bytes() <= bytes + 400 * SLOT_BYTES);
         }
     }
 }

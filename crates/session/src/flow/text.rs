@@ -4,9 +4,11 @@ use std::ops::Range;
 
 use super::canonical;
 use super::decode::{self, Bytes, Unwrapped};
-use super::key::{Domain, FlowKey};
+use super::key::{Domain, FlowKey, padded};
 use super::normal::{Kept, normalise};
 use super::piece::{self, Density};
+use super::side;
+use super::swar;
 use super::token;
 
 /// Longest value that is read as a number, a date or such, in bytes of its normal form.
@@ -81,7 +83,7 @@ impl Reader {
     pub(crate) fn text(&mut self, text: &str, sink: &mut impl Sink) -> Kept {
         let kept = normalise(text, &mut self.normal);
         self.long.clear();
-        take_apart(&self.key, &self.normal, &mut self.long, sink);
+        take_apart(&self.key, &mut self.normal, &mut self.long, sink);
         if !decode::may_wrap(text, self.long.is_empty()) {
             return kept;
         }
@@ -111,23 +113,42 @@ impl Reader {
         self.text(text, &mut Within { sink, bytes: 0 });
     }
 
+    /// The fingerprint of a plain name, if it is one and short: most are.
+    pub(crate) fn short_name(&self, name: &str) -> Option<u64> {
+        if !(1..16).contains(&name.len()) {
+            return None;
+        }
+        let block = padded(name.as_bytes()).to_le_bytes();
+        let lowered = side::lowered(&block).bytes;
+        let plain = side::classes(&lowered).letters.bits() | side::dashes(&lowered).bits();
+        let ascii = name.is_ascii() && plain.trailing_ones() as usize == name.len();
+        ascii.then(|| self.key.print_short(Domain::Value, lowered, name.len()))
+    }
+
     /// The fingerprint of a plain name in lower case.
     pub(crate) fn name(&mut self, name: &str) -> u64 {
         self.normal.clear();
-        self.normal.extend(name.bytes().map(|byte| byte.to_ascii_lowercase()));
+        self.normal.extend_from_slice(name.as_bytes());
+        self.normal.make_ascii_lowercase();
         self.key.print(Domain::Value, &self.normal)
     }
 
     /// Tells the form of a number that is written so.
     pub(crate) fn number(&mut self, text: &str, sink: &mut impl Sink) {
         self.normal.clear();
-        self.normal.extend(text.bytes().map(|byte| byte.to_ascii_lowercase()));
+        self.normal.extend_from_slice(text.as_bytes());
+        self.normal.make_ascii_lowercase();
         sink.begin(&self.key, &self.normal);
         whole(&self.key, &self.normal, |print| sink.whole(print));
     }
 }
 
-fn take_apart(key: &FlowKey, normal: &[u8], long: &mut Vec<Range<usize>>, sink: &mut impl Sink) {
+fn take_apart(
+    key: &FlowKey,
+    normal: &mut Vec<u8>,
+    long: &mut Vec<Range<usize>>,
+    sink: &mut impl Sink,
+) {
     if normal.is_empty() {
         return;
     }
@@ -147,8 +168,15 @@ pub(crate) fn whole(key: &FlowKey, normal: &[u8], mut tell: impl FnMut(u64)) {
         let address = address.strip_suffix(b"/").unwrap_or(address);
         say(address);
     }
-    if normal.len() > FORM_BYTES_MAX || !normal.iter().any(u8::is_ascii_digit) {
+    if normal.len() > FORM_BYTES_MAX || !swar::has_digit(normal) {
         return say(normal);
+    }
+    if canonical::is_plain_number(normal) {
+        say(normal);
+        if let Some(form) = canonical::telephone(normal) {
+            say(form.as_bytes());
+        }
+        return;
     }
     match canonical::number(normal).or_else(|| canonical::date(normal)) {
         Some(form) => say(form.as_bytes()),

@@ -5,6 +5,7 @@ use std::ops::Range;
 use super::canonical::{self, Short};
 use super::decode::WRAPPED_MIN;
 use super::key::{Domain, FlowKey};
+use super::side;
 use super::text::{Sink, Token, Want, whole};
 
 /// Longest token that is taken as one, in bytes of its normal form; a longer one is known by its
@@ -24,17 +25,23 @@ const GROUPS_MAX: usize = 9;
 /// Tokens that are long enough to wrap something are also said in `long`.
 pub(crate) fn each(
     key: &FlowKey,
-    normal: &[u8],
+    normal: &mut Vec<u8>,
     long: &mut Vec<Range<usize>>,
     sink: &mut impl Sink,
 ) {
-    let mut finder = Finder { key, normal, sink };
+    // So that the last word can be read as far as any. Letters end nothing and are nothing else.
+    let length = normal.len();
+    normal.extend_from_slice(&[b'a'; BLOCK]);
+    let (text, _) = normal.split_at_checked(length).unwrap_or_default();
+    let mut finder = Finder { key, normal: text, padded: normal, sink };
+    // The last block is cut off so that it is as long as what is looked at.
+    let blocks = normal.get(..length.next_multiple_of(16)).unwrap_or_default().chunks(BLOCK);
     let mut start = 0;
     // Whether the token so far holds anything but letters.
     let mut other = 0_u64;
-    for (number, block) in normal.chunks(64).enumerate() {
+    for (number, block) in blocks.enumerate() {
         let (mut ends, others) = masks(block);
-        let at = number * 64;
+        let at = number * BLOCK;
         let mut from = 0;
         while ends != 0 {
             let end = ends.trailing_zeros();
@@ -51,18 +58,37 @@ pub(crate) fn each(
         }
         other |= if from < 64 { others & (u64::MAX << from) } else { 0 };
     }
-    finder.found(start, normal.len(), other, long);
+    finder.found(start, length, other, long);
+    normal.truncate(length);
 }
 
-/// Which bytes of a block end a token, and which are no letters.
+/// Bytes from the start of a word that are read at once.
+const WORD_READ: usize = 16;
+
+/// Bytes whose classes are looked at together.
+const BLOCK: usize = 64;
+
+/// Which bytes of a block end a token, and which are no letters. Sixteen bytes are looked at side
+/// by side, what is left of them at the end is not.
 fn masks(block: &[u8]) -> (u64, u64) {
-    let (mut ends, mut others) = (0, 0);
-    for (at, byte) in block.iter().enumerate() {
-        let class = class(*byte);
-        ends |= u64::from(class & END) << at;
-        others |= u64::from(class != LETTER) << at;
+    let (mut ends, mut letters, mut digits) = (0, 0, 0);
+    for (number, bytes) in block.as_chunks::<16>().0.iter().enumerate() {
+        let found = side::classes(bytes);
+        letters |= found.letters.bits() << (number * 16);
+        ends |= found.spaces.bits() << (number * 16);
+        digits |= found.digits.bits() << (number * 16);
     }
-    (ends, others)
+    let seen = u64::MAX >> (BLOCK - block.len().clamp(1, BLOCK));
+    let mut marks = !(letters | ends | digits) & seen;
+    // Marks are few: each is looked at alone.
+    while marks != 0 {
+        let at = marks.trailing_zeros();
+        marks &= marks - 1;
+        let class = block.get(at as usize).map_or(MARK, |byte| class(*byte));
+        ends |= u64::from(class & END) << at;
+        letters |= u64::from(class == LETTER) << at;
+    }
+    (ends, !letters & seen)
 }
 
 /// Ends a token.
@@ -77,6 +103,15 @@ const MARK: u8 = 8;
 const COMMA: u8 = 16;
 /// May stand around a token and is none of it then.
 const EDGE: u8 = 32;
+/// An at sign: it stands in a mail address.
+const AT: u8 = 64;
+/// A colon: it stands before the host of a URL.
+const COLON: u8 = 128;
+
+/// All classes in a token.
+fn classes(token: &[u8]) -> u8 {
+    token.iter().fold(0, |classes, byte| classes | class(*byte))
+}
 
 fn class(byte: u8) -> u8 {
     CLASSES.get(usize::from(byte)).copied().unwrap_or(MARK)
@@ -92,9 +127,9 @@ const CLASSES: [u8; 256] = {
             b'a'..=b'z' | b'-' | b'_' | 0x80.. => LETTER,
             b'0'..=b'9' => DIGIT,
             b',' => COMMA | EDGE,
-            b'.' | b':' | b'!' | b'?' | b'*' | b'~' | b'#' | b'$' | b'%' | b'=' | b'&' => {
-                MARK | EDGE
-            }
+            b':' => MARK | EDGE | COLON,
+            b'@' => MARK | AT,
+            b'.' | b'!' | b'?' | b'*' | b'~' | b'#' | b'$' | b'%' | b'=' | b'&' => MARK | EDGE,
             _ => MARK,
         };
         set(&mut classes, byte, class);
@@ -113,31 +148,41 @@ const fn set(classes: &mut [u8; 256], byte: u8, class: u8) {
 /// Longest name of a month.
 const MONTH_BYTES_MAX: usize = 9;
 
-/// Whether a word begins with the first three letters of a month, or, seldom, with others.
-fn may_be_month(normal: &[u8], start: usize) -> bool {
-    let Some([a, b, c]) = normal.get(start..).and_then(|rest| rest.first_chunk()) else {
-        return false;
-    };
-    MONTHS >> letters(*a, *b, *c) & 1 == 1
+/// Whether a word begins with the first three letters of a month.
+#[inline]
+fn may_be_month(word: &[u8; WORD_READ]) -> bool {
+    let [a, b, c, ..] = *word;
+    let letters = u32::from_le_bytes([a, b, c, 0]);
+    MONTHS.get(month_place(letters)) == Some(&letters)
 }
 
-const fn letters(a: u8, b: u8, c: u8) -> u32 {
-    a.wrapping_mul(7).wrapping_add(b.wrapping_mul(3)).wrapping_add(c) as u32 & 63
+/// A place for three letters: no two months have one.
+const fn month_place(letters: u32) -> usize {
+    (letters.wrapping_mul(0x3B6F_E507) >> 28) as usize
 }
 
-const MONTHS: u64 = {
-    let names = b"janfebmaraprmayjunjulaugsepoctnovdec";
-    let (mut rest, mut set) = (names.as_slice(), 0);
+const MONTHS: [u32; 16] = {
+    let mut months = [0; 16];
+    let mut rest = b"janfebmaraprmayjunjulaugsepoctnovdec".as_slice();
     while let [a, b, c, after @ ..] = rest {
-        set |= 1 << letters(*a, *b, *c);
+        put_month(&mut months, u32::from_le_bytes([*a, *b, *c, 0]));
         rest = after;
     }
-    set
+    months
 };
+
+#[expect(clippy::indexing_slicing, reason = "four bits are an index into 16 places, at build time")]
+const fn put_month(months: &mut [u32; 16], letters: u32) {
+    let place = month_place(letters);
+    assert!(months[place] == 0);
+    months[place] = letters;
+}
 
 struct Finder<'a, S> {
     key: &'a FlowKey,
     normal: &'a [u8],
+    /// The same with a block of letters behind it.
+    padded: &'a [u8],
     sink: &'a mut S,
 }
 
@@ -158,36 +203,44 @@ impl<S: Sink> Finder<'_, S> {
 
     fn token(&mut self, start: usize, end: usize) {
         let token = self.normal.get(start..end).unwrap_or_default();
-        let classes = token.iter().fold(0, |classes, byte| classes | class(*byte));
+        let classes = classes(token);
         // A comma belongs to a number; in anything else it ends a token.
         if classes & COMMA != 0 && canonical::number(trimmed(token).1).is_none() {
             let mut from = start;
             for part in token.split(|byte| *byte == b',') {
-                self.trimmed(from, part);
+                self.trimmed(from, part, self::classes(part));
                 from += part.len() + 1;
             }
         } else {
-            self.trimmed(start, token);
+            self.trimmed(start, token, classes);
         }
     }
 
-    fn trimmed(&mut self, start: usize, token: &[u8]) {
-        let (skipped, token) = trimmed(token);
+    fn trimmed(&mut self, start: usize, token: &[u8], classes: u8) {
+        let (skipped, trimmed) = trimmed(token);
         let start = start + skipped;
-        if token.is_empty() || token.len() > TOKEN_BYTES_MAX {
+        if trimmed.is_empty() || trimmed.len() > TOKEN_BYTES_MAX {
             return;
         }
-        let classes = token.iter().fold(0, |classes, byte| classes | class(*byte));
+        let same = trimmed.len() == token.len();
+        let classes = if same { classes } else { self::classes(trimmed) };
+        let token = trimmed;
         if classes == LETTER {
             return self.word(start, start + token.len());
         }
-        match canonical::number(token) {
-            Some(number) => self.say(&number, Token::Number(token.len())),
-            None => self.address(token),
+        if classes & DIGIT == 0 {
+            return self.address(token, classes);
         }
-        if classes & DIGIT != 0 {
-            self.groups(start, token);
+        if canonical::is_plain_number(token) {
+            let print = self.key.print(Domain::Value, token);
+            self.sink.token(print, Token::Number(token.len()));
+        } else {
+            match canonical::number(token) {
+                Some(number) => self.say(&number, Token::Number(token.len())),
+                None => self.address(token, classes),
+            }
         }
+        self.groups(start, token);
     }
 
     #[inline]
@@ -196,14 +249,16 @@ impl<S: Sink> Finder<'_, S> {
         if !(WORD_BYTES_MIN..=WORD_BYTES_MAX).contains(&length) {
             return;
         }
-        let block = self.normal.get(start..).and_then(|rest| rest.first_chunk());
+        let Some(block) = self.padded.get(start..).and_then(|rest| rest.first_chunk()) else {
+            return;
+        };
         if self.sink.wants().words == Want::Yes {
-            self.sink.word(match block {
-                Some(block) if length < 16 => self.key.print_short(Domain::Value, *block, length),
+            self.sink.word(match length {
+                ..WORD_READ => self.key.print_short(Domain::Value, *block, length),
                 _ => self.key.print(Domain::Value, self.normal.get(start..end).unwrap_or_default()),
             });
         }
-        if length <= MONTH_BYTES_MAX && may_be_month(self.normal, start) {
+        if length <= MONTH_BYTES_MAX && may_be_month(block) {
             let word = self.normal.get(start..end).unwrap_or_default();
             if canonical::month(word).is_some() {
                 self.date_around(start, length);
@@ -215,17 +270,19 @@ impl<S: Sink> Finder<'_, S> {
         self.sink.token(self.key.print(Domain::Value, form.as_bytes()), token);
     }
 
-    fn address(&mut self, token: &[u8]) {
+    fn address(&mut self, token: &[u8], classes: u8) {
         let (key, sink) = (self.key, &mut *self.sink);
         whole(key, token, |print| sink.token(print, Token::Address(token.len())));
         // `to=alice@example.com`, `mailto:alice@example.com`
-        let at = token.iter().position(|byte| *byte == b'@');
+        let at = if classes & AT != 0 { memchr::memchr(b'@', token) } else { None };
         let before = at.and_then(|at| token.get(..at)).unwrap_or_default();
-        if let Some(mark) = before.iter().rposition(|byte| b"=:/".contains(byte)) {
+        if let Some(mark) = before.iter().rposition(|byte| matches!(byte, b'=' | b':' | b'/')) {
             let mail = token.get(mark + 1..).unwrap_or_default();
             sink.token(key.print(Domain::Value, mail), Token::Address(mail.len()));
         }
-        if let Some(host) = host(token) {
+        if classes & COLON != 0
+            && let Some(host) = host(token)
+        {
             sink.token(key.print(Domain::Value, host), Token::Host);
         }
         if sink.wants().components == Want::Yes {
