@@ -8,7 +8,7 @@ use std::sync::Arc;
 use safeconduct_engine::Vocabulary;
 use safeconduct_model::{
     ActionEntry, ActionName, Catalogue, Confidentiality, Digest, Effect, EntityType, Identity,
-    IdentityId, IdentityKind, IdentityStatus, Integrity, Label, PepRegistration, ResourceForm,
+    IdentityId, IdentityKind, IdentityStatus, LabelAt, Integrity, Label, PepRegistration, ResourceForm,
     ResourceMapping, Returns, ServerName, Tier, Value,
 };
 use safeconduct_policy::{SourceFile, Sources, ToolDefinition};
@@ -180,7 +180,7 @@ pub(crate) fn enforcement_point() -> Result<Identity, Failure> {
             subjects: BTreeSet::from([EntityType::new("Safeconduct::Agent")?]),
             resources: BTreeSet::new(),
             properties: false,
-            label_at: Default::default(),
+            label_at: LabelAt::Report,
         }),
         groups: BTreeSet::new(),
         ..agent(0)?

@@ -73,6 +73,8 @@ impl Project {
             if form.get("pep").is_none() {
                 form["pep"] = json!({ "subjects": [] });
             }
+            // Each step reports its result before the next one asks.
+            form["pep"]["label_at"] = json!("report");
             form
         });
         let mut policies = json!({});

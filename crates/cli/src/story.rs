@@ -57,6 +57,12 @@ impl Placed {
                 let ms = self.record.pointer("/body/duration_ms").and_then(Value::as_u64);
                 format!("{}{detail} after {} ms", body("/execution"), ms.unwrap_or_default())
             }
+            "session_read" => format!(
+                "{} read {} of {}",
+                body("/session/identity"),
+                body("/source"),
+                body("/server")
+            ),
             "identity_changed" => {
                 format!("identity {} {}", body("/identity/id"), body("/identity/status"))
             }

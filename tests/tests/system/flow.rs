@@ -49,7 +49,8 @@ fn project() -> Project {
             { "id": "alice", "kind": "user" },
             { "id": "bob", "kind": "user" },
             { "id": "assistant", "kind": "agent", "owner": "alice", "fallback_owner": "bob",
-                "pep": { "subjects": [] } },
+                // It reports what it reads before it asks again.
+                "pep": { "subjects": [], "label_at": "report" } },
         ],
     }));
     project

@@ -31,6 +31,8 @@ pub(super) struct Step {
     /// What determined it.
     pub(super) rules: Vec<String>,
     pub(super) flows: Vec<Flow>,
+    /// By what the label rose with the permit itself.
+    pub(super) raised: Option<Label>,
     pub(super) outcome: Option<Outcome>,
 }
 
@@ -123,6 +125,10 @@ impl Graph {
                     steps.push(step(&placed.record, body, &numbers));
                     numbers.insert(placed.id(), steps.len());
                 }
+                "session_read" => {
+                    steps.push(heard(&placed.record, body));
+                    numbers.insert(placed.id(), steps.len());
+                }
                 "outcome" => {
                     let of = numbers.get(story::text(body, "/decision"));
                     let step = of.and_then(|number| steps.get_mut(number.checked_sub(1)?));
@@ -140,7 +146,8 @@ impl Graph {
     pub(super) fn label(&self) -> Label {
         let mut label = Label::default();
         let read = self.steps.iter().filter_map(|step| step.outcome.as_ref()?.read.as_ref());
-        read.for_each(|read| label.raise(read));
+        let raised = self.steps.iter().filter_map(|step| step.raised.as_ref());
+        read.chain(raised).for_each(|read| label.raise(read));
         label
     }
 }
@@ -162,7 +169,30 @@ fn step(record: &Value, body: &Value, numbers: &BTreeMap<&str, usize>) -> Step {
         resources: resources.collect(),
         rules: story::rules(record),
         flows: flows.into_iter().flatten().map(|one| flow(one, numbers)).collect(),
+        raised: body.get("label").map(Label::of),
         outcome: None,
+    }
+}
+
+/// What a server said by itself, as the step by which it was read.
+fn heard(record: &Value, body: &Value) -> Step {
+    let said = format!("{}/{}", story::text(body, "/server"), story::text(body, "/source"));
+    Step {
+        id: story::text(record, "/id").to_owned(),
+        at: story::text(record, "/at").to_owned(),
+        permitted: true,
+        observed: false,
+        action: plain(&said),
+        resources: Vec::new(),
+        rules: Vec::new(),
+        flows: Vec::new(),
+        raised: None,
+        outcome: Some(Outcome {
+            execution: "succeeded".to_owned(),
+            detail: None,
+            read: body.get("label").map(Label::of),
+            declassified: None,
+        }),
     }
 }
 
