@@ -98,6 +98,12 @@ impl Directory {
         Ok(directory)
     }
 
+    /// The trust record of that name.
+    pub(crate) fn record(&self, trust: &str) -> Option<&TrustRecord> {
+        let found = self.records.iter().find(|one| one.record.name() == trust)?;
+        Some(&found.record)
+    }
+
     /// Keeps keys fresh and listens to Workload APIs. It never returns: whoever has the runtime
     /// spawns it once. Without it, keys are fetched when a credential needs them, and bundles of
     /// a Workload API never arrive.

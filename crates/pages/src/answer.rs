@@ -69,8 +69,8 @@ pub(crate) async fn answer(
         }
         let answer = read(form, &shown)?;
         if !needs_passkey(&shown, &browser.who) {
-            pages.requests().answer(id, &browser.who, binding, &answer).await?;
-            return Ok(show::answered(pages, browser, &shown, &answer));
+            let settled = pages.requests().answer(id, &browser.who, binding, &answer).await?;
+            return Ok(show::answered(pages, browser, &shown, &answer, settled));
         }
         let about = statement(id, binding, browser, &answer);
         let purpose = Purpose::Answer { request: id.clone(), binding, answer: answer.clone() };
@@ -118,8 +118,8 @@ pub(crate) async fn confirm(
                 .unwrap_or_else(|_| browser.who.token.clone()),
             ..browser.who.clone()
         };
-        pages.requests().answer(id, &who, *binding, answer).await?;
-        Ok(show::answered(pages, browser, &shown, answer))
+        let settled = pages.requests().answer(id, &who, *binding, answer).await?;
+        Ok(show::answered(pages, browser, &shown, answer, settled))
     })
     .await
 }
@@ -148,7 +148,7 @@ async fn handled(
 
 /// Where an answer needs a passkey: it is asked for each anew, however lately one was used.
 pub(crate) fn needs_passkey(shown: &Shown, who: &Authentication) -> bool {
-    shown.assurance == Assurance::High || who.assurance < shown.assurance
+    shown.listed.assurance == Assurance::High || who.assurance < shown.listed.assurance
 }
 
 /// What a passkey signs: this answer of this person to this request, and nothing else.
@@ -181,17 +181,17 @@ fn statement(id: &RecordId, binding: Digest, browser: &Browser, answer: &Answer)
 /// The answer that a form gives.
 fn read(form: &Form, shown: &Shown) -> Result<Answer, Failure> {
     let bad = |text: &str| Failure::says(StatusCode::BAD_REQUEST, format!("{text} Go back."));
-    match form.text("answer") {
-        "once" => Ok(Answer::Once),
-        "task" if shown.may_be_for_task => {
+    match (form.text("answer"), &shown.exactly) {
+        ("once", Some(_)) => Ok(Answer::Once),
+        ("task", Some(_)) if shown.may_be_for_task => {
             let uses = form.text("uses").trim().parse().ok().filter(|n| (1..=USES_MAX).contains(n));
             let uses = uses.ok_or_else(|| bad("Say how often: 1 to 1000 times."))?;
             Ok(Answer::ForTask { uses })
         }
-        "edited" => {
+        ("edited", Some(exactly)) => {
             let mut edits = Vec::new();
             for (pointer, text) in form.beginning("most:") {
-                let pointer = shown.lowerable.iter().find(|known| &***known == pointer);
+                let pointer = exactly.lowerable.iter().find(|known| &***known == pointer);
                 let pointer = pointer.ok_or_else(Failure::foreign)?;
                 let most = number(text).ok_or_else(|| bad("Only numbers can be lowered."))?;
                 edits.push((Arc::clone(pointer), most));
@@ -201,7 +201,7 @@ fn read(form: &Form, shown: &Shown) -> Result<Answer, Failure> {
             }
             Ok(Answer::Edited(edits))
         }
-        "refuse" => {
+        ("refuse", _) => {
             let reason = form.text("reason").trim();
             if reason.is_empty() || reason.len() > REASON_BYTES_MAX {
                 return Err(bad("Say why, in at most 1024 bytes."));

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use safeconduct_approval::ShownValue;
 use safeconduct_model::{
     ArgumentRole, Assurance, Authentication, Digest, EntityRef, IdentityId, IntentName, RecordId,
     TaskId, Tier, Timestamp, Value,
@@ -25,8 +26,8 @@ pub struct Listed {
     pub action: Arc<str>,
     /// What it would touch.
     pub resources: Vec<EntityRef>,
-    /// How much is at stake.
-    pub tier: Tier,
+    /// How well an approver must prove who they are.
+    pub assurance: Assurance,
     /// Until when it waits.
     pub answer_by: Timestamp,
 }
@@ -40,7 +41,7 @@ pub struct Shown {
     pub binding: Digest,
     /// When it was asked.
     pub asked_at: Timestamp,
-    /// How it stands: `None` while it waits, else a word for how it ended.
+    /// How it stands, where it takes no answer of theirs.
     pub ended: Option<Arc<str>>,
     /// Who acts and who delegated to them, outwards.
     pub actors: Vec<IdentityId>,
@@ -52,22 +53,39 @@ pub struct Shown {
     pub task: Option<TaskId>,
     /// Why it was denied, in the words of the policy's author.
     pub why: Vec<Arc<str>>,
-    /// The arguments.
-    pub arguments: Value,
+    /// What who asks says to it, which nobody has checked.
+    pub justification: Option<ShownValue>,
+    /// What exactly; `None` where it was erased: then it can only be refused.
+    pub exactly: Option<Exactly>,
     /// Where arguments came from, by JSON Pointer.
     pub origins: Vec<Origin>,
-    /// The risk at the time that it was asked.
-    pub risk: Option<Risk>,
-    /// Earlier answers to like requests, the newest first.
-    pub earlier: Vec<Earlier>,
-    /// How many people must approve, and how many have.
-    pub quorum: (u32, u32),
-    /// How long an approval lasts, in seconds.
-    pub ttl_s: u32,
-    /// How well an approver must prove who they are.
-    pub assurance: Assurance,
+    /// How risky it is now.
+    pub risk: Risk,
+    /// How risky it was when it was denied, 0 to 100.
+    pub risk_then: u32,
+    /// What became of earlier requests like it.
+    pub earlier: Earlier,
+    /// How many must approve in each stage.
+    pub quorum: u32,
+    /// Who may answer now, in the policy's words.
+    pub open_to: Vec<Arc<str>>,
+    /// Who has answered already, and what.
+    pub answers: Vec<(IdentityId, Arc<str>)>,
     /// Whether more than one single use may be approved.
     pub may_be_for_task: bool,
+    /// How many other requests of its task are like it.
+    pub like_it: usize,
+}
+
+/// What exactly is asked for.
+#[derive(Debug, Clone)]
+pub struct Exactly {
+    /// How much is at stake.
+    pub tier: Tier,
+    /// The arguments.
+    pub arguments: Value,
+    /// What the enforcement point says beside them.
+    pub beside: Option<Value>,
     /// Numbers that an approver may lower, by JSON Pointer.
     pub lowerable: Vec<Arc<str>>,
 }
@@ -107,15 +125,15 @@ pub struct Risk {
     pub parts: Vec<(u32, Arc<str>)>,
 }
 
-/// An earlier answer.
-#[derive(Debug, Clone)]
+/// What became of earlier requests, of the newest that are known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Earlier {
-    /// When.
-    pub at: Timestamp,
-    /// By whom.
-    pub by: IdentityId,
-    /// What they said, in words.
-    pub answer: Arc<str>,
+    /// Approved.
+    pub approved: u32,
+    /// Refused.
+    pub refused: u32,
+    /// Not answered in time.
+    pub unanswered: u32,
 }
 
 /// An answer.
@@ -135,6 +153,15 @@ pub enum Answer {
         /// Why.
         reason: Arc<str>,
     },
+}
+
+/// What came of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settled {
+    /// The request is answered.
+    Done,
+    /// Others must approve it too.
+    Waiting,
 }
 
 /// Why a request is not shown, or an answer does not count.
@@ -175,5 +202,5 @@ pub trait Requests: Send + Sync + 'static {
         by: &'a Authentication,
         binding: Digest,
         answer: &'a Answer,
-    ) -> Awaited<'a, Result<(), RequestError>>;
+    ) -> Awaited<'a, Result<Settled, RequestError>>;
 }

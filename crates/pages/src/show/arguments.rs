@@ -3,30 +3,36 @@
 use maud::{Markup, html};
 use safeconduct_approval::{Mark, ShownValue, shown, shown_text};
 
-use crate::requests::{Origin, Shown, Trust};
+use safeconduct_model::Value;
+
+use crate::requests::{Origin, Trust};
 
 /// A text in one line, with everything made visible.
 pub(super) fn text(text: &str) -> Markup {
-    let shown = shown_text(text);
+    shown_line(&shown_text(text))
+}
+
+/// The same of one that was made visible already.
+pub(super) fn shown_line(shown: &ShownValue) -> Markup {
     html! {
         span.text { (shown.lines.join("⏎")) }
-        (marks(&shown))
+        (marks(shown))
     }
 }
 
-/// The arguments of a request.
-pub(super) fn arguments(request: &Shown) -> Markup {
-    let all = shown(&request.arguments);
+/// Arguments, each with where it came from.
+pub(super) fn arguments(arguments: &Value, origins: &[Origin]) -> Markup {
+    let all = shown(arguments);
+    let none = matches!(arguments, Value::Object(members) if members.is_empty());
     html! {
-        @if all.values.is_empty() || (request.arguments.depth() == 1 && all.values.len() == 1) {
+        @if none {
             p.note { "No arguments." }
         } @else {
-            dl.arguments {
-                @for value in &all.values { (argument(value, &request.origins)) }
-            }
+            dl.arguments { @for value in &all.values { (argument(value, origins)) } }
         }
         @if all.more > 0 {
-            p.warning { "And " (all.more) " more values that are not shown. Refuse what you cannot see." }
+            p.warning { "And " (all.more) " more values that are not shown. Refuse what you cannot \
+                         see." }
         }
     }
 }

@@ -3,7 +3,7 @@
 use axum::response::Response;
 use http::StatusCode;
 use maud::{Markup, html};
-use safeconduct_model::Tier;
+use safeconduct_model::{Assurance, Tier};
 
 use super::frame::{Page, Script};
 use super::{arguments, time};
@@ -28,7 +28,7 @@ pub(crate) fn list(pages: &Pages, browser: &Browser, waiting: &[Listed]) -> Resp
                         a.card href={ "/approve/" (request.id.as_str()) } {
                             span.card-head {
                                 strong { (arguments::text(&request.action)) }
-                                (tier(request.tier))
+                                @if request.assurance == Assurance::High { span.tier.high { "passkey" } }
                             }
                             span { (arguments::text(request.agent.as_str())) (on_behalf(request)) }
                             @for resource in request.resources.iter().take(3) {

@@ -10,7 +10,7 @@ use super::{arguments, list, time};
 use crate::answer::{REASON_BYTES_MAX, USES_MAX, needs_passkey};
 use crate::browser::Browser;
 use crate::pages::Pages;
-use crate::requests::{Answer, Shown};
+use crate::requests::{Answer, Earlier, Settled, Shown};
 
 /// The request.
 pub(crate) fn request(pages: &Pages, browser: &Browser, shown: &Shown) -> Response {
@@ -18,7 +18,7 @@ pub(crate) fn request(pages: &Pages, browser: &Browser, shown: &Shown) -> Respon
     let body = html! {
         (facts(pages, shown))
         @match &shown.ended {
-            Some(how) => section.ended { p.lead { "This request is over: " (how) "." } },
+            Some(how) => section.ended { p.lead { (how) } },
             None => (answers(pages, browser, shown)),
         }
     };
@@ -31,23 +31,22 @@ pub(crate) fn answered(
     browser: &Browser,
     shown: &Shown,
     answer: &Answer,
+    settled: Settled,
 ) -> Response {
     let title = match answer {
         Answer::Refuse { .. } => "Refused",
         _ => "Approved",
     };
-    let (needed, given) = shown.quorum;
     let body = html! {
         p.lead { "Recorded: " (words(answer)) "." }
-        @if !matches!(answer, Answer::Refuse { .. }) {
-            @if given + 1 < needed {
-                p { "It takes " (needed) " people; " (needed - given - 1) " more must approve." }
-            } @else {
-                p { "The agent can go on, for " (time::span(u64::from(shown.ttl_s)))
-                    " and as far as you said. Policies are asked once more when it does." }
-            }
+        @match (answer, settled) {
+            (Answer::Refuse { .. }, _) => p { "That is final for this request." },
+            (_, Settled::Waiting) => p { "Others must approve it too; until then it waits." },
+            (_, Settled::Done) => p { "The agent can go on, as far as you said. Policies are asked \
+                                       once more when it does." },
         }
         p { a.button href="/approve" { "What else waits for you" } }
+        p { a href={ "/approve/" (shown.listed.id.as_str()) } { "The request" } }
     };
     page(pages, browser, title, body)
 }
@@ -79,13 +78,26 @@ pub(super) fn facts(pages: &Pages, shown: &Shown) -> Markup {
         }
         section aria-labelledby="what" {
             h2 #what { "What exactly" }
-            p.action { code { (arguments::text(&listed.action)) } (list::tier(listed.tier)) }
+            p.action {
+                code { (arguments::text(&listed.action)) }
+                @if let Some(exactly) = &shown.exactly { (list::tier(exactly.tier)) }
+            }
             @if !listed.resources.is_empty() {
                 ul.resources { @for resource in &listed.resources {
                     li { span.role { (resource.ty.as_str()) } code { (arguments::text(resource.id.as_str())) } }
                 } }
             }
-            (arguments::arguments(shown))
+            @match &shown.exactly {
+                None => p.warning { "The arguments were erased. Nobody can see what this is \
+                                     about, so it can only be refused." },
+                Some(exactly) => {
+                    (arguments::arguments(&exactly.arguments, &shown.origins))
+                    @if let Some(beside) = &exactly.beside {
+                        h3 { "What the enforcement point says beside them" }
+                        (arguments::arguments(beside, &[]))
+                    }
+                }
+            }
         }
         section aria-labelledby="why" {
             h2 #why { "Who asks, and why" }
@@ -104,30 +116,37 @@ pub(super) fn facts(pages: &Pages, shown: &Shown) -> Markup {
                 @if let Some(task) = &shown.task { dt { "Task" } dd { code { (task.as_str()) } } }
                 dt { "Asked" }
                 dd { (time::minute(shown.asked_at)) ", " (time::from_now(shown.asked_at, now)) }
+                @if let Some(words) = &shown.justification {
+                    dt { "Says" } dd { "“" (arguments::shown_line(words)) "”"
+                        span.note { " – the agent's words, which nobody has checked" } }
+                }
                 @for why in &shown.why { dt { "Stopped because" } dd { (arguments::text(why)) } }
             }
         }
-        @if let Some(risk) = &shown.risk {
-            section aria-labelledby="risk" {
-                h2 #risk { "Risk: " (risk.score) " of 100, " (risk.level) }
-                @if risk.parts.is_empty() {
-                    p.note { "Nothing was noticed." }
-                } @else {
-                    ul.parts { @for (points, what) in &risk.parts {
-                        li { strong { (points) } " " (arguments::text(what)) }
-                    } }
-                }
+        section aria-labelledby="risk" {
+            h2 #risk { "Risk now: " (shown.risk.score) " of 100, " (shown.risk.level) }
+            @if shown.risk.parts.is_empty() { p.note { "Nothing was noticed." } }
+            ul.parts { @for (points, what) in &shown.risk.parts {
+                li { strong { "+" (points) } " " (arguments::text(what)) }
+            } }
+            @if shown.risk_then != shown.risk.score {
+                p.note { "It was " (shown.risk_then) " when this was stopped." }
             }
         }
         section aria-labelledby="earlier" {
-            h2 #earlier { "Earlier answers to the like" }
-            @if shown.earlier.is_empty() {
-                p.note { "None." }
-            } @else {
-                ul.parts { @for earlier in &shown.earlier {
-                    li { (earlier.answer) ", by " (arguments::text(earlier.by.as_str())) ", "
-                        (time::from_now(earlier.at, now)) }
+            h2 #earlier { "Earlier requests of this agent for this" }
+            @let Earlier { approved, refused, unanswered } = shown.earlier;
+            p { (approved) " approved, " (refused) " refused, " (unanswered) " not answered." }
+            @if !shown.answers.is_empty() {
+                h3 { "Answers to this one so far" }
+                ul.parts { @for (who, what) in &shown.answers {
+                    li { (arguments::text(who.as_str())) ": " (arguments::text(what)) }
                 } }
+            }
+            @if shown.like_it > 0 {
+                p { (shown.like_it) " more like it "
+                    @if shown.like_it == 1 { "waits" } @else { "wait" } " in the same task. "
+                    a href="/approve" { "See all" } }
             }
         }
     }
@@ -136,7 +155,6 @@ pub(super) fn facts(pages: &Pages, shown: &Shown) -> Markup {
 /// The forms. Each is one answer, so that no choice is made by what was left as it stood.
 fn answers(pages: &Pages, browser: &Browser, shown: &Shown) -> Markup {
     let path = format!("/approve/{}", shown.listed.id);
-    let (needed, given) = shown.quorum;
     let form = |answer: &str, fields: Markup| {
         html! {
             form.answer method="post" action=(path) {
@@ -150,32 +168,37 @@ fn answers(pages: &Pages, browser: &Browser, shown: &Shown) -> Markup {
     html! {
         section.answers aria-labelledby="answer" {
             h2 #answer { "Your answer" }
-            @if needed > 1 { p { "It takes " (needed) " people; " (given) " approved so far." } }
             p.note {
-                "What you approve lasts " (time::span(u64::from(shown.ttl_s)))
-                " and reaches no further than the task. "
+                @if shown.quorum > 1 { "It takes " (shown.quorum) " people. " }
+                "What you approve reaches no further than the task, and policies are asked once \
+                 more. "
                 @if needs_passkey(shown, &browser.who) {
                     "You are asked for your passkey, whatever you answer."
                 }
             }
-            (form("once", html! {
-                div.choice { h3 { "This, once" } p.note { "Exactly what stands above." } }
-                button.primary { "Approve once" }
-            }))
-            @if !shown.lowerable.is_empty() {
-                (form("edited", html! {
-                    div.choice { h3 { "Less than this, once" }
-                        @for pointer in &shown.lowerable { (lower(shown, pointer)) } }
-                    button { "Approve at most that" }
+            @if let Some(exactly) = &shown.exactly {
+                (form("once", html! {
+                    div.choice { h3 { "This, once" } p.note { "Exactly what stands above." } }
+                    button.primary { "Approve once" }
                 }))
-            }
-            @if shown.may_be_for_task {
-                (form("task", html! {
-                    div.choice { h3 { "More than once in this task" }
-                        label { "How often"
-                            input type="number" name="uses" value="3" min="1" max=(USES_MAX) required; } }
-                    button { "Approve for this task" }
-                }))
+                @if !exactly.lowerable.is_empty() {
+                    (form("edited", html! {
+                        div.choice { h3 { "Less than this, once" }
+                            @for pointer in &exactly.lowerable {
+                                (lower(&exactly.arguments, pointer))
+                            } }
+                        button { "Approve at most that" }
+                    }))
+                }
+                @if shown.may_be_for_task {
+                    (form("task", html! {
+                        div.choice { h3 { "The same, more than once in this task" }
+                            label { "How often"
+                                input type="number" name="uses" value="3" min="1" max=(USES_MAX)
+                                    required; } }
+                        button { "Approve for this task" }
+                    }))
+                }
             }
             (form("refuse", html! {
                 div.choice { h3 { "No" }
@@ -187,8 +210,8 @@ fn answers(pages: &Pages, browser: &Browser, shown: &Shown) -> Markup {
     }
 }
 
-fn lower(shown: &Shown, pointer: &str) -> Markup {
-    let asked = match shown.arguments.pointer(pointer) {
+fn lower(arguments: &Value, pointer: &str) -> Markup {
+    let asked = match arguments.pointer(pointer) {
         Some(Value::Integer(number)) => number.to_string(),
         Some(Value::Number(number)) => number.as_str().to_owned(),
         _ => String::new(),
