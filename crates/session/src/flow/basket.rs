@@ -96,8 +96,8 @@ impl Basket {
         if class < self.floor || self.sheaf.len() >= GLEANED_PRINTS_MAX {
             return self.put_if_room(kind, print);
         }
-        let (labels, now) = (&mut self.labels, self.now);
-        let stalk = Stalk { label: now, marks };
+        let stalk = Stalk { label: self.now, marks };
+        let labels = &mut self.labels;
         self.sheaf.put(print, stalk, |known| join(labels, known, stalk));
     }
 

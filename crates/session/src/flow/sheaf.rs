@@ -14,6 +14,14 @@ pub(crate) struct Stalk {
     pub(crate) marks: Marks,
 }
 
+impl Stalk {
+    /// Both as one number, to compare them at once.
+    #[inline]
+    const fn both(self) -> u16 {
+        u16::from_le_bytes([self.label, self.marks.byte()])
+    }
+}
+
 /// The table. Fingerprint 0 is an empty slot; a power of two of slots, and a few behind the last
 /// home for runs that reach over it.
 pub(crate) struct Sheaf {
@@ -93,7 +101,7 @@ impl Sheaf {
         };
         self.len += usize::from(*at == 0);
         *at = print;
-        if *known != stalk {
+        if known.both() != stalk.both() {
             match known.marks == Marks::NONE {
                 true => *known = stalk,
                 false => join(known),
