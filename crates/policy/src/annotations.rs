@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use cedar_policy_core::ast::Template;
+use safeconduct_approval::Approvers;
 use safeconduct_model::{Obligation, PolicyEffect, PolicyId, Requestable};
 
 use crate::diagnostic::{Diagnostic, Located, Severity};
@@ -14,9 +15,11 @@ pub const MESSAGE_BYTES_MAX: usize = 1000;
 /// Most obligations, and most controls, of one policy.
 pub const LIST_MAX: usize = 16;
 /// Longest life of an approval, in seconds: seven days.
-pub const TTL_S_MAX: u32 = 7 * 24 * 3600;
+pub const TTL_S_MAX: u32 = safeconduct_approval::TTL_S_MAX;
 /// Most approvers that a policy may ask for.
-pub const QUORUM_MAX: u32 = 10;
+pub const QUORUM_MAX: u32 = safeconduct_approval::QUORUM_MAX;
+/// Longest text that names approvers, in bytes.
+const APPROVERS_BYTES_MAX: usize = 256;
 
 const OURS: [&str; 7] =
     ["id", "message", "requestable", "obligation", "mode", "control", "history"];
@@ -216,8 +219,8 @@ pub(crate) fn requestable(value: &str) -> Result<Requestable, Wrong> {
         let (key, text) = (key.trim(), text.trim());
         let fresh = match key {
             "approvers" => approvers
-                .replace(approver(text).ok_or_else(|| {
-                    wrong(format!("`{text}` in `@requestable` names no approvers"))
+                .replace(approvers_of(text).map_err(|problem| {
+                    wrong(format!("`{text}` in `@requestable` names no approvers: {problem}"))
                 })?)
                 .is_none(),
             "quorum" => quorum
@@ -253,9 +256,12 @@ pub(crate) fn controls(text: &str) -> Vec<Arc<str>> {
         .collect()
 }
 
-fn approver(text: &str) -> Option<Arc<str>> {
-    let fits = !text.is_empty() && text.len() <= 256 && !text.chars().any(char::is_control);
-    fits.then(|| text.into())
+/// What nobody could carry out is refused where it is written, not when somebody asks.
+fn approvers_of(text: &str) -> Result<Arc<str>, String> {
+    if text.len() > APPROVERS_BYTES_MAX {
+        return Err(format!("it is longer than {APPROVERS_BYTES_MAX} bytes"));
+    }
+    Approvers::parse(text).map(|_| text.into()).map_err(|error| error.to_string())
 }
 
 /// `15m`, `1h`, `30s`, `2d`.
@@ -326,13 +332,17 @@ mod tests {
             "",
             "quorum=1",
             "approvers=",
-            "approvers=a; quorum=0",
-            "approvers=a; quorum=11",
-            "approvers=a; ttl=8d",
-            "approvers=a; ttl=15",
-            "approvers=a; aprovers=b",
-            "approvers=a; approvers=b",
+            "approvers=group:a; quorum=0",
+            "approvers=group:a; quorum=11",
+            "approvers=group:a; ttl=8d",
+            "approvers=group:a; ttl=15",
+            "approvers=group:a; aprovers=b",
+            "approvers=group:a; approvers=group:b",
             "resource.owner",
+            "approvers=owner",
+            "approvers=group.treasury",
+            "approvers=group:a then",
+            "approvers=group:a else group:b",
         ] {
             assert!(requestable(wrong).is_err(), "{wrong}");
         }

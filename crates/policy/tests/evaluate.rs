@@ -186,14 +186,16 @@ mod tests {
     #[test]
     fn a_denial_can_be_asked_for_where_only_requestable_forbids_cause_it() {
         let forbid = |terms: &str| {
-            format!("@requestable(\"approvers=x; {terms}\") forbid (principal, action, resource);")
+            format!(
+                "@requestable(\"approvers=group:x; {terms}\") forbid (principal, action, resource);"
+            )
         };
         let asked = |policies: &[String]| {
             let text = format!("permit (principal, action, resource);{}", policies.concat());
             ask(&loaded(&sources(&text)), READ, PATH).unwrap().requestable
         };
         let terms = asked(&[forbid("quorum=1; ttl=15m"), forbid("quorum=2; ttl=1h")]).unwrap();
-        assert_eq!((&*terms.approvers, terms.quorum, terms.ttl_s), ("x", 2, 900));
+        assert_eq!((&*terms.approvers, terms.quorum, terms.ttl_s), ("group:x", 2, 900));
         let last = "forbid (principal, action, resource);".to_owned();
         assert_eq!(asked(&[forbid(""), last.clone()]), None);
         assert_eq!(asked(&[last, forbid("")]), None);

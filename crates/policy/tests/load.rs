@@ -52,7 +52,7 @@ mod tests {
             r#"
             permit (principal, action == Safeconduct::Action::"files.read_text_fil", resource);
             permit (principal is Safeconduct::Agnt, action, resource);
-            @requestabel("approvers=x") forbid (principal, action, resource);
+            @requestabel("approvers=group:x") forbid (principal, action, resource);
             permit (principal, action, resource) when { context.session.steps == "1" };
             "#,
         );
@@ -132,7 +132,7 @@ mod tests {
             "@mode",
             "@obligation(\"\")",
             "@obligation(\"Redact me\")",
-            "@requestable(\"approvers=a\")",
+            "@requestable(\"approvers=group:a\")",
             "@message(\"\")",
             "@id(\"\")",
             "@control(\"a,,b\")",

@@ -502,7 +502,7 @@ fn theirs(
     let mut input = serde_json::Map::new();
     input.extend(asked.n.map(|n| ("n".to_owned(), n.into())));
     input.extend(asked.s.map(|s| ("s".to_owned(), if s { "x" } else { "y" }.into())));
-    let context = serde_json::json!({
+    let mut context = serde_json::json!({
         "input": input,
         "session": {
             "steps": 3, "denials": 1, "distinct_resources": 2, "calls_left": 9, "actions": ["read"],
@@ -514,6 +514,11 @@ fn theirs(
         },
         "time": {"now": {"__extn": {"fn": "datetime", "arg": "2024-02-29T12:34:56.789Z"}}},
     });
+    if asked.owner.is_some() {
+        context["approval"] = serde_json::json!({
+            "id": "req_1", "approvers": ["ada"], "age_s": 5, "scope": "once",
+        });
+    }
     let request = Request::new(
         public_uid(&principal.uid),
         action_uid,
