@@ -32,6 +32,17 @@ pub struct ExplainedClause {
     pub history: History,
     /// Whether it holds; `None` where nothing is known: a policy that reads it fails.
     pub holds: Option<bool>,
+    /// Whether it looks at values: arguments, results, attributes, the context.
+    pub looks_at_values: bool,
+}
+
+/// A policy, and what its temporal clauses say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExplainedClauses {
+    /// The policy.
+    pub policy: Arc<PolicyInfo>,
+    /// Its clauses, in their order; equal ones once.
+    pub clauses: Vec<ExplainedClause>,
 }
 
 /// What scope and condition of a policy say to a question.
@@ -95,6 +106,33 @@ impl Policies {
         explanations.extend(self.rego.as_ref().map(|rego| by_rego(rego, &prepared, question)));
         Ok(explanations)
     }
+
+    /// What the temporal clauses of the policies say whose scope matches a question, where neither of
+    /// it nor of the past any values are known: a clause that looks at some has no answer here.
+    ///
+    /// # Errors
+    /// As [`Policies::evaluate`].
+    pub fn clauses_without_values(
+        &self,
+        question: &Question<'_>,
+        past: &Past<'_>,
+    ) -> Result<Vec<ExplainedClauses>, QuestionError> {
+        let prepared = Prepared::of(self, question)?;
+        let mut candidates = Vec::new();
+        self.index.candidates(&prepared.scope, &mut candidates);
+        let found = candidates.into_iter().filter_map(|at| self.entry(at));
+        let found = found.filter(|entry| entry.scope.matches(&prepared.scope));
+        let found: Vec<_> = found.filter(|entry| !entry.statement.leaves.is_empty()).collect();
+        let leaves = found.iter().flat_map(|entry| &entry.statement.leaves);
+        let leaves = leaves.filter(|leaf| !leaf.looks_at_values());
+        let answers = prepared.answers(question, leaves, Some(past));
+        let explained = found.iter().map(|entry| {
+            let text = self.text_of(&entry.statement).unwrap_or_else(|| Arc::from(""));
+            let clauses = clauses(&entry.statement, &text, &answers);
+            ExplainedClauses { policy: Arc::clone(&entry.statement.info), clauses }
+        });
+        Ok(explained.collect())
+    }
 }
 
 fn clauses(statement: &Statement, text: &str, answers: &Answers<'_>) -> Vec<ExplainedClause> {
@@ -111,6 +149,7 @@ fn clauses(statement: &Statement, text: &str, answers: &Answers<'_>) -> Vec<Expl
         text,
         history: leaf.history,
         holds: answers.find(leaf),
+        looks_at_values: leaf.looks_at_values(),
     });
     clauses.collect()
 }

@@ -49,7 +49,7 @@ pub use annotations::{LIST_MAX, MESSAGE_BYTES_MAX, PolicyMode, QUORUM_MAX, TTL_S
 pub use baseline::baseline;
 pub use diagnostic::{Diagnostic, LoadError, Severity};
 pub use evaluate::{Applied, Evaluation, Question, QuestionError};
-pub use explain::{ExplainedClause, Explanation, Verdict};
+pub use explain::{ExplainedClause, ExplainedClauses, Explanation, Verdict};
 pub use format::format;
 pub use load::{Loaded, load, load_reusing};
 pub use policies::{Policies, PolicyInfo};

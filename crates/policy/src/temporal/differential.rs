@@ -134,12 +134,16 @@ pub(super) fn logged(happened: &Happened, at: i64) -> Logged {
     input.insert("u".to_owned(), Said::String(happened.user.into()));
     input.extend(happened.amount.map(|n| ("n".to_owned(), Said::Int(n))));
     let entity = |ty: &str, id: &str| Said::Entity { ty: format!("N::{ty}"), id: id.to_owned() };
-    let mut built = Logged::builder(&format!("N::Action::\"{}\"", happened.action), kind)
+    let mut built = Logged::builder_for(&["N", "Action"], happened.action, kind)
         .timestamp(at)
         .logged_field("callerPrincipal", entity("User", happened.caller))
         .logged_field("callerResource", entity("Thing", "t"));
     for (name, value) in input {
-        built = built.field("input", &name, value);
+        // As history, and as what is asked now.
+        built = built.field("input", &name, value.clone());
+        if !happened.response {
+            built = built.request_context("input", &name, value);
+        }
     }
     if !happened.response {
         built = built.principal(&caller).resource("N::Thing::\"t\"");

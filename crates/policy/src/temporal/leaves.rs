@@ -6,7 +6,7 @@ use std::sync::Arc;
 use cedar_policy_core::ast::{Literal, Value as Cedar, ValueKind};
 use safeconduct_model::{ActionName, Entity, Value};
 use safeconduct_session::monitor::{
-    Answering, Datum, Event, Monitors, Parameter, Program, ProgramSet, Root,
+    Answering, Datum, Event, Monitors, Parameter, Part, Program, ProgramSet, Root,
 };
 use smol_str::SmolStr;
 
@@ -68,6 +68,16 @@ impl Leaf {
             let of = wanted.path.first().map(|first| ContextField::of(first));
             wanted.root == Root::Context && of.is_none_or(|of| of == field)
         })
+    }
+
+    /// Whether it looks at values: arguments, results, attributes, the context. Who acts, what is
+    /// touched and what was decided are none.
+    pub(crate) fn looks_at_values(&self) -> bool {
+        let of_request =
+            |wanted: &Parameter| wanted.root == Root::Context || !wanted.path.is_empty();
+        let of_event = |of: Part| matches!(of, Part::Input | Part::Output | Part::Beside);
+        self.program.parameters().iter().any(of_request)
+            || self.program.reads().iter().any(|(_, field)| of_event(field.of))
     }
 
     /// The temporal clauses of a policy's text, in their order.
