@@ -26,6 +26,7 @@ pub const LAYERS: &[(&str, u8, &[&str])] = &[
     ("service", 2, &["model", "policy", "risk", "session", "engine", "ledger", "wire", "credential"]),
     ("store", 3, &["model", "ledger", "service"]),
     ("directory", 3, &["model", "wire", "credential"]),
+    ("notify", 3, &["model", "wire", "credential", "ledger", "service"]),
     ("broker", 3, &["model", "wire", "service"]),
     ("pep", 3, &["model", "service"]),
     ("gateway", 3, &["model", "wire", "credential", "service", "pep"]),
@@ -37,6 +38,7 @@ pub const LAYERS: &[(&str, u8, &[&str])] = &[
         &[
             "model",
             "policy",
+            "risk",
             "session",
             "engine",
             "ledger",
@@ -48,6 +50,7 @@ pub const LAYERS: &[(&str, u8, &[&str])] = &[
             "api",
             "credential",
             "broker",
+            "notify",
             "directory",
             "pages",
         ],

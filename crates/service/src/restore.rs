@@ -116,9 +116,9 @@ impl Restore<'_> {
             }
             Body::SignalSeen(signal) => self.signal_seen(record, signal),
             Body::Killed { scope, .. } => {
-                if let Some(signal) = &record.parent {
-                    self.stops.remove(signal);
-                }
+                // It is stopped for every signal that wanted that, and may be let go since.
+                let by = record.parent.as_ref();
+                self.stops.retain(|signal, stop| Some(signal) != by && stop.scope != *scope);
                 if matches!(scope, KillScope::Session(_) | KillScope::All) {
                     Arc::make_mut(&mut self.world.killed).insert(scope.clone());
                 }
@@ -142,7 +142,13 @@ impl Restore<'_> {
             Body::AccessRequestChanged(change) => {
                 self.service.restore_access(sequence, record, change, sealed);
             }
-            Body::GlassBroken(broken) => self.service.restore_glass(record, broken),
+            Body::GlassBroken(broken) => {
+                // The decision that let it be done has its outcome: this.
+                if let Some(decision) = &record.parent {
+                    self.pending().remove(decision);
+                }
+                self.service.restore_glass(record, broken);
+            }
             Body::GlassMended { glass, .. } => self.service.restore_mended(glass),
             Body::ServerStarted { .. }
             | Body::PoliciesLoaded { .. }

@@ -10,6 +10,7 @@ mod heard;
 mod memory;
 mod ports;
 mod resolve;
+mod sign;
 mod view;
 mod webhook;
 
@@ -29,6 +30,7 @@ pub use hear::{Received, SETS_PER_MINUTE_MAX, SetError};
 pub use heard::Heard;
 pub use memory::IDS_REMEMBERED_MAX;
 pub use ports::*;
+pub use sign::SignEventError;
 pub use view::{StreamStanding, StreamView};
 pub use webhook::WebhookFault;
 

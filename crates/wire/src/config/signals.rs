@@ -8,7 +8,6 @@ use safeconduct_model::IdentityId;
 pub use super::signals_form::{
     DeliveryWord, ManageForm, PollForm, ReachForm, ReceiverForm, SubjectsForm,
 };
-use super::token_service_form::SigningWord;
 use super::trust::{AlgorithmWord, FetchForm};
 
 /// What others tell of risk, and what we tell them.
@@ -88,8 +87,6 @@ pub struct Webhook {
 pub struct TransmitterConfig {
     /// Who we are in tokens, and where we are reached; no slash at its end.
     pub issuer: String,
-    /// What signs.
-    pub signing: SigningWord,
     /// Who may receive.
     pub receivers: BTreeMap<IdentityId, ReceiverForm>,
     /// Where we may post to.

@@ -6,7 +6,6 @@ use safeconduct_model::IdentityId;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::token_service_form::SigningWord;
 use super::trust::{AlgorithmWord, FetchForm, KeysForm};
 use crate::document::Written;
 
@@ -194,9 +193,6 @@ pub struct TransmitterForm {
     /// Who we are in tokens. Left out, the issuer of the token service, whose keys sign.
     #[schemars(extend("format" = "http-url"))]
     pub issuer: Option<String>,
-    /// What signs tokens.
-    #[serde(default)]
-    pub signing: SigningWord,
     /// Who may receive, by identity.
     #[schemars(extend(
         "propertyNames" = {"type": "string", "format": "identity-id"},

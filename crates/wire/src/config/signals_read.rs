@@ -131,7 +131,6 @@ fn transmitter(
     let issuer = form.issuer.or(of_service).unwrap_or_default();
     TransmitterConfig {
         issuer: issuer.trim_end_matches('/').to_owned(),
-        signing: form.signing,
         receivers: form.receivers.into_iter().map(|(id, receiver)| (id.0, receiver)).collect(),
         reach: form.fetch,
     }

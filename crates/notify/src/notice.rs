@@ -1,0 +1,189 @@
+//! What people are told: that somebody has to answer, where, and nothing that they could answer
+//! by the message itself.
+
+use std::sync::Arc;
+
+use safeconduct_model::{
+    AccessAnswer, AccessChange, AccessEvent, AccessRequested, Body, BrokenGlass, Record,
+};
+use serde_json::{Value as Json, json};
+
+/// Longest text of one thing in a message, in characters.
+const SHOWN_CHARS: usize = 200;
+
+/// What happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoticeKind {
+    /// Somebody asks.
+    Requested,
+    /// Nobody answered in time, so others may.
+    Escalated,
+    /// Somebody answered.
+    Answered,
+    /// Nobody answered.
+    Expired,
+    /// It was taken back.
+    Revoked,
+    /// Rules were set aside.
+    GlassBroken,
+}
+
+impl NoticeKind {
+    /// The word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Requested => "access_request.requested",
+            Self::Escalated => "access_request.escalated",
+            Self::Answered => "access_request.answered",
+            Self::Expired => "access_request.expired",
+            Self::Revoked => "access_request.revoked",
+            Self::GlassBroken => "glass.broken",
+        }
+    }
+
+    /// Whether somebody has to do something: that goes to people too.
+    pub const fn wants_someone(self) -> bool {
+        matches!(self, Self::Requested | Self::Escalated | Self::GlassBroken)
+    }
+}
+
+/// One message, before it is put into the form of its channel.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Notice {
+    /// The id of the record: the same with every try, and after a restart.
+    pub id: Arc<str>,
+    /// What happened.
+    pub kind: NoticeKind,
+    /// When, as text.
+    pub at: String,
+    /// One line.
+    pub title: String,
+    /// The rest, line by line: what it is called, and what it is. No argument's value and no
+    /// resource is in it.
+    pub lines: Vec<(&'static str, String)>,
+    /// What holds values: only for channels that may have them.
+    pub values: Vec<(String, String)>,
+    /// Where it is looked at and answered: the path after the address of this server.
+    pub path: String,
+}
+
+impl Notice {
+    /// What a record is worth telling, if anything.
+    pub fn of(record: &Record) -> Option<Self> {
+        let (kind, title, lines, values, path) = match &record.body {
+            Body::AccessRequestChanged(change) => of_request(change)?,
+            Body::GlassBroken(broken) => of_glass(broken),
+            _ => return None,
+        };
+        let (id, at) = (record.id.as_str().into(), record.at.to_string());
+        Some(Self { id, kind, at, title, lines, values, path })
+    }
+
+    /// It as a webhook has it.
+    pub(crate) fn to_json(&self, link: &str, include_values: bool) -> Json {
+        let lines = self.lines.iter().map(|(name, text)| ((*name).to_owned(), json!(text)));
+        let mut data: serde_json::Map<String, Json> = lines.collect();
+        data.insert("link".to_owned(), json!(link));
+        if include_values {
+            let values = self.values.iter().map(|(name, text)| (name.clone(), json!(text)));
+            data.insert("values".to_owned(), Json::Object(values.collect()));
+        }
+        json!({
+            "type": self.kind.as_str(), "timestamp": self.at, "title": self.title, "data": data,
+        })
+    }
+
+    /// It as plain text.
+    pub(crate) fn to_text(&self, link: &str, include_values: bool) -> String {
+        let mut text = format!("{}\n\n", self.title);
+        let lines = self.lines.iter().map(|(name, value)| (*name, value));
+        let values = self.values.iter().map(|(name, value)| (name.as_str(), value));
+        for (name, value) in lines.chain(values.filter(|_| include_values)) {
+            text.push_str(&format!("{name}: {value}\n"));
+        }
+        text.push_str(&format!("\n{link}\n"));
+        text
+    }
+}
+
+type Told = (NoticeKind, String, Vec<(&'static str, String)>, Vec<(String, String)>, String);
+
+fn of_request(change: &AccessChange) -> Option<Told> {
+    let path = format!("/approve/{}", change.request);
+    let request = ("request", change.request.to_string());
+    let told = |kind, title: String, lines| Some((kind, title, lines, Vec::new(), path.clone()));
+    match &change.event {
+        AccessEvent::Requested(asked) => {
+            let (title, mut lines, values) = requested(asked);
+            lines.push(request);
+            Some((NoticeKind::Requested, title, lines, values, path))
+        }
+        AccessEvent::Escalated => {
+            let title = "A request was not answered in time: others may answer now".to_owned();
+            told(NoticeKind::Escalated, title, vec![request])
+        }
+        AccessEvent::Answered(answered) => {
+            let said = match answered.answer {
+                AccessAnswer::Approve { .. } => "approved",
+                AccessAnswer::Refuse { .. } => "refused",
+            };
+            let title = format!("{} {said} a request", shown(answered.by.as_str()));
+            told(NoticeKind::Answered, title, vec![request, ("answer", said.to_owned())])
+        }
+        AccessEvent::Expired => {
+            let title = "Nobody answered a request in time: it stays denied".to_owned();
+            told(NoticeKind::Expired, title, vec![request])
+        }
+        AccessEvent::Revoked { .. } => {
+            told(NoticeKind::Revoked, "A request was taken back".to_owned(), vec![request])
+        }
+        AccessEvent::Spent { .. } => None,
+    }
+}
+
+fn requested(
+    asked: &AccessRequested,
+) -> (String, Vec<(&'static str, String)>, Vec<(String, String)>) {
+    let binding = &asked.binding;
+    let (who, what) = (shown(asked.asked_by.as_str()), shown(binding.action.as_str()));
+    let mut lines = vec![("asked_by", who.clone()), ("action", what.clone())];
+    let mut put = |name, text: Option<String>| lines.extend(text.map(|text| (name, text)));
+    put("on_behalf_of", binding.on_behalf_of.as_ref().map(|user| shown(user.as_str())));
+    put("intent", binding.intent.as_ref().map(|intent| shown(intent.as_str())));
+    put("task", binding.task.as_ref().map(|task| shown(task.as_str())));
+    put("approvers", Some(shown(&asked.approvers)));
+    put("answer_by", Some(asked.answer_by.to_string()));
+    // What it is done to follows from the arguments.
+    let values = binding
+        .resources
+        .iter()
+        .enumerate()
+        .map(|(n, resource)| (format!("resource_{}", n + 1), shown(&resource.to_string())));
+    (format!("{who} asks to do {what}"), lines, values.collect())
+}
+
+fn of_glass(broken: &BrokenGlass) -> Told {
+    let (by, agent) = (shown(broken.by.as_str()), shown(broken.agent.as_str()));
+    let title = format!("{by} set the rules aside for {agent}");
+    let lines = vec![
+        ("by", by),
+        ("agent", agent),
+        ("reason", shown(&broken.reason)),
+        ("until", broken.until.to_string()),
+    ];
+    (NoticeKind::GlassBroken, title, lines, Vec::new(), "/approve".to_owned())
+}
+
+/// A text that others chose, in one line, with nothing in it that a reader's screen would act on.
+pub(crate) fn shown(text: &str) -> String {
+    let deceives = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
+    };
+    let mut shown: String =
+        text.chars().take(SHOWN_CHARS).map(|c| if deceives(c) { '\u{fffd}' } else { c }).collect();
+    if text.chars().nth(SHOWN_CHARS).is_some() {
+        shown.push('…');
+    }
+    shown
+}
