@@ -17,7 +17,7 @@ use safeconduct_session::monitor::Monitors;
 use tracing::field::Empty;
 use tracing::{Instrument as _, Span};
 
-use crate::access::{Beside, Denied, Found, Queuing, Wish};
+use crate::access::{BREAK_GLASS, BREAKING, Beside, Denied, Found, Queuing, Wish};
 use crate::line::Line;
 use crate::past::{self, Happened, lock_past};
 use crate::recall::{Recall, flow_key};
@@ -583,7 +583,10 @@ fn facts<'a>(
         Subject::Lessee(_) => LEASING.as_ref(),
         // Nobody else asks about leases: a decision of that name is one on a lease.
         Subject::Caller(_) | Subject::Asserted { .. } => {
-            world.catalogue.entry(&request.action).filter(|entry| entry.name.as_str() != LEASE)
+            let known = world.catalogue.entry(&request.action);
+            let known = known.filter(|entry| entry.name.as_str() != LEASE);
+            let breaks = request.action.as_str() == BREAK_GLASS;
+            known.or_else(|| if breaks { BREAKING.as_ref() } else { None })
         }
     };
     Facts {

@@ -40,10 +40,12 @@ use safeconduct_model::{
 
 use crate::{Entry, Service, SessionKeys, Unrecorded, Versioned};
 
+pub(crate) use glass::BREAKING;
 pub(crate) use request::{Beside, Denied, Found, Queuing, Wish};
 
 pub use answer::*;
 pub use end::*;
+pub use glass::*;
 pub use request::*;
 pub use safeconduct_approval::{
     AnswerError, AskError, EditError, GroupError, Lowering, Mark, RevokeError as TakeBackError,

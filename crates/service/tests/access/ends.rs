@@ -170,3 +170,71 @@ async fn what_was_erased_is_shown_approved_and_used_no_more() {
     bench.approve(&fresh.request).await;
     assert_eq!(bench.ask(call(&proof("agent"), "mail", mail("1"))).await, Ok(()));
 }
+
+const RIGHT: &str = r#"
+@id("right") permit (principal == Safeconduct::User::"lou", action == Safeconduct::Action::"break_glass", resource)
+when { context.for_s <= 600 };
+"#;
+
+fn breaking(by: Authentication, for_ms: i64) -> BreakGlass {
+    BreakGlass {
+        by,
+        agent: id("agent"),
+        task: None,
+        reason: "the pager is on fire".into(),
+        for_ms,
+        pep: id("gateway"),
+        trace: None,
+    }
+}
+
+#[tokio::test]
+async fn rules_are_set_aside_for_a_time_by_who_has_that_right() {
+    let bench = bench_under(&[POLICIES, RIGHT].concat()).await;
+    let now = bench.service.now();
+    let send = || call(&proof("agent"), "mail", mail("x"));
+    let lou = || passkey("lou", now);
+    for (by, for_ms) in [(lou(), 3_600_000), (passkey("lea", now), 600_000)] {
+        let broken = bench.service.break_glass(breaking(by, for_ms)).await;
+        assert!(matches!(broken, Err(BreakGlassError::Denied { .. })), "{broken:?}");
+    }
+    let without = bench.service.break_glass(breaking(proof("lou"), 60_000)).await;
+    assert!(matches!(without, Err(BreakGlassError::Passkey)));
+    for for_ms in [0, GLASS_MS_MAX + 1] {
+        let broken = bench.service.break_glass(breaking(lou(), for_ms)).await;
+        assert!(matches!(broken, Err(BreakGlassError::Time)));
+    }
+    assert!(bench.ask(send()).await.is_err());
+
+    let broken = bench.service.break_glass(breaking(lou(), 600_000)).await.unwrap();
+    assert_eq!(bench.ask(send()).await, Ok(()));
+    assert_eq!(bench.ask(send()).await, Ok(()), "as often as it takes");
+    assert!(bench.ask(call(&proof("helper"), "mail", mail("x"))).await.is_err());
+    let records = bench.records();
+    let due = records.iter().any(|record| match &record.body {
+        Body::ReviewDue { of, about, cause } => {
+            *of == broken.id && *about == id("lou") && &**cause == "break_glass"
+        }
+        _ => false,
+    });
+    let told = records.iter().filter(|record| match &record.body {
+        Body::Decided(decided) => decided.approval.as_ref() == Some(&broken.id),
+        _ => false,
+    });
+    assert!(due && told.count() == 2);
+
+    let again = bench.again();
+    again.change_policies(&[POLICIES, RIGHT].concat()).await;
+    assert_eq!(again.ask(send()).await, Ok(()), "a restart changes nothing");
+    again.service.mend_glass(&broken.id, &id("ada")).await.unwrap();
+    assert!(again.ask(send()).await.is_err());
+    bench.service.kill(KillScope::Identity(id("helper")), &id("ada"), "no".into()).await.unwrap();
+    assert_eq!(bench.service.glasses().len(), 1);
+    // Another rule stands all the same.
+    bench.change_policies(&[POLICIES, RIGHT, STOP].concat()).await;
+    assert!(bench.ask(send()).await.is_err());
+    bench.change_policies(&[POLICIES, RIGHT].concat()).await;
+    bench.at(10 * MINUTE);
+    assert!(bench.ask(send()).await.is_err(), "its time is over");
+    assert!(bench.service.glasses().is_empty());
+}
