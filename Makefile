@@ -32,7 +32,15 @@ $(NPM): package.json package-lock.json
 	npm install --no-save --no-audit --no-fund --loglevel=error
 	touch $@
 
-tools: $(PIP) $(NPM) ## the Python and Node parts that demo and tests use
+tools: $(PIP) $(NPM) chromium ## the Python and Node parts that demo and tests use
+
+# Where we may install it. Without it, the tests of the pages are skipped and say so.
+.PHONY: chromium
+chromium:
+	@if ! command -v chromium >/dev/null && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		apt-get install -y -qq chromium >/dev/null || { apt-get update -qq && apt-get install -y -qq chromium >/dev/null; } \
+			|| echo "chromium could not be installed: the tests of the pages will be skipped"; \
+	fi
 
 demo: build tools ## an agent works on a case through the gateway
 	$(BIN) demo $(if $(KEEP),--keep)

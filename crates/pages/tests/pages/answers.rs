@@ -1,0 +1,211 @@
+//! Answering.
+
+use http::StatusCode;
+use safeconduct_model::{Body, Method, Value};
+use safeconduct_service::AccessState;
+
+use crate::authenticator::Authenticator;
+use crate::bench::{Browser, Seen, bench, id};
+use crate::forms::register;
+
+fn input() -> Value {
+    Value::object([
+        ("to", Value::from("p\u{430}ypal@example.org")),
+        ("amount", Value::Integer(250)),
+        ("body", Value::from("<script>alert(1)</script>")),
+    ])
+}
+
+async fn answer(browser: &mut Browser<'_>, path: &str, fields: &[(&str, &str)]) -> Seen {
+    let page = browser.open(path).await;
+    let form = format!("action=\"{path}\"");
+    let (token, binding) = (page.field(&form, "token"), page.field(&form, "binding"));
+    let mut all = vec![("token", token.as_str()), ("binding", binding.as_str())];
+    all.extend(fields);
+    browser.post(path, &all).await
+}
+
+#[tokio::test]
+async fn what_is_shown_is_escaped_and_deceives_nobody() {
+    let bench = bench().await;
+    let request = bench.ask("mail", input()).await;
+    let mut browser = bench.signed_in("ada").await;
+    let seen = browser.open("/approve").await;
+    assert!(seen.text.contains(&format!("/approve/{request}")), "{}", seen.text);
+    let seen = browser.open(&format!("/approve/{request}")).await;
+    for text in [
+        "&lt;script&gt;alert(1)&lt;/script&gt;",
+        "the customer asked &lt;b&gt;for it&lt;/b&gt;",
+        "⟨U+0430⟩ypal",
+        "mixes letters of scripts that look alike",
+        "a person must look at this",
+        "crm.mail",
+        "250",
+    ] {
+        assert!(seen.text.contains(text), "{text}:\n{}", seen.text);
+    }
+    assert!(!seen.text.contains("<script"), "{}", seen.text);
+}
+
+#[tokio::test]
+async fn looking_answers_nothing() {
+    let bench = bench().await;
+    let request = bench.ask("mail", input()).await;
+    let mut browser = bench.signed_in("ada").await;
+    let path = format!("/approve/{request}");
+    let page = browser.open(&path).await;
+    let token = page.field(&format!("action=\"{path}\""), "token");
+    let binding = page.field(&format!("action=\"{path}\""), "binding");
+    let before = bench.bodies().len();
+    for path in [
+        format!("{path}?answer=once&token={token}&binding={}", binding.replace(':', "%3A")),
+        format!("{path}/confirm?token={token}"),
+        "/passkeys/new?name=x".to_owned(),
+        "/passkeys/remove?id=x".to_owned(),
+        "/sign-out".to_owned(),
+    ] {
+        browser.open(&path).await;
+    }
+    assert_eq!(bench.state(&request), AccessState::Pending);
+    assert_eq!(bench.bodies().len(), before);
+    assert_eq!(browser.open("/approve").await.status, StatusCode::OK, "still signed in");
+}
+
+#[tokio::test]
+async fn nobody_sees_or_answers_what_is_not_theirs() {
+    let bench = bench().await;
+    let request = bench.ask("mail", input()).await;
+    let path = format!("/approve/{request}");
+    let mut bob = bench.signed_in("bob").await;
+    assert!(!bob.open("/approve").await.text.contains(request.as_str()));
+    let theirs = bob.open(&path).await;
+    let none = bob.open("/approve/req_none").await;
+    assert_eq!((theirs.status, none.status), (StatusCode::NOT_FOUND, StatusCode::NOT_FOUND));
+    assert_eq!(theirs.text.replace(request.as_str(), ""), none.text);
+    let mut nobody = bench.browser();
+    let seen = nobody.open(&path).await;
+    assert_eq!(seen.status, StatusCode::UNAUTHORIZED);
+    assert!(!seen.text.contains("crm.mail"));
+}
+
+#[tokio::test]
+async fn the_three_answers_without_a_passkey() {
+    let bench = bench().await;
+    let mut browser = bench.signed_in("ada").await;
+    let cases: [(&[(&str, &str)], AccessState, &str); 3] = [
+        (&[("answer", "once")], AccessState::Approved, "exactly this, once"),
+        (&[("answer", "edited"), ("most:/amount", " 100 ")], AccessState::Approved, "at most 100"),
+        (
+            &[("answer", "refuse"), ("reason", "no <i>way</i>")],
+            AccessState::Refused,
+            "no &lt;i&gt;",
+        ),
+    ];
+    for (number, (fields, state, says)) in cases.into_iter().enumerate() {
+        let text = format!("case {number}: {}", ["apples", "a plumber's bill", "zebras"][number]);
+        let input =
+            Value::object([("amount", Value::Integer(250)), ("body", text.as_str().into())]);
+        let request = bench.ask("mail", input).await;
+        let path = format!("/approve/{request}");
+        for wrong in [
+            &[("answer", "edited")][..],
+            &[("answer", "edited"), ("most:/amount", "251")],
+            &[("answer", "edited"), ("most:/amount", "-1")],
+            &[("answer", "edited"), ("most:/body", "1")],
+            &[("answer", "refuse"), ("reason", " ")],
+            &[("answer", "task"), ("uses", "0")],
+            &[("answer", "")],
+        ] {
+            let seen = answer(&mut browser, &path, wrong).await;
+            assert!(seen.status.is_client_error(), "{wrong:?}: {}", seen.text);
+        }
+        assert_eq!(bench.state(&request), AccessState::Pending);
+        let seen = answer(&mut browser, &path, fields).await;
+        assert_eq!(seen.status, StatusCode::OK, "{}", seen.text);
+        assert!(seen.text.contains(says), "{says}: {}", seen.text);
+        assert_eq!(bench.state(&request), state);
+        let seen = browser.open(&path).await;
+        assert!(!seen.text.contains("Your answer"), "{}", seen.text);
+    }
+}
+
+#[tokio::test]
+async fn what_weighs_much_takes_a_passkey_that_signs_this_very_answer() {
+    let bench = bench().await;
+    let mut device = Authenticator::new();
+    let mut browser = bench.signed_in("ada").await;
+    let (first, other) = (bench.ask("pay", input()).await, bench.ask("mail", input()).await);
+    let path = format!("/approve/{first}");
+    let seen = answer(&mut browser, &path, &[("answer", "once")]).await;
+    assert_eq!(seen.status, StatusCode::FORBIDDEN);
+    assert!(seen.text.contains("Register a passkey"), "{}", seen.text);
+    assert_eq!(register(&mut browser, &mut device).await.status, StatusCode::SEE_OTHER);
+
+    let page = answer(&mut browser, &path, &[("answer", "once")]).await;
+    assert_eq!(page.status, StatusCode::OK, "{}", page.text);
+    assert_eq!(bench.state(&first), AccessState::Pending, "nothing was signed yet");
+    let confirm = format!("{path}/confirm");
+    let token = page.field(&format!("action=\"{confirm}\""), "token");
+    let challenge = page.attribute("data-challenge");
+    let signed = device.sign(&challenge);
+    let fields = |signed: &[(&'static str, String); 4]| {
+        let signed = signed.iter().map(|(name, value)| (*name, value.clone()));
+        [("token", token.clone())].into_iter().chain(signed).collect::<Vec<_>>()
+    };
+    let send = |fields: &[(&'static str, String)]| {
+        fields.iter().map(|(name, value)| (*name, value.clone())).collect::<Vec<_>>()
+    };
+    // For another request, with the first one's signature.
+    let elsewhere = format!("/approve/{other}/confirm");
+    let sent = send(&fields(&signed));
+    let sent: Vec<_> = sent.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    assert_eq!(browser.post(&elsewhere, &sent).await.status, StatusCode::FORBIDDEN);
+    // Another answer begins another ceremony: what was signed for the one is none for the other.
+    answer(&mut browser, &path, &[("answer", "refuse"), ("reason", "no")]).await;
+    assert_eq!(browser.post(&confirm, &sent).await.status, StatusCode::FORBIDDEN);
+    assert_eq!(bench.state(&first), AccessState::Pending);
+
+    let page = answer(&mut browser, &path, &[("answer", "once")]).await;
+    let signed = device.sign(&page.attribute("data-challenge"));
+    let sent = send(&fields(&signed));
+    let sent: Vec<_> = sent.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let seen = browser.post(&confirm, &sent).await;
+    assert_eq!(seen.status, StatusCode::OK, "{}", seen.text);
+    assert_eq!(bench.state(&first), AccessState::Approved);
+    let bodies = bench.bodies();
+    let [.., Body::PasskeyUsed(used), Body::AccessRequestChanged(change)] = bodies.as_slice() else {
+        panic!(
+            "the proof comes before the answer: {:?}",
+            bodies.iter().map(Body::kind).collect::<Vec<_>>()
+        )
+    };
+    assert_eq!((&used.identity, used.counter), (&id("ada"), device.counter));
+    match &change.event {
+        safeconduct_model::AccessEvent::Answered(answered) => {
+            assert_eq!((&answered.by, answered.method), (&id("ada"), Method::Passkey));
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(browser.post(&confirm, &sent).await.status, StatusCode::FORBIDDEN, "once");
+}
+
+#[tokio::test]
+async fn a_copied_passkey_proves_nothing() {
+    let bench = bench().await;
+    let mut device = Authenticator::new();
+    let mut browser = bench.signed_in("ada").await;
+    register(&mut browser, &mut device).await;
+    let request = bench.ask("pay", input()).await;
+    let path = format!("/approve/{request}");
+    let page = answer(&mut browser, &path, &[("answer", "once")]).await;
+    // The other copy has counted less.
+    device.counter = 0;
+    let token = page.field(&format!("action=\"{path}/confirm\""), "token");
+    let signed = device.sign(&page.attribute("data-challenge"));
+    let mut fields = vec![("token", token.as_str())];
+    fields.extend(signed.iter().map(|(name, value)| (*name, value.as_str())));
+    let seen = browser.post(&format!("{path}/confirm"), &fields).await;
+    assert_eq!(seen.status, StatusCode::CONFLICT);
+    assert!(seen.text.contains("copy of it may be in use"), "{}", seen.text);
+    assert_eq!(bench.state(&request), AccessState::Pending);
+}
