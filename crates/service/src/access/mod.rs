@@ -61,6 +61,9 @@ const REQUESTS: &str = "access-requests";
 /// Most agents whose keys of requests are in memory. Of others they are unwrapped again.
 const KEYS_HELD: usize = 4096;
 
+/// Most agents that ever asked for anything. One more cannot ask.
+pub const ASKING_AGENTS_MAX: usize = 1_000_000;
+
 /// How often a change of a request is tried where others change what it rests on.
 const ATTEMPTS: u32 = 3;
 
@@ -125,6 +128,8 @@ pub(crate) struct Ledgered {
     agenda: BTreeSet<(Timestamp, RecordId)>,
     /// By agent: what belongs to all its requests.
     agents: HashMap<IdentityId, OfAgent, RandomState>,
+    /// How many keys are at hand, at most.
+    keys_held: usize,
     /// Who waits for which request.
     waiting: BTreeMap<RecordId, Vec<Waker>>,
     waiters: usize,
@@ -179,6 +184,7 @@ impl Default for Requests {
                 places: BTreeMap::new(),
                 agenda: BTreeSet::new(),
                 agents: HashMap::default(),
+                keys_held: 0,
                 waiting: BTreeMap::new(),
                 waiters: 0,
                 glasses: BTreeMap::new(),
@@ -212,6 +218,21 @@ impl Ledgered {
         }
         // INVARIANT: it was just made.
         self.agents.entry(agent.clone()).or_default()
+    }
+
+    /// Keeps the keys of an agent's requests at hand; where too many are, others are let go of
+    /// that lie in the ledger.
+    fn hold(&mut self, agent: &IdentityId, keys: &Arc<dyn SessionKeys>) {
+        if self.keys_held >= KEYS_HELD {
+            let cool = |of: &mut OfAgent| {
+                of.keys = of.keys.take().filter(|_| of.keys_at.is_none());
+                usize::from(of.keys.is_some())
+            };
+            self.keys_held = self.agents.values_mut().map(cool).sum();
+        }
+        if self.agent(agent).keys.replace(Arc::clone(keys)).is_none() {
+            self.keys_held += 1;
+        }
     }
 
     /// The version of an agent's requests, as a proposal reads it.
@@ -275,12 +296,7 @@ impl Service {
         state: &mut Ledgered,
         agent: &IdentityId,
     ) -> Result<Option<Arc<dyn SessionKeys>>, Unrecorded> {
-        if state.agents.values().filter(|of| of.keys.is_some()).count() > KEYS_HELD {
-            state.agents.values_mut().filter(|of| of.keys_at.is_some()).for_each(|of| {
-                of.keys = None;
-            });
-        }
-        let Some(of) = state.agents.get_mut(agent) else { return Ok(None) };
+        let Some(of) = state.agents.get(agent) else { return Ok(None) };
         if let Some(keys) = &of.keys {
             return Ok(Some(Arc::clone(keys)));
         }
@@ -289,7 +305,7 @@ impl Service {
         let Some(wrapped) = wrapped else { return Ok(None) };
         let key = requests_session(agent).ok_or_else(|| broken(&"no name for a key"))?;
         let keys = self.vault.unwrap(&key, &wrapped).map_err(|error| broken(&error))?;
-        of.keys = Some(Arc::clone(&keys));
+        state.hold(agent, &keys);
         Ok(Some(keys))
     }
 

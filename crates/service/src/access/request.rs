@@ -13,8 +13,8 @@ use thiserror::Error;
 
 use super::sealed::{self, Asked};
 use super::{
-    AccessHappened, AccessNews, AccessState, Ledgered, Place, Recording, agent_of, bounds_of,
-    people,
+    ASKING_AGENTS_MAX, AccessHappened, AccessNews, AccessState, Ledgered, Place, Recording,
+    agent_of, bounds_of, people,
 };
 use crate::line::Line;
 use crate::{
@@ -193,6 +193,10 @@ impl Service {
         debug_assert!(asked_people.len() <= ASKED_MAX);
 
         let mut state = self.requests.lock();
+        let known = state.agents.contains_key(&parties.agent);
+        if !known && state.agents.len() >= ASKING_AGENTS_MAX {
+            return refuse(wish, AskError::TooMany);
+        }
         let keyed = self.request_keys(&mut state, &parties.agent)?;
         let keys = &*keyed.keys;
         let sealed = Asked {
@@ -390,9 +394,9 @@ impl<'s> Beside<'s> {
     /// Takes in what was queued. What follows for the task is the caller's to see to.
     pub(crate) fn queued(self, service: &Service, ticket: Ticket) -> Queuing {
         let Self { mut state, change, agent, keys, entries, denied_by } = self;
+        state.hold(&agent, &keys);
         let of = state.agent(&agent);
         of.version += 1;
-        of.keys = Some(keys);
         if entries.len() > 1 {
             of.keys_at = Some(ticket.last.saturating_sub(1));
         }
