@@ -13,7 +13,7 @@ use serde_json::Value;
 pub const LAYERS: &[(&str, u8, &[&str])] = &[
     ("model", 0, &[]),
     // Temporal rules are compiled to the session's monitors.
-    ("policy", 1, &["model", "session"]),
+    ("policy", 1, &["model", "session", "approval"]),
     ("session", 1, &["model"]),
     ("engine", 1, &["model", "policy", "risk", "session"]),
     ("ledger", 1, &["model"]),
@@ -23,7 +23,11 @@ pub const LAYERS: &[(&str, u8, &[&str])] = &[
     ("credential", 1, &["model", "session", "wire"]),
     ("approval", 1, &["model"]),
     ("review", 1, &["model"]),
-    ("service", 2, &["model", "policy", "risk", "session", "engine", "ledger", "wire", "credential"]),
+    (
+        "service",
+        2,
+        &["model", "policy", "risk", "session", "engine", "ledger", "wire", "credential", "approval"],
+    ),
     ("store", 3, &["model", "ledger", "service"]),
     ("directory", 3, &["model", "wire", "credential"]),
     ("notify", 3, &["model", "wire", "credential", "ledger", "service"]),
@@ -153,7 +157,7 @@ mod tests {
             for inner in *allowed {
                 let lower = ring(inner) < *outer
                     || (*name == "engine" && ["policy", "risk", "session"].contains(inner))
-                    || (*name == "policy" && *inner == "session")
+                    || (*name == "policy" && ["session", "approval"].contains(inner))
                     || (*name == "credential" && ["session", "wire"].contains(inner))
                     || (*name == "risk" && *inner == "wire")
                     || (*name == "gateway" && *inner == "pep")
