@@ -70,6 +70,8 @@ def write_project(folder, suite, upstream_url, variant):
         "version": 1,
         "upstreams": {suite.name: {"http": {"url": upstream_url}}},
         "intents": {},
+        # What is measured is what policies say of a tier.
+        "tiers": {"high": {"needs": "policy"}, "critical": {"needs": "policy"}},
         "identities": [
             {"id": "emma", "kind": "user"},
             {"id": "owner", "kind": "user"},

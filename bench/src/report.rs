@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use crate::section::{Failure, Section};
-use crate::{decide, flow, http, leases, machine, mcp, startup, tasks, temporal, tokens};
+use crate::{decide, flow, http, leases, machine, mcp, risk, startup, tasks, temporal, tokens};
 
 /// One part: how the command line calls it, and what it does.
 struct Part {
@@ -21,6 +21,7 @@ const PARTS: &[Part] = &[
     Part { name: "temporal", measure: temporal::measure },
     Part { name: "startup", measure: startup::measure },
     Part { name: "tasks", measure: tasks::measure },
+    Part { name: "risk", measure: risk::measure },
     Part { name: "tokens", measure: tokens::measure },
     Part { name: "leases", measure: leases::measure },
     Part { name: "http", measure: http::measure },

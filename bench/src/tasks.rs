@@ -238,7 +238,7 @@ fn orchestrator() -> Result<Identity, Failure> {
     })
 }
 
-fn proof(of: &IdentityId) -> Result<Authentication, Failure> {
+pub(crate) fn proof(of: &IdentityId) -> Result<Authentication, Failure> {
     Ok(Authentication {
         identity: of.clone(),
         token: TokenId::new("tok_orchestrator")?,

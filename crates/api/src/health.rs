@@ -9,6 +9,7 @@ use safeconduct_service::LedgerHealth;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::metrics::{SentOut, StreamTokens};
 use crate::router::{Inner, Shared};
 
 /// Says that the process answers.
@@ -31,6 +32,9 @@ pub(crate) struct ReadyForm {
     ready: bool,
     ledger: CheckForm,
     policies: CheckForm,
+    /// Whether everyone is told who is to be told. Decisions do not wait for it, so readiness does
+    /// not either.
+    deliveries: CheckForm,
 }
 
 /// Whether one thing is well.
@@ -70,10 +74,14 @@ pub(crate) async fn ready(State(api): State<Shared>) -> Response {
         Some(_) => None,
         None => Some("no policies have been loaded".to_owned()),
     };
+    let trouble = api.signals().deliveries.as_ref().and_then(|out| out.trouble());
+    // Which target it is, is for the operators' log.
+    let deliveries = trouble.map(|_| "somebody is not told; see the server's log".to_owned());
     let (ledger, policies) = (CheckForm::of(ledger), CheckForm::of(policies));
+    let deliveries = CheckForm::of(deliveries);
     let ready = ledger.ok && policies.ok && !stopping;
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(ReadyForm { ready, ledger, policies })).into_response()
+    (status, Json(ReadyForm { ready, ledger, policies, deliveries })).into_response()
 }
 
 /// Gives the process's numbers to Prometheus.
@@ -100,4 +108,29 @@ fn refresh(api: &Inner) {
     metrics.sessions.set(number(service.sessions() as u64));
     metrics.outcomes_pending.set(number(service.pending_outcomes() as u64));
     metrics.records_read.set(number(api.read.read_up_to()));
+    let edges = api.signals();
+    for (what, counts) in edges.deliveries.iter().flat_map(|out| out.counts()) {
+        for (state, count) in [
+            ("delivered", counts.delivered),
+            ("failed_tries", counts.failed_tries),
+            ("given_up", counts.given_up),
+            ("dropped", counts.dropped),
+            ("waiting", counts.waiting),
+        ] {
+            metrics.sent_out.get_or_create(&SentOut { what, state }).set(number(count));
+        }
+    }
+    for view in edges.streams.iter().flat_map(|streams| streams.views()) {
+        let sorts =
+            [("taken", view.taken), ("repeated", view.before), ("passed_over", view.passed_over)];
+        for (state, count) in sorts.into_iter().chain(view.refused) {
+            let tokens = StreamTokens { stream: view.name.to_string(), state };
+            metrics.stream_tokens.get_or_create(&tokens).set(number(count));
+        }
+    }
+    let counts = api.service.signal_counts();
+    let counts = [counts.subjects, counts.taken, counts.dropped, counts.missed];
+    for (gauge, count) in metrics.signals.iter().zip(counts) {
+        gauge.set(number(count));
+    }
 }

@@ -46,6 +46,8 @@ mod refused;
 mod router;
 mod serve;
 mod sessions;
+mod signals;
+mod ssf;
 mod streams;
 mod tail;
 mod tasks;

@@ -45,6 +45,24 @@ struct Decided {
     rule_class: &'static str,
 }
 
+/// What became of what was to go out.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct SentOut {
+    /// `notices`, `events`.
+    pub(crate) what: &'static str,
+    /// `delivered`, `failed_tries`, `given_up`, `dropped`, `waiting`.
+    pub(crate) state: &'static str,
+}
+
+/// What became of security event tokens.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct StreamTokens {
+    /// The stream's name in the configuration.
+    pub(crate) stream: String,
+    /// `taken`, `repeated`, `passed_over`, or why it was refused.
+    pub(crate) state: &'static str,
+}
+
 /// The process's metrics. Cheap to share, and cheap to count in.
 #[derive(Debug)]
 pub struct Metrics {
@@ -60,6 +78,10 @@ pub struct Metrics {
     pub(crate) sessions: Gauge,
     pub(crate) outcomes_pending: Gauge,
     pub(crate) records_read: Gauge,
+    /// Subjects of signals; signals taken and dropped; records that detectors missed.
+    pub(crate) signals: [Gauge; 4],
+    pub(crate) sent_out: Family<SentOut, Gauge>,
+    pub(crate) stream_tokens: Family<StreamTokens, Gauge>,
 }
 
 /// Upper ends of the buckets of a decision's duration, in seconds.
@@ -73,6 +95,7 @@ impl Default for Metrics {
         let (reloads_refused, reloaded_at) = (Counter::default(), Gauge::default());
         let unauthenticated = Counter::default();
         let durations = Histogram::new(BUCKETS);
+        let signal_gauges: [Gauge; 4] = std::array::from_fn(|_| Gauge::default());
         let gauges: [Gauge; 5] = std::array::from_fn(|_| Gauge::default());
         registry.register("decisions", "Decisions, recorded or not", Family::clone(&decisions));
         registry.register(
@@ -110,7 +133,29 @@ impl Default for Metrics {
         ] {
             registry.register(name, help, gauge.clone());
         }
+        let of_signals = [
+            ("signal_subjects", "Subjects of whom signals are known"),
+            ("signals_taken", "Signals that were recorded since the start"),
+            ("signals_dropped", "Signals that found no room since the start"),
+            ("detector_records_missed", "Records that came too fast for the detectors"),
+        ];
+        for ((name, help), gauge) in of_signals.into_iter().zip(&signal_gauges) {
+            registry.register(name, help, gauge.clone());
+        }
+        let (sent_out, stream_tokens) = (Family::default(), Family::default());
+        registry.register(
+            "sent_out",
+            "Messages and events for others, since the server started",
+            Family::clone(&sent_out),
+        );
+        registry.register(
+            "stream_tokens",
+            "Security event tokens that came, since the server started",
+            Family::clone(&stream_tokens),
+        );
         Self {
+            sent_out,
+            stream_tokens,
             registry,
             decisions,
             durations,
@@ -123,6 +168,7 @@ impl Default for Metrics {
             sessions,
             outcomes_pending,
             records_read,
+            signals: signal_gauges,
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::oauth::{OauthError, edges};
 use crate::problem::ProblemForm;
 use crate::{
     authzen, catalogue, delegations, health, identities, intents, keys, kill, leases, outcome,
-    policies, records, sessions, streams, tail, tasks, tokens,
+    policies, records, sessions, signals, ssf, streams, tail, tasks, tokens,
 };
 
 #[derive(OpenApi)]
@@ -60,11 +60,26 @@ use crate::{
         leases::issue,
         leases::renew,
         leases::list,
+        ssf::metadata,
+        ssf::create,
+        ssf::read,
+        ssf::change,
+        ssf::replace,
+        ssf::delete,
+        ssf::status,
+        ssf::set_status,
+        ssf::add_subject,
+        ssf::remove_subject,
+        ssf::verify,
+        ssf::poll,
         streams::push,
         streams::webhook,
         streams::list,
         streams::status,
         streams::verify,
+        signals::put,
+        signals::list,
+        signals::risk,
         sessions::show,
         sessions::erase,
         health::alive,

@@ -16,7 +16,7 @@ use crate::tail::TAILS_MAX;
 use crate::{
     ApiConfig, ApiError, Controls, Metrics, SignalEdges, authzen, catalogue, delegations, health,
     identities, intents, keys, kill, leases, oauth, outcome, policies, records, refused, sessions,
-    streams, tail, tasks, tokens,
+    signals, ssf, streams, tail, tasks, tokens,
 };
 
 /// The HTTP side of one server process.
@@ -111,6 +111,7 @@ impl Api {
             .route("/v1/signals/streams/{name}", post(streams::push))
             .route("/v1/signals/webhooks/{name}", post(streams::webhook))
             .merge(oauth::routes())
+            .merge(ssf::routes(self.0.clone()))
             .merge(self.administration())
             .fallback(unknown)
             .method_not_allowed_fallback(wrong_method)
@@ -161,6 +162,8 @@ impl Api {
             .route("/v1/keys/rotate", post(keys::rotate))
             .route("/v1/kill", post(kill::kill))
             .route("/v1/kill/lift", post(kill::lift))
+            .route("/v1/risk", get(signals::risk))
+            .route("/v1/signals", get(signals::list).post(signals::put))
             .route("/v1/signals/streams", get(streams::list))
             .route("/v1/signals/streams/{name}/status", get(streams::status))
             .route("/v1/signals/streams/{name}/verify", post(streams::verify))

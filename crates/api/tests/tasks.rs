@@ -709,3 +709,42 @@ async fn an_access_token_is_for_its_task_whatever_roles_its_holder_has() {
     assert_eq!(post(&format!("{mine}/end"), json!({})).await.status, StatusCode::OK);
     assert_eq!(get("/v1/whoami").await.status, StatusCode::UNAUTHORIZED, "over with its task");
 }
+
+#[tokio::test]
+async fn reported_signals_make_risk_and_revoking_ones_stop() {
+    let fixture = fixture().await;
+    let report = |who: &str, kind: &str| {
+        let about = json!({ "identity": who });
+        json!({"signals": [{"about": about, "kind": kind, "severity": "high", "detail": "seen"}]})
+    };
+    let compromised = report("worker", "credential_compromised");
+    let by_agent = fixture.post("worker", "/v1/signals", &compromised).await;
+    assert_eq!(by_agent.status, StatusCode::FORBIDDEN);
+    let taken = fixture.post(OPERATOR, "/v1/signals", &compromised).await;
+    assert_eq!(taken.status, StatusCode::CREATED, "{}", taken.json());
+    assert_eq!(taken.json()["recorded"].as_array().map(Vec::len), Some(1));
+
+    let begun = fixture.begin("ada", &work("worker")).await;
+    for about in ["identity=worker".to_owned(), format!("task={}", text(&begun, "task"))] {
+        let risk = fixture.get(OPERATOR, &format!("/v1/risk?{about}")).await.json();
+        assert_eq!((&risk["score"], &risk["level"]), (&json!(65), &json!("high")), "{about}");
+        assert_eq!(risk["parts"][0]["kind"], "credential_compromised");
+    }
+    for wrong in ["", "?identity=a&task=task_1", "?session=nothing", "?limit=0&identity=a&x=1"] {
+        let answer = fixture.get(OPERATOR, &format!("/v1/risk{wrong}")).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{wrong}");
+    }
+    let list = fixture.get(OPERATOR, "/v1/signals?identity=worker").await.json();
+    assert_eq!(list["signals"][0]["source"], format!("person {OPERATOR}"));
+    assert_eq!(fixture.get("worker", "/v1/signals").await.status, StatusCode::FORBIDDEN);
+
+    // An operator does not stop those above them, in this way either.
+    let (above, below) =
+        (report(ADMINISTRATOR, "account_disabled"), report("worker", "account_disabled"));
+    let above = fixture.post(OPERATOR, "/v1/signals", &above).await;
+    assert_eq!(above.status, StatusCode::FORBIDDEN);
+    let stopped = fixture.post(OPERATOR, "/v1/signals", &below).await;
+    assert_eq!(stopped.json()["stopped"], json!(["identity worker"]));
+    assert_eq!(stopped.json()["tasks"], 1);
+    assert_eq!(fixture.get("worker", "/v1/whoami").await.status, StatusCode::UNAUTHORIZED);
+}

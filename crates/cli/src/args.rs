@@ -2,6 +2,8 @@
 //! (`SAFECONDUCT_<FLAG>`). Precedence: flag, environment, file, default.
 
 mod authority;
+mod risk;
+mod stream;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -9,6 +11,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use authority::*;
+pub(crate) use risk::*;
+pub(crate) use stream::*;
 
 use crate::output::{Color, Format};
 
@@ -117,6 +121,12 @@ pub(crate) enum Command {
     Delegation(Delegation),
     /// Stop an identity, a task, a session or everything, at once and on every path.
     Kill(Kill),
+    /// What was seen of somebody that makes what they do riskier.
+    #[command(subcommand)]
+    Signal(Signal),
+    /// How risky somebody is, and what the detectors would have found.
+    #[command(subcommand)]
+    Risk(Risk),
     /// Who may act, and their tokens.
     #[command(subcommand)]
     Identity(Identity),
@@ -126,6 +136,9 @@ pub(crate) enum Command {
     /// The ledger: what was decided and what then happened.
     #[command(subcommand)]
     Log(Log),
+    /// The streams of security events by which others tell of risk.
+    #[command(subcommand)]
+    Stream(Stream),
     /// What sessions have read, and what that flowed into.
     #[command(subcommand)]
     Session(Session),
@@ -269,8 +282,16 @@ pub(crate) enum Policy {
     },
     /// Decide one request, without a server: exit code 0, 10 or 11.
     Eval(Question),
-    /// Say of each policy in scope why it applies or not.
-    Explain(Question),
+    /// Say of each policy in scope why it applies or not; or why a recorded decision was as it was.
+    Explain {
+        /// A decision that was recorded, by its id.
+        #[arg(value_name = "DECISION", conflicts_with_all = ["principal", "action", "resource", "test"])]
+        decision: Option<String>,
+        #[command(flatten)]
+        source: Source,
+        #[command(flatten)]
+        question: Question,
+    },
     /// Measure how long a decision takes with this policy set.
     Bench(Question),
 }
@@ -278,10 +299,10 @@ pub(crate) enum Policy {
 #[derive(Debug, Args)]
 pub(crate) struct Question {
     /// Who wants to act: an identity of the configuration, or `TYPE::"ID"`.
-    #[arg(long, required_unless_present = "test")]
+    #[arg(long)]
     pub(crate) principal: Option<String>,
     /// What they want to do.
-    #[arg(long, required_unless_present = "test")]
+    #[arg(long)]
     pub(crate) action: Option<String>,
     /// What they want to do it to, `TYPE::"ID"`; by default what the catalogue maps.
     #[arg(long)]

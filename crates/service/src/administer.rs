@@ -99,10 +99,16 @@ operations! {
     RecordsQuery = "records.query",
     /// Read one record.
     RecordsShow = "records.show",
+    /// See how risky somebody is, and why.
+    RiskShow = "risk.show",
     /// Erase the values of a session.
     SessionsErase = "sessions.erase",
     /// Read the state of a session.
     SessionsShow = "sessions.show",
+    /// List signals.
+    SignalsList = "signals.list",
+    /// Report signals.
+    SignalsPut = "signals.put",
     /// See how the streams stand that tell us of risk.
     StreamsList = "streams.list",
     /// Receive what we transmit, as far as the configuration names the caller.

@@ -35,12 +35,24 @@ macro_rules! described {
 }
 
 described! {
+    admin::AccessAskedView = "AccessAsked";
+    admin::AccessRequestDetail = "AccessRequest";
+    admin::AccessRequestList = "AccessRequestList";
+    admin::AccessRequestSummary = "AccessRequestSummary";
+    admin::AccessSettledView = "AccessSettled";
+    admin::AllSettledView = "AccessAllSettled";
+    admin::AnswerAllRequest = "AccessAnswerAll";
+    admin::AnswerRequest = "AccessAnswer";
+    admin::AskRequest = "AccessAsk";
+    admin::BrokenGlassList = "BrokenGlassList";
+    admin::BrokenGlassView = "BrokenGlass";
     admin::CatalogueList = "CatalogueList";
     admin::DelegationList = "DelegationList";
     admin::DelegationRequest = "DelegationRequest";
     admin::DelegationView = "Delegation";
     admin::EndRequest = "EndRequest";
     admin::ErasedView = "Erased";
+    admin::GlassRequest = "BreakGlass";
     admin::IdentityList = "IdentityList";
     admin::IdentityView = "IdentityShown";
     admin::IntentList = "IntentList";
@@ -56,19 +68,24 @@ described! {
     admin::OneRecord = "OneRecord";
     admin::PoliciesView = "Policies";
     admin::RecordPage = "RecordPage";
+    admin::RiskView = "Risk";
     admin::SessionView = "Session";
+    admin::SignalList = "SignalList";
     admin::StreamList = "StreamList";
     admin::StreamStatusView = "StreamStatus";
+    admin::TakenView = "SignalsTaken";
     admin::TaskBegun<'_> = "TaskBegun";
     admin::TaskDetail = "Task";
     admin::TaskEnded = "TaskEnded";
     admin::TaskList = "TaskList";
     admin::TaskRequest = "TaskRequest";
+    admin::TakeBackRequest = "AccessTakeBack";
     admin::TokenIssued<'_> = "TokenIssued";
     admin::TokenList = "TokenList";
     admin::TokenRequest = "TokenRequest";
     admin::UpstreamList = "UpstreamList";
     admin::WhoamiView = "Whoami";
+    authzen::RequestAnswer = "AuthzenAccessRequest";
     authzen::Metadata = "AuthzenMetadata";
     identity::IdentityForm = "Identity";
     outcome::OutcomeForm = "Outcome";
@@ -76,6 +93,18 @@ described! {
 }
 
 impl IntoParams for admin::RecordQueryForm {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        query_of::<Self>()
+    }
+}
+
+impl IntoParams for admin::AccessQueryForm {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        query_of::<Self>()
+    }
+}
+
+impl IntoParams for admin::WaitForm {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
         query_of::<Self>()
     }

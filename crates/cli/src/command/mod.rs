@@ -17,9 +17,12 @@ mod lease;
 mod log;
 mod mcp;
 mod policy;
+mod risk;
 pub(crate) mod secret;
 mod server;
 mod session;
+mod signal;
+mod stream;
 mod task;
 
 use crate::args::{Arguments, Command};
@@ -45,9 +48,12 @@ pub(crate) fn run(arguments: Arguments) -> Result<Exit, CommandError> {
         Command::Lease(args) => lease::run(&shared, args),
         Command::Secret(args) => secret::run(&shared, args),
         Command::Kill(args) => kill::run(&shared, args),
+        Command::Signal(args) => signal::run(&shared, args),
+        Command::Risk(args) => risk::run(&shared, args),
         Command::Identity(args) => identity::run(&shared, args),
         Command::Keys(args) => keys::run(&shared, args),
         Command::Log(args) => log::run(&shared, args),
+        Command::Stream(args) => stream::run(&shared, args),
         Command::Session(args) => session::run(&shared, args),
         Command::Config(args) => config::run(&shared, args),
         Command::Healthcheck(args) => healthcheck::run(&shared, args),

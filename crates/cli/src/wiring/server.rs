@@ -9,6 +9,7 @@ use safeconduct_api::{Api, ApiConfig, Hosts, Tls};
 use safeconduct_gateway::Gateway;
 use safeconduct_ledger::Origin;
 use safeconduct_model::{Identity, IdentityStatus};
+use safeconduct_pages::Pages;
 use safeconduct_pep::InProcess;
 use safeconduct_service::{Attachment, Heard, Ledger, Ports, Service, Settings, World};
 use safeconduct_store::{AttachmentState, Store, StoreOptions, Vault};
@@ -24,9 +25,10 @@ use crate::wiring::counted::Counted;
 use crate::wiring::project::{Project, Rules};
 use crate::wiring::prover::{Trust, Trusted};
 use crate::wiring::reload::{Outward, Reloader};
+use crate::wiring::notices::Notices;
 use crate::wiring::signals::Signals;
 use crate::wiring::tls::Certificate;
-use crate::wiring::{bootstrap, leases, telemetry, token_service, upstream};
+use crate::wiring::{bootstrap, leases, pages, risk, telemetry, token_service, upstream};
 
 /// How often overdue outcomes and tasks are looked for.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
@@ -49,6 +51,7 @@ pub(crate) struct Running {
     /// Where the administrator's token was written, if one was made now.
     pub(crate) administrator: Option<PathBuf>,
     api: Api,
+    pages: Option<Pages>,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
@@ -63,6 +66,7 @@ pub(crate) async fn start(project: Project, listen: SocketAddr) -> Result<Runnin
     outlive_file_limits()?;
     let config = Arc::new(config);
     let store = Arc::new(open_store(&config)?);
+    let next = store.records();
     let (service, heard) = restore(&config, &rules, &store)?;
     let service = Arc::new(service);
     enter(&service, &config, &rules).await?;
@@ -101,9 +105,11 @@ pub(crate) async fn start(project: Project, listen: SocketAddr) -> Result<Runnin
         .map_err(|error| failed("api", error))?;
     decide.count_in(api.metrics());
     let signals = Arc::new(Signals::open(&service, &config, heard)?);
-    api.open_signals(signals.edges());
+    let notices = Arc::new(Notices::open(&service, signals.streams(), &config)?);
+    api.open_signals(signals.edges(&notices));
     reloader.count_in(api.metrics());
 
+    let pages = pages::pages(&config, &service, &trust)?;
     let running = Running {
         service,
         store,
@@ -112,6 +118,7 @@ pub(crate) async fn start(project: Project, listen: SocketAddr) -> Result<Runnin
         reloader,
         administrator,
         api,
+        pages,
         stop: CancellationToken::new(),
         tasks: TaskTracker::new(),
     };
@@ -133,7 +140,10 @@ pub(crate) async fn start(project: Project, listen: SocketAddr) -> Result<Runnin
     let (service, stop) = (Arc::clone(&running.service), running.stop.clone());
     running.tasks.spawn(token_service::tend(service, stop));
     running.watch();
+    risk::detect(&running.service, running.stop.clone())?;
     running.tasks.spawn(signals.tend(running.stop.clone()));
+    let told = Arc::new(running.store.read_model());
+    notices.run(told, next, &config, &running.tasks, &running.stop)?;
     running.tasks.spawn(trust.watch(running.stop.clone()));
     Ok(running)
 }
@@ -197,6 +207,7 @@ fn restore(
         Arc::clone(&rules.vocabulary),
     );
     let service = Service::new(ports, settings, world);
+    risk::prepare(&service, config)?;
     let mut fold = service.restore();
     let mut heard = Heard::default();
     for placed in store.replay(0) {
@@ -256,6 +267,10 @@ fn named(service: &Service, identity: &Identity, rules: &Rules) -> Result<Identi
 impl Running {
     fn serve(&self, listener: TcpListener, tls: Option<Tls>) {
         let router = self.api.router().merge(self.gateway.router());
+        let router = match &self.pages {
+            Some(pages) => router.merge(pages.router()),
+            None => router,
+        };
         let router = match self.reloader.config().otlp_endpoint {
             Some(_) => telemetry::traced(router),
             None => router,

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{PoisonError, RwLock};
 
 use arc_swap::ArcSwap;
-use safeconduct_model::{Depth, IdentityId, Record, Request, Subject, Timestamp};
+use safeconduct_model::{Depth, IdentityId, Record, RecordId, Request, Subject, Timestamp};
 use safeconduct_risk::{About, HalfLives, Put, Risk, Signal, Signals};
 
 use crate::line::Line;
@@ -83,6 +83,40 @@ impl Service {
         self.risks.assess(about, self.clock.now())
     }
 
+    /// Everything whose signals concern that subject: what decisions look at.
+    pub fn concerned_by(&self, about: &About) -> Vec<About> {
+        match about {
+            About::Session(session) => {
+                let task = self.tasks.of_session(session);
+                About::concerned(
+                    session,
+                    task.and_then(|slot| slot.task.on_behalf_of.clone()).as_ref(),
+                )
+            }
+            About::Task(id) => match self.line(id) {
+                None => vec![about.clone()],
+                Some(line) => {
+                    let mut all =
+                        About::concerned(&line.session(), line.task.on_behalf_of.as_ref());
+                    all.extend(tasks_of(&line).filter(|above| above != about));
+                    all
+                }
+            },
+            About::Identity(id) | About::User(id) => {
+                let both = [About::Identity(id.clone()), About::User(id.clone())];
+                let issuer = id.as_str().split_once('|');
+                let issuer = issuer.map(|(issuer, _)| About::Issuer(issuer.into()));
+                both.into_iter().chain(issuer).collect()
+            }
+            About::Issuer(_) => vec![about.clone()],
+        }
+    }
+
+    /// An id for a report that somebody makes.
+    pub fn new_report(&self) -> RecordId {
+        self.ids.record("rep")
+    }
+
     /// What is said of one subject, some of which may be over.
     pub fn signals_about(&self, about: &About) -> Vec<Signal> {
         let signals = self.risks.signals.read().unwrap_or_else(PoisonError::into_inner);
@@ -148,16 +182,20 @@ impl Service {
     }
 }
 
+/// A task, and those above it.
+fn tasks_of(line: &Line) -> impl Iterator<Item = About> {
+    line.versions.iter().filter_map(|(what, _)| match what {
+        Versioned::Task(id) => Some(About::Task(id.clone())),
+        _ => None,
+    })
+}
+
 /// Everything whose signals concern a request: its session, the tasks that it acts in and their
 /// users and agents, and, where somebody speaks for another, that other too.
 fn concerned(request: &Request, line: Option<&Line>) -> Vec<About> {
     let user = line.and_then(|line| line.task.on_behalf_of.as_ref());
     let mut all = About::concerned(&request.session.key, user);
-    let tasks = line.into_iter().flat_map(|line| &line.versions);
-    all.extend(tasks.filter_map(|(what, _)| match what {
-        Versioned::Task(id) => Some(About::Task(id.clone())),
-        Versioned::World | Versioned::Session(_) | Versioned::Access(_) => None,
-    }));
+    all.extend(line.into_iter().flat_map(tasks_of));
     let spoken_of = match &request.subject {
         Subject::Caller(_) | Subject::Lessee(_) => None,
         Subject::Asserted { entity, .. } => IdentityId::new(entity.uid.id.shared()).ok(),

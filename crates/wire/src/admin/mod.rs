@@ -5,6 +5,7 @@
 //! not fit. What it shows says, where it comes from the read model, up to which record of the
 //! ledger that had read.
 
+mod access;
 mod catalogue;
 mod delegations;
 mod identities;
@@ -14,10 +15,12 @@ mod kill;
 mod leases;
 mod policies;
 mod records;
+mod risk;
 mod sessions;
 mod streams;
 mod tasks;
 
+pub use access::*;
 pub use catalogue::*;
 pub use delegations::*;
 pub use identities::*;
@@ -27,6 +30,7 @@ pub use kill::*;
 pub use leases::*;
 pub use policies::*;
 pub use records::*;
+pub use risk::*;
 pub use sessions::*;
 pub use streams::*;
 pub use tasks::*;

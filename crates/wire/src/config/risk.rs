@@ -7,7 +7,7 @@ use safeconduct_model::{Depth, Requestable, TierRule, Tiers};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::document::Word;
+use crate::document::{self, Diagnostic, Word, YamlLimits};
 
 /// How signals become risk.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -150,5 +150,19 @@ impl TierForm {
                 ttl_s: self.ttl_s.unwrap_or(ttl_s),
             },
         }
+    }
+}
+
+/// Thresholds in a file of their own.
+#[derive(Debug, Clone, Copy)]
+pub struct TuningDocument;
+
+impl TuningDocument {
+    /// Reads such a file; `file` is how messages name it.
+    ///
+    /// # Errors
+    /// Every problem that was found: the author of the file is at fault.
+    pub fn parse(file: &str, text: &str) -> Result<TuningForm, Vec<Diagnostic>> {
+        document::read::<TuningForm>(file, text, YamlLimits::default()).map(|read| read.content)
     }
 }
