@@ -386,7 +386,9 @@ mod tests {
                 policies.iter().map(|info| info.reference.id.to_string()).collect()
             };
             assert_eq!(ids(&without), BTreeSet::from(["own".to_owned()]));
-            assert!(ids(&with).contains("own") && ids(&with).contains("baseline.untrusted.address"));
+            assert!(
+                ids(&with).contains("own") && ids(&with).contains("baseline.untrusted.address")
+            );
             assert_eq!(with.len(), without.len() + 14);
             assert_ne!(with.digest(), without.digest());
         }

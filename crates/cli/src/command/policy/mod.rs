@@ -9,6 +9,7 @@ mod explain;
 mod fmt;
 mod ground;
 mod question;
+mod recorded;
 mod report;
 mod scene;
 mod since;
@@ -17,7 +18,10 @@ mod test;
 mod watch;
 mod world;
 
-use crate::args::{Policy, Shared};
+use clap::CommandFactory as _;
+use clap::error::ErrorKind;
+
+use crate::args::{Arguments, Policy, Question, Shared};
 use crate::exit::{CommandError, Exit};
 
 /// Runs the command.
@@ -34,8 +38,20 @@ pub(crate) fn run(shared: &Shared, command: Policy) -> Result<Exit, CommandError
             let options = test::Options { paths, filter, coverage };
             if watch { watch::run(shared, &options) } else { test::run(shared, &options) }
         }
-        Policy::Eval(question) => eval::run(shared, &question),
-        Policy::Explain(question) => explain::run(shared, &question),
-        Policy::Bench(question) => bench::run(shared, &question),
+        Policy::Eval(question) => eval::run(shared, whole(&question)),
+        Policy::Explain { decision: Some(id), source, .. } => recorded::run(shared, &source, &id),
+        Policy::Explain { question, .. } => explain::run(shared, whole(&question)),
+        Policy::Bench(question) => bench::run(shared, whole(&question)),
     }
+}
+
+/// A question that says who wants to do what, or leaves it to a test. Anything else is a slip on the
+/// command line.
+fn whole(question: &Question) -> &Question {
+    let said = question.principal.is_some() && question.action.is_some();
+    if !said && question.test.is_none() {
+        let says = "say who wants to do what: --principal and --action, or --test";
+        Arguments::command().error(ErrorKind::MissingRequiredArgument, says).exit();
+    }
+    question
 }

@@ -8,7 +8,7 @@ use safeconduct_model::Timestamp;
 use safeconduct_policy::ExplainedClause;
 use serde_json::{Value as Json, json};
 
-use super::scene::{Moment, Scene};
+use super::scene::Scene;
 
 /// Since when a clause says what it says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,7 +46,35 @@ impl Since {
 }
 
 /// A clause, by the place of its resource and its name.
-type Key = (usize, Arc<str>);
+pub(super) type Key = (usize, Arc<str>);
+
+/// A history to look back over: what each clause would have said at some time, after no more than
+/// what had happened by one of its moments.
+pub(super) trait Past {
+    /// The moments, in their order: what happened, nothing at the beginning, and when.
+    fn moments(&self) -> Vec<(Option<String>, Timestamp)>;
+
+    /// Whether moments before the first of these are forgotten.
+    fn is_cut(&self) -> bool;
+
+    /// What each clause says at that time, after that moment.
+    fn answers(&self, moment: usize, at: Timestamp) -> BTreeMap<Key, bool>;
+}
+
+impl Past for Scene<'_> {
+    fn moments(&self) -> Vec<(Option<String>, Timestamp)> {
+        self.moments.iter().map(|moment| (moment.what.clone(), moment.at)).collect()
+    }
+
+    fn is_cut(&self) -> bool {
+        self.forgotten
+    }
+
+    fn answers(&self, moment: usize, at: Timestamp) -> BTreeMap<Key, bool> {
+        let explained = self.moments.get(moment).map(|moment| self.explain_then(moment, at));
+        explained.and_then(Result::ok).map(|explained| said(&explained)).unwrap_or_default()
+    }
+}
 
 /// Since when each clause says what it says.
 #[derive(Debug, Default)]
@@ -55,30 +83,31 @@ pub(super) struct Clauses(BTreeMap<Key, Since>);
 impl Clauses {
     /// Looks back from the question.
     pub(super) fn of(scene: &Scene<'_>, explained: &[Explained]) -> Self {
-        let mut open = said(explained);
+        Self::back(scene, said(explained), scene.posed.at())
+    }
+
+    /// Looks back from a time at which clauses say that.
+    pub(super) fn back(past: &dyn Past, said: BTreeMap<Key, bool>, from: Timestamp) -> Self {
+        let (mut open, mut until) = (said, from);
         let mut found = BTreeMap::new();
-        let mut until = scene.posed.at();
-        let mut moments = scene.moments.iter().rev().peekable();
-        while let Some(moment) = moments.next() {
+        let moments = past.moments();
+        for (number, (what, at)) in moments.iter().enumerate().rev() {
             if open.is_empty() {
                 break;
             }
             // Between this moment and the next one only time can have changed it.
-            let then = answers(scene, moment, moment.at);
-            let changed = settle(&mut open, &then);
-            for (key, holds) in changed {
-                let at = turned(scene, moment, (moment.at, until), (&key, holds));
-                found.insert(key, Since::Time(at));
+            for (key, holds) in settle(&mut open, &past.answers(number, *at)) {
+                let turned = turned(past, number, (*at, until), (&key, holds));
+                found.insert(key, Since::Time(turned));
             }
             // Between the one before and this one, what happened.
-            let Some(before) = moments.peek() else { break };
-            let then = answers(scene, before, moment.at);
-            for (key, _) in settle(&mut open, &then) {
-                found.insert(key, Since::Event(moment.what.clone().unwrap_or_default()));
+            let Some(before) = number.checked_sub(1) else { break };
+            for (key, _) in settle(&mut open, &past.answers(before, *at)) {
+                found.insert(key, Since::Event(what.clone().unwrap_or_default()));
             }
-            until = moment.at;
+            until = *at;
         }
-        let rest = if scene.forgotten { Since::Long } else { Since::Ever };
+        let rest = if past.is_cut() { Since::Long } else { Since::Ever };
         found.extend(open.into_keys().map(|key| (key, rest.clone())));
         Self(found)
     }
@@ -99,10 +128,6 @@ fn said(explained: &[Explained]) -> BTreeMap<Key, bool> {
     clauses.collect()
 }
 
-fn answers(scene: &Scene<'_>, moment: &Moment, at: Timestamp) -> BTreeMap<Key, bool> {
-    scene.explain_then(moment, at).map(|explained| said(&explained)).unwrap_or_default()
-}
-
 /// Takes out the clauses that said something else then.
 fn settle(open: &mut BTreeMap<Key, bool>, then: &BTreeMap<Key, bool>) -> Vec<(Key, bool)> {
     let changed = open.iter().filter(|(key, holds)| then.get(*key) != Some(*holds));
@@ -116,8 +141,8 @@ fn settle(open: &mut BTreeMap<Key, bool>, then: &BTreeMap<Key, bool>) -> Vec<(Ke
 /// The first time after which a clause says that, to the millisecond, where it says something else
 /// at the first of two times and that at the second.
 fn turned(
-    scene: &Scene<'_>,
-    moment: &Moment,
+    past: &dyn Past,
+    moment: usize,
     (from, until): (Timestamp, Timestamp),
     (key, holds): (&Key, bool),
 ) -> Timestamp {
@@ -125,7 +150,7 @@ fn turned(
     while same - other > 1 {
         let middle = other + (same - other) / 2;
         let at = Timestamp::from_millis(middle);
-        match answers(scene, moment, at).get(key) == Some(&holds) {
+        match past.answers(moment, at).get(key) == Some(&holds) {
             true => same = middle,
             false => other = middle,
         }

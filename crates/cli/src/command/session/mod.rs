@@ -9,6 +9,20 @@ use crate::args::{self, Shared};
 use crate::exit::{CommandError, Exit};
 use crate::output::{self, Format, print};
 
+/// The records of the session that a decision is in, in their order, and whether older ones are left
+/// out.
+///
+/// # Errors
+/// The server or the folder cannot be read, or nothing of that name is there.
+pub(crate) fn records_around(
+    shared: &Shared,
+    source: &args::Source,
+    decision: &str,
+) -> Result<(Vec<crate::story::Placed>, bool), CommandError> {
+    let gathered = gather::session(shared, source, decision)?;
+    Ok((gathered.records, gathered.more))
+}
+
 /// Runs the command.
 pub(crate) fn run(shared: &Shared, args: args::Session) -> Result<Exit, CommandError> {
     match args {
