@@ -17,7 +17,7 @@ use safeconduct_session::monitor::Monitors;
 use tracing::field::Empty;
 use tracing::{Instrument as _, Span};
 
-use crate::access::{BREAK_GLASS, BREAKING, Beside, Denied, Found, Queuing, Wish};
+use crate::access::{BREAK_GLASS, BREAKING, Beside, Denied, Found, Queuing, Wish, WishOf};
 use crate::line::Line;
 use crate::past::{self, Happened, lock_past};
 use crate::recall::{Recall, flow_key};
@@ -129,9 +129,18 @@ impl Service {
     /// # Errors
     /// [`Unrecorded`] where no record could be queued: a Deny.
     pub fn begin_check(&self, check: Check) -> Result<Queued, Unrecorded> {
+        self.begin_wishing(check, None)
+    }
+
+    /// The same, for whoever wants people to be asked where it is denied.
+    pub(crate) fn begin_wishing(
+        &self,
+        check: Check,
+        wish: Option<&mut Wish>,
+    ) -> Result<Queued, Unrecorded> {
         let span = span(&check);
         span.in_scope(|| {
-            let mut queued = self.decide_and_queue(check, None)?;
+            let mut queued = self.decide_and_queue(check, wish)?;
             describe(&span, &queued.ruling);
             self.seen.saw(&queued.ruling.request.session.key, queued.ruling.outcome.record.at);
             // Before the wait: a caller that goes away meanwhile leaves a permit that is durable
@@ -170,7 +179,7 @@ impl Service {
 
     /// Everything up to the queue, without waiting: the session's lock is held meanwhile, so
     /// that its decisions are one sequence. With a wish to ask, a Deny is recorded with the request
-    /// that comes of it, and a Permit is not recorded: nothing rests on it.
+    /// that comes of it. A Permit of somebody who only asks is not recorded: nothing rests on it.
     pub(crate) fn decide_and_queue(
         &self,
         check: Check,
@@ -273,20 +282,25 @@ impl Service {
             } else {
                 decide(&request, &facts, &world.policies, &now)
             };
-            // Whoever asks uses nothing that was approved before.
-            let approved = match wish {
-                None => self.approved(&request, &canonical, &outcome),
-                Some(_) => None,
+            let tier = facts.entry.map_or(Tier::Critical, |entry| entry.tier_of(&request.input));
+            // Whoever only asks uses nothing that was approved before.
+            let asks = wish.as_deref().is_some_and(|wish| wish.of == WishOf::Asker);
+            let approved = match asks {
+                false => self.approved(&request, &canonical, &outcome, tier),
+                true => None,
             };
             if let Some(approved) = &approved {
                 let facts = Facts { approval: Some(&approved.facts), ..facts.clone() };
                 outcome = decide(&request, &facts, &world.policies, &now);
             }
-            if let Some(wish) = wish.as_deref_mut()
-                && outcome.decision == Decision::Permit
-            {
-                wish.found = Some(Found::NotNeeded);
-                return Err(Unrecorded { reason: Reason::NotRecorded("it is permitted".into()) });
+            if let Some(wish) = wish.as_deref_mut() {
+                // What an earlier attempt found was not recorded.
+                wish.found = None;
+                if asks && outcome.decision == Decision::Permit {
+                    wish.found = Some(Found::NotNeeded);
+                    let reason = Reason::NotRecorded("it is permitted".into());
+                    return Err(Unrecorded { reason });
+                }
             }
             // What is too long for a record is refused, and the refusal is recorded.
             let leaf = safeconduct_ledger::encode(&outcome.record).or_else(|error| {
@@ -303,20 +317,19 @@ impl Service {
             let attachment = if kept { Some(sealed(&*keys, &outcome, &canonical)?) } else { None };
             let late = self.late_use(&request, line.as_ref(), &now)?;
             let (late, late_entry) = late.unzip();
+            // What was approved and does not suffice is let go of before anybody is asked again.
+            let approved = approved.filter(|_| outcome.decision == Decision::Permit);
+            let denied = outcome.decision == Decision::Deny && request.mode == Mode::Enforce;
             let beside = match (approved, wish.as_deref_mut()) {
-                (Some(approved), _) if outcome.decision == Decision::Permit => {
-                    self.using(approved, &request, &now.decision, now.at)?
-                }
-                (_, Some(wish)) => {
+                (Some(approved), _) => self.using(approved, &request, &now.decision, now.at)?,
+                (None, Some(wish)) if denied => {
                     let touched = touched(&request, &facts, &now).unwrap_or_default();
                     let denied = Denied {
                         request: &request,
                         canonical: &canonical,
                         outcome: &outcome,
                         touched: &touched,
-                        tier: facts
-                            .entry
-                            .map_or(Tier::Critical, |entry| entry.tier_of(&request.input)),
+                        tier,
                     };
                     self.asking(wish, &denied, line.as_ref(), &world)?
                 }

@@ -16,6 +16,7 @@
 //! after it, never before.
 
 mod answer;
+mod at_once;
 mod end;
 mod glass;
 mod people;
@@ -41,9 +42,10 @@ use safeconduct_model::{
 use crate::{Entry, Service, SessionKeys, Unrecorded, Versioned};
 
 pub(crate) use glass::BREAKING;
-pub(crate) use request::{Beside, Denied, Found, Queuing, Wish};
+pub(crate) use request::{Beside, Denied, Found, Queuing, Wish, WishOf};
 
 pub use answer::*;
+pub use at_once::*;
 pub use end::*;
 pub use glass::*;
 pub use request::*;

@@ -7,11 +7,13 @@ use safeconduct_approval::{
     ASKED_MAX, AskError, Binding, Change, Event, Opened, Opening, State, Terms, likeness,
 };
 use safeconduct_model::{
-    Body, Entity, IdentityId, KeyedDigest, Mode, RecordId, Request, TaskId, Tier, Timestamp, Value,
+    Body, Entity, IdentityId, KeyedDigest, Method, Mode, RecordId, Request, TaskId, Tier,
+    Timestamp, Value,
 };
 use thiserror::Error;
 
 use super::sealed::{self, Asked};
+use super::spend::meets;
 use super::{
     ASKING_AGENTS_MAX, AccessHappened, AccessNews, AccessState, Ledgered, Place, Recording,
     agent_of, bounds_of, people,
@@ -93,8 +95,18 @@ pub enum AskAccessError {
 /// The wish to ask, on its way through a decision.
 pub(crate) struct Wish {
     pub(crate) justification: Option<Arc<str>>,
+    pub(crate) of: WishOf,
     /// What became of it.
     pub(crate) found: Option<Found>,
+}
+
+/// Where a wish to ask comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum WishOf {
+    /// Somebody only asks: nothing rests on a Permit, and nothing that was approved is used.
+    Asker,
+    /// Somebody acts, and people are asked where that is denied.
+    Actor,
 }
 
 /// What becomes of the wish to ask.
@@ -132,7 +144,7 @@ impl Service {
         }
         // What is only observed goes ahead without anybody's word.
         let check = Check { mode: Mode::Enforce, ..ask.check };
-        let mut wish = Wish { justification: ask.justification, found: None };
+        let mut wish = Wish { justification: ask.justification, of: WishOf::Asker, found: None };
         let queued = self.decide_and_queue(check, Some(&mut wish));
         if let (Err(_), Some(Found::NotNeeded)) = (&queued, &wish.found) {
             return Err(AskAccessError::NotNeeded);
@@ -215,7 +227,11 @@ impl Service {
             asserted: request.asserted.as_ref(),
             digest: &digest,
         };
-        if let Ok(covering) = state.docket.covering(&attempt, now) {
+        // What was asked for on other terms is asked for again.
+        self.end_outdated(&mut state, &binding, &terms, now);
+        if let Ok(covering) = state.docket.covering(&attempt, now)
+            && meets(covering, &terms, now)
+        {
             let opened = covering.opened();
             wish.found = Some(Found::Asked {
                 request: opened.id.clone(),
@@ -273,6 +289,25 @@ impl Service {
         let (agent, keys) = (parties.agent.clone(), keyed.keys);
         let denied_by = Some(outcome.record.id.clone());
         Ok(Some(Beside { state, change, agent, keys, entries, denied_by }))
+    }
+
+    /// Takes back the same request where it was made on terms that are less strict than those of
+    /// now, or name others.
+    fn end_outdated(&self, state: &mut Ledgered, binding: &Binding, terms: &Terms, now: Timestamp) {
+        let Some(agent) = binding.actors.first() else { return };
+        let outdated = state
+            .docket
+            .live(agent, binding.task.as_ref())
+            .filter(|request| request.opened().binding == *binding && !meets(request, terms, now));
+        let changes: Vec<Change> = outdated
+            .filter_map(|request| request.revoke(None, "terms_changed".into(), now).ok())
+            .collect();
+        for change in changes {
+            let queued = self.queue_changes(state, agent, &[change], Method::ApiKey, Vec::new());
+            if let Err(error) = queued {
+                tracing::error!(%error, "the end of an access request could not be recorded");
+            }
+        }
     }
 
     /// Tells whoever tells people.

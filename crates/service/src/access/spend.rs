@@ -2,9 +2,9 @@
 
 use std::sync::{Arc, MutexGuard};
 
-use safeconduct_approval::{Answer, Attempt, Binding};
+use safeconduct_approval::{AccessRequest, Answer, Attempt, Binding, Deputies, Standing, Terms};
 use safeconduct_engine::ApprovalFacts;
-use safeconduct_model::{Decision, RecordId, Request, Timestamp, Value};
+use safeconduct_model::{Decision, RecordId, Request, Tier, Timestamp, Value};
 
 use super::request::{Beside, parties};
 use super::{Ledgered, Recording, sealed};
@@ -23,6 +23,19 @@ struct Using<'s> {
     keys: Arc<dyn SessionKeys>,
 }
 
+/// Whether a request was made on terms that are as strict as those of now: otherwise others
+/// answered, or fewer, or they proved too little of who they are.
+pub(super) fn meets(request: &AccessRequest, wanted: &Terms, at: Timestamp) -> bool {
+    let made = &request.opened().terms;
+    let lasts = i64::from(wanted.ttl_s) * 1000;
+    made.approvers == wanted.approvers
+        && made.quorum >= wanted.quorum
+        && made.assurance >= wanted.assurance
+        && (made.deputies == wanted.deputies || made.deputies == Deputies::Refused)
+        && (made.standing == wanted.standing || made.standing == Standing::Refused)
+        && request.grant().is_none_or(|grant| at < grant.from.plus_ms(lasts))
+}
+
 impl Service {
     /// What people approved of a call that is denied otherwise. Where nothing waits and nothing
     /// was approved of anybody, this looks at nothing.
@@ -31,11 +44,12 @@ impl Service {
         request: &Request,
         canonical: &[u8],
         outcome: &Outcome,
+        tier: Tier,
     ) -> Option<Approved<'_>> {
-        let denied = outcome.decision == Decision::Deny && outcome.requestable.is_some();
-        if !denied || !self.requests.is_busy() {
+        if outcome.decision == Decision::Permit || !self.requests.is_busy() {
             return None;
         }
+        let wanted = Terms::read(outcome.requestable.as_ref()?).ok()?.of_tier(tier);
         let parties = parties(outcome)?;
         let at = outcome.record.at;
         let mut state = self.requests.lock();
@@ -49,7 +63,9 @@ impl Service {
             };
             let attempt =
                 Attempt { binding: &binding, input: &request.input, asserted, digest: &digest };
-            if let Ok(covering) = state.docket.covering(&attempt, at) {
+            if let Ok(covering) = state.docket.covering(&attempt, at)
+                && meets(covering, &wanted, at)
+            {
                 let approved = |answer: &Answer| matches!(answer, Answer::Approve(_));
                 let answers = covering.answers().iter().filter(|one| approved(&one.answer));
                 let facts = ApprovalFacts {

@@ -1,7 +1,8 @@
 //! Waiting for an answer. Nothing durable is held: whoever waited may come back hours later, in
 //! another process, and ask where the request stands.
 
-use std::task::{Poll, Waker};
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
 
 use safeconduct_approval::AccessRequest;
 use safeconduct_model::RecordId;
@@ -26,6 +27,58 @@ impl Ledgered {
         self.waiters += 1;
         true
     }
+
+    /// Forgets a waker: whoever gave up waiting takes nobody's place.
+    fn forget(&mut self, id: &RecordId, waker: &Waker) {
+        let Some(waiting) = self.waiting.get_mut(id) else { return };
+        let before = waiting.len();
+        waiting.retain(|known| !known.will_wake(waker));
+        self.waiters = self.waiters.saturating_sub(before - waiting.len());
+        if waiting.is_empty() {
+            self.waiting.remove(id);
+        }
+    }
+}
+
+/// A wait for a request. Dropped, it takes no place any more.
+struct Wait<'s> {
+    service: &'s Service,
+    id: &'s RecordId,
+    seen: AccessState,
+    waker: Option<Waker>,
+}
+
+impl Future for Wait<'_> {
+    type Output = Option<AccessState>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let wait = &mut *self;
+        let now = wait.service.now();
+        let mut state = wait.service.requests.lock();
+        let known = state.docket.request(wait.id);
+        let standing = known.map(|request: &AccessRequest| request.standing(now));
+        if standing != Some(wait.seen) {
+            return Poll::Ready(standing);
+        }
+        if let Some(before) = wait.waker.take_if(|before| !before.will_wake(context.waker())) {
+            state.forget(wait.id, &before);
+        }
+        match state.wake(wait.id, context.waker()) {
+            true => {
+                wait.waker = Some(context.waker().clone());
+                Poll::Pending
+            }
+            false => Poll::Ready(standing),
+        }
+    }
+}
+
+impl Drop for Wait<'_> {
+    fn drop(&mut self) {
+        if let Some(waker) = self.waker.take() {
+            self.service.requests.lock().forget(self.id, &waker);
+        }
+    }
 }
 
 impl Service {
@@ -39,17 +92,11 @@ impl Service {
     /// does then: at once where that is so already. A time that is over counts once it is
     /// recorded, which [`Service::sweep_access`] does. `None` where it is not known.
     pub async fn wait_for_access(&self, id: &RecordId, seen: AccessState) -> Option<AccessState> {
-        std::future::poll_fn(|context| {
-            let now = self.now();
-            let mut state = self.requests.lock();
-            let known = state.docket.request(id);
-            match known.map(|request: &AccessRequest| request.standing(now)) {
-                Some(standing) if standing == seen && state.wake(id, context.waker()) => {
-                    Poll::Pending
-                }
-                standing => Poll::Ready(standing),
-            }
-        })
-        .await
+        Wait { service: self, id, seen, waker: None }.await
+    }
+
+    /// How many wait for some request now.
+    pub fn access_waits(&self) -> usize {
+        self.requests.lock().waiters
     }
 }

@@ -140,6 +140,29 @@ async fn another_rule_denies_what_was_approved_and_nothing_is_used() {
 }
 
 #[tokio::test]
+async fn what_was_approved_on_laxer_terms_counts_for_nothing() {
+    let bench = bench().await;
+    let send = || call(&proof("agent"), "mail", mail("x"));
+    let asked = bench.request(send()).await;
+    bench.approve(&asked.request).await;
+    let strict = POLICIES.replace("quorum=1", "quorum=2");
+    for stricter in [strict.clone(), POLICIES.replace("group:leads", "identity:lou")] {
+        bench.change_policies(&stricter).await;
+        assert_eq!(bench.ask(send()).await, Err(vec!["policy"]));
+    }
+    bench.change_policies(&strict).await;
+    let again = bench.request(send()).await;
+    assert_eq!((again.made, again.state), (AccessMade::Now, AccessState::Pending));
+    assert_eq!(bench.state(&asked.request), AccessState::Revoked);
+    for (who, state) in [("lea", AccessState::Pending), ("lou", AccessState::Approved)] {
+        let answer = bench.answer(&again.request, proof(who), AccessExtent::Once).await;
+        assert_eq!(answer, Ok(state));
+    }
+    assert_eq!(bench.ask(send()).await, Ok(()));
+    assert_eq!(bench.spent(), 1);
+}
+
+#[tokio::test]
 async fn who_asked_or_an_operator_takes_a_request_back() {
     let bench = bench().await;
     let asked = bench.request(call(&proof("agent"), "mail", mail("x"))).await;

@@ -1,0 +1,42 @@
+//! Use-case: decide a call, and ask people at once where that is denied for what they may set
+//! aside.
+
+use safeconduct_approval::AskError;
+
+use super::{AccessHappened, AccessMade, AccessSummary, Found, Wish, WishOf};
+use crate::{Check, Recorded, Ruling, Service, Unrecorded};
+
+/// A decision, with what became of asking people.
+#[derive(Debug)]
+pub struct CheckedOrAsked {
+    /// What was decided.
+    pub ruling: Recorded<Ruling>,
+    /// The request that was made together with a Deny or stood already, or why nobody is asked;
+    /// `None` where nobody can be.
+    pub asked: Option<Result<AccessSummary, AskError>>,
+}
+
+impl Service {
+    /// Decides a call as [`Service::check`] does. Where it is denied, and not only observed, for
+    /// what people may set aside, the request is recorded together with that Deny. Who tries the
+    /// same again is given the same request.
+    ///
+    /// # Errors
+    /// [`Unrecorded`] where no record could be made durable: a Deny.
+    pub async fn check_or_ask(&self, check: Check) -> Result<CheckedOrAsked, Unrecorded> {
+        let mut wish = Wish { justification: None, of: WishOf::Actor, found: None };
+        let queued = self.begin_wishing(check, Some(&mut wish))?;
+        let ruling = self.recorded(queued).await?;
+        let asked = match wish.found {
+            Some(Found::Asked { request, made, .. }) => {
+                if made == AccessMade::Now {
+                    self.tell_of_access(&request, AccessHappened::Asked);
+                }
+                self.access_summary(&request).map(Ok)
+            }
+            Some(Found::Refused(error)) => Some(Err(error)),
+            Some(Found::NotNeeded | Found::NotRequestable) | None => None,
+        };
+        Ok(CheckedOrAsked { ruling, asked })
+    }
+}
