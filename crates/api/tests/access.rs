@@ -64,6 +64,29 @@ const USERS: [&str; 1] = ["delegations.make"];
 /// Rights that a handler asks for in the middle, where the first one is not enough.
 const INNER: [&str; 2] = ["identities.change_privileged", "tokens.issue_privileged"];
 
+/// What programs do that receive what we transmit: all of it by one right, and only where the
+/// configuration names the program.
+const RECEIVERS: [&str; 11] = [
+    "ssf.add_subject",
+    "ssf.change",
+    "ssf.create",
+    "ssf.delete",
+    "ssf.poll",
+    "ssf.read",
+    "ssf.remove_subject",
+    "ssf.replace",
+    "ssf.set_status",
+    "ssf.status",
+    "ssf.verify",
+];
+
+/// The right of those.
+const RECEIVE: &str = "streams.receive";
+
+/// Those who prove themselves by a secret of their own, which no identity has; and what says what
+/// is transmitted, where anything is.
+const OTHERS: [&str; 3] = ["signals.push", "signals.webhook", "ssf.metadata"];
+
 fn checked_in(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
@@ -135,8 +158,8 @@ fn the_table_of_roles_is_the_checked_in_one() {
 fn description_and_operations_name_the_same() {
     let described: BTreeSet<String> = described().into_iter().map(|(id, ..)| id).collect();
     let operations = Operation::ALL.iter().map(|operation| operation.as_str());
-    let ours =
-        operations.filter(|word| !INNER.contains(word)).chain(PUBLIC).chain(OAUTH.map(|o| o.0));
+    let ours = operations.filter(|word| !INNER.contains(word) && *word != RECEIVE).chain(PUBLIC);
+    let ours = ours.chain(OAUTH.map(|o| o.0)).chain(RECEIVERS).chain(OTHERS);
     let ours: BTreeSet<String> = ours.map(str::to_owned).collect();
     assert_eq!(described, ours);
 }
@@ -155,7 +178,7 @@ async fn every_operation_refuses_the_unauthenticated_and_the_unauthorized() {
     let fixture = Fixture::new().await;
     fixture.open_token_service();
     for (id, method, path) in described() {
-        if OAUTH.iter().any(|(oauth, ..)| *oauth == id) {
+        if OAUTH.iter().any(|(oauth, ..)| *oauth == id) || OTHERS.contains(&&*id) {
             continue;
         }
         let path = filled(&path);
@@ -190,6 +213,20 @@ async fn every_operation_refuses_the_unauthenticated_and_the_unauthorized() {
         let agent = fixture.send(fixture.request(AGENT, method, &path, body)).await;
         assert_eq!(agent.status, expected, "{id}: an agent with every role");
     }
+}
+
+#[tokio::test]
+async fn nobody_is_heard_or_told_who_was_not_agreed_with() {
+    let fixture = Fixture::new().await;
+    let mut pushed = fixture.request(NOBODY, Method::POST, "/v1/signals/streams/x", None);
+    pushed.headers_mut().insert("content-type", "application/secevent+jwt".parse().unwrap());
+    let refused = fixture.send(pushed).await;
+    assert_eq!(refused.status, StatusCode::BAD_REQUEST);
+    assert_eq!(refused.json()["err"], "authentication_failed");
+    let hooked = fixture.post(NOBODY, "/v1/signals/webhooks/x", &json!({})).await;
+    assert_eq!(hooked.status, StatusCode::UNAUTHORIZED);
+    let told = fixture.get("", "/.well-known/ssf-configuration").await;
+    assert_eq!(told.status, StatusCode::NOT_FOUND);
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use safeconduct_model::Timestamp;
 use safeconduct_tests::http::{Connection, Response};
 use safeconduct_tests::issuer::{Issuer, key, now};
 use safeconduct_tests::project::Project;
-use safeconduct_tests::server::{Server, exported, record_of};
+use safeconduct_tests::server::{Server, exported, free_address, record_of, wait_until};
 use safeconduct_wire::json::from_serde;
 use serde_json::{Value as Json, json};
 
@@ -271,4 +271,103 @@ fn a_webhook_counts_once_and_only_as_far_as_it_may() {
     let signals = exported(&project);
     let signals = signals.iter().filter(|line| record_of(line)["kind"] == json!("signal"));
     assert_eq!(signals.count(), 2);
+}
+
+/// How a server gets the events of another.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Push,
+    Poll,
+}
+
+/// A server that transmits, and one that receives from it.
+fn two_servers(way: Way) -> (Project, Server, Project, Server) {
+    let (here, there) = (free_address(), free_address());
+    let url = format!("http://{here}");
+    let transmitting = world(&Issuer::start(key(3)));
+    let mut config: Json =
+        serde_json::from_str(&std::fs::read_to_string(transmitting.config()).unwrap()).unwrap();
+    let receiver = json!({ "id": "receiver", "kind": "workload", "owner": "alice",
+        "fallback_owner": "bob" });
+    config["identities"].as_array_mut().unwrap().push(receiver);
+    config["token_service"] = json!({ "issuer": url, "resources": { "https://crm.example": {} } });
+    config["signals"] = json!({ "transmitter": {
+        "receivers": { "receiver": { "audience": US } }, "fetch": { "http_on_loopback": true },
+    } });
+    transmitting.configure(&config);
+    let first = Server::start_at(&transmitting, here);
+    let (_, token) = first.mint("receiver");
+
+    let receiving = world(&Issuer::start(key(3)));
+    receiving.write("token", &token);
+    let closed = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(receiving.path("token"), closed).unwrap();
+    let mut config: Json =
+        serde_json::from_str(&std::fs::read_to_string(receiving.config()).unwrap()).unwrap();
+    config["signals"] = json!({ "streams": { "idp": {
+        "issuer": url, "audience": US, "algorithms": ["ES256"], "token_file": "./token",
+        "delivery": if way == Way::Push { "push" } else { "poll" },
+        "bearer_file": "./idp.token", "subjects": { "iss_sub": "{}" },
+        "manage": { "base_url": format!("http://{there}") },
+        "fetch": { "http_on_loopback": true },
+    } } });
+    receiving.configure(&config);
+    let second = Server::start_at(&receiving, there);
+    (transmitting, first, receiving, second)
+}
+
+fn one_tells_the_other(way: Way) {
+    let (_transmitting, first, _receiving, second) = two_servers(way);
+    // The second one sets the stream up by itself, and can say how it stands there.
+    let status = "/v1/signals/streams/idp/status";
+    wait_until("the stream", || {
+        let answer = second.ask("GET", status, second.admin(), &Json::Null);
+        answer.status == 200 && answer.json()["status"] == json!("enabled")
+    });
+    second.administer("POST", "/v1/signals/streams/idp/verify", &Json::Null);
+    wait_until("the verification", || listed(&second)["verified_at"].is_string());
+    let (_, token) = second.mint(&agent(0));
+    assert!(may(&second, &token, &agent(0)));
+    let begun = Instant::now();
+    let stop = json!({ "scope": { "identity": agent(0) }, "reason": "it ran away" });
+    first.administer("POST", "/v1/kill", &stop);
+    wait_until("the agent to be stopped there", || !may(&second, &token, &agent(0)));
+    println!("from one server's kill switch to the other's refusal: {:?}", begun.elapsed());
+    assert!(may(&second, &second.mint(&agent(1)).1, &agent(1)));
+    // Nothing waits any more, once it was acknowledged.
+    wait_until("the acknowledgement", || {
+        let metrics = first.ask("GET", "/metrics", "", &Json::Null).text();
+        metrics.contains(r#"safeconduct_sent_out{what="events",state="waiting"} 0"#)
+    });
+}
+
+#[test]
+fn a_server_stops_what_another_one_has_stopped_and_pushes() {
+    one_tells_the_other(Way::Push);
+}
+
+#[test]
+fn a_server_stops_what_another_one_has_stopped_where_it_polls() {
+    one_tells_the_other(Way::Poll);
+}
+
+#[test]
+fn events_wait_for_a_receiver_across_a_restart() {
+    let (transmitting, first, receiving, second) = two_servers(Way::Push);
+    let address = first.address;
+    let there = second.address;
+    wait_until("the stream", || {
+        let path = "/v1/signals/streams/idp/status";
+        second.ask("GET", path, second.admin(), &Json::Null).status == 200
+    });
+    second.stop();
+    let stop = json!({ "scope": { "identity": agent(0) }, "reason": "it ran away" });
+    first.administer("POST", "/v1/kill", &stop);
+    // Where it stands, with the event not told.
+    first.kill();
+    let second = Server::start_at(&receiving, there);
+    let (_, token) = second.mint(&agent(0));
+    assert!(may(&second, &token, &agent(0)));
+    let _first = Server::start_at(&transmitting, address);
+    wait_until("the agent to be stopped there", || !may(&second, &token, &agent(0)));
 }

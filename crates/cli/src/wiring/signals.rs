@@ -13,6 +13,7 @@ use safeconduct_wire::config::{Config, DeliveryWord};
 use tokio_util::sync::CancellationToken;
 
 use crate::exit::{CommandError, failed, not_valid};
+use crate::wiring::notices::Notices;
 
 /// How often it is looked whether a stream has fallen silent, and whether keys are due.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -63,9 +64,19 @@ impl Signals {
         Ok(Self { streams, keys, names })
     }
 
-    /// What the API needs of it.
-    pub(crate) fn edges(&self) -> SignalEdges {
-        SignalEdges { streams: Some(Arc::clone(&self.streams)), ..SignalEdges::default() }
+    /// The streams.
+    pub(crate) const fn streams(&self) -> &Arc<Streams> {
+        &self.streams
+    }
+
+    /// What the API needs of it, and of whom we tell.
+    pub(crate) fn edges(&self, notices: &Arc<Notices>) -> SignalEdges {
+        SignalEdges {
+            streams: Some(Arc::clone(&self.streams)),
+            control: notices.client().map(|client| Arc::clone(client) as _),
+            transmitter: notices.transmitter().map(|transmitter| Arc::clone(transmitter) as _),
+            deliveries: Some(Arc::clone(notices) as _),
+        }
     }
 
     /// Looks for silence, and keeps keys fresh, so that no event waits for them, until told to

@@ -13,6 +13,7 @@ use safeconduct_service::*;
 mod declassify;
 mod order;
 mod risk;
+mod streams;
 
 const POLICIES: &str = r#"
 @id("reads") permit (principal, action == Safeconduct::Action::"files.read", resource);

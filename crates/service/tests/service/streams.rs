@@ -1,0 +1,248 @@
+//! Streams of security events: what is taken, what is refused, and what silence comes to.
+
+use std::path::Path;
+
+use safeconduct_credential::jose::SigningKey;
+use safeconduct_risk::{About, Kind, Level, Severity};
+use safeconduct_service::{
+    Algorithm, Heard, KeySet, Received, SETS_PER_MINUTE_MAX, SetError, StreamKeys, StreamSecrets,
+    StreamStanding, Streams,
+};
+use safeconduct_wire::config::parse;
+use safeconduct_wire::json;
+use safeconduct_wire::signals::DeliveryFault;
+
+use super::*;
+
+const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+const ISSUER: &str = "https://idp.example.com/123456789/";
+const REVOKED: &str = "https://schemas.openid.net/secevent/caep/event-type/session-revoked";
+
+struct Keys(Arc<KeySet>);
+
+impl StreamKeys for Keys {
+    fn keys<'a>(&'a self, _: &'a str, _: Option<&'a str>) -> Awaited<'a, Option<Arc<KeySet>>> {
+        Awaited::of(async { Some(Arc::clone(&self.0)) })
+    }
+}
+
+fn key() -> SigningKey {
+    SigningKey::from_secret(Algorithm::Es256, &[7; 32]).unwrap()
+}
+
+fn set_of(claims: &Value) -> String {
+    key().sign("secevent+jwt", claims).unwrap()
+}
+
+/// The claims of an event about someone, issued so many milliseconds from now.
+fn claims(id: &str, subject: &str, event: &str, ms: i64) -> Value {
+    let at = NOW.plus_ms(ms).as_millis() / 1000;
+    let text = format!(
+        r#"{{"iss":"{ISSUER}","aud":"us","iat":{at},"jti":"{id}","sub_id":{subject},
+        "events":{{"{event}":{{}}}}}}"#
+    );
+    json::parse(text.as_bytes()).unwrap()
+}
+
+const AGENT: &str = r#"{"format":"opaque","id":"agent"}"#;
+
+struct Stage {
+    bench: Bench,
+    streams: Streams,
+}
+
+async fn stage(more: &str) -> Stage {
+    let (ports, ledger, clock) = ports();
+    clock.set(NOW);
+    let policies = r#"@id("all") permit (principal, action, resource);"#;
+    let service = Arc::new(Service::new(ports, Settings::default(), world(policies)));
+    service.change_identity(agent("agent"), &me()).await.unwrap();
+    let bench = Bench { service, ledger, clock };
+    let streams = streams(&bench, more, Heard::default());
+    Stage { bench, streams }
+}
+
+fn streams(bench: &Bench, more: &str, heard: Heard) -> Streams {
+    let text = format!(
+        "version: 1\nsignals: {{ streams: {{ idp: {{ issuer: '{ISSUER}', audience: us, \
+         algorithms: [ES256], bearer_file: x, subjects: {{ opaque: '{{}}' }}{more} }} }} }}"
+    );
+    let config = parse("safeconduct.yaml", &text, Path::new("/")).unwrap();
+    let keys = Keys(Arc::new(KeySet::of([key().public().clone()]).unwrap()));
+    let bearers = [("idp".to_owned(), "secret".to_owned().into())].into();
+    let secrets = StreamSecrets { bearers, ..StreamSecrets::default() };
+    let service = Arc::clone(&bench.service);
+    Streams::new(service, Arc::new(keys), &config.signals, secrets, heard).unwrap()
+}
+
+impl Stage {
+    async fn push(&self, claims: &Value) -> Result<Received, SetError> {
+        self.streams.pushed("idp", Some("secret"), &set_of(claims)).await
+    }
+
+    fn status(&self) -> IdentityStatus {
+        let id = IdentityId::new("agent").unwrap();
+        self.bench.service.world().identity(&id).unwrap().status
+    }
+
+    fn signals(&self) -> Vec<(Kind, Severity)> {
+        let records = records(&self.bench.ledger);
+        let signals = records.iter().filter_map(|record| match &record.body {
+            Body::SignalSeen(signal) => Some((signal.kind, signal.severity)),
+            _ => None,
+        });
+        signals.collect()
+    }
+}
+
+fn refused(received: Result<Received, SetError>) -> DeliveryFault {
+    match received {
+        Err(SetError::Refused { fault, .. }) => fault,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn an_event_acts_before_it_is_acknowledged_and_once() {
+    let stage = stage("").await;
+    let event = claims("1", AGENT, REVOKED, 0);
+    assert_eq!(stage.push(&event).await, Ok(Received::Taken { signals: 2 }));
+    assert_eq!(stage.status(), IdentityStatus::Suspended);
+    assert_eq!(stage.push(&event).await, Ok(Received::Before));
+    // What the ledger knows is known to the process after this one.
+    let mut heard = Heard::default();
+    records(&stage.bench.ledger).iter().for_each(|record| heard.apply(record));
+    let again = Stage { streams: streams(&stage.bench, "", heard), ..stage };
+    assert_eq!(again.push(&event).await, Ok(Received::Before));
+    assert_eq!(again.streams.view("idp").unwrap().standing, StreamStanding::Speaking);
+}
+
+#[tokio::test]
+async fn what_cannot_be_kept_is_not_acknowledged() {
+    let stage = stage("").await;
+    stage.bench.ledger.fail("no space left");
+    let event = claims("1", AGENT, REVOKED, 0);
+    assert!(matches!(stage.push(&event).await, Err(SetError::NotKept(_))));
+    // It is not taken for one that was taken.
+    assert!(matches!(stage.push(&event).await, Err(SetError::NotKept(_))));
+}
+
+#[tokio::test]
+async fn late_and_future_events_are_refused() {
+    let stage = stage(", age_max_s: 60, clock_skew_s: 5").await;
+    for (ms, id) in [(-61_000, "1"), (6_000, "2")] {
+        let late = stage.push(&claims(id, AGENT, REVOKED, ms)).await;
+        assert_eq!(refused(late), DeliveryFault::InvalidRequest);
+    }
+    assert_eq!(stage.status(), IdentityStatus::Active);
+    assert!(stage.push(&claims("3", AGENT, REVOKED, 4_000)).await.is_ok());
+    assert_eq!(stage.streams.view("idp").unwrap().refused["invalid_request"], 2);
+}
+
+#[tokio::test]
+async fn a_transmitter_speaks_of_its_own_alone() {
+    let stage = stage("").await;
+    let others = r#"{"format":"iss_sub","iss":"https://other.example","sub":"ada"}"#;
+    let own = format!(r#"{{"format":"iss_sub","iss":"{ISSUER}","sub":"ada"}}"#);
+    let stranger = stage.push(&claims("1", others, REVOKED, 0)).await;
+    assert_eq!(stranger, Ok(Received::PassedOver));
+    assert!(matches!(stage.push(&claims("2", &own, REVOKED, 0)).await, Ok(Received::Taken { .. })));
+}
+
+#[tokio::test]
+async fn silence_is_a_signal_until_the_stream_speaks_again() {
+    let stage = stage(", silent_after_s: 60").await;
+    let issuer = || stage.bench.service.risk_of(&[About::Issuer(ISSUER.into())]).level;
+    let look = async |ms: i64| {
+        stage.bench.clock.set(NOW.plus_ms(ms));
+        stage.streams.look_for_silence().await;
+        stage.signals().len()
+    };
+    assert_eq!(look(60_000).await, 0);
+    assert_eq!(look(60_001).await, 1);
+    assert_eq!(look(61_000).await, 1, "it is said once");
+    assert!(issuer() >= Level::Moderate);
+    assert_eq!(look(240_001).await, 2);
+    assert_eq!(stage.signals()[1], (Kind::StreamSilent, Severity::High));
+    assert_eq!(stage.streams.view("idp").unwrap().standing, StreamStanding::Silent);
+    let stranger = r#"{"format":"opaque","id":"stranger"}"#;
+    let spoken = "https://schemas.openid.net/secevent/caep/event-type/session-presented";
+    stage.push(&claims("1", stranger, spoken, 240_000)).await.unwrap();
+    assert_eq!(stage.signals()[2], (Kind::StreamSilent, Severity::Info));
+    assert_eq!(issuer(), Level::Low);
+    assert_eq!(stage.streams.view("idp").unwrap().standing, StreamStanding::Speaking);
+}
+
+#[tokio::test]
+async fn a_verification_carries_the_state_that_was_asked_for() {
+    const VERIFICATION: &str = "https://schemas.openid.net/secevent/ssf/event-type/verification";
+    let stage = stage("").await;
+    let subject = r#"{"format":"opaque","id":"stream-1"}"#;
+    let with = |id: &str, state: &str| {
+        let text = format!(
+            r#"{{"iss":"{ISSUER}","aud":"us","iat":{},"jti":"{id}","sub_id":{subject},
+            "events":{{"{VERIFICATION}":{{"state":"{state}"}}}}}}"#,
+            NOW.as_millis() / 1000
+        );
+        json::parse(text.as_bytes()).unwrap()
+    };
+    assert_eq!(refused(stage.push(&with("1", "x")).await), DeliveryFault::InvalidState);
+    assert!(stage.streams.expect_verification("idp", "x"));
+    assert_eq!(refused(stage.push(&with("2", "y")).await), DeliveryFault::InvalidState);
+    assert_eq!(stage.push(&with("3", "x")).await, Ok(Received::PassedOver));
+    let view = stage.streams.view("idp").unwrap();
+    assert_eq!((view.verified_at, view.verifying), (Some(NOW), false));
+    // Each is good once.
+    assert_eq!(refused(stage.push(&with("4", "x")).await), DeliveryFault::InvalidState);
+}
+
+#[tokio::test]
+async fn a_stream_that_floods_is_held() {
+    let stage = stage("").await;
+    for _ in 0..SETS_PER_MINUTE_MAX {
+        let _ = stage.streams.pushed("idp", Some("secret"), "x").await;
+    }
+    let event = claims("1", AGENT, REVOKED, 0);
+    assert_eq!(stage.push(&event).await, Err(SetError::Busy));
+    assert_eq!(stage.signals(), []);
+    stage.bench.clock.set(NOW.plus_ms(60_000));
+    assert!(stage.push(&event).await.is_ok());
+}
+
+#[tokio::test]
+async fn the_examples_of_the_profiles_act() {
+    let path =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/evals/ssf/examples.jsonl");
+    let Ok(lines) = std::fs::read_to_string(path) else {
+        println!("skipped: no ../shared/evals/ssf beside the work tree");
+        return;
+    };
+    let stage = stage("").await;
+    let mut taken = 0;
+    for (n, line) in lines.lines().enumerate() {
+        let line = json::parse(line.as_bytes()).unwrap();
+        let Some(example) = line.member("json").filter(|json| json.member("events").is_some())
+        else {
+            continue;
+        };
+        let mut members = example.as_object().unwrap().clone();
+        let seconds = NOW.as_millis() / 1000;
+        members.insert("iss".into(), Value::from(ISSUER));
+        members.insert("aud".into(), Value::from("us"));
+        members.insert("iat".into(), Value::Integer(seconds));
+        members.insert("jti".into(), Value::from(format!("example-{n}").as_str()));
+        let Value::Object(members) = Value::Object(members) else { continue };
+        match stage.push(&Value::Object(members)).await {
+            Ok(Received::Taken { signals }) => taken += signals,
+            Ok(_) => {}
+            // Its state is that of the example.
+            Err(SetError::Refused { fault: DeliveryFault::InvalidState, .. }) => {}
+            Err(error) => panic!("{n}: {error}"),
+        }
+    }
+    assert!(taken >= 10, "{taken}");
+    let kinds: BTreeSet<Kind> = stage.signals().into_iter().map(|(kind, _)| kind).collect();
+    for kind in [Kind::SessionRevoked, Kind::CredentialChanged, Kind::DeviceCompliance] {
+        assert!(kinds.contains(&kind), "{kinds:?}");
+    }
+}
