@@ -2,7 +2,7 @@
 //!
 //! Written straight into bytes: this is the end of the hot path.
 
-use safeconduct_model::{Decision, Obligation, Reason, RecordId, Requestable};
+use safeconduct_model::{Decision, Obligation, Reason, RecordId, Requestable, Timestamp};
 
 use crate::field::FieldError;
 use crate::json::{write_integer, write_string};
@@ -24,6 +24,46 @@ pub struct Answer<'a> {
     pub obligations: &'a [Obligation],
     /// Whether and how a Deny may be requested.
     pub requestable: Option<&'a Requestable>,
+    /// Where and until when a Deny may be requested.
+    pub offer: Option<Offer<'a>>,
+    /// Why the approval does not help that the enforcement point named.
+    pub unhelped: Option<Unhelped>,
+}
+
+/// The offer to request what was denied (Access Request and Approval Profile, draft).
+#[derive(Debug, Clone, Copy)]
+pub struct Offer<'a> {
+    /// Where.
+    pub endpoint: &'a str,
+    /// When it was denied.
+    pub at: Timestamp,
+    /// Until when this Deny can be named.
+    pub expires_at: Timestamp,
+}
+
+/// Why an approval that an enforcement point named does not help.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unhelped {
+    /// It waits for people.
+    Pending,
+    /// It is over: used up, refused, taken back, or too old.
+    Over,
+    /// It is for something else, or what else denies this is not for people to lift.
+    OutOfScope,
+    /// The caller has asked for nothing of that name.
+    Unknown,
+}
+
+impl Unhelped {
+    /// The draft's words: `next_action` and `reason`.
+    pub const fn words(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Pending => ("retry", "grant_pending"),
+            Self::Over => ("request", "approval_expired"),
+            Self::OutOfScope => ("request", "out_of_scope"),
+            Self::Unknown => ("none", "approval_unverifiable"),
+        }
+    }
 }
 
 /// The answer to one question of a batch.
@@ -49,7 +89,8 @@ impl ItemAnswer<'_> {
 ///
 /// `context` has `decision_id`; `reasons`, each with its stable `code`, the `policy` and its
 /// `effect` where there is one, and the `message` that an agent may see; `obligations`, each with
-/// `id`, `type` and `properties` as in the obligations profile; and `requestable`.
+/// `id`, `type` and `properties` as in the obligations profile; `requestable`; and, where it may be
+/// requested, what the Access Request and Approval Profile puts beside it.
 pub fn write_evaluation(answer: &Answer<'_>, out: &mut Vec<u8>) {
     write_decision(answer.decision, out);
     out.extend_from_slice(b",\"context\":{\"reasons\":[");
@@ -78,6 +119,16 @@ pub fn write_evaluation(answer: &Answer<'_>, out: &mut Vec<u8>) {
         out.extend_from_slice(b",\"ttl_s\":");
         write_integer(requestable.ttl_s.into(), out);
         out.push(b'}');
+    }
+    if let (Some(offer), Some(id)) = (&answer.offer, answer.id) {
+        write_offer(offer, id, out);
+    }
+    if let Some(unhelped) = answer.unhelped {
+        let (next, reason) = unhelped.words();
+        out.extend_from_slice(b",\"next_action\":");
+        write_string(next, out);
+        out.extend_from_slice(b",\"reason\":");
+        write_string(reason, out);
     }
     out.extend_from_slice(b"}}");
 }
@@ -115,6 +166,18 @@ fn write_reason(reason: &Reason, out: &mut Vec<u8>) {
     }
     out.extend_from_slice(b",\"message\":");
     write_string(&reason.message(), out);
+    out.push(b'}');
+}
+
+fn write_offer(offer: &Offer<'_>, id: &RecordId, out: &mut Vec<u8>) {
+    out.extend_from_slice(b",\"evaluation_id\":");
+    write_string(id.as_str(), out);
+    out.extend_from_slice(b",\"evaluated_at\":");
+    write_string(&offer.at.to_string(), out);
+    out.extend_from_slice(b",\"access_request\":{\"endpoint\":");
+    write_string(offer.endpoint, out);
+    out.extend_from_slice(b",\"expires_at\":");
+    write_string(&offer.expires_at.to_string(), out);
     out.push(b'}');
 }
 

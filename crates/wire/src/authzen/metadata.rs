@@ -3,6 +3,9 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
+/// The capability of taking requests for what was denied.
+pub const ACCESS_REQUEST_CAPABILITY: &str = "urn:openid:authzen:capability:access-request";
+
 /// The metadata document. An endpoint that is absent is not supported.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Metadata {
@@ -12,8 +15,9 @@ pub struct Metadata {
     pub access_evaluation_endpoint: String,
     /// Where many are.
     pub access_evaluations_endpoint: String,
-    /// What else it can do, as URNs. Left out while there is nothing.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    /// Where access is requested that was denied (Access Request and Approval Profile).
+    pub access_request_endpoint: String,
+    /// What else it can do, as URNs.
     pub capabilities: Vec<String>,
 }
 
@@ -25,7 +29,8 @@ impl Metadata {
             policy_decision_point: base.to_owned(),
             access_evaluation_endpoint: format!("{base}/access/v1/evaluation"),
             access_evaluations_endpoint: format!("{base}/access/v1/evaluations"),
-            capabilities: Vec::new(),
+            access_request_endpoint: format!("{base}/access/v1/request"),
+            capabilities: vec![ACCESS_REQUEST_CAPABILITY.to_owned()],
         }
     }
 }

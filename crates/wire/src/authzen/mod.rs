@@ -20,12 +20,14 @@
 //! # Ok::<(), safeconduct_wire::authzen::AuthzenError>(())
 //! ```
 
+mod access_request;
 mod answer;
 mod batch;
 mod direct;
 mod metadata;
 mod question;
 
+pub use access_request::*;
 pub use answer::*;
 pub use batch::*;
 pub use metadata::*;

@@ -7,9 +7,9 @@ use safeconduct_model::signal::{Kind, Severity};
 use safeconduct_model::{
     ActionName, ArgumentRole, Category, Confidentiality, Decision, Depth, Digest, Effect, EntityId,
     EntityType, Execution, IdentityId, IdentityKind, IdentityStatus, Integrity, IntentName,
-    LabelAt, LeaseId, Method, Mode, Obligation, OnBehalfOf, Overlap, PolicyEffect, PolicyId,
-    RecordId, Role, ScheduleName, ServerName, SessionName, SessionScope, TargetName, TaskId,
-    TaskState, Tier, Timestamp, TokenId,
+    KeyedDigest, LabelAt, LeaseId, Method, Mode, Obligation, OnBehalfOf, Overlap, PolicyEffect,
+    PolicyId, RecordId, Role, ScheduleName, ServerName, SessionName, SessionScope, TargetName,
+    TaskId, TaskState, Tier, Timestamp, TokenId,
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::Error as _;
@@ -93,6 +93,16 @@ impl Text for Digest {
     const FORMAT: &'static str = "sha256-digest";
     fn read(text: &str) -> Result<Self, String> {
         Self::parse(text).ok_or_else(|| "this is no SHA-256 digest".to_owned())
+    }
+    fn written(&self) -> Cow<'_, str> {
+        Cow::Owned(self.to_string())
+    }
+}
+
+impl Text for KeyedDigest {
+    const FORMAT: &'static str = "hmac-sha256-digest";
+    fn read(text: &str) -> Result<Self, String> {
+        Self::parse(text).ok_or_else(|| "this is no keyed SHA-256 digest".to_owned())
     }
     fn written(&self) -> Cow<'_, str> {
         Cow::Owned(self.to_string())
