@@ -223,6 +223,16 @@ impl Service {
         begun
     }
 
+    /// The question that policy is asked when a task begins, for whoever asks people about it
+    /// where it is denied: [`Service::request_access`] takes it. Once they approve, the same
+    /// undertaking begins, once.
+    ///
+    /// # Errors
+    /// [`BeginError`] says why no task of the kind could begin, whatever policy says.
+    pub fn undertaking_check(&self, undertaking: &Undertaking) -> Result<Check, BeginError> {
+        self.plan(undertaking)?.question(undertaking, &self.world())
+    }
+
     async fn begin(&self, undertaking: &Undertaking) -> Result<Arc<Task>, BeginError> {
         let plan = self.plan(undertaking)?;
         let ruling = self.check(plan.question(undertaking, &self.world())?).await;

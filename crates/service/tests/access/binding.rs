@@ -114,3 +114,78 @@ async fn an_approval_for_a_task_is_counted_and_never_wider_than_its_intent() {
     assert!(bench.ask(call(&task, "pay", pay(302))).await.is_err(), "two uses");
     assert_eq!(bench.spent(), 2);
 }
+
+#[tokio::test]
+async fn a_task_that_policy_wants_approved_begins_once() {
+    let rule = r#"@id("ask-task") @requestable("approvers=group:leads")
+        forbid (principal, action == Safeconduct::Action::"undertake", resource)
+        unless { context has approval };"#;
+    let bench = bench_under(&[POLICIES, rule].concat()).await;
+    let first = bench.undertaking(1);
+    let denied = bench.service.begin_task(first.clone()).await;
+    assert!(matches!(denied, Err(BeginError::Denied { .. })));
+    let asked = bench.request(bench.service.undertaking_check(&first).unwrap()).await;
+    let by = bench.answer(&asked.request, proof("orchestrator"), AccessExtent::Once).await;
+    assert!(by.is_err(), "whoever begins it answers nothing");
+    bench.approve(&asked.request).await;
+    bench.service.begin_task(first).await.unwrap();
+    assert!(bench.service.begin_task(bench.undertaking(2)).await.is_err(), "it was used");
+}
+
+#[tokio::test]
+async fn an_approval_until_a_time_holds_in_every_task_of_its_intent() {
+    let bench = bench().await;
+    let (one, other) = (bench.begin(1).await, bench.begin(2).await);
+    let asked = bench.request(call(&one, "mail", mail("x"))).await;
+    let view = bench.service.access_request(&asked.request).unwrap();
+    let bounds = view.asked.as_ref().unwrap().bounds(&view.summary);
+    let until = bench.service.now().plus_ms(10 * MINUTE);
+    let extent = AccessExtent::Until { bounds, uses: 3, until };
+    assert_eq!(bench.answer(&asked.request, proof("lea"), extent).await, Ok(AccessState::Approved));
+    assert_eq!(bench.ask(call(&other, "mail", mail("x"))).await, Ok(()));
+    let ending = Ending { state: TaskState::Completed, by: None, reason: "done".into() };
+    bench.service.end_task(&one.task.as_ref().unwrap().id, ending).await.unwrap();
+    let bench = bench.again();
+    assert_eq!(bench.ask(call(&other, "mail", mail("x"))).await, Ok(()));
+    assert!(bench.ask(call(&proof("agent"), "mail", mail("x"))).await.is_err(), "in no task");
+    bench.at(10 * MINUTE);
+    assert!(bench.ask(call(&other, "mail", mail("x"))).await.is_err());
+    assert_eq!(bench.spent(), 2);
+}
+
+/// A request about something that bob owns, by the word of an enforcement point.
+#[tokio::test]
+async fn who_owns_what_is_touched_may_answer() {
+    let policies = POLICIES.replace("group:leads", "resource.owner");
+    let bench = bench_under(&policies).await;
+    let mut speaks = identity("desk", IdentityKind::Workload, &[]);
+    let types = ["Safeconduct::Agent"].map(|ty| EntityType::new(ty).unwrap());
+    speaks.pep = Some(PepRegistration {
+        subjects: types.into(),
+        resources: BTreeSet::new(),
+        properties: true,
+        ..PepRegistration::default()
+    });
+    bench.service.change_identity(speaks, &id("ada")).await.unwrap();
+    let owned = |owner: &str| Entity {
+        uid: EntityRef::new("Safeconduct::Resource", "doc-1").unwrap(),
+        attributes: BTreeMap::from([("owner".into(), Value::from(owner))]),
+        ancestors: Vec::new(),
+    };
+    let check = |owner: &str, body: &str| Check {
+        subject: Subject::Asserted {
+            by: proof("desk"),
+            entity: Entity::bare(EntityRef::new("Safeconduct::Agent", "agent").unwrap()),
+        },
+        resource: Some(owned(owner)),
+        ..call(&proof("desk"), "mail", mail(body))
+    };
+    let nobody = bench.try_request(check("nobody", "1")).await;
+    let lacking =
+        AskError::Open(safeconduct_approval::OpenError::NobodyToAsk { quorum: 1, found: 0 });
+    assert!(matches!(nobody, Err(AskAccessError::Refused(error)) if error == lacking));
+    let asked = bench.request(check("lou", "2")).await;
+    assert!(bench.answer(&asked.request, proof("lea"), AccessExtent::Once).await.is_err());
+    let bench = bench.again();
+    assert!(bench.answer(&asked.request, proof("lou"), AccessExtent::Once).await.is_ok());
+}

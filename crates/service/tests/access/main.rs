@@ -248,9 +248,8 @@ fn pay(amount: i64) -> Value {
 }
 
 impl Bench {
-    async fn begin(&self, handle: u8) -> Authentication {
-        let digest = Digest::from_bytes([handle; 32]);
-        let undertaking = Undertaking {
+    fn undertaking(&self, handle: u8) -> Undertaking {
+        Undertaking {
             by: proof("orchestrator"),
             agent: id("agent"),
             intent: name(IntentName::new("work")),
@@ -259,14 +258,17 @@ impl Bench {
             prompt: None,
             on_behalf_of: None,
             narrowed: Narrowed::default(),
-            handle: Some(digest),
+            handle: Some(Digest::from_bytes([handle; 32])),
             conversation: None,
             run_of: None,
             pep: id("gateway"),
             trace: None,
-        };
-        self.service.begin_task(undertaking).await.unwrap();
-        self.service.enter_task(proof("agent"), &digest).unwrap()
+        }
+    }
+
+    async fn begin(&self, handle: u8) -> Authentication {
+        self.service.begin_task(self.undertaking(handle)).await.unwrap();
+        self.service.enter_task(proof("agent"), &Digest::from_bytes([handle; 32])).unwrap()
     }
 
     /// The decision's reasons, where it is a Deny.
