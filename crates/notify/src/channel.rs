@@ -67,7 +67,7 @@ impl Channels {
         let base = config.base_url.clone().unwrap_or_default();
         let lanes = config.channels.iter().map(|(name, channel)| {
             let wrong = |problem| ChannelError { channel: name.clone(), problem };
-            let (tells, everything) = way(channel, &base, grounds).map_err(wrong)?;
+            let Made { tells, everything } = way(channel, &base, grounds).map_err(wrong)?;
             let lane = Lane::new(name.clone(), channel.tries, tells, Arc::clone(&counts));
             Ok((Arc::new(lane), everything))
         });
@@ -107,7 +107,11 @@ impl Hears for Channels {
     }
 }
 
-type Made = (Box<dyn Tells<Notice>>, Everything);
+/// A way to tell, and of what it is told.
+struct Made {
+    tells: Box<dyn Tells<Notice>>,
+    everything: Everything,
+}
 
 fn way(channel: &Channel, base: &str, grounds: &Grounds<'_>) -> Result<Made, String> {
     let post = |url: String, key| Post {
@@ -124,18 +128,20 @@ fn way(channel: &Channel, base: &str, grounds: &Grounds<'_>) -> Result<Made, Str
         Way::Webhook { url, secret_file } => {
             let key = WebhookKey::parse(&(grounds.secret)(secret_file)?);
             let key = key.map_err(|error| error.to_string())?;
-            Ok((Box::new(post(url.clone(), Some(key))), Everything::Yes))
+            let tells = Box::new(post(url.clone(), Some(key)));
+            Ok(Made { tells, everything: Everything::Yes })
         }
         Way::Slack { url_file } => {
             let url = (grounds.secret)(url_file)?;
-            Ok((Box::new(post(url.to_string(), None)), Everything::No))
+            let tells = Box::new(post(url.to_string(), None));
+            Ok(Made { tells, everything: Everything::No })
         }
         Way::Mail(mail) => {
             let password =
                 mail.login.as_ref().map(|(_, file)| (grounds.secret)(file)).transpose()?;
             let within = Duration::from_secs(channel.timeout_s.into());
             let mailer = Mailer::new(mail, password, within, base, channel.include_arguments)?;
-            Ok((Box::new(mailer), Everything::No))
+            Ok(Made { tells: Box::new(mailer), everything: Everything::No })
         }
     }
 }

@@ -70,11 +70,12 @@ pub struct Notice {
 impl Notice {
     /// What a record is worth telling, if anything.
     pub fn of(record: &Record) -> Option<Self> {
-        let (kind, title, lines, values, path) = match &record.body {
+        let told = match &record.body {
             Body::AccessRequestChanged(change) => of_request(change)?,
             Body::GlassBroken(broken) => of_glass(broken),
             _ => return None,
         };
+        let Told { kind, title, lines, values, path } = told;
         let (id, at) = (record.id.as_str().into(), record.at.to_string());
         Some(Self { id, kind, at, title, lines, values, path })
     }
@@ -106,17 +107,26 @@ impl Notice {
     }
 }
 
-type Told = (NoticeKind, String, Vec<(&'static str, String)>, Vec<(String, String)>, String);
+/// What a record says, before it is a notice.
+struct Told {
+    kind: NoticeKind,
+    title: String,
+    lines: Vec<(&'static str, String)>,
+    values: Vec<(String, String)>,
+    path: String,
+}
 
 fn of_request(change: &AccessChange) -> Option<Told> {
     let path = format!("/approve/{}", change.request);
     let request = ("request", change.request.to_string());
-    let told = |kind, title: String, lines| Some((kind, title, lines, Vec::new(), path.clone()));
+    let told = |kind, title: String, lines| {
+        Some(Told { kind, title, lines, values: Vec::new(), path: path.clone() })
+    };
     match &change.event {
         AccessEvent::Requested(asked) => {
-            let (title, mut lines, values) = requested(asked);
-            lines.push(request);
-            Some((NoticeKind::Requested, title, lines, values, path))
+            let mut told = requested(asked, path);
+            told.lines.push(request);
+            Some(told)
         }
         AccessEvent::Escalated => {
             let title = "A request was not answered in time: others may answer now".to_owned();
@@ -141,9 +151,7 @@ fn of_request(change: &AccessChange) -> Option<Told> {
     }
 }
 
-fn requested(
-    asked: &AccessRequested,
-) -> (String, Vec<(&'static str, String)>, Vec<(String, String)>) {
+fn requested(asked: &AccessRequested, path: String) -> Told {
     let binding = &asked.binding;
     let (who, what) = (shown(asked.asked_by.as_str()), shown(binding.action.as_str()));
     let mut lines = vec![("asked_by", who.clone()), ("action", what.clone())];
@@ -159,7 +167,8 @@ fn requested(
         .iter()
         .enumerate()
         .map(|(n, resource)| (format!("resource_{}", n + 1), shown(&resource.to_string())));
-    (format!("{who} asks to do {what}"), lines, values.collect())
+    let title = format!("{who} asks to do {what}");
+    Told { kind: NoticeKind::Requested, title, lines, values: values.collect(), path }
 }
 
 fn of_glass(broken: &BrokenGlass) -> Told {
@@ -171,7 +180,8 @@ fn of_glass(broken: &BrokenGlass) -> Told {
         ("reason", shown(&broken.reason)),
         ("until", broken.until.to_string()),
     ];
-    (NoticeKind::GlassBroken, title, lines, Vec::new(), "/approve".to_owned())
+    let (values, path) = (Vec::new(), "/approve".to_owned());
+    Told { kind: NoticeKind::GlassBroken, title, lines, values, path }
 }
 
 /// A text that others chose, in one line, with nothing in it that a reader's screen would act on.

@@ -110,17 +110,18 @@ pub(super) fn events_of(
     let told = match &record.body {
         Body::Killed { scope, reason, .. } => killed(scope, reason, issuer),
         Body::TaskEnded { task, state: TaskState::Revoked, reason, .. } => {
-            Some((SESSION_REVOKED, of_task(service, task, issuer), revoked(reason)))
+            Some(Told::new(SESSION_REVOKED, of_task(service, task, issuer), revoked(reason)))
         }
         Body::TokenRevoked { token, .. } => {
-            Some((CREDENTIAL_CHANGE, of_token(service, token, issuer), credential("api-key")))
+            let subject = of_token(service, token, issuer);
+            Some(Told::new(CREDENTIAL_CHANGE, subject, credential("api-key")))
         }
         Body::TokenWithdrawn { token, .. } => {
             let subject = SubjectId::TokenId { issuer: issuer.into(), id: token.as_str().into() };
-            Some((CREDENTIAL_CHANGE, subject, credential("access-token")))
+            Some(Told::new(CREDENTIAL_CHANGE, subject, credential("access-token")))
         }
         Body::IdentityChanged { identity, .. } if identity.status != IdentityStatus::Active => {
-            Some((ACCOUNT_DISABLED, of_identity(&identity.id, issuer), Vec::new()))
+            Some(Told::new(ACCOUNT_DISABLED, of_identity(&identity.id, issuer), Vec::new()))
         }
         Body::SignalSeen(signal) => {
             let level = service.risk_of(std::slice::from_ref(&signal.about)).level.as_str();
@@ -128,7 +129,7 @@ pub(super) fn events_of(
         }
         _ => None,
     };
-    let made = told.map(|(uri, subject, mut payload)| {
+    let made = told.map(|Told { uri, subject, mut payload }| {
         payload.push(at);
         let jti = jti(&[record.id.as_str(), uri]);
         let payload = Value::object(payload);
@@ -137,7 +138,22 @@ pub(super) fn events_of(
     made.into_iter().collect()
 }
 
-type Told = (&'static str, SubjectId, Vec<(&'static str, Value)>);
+/// What a record says, before it is an event.
+struct Told {
+    uri: &'static str,
+    subject: SubjectId,
+    payload: Vec<(&'static str, Value)>,
+}
+
+impl Told {
+    const fn new(
+        uri: &'static str,
+        subject: SubjectId,
+        payload: Vec<(&'static str, Value)>,
+    ) -> Self {
+        Self { uri, subject, payload }
+    }
+}
 
 fn killed(scope: &KillScope, reason: &str, issuer: &str) -> Option<Told> {
     let subject = match scope {
@@ -146,7 +162,7 @@ fn killed(scope: &KillScope, reason: &str, issuer: &str) -> Option<Told> {
         // Of tasks, and of all that everything was, each end is told.
         KillScope::Task(_) | KillScope::All => return None,
     };
-    Some((SESSION_REVOKED, subject, revoked(reason)))
+    Some(Told::new(SESSION_REVOKED, subject, revoked(reason)))
 }
 
 fn revoked(reason: &str) -> Vec<(&'static str, Value)> {
@@ -183,7 +199,7 @@ fn risk(about: &About, now: &'static str, levels: &Levels, issuer: &str) -> Opti
         ("current_level", Value::from(now)),
         ("previous_level", Value::from(before)),
     ];
-    Some((RISK_LEVEL_CHANGE, subject, payload))
+    Some(Told::new(RISK_LEVEL_CHANGE, subject, payload))
 }
 
 /// An identity, as others know it: a URI of its own, who its issuer calls so, or else whom we do.
