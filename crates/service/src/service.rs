@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use arc_swap::ArcSwap;
 use safeconduct_model::{SessionKey, TargetName, Tiers};
 
-use crate::access::Requests;
+use crate::access::{ANSWER_WITHIN_MS, Pace, Requests};
 use crate::access_tokens::AccessTokens;
 use crate::leases::Leases;
 use crate::past::Pasts;
@@ -32,6 +32,11 @@ pub struct Settings {
     pub flow_bytes_held: usize,
     /// What actions need by their tiers.
     pub tiers: Tiers,
+    /// How often people are asked, and for how long a no answers its repetitions.
+    pub pace: Pace,
+    /// How long an access request waits for answers at most, in milliseconds; up to
+    /// [`safeconduct_approval::WAIT_MS_MAX`], and no longer than its task may last.
+    pub answer_within_ms: i64,
 }
 
 impl Default for Settings {
@@ -42,6 +47,8 @@ impl Default for Settings {
             outcome_deadline_ms: 900_000,
             flow_bytes_held: 512 * 1024 * 1024,
             tiers: Tiers::default(),
+            pace: Pace::default(),
+            answer_within_ms: ANSWER_WITHIN_MS,
         }
     }
 }
@@ -86,6 +93,7 @@ impl Service {
     /// A decision point over that world. [`Service::restore`] comes next, before any request.
     pub fn new(ports: Ports, settings: Settings, world: World) -> Self {
         let sessions = Sessions::new(settings.flow_bytes_held);
+        let requests = Requests::new(settings.pace);
         let Ports { ledger, vault, clock, ids } = ports;
         Self {
             ledger,
@@ -105,7 +113,7 @@ impl Service {
             pasts: Pasts::default(),
             proofs: Proofs::default(),
             seen: Seen::default(),
-            requests: Requests::default(),
+            requests,
             risks: Risks::default(),
         }
     }

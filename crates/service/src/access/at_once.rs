@@ -2,6 +2,7 @@
 //! aside.
 
 use safeconduct_approval::AskError;
+use safeconduct_model::{ActionEntry, Depth, Tier};
 
 use super::{AccessHappened, AccessMade, AccessSummary, Found, Wish, WishOf};
 use crate::{Check, Recorded, Ruling, Service, Unrecorded};
@@ -17,6 +18,19 @@ pub struct CheckedOrAsked {
 }
 
 impl Service {
+    /// Whether anything could be denied that people may set aside: what lists of tools may show.
+    pub fn may_ask_people(&self) -> bool {
+        let world = self.world();
+        let tiers = &self.settings.tiers;
+        let needs = |tier: Tier| tiers.rule(tier).is_some_and(|rule| rule.needs != Depth::Policy);
+        let by_tier = |entry: &ActionEntry| {
+            let raised = entry.raises.iter().map(|raise| raise.to);
+            raised.chain([entry.tier]).any(needs)
+        };
+        world.policies().iter().any(|policy| policy.requestable.is_some())
+            || world.catalogue().actions.values().any(by_tier)
+    }
+
     /// Decides a call as [`Service::check`] does. Where it is denied, and not only observed, for
     /// what people may set aside, the request is recorded together with that Deny. Who tries the
     /// same again is given the same request.

@@ -33,7 +33,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
 use foldhash::fast::RandomState;
-use safeconduct_approval::{AccessRequest, Change, Docket, Event, FoldError, Pace, Scope};
+use safeconduct_approval::{AccessRequest, Change, Docket, Event, FoldError, Scope};
 use safeconduct_model::{
     ActionName, Body, BrokenGlass, IdentityId, Method, Reason, Record, RecordId, SessionKey,
     SessionScope, Tier, Timestamp, TokenId, TraceId,
@@ -50,8 +50,9 @@ pub use end::*;
 pub use glass::*;
 pub use request::*;
 pub use safeconduct_approval::{
-    AnswerError, AskError, EditError, GroupError, Lowering, Mark, RevokeError as TakeBackError,
-    Scope as AccessScope, ScopeError, Shown, ShownValue, State as AccessState,
+    AnswerError, AskError, EditError, GroupError, Lowering, Mark, Pace,
+    RevokeError as TakeBackError, Scope as AccessScope, ScopeError, Shown, ShownValue,
+    State as AccessState,
 };
 pub use view::*;
 pub use wait::*;
@@ -177,12 +178,13 @@ struct Keyed {
     began: Option<Entry>,
 }
 
-impl Default for Requests {
-    fn default() -> Self {
+impl Requests {
+    /// None yet.
+    pub(crate) fn new(pace: Pace) -> Self {
         Self {
             busy: AtomicBool::new(false),
             state: Mutex::new(Ledgered {
-                docket: Docket::new(Pace::default()),
+                docket: Docket::new(pace),
                 places: BTreeMap::new(),
                 agenda: BTreeSet::new(),
                 agents: HashMap::default(),

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, MutexGuard};
 
 use safeconduct_approval::{
-    ASKED_MAX, AskError, Binding, Change, Event, Opened, Opening, State, Terms, likeness,
+    ASKED_MAX, AskError, Binding, Change, Event, Opened, Opening, State, Terms, WAIT_MS_MAX,
+    likeness,
 };
 use safeconduct_model::{
     Body, Entity, IdentityId, KeyedDigest, Method, Mode, RecordId, Request, TaskId, Tier,
@@ -26,8 +27,8 @@ use crate::{
 /// Longest justification, in bytes.
 pub const JUSTIFICATION_BYTES_MAX: usize = 1024;
 
-/// How long a request waits for answers at most, in milliseconds: a day. It waits no longer than
-/// its task may last.
+/// How long a request waits for answers at most where nothing else is set, in milliseconds: a
+/// day.
 pub const ANSWER_WITHIN_MS: i64 = 24 * 3_600_000;
 
 /// What somebody asks people for.
@@ -242,7 +243,7 @@ impl Service {
             return Ok(None);
         }
         let deadline = line.map(|line| line.task.deadline);
-        let latest = now.plus_ms(ANSWER_WITHIN_MS);
+        let latest = now.plus_ms(self.settings.answer_within_ms.min(WAIT_MS_MAX));
         let alike = likeness(&binding.action, &binding.resources, &request.input);
         let opened = Opened {
             id: self.ids.record("req"),

@@ -300,14 +300,6 @@ impl Service {
         state.docket.request(id).map(|request| state.summary(request, now))
     }
 
-    /// A request without its arguments; `None` where it is not known. Whether the caller may see it
-    /// is the caller's to check.
-    pub fn access_summary(&self, id: &RecordId) -> Option<AccessSummary> {
-        let now = self.now();
-        let state = self.requests.lock();
-        state.docket.request(id).map(|request| state.summary(request, now))
-    }
-
     /// A request with everything that whoever answers must see; `None` where it is not known.
     /// Whether the caller may see it is the caller's to check. Reads from the disk.
     pub fn access_request(&self, id: &RecordId) -> Option<AccessView> {

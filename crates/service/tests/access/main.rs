@@ -183,9 +183,13 @@ async fn bench() -> Bench {
 }
 
 async fn bench_under(policies: &str) -> Bench {
+    bench_with(policies, Settings::default()).await
+}
+
+async fn bench_with(policies: &str, settings: Settings) -> Bench {
     let (ports, ledger, clock) = ports();
     clock.set(Timestamp::from_millis(NOW));
-    let service = Arc::new(Service::new(ports, Settings::default(), world(policies)));
+    let service = Arc::new(Service::new(ports, settings, world(policies)));
     let people = [
         ("agent", IdentityKind::Agent, &[][..]),
         ("helper", IdentityKind::Agent, &[]),
@@ -488,4 +492,23 @@ async fn whoever_waits_hears_of_the_answer() {
     assert_eq!(waiting.await.unwrap(), Some(AccessState::Approved));
     let at_once = bench.service.wait_for_access(&asked.request, AccessState::Pending).await;
     assert_eq!(at_once, Some(AccessState::Approved));
+}
+
+#[tokio::test]
+async fn nobody_is_worn_down() {
+    let pace = Pace { asked_per_hour: 2, ..Pace::default() };
+    let bench = bench_with(POLICIES, Settings { pace, ..Settings::default() }).await;
+    let task = bench.begin(1).await;
+    // A group asks once.
+    for body in ["1", "2", "3"] {
+        bench.request(call(&task, "mail", mail(body))).await;
+    }
+    bench.request(call(&proof("agent"), "mail", mail("4"))).await;
+    let busy = bench.try_request(call(&proof("helper"), "mail", mail("5"))).await;
+    let Err(AskAccessError::Refused(AskError::ApproversBusy { retry_at })) = busy else {
+        panic!("{busy:?}")
+    };
+    assert_eq!(retry_at, bench.service.now().plus_ms(60 * MINUTE));
+    bench.at(60 * MINUTE);
+    bench.request(call(&proof("helper"), "mail", mail("5"))).await;
 }
