@@ -151,6 +151,41 @@ impl RelyingParty {
         redirect_uri: &str,
     ) -> Result<String, RelyingPartyError> {
         let says = self.provider().await?;
+        let (form, authorization) = self.asks(&says, code, verifier, redirect_uri);
+        let media = "application/x-www-form-urlencoded".to_owned();
+        let mut headers = vec![("content-type", media), ("accept", "application/json".to_owned())];
+        headers.extend(authorization.map(|authorization| ("authorization", authorization)));
+        let outgoing = Outgoing {
+            verb: Verb::Post,
+            url: says.token_endpoint.clone(),
+            headers,
+            body: form.into_bytes(),
+            answer_bytes_max: BODY_BYTES_MAX,
+            within: Duration::from_millis(FETCH_MS),
+        };
+        let answered = send(outgoing, &self.rules, &Authority::Web).await?;
+        let answer = read(&answered.body);
+        if answered.status != 200 {
+            // RFC 6749, section 5.2: a short word of a fixed alphabet.
+            let error = answer.ok().and_then(|a| Some(a.member("error")?.as_str()?.to_owned()));
+            let fits = |c: &char| c.is_ascii_alphanumeric() || "_-".contains(*c);
+            let error = error.unwrap_or_default().chars().filter(fits).take(64).collect();
+            return Err(RelyingPartyError::Refused { status: answered.status, error });
+        }
+        let answer = answer?;
+        let token = answer.member("id_token").and_then(Value::as_str);
+        token.map(str::to_owned).ok_or(RelyingPartyError::Missing("id_token"))
+    }
+
+    /// The form that redeems a code, and the header that shows the client's secret, where it is
+    /// shown so.
+    fn asks(
+        &self,
+        says: &ProviderSays,
+        code: &str,
+        verifier: &str,
+        redirect_uri: &str,
+    ) -> (String, Option<String>) {
         let mut form = form_urlencoded::Serializer::new(String::new());
         form.append_pair("grant_type", "authorization_code")
             .append_pair("code", code)
@@ -173,29 +208,7 @@ impl RelyingParty {
                 form.append_pair("client_id", &self.client_id);
             }
         }
-        let media = "application/x-www-form-urlencoded".to_owned();
-        let mut headers = vec![("content-type", media), ("accept", "application/json".to_owned())];
-        headers.extend(authorization.map(|authorization| ("authorization", authorization)));
-        let outgoing = Outgoing {
-            verb: Verb::Post,
-            url: says.token_endpoint.clone(),
-            headers,
-            body: form.finish().into_bytes(),
-            answer_bytes_max: BODY_BYTES_MAX,
-            within: Duration::from_millis(FETCH_MS),
-        };
-        let answered = send(outgoing, &self.rules, &Authority::Web).await?;
-        let answer = read(&answered.body);
-        if answered.status != 200 {
-            // RFC 6749, section 5.2: a short word of a fixed alphabet.
-            let error = answer.ok().and_then(|a| Some(a.member("error")?.as_str()?.to_owned()));
-            let fits = |c: &char| c.is_ascii_alphanumeric() || "_-".contains(*c);
-            let error = error.unwrap_or_default().chars().filter(fits).take(64).collect();
-            return Err(RelyingPartyError::Refused { status: answered.status, error });
-        }
-        let answer = answer?;
-        let token = answer.member("id_token").and_then(Value::as_str);
-        token.map(str::to_owned).ok_or(RelyingPartyError::Missing("id_token"))
+        (form.finish(), authorization)
     }
 }
 

@@ -69,7 +69,7 @@ pub(super) fn facts(pages: &Pages, shown: &Shown) -> Markup {
         p.lead {
             @match &listed.on_behalf_of {
                 Some(user) => { "On behalf of " strong { (arguments::text(user.as_str())) } ". " },
-                None => "On behalf of nobody. ",
+                None => "It acts for itself. ",
             }
             @if shown.ended.is_none() {
                 "If nobody answers, it is refused " strong { (time::from_now(listed.answer_by, now)) }
@@ -134,9 +134,11 @@ pub(super) fn facts(pages: &Pages, shown: &Shown) -> Markup {
             }
         }
         section aria-labelledby="earlier" {
-            h2 #earlier { "Earlier requests of this agent for this" }
+            h2 #earlier { "Earlier requests of this agent for the same action" }
             @let Earlier { approved, refused, unanswered } = shown.earlier;
-            p { (approved) " approved, " (refused) " refused, " (unanswered) " not answered." }
+            @if approved + refused + unanswered == 0 { p.note { "None." } } @else {
+                p { (approved) " approved, " (refused) " refused, " (unanswered) " not answered." }
+            }
             @if !shown.answers.is_empty() {
                 h3 { "Answers to this one so far" }
                 ul.parts { @for (who, what) in &shown.answers {
@@ -218,7 +220,7 @@ fn lower(arguments: &Value, pointer: &str) -> Markup {
     };
     html! {
         label {
-            "At most, instead of " code { (arguments::name(pointer)) } " = " (asked)
+            span { code { (arguments::name(pointer)) } " at most, instead of " (asked) }
             input type="text" inputmode="decimal" name={ "most:" (pointer) } autocomplete="off";
         }
     }

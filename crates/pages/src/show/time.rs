@@ -12,6 +12,9 @@ pub(super) fn minute(at: Timestamp) -> String {
 /// How long from now, or how long ago.
 pub(super) fn from_now(at: Timestamp, now: Timestamp) -> String {
     let ms = at.as_millis().saturating_sub(now.as_millis());
+    if ms.unsigned_abs() < 5000 {
+        return "just now".to_owned();
+    }
     let span = span(ms.unsigned_abs() / 1000);
     if ms >= 0 { format!("in {span}") } else { format!("{span} ago") }
 }
@@ -35,6 +38,7 @@ mod tests {
     fn times_are_told_in_words() {
         let now = Timestamp::parse("2026-11-22T13:39:49Z").unwrap();
         assert_eq!(minute(now), "2026-11-22 13:39 UTC");
+        assert_eq!(from_now(now.plus_ms(-400), now), "just now");
         assert_eq!(from_now(now.plus_ms(12 * 60_000), now), "in 12 minutes");
         assert_eq!(from_now(now.plus_ms(-3 * 86_400_000), now), "3 days ago");
         assert_eq!((span(1), span(89)), ("1 second".into(), "89 seconds".into()));

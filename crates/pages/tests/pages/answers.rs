@@ -173,7 +173,8 @@ async fn what_weighs_much_takes_a_passkey_that_signs_this_very_answer() {
     assert_eq!(seen.status, StatusCode::OK, "{}", seen.text);
     assert_eq!(bench.state(&first), AccessState::Approved);
     let bodies = bench.bodies();
-    let [.., Body::PasskeyUsed(used), Body::AccessRequestChanged(change)] = bodies.as_slice() else {
+    let [.., Body::PasskeyUsed(used), Body::AccessRequestChanged(change)] = bodies.as_slice()
+    else {
         panic!(
             "the proof comes before the answer: {:?}",
             bodies.iter().map(Body::kind).collect::<Vec<_>>()

@@ -133,6 +133,7 @@ pub(crate) struct Bench {
     pub(crate) clock: Arc<MemoryClock>,
     pub(crate) provider: Arc<TestProvider>,
     pub(crate) router: Router,
+    host: &'static str,
 }
 
 fn catalogue() -> Catalogue {
@@ -177,6 +178,11 @@ fn identity(of: &str, kind: IdentityKind, groups: &[&str]) -> Identity {
 }
 
 pub(crate) async fn bench() -> Bench {
+    bench_at(ORIGIN).await
+}
+
+/// The same, reached under another address.
+pub(crate) async fn bench_at(origin: &'static str) -> Bench {
     let (ports, ledger, clock) = ports();
     clock.set(Timestamp::from_millis(NOW));
     let sources = Sources {
@@ -211,7 +217,7 @@ pub(crate) async fn bench() -> Bench {
         redeemed: Mutex::default(),
     });
     let settings = PageSettings {
-        base_url: ORIGIN.to_owned(),
+        base_url: origin.to_owned(),
         trust: "staff".to_owned(),
         client_id: "web".to_owned(),
         lifetime: Lifetime { idle_ms: 30 * MINUTE, longest_ms: 8 * 60 * MINUTE },
@@ -219,7 +225,8 @@ pub(crate) async fn bench() -> Bench {
     let requests = Arc::new(OfService(Arc::clone(&service)));
     let pages =
         Pages::new(Arc::clone(&service), Arc::clone(&provider) as _, requests, settings).unwrap();
-    Bench { service, ledger, clock, provider, router: pages.router() }
+    let host = origin.split_once("://").unwrap().1;
+    Bench { service, ledger, clock, provider, router: pages.router(), host }
 }
 
 impl Bench {
@@ -340,7 +347,7 @@ impl Browser<'_> {
 
     pub(crate) async fn send(&mut self, mut request: Request<Body>) -> Seen {
         let headers = request.headers_mut();
-        headers.entry("host").or_insert("us.example".parse().unwrap());
+        headers.entry("host").or_insert(self.bench.host.parse().unwrap());
         if !self.cookies.is_empty() {
             let pairs: Vec<_> = self.cookies.iter().map(|(n, v)| format!("{n}={v}")).collect();
             headers.insert("cookie", pairs.join("; ").parse().unwrap());
