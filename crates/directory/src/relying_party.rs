@@ -24,8 +24,14 @@ use crate::trust::Issuer;
 /// For how long what the provider says of itself is believed.
 const KEPT: Duration = Duration::from_secs(300);
 
+/// For how long a provider that did not answer is not asked again: strangers can make us ask.
+const KEPT_WITHOUT: Duration = Duration::from_secs(5);
+
 /// Longest secret of a client, in bytes.
 pub const CLIENT_SECRET_BYTES_MAX: usize = 4096;
+
+/// What came of asking a provider.
+struct Asked(Result<Arc<ProviderSays>, RelyingPartyError>);
 
 /// A client of one OpenID provider.
 pub struct RelyingParty {
@@ -33,7 +39,7 @@ pub struct RelyingParty {
     rules: FetchRules,
     client_id: String,
     client_secret: Option<String>,
-    known: Mutex<Option<(Instant, Arc<ProviderSays>)>>,
+    known: Mutex<Option<(Instant, Asked)>>,
 }
 
 /// Nothing of the secret.
@@ -127,17 +133,20 @@ impl RelyingParty {
     pub async fn provider(&self) -> Result<Arc<ProviderSays>, RelyingPartyError> {
         // Held while it is fetched: who comes meanwhile waits for the same answer.
         let mut known = self.known.lock().await;
-        if let Some((at, says)) = &*known
-            && at.elapsed() < KEPT
-        {
-            return Ok(Arc::clone(says));
+        if let Some((at, Asked(said))) = &*known {
+            let kept = if said.is_ok() { KEPT } else { KEPT_WITHOUT };
+            if at.elapsed() < kept {
+                return said.clone();
+            }
         }
         let base = self.issuer.trim_end_matches('/');
         let url = format!("{base}/.well-known/openid-configuration");
-        let document = fetch(&url, &self.rules, Redirects::Refused, &Authority::Web).await?;
-        let says = Arc::new(ProviderSays::read(&self.issuer, &document)?);
-        *known = Some((Instant::now(), Arc::clone(&says)));
-        Ok(says)
+        let said = match fetch(&url, &self.rules, Redirects::Refused, &Authority::Web).await {
+            Ok(document) => ProviderSays::read(&self.issuer, &document).map(Arc::new),
+            Err(error) => Err(error.into()),
+        };
+        *known = Some((Instant::now(), Asked(said.clone())));
+        said
     }
 
     /// Redeems a code: the ID token that the provider gives for it.

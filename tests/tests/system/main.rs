@@ -25,6 +25,7 @@ mod leases;
 mod mutual_tls;
 mod oauth;
 mod openid;
+mod pages;
 mod sessions;
 mod signals;
 mod tamper;

@@ -53,6 +53,11 @@ impl Trusted {
         Ok(Self { directory: directory.map_err(invalid)?, forms: config.trust.clone() })
     }
 
+    /// The directory that they make.
+    pub(crate) const fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
     /// What names this set of records in the ledger.
     fn digest(&self) -> Result<Digest, CommandError> {
         let bytes = serde_json::to_vec(&self.forms).map_err(|error| failed("trust", error))?;
