@@ -258,7 +258,9 @@ impl Docket {
         best.ok_or(nearest)
     }
 
-    fn refusal(
+    /// The request of that agent that was refused and was like this one, where it was refused not
+    /// long ago.
+    pub fn refusal(
         &self,
         agent: &IdentityId,
         likeness: &KeyedDigest,

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, MutexGuard};
 
 use safeconduct_approval::{
-    ASKED_MAX, AskError, Binding, Change, Event, Opened, Opening, State, Terms, WAIT_MS_MAX,
-    likeness,
+    AccessRequest, AskError, Attempt, Binding, Change, Event, LIVE_PER_TASK_MAX, Opened, Opening,
+    State, Terms, WAIT_MS_MAX, likeness,
 };
 use safeconduct_model::{
     Body, Entity, IdentityId, KeyedDigest, Method, Mode, RecordId, Request, TaskId, Tier,
@@ -194,6 +194,11 @@ impl Service {
             Err(error) => return refuse(wish, AskError::Open(error.into())),
         };
         let now = outcome.record.at;
+        // Nobody is looked for where there is nothing new to ask them.
+        if let Some(found) = self.asked_before(asked, &parties, &terms)? {
+            wish.found = Some(found);
+            return Ok(None);
+        }
         let asked_by = request.subject.authentication().identity.clone();
         let owners = sealed::owners(asked.touched);
         let bare = parties.binding(KeyedDigest::from_bytes([0; 32]));
@@ -203,7 +208,6 @@ impl Service {
         let first = terms.approvers.stages().first().into_iter().flatten();
         let mut asked_people = people::named(world, first, &bare, &holders, &interested);
         asked_people.remove(&asked_by);
-        debug_assert!(asked_people.len() <= ASKED_MAX);
 
         let mut state = self.requests.lock();
         let known = state.agents.contains_key(&parties.agent);
@@ -221,27 +225,6 @@ impl Service {
         };
         let binding =
             parties.binding(sealed::digest(keys, asked.canonical, request.asserted.as_ref()));
-        let digest = |input: &Value| sealed.digest(keys, input);
-        let attempt = safeconduct_approval::Attempt {
-            binding: &binding,
-            input: &request.input,
-            asserted: request.asserted.as_ref(),
-            digest: &digest,
-        };
-        // What was asked for on other terms is asked for again.
-        self.end_outdated(&mut state, &binding, &terms, now);
-        if let Ok(covering) = state.docket.covering(&attempt, now)
-            && meets(covering, &terms, now)
-        {
-            let opened = covering.opened();
-            wish.found = Some(Found::Asked {
-                request: opened.id.clone(),
-                state: State::Approved,
-                made: AccessMade::Before,
-                answer_by: opened.answer_by,
-            });
-            return Ok(None);
-        }
         let deadline = line.map(|line| line.task.deadline);
         let latest = now.plus_ms(self.settings.answer_within_ms.min(WAIT_MS_MAX));
         let alike = likeness(&binding.action, &binding.resources, &request.input);
@@ -290,6 +273,50 @@ impl Service {
         let (agent, keys) = (parties.agent.clone(), keyed.keys);
         let denied_by = Some(outcome.record.id.clone());
         Ok(Some(Beside { state, change, agent, keys, entries, denied_by }))
+    }
+
+    /// What becomes of the wish where the same stands already, was refused before, or too much of
+    /// the task waits; what was asked for on other terms is taken back.
+    fn asked_before(
+        &self,
+        asked: &Denied<'_>,
+        parties: &Parties,
+        terms: &Terms,
+    ) -> Result<Option<Found>, Unrecorded> {
+        let (request, now) = (asked.request, asked.outcome.record.at);
+        let mut state = self.requests.lock();
+        // Who never asked has no keys.
+        let Some(keys) = self.known_request_keys(&mut state, &parties.agent)? else {
+            return Ok(None);
+        };
+        let asserted = request.asserted.as_ref();
+        let binding = parties.binding(sealed::digest(&*keys, asked.canonical, asserted));
+        let digest =
+            |input: &Value| sealed::digest(&*keys, &safeconduct_ledger::canonical(input), asserted);
+        let input = &request.input;
+        let attempt = Attempt { binding: &binding, input, asserted, digest: &digest };
+        self.end_outdated(&mut state, &binding, terms, now);
+        let covering = state.docket.covering(&attempt, now).ok();
+        let covering = covering.filter(|covering| meets(covering, terms, now));
+        let live = || state.docket.live(&parties.agent, parties.task());
+        let same = |request: &&AccessRequest| {
+            request.opened().binding == binding && !request.standing(now).is_final()
+        };
+        if let Some(known) = covering.or_else(|| live().find(same)) {
+            return Ok(Some(Found::Asked {
+                request: known.opened().id.clone(),
+                state: known.standing(now),
+                made: AccessMade::Before,
+                answer_by: known.opened().answer_by,
+            }));
+        }
+        let alike = keys.digest(&likeness(&binding.action, &binding.resources, input));
+        let refused = state.docket.refusal(&parties.agent, &alike, now);
+        if let Some(request) = refused.cloned() {
+            return Ok(Some(Found::Refused(AskError::Repeat { request })));
+        }
+        let full = live().count() >= LIVE_PER_TASK_MAX;
+        Ok(full.then_some(Found::Refused(AskError::TooManyOfTask)))
     }
 
     /// Takes back the same request where it was made on terms that are less strict than those of
