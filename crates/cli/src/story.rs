@@ -93,6 +93,20 @@ impl Placed {
             "kill_lifted" => {
                 format!("{} let {} go on: {}", body("/by"), scope(&self.record), body("/reason"))
             }
+            "signal" => {
+                let about = &self.record.pointer("/body/about").cloned().unwrap_or_default();
+                let whom = ["identity", "user", "task", "issuer"]
+                    .into_iter()
+                    .map(|name| text(about, &format!("/{name}")))
+                    .find(|name| !name.is_empty());
+                let whom = whom.map_or_else(
+                    || session(&serde_json::json!({ "body": about })),
+                    |name| format!("{} {name}", text(about, "/kind")),
+                );
+                let source = [body("/source/kind"), body("/source/name")];
+                let (kind, severity) = (body("/kind"), body("/severity"));
+                format!("{whom}: {kind} ({severity}), says {}", source.join(" ").trim_end())
+            }
             "used_after_end" => {
                 let what = body("/action");
                 let what = if what.is_empty() { "a credential".to_owned() } else { what };

@@ -325,3 +325,34 @@ fn a_slip_in_a_label_is_named() {
         "b.yaml:5:3: declassifier `redacted` is in the catalogue twice (the other is in a.yaml:5:3)"
     );
 }
+
+#[test]
+fn arguments_raise_a_tier_and_nothing_lowers_it() {
+    let text = "actions:\n  pay:\n    tier: moderate\n    effect: write\n    raise:\n    \
+                - { to: high, unless: { /sum: { at_most: 10 } } }\n    \
+                - { to: critical, unless: { /sum: { at_most: 1000 }, /to: { one_of: [a, b], optional: true } } }\n";
+    let file = parse("a.yaml", text).unwrap();
+    let (entry, _) = &file.entries[0];
+    let tier = |json: &str| entry.tier_of(&crate::json::parse(json.as_bytes()).unwrap());
+    assert_eq!(tier(r#"{"sum": 10, "to": "a"}"#), Tier::Moderate);
+    assert_eq!(tier(r#"{"sum": 10.5, "to": "b"}"#), Tier::High);
+    assert_eq!(tier(r#"{"sum": 1e3}"#), Tier::High);
+    assert_eq!(tier(r#"{"sum": 1000.01}"#), Tier::Critical);
+    assert_eq!(tier(r#"{"sum": 1, "to": "c"}"#), Tier::Critical);
+    for odd in [r#"{"sum": "1"}"#, "{}", r#"{"sum": null}"#, r#"{"sum": [1]}"#] {
+        assert_eq!(tier(odd), Tier::Critical, "{odd}");
+    }
+    let raise =
+        |of: &str| format!("actions: {{ pay: {{ tier: high, effect: write, raise: [{of}] }} }}");
+    for wrong in [
+        "{ to: high, unless: { /sum: { at_most: 1 } } }",
+        "{ to: low, unless: { /sum: { at_most: 1 } } }",
+        "{ to: critical, unless: {} }",
+        "{ to: critical, unless: { /sum: {} } }",
+        "{ to: critical, unless: { /sum: { at_most: many } } }",
+        "{ to: critical, unless: { sum: { at_most: 1 } } }",
+        "{ to: critical, unless: { /sum: { equals: '${most}' } } }",
+    ] {
+        assert!(parse("a.yaml", &raise(wrong)).is_err(), "{wrong}");
+    }
+}

@@ -166,3 +166,54 @@ impl TuningDocument {
         document::read::<TuningForm>(file, text, YamlLimits::default()).map(|read| read.content)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config;
+
+    fn read(text: &str) -> Result<config::Config, String> {
+        let text = format!("version: 1\n{text}");
+        config::parse("s.yaml", &text, Path::new("/etc"))
+            .map_err(|problems| problems.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn what_is_left_out_is_as_it_ships() {
+        let config = read("").unwrap();
+        assert_eq!(config.tiers, Tiers::default());
+        assert_eq!(config.risk, RiskForm::default());
+        assert!(config.risk.detectors.enabled);
+        let config = read(
+            "tiers: { critical: { quorum: 2 }, high: { needs: policy } }\n\
+             risk: { half_lives: { burst: 60 }, detectors: { only: [drift], tuning: { denials: 3 } } }",
+        )
+        .unwrap();
+        assert_eq!(config.tiers.high.needs, Depth::Policy);
+        assert_eq!(config.tiers.critical.needs, Depth::Person);
+        assert_eq!(config.tiers.critical.terms.quorum, 2);
+        assert_eq!(&*config.tiers.critical.terms.approvers, "principal.owner");
+        assert_eq!(config.risk.half_lives.get(&Word(Kind::Burst)), Some(&HalfLife(60)));
+        assert_eq!(config.risk.detectors.tuning.denials, Some(3));
+    }
+
+    #[test]
+    fn what_does_not_fit_is_named() {
+        for (text, says) in [
+            ("tiers: { high: { needs: nothing } }", "nothing"),
+            ("tiers: { high: { quorum: 0 } }", "quorum"),
+            ("tiers: { low: { needs: person } }", "low"),
+            ("risk: { half_lives: { burst: 0 } }", "burst"),
+            ("risk: { half_lives: { bursts: 1 } }", "bursts"),
+            ("risk: { detectors: { tuning: { denials: 0 } } }", "denials"),
+            ("risk: { detectors: { only: [x] } }", "x"),
+        ] {
+            let problems = read(text).unwrap_err();
+            assert!(problems.contains(says), "{text}: {problems}");
+        }
+        assert!(TuningDocument::parse("t.yaml", "denials: 2").is_ok());
+        assert!(TuningDocument::parse("t.yaml", "denial: 2").is_err());
+    }
+}
