@@ -49,6 +49,11 @@ const fn is_within_a_task(operation: Operation) -> bool {
         operation,
         Operation::AccessEvaluate
             | Operation::AccessEvaluateBatch
+            | Operation::AccessRequest
+            | Operation::AccessRequestCancel
+            | Operation::AccessRequestStatus
+            | Operation::AccessRequestsAsk
+            | Operation::AccessRequestsList
             | Operation::IntentsList
             | Operation::LeasesIssue
             | Operation::LeasesList

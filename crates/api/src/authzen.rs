@@ -14,14 +14,15 @@ use safeconduct_model::{
     Authentication, Decision, Entity, IdentityId, Mode, Reason, SessionName, Subject, TraceId,
 };
 use safeconduct_service::{
-    Check, Operation, Queued, Recorded, Ruling, Understood, Unrecorded, World,
+    AccessState, Check, Operation, Queued, Recorded, Ruling, Understood, Unrecorded, World,
 };
 use safeconduct_wire::FieldError;
 use safeconduct_wire::authzen::{
-    Answer, AuthzenError, Batch, Evaluation, Evaluations, ItemAnswer, Metadata, Semantic,
-    write_evaluation, write_evaluations,
+    Answer, AuthzenError, Batch, Evaluation, Evaluations, ItemAnswer, Metadata, NamedApproval,
+    Offer, Semantic, Unhelped, take_approval, write_evaluation, write_evaluations,
 };
 
+use crate::access_requests::recall;
 use crate::body::{BodyError, json_bytes};
 use crate::metrics::Asked;
 use crate::problem::{CHALLENGE, Problem};
@@ -31,6 +32,9 @@ use crate::trace::{self, X_REQUEST_ID};
 /// What an enforcement point calls its part of the session. It subdivides what is shown and
 /// changes nothing of what is counted.
 pub(crate) const SESSION: HeaderName = HeaderName::from_static("safeconduct-session");
+
+/// For how long a Deny can be named by whoever asks people to set it aside, in milliseconds.
+pub(crate) const DENIAL_NAMED_MS: i64 = 15 * 60_000;
 
 /// How many questions of a batch are decided before other requests of this thread get their turn.
 const BATCH_TURN: usize = 64;
@@ -51,7 +55,7 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
         ("Safeconduct-Task" = Option<String>, Header, description = "The handle of the task that the subject acts in"),
     ),
     responses(
-        (status = 200, description = "`decision`, and in `context` `decision_id`, `reasons`, `obligations`, `requestable`", body = Object),
+        (status = 200, description = "`decision`, and in `context` `decision_id`, `reasons`, `obligations`, `requestable`; where it may be requested `evaluation_id`, `evaluated_at` and `access_request` too (Access Request and Approval Profile, draft). What was approved is named by the request in `context.approval`, which grants nothing by itself", body = Object),
         (status = 400, description = "A required field is missing or ill-typed, or the body is not JSON", body = String),
         (status = 401, description = "The enforcement point has not proved who it is, or no task of that handle is known", body = String),
         (status = 403, description = "The caller is no registered enforcement point", body = String),
@@ -142,9 +146,9 @@ impl From<AuthzenError> for AccessError {
 }
 
 /// Who asks, with what all questions of one request have in common.
-struct Asker {
-    proof: Authentication,
-    world: std::sync::Arc<World>,
+pub(crate) struct Asker {
+    pub(crate) proof: Authentication,
+    pub(crate) world: std::sync::Arc<World>,
     session_name: Option<SessionName>,
     trace: Option<TraceId>,
 }
@@ -168,7 +172,11 @@ async fn evaluate_many(api: &Inner, parts: &Parts, body: Body) -> Result<Vec<u8>
     }
 }
 
-async fn asker(api: &Inner, parts: &Parts, operation: Operation) -> Result<Asker, Problem> {
+pub(crate) async fn asker(
+    api: &Inner,
+    parts: &Parts,
+    operation: Operation,
+) -> Result<Asker, Problem> {
     let admitted = api.admit(parts, operation).await?;
     let session_name = match parts.headers.get(SESSION) {
         None => None,
@@ -181,18 +189,14 @@ async fn asker(api: &Inner, parts: &Parts, operation: Operation) -> Result<Asker
     };
     let trace = trace::of(&parts.headers);
     let proof = api.within_task(&parts.headers, admitted.proof)?;
-    if api.service.recall_due(&proof) {
-        let (service, by) = (std::sync::Arc::clone(&api.service), proof.clone());
-        // On a thread that may wait for the disk; where that fails, the decision itself does.
-        let _ = tokio::task::spawn_blocking(move || service.recall_for(&by)).await;
-    }
+    recall(api, &proof).await;
     Ok(Asker { proof, world: admitted.world, session_name, trace })
 }
 
 async fn single(api: &Inner, asker: &Asker, question: Evaluation) -> Vec<u8> {
     let decided = decide(api, asker, question).await;
     let mut out = Vec::with_capacity(512);
-    write_evaluation(&decided.answer(), &mut out);
+    write_evaluation(&decided.answer(api), &mut out);
     out
 }
 
@@ -210,13 +214,13 @@ async fn batch(api: &Inner, asker: &Asker, batch: Batch) -> Vec<u8> {
             Ok(question) => Ok(decide(api, asker, question).await),
             Err(error) => Err(error),
         };
-        let decision = item.as_ref().map_or(Decision::Deny, |decided| decided.answer().decision);
+        let decision = item.as_ref().map_or(Decision::Deny, |decided| decided.answer(api).decision);
         reached.push(item);
         if batch.semantic.stops_after(decision) {
             break;
         }
     }
-    answers(&reached)
+    answers(api, &reached)
 }
 
 /// Answers all of a batch in order: the records of one turn wait for the disk together.
@@ -230,7 +234,7 @@ async fn every(api: &Inner, asker: &Asker, batch: Batch) -> Vec<u8> {
             .map(|item| item.map(|question| begin(api, asker, question)))
             .collect();
         if turn.is_empty() {
-            return answers(&reached);
+            return answers(api, &reached);
         }
         for item in turn {
             reached.push(match item {
@@ -242,9 +246,9 @@ async fn every(api: &Inner, asker: &Asker, batch: Batch) -> Vec<u8> {
     }
 }
 
-fn answers(reached: &[Result<Decided, FieldError>]) -> Vec<u8> {
+fn answers(api: &Inner, reached: &[Result<Decided, FieldError>]) -> Vec<u8> {
     let answers = reached.iter().map(|item| match item {
-        Ok(decided) => ItemAnswer::Decided(decided.answer()),
+        Ok(decided) => ItemAnswer::Decided(decided.answer(api)),
         Err(error) => ItemAnswer::Refused(error),
     });
     let mut out = Vec::with_capacity(256 * reached.len());
@@ -254,22 +258,30 @@ fn answers(reached: &[Result<Decided, FieldError>]) -> Vec<u8> {
 
 /// What came of a question.
 enum Decided {
-    Recorded(Recorded<Ruling>),
+    /// With what there is to say of an approval that it named.
+    Recorded(Recorded<Ruling>, Option<Unhelped>),
     /// A Deny without a record.
     Unrecorded(Unrecorded),
 }
 
 impl Decided {
-    fn answer(&self) -> Answer<'_> {
+    fn answer<'a>(&'a self, api: &'a Inner) -> Answer<'a> {
         match self {
-            Self::Recorded(recorded) => {
+            Self::Recorded(recorded, unhelped) => {
                 let outcome = &recorded.value().outcome;
+                let (id, at) = (&outcome.record.id, outcome.record.at);
                 Answer {
                     decision: outcome.decision,
-                    id: Some(&outcome.record.id),
+                    id: Some(id),
                     reasons: &outcome.reasons,
                     obligations: &outcome.obligations,
                     requestable: outcome.requestable.as_ref(),
+                    offer: outcome.requestable.as_ref().map(|_| Offer {
+                        endpoint: &api.request_endpoint,
+                        at,
+                        expires_at: at.plus_ms(DENIAL_NAMED_MS),
+                    }),
+                    unhelped: *unhelped,
                 }
             }
             Self::Unrecorded(unrecorded) => Answer {
@@ -278,6 +290,8 @@ impl Decided {
                 reasons: std::slice::from_ref(&unrecorded.reason),
                 obligations: &[],
                 requestable: None,
+                offer: None,
+                unhelped: None,
             },
         }
     }
@@ -287,15 +301,31 @@ impl Decided {
 struct Begun {
     at: Instant,
     queued: Result<Queued, Unrecorded>,
+    named: Option<NamedApproval>,
+    by: IdentityId,
 }
 
 async fn decide(api: &Inner, asker: &Asker, question: Evaluation) -> Decided {
     finish(api, begin(api, asker, question)).await
 }
 
-fn begin(api: &Inner, asker: &Asker, question: Evaluation) -> Begun {
+fn begin(api: &Inner, asker: &Asker, mut question: Evaluation) -> Begun {
     let at = Instant::now();
-    Begun { at, queued: api.service.begin_check(check(asker, question)) }
+    let named = take_approval(&mut question);
+    let queued = api.service.begin_check(check(asker, question));
+    Begun { at, queued, named, by: asker.proof.identity.clone() }
+}
+
+/// Why the approval does not help that a question named, which is denied. What others asked for
+/// is nobody's to learn of.
+fn unhelped(api: &Inner, by: &IdentityId, named: &NamedApproval) -> Unhelped {
+    let known = named.0.as_ref().and_then(|id| api.service.access_summary(id));
+    match known.filter(|known| known.asked_by == *by).map(|known| known.state) {
+        None => Unhelped::Unknown,
+        Some(AccessState::Pending) => Unhelped::Pending,
+        Some(AccessState::Approved) => Unhelped::OutOfScope,
+        Some(_) => Unhelped::Over,
+    }
 }
 
 async fn finish(api: &Inner, begun: Begun) -> Decided {
@@ -304,7 +334,12 @@ async fn finish(api: &Inner, begun: Begun) -> Decided {
         Err(unrecorded) => Err(unrecorded),
     };
     let decided = match recorded {
-        Ok(recorded) => Decided::Recorded(recorded),
+        Ok(recorded) => {
+            let denied = recorded.value().outcome.decision == Decision::Deny;
+            let named = begun.named.filter(|_| denied);
+            let unhelped = named.map(|named| unhelped(api, &begun.by, &named));
+            Decided::Recorded(recorded, unhelped)
+        }
         Err(unrecorded) => {
             if let Reason::NotRecorded(why) = &unrecorded.reason {
                 tracing::error!(problem = &**why, "a decision could not be recorded");
@@ -312,14 +347,14 @@ async fn finish(api: &Inner, begun: Begun) -> Decided {
             Decided::Unrecorded(unrecorded)
         }
     };
-    let answer = decided.answer();
+    let answer = decided.answer(api);
     api.metrics.decided(Asked::Authzen, answer.decision, answer.reasons, begun.at.elapsed());
     decided
 }
 
 /// The question in the decision point's terms. Types of entities get the policies' namespace
 /// where the schema has them there.
-fn check(asker: &Asker, question: Evaluation) -> Check {
+pub(crate) fn check(asker: &Asker, question: Evaluation) -> Check {
     let understood = match question.supported_obligations() {
         None => Understood::LeftToCaller,
         Some(kinds) => Understood::Only(kinds.into_iter().map(Into::into).collect()),
@@ -356,7 +391,7 @@ fn subject_of(asker: &Asker, subject: Entity) -> Subject {
     Subject::Asserted { by, entity }
 }
 
-fn resolved(world: &World, entity: Entity) -> Entity {
+pub(crate) fn resolved(world: &World, entity: Entity) -> Entity {
     let mut entity = entity;
     if let Some(ty) = world.policies().resolve_type(entity.uid.ty.as_str()) {
         entity.uid.ty = ty;

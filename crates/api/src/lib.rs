@@ -18,10 +18,13 @@
 //! assert_eq!(format!("{bearer:?}"), "Bearer(..)");
 //! ```
 
+mod access_requests;
 mod admit;
 mod authzen;
+mod authzen_requests;
 mod bearer;
 mod body;
+mod break_glass;
 mod catalogue;
 mod config;
 mod controls;

@@ -6,8 +6,9 @@ use utoipa::{Modify, OpenApi};
 use crate::oauth::{OauthError, edges};
 use crate::problem::ProblemForm;
 use crate::{
-    authzen, catalogue, delegations, health, identities, intents, keys, kill, leases, outcome,
-    policies, records, sessions, signals, ssf, streams, tail, tasks, tokens,
+    access_requests, authzen, authzen_requests, break_glass, catalogue, delegations, health,
+    identities, intents, keys, kill, leases, outcome, policies, records, sessions, signals, ssf,
+    streams, tail, tasks, tokens,
 };
 
 #[derive(OpenApi)]
@@ -21,6 +22,19 @@ use crate::{
         authzen::evaluation,
         authzen::evaluations,
         authzen::configuration,
+        authzen_requests::request,
+        authzen_requests::status,
+        authzen_requests::cancel,
+        access_requests::ask,
+        access_requests::list,
+        access_requests::show,
+        access_requests::wait,
+        access_requests::answer,
+        access_requests::answer_all,
+        access_requests::revoke,
+        break_glass::break_glass,
+        break_glass::list,
+        break_glass::mend,
         edges::metadata,
         edges::metadata_as_openid,
         edges::keys,

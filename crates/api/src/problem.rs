@@ -16,11 +16,19 @@ use crate::body::BodyError;
 use crate::oauth::DPOP_NONCE;
 use crate::refused::Denied;
 
+/// What the types of our own problems begin with.
+const OURS: &str = "urn:safeconduct:problem:";
+
+/// What those of the Access Request and Approval Profile begin with.
+const ACCESS_REQUEST: &str = "urn:openid:authzen:access-request:error:";
+
 /// Why a request was not done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Problem {
     status: StatusCode,
     code: &'static str,
+    /// What its type begins with.
+    family: &'static str,
     detail: String,
     /// Whom our own policies did not permit what, where that is the problem.
     denied: Option<Box<Denied>>,
@@ -52,7 +60,8 @@ pub(crate) struct ProblemReason {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Problem)]
 pub(crate) struct ProblemForm {
-    /// `urn:safeconduct:problem:` and the code.
+    /// `urn:safeconduct:problem:` and the code; under `/access/v1/request`
+    /// `urn:openid:authzen:access-request:error:` where the profile names it.
     #[serde(rename = "type")]
     pub(crate) ty: String,
     /// The status in words.
@@ -74,7 +83,17 @@ pub(crate) struct ProblemForm {
 impl Problem {
     pub(crate) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
         let (denied, decision, challenge, nonce) = (None, None, None, None);
-        Self { status, code, detail: detail.into(), denied, decision, challenge, nonce }
+        let (family, detail) = (OURS, detail.into());
+        Self { status, code, family, detail, denied, decision, challenge, nonce }
+    }
+
+    /// A problem that the Access Request and Approval Profile of AuthZEN names.
+    pub(crate) fn of_access_request(
+        status: StatusCode,
+        code: &'static str,
+        detail: impl Into<String>,
+    ) -> Self {
+        Self { family: ACCESS_REQUEST, ..Self::new(status, code, detail) }
     }
 
     /// Nobody has proved who they are. Never says whether a token was once good.
@@ -147,7 +166,7 @@ impl Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let form = ProblemForm {
-            ty: format!("urn:safeconduct:problem:{}", self.code),
+            ty: format!("{}{}", self.family, self.code),
             title: self.status.canonical_reason().unwrap_or_default(),
             status: self.status.as_u16(),
             code: self.code,

@@ -14,9 +14,10 @@ use crate::config::Doors;
 use crate::problem::Problem;
 use crate::tail::TAILS_MAX;
 use crate::{
-    ApiConfig, ApiError, Controls, Metrics, SignalEdges, authzen, catalogue, delegations, health,
-    identities, intents, keys, kill, leases, oauth, outcome, policies, records, refused, sessions,
-    signals, ssf, streams, tail, tasks, tokens,
+    ApiConfig, ApiError, Controls, Metrics, SignalEdges, access_requests, authzen,
+    authzen_requests, break_glass, catalogue, delegations, health, identities, intents, keys, kill,
+    leases, oauth, outcome, policies, records, refused, sessions, signals, ssf, streams, tail,
+    tasks, tokens,
 };
 
 /// The HTTP side of one server process.
@@ -41,6 +42,10 @@ pub(crate) struct Inner {
     pub(crate) controls: Arc<dyn Controls>,
     pub(crate) administration: Administration,
     pub(crate) doors: Doors,
+    /// The URL by which others reach this server, without a `/` at its end.
+    pub(crate) base_url: String,
+    /// Where access is requested that was denied.
+    pub(crate) request_endpoint: String,
     /// The AuthZEN metadata document's bytes.
     pub(crate) metadata: Vec<u8>,
     pub(crate) metrics: Arc<Metrics>,
@@ -73,6 +78,8 @@ impl Api {
             controls,
             administration: Administration::load()?,
             doors: Doors::new(config)?,
+            base_url: metadata.policy_decision_point.clone(),
+            request_endpoint: metadata.access_request_endpoint.clone(),
             metadata: serde_json::to_vec(&metadata).unwrap_or_default(),
             metrics,
             tails: Arc::new(Semaphore::new(TAILS_MAX)),
@@ -135,6 +142,17 @@ impl Api {
     fn administration(&self) -> Router<Shared> {
         Router::new()
             .route("/v1/decisions/{id}/outcome", post(outcome::report))
+            .route("/access/v1/request", post(authzen_requests::request))
+            .route("/access/v1/request/{id}", get(authzen_requests::status))
+            .route("/access/v1/request/{id}/cancel", post(authzen_requests::cancel))
+            .route("/v1/access-requests", get(access_requests::list).post(access_requests::ask))
+            .route("/v1/access-requests/answers", post(access_requests::answer_all))
+            .route("/v1/access-requests/{id}", get(access_requests::show))
+            .route("/v1/access-requests/{id}/wait", get(access_requests::wait))
+            .route("/v1/access-requests/{id}/answer", post(access_requests::answer))
+            .route("/v1/access-requests/{id}/revoke", post(access_requests::revoke))
+            .route("/v1/break-glass", get(break_glass::list).post(break_glass::break_glass))
+            .route("/v1/break-glass/{id}/mend", post(break_glass::mend))
             .route("/v1/whoami", get(identities::whoami))
             .route("/v1/identities", get(identities::list))
             .route("/v1/identities/{id}", get(identities::show).put(identities::change))

@@ -10,7 +10,7 @@ use http::StatusCode;
 use http::request::Parts;
 use safeconduct_model::signal::{About, Confidence, Source};
 use safeconduct_model::{IdentityId, KillScope, SessionKey, SessionScope, TaskId};
-use safeconduct_service::{Operation, TakeSignalError, Taken};
+use safeconduct_service::{Operation, Risk, TakeSignalError, Taken};
 use safeconduct_wire::admin::{
     AboutView, RiskPartView, RiskView, SignalList, SignalView, TakenView,
 };
@@ -196,7 +196,12 @@ pub(crate) async fn risk(
     })?;
     let concerned = api.service.concerned_by(&about);
     let risk = api.service.risk_of(&concerned);
-    Ok(Json(RiskView {
+    Ok(Json(shown_risk(&risk, &concerned)))
+}
+
+/// A score with what made it.
+pub(crate) fn shown_risk(risk: &Risk, concerned: &[About]) -> RiskView {
+    RiskView {
         score: risk.score,
         level: risk.level.as_str().to_owned(),
         parts: risk
@@ -215,7 +220,7 @@ pub(crate) async fn risk(
         others: risk.others,
         others_points: risk.others_points,
         concerned: concerned.iter().map(AboutView::from).collect(),
-    }))
+    }
 }
 
 impl From<TakeSignalError> for Problem {

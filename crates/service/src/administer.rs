@@ -49,6 +49,26 @@ operations! {
     AccessEvaluate = "access.evaluate",
     /// Ask for many.
     AccessEvaluateBatch = "access.evaluate_batch",
+    /// Request what was denied to somebody that one speaks for.
+    AccessRequest = "access.request",
+    /// Take such a request back.
+    AccessRequestCancel = "access.request_cancel",
+    /// See how such a request stands.
+    AccessRequestStatus = "access.request_status",
+    /// Answer a request, as somebody whom policy names.
+    AccessRequestsAnswer = "access_requests.answer",
+    /// Answer several at once.
+    AccessRequestsAnswerAll = "access_requests.answer_all",
+    /// Ask people for a call of one's own.
+    AccessRequestsAsk = "access_requests.ask",
+    /// List requests: those that one asked or may answer, or all with the right to read them.
+    AccessRequestsList = "access_requests.list",
+    /// Take a request back that one neither asked nor may answer.
+    AccessRequestsRevoke = "access_requests.revoke",
+    /// Read a request that one neither asked nor may answer.
+    AccessRequestsShow = "access_requests.show",
+    /// Wait for the answer to one.
+    AccessRequestsWait = "access_requests.wait",
     /// List the catalogue and what is quarantined.
     CatalogueList = "catalogue.list",
     /// Take back a standing word that is not one's own.
@@ -57,6 +77,13 @@ operations! {
     DelegationsList = "delegations.list",
     /// Give a standing word of one's own.
     DelegationsMake = "delegations.make",
+    /// Set rules that ask for an approval aside. Whether one may is decided by the policies in
+    /// force.
+    GlassBreak = "glass.break",
+    /// See which rules are set aside.
+    GlassList = "glass.list",
+    /// Let rules hold again that somebody else set aside.
+    GlassMend = "glass.mend",
     /// Register or change an identity that has no role and gets none.
     IdentitiesChange = "identities.change",
     /// Register or change an identity that has a role or gets one.
@@ -350,6 +377,8 @@ mod tests {
         let permitted: Vec<_> =
             Operation::ALL.iter().filter(|o| administration.permits(&agent, **o)).collect();
         let own = [
+            "access_requests.ask",
+            "access_requests.list",
             "delegations.list",
             "intents.list",
             "leases.issue",

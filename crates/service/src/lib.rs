@@ -93,6 +93,7 @@ pub use safeconduct_credential::token::{
     StoredKey, TASK_SCOPE,
 };
 pub use safeconduct_engine::{Outcome, Understood, Vocabulary};
+pub use safeconduct_risk::Risk;
 pub use seen::SeenAt;
 pub use service::*;
 pub use sessions::{ARCHIVED_SESSIONS_MAX, KEYS_HELD_MAX, SESSIONS_MAX, SessionView};

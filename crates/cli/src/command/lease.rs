@@ -80,7 +80,7 @@ async fn issue(shared: &Shared, args: LeaseGet) -> Result<Exit, CommandError> {
 }
 
 /// The handle of the task that is acted in.
-fn handle(file: Option<&Path>) -> Result<Option<String>, CommandError> {
+pub(super) fn handle(file: Option<&Path>) -> Result<Option<String>, CommandError> {
     match file {
         Some(file) => secret(file).map(Some),
         None => Ok(std::env::var(TASK).ok().map(|handle| handle.trim().to_owned())),

@@ -1,5 +1,7 @@
 //! The commands, one file each. A command takes what was typed and says how it ended.
 
+mod approval;
+mod break_glass;
 pub(crate) mod catalogue;
 mod completion;
 mod config;
@@ -47,6 +49,8 @@ pub(crate) fn run(arguments: Arguments) -> Result<Exit, CommandError> {
         Command::Delegation(args) => delegation::run(&shared, args),
         Command::Lease(args) => lease::run(&shared, args),
         Command::Secret(args) => secret::run(&shared, args),
+        Command::Approval(args) => approval::run(&shared, args),
+        Command::BreakGlass(args) => break_glass::run(&shared, args),
         Command::Kill(args) => kill::run(&shared, args),
         Command::Signal(args) => signal::run(&shared, args),
         Command::Risk(args) => risk::run(&shared, args),

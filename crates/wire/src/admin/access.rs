@@ -434,6 +434,9 @@ pub struct AskedForView {
     pub asserted: Option<Shown>,
     /// The same for people, leaf by leaf, with all that deceives made visible.
     pub shown: Vec<ShownLeaf>,
+    /// The same of what the enforcement point says.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub shown_beside: Vec<ShownLeaf>,
     /// How many more leaves there are.
     pub more: u64,
     /// Why, in the words of who asks, which nobody has checked.

@@ -8,7 +8,7 @@ mod evidence;
 mod explain;
 mod fmt;
 mod ground;
-mod question;
+pub(super) mod question;
 mod recorded;
 mod report;
 mod scene;

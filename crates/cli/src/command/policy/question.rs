@@ -102,7 +102,7 @@ fn nearest(text: &str, known: &[&str]) -> String {
 }
 
 /// `TYPE::"ID"`, as Cedar writes it.
-fn entity(flag: &str, text: &str) -> Result<EntityRef, CommandError> {
+pub(crate) fn entity(flag: &str, text: &str) -> Result<EntityRef, CommandError> {
     let wrong =
         || CommandError::Failed(format!("{flag}: `{text}` is no entity: write it as TYPE::\"ID\""));
     let (ty, id) = text.split_once("::\"").ok_or_else(wrong)?;
@@ -120,7 +120,7 @@ fn attributes(flag: &str, text: &str) -> Result<BTreeMap<Arc<str>, Value>, Comma
 }
 
 /// JSON; `@FILE` reads a file, `-` standard input.
-fn document(flag: &str, text: &str) -> Result<Value, CommandError> {
+pub(crate) fn document(flag: &str, text: &str) -> Result<Value, CommandError> {
     let mut bytes = Vec::new();
     let read = match (text, text.strip_prefix('@')) {
         ("-", _) => std::io::stdin().lock().take(DOCUMENT_BYTES_MAX).read_to_end(&mut bytes),

@@ -1,0 +1,155 @@
+//! Break-glass: rules that ask for an approval, set aside for a time by a person with that right.
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use http::request::Parts;
+use safeconduct_model::{Authentication, IdentityId, RecordId};
+use safeconduct_service::{BreakGlass, BreakGlassError, GlassView, MendGlassError, Operation};
+use safeconduct_wire::admin::{BrokenGlassList, BrokenGlassView, GlassRequest};
+use safeconduct_wire::document::{Written, read_json};
+
+use crate::body::json_bytes;
+use crate::problem::{Problem, ProblemForm};
+use crate::refusals::{Refused, Unreadable};
+use crate::refused::Denied;
+use crate::router::Shared;
+use crate::trace;
+
+/// Sets the rules that ask for an approval aside for somebody, for at most an hour. It takes a
+/// passkey that was used just now, and the policies in force must give the caller that right
+/// (action `break_glass` on the agent). A review of it is due from then on.
+#[utoipa::path(
+    post,
+    path = "/v1/break-glass",
+    tag = "Access requests",
+    operation_id = "glass.break",
+    request_body = GlassRequest,
+    responses(
+        (status = 201, description = "They are set aside, and that is recorded", body = BrokenGlassView),
+        (status = 401, description = "Nobody has proved who they are", body = ProblemForm),
+        (status = 403, description = "The caller must use a passkey (`needs_passkey`), or policies in force say no, with `decision_id` and `reasons`", body = ProblemForm),
+        (status = 404, description = "No such agent or task is known", body = ProblemForm),
+        Unreadable,
+        (status = 503, description = "It could not be recorded", body = ProblemForm),
+        (status = 507, description = "Too many are set aside", body = ProblemForm),
+    ),
+    security(("bearer" = []))
+)]
+pub(crate) async fn break_glass(
+    State(api): State<Shared>,
+    parts: Parts,
+    body: Body,
+) -> Result<Response, Problem> {
+    let caller = api.admit(&parts, Operation::GlassBreak).await?;
+    let body = json_bytes(&parts.headers, body).await?;
+    let GlassRequest { agent, task, reason, seconds } = read_json(&body)?;
+    let pep =
+        IdentityId::new("administration").map_err(|error| Problem::invalid(error.to_string()))?;
+    let breaking = BreakGlass {
+        by: caller.proof.clone(),
+        agent: agent.0,
+        task: task.map(|task| task.0),
+        reason: reason.into(),
+        for_ms: i64::from(seconds) * 1000,
+        pep,
+        trace: trace::of(&parts.headers),
+    };
+    let view = api.service.break_glass(breaking).await;
+    let view = view.map_err(|error| not_broken(&caller.proof, error))?;
+    Ok((StatusCode::CREATED, Json(shown(&view))).into_response())
+}
+
+/// Lists the rules that are set aside now.
+#[utoipa::path(
+    get,
+    path = "/v1/break-glass",
+    tag = "Access requests",
+    operation_id = "glass.list",
+    responses((status = 200, description = "What is set aside", body = BrokenGlassList), Refused),
+    security(("bearer" = []))
+)]
+pub(crate) async fn list(
+    State(api): State<Shared>,
+    parts: Parts,
+) -> Result<Json<BrokenGlassList>, Problem> {
+    api.admit(&parts, Operation::GlassList).await?;
+    Ok(Json(BrokenGlassList { broken: api.service.glasses().iter().map(shown).collect() }))
+}
+
+/// Lets rules hold again before their time: whoever set them aside may, and those with the right
+/// to `glass.mend`.
+#[utoipa::path(
+    post,
+    path = "/v1/break-glass/{id}/mend",
+    tag = "Access requests",
+    operation_id = "glass.mend",
+    params(("id" = String, Path, description = "The record by which they were set aside")),
+    responses(
+        (status = 204, description = "They hold again, and that is recorded"),
+        Refused,
+        (status = 404, description = "Nothing is set aside by that", body = ProblemForm),
+        (status = 503, description = "It could not be recorded", body = ProblemForm),
+    ),
+    security(("bearer" = []))
+)]
+pub(crate) async fn mend(
+    State(api): State<Shared>,
+    Path(id): Path<String>,
+    parts: Parts,
+) -> Result<Response, Problem> {
+    let caller = api.authenticated(&parts).await?;
+    let broken = api.service.glasses().into_iter().find(|glass| glass.id.as_str() == id);
+    let own = broken.as_ref().is_some_and(|glass| glass.broken.by == caller.proof.identity);
+    if !own || !caller.reaches(Operation::GlassMend) {
+        api.authorize(&caller, Operation::GlassMend)?;
+    }
+    let id = RecordId::new(id.as_str()).map_err(|_| Problem::not_found("broken glass", &id))?;
+    api.service.mend_glass(&id, &caller.proof.identity).await.map_err(|error| match error {
+        MendGlassError::Unknown(id) => Problem::not_found("broken glass", id.as_str()),
+        MendGlassError::NotRecorded(error) => Problem::not_recorded(&error),
+    })?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+fn shown(view: &GlassView) -> BrokenGlassView {
+    let broken = &view.broken;
+    BrokenGlassView {
+        id: Written(view.id.clone()),
+        agent: Written(broken.agent.clone()),
+        task: broken.task.clone().map(Written),
+        by: Written(broken.by.clone()),
+        reason: broken.reason.to_string(),
+        at: Written(view.at),
+        until: Written(broken.until),
+    }
+}
+
+fn not_broken(proof: &Authentication, error: BreakGlassError) -> Problem {
+    let detail = error.to_string();
+    let refused = |code| {
+        let denied = Denied { proof: proof.clone(), operation: Operation::GlassBreak };
+        Problem::refused(denied, code, detail.clone())
+    };
+    match error {
+        BreakGlassError::NotAPerson(_) => refused("not_a_person"),
+        BreakGlassError::Passkey => refused("needs_passkey"),
+        BreakGlassError::UnknownAgent(_) => {
+            Problem::new(StatusCode::NOT_FOUND, "unknown_identity", detail)
+        }
+        BreakGlassError::UnknownTask { .. } => {
+            Problem::new(StatusCode::NOT_FOUND, "unknown_task", detail)
+        }
+        BreakGlassError::Reason { .. } | BreakGlassError::Time => Problem::invalid(detail),
+        BreakGlassError::Denied { ruling, .. } => {
+            let outcome = &ruling.value().outcome;
+            Problem::decided(&outcome.record.id, &outcome.reasons, detail)
+        }
+        BreakGlassError::TooMany => {
+            Problem::new(StatusCode::INSUFFICIENT_STORAGE, "over_limit", detail)
+        }
+        BreakGlassError::NotRecorded(error) => Problem::not_recorded(&error),
+    }
+}

@@ -1,0 +1,275 @@
+//! Access requests in words: everything that whoever answers must see, and nothing in it that a
+//! terminal would act on or that looks like something else.
+
+use std::fmt::Write as _;
+
+use serde_json::Value;
+
+use crate::story::text as at;
+
+/// A text with everything made visible that a terminal would act on or not show.
+pub(super) fn plain(text: &str) -> String {
+    let hidden = |c: char| {
+        c.is_control()
+            || matches!(u32::from(c), 0xAD | 0x200B..=0x200F | 0x202A..=0x202E | 0x2060..=0x206F | 0xFEFF | 0xE0000..=0xE007F)
+    };
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match hidden(c) {
+            true => {
+                let _ = write!(out, "⟨U+{:04X}⟩", u32::from(c));
+            }
+            false => out.push(c),
+        }
+    }
+    out
+}
+
+/// Whether it is answered with a passkey.
+pub(super) fn takes_a_passkey(request: &Value) -> bool {
+    at(request, "/assurance") == "high"
+}
+
+/// What answers must be proved with.
+pub(super) fn proof(request: &Value) -> &'static str {
+    if takes_a_passkey(request) { "passkey" } else { "token" }
+}
+
+/// How far an approval reaches, as it was typed.
+pub(super) fn extent(extent: &Value) -> String {
+    let uses = extent.get("uses").and_then(Value::as_u64).unwrap_or_default();
+    let most = extent.get("at_most").and_then(Value::as_object);
+    let bounds: Vec<String> = most
+        .into_iter()
+        .flatten()
+        .map(|(pointer, most)| format!("{} at most {most}", plain(pointer)))
+        .collect();
+    let bounds = if bounds.is_empty() { String::new() } else { format!(", {}", bounds.join(", ")) };
+    match at(extent, "/scope") {
+        "task" => format!("{uses} times in its task{bounds}"),
+        "until" => format!("{uses} times until {}{bounds}", at(extent, "/until")),
+        "edited" => format!("once{bounds}"),
+        _ => "once, exactly as shown".to_owned(),
+    }
+}
+
+/// One answer.
+pub(super) fn answer(answer: &Value) -> String {
+    let word = if at(answer, "/answer") == "refuse" { "refused" } else { "approved" };
+    let mut line = format!("{word} by {}", plain(at(answer, "/by")));
+    for (pointer, before) in
+        [("/standing_in_for", " for "), ("/term", " as "), ("/method", " with ")]
+    {
+        if let Some(said) = answer.pointer(pointer).and_then(Value::as_str) {
+            let _ = write!(line, "{before}{}", plain(said));
+        }
+    }
+    if let Some(reason) = answer.pointer("/reason").and_then(Value::as_str) {
+        let _ = write!(line, ": {}", plain(reason));
+    }
+    line
+}
+
+/// A request in full.
+pub(super) fn request(request: &Value) -> String {
+    let mut out = Lines::default();
+    let of = |pointer: &str| plain(at(request, pointer));
+    let state = format!("{}, {}", of("/state"), of("/if_unanswered"));
+    out.line(&of("/id"), &state);
+    who(request, &mut out);
+    out.line("action", &of("/action"));
+    for resource in each(request, "/resources") {
+        let (ty, id) = (plain(at(resource, "/type")), plain(at(resource, "/id")));
+        out.line("resource", &format!("{ty}::\"{id}\""));
+    }
+    what(request, &mut out);
+    evidence(request, &mut out);
+    answers(request, &mut out);
+    out.line("digest", &of("/digest"));
+    out.line("page", &of("/link"));
+    out.0
+}
+
+fn who(request: &Value, out: &mut Lines) {
+    let of = |pointer: &str| plain(at(request, pointer));
+    let mut agent = of("/agent");
+    for (pointer, before) in
+        [("/on_behalf_of", ", for "), ("/intent", ", under "), ("/task", ", in ")]
+    {
+        if let Some(said) = request.pointer(pointer).and_then(Value::as_str) {
+            let _ = write!(agent, "{before}{}", plain(said));
+        }
+    }
+    out.line("agent", &agent);
+    let above: Vec<String> =
+        each(request, "/actors").skip(1).filter_map(Value::as_str).map(plain).collect();
+    if !above.is_empty() {
+        out.line("delegated by", &above.join(", by "));
+    }
+    if of("/asked_by") != of("/agent") {
+        out.line("asked by", &of("/asked_by"));
+    }
+    out.line("asked at", &of("/opened_at"));
+}
+
+fn what(request: &Value, out: &mut Lines) {
+    let Some(asked) = request.get("asked") else {
+        return out.line("arguments", "erased: it can only be refused");
+    };
+    out.line("tier", &plain(at(asked, "/tier")));
+    if let Some(because) = asked.get("justification") {
+        out.line("because", "(the words of who asks; nobody has checked them)");
+        leaf(because, out);
+    }
+    out.line("arguments", if asked.pointer("/shown/0").is_none() { "none" } else { "" });
+    each(asked, "/shown").for_each(|one| leaf(one, out));
+    if asked.get("asserted").is_some() {
+        out.line("beside them", "(what the enforcement point says)");
+        each(asked, "/shown_beside").for_each(|one| leaf(one, out));
+    }
+    let more = asked.get("more").and_then(Value::as_u64).unwrap_or_default();
+    if more > 0 {
+        out.line("", &format!("and {more} more that are not shown: see -o json"));
+    }
+}
+
+fn leaf(leaf: &Value, out: &mut Lines) {
+    let pointer = plain(at(leaf, "/pointer"));
+    let marks: Vec<&str> = each(leaf, "/marks").filter_map(Value::as_str).collect();
+    let marks = match marks.is_empty() {
+        true => String::new(),
+        false => format!("  <- look twice: {}", marks.join(", ").replace('_', " ")),
+    };
+    let lines: Vec<String> = each(leaf, "/lines").filter_map(Value::as_str).map(plain).collect();
+    let name = if pointer.is_empty() { "(all)".to_owned() } else { pointer };
+    match lines.as_slice() {
+        [line] => out.below(&format!("{name} = {line}{marks}")),
+        lines => {
+            out.below(&format!("{name} ={marks}"));
+            lines.iter().for_each(|line| out.below(&format!("  | {line}")));
+        }
+    }
+    let left_out = leaf.get("left_out").and_then(Value::as_u64).unwrap_or_default();
+    if left_out > 0 {
+        out.below(&format!("  | ({left_out} characters in the middle are not shown)"));
+    }
+}
+
+fn evidence(request: &Value, out: &mut Lines) {
+    let Some(evidence) = request.get("evidence") else { return };
+    let of = |pointer: &str| plain(at(evidence, pointer));
+    out.line("denied by", &of("/denied_by"));
+    for reason in each(evidence, "/reasons") {
+        let policy = plain(at(reason, "/policy"));
+        let name = if policy.is_empty() { plain(at(reason, "/code")) } else { policy };
+        out.below(&format!("{name}: {}", plain(at(reason, "/message"))));
+    }
+    let mut origins = each(evidence, "/flow").peekable();
+    if origins.peek().is_some() {
+        out.line("came from", "");
+        origins.for_each(|flow| out.below(&origin(flow)));
+    }
+    let number = |pointer: &str| evidence.pointer(pointer).and_then(Value::as_u64).unwrap_or(0);
+    let (now, then) = (number("/risk/score"), number("/risk_then"));
+    out.line(
+        "risk",
+        &format!("{now} of 100 now ({}), {then} when it was denied", of("/risk/level")),
+    );
+    for part in each(evidence, "/risk/parts") {
+        let points = part.get("points").and_then(Value::as_u64).unwrap_or(0);
+        let detail = plain(at(part, "/detail"));
+        out.below(&format!("{points} {} {detail}", plain(at(part, "/kind"))));
+    }
+    let (approved, refused) = (number("/earlier/approved"), number("/earlier/refused"));
+    let unanswered = number("/earlier/unanswered");
+    let earlier = format!("{approved} approved, {refused} refused, {unanswered} not answered");
+    out.line("like it before", &earlier);
+    let own = at(request, "/id");
+    let group: Vec<String> = each(evidence, "/group")
+        .filter_map(Value::as_str)
+        .filter(|id| *id != own)
+        .map(plain)
+        .collect();
+    if !group.is_empty() {
+        out.line("like it now", &group.join(", "));
+    }
+}
+
+fn origin(flow: &Value) -> String {
+    let seen: Vec<String> = each(flow, "/origins").filter_map(Value::as_str).map(plain).collect();
+    let seen = match seen.is_empty() {
+        true => "the agent itself".to_owned(),
+        false => seen.join(", "),
+    };
+    let sources: Vec<String> =
+        each(flow, "/sources").filter_map(Value::as_str).map(plain).collect();
+    let sources = match sources.is_empty() {
+        true => String::new(),
+        false => format!(" ({})", sources.join(", ")),
+    };
+    format!("{} = {seen}, {}{sources}", plain(at(flow, "/pointer")), plain(at(flow, "/integrity")))
+}
+
+fn answers(request: &Value, out: &mut Lines) {
+    let of = |pointer: &str| plain(at(request, pointer));
+    let quorum = request.get("quorum").and_then(Value::as_u64).unwrap_or(1);
+    let proof = match takes_a_passkey(request) {
+        true => "with a passkey",
+        false => "with any proof",
+    };
+    out.line("approvers", &format!("{}; {quorum} must approve, {proof}", of("/approvers")));
+    for one in each(request, "/answers") {
+        out.below(&answer(one));
+    }
+    if let Some(approval) = request.get("approval") {
+        let left = approval.get("uses_left").and_then(Value::as_u64).unwrap_or(0);
+        let (scope, until) = (plain(at(approval, "/scope")), plain(at(approval, "/until")));
+        out.line("approval", &format!("{scope}, {left} left until {until}"));
+    }
+    let may = request.get("may_answer") == Some(&Value::Bool(true));
+    out.line("you", &if may { "may answer".to_owned() } else { of("/may_not_because") });
+}
+
+fn each<'v>(value: &'v Value, pointer: &str) -> impl Iterator<Item = &'v Value> {
+    value.pointer(pointer).and_then(Value::as_array).into_iter().flatten()
+}
+
+/// Names in one column, what they are in the other.
+#[derive(Default)]
+struct Lines(String);
+
+impl Lines {
+    fn line(&mut self, name: &str, text: &str) {
+        let line = format!("{name:15} {text}");
+        self.0.push_str(line.trim_end());
+        self.0.push('\n');
+    }
+
+    fn below(&mut self, text: &str) {
+        let _ = writeln!(self.0, "  {text}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn nothing_reaches_a_terminal_that_it_would_act_on() {
+        assert_eq!(plain("a\u{1b}[2Jb\u{202e}c\nd"), "a⟨U+001B⟩[2Jb⟨U+202E⟩c⟨U+000A⟩d");
+        let shown = request(&json!({
+            "id": "req_1", "state": "pending", "agent": "a\u{7}b", "asked_by": "a\u{7}b",
+            "asked": { "tier": "low", "shown": [
+                { "pointer": "/to", "lines": ["\u{1b}]0;x"], "marks": ["looks_latin"] },
+            ]},
+        }));
+        assert!(!shown.contains(|c: char| c.is_control() && c != '\n'), "{shown:?}");
+        assert!(shown.contains("look twice: looks latin"), "{shown}");
+    }
+
+    #[test]
+    fn what_was_erased_is_said() {
+        assert!(request(&json!({ "id": "req_1" })).contains("erased"));
+    }
+}
