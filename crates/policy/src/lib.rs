@@ -42,6 +42,7 @@ mod schema;
 mod shape;
 mod situation;
 mod source;
+mod standing;
 mod temporal;
 mod validate;
 
@@ -65,4 +66,5 @@ pub use source::{
     REGO_INPUT_BYTES_MAX, REGO_INPUT_DEPTH_MAX, REGO_INSTRUCTIONS_MAX, REGO_NESTING_MAX,
     REGO_OPERATORS_MAX, REGO_RULES_MAX, SourceFile, Sources, ToolDefinition,
 };
+pub use standing::{ScopeActions, ScopeSide, ScopedStatement, StandingRight, StandingRights};
 pub use temporal::{History, Monitoring, Past};

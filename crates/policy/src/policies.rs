@@ -162,6 +162,15 @@ impl Policies {
         self.entries.get(usize::try_from(position).ok()?)
     }
 
+    pub(crate) fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter()
+    }
+
+    /// The index that finds what could match for some resource.
+    pub(crate) const fn by_principal(&self) -> &Index {
+        &self.by_principal
+    }
+
     pub(crate) fn action(&self, action: &ActionName) -> Option<&Side> {
         self.actions.get(action.as_str())
     }

@@ -123,6 +123,48 @@ mod tests {
         println!("with Rego {} ns", cost_of(&with, (7, 4)));
     }
 
+    /// Below 100 ms, whether few or all of the set are about somebody.
+    #[test]
+    #[ignore = "it measures time"]
+    fn what_somebody_may_do_is_told_of_a_large_set() {
+        let mut everyone = set(6);
+        let groups = (0..100_000).fold(vec![String::new()], |mut files, n| {
+            if files.last().unwrap().len() > 900_000 {
+                files.push(String::new());
+            }
+            let line = format!(
+                "permit (principal in Safeconduct::Group::\"clerks\", action, resource in \
+                 Safeconduct::Path::\"/cases/{n}\");\n"
+            );
+            files.last_mut().unwrap().push_str(&line);
+            files
+        });
+        let files = groups.into_iter().enumerate();
+        everyone
+            .policies
+            .extend(files.map(|(n, text)| SourceFile::new(format!("clerks-{n}.cedar"), text)));
+        let principal =
+            within(entity("Safeconduct::Agent", "a"), &[("Safeconduct::Group", "clerks")]);
+        let action = ActionName::new("files.read_text_file").unwrap();
+        for (sources, rights) in [(set(100_000), 3), (everyone, 100_003)] {
+            let policies = loaded(&sources);
+            let mut rounds: Vec<_> = (0..20)
+                .map(|_| {
+                    let start = Instant::now();
+                    let standing = policies.standing_rights(&principal).unwrap();
+                    assert_eq!(standing.permits.len(), rights);
+                    let can = start.elapsed();
+                    let over = policies.standing_over(&principal, &action, None).unwrap();
+                    assert_eq!(over.permits.len(), rights);
+                    (can, start.elapsed() - can)
+                })
+                .collect();
+            rounds.sort_unstable();
+            println!("{rights} rights of 100000: can {:?}, why {:?}", rounds[10].0, rounds[10].1);
+            assert!(rounds[10].0.as_millis() < 100 && rounds[10].1.as_millis() < 100);
+        }
+    }
+
     #[test]
     #[ignore = "it measures time"]
     fn a_question_costs_the_same_in_small_and_large_sets() {

@@ -463,6 +463,7 @@ fn ours(
     };
     let evaluation = policies.evaluate(&question).unwrap();
     check_explanation(policies, &question, &evaluation.enforced);
+    check_standing(policies, &question, &evaluation.enforced);
     evaluation.enforced
 }
 
@@ -482,6 +483,48 @@ fn check_explanation(policies: &Policies, question: &Question<'_>, applied: &App
     assert_eq!(with(|v| *v == Verdict::Applies), determining);
     let failed = applied.errors.iter().map(|(policy, _)| policy.id.to_string()).collect();
     assert_eq!(with(|v| matches!(v, Verdict::Failed(_))), failed);
+}
+
+/// Whatever applies must be among the rights that stand before anything is asked.
+fn check_standing(policies: &Policies, question: &Question<'_>, applied: &Applied) {
+    let (principal, action) = (question.principal, question.action);
+    let standing = policies.standing_rights(principal).unwrap();
+    let over = policies.standing_over(principal, action, None).unwrap();
+    let here = policies.standing_over(principal, action, Some(question.resource)).unwrap();
+    let covering = |rights: &[crate::StandingRight]| -> BTreeSet<String> {
+        let covering = rights.iter().filter(|right| right.covers(action));
+        covering.map(|right| right.statement.info().reference.id.to_string()).collect()
+    };
+    for (of, wanted) in [
+        (permits_of as fn(&crate::StandingRights) -> &[crate::StandingRight], &applied.permits),
+        (forbids_of, &applied.forbids),
+    ] {
+        let all = covering(of(&standing));
+        assert_eq!(covering(of(&over)), all);
+        assert!(covering(of(&here)).is_subset(&all));
+        assert!(ids(wanted).is_subset(&covering(of(&here))), "{wanted:?}");
+    }
+    if applied.decision() == Decision::Permit {
+        assert!(standing.may(action) && over.may(action) && here.may(action));
+    }
+    for right in standing.permits.iter().filter(|right| right.covers(action)) {
+        let narrowing: BTreeSet<String> = standing
+            .narrowing(right)
+            .map(|forbid| forbid.statement.info().reference.id.to_string())
+            .collect();
+        let permits = ids(&applied.permits);
+        if permits.contains(right.statement.info().reference.id.as_str()) {
+            assert!(ids(&applied.forbids).is_subset(&narrowing));
+        }
+    }
+}
+
+fn permits_of(rights: &crate::StandingRights) -> &[crate::StandingRight] {
+    &rights.permits
+}
+
+fn forbids_of(rights: &crate::StandingRights) -> &[crate::StandingRight] {
+    &rights.forbids
 }
 
 fn theirs(

@@ -106,6 +106,20 @@ impl Index {
         self.shelf(Place::Anywhere, action, found);
     }
 
+    /// Every policy whose scope can match for some action and some resource, each once, in their
+    /// order; of an index [`Self::by_principal`].
+    pub(crate) fn all_for_principal(&self, principal: &Side, found: &mut Vec<u32>) {
+        let named = principal.within.iter().map(|named| Place::Named(Role::Principal, *named));
+        let ty = principal.ty.map(|ty| Place::Type(Role::Principal, ty));
+        for place in named.chain(ty).chain([Place::Anywhere]) {
+            let Some(shelf) = self.shelves.get(&place) else { continue };
+            found.extend_from_slice(&shelf.any);
+            found.extend(shelf.by_action.values().flatten());
+        }
+        found.sort_unstable();
+        found.dedup();
+    }
+
     fn side(&self, role: Role, side: &Side, action: &Side, found: &mut Vec<u32>) {
         for named in &side.within {
             self.shelf(Place::Named(role, *named), action, found);

@@ -26,7 +26,7 @@ pub(crate) enum Constraint {
 }
 
 /// What a scope asks of the action.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Actions {
     Any,
     Eq(Named),
@@ -87,7 +87,7 @@ impl Constraint {
 }
 
 impl Actions {
-    fn matches(&self, side: &Side) -> bool {
+    pub(crate) fn matches(&self, side: &Side) -> bool {
         match self {
             Self::Any => true,
             Self::Eq(named) => side.itself == Some(*named),
