@@ -130,8 +130,7 @@ fn p99(
                     number += 1;
                     signal(number % 1_000, number, Severity::Low)
                 });
-                let signals = signals.collect::<Result<_, _>>();
-                let Ok(signals) = signals else { return };
+                let signals: Vec<Signal> = signals.filter_map(Result::ok).collect();
                 let _ = service.take_signals(signals, None).await;
             }
         })
