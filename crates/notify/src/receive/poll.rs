@@ -23,12 +23,14 @@ pub(super) async fn run(client: &StreamClient, remote: &Remote) {
     let mut failures = 0;
     loop {
         let begun = Instant::now();
+        // A poll that acknowledges is answered at once: the next one waits at the transmitter.
+        let waits = next.acknowledged.is_empty() && next.refused.is_empty();
         match once(client, remote, &next).await {
             Ok((after, more)) => {
                 failures = 0;
                 let nothing = after.acknowledged.is_empty() && after.refused.is_empty();
                 next = after;
-                if nothing && !more && begun.elapsed() < WAITED {
+                if waits && nothing && !more && begun.elapsed() < WAITED {
                     let every = Duration::from_secs(remote.config.poll.every_s.into());
                     tokio::time::sleep(every).await;
                 }
