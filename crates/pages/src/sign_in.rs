@@ -264,7 +264,7 @@ mod tests {
             cookie.replacen(".0.0.", ".1.0.", 1),
             cookie.replacen(".0.0.", ".0.1.", 1),
             format!("{cookie}.x"),
-            cookie[1..].to_owned(),
+            cookie.get(1..).unwrap().to_owned(),
             String::new(),
         ];
         for changed in changed {

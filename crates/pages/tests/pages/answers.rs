@@ -92,8 +92,8 @@ async fn nobody_sees_or_answers_what_is_not_theirs() {
 async fn the_three_answers_without_a_passkey() {
     let bench = bench().await;
     let mut browser = bench.signed_in("ada").await;
-    let cases: [(&[(&str, &str)], AccessState, &str); 3] = [
-        (&[("answer", "once")], AccessState::Approved, "exactly this, once"),
+    let cases = [
+        (&[("answer", "once")][..], AccessState::Approved, "exactly this, once"),
         (&[("answer", "edited"), ("most:/amount", " 100 ")], AccessState::Approved, "at most 100"),
         (
             &[("answer", "refuse"), ("reason", "no <i>way</i>")],

@@ -40,7 +40,7 @@ async fn a_form_counts_only_from_a_page_of_ours_that_this_browser_was_shown() {
         page.field(&format!("action=\"{path}\""), "token"),
         page.field(&format!("action=\"{path}\""), "binding"),
     );
-    assert_eq!(form("answer").is_empty(), false);
+    assert!(!form("answer").is_empty());
     let fields = [("token", token.as_str()), ("binding", &binding), ("answer", "once")];
     let same = ("sec-fetch-site", "same-origin");
     for headers in [
