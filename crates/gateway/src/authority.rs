@@ -4,12 +4,13 @@ use std::future::Future;
 use std::sync::Arc;
 
 use safeconduct_model::{
-    ActionName, Authentication, Digest, Intents, Mandate, ServerName, Task, TaskId, Value,
+    ActionName, Authentication, Digest, Intents, Mandate, RecordId, ServerName, Task, TaskId, Value,
 };
 use safeconduct_pep::{Decide, InProcess};
 use safeconduct_service::{
-    BEARER_BYTES_MAX, BeginError, ClientRequest, Conversation, EndError, Ending, Extent, HearError,
-    NotAuthenticated, Said, Undertaking, Watch, definition_digest, token_digest,
+    AccessAsked, AccessState, AccessSummary, AskAccess, AskAccessError, BEARER_BYTES_MAX,
+    BeginError, ClientRequest, Conversation, EndError, Ending, Extent, HearError, NotAuthenticated,
+    Said, Undertaking, Watch, definition_digest, token_digest,
 };
 use safeconduct_wire::catalogue::definition_digest_input;
 use thiserror::Error;
@@ -76,6 +77,25 @@ pub trait Authority: Decide {
         task: &TaskId,
         ending: Ending,
     ) -> impl Future<Output = Result<usize, EndError>> + Send;
+
+    /// Whether anything could be denied that people may set aside: what lists of tools may show.
+    fn may_ask_people(&self) -> bool;
+
+    /// Asks people for a call that is denied.
+    fn request_access(
+        &self,
+        ask: AskAccess,
+    ) -> impl Future<Output = Result<AccessAsked, AskAccessError>> + Send;
+
+    /// An access request, whosever it is.
+    fn access(&self, request: &RecordId) -> Option<AccessSummary>;
+
+    /// Waits until an access request no longer stands so; at once where it does not.
+    fn access_changed(
+        &self,
+        request: &RecordId,
+        seen: AccessState,
+    ) -> impl Future<Output = Option<AccessState>> + Send;
 
     /// Whether policies could permit that identity the action at all: what lists may show.
     fn may_see(&self, authentication: &Authentication, action: &ActionName) -> bool;
@@ -158,6 +178,29 @@ impl Authority for InProcess {
 
     async fn end_task(&self, task: &TaskId, ending: Ending) -> Result<usize, EndError> {
         Ok(self.service().end_task(task, ending).await?.len())
+    }
+
+    fn may_ask_people(&self) -> bool {
+        self.service().may_ask_people()
+    }
+
+    fn request_access(
+        &self,
+        ask: AskAccess,
+    ) -> impl Future<Output = Result<AccessAsked, AskAccessError>> + Send {
+        self.service().request_access(ask)
+    }
+
+    fn access(&self, request: &RecordId) -> Option<AccessSummary> {
+        self.service().access_summary(request)
+    }
+
+    fn access_changed(
+        &self,
+        request: &RecordId,
+        seen: AccessState,
+    ) -> impl Future<Output = Option<AccessState>> + Send {
+        self.service().wait_for_access(request, seen)
     }
 
     fn may_see(&self, authentication: &Authentication, action: &ActionName) -> bool {

@@ -26,6 +26,18 @@ pub struct UpstreamConfig {
     pub call: Option<Duration>,
     /// Longest message from it, in bytes; [`Limits::answer_bytes`] where nothing is said.
     pub answer_bytes: Option<usize>,
+    /// When people are asked.
+    pub approvals: Approvals,
+}
+
+/// When people are asked for a call that is denied for what they may set aside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Approvals {
+    /// At once: the denial names the request.
+    #[default]
+    OnDenial,
+    /// Where the agent asks for it.
+    OnRequest,
 }
 
 impl UpstreamConfig {
@@ -160,6 +172,9 @@ pub struct GatewayConfig {
     pub allowed_origins: Vec<String>,
     /// Its limits.
     pub limits: Limits,
+    /// Where browsers reach the pages on which people answer (`PAGES/approve/ID`), without slash
+    /// at the end; `None` where there are no pages.
+    pub pages: Option<String>,
     /// Where the secrets come from that are put into what goes upstream; `None` is nowhere.
     pub injections: Option<Arc<dyn Injections>>,
 }
@@ -171,6 +186,7 @@ impl fmt::Debug for GatewayConfig {
             .field("allowed_hosts", &self.allowed_hosts)
             .field("allowed_origins", &self.allowed_origins)
             .field("limits", &self.limits)
+            .field("pages", &self.pages)
             .finish_non_exhaustive()
     }
 }

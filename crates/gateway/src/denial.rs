@@ -2,11 +2,12 @@
 //! whether it can be asked for, the decision's id. Never policy text.
 
 use safeconduct_model::Value;
-use safeconduct_pep::{Lapsed, Refusal};
+use safeconduct_pep::{Lapsed, Refusal, Ways};
+use safeconduct_service::AccessState;
 
 use crate::message::{Answer, Fault};
 use crate::revision::Era;
-use crate::{Revision, edit};
+use crate::{Revision, approvals, edit};
 
 /// The code of a denial up to 2025-11-25, as the AuthZEN binding for MCP writes it.
 pub const DENIED_LEGACY: i64 = -32001;
@@ -16,9 +17,15 @@ pub const DENIED_MODERN: i64 = 403;
 pub const META_DECISION: &str = "safeconduct/decision";
 
 /// The answer to a request that was denied.
-pub fn denied(revision: Revision, method: &str, what: &str, refusal: &Refusal) -> Answer {
-    let text = refusal.message_for_agent(what);
-    let told = machine_readable(refusal);
+pub fn denied(
+    revision: Revision,
+    method: &str,
+    what: &str,
+    refusal: &Refusal,
+    ways: &Ways,
+) -> Answer {
+    let text = refusal.message_for_agent(what, ways);
+    let told = machine_readable(refusal, ways);
     if method == "tools/call" {
         tool_error(revision, &text, told)
     } else {
@@ -73,7 +80,8 @@ fn fault(revision: Revision, text: String, told: Value) -> Answer {
     Answer::Fault(Fault::new(code, text).with_data(told))
 }
 
-fn machine_readable(refusal: &Refusal) -> Value {
+/// The same for programs.
+pub(crate) fn machine_readable(refusal: &Refusal, ways: &Ways) -> Value {
     let reasons = refusal.reasons.iter().map(|reason| {
         let mut told = Value::object([
             ("code", Value::from(reason.code())),
@@ -85,11 +93,22 @@ fn machine_readable(refusal: &Refusal) -> Value {
         told
     });
     let id = refusal.decision.as_ref().map_or(Value::Null, |id| Value::from(id.as_str()));
-    Value::object([
+    let mut told = Value::object([
         ("decision_id", id),
         ("decision", Value::from("deny")),
         ("reasons", Value::from(reasons.collect::<Vec<_>>())),
         ("requestable", Value::from(refusal.requestable.is_some())),
         ("retry", Value::from("not_unchanged")),
-    ])
+    ]);
+    match &refusal.asked {
+        None => {}
+        Some(Ok(request)) => {
+            edit::set(&mut told, "request", approvals::told(request, ways.page.as_deref()));
+            if request.state == AccessState::Pending {
+                edit::set(&mut told, "retry", "once_approved");
+            }
+        }
+        Some(Err(error)) => edit::set(&mut told, "not_asked", error.to_string()),
+    }
+    told
 }

@@ -75,6 +75,8 @@ pub(crate) struct Inner<A: Authority> {
     pub(crate) wiring: Wiring,
     pub(crate) closed: CancellationToken,
     pub(crate) endings: Arc<Endings>,
+    /// Where people answer what is asked for.
+    pub(crate) pages: Option<String>,
     /// How clients find out whose tokens are taken, once that is said.
     pub(crate) resource: OnceLock<ProtectedResource>,
     /// Requests that are being answered; they outlive their clients.
@@ -114,6 +116,7 @@ impl<A: Authority> Gateway<A> {
         let inner = Arc::new(Inner {
             authority,
             endings,
+            pages: config.pages.clone(),
             resource: OnceLock::new(),
             sessions: Arc::new(Sessions::new(config.limits.sessions_per_identity)),
             allowed: Allowed::new(&config),

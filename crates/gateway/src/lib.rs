@@ -21,6 +21,11 @@
 //! that an upstream needs ([`Injections`]) are put into what goes there and taken out of what
 //! comes back.
 //!
+//! Where people may set aside what denies a call, the denial names the request that was made of
+//! it, and the same call goes through once after they approved, in whatever session it comes; a
+//! client that can is asked to open the page of the request. The agent asks by itself and looks
+//! with `safeconduct_request_approval` and `safeconduct_approval_status`.
+//!
 //! What this crate deliberately does not do: it decides nothing (crates `service` and `pep`), it
 //! reads no configuration, file or environment (crate `cli`), it opens no listening socket, and
 //! it never hands a client's credential to a server, and keeps no secret but for the conversation
@@ -42,6 +47,8 @@
 //! ```
 
 pub mod action;
+mod approval_tools;
+mod approvals;
 mod authority;
 mod backend;
 mod config;
@@ -77,7 +84,7 @@ mod translate;
 mod upstream;
 
 pub use authority::{Authority, Begun, DefinitionsError};
-pub use config::{GatewayConfig, Limits, Transport, UpstreamConfig};
+pub use config::{Approvals, GatewayConfig, Limits, Transport, UpstreamConfig};
 pub use front::{ProtectedResource, ResourceError, StreamError};
 pub use gateway::{AddError, Gateway, UpstreamStatus};
 pub use inject::{Injected, Injections, NoSecrets, Secrets};

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use safeconduct_model::{
     Authentication, IdentityId, Mode, Obligation, RecordId, SessionName, Subject, TraceId, Value,
 };
-use safeconduct_pep::{Asks, Redeemed};
+use safeconduct_pep::{Asks, OnDenial, Redeemed};
 use safeconduct_service::Check;
 
 use crate::action::Question;
@@ -29,6 +29,7 @@ pub(crate) struct Gated {
     pub(crate) parent: Option<RecordId>,
     /// Where in the parameters answers stand that the server has asked for.
     pub(crate) asked: Vec<Value>,
+    pub(crate) on_denial: OnDenial,
 }
 
 impl Asks for Gated {
@@ -46,6 +47,10 @@ impl Asks for Gated {
             parent: self.parent.clone(),
             understood: obligation::understood(),
         }
+    }
+
+    fn on_denial(&self) -> OnDenial {
+        self.on_denial
     }
 }
 

@@ -1,12 +1,12 @@
 //! A client's session, in the revisions that have them (up to 2025-11-25). Its id alone is worth
 //! nothing: it belongs to the credential that began it.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use safeconduct_model::{Authentication, Digest, SessionKey, SessionName, Value};
+use safeconduct_model::{Authentication, Digest, RecordId, SessionKey, SessionName, Value};
 use tokio::sync::{Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
 
@@ -23,6 +23,7 @@ use crate::upstream::{Connection, OpenError};
 use crate::{Revision, edit, hearing, meta, task_tools, translate};
 
 mod asked;
+mod settled;
 
 use asked::{ASKED_MAX, REFUSALS_MAX, SessionInbound};
 
@@ -60,6 +61,8 @@ pub(crate) struct ClientSession<A: Authority> {
     /// one for whatever belongs to the credential itself.
     standing: Mutex<HashMap<SessionKey, StandingStream>>,
     used: Mutex<Instant>,
+    /// The access requests that the client is told of once they are answered.
+    watched: Mutex<BTreeSet<RecordId>>,
     pub(crate) closed: CancellationToken,
 }
 
@@ -168,6 +171,7 @@ impl<A: Authority> ClientSession<A> {
             refusing: Arc::new(Semaphore::new(REFUSALS_MAX)),
             standing: Mutex::default(),
             used: Mutex::new(Instant::now()),
+            watched: Mutex::default(),
             closed: CancellationToken::new(),
         });
         let (by, backend) = (&caller.authentication, &session.backend);

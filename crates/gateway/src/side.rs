@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use http::HeaderMap;
 use safeconduct_model::{Mode, RecordId, SessionName, TraceId, Value};
+use safeconduct_pep::{OnDenial, Ways};
 
 use crate::action;
 use crate::authority::Authority;
@@ -22,6 +23,7 @@ use crate::session::{Caller, ClientSession};
 use crate::upstream::{Answered, LinkError, Listing, OpenError, Patience};
 use crate::{Revision, denial, edit, headers, hearing, listing, task_tools, translate};
 
+mod approval;
 mod asked;
 mod listen;
 mod perform;
@@ -104,8 +106,8 @@ impl<A: Authority> Side<A> {
         };
         match self.inner.decide(self.ask(question, method, params, None)).await {
             Err((refusal, gated)) => {
-                let what = &gated.question.what;
-                denial::denied(self.revision, &gated.method, what, &refusal).into()
+                let (ways, what) = (Ways::default(), &gated.question.what);
+                denial::denied(self.revision, &gated.method, what, &refusal, &ways).into()
             }
             Ok(permit) => {
                 let decision = match self.inner.authority.redeem(permit) {
@@ -354,7 +356,8 @@ impl<A: Authority> Side<A> {
         ready: &Ready,
         related: &Arc<Related>,
     ) -> Reply {
-        let Request { method, params, .. } = request;
+        let Request { method, mut params, .. } = request;
+        let resumed = self.resumed(&mut params, related).await;
         let question = match action::question(&self.backend.config.name, &method, params.as_ref()) {
             Ok(question) => question,
             Err(fault) => return fault.into(),
@@ -377,12 +380,10 @@ impl<A: Authority> Side<A> {
             }
         }
         let told = (Arc::clone(&method), question.what.clone());
-        let gated = self.ask(question, method, params, None);
+        let on_denial = self.on_denial();
+        let gated = Gated { on_denial, ..self.ask(question, method, params, None) };
         match self.inner.decide(gated).await {
-            Err((refusal, gated)) => {
-                let what = &gated.question.what;
-                denial::denied(self.revision, &gated.method, what, &refusal).into()
-            }
+            Err((refusal, gated)) => self.denied(&refusal, &gated, resumed.as_ref()).into(),
             Ok(permit) => match self.inner.authority.redeem(permit) {
                 Ok(redeemed) => self.perform(redeemed, &ready, related, offered).await,
                 Err((lapsed, decision)) => {
@@ -432,6 +433,7 @@ impl<A: Authority> Side<A> {
             session_name: self.session_name.clone(),
             trace: self.trace.clone(),
             parent,
+            on_denial: OnDenial::Tell,
         }
     }
 }

@@ -18,9 +18,9 @@ use safeconduct_wire::admin::{RequestedTask, RequestedWork, TaskRequest};
 use safeconduct_wire::json;
 
 use crate::authority::{Authority, Begun};
-use crate::edit;
 use crate::message::{Answer, METHOD_NOT_FOUND};
 use crate::revision::Era;
+use crate::{approval_tools, edit};
 
 /// How the names of the gateway's own tools begin.
 pub(crate) const RESERVED: &str = "safeconduct_";
@@ -38,8 +38,12 @@ const SPELT_OUT_MAX: usize = 32;
 /// Most bytes of allowances that an agent is told of; beyond it only the actions are named.
 const ALLOWED_BYTES_MAX: usize = 64 * 1024;
 
-/// Whether the gateway has tools of its own: where the project has intents.
+/// Whether the gateway has tools of its own: where the project has intents, or people may be asked.
 fn offers(authority: &impl Authority) -> bool {
+    has_tasks(authority) || approval_tools::offers(authority)
+}
+
+fn has_tasks(authority: &impl Authority) -> bool {
     !authority.intents().versions.is_empty()
 }
 
@@ -88,7 +92,10 @@ pub(crate) fn list(
         !taken
     });
     let first = params.and_then(|params| params.member("cursor")).is_none();
-    if first && offers(authority) {
+    if first && approval_tools::offers(authority) {
+        tools.splice(0..0, approval_tools::tools());
+    }
+    if first && has_tasks(authority) {
         let intents = authority.intents();
         let latest = intents.versions.values().filter_map(|versions| versions.last_key_value());
         let theirs = latest.map(|(_, intent)| intent);
@@ -103,7 +110,7 @@ pub(crate) fn list(
     }
 }
 
-fn schema(properties: Value, required: &[&str]) -> Value {
+pub(crate) fn schema(properties: Value, required: &[&str]) -> Value {
     let required = required.iter().map(|name| Value::from(*name)).collect();
     Value::object([
         ("type", Value::from("object")),
@@ -113,11 +120,17 @@ fn schema(properties: Value, required: &[&str]) -> Value {
     ])
 }
 
-fn described(ty: &str, description: &str) -> Value {
+pub(crate) fn described(ty: &str, description: &str) -> Value {
     Value::object([("type", Value::from(ty)), ("description", Value::from(description))])
 }
 
-fn tool(name: &str, title: &str, description: String, input: Value, output: Value) -> Value {
+pub(crate) fn tool(
+    name: &str,
+    title: &str,
+    description: String,
+    input: Value,
+    output: Value,
+) -> Value {
     let hints = ["readOnlyHint", "destructiveHint", "idempotentHint", "openWorldHint"];
     Value::object([
         ("name", Value::from(name)),
@@ -307,7 +320,7 @@ fn type_of(ty: &ParameterType) -> Value {
     }
 }
 
-fn whole(n: usize) -> Value {
+pub(crate) fn whole(n: usize) -> Value {
     Value::from(i64::try_from(n).unwrap_or(i64::MAX))
 }
 
@@ -371,7 +384,7 @@ pub(crate) fn read_summary(arguments: &Value) -> Result<Arc<str>, String> {
     }
 }
 
-fn only(arguments: &Value, known: &[&str]) -> Result<(), String> {
+pub(crate) fn only(arguments: &Value, known: &[&str]) -> Result<(), String> {
     let unknown =
         arguments.as_object().and_then(|all| all.keys().find(|n| !known.contains(&&***n)));
     match unknown {

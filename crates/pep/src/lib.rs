@@ -9,5 +9,5 @@
 mod decide;
 mod permit;
 
-pub use decide::{Asks, Decide, InProcess, Refusal};
+pub use decide::{Asks, Decide, InProcess, OnDenial, Refusal, Ways, request_for_agent};
 pub use permit::{Lapsed, Permit, Redeemed};

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::wiring::counted::Counted;
-use safeconduct_gateway::{Gateway, Transport, UpstreamConfig};
+use safeconduct_gateway::{Approvals, Gateway, Transport, UpstreamConfig};
 use safeconduct_model::{Mode, ServerName};
 use safeconduct_wire::config::{self, Config};
 
@@ -131,6 +131,7 @@ fn upstream(server: &ServerName, program: &Program) -> Result<UpstreamConfig, St
         revision: None,
         call: None,
         answer_bytes: None,
+        approvals: Approvals::default(),
     })
 }
 

@@ -12,8 +12,9 @@ use safeconduct_model::{
 };
 use safeconduct_pep::{Asks, Decide, InProcess, Lapsed, Permit, Redeemed, Refusal};
 use safeconduct_service::{
-    BeginError, ClientRequest, Conversation, EndError, Ending, Extent, HearError, NotAuthenticated,
-    ObserveError, Read, Report, Said, Undertaking, Watch,
+    AccessAsked, AccessState, AccessSummary, AskAccess, AskAccessError, BeginError, ClientRequest,
+    Conversation, EndError, Ending, Extent, HearError, NotAuthenticated, ObserveError, Read,
+    Report, Said, Undertaking, Watch,
 };
 
 /// Decides in this process, and counts.
@@ -115,6 +116,29 @@ impl Authority for Counted {
         ending: Ending,
     ) -> impl Future<Output = Result<usize, EndError>> + Send {
         self.inner.end_task(task, ending)
+    }
+
+    fn may_ask_people(&self) -> bool {
+        self.inner.may_ask_people()
+    }
+
+    fn request_access(
+        &self,
+        ask: AskAccess,
+    ) -> impl Future<Output = Result<AccessAsked, AskAccessError>> + Send {
+        self.inner.request_access(ask)
+    }
+
+    fn access(&self, request: &RecordId) -> Option<AccessSummary> {
+        self.inner.access(request)
+    }
+
+    fn access_changed(
+        &self,
+        request: &RecordId,
+        seen: AccessState,
+    ) -> impl Future<Output = Option<AccessState>> + Send {
+        self.inner.access_changed(request, seen)
     }
 
     fn may_see(&self, authentication: &Authentication, action: &ActionName) -> bool {

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::time::Duration;
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
-use safeconduct_gateway::{GatewayConfig, Limits, Revision, Transport, UpstreamConfig};
+use safeconduct_gateway::{Approvals, GatewayConfig, Limits, Revision, Transport, UpstreamConfig};
 use safeconduct_model::ServerName;
 use safeconduct_wire::config::{self, Config};
 
@@ -25,6 +25,7 @@ pub(crate) fn gateway_config(config: &Config) -> Result<GatewayConfig, CommandEr
         upstreams,
         allowed_hosts: token_service::hosts(config).into_iter().collect(),
         allowed_origins: config.origins.iter().cloned().collect(),
+        pages: config.sign_in.as_ref().map(|sign_in| sign_in.base_url.clone()),
         limits: Limits { request_bytes: config.message_bytes, ..Limits::default() },
         ..GatewayConfig::default()
     })
@@ -60,6 +61,10 @@ pub(crate) fn upstream_config(
         revision: revision(upstream.revision),
         call: Some(Duration::from_secs(upstream.timeout_s.into())),
         answer_bytes: Some(upstream.result_bytes_max),
+        approvals: match upstream.approvals {
+            config::ApprovalsWord::OnDenial => Approvals::OnDenial,
+            config::ApprovalsWord::OnRequest => Approvals::OnRequest,
+        },
     })
 }
 

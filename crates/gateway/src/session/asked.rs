@@ -5,6 +5,7 @@ use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use safeconduct_model::{Execution, RecordId, SessionKey, Value};
+use safeconduct_pep::{OnDenial, Ways};
 use safeconduct_service::{Content, Read, Report};
 use safeconduct_wire::json;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
@@ -165,13 +166,14 @@ impl<A: Authority> ClientSession<A> {
             trace: None,
             parent: None,
             asked: Vec::new(),
+            on_denial: OnDenial::Tell,
         };
         let authority = &self.inner.authority;
         let permit = match self.inner.decide(gated).await {
             Ok(permit) => permit,
             Err((refusal, gated)) => {
                 let what = &gated.question.what;
-                return denial::denied(self.revision(), &gated.method, what, &refusal);
+                return denial::denied(self.revision(), &gated.method, what, &refusal, &ways());
             }
         };
         let begun = Instant::now();
@@ -261,6 +263,7 @@ impl<A: Authority> ClientSession<A> {
             trace: None,
             parent: Some(asked_by),
             asked: vec![Value::from(format!("/inputResponses/{ANSWER}"))],
+            on_denial: OnDenial::Tell,
         };
         let begun = Instant::now();
         let report = |decision, execution, detail: Option<&str>, edits| Report {
@@ -278,7 +281,7 @@ impl<A: Authority> ClientSession<A> {
             Ok(permit) => permit,
             Err((refusal, gated)) => {
                 let what = &gated.question.what;
-                return denial::denied(self.revision(), &gated.method, what, &refusal);
+                return denial::denied(self.revision(), &gated.method, what, &refusal, &ways());
             }
         };
         let lapsed = |text: &str| Answer::Fault(Fault::new(INTERNAL_ERROR, text));
@@ -406,4 +409,9 @@ impl<A: Authority> ClientSession<A> {
             tracing::debug!(method = &*method, "a notification was dropped: nobody reads it");
         }
     }
+}
+
+/// Nobody is asked about what a server asks.
+fn ways() -> Ways {
+    Ways::default()
 }

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use safeconduct_model::{Execution, RecordId, Value};
+use safeconduct_pep::Ways;
 
 use super::Side;
 use crate::authority::Authority;
@@ -103,7 +104,13 @@ impl<A: Authority> Side<A> {
             Ok(permit) => permit,
             Err((refusal, asked)) => {
                 let what = format!("{}, which the server asks for", asked.question.what);
-                return Err(denial::denied(self.revision, &gated.method, &what, &refusal));
+                return Err(denial::denied(
+                    self.revision,
+                    &gated.method,
+                    &what,
+                    &refusal,
+                    &Ways::default(),
+                ));
             }
         };
         match self.inner.authority.redeem(permit) {

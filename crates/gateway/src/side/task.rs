@@ -2,7 +2,7 @@
 
 use safeconduct_credential::TaskHandle;
 use safeconduct_model::{TaskState, Value};
-use safeconduct_pep::Refusal;
+use safeconduct_pep::{Refusal, Ways};
 use safeconduct_service::{BeginError, Ending, Narrowed, Undertaking};
 use zeroize::Zeroizing;
 
@@ -12,7 +12,7 @@ use crate::message::{Answer, Fault, INVALID_PARAMS, Request};
 use crate::reply::Reply;
 use crate::revision::Era;
 use crate::task_tools::{self, Asked, BEGIN, DELEGATE, END, RESERVED};
-use crate::{action, denial, edit};
+use crate::{action, approval_tools, denial, edit};
 
 impl<A: Authority> Side<A> {
     /// Answers a call of one of the gateway's own tools; `None` where it is of another. The
@@ -33,6 +33,8 @@ impl<A: Authority> Side<A> {
             BEGIN if known => self.begin_task(&question.input).await,
             DELEGATE if known => self.delegate_task(&question.input).await,
             END if known => self.end_task(&question.input).await,
+            approval_tools::REQUEST => self.request_approval(&question.input).await,
+            approval_tools::STATUS => self.approval_status(&question.input).await,
             _ => Answer::Fault(Fault::new(INVALID_PARAMS, format!("no tool is called `{name}`"))),
         };
         Some(answer.into())
@@ -125,12 +127,10 @@ impl<A: Authority> Side<A> {
     fn not_begun(&self, error: BeginError, what: &str) -> Answer {
         let refusal = match error {
             BeginError::Denied { ruling, .. } => Refusal::of(ruling.into_value()),
-            BeginError::Unrecorded(unrecorded) => {
-                Refusal { decision: None, reasons: vec![unrecorded.reason], requestable: None }
-            }
+            BeginError::Unrecorded(unrecorded) => Refusal::unrecorded(unrecorded),
             error => return self.not_done(task_tools::code(&error), &error.to_string()),
         };
-        denial::denied(self.revision, "tools/call", what, &refusal)
+        denial::denied(self.revision, "tools/call", what, &refusal, &Ways::default())
     }
 
     async fn end_task(&self, arguments: &Value) -> Answer {
@@ -158,7 +158,7 @@ impl<A: Authority> Side<A> {
         }
     }
 
-    fn done(&self, text: &str, told: Value) -> Answer {
+    pub(super) fn done(&self, text: &str, told: Value) -> Answer {
         let block = Value::object([("type", Value::from("text")), ("text", Value::from(text))]);
         let mut result =
             Value::object([("content", Value::from(vec![block])), ("structuredContent", told)]);
@@ -168,7 +168,7 @@ impl<A: Authority> Side<A> {
         Answer::Result(result)
     }
 
-    fn not_done(&self, code: &'static str, text: &str) -> Answer {
+    pub(super) fn not_done(&self, code: &'static str, text: &str) -> Answer {
         denial::refused(self.revision, code, text)
     }
 }

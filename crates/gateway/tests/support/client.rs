@@ -17,6 +17,8 @@ pub struct Client {
     pub session: Option<String>,
     /// Headers that go with every request.
     pub headers: Vec<(&'static str, String)>,
+    /// What it says that it can do.
+    pub capabilities: Json,
 }
 
 pub struct Reply {
@@ -55,7 +57,18 @@ impl Client {
         version: &'static str,
         headers: &[(&'static str, &str)],
     ) -> Self {
+        Self::begun_able(gateway, token, version, headers, json!({})).await
+    }
+
+    pub async fn begun_able(
+        gateway: &Gateway<InProcess>,
+        token: &str,
+        version: &'static str,
+        headers: &[(&'static str, &str)],
+        capabilities: Json,
+    ) -> Self {
         let mut client = Self {
+            capabilities: capabilities.clone(),
             gateway: gateway.clone(),
             token: token.to_owned(),
             version,
@@ -63,7 +76,7 @@ impl Client {
             headers: headers.iter().map(|(name, value)| (*name, (*value).to_owned())).collect(),
         };
         if !client.is_modern() {
-            let params = json!({"protocolVersion": version, "capabilities": {},
+            let params = json!({"protocolVersion": version, "capabilities": capabilities,
                                 "clientInfo": {"name": "test", "version": "1"}});
             let reply = client.ask("initialize", params).await;
             let session = reply.headers.get("mcp-session-id");
@@ -93,7 +106,7 @@ impl Client {
             params["_meta"] = json!({
                 "io.modelcontextprotocol/protocolVersion": self.version,
                 "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "1"},
-                "io.modelcontextprotocol/clientCapabilities": {}});
+                "io.modelcontextprotocol/clientCapabilities": self.capabilities});
             mirrored.push(("mcp-method", method.to_owned()));
             if let Some(name) = params["name"].as_str() {
                 mirrored.push(("mcp-name", name.to_owned()));

@@ -274,6 +274,7 @@ pub fn stdio(name: &str, command: &str, args: &[&str]) -> UpstreamConfig {
         revision: None,
         call: None,
         answer_bytes: None,
+        approvals: Default::default(),
         transport: Transport::Stdio {
             command: command.into(),
             args: args.iter().map(OsString::from).collect(),
@@ -290,6 +291,7 @@ pub fn http(name: &str, url: &str) -> UpstreamConfig {
         revision: None,
         call: None,
         answer_bytes: None,
+        approvals: Default::default(),
         transport: Transport::Http { url: url.into(), headers: http::HeaderMap::new() },
     }
 }

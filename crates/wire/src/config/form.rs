@@ -192,6 +192,22 @@ pub struct UpstreamForm {
     #[serde(default = "result_bytes_max")]
     #[schemars(range(min = 1024, max = 1_073_741_824))]
     pub result_bytes_max: u64,
+    /// When people are asked for a call that is denied for what they may set aside: at once, so
+    /// that the denial names the request, or where the agent asks for it with the tool
+    /// `safeconduct_request_approval`.
+    #[serde(default)]
+    pub approvals: ApprovalsWord,
+}
+
+/// When people are asked for a call that is denied for what they may set aside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ApprovalsWord {
+    /// At once: the denial names the request.
+    #[default]
+    OnDenial,
+    /// Where the agent asks for it with the tool `safeconduct_request_approval`.
+    OnRequest,
 }
 
 /// A program that is started and spoken to over its standard input and output.

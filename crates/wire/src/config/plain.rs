@@ -15,6 +15,7 @@ use super::signals::SignalsConfig;
 use super::targets::Target;
 use super::token_service::TokenService;
 
+use super::form::ApprovalsWord;
 pub use super::form::RevisionWord as Revision;
 use super::tls::ListenTls;
 use super::trust::TrustForm;
@@ -121,6 +122,8 @@ pub struct Upstream {
     pub timeout_s: u32,
     /// Largest result that is passed on, in bytes; 10 MiB where nothing is said.
     pub result_bytes_max: usize,
+    /// When people are asked; on denial where nothing is said.
+    pub approvals: ApprovalsWord,
 }
 
 /// How a server is reached.

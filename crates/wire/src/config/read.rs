@@ -137,6 +137,7 @@ fn upstream(
         revision: form.revision,
         timeout_s: form.timeout_s,
         result_bytes_max: size(form.result_bytes_max),
+        approvals: form.approvals,
     })
 }
 
