@@ -1,6 +1,7 @@
 //! Access reviews: how rights are used, what is reviewed, who answers, and what comes of it.
 //!
-//! [`Usage`] counts, day by day, what the ledger says of the use of each right.
+//! A [`Grant`] is a right of one identity, with what gives it. [`Usage`] counts, day by day, what
+//! the ledger says of the use of each right.
 //!
 //! A [`Campaign`] is about a frozen [`Population`] of rights. Stage by stage, reviewers answer for
 //! each of them, and their answers become an outcome by midPoint's strategies ([`Strategy`]); what
@@ -9,7 +10,7 @@
 //!
 //! What this crate deliberately does not do: it reads no ledger and no policies, knows nobody's
 //! owner, carries nothing out, and asks nobody; whoever calls it gathers facts and records steps.
-//! Service and API do not use it yet.
+//! Service and API use grants and usage; not yet campaigns.
 //!
 //! ```
 //! use std::convert::Infallible;
@@ -66,6 +67,7 @@
 mod advance;
 mod campaign;
 mod definition;
+mod grant;
 mod outcome;
 mod population;
 mod usage;
@@ -73,6 +75,7 @@ mod usage;
 pub use advance::*;
 pub use campaign::*;
 pub use definition::*;
+pub use grant::*;
 pub use outcome::*;
 pub use population::*;
 pub use usage::*;

@@ -19,6 +19,9 @@ pub const RESOURCES_COUNTED_MAX: usize = 256;
 /// Most decisions that wait for their outcome. Beyond, the oldest counts as without one.
 pub const AWAITED_MAX: usize = 100_000;
 
+/// How many of the latest decisions of one use a day are named: evidence.
+pub const LATEST_KEPT: usize = 3;
+
 /// Milliseconds of a day.
 const DAY_MS: i64 = 86_400_000;
 
@@ -71,12 +74,14 @@ impl TaskKind {
         Self::ALL.into_iter().find(|kind| kind.as_str() == word)
     }
 
-    fn of(decided: &Decided) -> Self {
-        match &decided.task {
+    /// Of how many act in the task, who delegated to each other, and whether it is for a user;
+    /// of nothing where there is no task.
+    pub const fn of(task: Option<(usize, bool)>) -> Self {
+        match task {
             None => Self::Taskless,
-            Some(task) if task.actors.len() > 1 => Self::Delegated,
-            Some(task) if task.on_behalf_of.is_some() => Self::OnBehalf,
-            Some(_) => Self::Own,
+            Some((2.., _)) => Self::Delegated,
+            Some((_, true)) => Self::OnBehalf,
+            Some((_, false)) => Self::Own,
         }
     }
 }
@@ -110,6 +115,10 @@ pub struct Use {
     pub largest_bytes_out: u64,
     /// Fingerprints of the resources of permits: at most [`RESOURCES_COUNTED_MAX`].
     pub resources: BTreeSet<u64>,
+    /// The latest permits: at most [`LATEST_KEPT`].
+    pub latest: BTreeSet<(Timestamp, RecordId)>,
+    /// The latest denials: at most [`LATEST_KEPT`].
+    pub latest_denied: BTreeSet<(Timestamp, RecordId)>,
 }
 
 impl Use {
@@ -128,6 +137,8 @@ impl Use {
         self.largest_spend = self.largest_spend.max(other.largest_spend);
         self.largest_bytes_out = self.largest_bytes_out.max(other.largest_bytes_out);
         self.touched(other.resources.iter().copied());
+        keep_latest(&mut self.latest, &other.latest);
+        keep_latest(&mut self.latest_denied, &other.latest_denied);
     }
 
     /// Whether as many resources were touched as are counted, so that there may be more.
@@ -141,6 +152,13 @@ impl Use {
         while self.resources.len() > RESOURCES_COUNTED_MAX {
             self.resources.pop_last();
         }
+    }
+}
+
+fn keep_latest(kept: &mut BTreeSet<(Timestamp, RecordId)>, more: &BTreeSet<(Timestamp, RecordId)>) {
+    kept.extend(more.iter().cloned());
+    while kept.len() > LATEST_KEPT {
+        kept.pop_first();
     }
 }
 
@@ -166,42 +184,30 @@ impl Awaited {
     /// the same.
     pub fn take(&mut self, record: &Record) -> Added {
         match &record.body {
-            Body::Decided(decided) => self.decided(decided, record),
+            Body::Decided(decided) => {
+                self.decided(UsedDecision::of(record.id.clone(), record.at, decided))
+            }
             Body::Executed(executed) => {
-                let keys = self.keys.remove(&executed.decision).unwrap_or_default();
-                let mut came = Use::default();
-                *match executed.execution {
-                    Execution::Succeeded => &mut came.succeeded,
-                    Execution::Failed => &mut came.failed,
-                    Execution::NotExecuted => &mut came.not_executed,
-                    Execution::Unknown => &mut came.unknown,
-                } = 1;
-                keys.into_iter().map(|key| (key, came.clone())).collect()
+                self.executed(&executed.decision, executed.execution).unwrap_or_default()
             }
             _ => Vec::new(),
         }
     }
 
-    fn decided(&mut self, decided: &Decided, record: &Record) -> Added {
-        let keys = keys(decided, record.at);
-        let mut used = Use { first: Some(record.at), last: Some(record.at), ..Use::default() };
-        match (decided.decision, decided.mode) {
-            (Decision::Permit, _) => {
-                used.permitted = 1;
-                used.approved = u64::from(decided.approval.is_some());
-                used.touched(decided.resources.iter().map(fingerprint));
-                if let Some(task) = &decided.task {
-                    used.largest_spend = Some(task.spend);
-                    used.largest_bytes_out = task.bytes_out;
-                }
-            }
-            (Decision::Deny, Mode::Observe) => used.observed = 1,
-            (Decision::Deny, _) => used.denied = 1,
+    /// Takes the next decision in, and says what it adds.
+    pub fn decided(&mut self, decision: UsedDecision) -> Added {
+        let (added, awaited) = (decision.adds(), decision.awaits_outcome());
+        if awaited {
+            self.wait(decision.id, added.iter().map(|(key, _)| key.clone()).collect());
         }
-        if decided.decision == Decision::Permit || decided.mode == Mode::Observe {
-            self.wait(record.id.clone(), keys.clone());
-        }
-        keys.into_iter().map(|key| (key, used.clone())).collect()
+        added
+    }
+
+    /// Takes what came of a decision in, and says what it adds; `None` where the decision is not
+    /// waited for: its outcome came already, or it was too long ago.
+    pub fn executed(&mut self, decision: &RecordId, execution: Execution) -> Option<Added> {
+        let keys = self.keys.remove(decision)?;
+        Some(came_of(keys, execution))
     }
 
     fn wait(&mut self, decision: RecordId, keys: Vec<UseKey>) {
@@ -236,34 +242,132 @@ impl Usage {
     }
 }
 
-/// Under which rows a decision counts: one for each policy that it rests on, or one without.
-fn keys(decided: &Decided, at: Timestamp) -> Vec<UseKey> {
-    let policies: BTreeSet<Arc<str>> = decided
-        .reasons
-        .iter()
-        .filter_map(|reason| reason.policy.as_ref())
-        .map(|policy| policy.id.shared())
-        .collect();
-    let key = |policy| UseKey {
-        principal: decided.principal.clone(),
-        policy,
-        action: decided.action.clone(),
-        intent: decided.task.as_ref().map(|task| task.intent.clone()),
-        task: TaskKind::of(decided),
-        day: at.as_millis().div_euclid(DAY_MS),
-    };
-    match policies.is_empty() {
-        true => vec![key(None)],
-        false => policies.into_iter().map(|policy| key(Some(policy))).collect(),
+/// What use is made of a decision: what is counted of its record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UsedDecision {
+    /// Its record.
+    pub id: RecordId,
+    /// When.
+    pub at: Timestamp,
+    /// Who acted.
+    pub principal: EntityRef,
+    /// What was done.
+    pub action: ActionName,
+    /// The policies that it rests on.
+    pub policies: BTreeSet<Arc<str>>,
+    /// Under which intent, where it was in a task.
+    pub intent: Option<IntentName>,
+    /// In what kind of task.
+    pub task: TaskKind,
+    /// The answer.
+    pub decision: Decision,
+    /// Whether a denial was carried out.
+    pub mode: Mode,
+    /// Whether an approval made it possible.
+    pub approved: bool,
+    /// Fingerprints of what it was about ([`fingerprint`]).
+    pub resources: Vec<u64>,
+    /// What it took from the task's budget, where it was in a task.
+    pub spend: Option<Amount>,
+    /// The bytes that it sent out.
+    pub bytes_out: u64,
+}
+
+impl UsedDecision {
+    /// What is counted of that decision.
+    pub fn of(id: RecordId, at: Timestamp, decided: &Decided) -> Self {
+        let policies = decided.reasons.iter().filter_map(|reason| reason.policy.as_ref());
+        let task = decided.task.as_ref();
+        Self {
+            id,
+            at,
+            principal: decided.principal.clone(),
+            action: decided.action.clone(),
+            policies: policies.map(|policy| policy.id.shared()).collect(),
+            intent: task.map(|task| task.intent.clone()),
+            task: TaskKind::of(task.map(|task| (task.actors.len(), task.on_behalf_of.is_some()))),
+            decision: decided.decision,
+            mode: decided.mode,
+            approved: decided.approval.is_some(),
+            resources: decided.resources.iter().map(fingerprint).collect(),
+            spend: task.map(|task| task.spend),
+            bytes_out: task.map_or(0, |task| task.bytes_out),
+        }
+    }
+
+    /// What it adds: a row for each policy that it rests on, or one without.
+    pub fn adds(&self) -> Added {
+        let mut used = Use { first: Some(self.at), last: Some(self.at), ..Use::default() };
+        let named = BTreeSet::from([(self.at, self.id.clone())]);
+        match (self.decision, self.mode) {
+            (Decision::Permit, _) => {
+                used.permitted = 1;
+                used.approved = u64::from(self.approved);
+                used.touched(self.resources.iter().copied());
+                used.largest_spend = self.spend;
+                used.largest_bytes_out = self.bytes_out;
+                used.latest = named;
+            }
+            (Decision::Deny, Mode::Observe) => {
+                used.observed = 1;
+                used.latest_denied = named;
+            }
+            (Decision::Deny, _) => {
+                used.denied = 1;
+                used.latest_denied = named;
+            }
+        }
+        let key = |policy| UseKey {
+            principal: self.principal.clone(),
+            policy,
+            action: self.action.clone(),
+            intent: self.intent.clone(),
+            task: self.task,
+            day: day_of(self.at),
+        };
+        match self.policies.is_empty() {
+            true => vec![(key(None), used)],
+            false => {
+                let policies = self.policies.iter().cloned();
+                policies.map(|policy| (key(Some(policy)), used.clone())).collect()
+            }
+        }
+    }
+
+    /// Whether something was done on the strength of it, of which an outcome will be told.
+    pub fn awaits_outcome(&self) -> bool {
+        self.decision == Decision::Permit || self.mode == Mode::Observe
     }
 }
 
+/// What the outcome of a decision adds that counts under those rows.
+pub fn came_of(keys: impl IntoIterator<Item = UseKey>, execution: Execution) -> Added {
+    let mut came = Use::default();
+    *match execution {
+        Execution::Succeeded => &mut came.succeeded,
+        Execution::Failed => &mut came.failed,
+        Execution::NotExecuted => &mut came.not_executed,
+        Execution::Unknown => &mut came.unknown,
+    } = 1;
+    keys.into_iter().map(|key| (key, came.clone())).collect()
+}
+
+/// The day of a moment, in UTC: days since 1970-01-01.
+pub const fn day_of(at: Timestamp) -> i64 {
+    at.as_millis().div_euclid(DAY_MS)
+}
+
 /// The first eight bytes of SHA-256 over type and id: the same on every machine.
-fn fingerprint(resource: &EntityRef) -> u64 {
+pub fn fingerprint(resource: &EntityRef) -> u64 {
+    fingerprint_of(resource.ty.as_str(), resource.id.as_str())
+}
+
+/// The same, of type and id as texts.
+pub fn fingerprint_of(ty: &str, id: &str) -> u64 {
     let mut hash = Sha256::new();
-    hash.update(resource.ty.as_str());
+    hash.update(ty);
     hash.update([0]);
-    hash.update(resource.id.as_str());
+    hash.update(id);
     let bytes: [u8; 32] = hash.finalize().into();
     bytes.iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
