@@ -272,6 +272,8 @@ async fn the_metadata_names_the_endpoints() {
             "policy_decision_point": "http://localhost:8080",
             "access_evaluation_endpoint": "http://localhost:8080/access/v1/evaluation",
             "access_evaluations_endpoint": "http://localhost:8080/access/v1/evaluations",
+            "access_request_endpoint": "http://localhost:8080/access/v1/request",
+            "capabilities": ["urn:openid:authzen:capability:access-request"],
         })
     );
 }

@@ -49,7 +49,7 @@ when { principal has role && principal.role == "admin" };
 @requestable("approvers=resource.owner; quorum=1; ttl=15m")
 forbid (principal is Safeconduct::user, action == Safeconduct::Action::"write", resource)
 when { resource has status && resource.status == "archived" }
-unless { principal has role && principal.role == "admin" };
+unless { principal has role && principal.role == "admin" || context has approval };
 @id("soft")
 permit (principal is Safeconduct::user, action == Safeconduct::Action::"delete", resource)
 when { context.input.soft };

@@ -1,0 +1,685 @@
+//! Access requests over HTTP: who asks, sees, answers and takes them back, and what comes of it.
+
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
+
+mod support;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::{Method, StatusCode};
+use safeconduct_model::*;
+use safeconduct_policy::{SourceFile, Sources, load};
+use safeconduct_service::{Vocabulary, World};
+use serde_json::{Value as Json, json};
+use support::*;
+
+const RULES: &str = r#"
+@id("begin") permit (principal, action == Safeconduct::Action::"undertake", resource);
+@id("agents") permit (principal is Safeconduct::Agent, action, resource)
+when { context.action.name like "crm.*" };
+@id("lead") @requestable("approvers=group:leads; quorum=1; ttl=15m")
+forbid (principal, action, resource)
+when { ["crm.mail", "crm.pay", "crm.wipe", "crm.deploy"].contains(context.action.name) }
+unless { context has approval };
+@id("two") @requestable("approvers=group:leads; quorum=2; ttl=15m")
+forbid (principal, action, resource)
+when { context.action.name == "crm.move" }
+unless { context has approval };
+@id("never") forbid (principal, action, resource)
+when { context.action.name == "crm.wipe" };
+"#;
+
+const INTENT: &str = "
+intent: work
+version: 1
+description: Work on one case.
+undertaken_by: { kinds: [agent] }
+on_behalf_of: optional
+longest: 10m
+budget: { calls: 500 }
+tier_max: critical
+delegation_depth: 2
+envelope:
+  - { action: crm.note, other_arguments: allowed }
+  - { action: crm.mail, other_arguments: allowed }
+  - { action: crm.pay, other_arguments: allowed }
+  - { action: crm.move, other_arguments: allowed }
+  - { action: crm.wipe, other_arguments: allowed }
+  - { action: crm.deploy, other_arguments: allowed }
+";
+
+fn world() -> World {
+    let entry = |(tool, tier)| ActionEntry {
+        name: ActionName::new(format!("crm.{tool}")).unwrap(),
+        server: Some(ServerName::new("crm").unwrap()),
+        tier,
+        effect: Effect::Write,
+        guessed: false,
+        returns: Returns::uniform(Label {
+            integrity: Integrity::Trusted,
+            confidentiality: Confidentiality::Internal,
+            ..Label::LEAST
+        }),
+        accepts: Confidentiality::Internal,
+        arguments: Vec::new(),
+        resources: Vec::new(),
+        definition: None,
+        raises: Vec::new(),
+        additional_arguments: true,
+        keep_arguments: false,
+        keep_result: false,
+    };
+    let entries = [
+        ("note", Tier::Low),
+        ("mail", Tier::Moderate),
+        ("pay", Tier::Moderate),
+        ("move", Tier::Moderate),
+        ("wipe", Tier::Moderate),
+        ("deploy", Tier::High),
+    ]
+    .map(entry);
+    let sources = Sources {
+        policies: vec![SourceFile::new("p.cedar", RULES)],
+        servers: vec![ServerName::new("crm").unwrap()],
+        actions: entries.iter().map(|e| (e.name.clone(), e.server.clone())).collect(),
+        ..Sources::default()
+    };
+    let policies = Arc::new(load(&sources).unwrap().policies);
+    let catalogue = Catalogue {
+        actions: entries.into_iter().map(|e| (e.name.clone(), e)).collect(),
+        ..Catalogue::default()
+    };
+    let vocabulary = Arc::new(Vocabulary::new("Safeconduct").unwrap());
+    World::new(policies, Arc::new(catalogue), Digest::from_bytes([9; 32]), vocabulary)
+}
+
+fn intents() -> Intents {
+    let intent = safeconduct_wire::intent::parse("i.yaml", INTENT).unwrap().intent;
+    let versions = BTreeMap::from([(intent.name.clone(), BTreeMap::from([(1, intent)]))]);
+    Intents { versions, digest: Digest::from_bytes([5; 32]) }
+}
+
+fn lead(id: &str) -> Identity {
+    Identity { groups: BTreeSet::from(["leads".into()]), ..identity(id, IdentityKind::User, &[]) }
+}
+
+fn gate() -> Identity {
+    Identity {
+        pep: Some(PepRegistration {
+            subjects: [EntityType::new("Safeconduct::Agent").unwrap()].into(),
+            resources: BTreeSet::new(),
+            properties: false,
+            label_at: Default::default(),
+        }),
+        ..identity("gate", IdentityKind::Workload, &[])
+    }
+}
+
+/// A task of the agent `worker`.
+struct Bench {
+    fixture: Fixture,
+    task: String,
+    handle: String,
+}
+
+async fn bench() -> Bench {
+    let more = vec![
+        gate(),
+        identity("worker", IdentityKind::Agent, &[]),
+        identity("helper", IdentityKind::Agent, &[]),
+        identity("ada", IdentityKind::User, &[]),
+        lead("lea"),
+        lead("lou"),
+        identity("orchestrator", IdentityKind::Workload, &[Role::Orchestrator]),
+    ];
+    let fixture = Fixture::with_tasks(world(), intents(), more).await;
+    let body = json!({ "intent": "work", "agent": "worker" });
+    let begun = fixture.post("orchestrator", "/v1/tasks", &body).await;
+    assert_eq!(begun.status, StatusCode::CREATED, "{}", begun.json());
+    let begun = begun.json();
+    let text = |name: &str| begun[name].as_str().unwrap().to_owned();
+    Bench { task: text("task"), handle: text("handle"), fixture }
+}
+
+fn mail(body: &str) -> Json {
+    json!({ "to": "x@example.org", "body": body })
+}
+
+fn code(answer: &Answer) -> (u16, String) {
+    let json = answer.json();
+    (answer.status.as_u16(), json["code"].as_str().unwrap_or_default().to_owned())
+}
+
+impl Bench {
+    /// What the gate is answered about a call of the agent's.
+    async fn evaluate(&self, tool: &str, arguments: Json) -> Json {
+        let question = json!({
+            "subject": {"type": "Agent", "id": "worker"},
+            "action": {"name": format!("crm.{tool}"), "properties": arguments},
+            "resource": {"type": "Server", "id": "crm"},
+        });
+        let path = "/access/v1/evaluation";
+        let answer = self.fixture.post_in("gate", &self.handle, path, &question).await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", String::from_utf8_lossy(&answer.body));
+        answer.json()
+    }
+
+    async fn permits(&self, tool: &str, arguments: Json) -> bool {
+        self.evaluate(tool, arguments).await["decision"] == json!(true)
+    }
+
+    async fn ask(&self, tool: &str, arguments: Json) -> Answer {
+        let body = json!({
+            "action": format!("crm.{tool}"),
+            "arguments": arguments,
+            "resource": {"type": "Server", "id": "crm"},
+            "justification": "the customer waits",
+        });
+        self.fixture.post_in("worker", &self.handle, "/v1/access-requests", &body).await
+    }
+
+    /// The id of a request that was made just now.
+    async fn asked(&self, tool: &str, arguments: Json) -> String {
+        let answer = self.ask(tool, arguments).await;
+        assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.json());
+        answer.json()["id"].as_str().unwrap().to_owned()
+    }
+
+    async fn shown(&self, who: &str, id: &str) -> Json {
+        let answer = self.fixture.get(who, &format!("/v1/access-requests/{id}")).await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.json());
+        answer.json()
+    }
+
+    async fn answer(&self, who: &str, id: &str, mut word: Json) -> Answer {
+        let known = self.fixture.get(AUDITOR, &format!("/v1/access-requests/{id}")).await.json();
+        let members = word.as_object_mut().unwrap();
+        if !members.contains_key("digest") {
+            members.insert("digest".into(), known["digest"].clone());
+        }
+        self.fixture.post(who, &format!("/v1/access-requests/{id}/answer"), &word).await
+    }
+
+    async fn approve(&self, who: &str, id: &str) -> Answer {
+        self.answer(who, id, json!({ "approve": { "scope": "once" } })).await
+    }
+
+    async fn listed(&self, who: &str, query: &str) -> Vec<String> {
+        let answer = self.fixture.get(who, &format!("/v1/access-requests{query}")).await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.json());
+        let requests = answer.json()["requests"].clone();
+        let ids = requests.as_array().unwrap().iter().map(|one| one["id"].as_str().unwrap());
+        ids.map(str::to_owned).collect()
+    }
+}
+
+#[tokio::test]
+async fn an_agent_asks_a_person_answers_and_the_call_runs_once() {
+    let bench = bench().await;
+    let denied = bench.evaluate("mail", mail("a")).await;
+    assert_eq!(denied["decision"], json!(false));
+    let context = &denied["context"];
+    assert_eq!(context["requestable"]["approvers"], json!("group:leads"));
+    assert_eq!(context["evaluation_id"], context["decision_id"]);
+    let endpoint = &context["access_request"]["endpoint"];
+    assert_eq!(*endpoint, json!("http://localhost:8080/access/v1/request"));
+
+    let made = bench.ask("mail", mail("a")).await;
+    assert_eq!(made.status, StatusCode::ACCEPTED);
+    let again = bench.ask("mail", mail("a")).await;
+    assert_eq!(again.status, StatusCode::OK);
+    assert_eq!(made.json()["id"], again.json()["id"]);
+    let id = made.json()["id"].as_str().unwrap().to_owned();
+    assert_eq!(made.json()["link"], json!(format!("http://localhost:8080/approve/{id}")));
+
+    // Whoever may answer sees it, and who asked, and nobody else.
+    for (who, seen) in
+        [("lea", 1), ("lou", 1), ("worker", 1), (AUDITOR, 1), ("ada", 0), ("helper", 0)]
+    {
+        assert_eq!(bench.listed(who, "").await.len(), seen, "{who}");
+    }
+    assert_eq!(bench.listed("lea", "?answerable=true").await, [id.clone()]);
+    assert!(bench.listed("worker", "?answerable=true").await.is_empty());
+    assert!(bench.listed("lea", "?state=approved").await.is_empty());
+    assert_eq!(bench.listed("lea", &format!("?task={}&agent=worker", bench.task)).await.len(), 1);
+    let path = format!("/v1/access-requests/{id}");
+    for who in ["ada", "helper"] {
+        for path in [path.clone(), format!("{path}/wait"), "/v1/access-requests/req_none".into()] {
+            assert_eq!(code(&bench.fixture.get(who, &path).await), (403, "forbidden".into()));
+        }
+    }
+    let shown = bench.shown("lea", &id).await;
+    assert_eq!(shown["asked"]["arguments"], mail("a"));
+    assert_eq!(shown["asked"]["justification"]["lines"], json!(["the customer waits"]));
+    assert_eq!(shown["evidence"]["reasons"][0]["policy"], json!("lead"));
+    assert_eq!((&shown["may_answer"], &shown["state"]), (&json!(true), &json!("pending")));
+    assert!(shown["if_unanswered"].as_str().unwrap().starts_with("it is denied at"));
+    let own = bench.shown("worker", &id).await;
+    assert_eq!((own.get("evidence"), &own["may_answer"]), (None, &json!(false)));
+
+    // Looking answers nothing, whatever a scanner opens.
+    for path in ["", "/answer", "/revoke", "/wait?seconds=1&state=approved"] {
+        for method in [Method::GET, Method::HEAD] {
+            let path = format!("/v1/access-requests/{id}{path}");
+            bench.fixture.send(bench.fixture.request("lea", method, &path, None)).await;
+        }
+    }
+    assert!(!bench.permits("mail", mail("a")).await);
+    assert_eq!(code(&bench.approve("worker", &id).await), (403, "forbidden".into()));
+    assert_eq!(code(&bench.approve("ada", &id).await), (403, "not_an_approver".into()));
+
+    let answered = bench.approve("lea", &id).await;
+    assert_eq!(
+        (answered.status, answered.json()["state"].clone()),
+        (StatusCode::OK, json!("approved"))
+    );
+    // One byte more is another call.
+    assert!(!bench.permits("mail", mail("a ")).await);
+    assert!(bench.permits("mail", mail("a")).await);
+    assert!(!bench.permits("mail", mail("a")).await);
+    assert_eq!(bench.shown("worker", &id).await["state"], json!("spent"));
+    assert_eq!(code(&bench.approve("lou", &id).await), (409, "closed".into()));
+}
+
+#[tokio::test]
+async fn two_approvers_are_two_people() {
+    let bench = bench().await;
+    let id = bench.asked("move", json!({ "n": 1 })).await;
+    let first = bench.approve("lea", &id).await;
+    assert_eq!(first.json()["state"], json!("pending"));
+    assert_eq!(code(&bench.approve("lea", &id).await), (409, "answered".into()));
+    assert!(!bench.permits("move", json!({ "n": 1 })).await);
+    let other = json!({ "approve": { "scope": "task", "uses": 2 } });
+    assert_eq!(code(&bench.answer("lou", &id, other).await), (409, "other_scope".into()));
+    assert_eq!(bench.approve("lou", &id).await.json()["state"], json!("approved"));
+    assert!(bench.permits("move", json!({ "n": 1 })).await);
+    let answers = bench.shown("lea", &id).await["answers"].clone();
+    let by: Vec<&Json> = answers.as_array().unwrap().iter().map(|one| &one["by"]).collect();
+    assert_eq!(by, [&json!("lea"), &json!("lou")]);
+}
+
+#[tokio::test]
+async fn a_refusal_is_for_good() {
+    let bench = bench().await;
+    let id = bench.asked("mail", mail("a")).await;
+    let no = json!({ "refuse": { "reason": "not to them" } });
+    assert_eq!(bench.answer("lea", &id, no).await.json()["state"], json!("refused"));
+    assert_eq!(code(&bench.approve("lou", &id).await), (409, "closed".into()));
+    assert!(!bench.permits("mail", mail("a")).await);
+    assert_eq!(code(&bench.ask("mail", mail("a")).await), (409, "refused_before".into()));
+    let own = bench.shown("worker", &id).await;
+    assert_eq!(own["answers"][0]["reason"], json!("not to them"));
+}
+
+#[tokio::test]
+async fn what_is_listed_together_is_answered_at_once() {
+    let bench = bench().await;
+    let mut ids = Vec::new();
+    for body in ["a", "b", "c"] {
+        ids.push(bench.asked("mail", mail(body)).await);
+    }
+    let alone = bench.asked("move", json!({})).await;
+    let shown = bench.shown("lea", &ids[0]).await;
+    assert_eq!(shown["evidence"]["group"], json!(ids));
+    let mut requests = Vec::new();
+    for id in ids.iter().chain([&alone]) {
+        requests.push(json!({ "id": id, "digest": bench.shown("lea", id).await["digest"] }));
+    }
+    let path = "/v1/access-requests/answers";
+    let settled = bench.fixture.post("lea", path, &json!({ "requests": requests })).await;
+    assert_eq!(settled.status, StatusCode::OK, "{}", settled.json());
+    let settled = settled.json()["requests"].clone();
+    let states: Vec<&Json> = settled.as_array().unwrap().iter().map(|one| &one["state"]).collect();
+    let approved = json!("approved");
+    assert_eq!(states, [&approved, &approved, &approved, &Json::Null]);
+    assert!(settled[3]["problem"].is_string());
+    for body in ["a", "b", "c"] {
+        assert!(bench.permits("mail", mail(body)).await);
+        assert!(!bench.permits("mail", mail(body)).await);
+    }
+}
+
+#[tokio::test]
+async fn who_lost_the_right_since_cannot_answer() {
+    let bench = bench().await;
+    let id = bench.asked("mail", mail("a")).await;
+    assert_eq!(bench.shown("lea", &id).await["may_answer"], json!(true));
+    let by = IdentityId::new("test").unwrap();
+    let plain = identity("lea", IdentityKind::User, &[]);
+    bench.fixture.service.change_identity(plain, &by).await.unwrap();
+    assert_eq!(code(&bench.approve("lea", &id).await), (403, "not_an_approver".into()));
+    assert_eq!(bench.fixture.get("lea", &format!("/v1/access-requests/{id}")).await.status, 403);
+    // It names nobody's requests either.
+    let path = "/v1/access-requests/req_none/answer";
+    let digest = bench.shown(AUDITOR, &id).await["digest"].clone();
+    let word = json!({ "approve": { "scope": "once" }, "digest": digest });
+    let unknown = bench.fixture.post("lea", path, &word).await;
+    assert_eq!(code(&unknown), (403, "not_an_approver".into()));
+    assert_eq!(bench.approve("lou", &id).await.json()["state"], json!("approved"));
+}
+
+#[tokio::test]
+async fn an_answer_is_to_what_was_shown_and_no_wider() {
+    let bench = bench().await;
+    let pay = |amount: i64| json!({ "to": "acme", "amount": amount });
+    let id = bench.asked("pay", pay(100)).await;
+    let other = format!("hmac-sha256:{}", "0".repeat(64));
+    let word = json!({ "approve": { "scope": "once" }, "digest": other });
+    assert_eq!(code(&bench.answer("lea", &id, word).await), (409, "shown_otherwise".into()));
+    let edited =
+        |most: i64| json!({ "approve": { "scope": "edited", "at_most": { "/amount": most } } });
+    assert_eq!(code(&bench.answer("lea", &id, edited(101)).await), (422, "edit".into()));
+    let answered = bench.answer("lea", &id, edited(60)).await;
+    assert_eq!(answered.json()["state"], json!("approved"), "{}", answered.json());
+    assert!(!bench.permits("pay", pay(100)).await);
+    assert!(!bench.permits("pay", pay(61)).await);
+    assert!(bench.permits("pay", pay(60)).await);
+    assert!(!bench.permits("pay", pay(60)).await);
+
+    // So often in the task, the amount within a bound and all else as it was.
+    let id = bench.asked("pay", pay(10)).await;
+    let task =
+        |at: &str| json!({ "approve": { "scope": "task", "uses": 2, "at_most": { at: 20 } } });
+    assert_eq!(code(&bench.answer("lea", &id, task("/none")).await), (422, "scope".into()));
+    let low = json!({ "approve": { "scope": "task", "uses": 2, "at_most": { "/amount": 5 } } });
+    assert_eq!(code(&bench.answer("lea", &id, low).await), (422, "scope".into()));
+    assert_eq!(bench.answer("lea", &id, task("/amount")).await.status, StatusCode::OK);
+    assert!(bench.permits("pay", pay(20)).await);
+    assert!(!bench.permits("pay", pay(21)).await);
+    assert!(!bench.permits("pay", json!({ "to": "other", "amount": 1 })).await);
+    assert!(bench.permits("pay", pay(1)).await);
+    assert!(!bench.permits("pay", pay(1)).await);
+}
+
+#[tokio::test]
+async fn nobody_is_asked_where_nobody_could_help() {
+    let bench = bench().await;
+    assert_eq!(code(&bench.ask("note", json!({})).await), (409, "not_needed".into()));
+    let never = bench.ask("wipe", json!({})).await;
+    assert_eq!(code(&never), (403, "denied".into()));
+    assert!(never.json()["decision_id"].is_string());
+    let unknown = json!({ "action": "crm.mail", "arguments": {}, "more": 1 });
+    let path = "/v1/access-requests";
+    let wrong = bench.fixture.post_in("worker", &bench.handle, path, &unknown).await;
+    assert_eq!(code(&wrong), (400, "invalid".into()));
+}
+
+#[tokio::test]
+async fn what_is_high_takes_a_passkey() {
+    let bench = bench().await;
+    let id = bench.asked("deploy", json!({})).await;
+    assert_eq!(bench.shown("lea", &id).await["assurance"], json!("high"));
+    let answer = bench.approve("lea", &id).await;
+    assert_eq!(code(&answer), (403, "needs_passkey".into()));
+    let detail = answer.json()["detail"].as_str().unwrap().to_owned();
+    assert!(detail.contains(&format!("/approve/{id}")), "{detail}");
+    let glass = json!({ "agent": "worker", "reason": "the house burns", "seconds": 60 });
+    let broken = bench.fixture.post("lea", "/v1/break-glass", &glass).await;
+    assert_eq!(code(&broken), (403, "needs_passkey".into()));
+    let listed = bench.fixture.get(AUDITOR, "/v1/break-glass").await;
+    assert_eq!(listed.json(), json!({ "broken": [] }));
+}
+
+#[tokio::test]
+async fn a_request_is_taken_back_by_those_it_concerns() {
+    let bench = bench().await;
+    let revoke = async |who: &str, id: &str| {
+        let path = format!("/v1/access-requests/{id}/revoke");
+        bench.fixture.post(who, &path, &json!({ "reason": "no more" })).await
+    };
+    for (who, body) in [("worker", "a"), ("lea", "b"), (OPERATOR, "c")] {
+        let id = bench.asked("mail", mail(body)).await;
+        assert_eq!(code(&revoke("ada", &id).await), (403, "forbidden".into()));
+        bench.approve("lou", &id).await;
+        // Who has answered keeps their part, and who might have has none any more.
+        let who = if who == "lea" { "lou" } else { who };
+        let taken = revoke(who, &id).await;
+        assert_eq!(taken.status, StatusCode::OK, "{who}: {}", taken.json());
+        assert!(!bench.permits("mail", mail(body)).await);
+        assert_eq!(code(&revoke(who, &id).await), (409, "closed".into()));
+    }
+}
+
+#[tokio::test]
+async fn a_wait_ends_with_the_answer() {
+    let bench = bench().await;
+    let id = bench.asked("mail", mail("a")).await;
+    let path = format!("/v1/access-requests/{id}/wait?state=pending&seconds=60");
+    let waiting = bench.fixture.get("worker", &path);
+    let answering = async {
+        // The wait is there before the answer is.
+        while bench.fixture.service.access_waits() == 0 {
+            tokio::task::yield_now().await;
+        }
+        bench.approve("lea", &id).await
+    };
+    let (waited, answered) = tokio::join!(waiting, answering);
+    assert_eq!(answered.status, StatusCode::OK);
+    assert_eq!(waited.json()["state"], json!("approved"));
+    assert_eq!(waited.json()["approval"]["uses_left"], json!(1));
+    // It stands otherwise than the caller saw it: answered at once.
+    let after = bench.fixture.get("worker", &path).await;
+    assert_eq!(after.json()["state"], json!("approved"));
+    for wrong in ["?seconds=0", "?seconds=61", "?state=perhaps", "?more=1"] {
+        let path = format!("/v1/access-requests/{id}/wait{wrong}");
+        assert_eq!(bench.fixture.get("worker", &path).await.status, 400, "{wrong}");
+    }
+}
+
+#[tokio::test]
+async fn waits_that_end_by_themselves_leave_nothing() {
+    let bench = bench().await;
+    let id = bench.asked("mail", mail("a")).await;
+    let path = format!("/v1/access-requests/{id}/wait?seconds=1");
+    let waits = (0..8).map(|_| bench.fixture.get("worker", &path));
+    for waited in futures_util::future::join_all(waits).await {
+        assert_eq!(waited.json()["state"], json!("pending"));
+    }
+    assert_eq!(bench.fixture.service.access_waits(), 0);
+    // A server that stops lets nobody wait.
+    bench.fixture.api.stop();
+    let path = format!("/v1/access-requests/{id}/wait?seconds=60");
+    let began = Instant::now();
+    assert_eq!(bench.fixture.get("worker", &path).await.json()["state"], json!("pending"));
+    assert!(began.elapsed().as_secs() < 30);
+}
+
+#[tokio::test]
+async fn from_the_approval_to_the_permitted_call_it_is_quick() {
+    let bench = bench().await;
+    let mut took = Vec::new();
+    for round in 0..9 {
+        let arguments = mail(&format!("round {round}"));
+        let id = bench.asked("mail", arguments.clone()).await;
+        let path = format!("/v1/access-requests/{id}/wait");
+        let waiting = async {
+            bench.fixture.get("worker", &path).await;
+            assert!(bench.permits("mail", arguments).await);
+            Instant::now()
+        };
+        let answering = async {
+            while bench.fixture.service.access_waits() == 0 {
+                tokio::task::yield_now().await;
+            }
+            let began = Instant::now();
+            bench.approve("lea", &id).await;
+            began
+        };
+        let (ran, began) = tokio::join!(waiting, answering);
+        took.push(ran.duration_since(began));
+    }
+    took.sort();
+    assert!(took[took.len() / 2].as_millis() < 50, "{took:?}");
+}
+
+/// The profile for enforcement points, from the Deny to the one use.
+mod profile {
+    use super::*;
+
+    const TYPES: &str = "urn:openid:authzen:access-request:error:";
+
+    fn question(status: &str) -> Json {
+        json!({
+            "subject": { "type": "user", "id": "alice" },
+            "action": { "name": "write", "properties": { "text": "x" } },
+            "resource": {
+                "type": "record", "id": "record-1",
+                "properties": { "status": status, "owner": "auditor" },
+            },
+        })
+    }
+
+    async fn evaluated(fixture: &Fixture, question: &Json) -> Json {
+        let answer = fixture.post(PEP, "/access/v1/evaluation", question).await;
+        assert_eq!(answer.status, StatusCode::OK);
+        answer.json()
+    }
+
+    fn with(mut question: Json, name: &str, value: Json) -> Json {
+        question[name] = value;
+        question
+    }
+
+    fn naming(question: &Json, denial: &Json) -> Json {
+        let denial = json!({ "evaluation_id": denial["context"]["evaluation_id"] });
+        with(question.clone(), "denial", denial)
+    }
+
+    fn problem(answer: &Answer) -> (u16, String) {
+        let ty = answer.json()["type"].as_str().unwrap_or_default().to_owned();
+        let ty = ty.strip_prefix(TYPES).map_or(ty.clone(), str::to_owned);
+        (answer.status.as_u16(), ty)
+    }
+
+    #[tokio::test]
+    async fn a_deny_is_requested_approved_and_evaluated_again_once() {
+        let fixture = Fixture::new().await;
+        let metadata = fixture.get("", "/.well-known/authzen-configuration").await.json();
+        let endpoint = metadata["access_request_endpoint"].as_str().unwrap();
+        assert!(endpoint.ends_with("/access/v1/request"));
+        let capability = json!(["urn:openid:authzen:capability:access-request"]);
+        assert_eq!(metadata["capabilities"], capability);
+
+        let asked = question("archived");
+        let denial = evaluated(&fixture, &asked).await;
+        assert_eq!(denial["decision"], json!(false));
+        let path = "/access/v1/request";
+        let made = fixture.post(PEP, path, &naming(&asked, &denial)).await;
+        assert_eq!(made.status, StatusCode::ACCEPTED, "{}", made.json());
+        assert_eq!(made.header("retry-after"), "5");
+        let task = made.json()["task"].clone();
+        assert_eq!(task["status"], json!("pending"));
+        let again = fixture.post(PEP, path, &naming(&asked, &denial)).await;
+        assert_eq!(again.json()["task"]["id"], task["id"]);
+        let id = task["id"].as_str().unwrap();
+        let status = format!("/access/v1/request/{id}");
+        assert_eq!(made.header("location"), task["status_endpoint"].as_str().unwrap());
+
+        // What waits is no approval, and a name is no grant.
+        let approval = json!({ "approval": { "id": id } });
+        let retried = with(asked.clone(), "context", approval.clone());
+        let pending = evaluated(&fixture, &retried).await;
+        assert_eq!(pending["decision"], json!(false));
+        assert_eq!(pending["context"]["reason"], json!("grant_pending"));
+        assert_eq!(pending["context"]["next_action"], json!("retry"));
+
+        // Of other callers' requests nobody learns.
+        assert_eq!(
+            problem(&fixture.get(STRANGER_PEP, &status).await),
+            (404, "unknown_task".into())
+        );
+        let cancel = format!("{status}/cancel");
+        let strange = fixture.post(STRANGER_PEP, &cancel, &json!({})).await;
+        assert_eq!(problem(&strange), (404, "unknown_task".into()));
+        assert_eq!(fixture.get(NOBODY, &status).await.status, StatusCode::FORBIDDEN);
+
+        let shown = fixture.get(AUDITOR, &format!("/v1/access-requests/{id}")).await.json();
+        assert_eq!(shown["may_answer"], json!(true), "{shown}");
+        let word = json!({ "approve": { "scope": "once" }, "digest": shown["digest"] });
+        let answer = format!("/v1/access-requests/{id}/answer");
+        let answered = fixture.post(AUDITOR, &answer, &word).await;
+        assert_eq!(answered.json()["state"], json!("approved"), "{}", answered.json());
+        let approved = fixture.get(PEP, &status).await.json();
+        assert_eq!(approved["task"]["status"], json!("approved"));
+        assert_eq!(approved["result"]["mode"], json!("reevaluate"));
+        assert_eq!(approved["result"]["approval"]["id"], json!(id));
+        assert!(approved["result"]["approval"]["approved_until"].is_string());
+
+        // It helps nobody else, and nothing else.
+        let bob = json!({ "type": "user", "id": "bob" });
+        let bobs = evaluated(&fixture, &with(retried.clone(), "subject", bob)).await;
+        assert_eq!(bobs["decision"], json!(false));
+        let other = json!({ "name": "write", "properties": { "text": "y" } });
+        let other = evaluated(&fixture, &with(retried.clone(), "action", other)).await;
+        assert_eq!(other["context"]["reason"], json!("out_of_scope"));
+        assert_eq!(evaluated(&fixture, &retried).await["decision"], json!(true));
+        let second = evaluated(&fixture, &retried).await;
+        assert_eq!(second["decision"], json!(false));
+        assert_eq!(second["context"]["reason"], json!("approval_expired"));
+        let made_up = json!({ "approval": { "id": "req_none" } });
+        let made_up = evaluated(&fixture, &with(asked, "context", made_up)).await;
+        assert_eq!(made_up["context"]["reason"], json!("approval_unverifiable"));
+    }
+
+    #[tokio::test]
+    async fn a_deny_binds_its_caller_and_its_question() {
+        let fixture = Fixture::new().await;
+        let asked = question("archived");
+        let denial = evaluated(&fixture, &asked).await;
+        let path = "/access/v1/request";
+        let binding = (400, "invalid_denial_binding".to_owned());
+        let request = async |who: &str, body: &Json| fixture.post(who, path, body).await;
+        let whole = naming(&asked, &denial);
+        assert_eq!(problem(&request(STRANGER_PEP, &whole).await), binding);
+        let bob = json!({ "type": "user", "id": "bob" });
+        assert_eq!(problem(&request(PEP, &with(whole.clone(), "subject", bob)).await), binding);
+        let read = json!({ "name": "read" });
+        assert_eq!(problem(&request(PEP, &with(whole.clone(), "action", read)).await), binding);
+        let other = json!({ "type": "record", "id": "record-2" });
+        assert_eq!(problem(&request(PEP, &with(whole.clone(), "resource", other)).await), binding);
+        let none = json!({ "evaluation_id": "dec_none" });
+        assert_eq!(problem(&request(PEP, &with(whole.clone(), "denial", none)).await), binding);
+        let permit = evaluated(&fixture, &question("open")).await;
+        let id = json!({ "evaluation_id": permit["context"]["decision_id"] });
+        assert_eq!(problem(&request(PEP, &with(whole.clone(), "denial", id)).await), binding);
+        for (name, value) in [("items", json!([])), ("callback", json!({})), ("denial", json!({}))]
+        {
+            let answer = request(PEP, &with(whole.clone(), name, value)).await;
+            assert_eq!(code(&answer), (400, "invalid".into()), "{name}");
+        }
+        assert_eq!(request(NOBODY, &whole).await.status, StatusCode::FORBIDDEN);
+        // Nothing permits it, whoever is asked.
+        let nothing = json!({
+            "subject": { "type": "user", "id": "bob" }, "action": { "name": "write" },
+            "resource": { "type": "record", "id": "r" },
+        });
+        let denied = evaluated(&fixture, &nothing).await;
+        let id = json!({ "evaluation_id": denied["context"]["decision_id"] });
+        let answer = request(PEP, &with(nothing, "denial", id)).await;
+        assert_eq!(problem(&answer), (400, "not_requestable".into()));
+        fixture.clock.set(Timestamp::from_millis(1_700_000_000_000 + 15 * 60_000));
+        assert_eq!(problem(&request(PEP, &whole).await), (410, "expired_denial".into()));
+    }
+
+    #[tokio::test]
+    async fn a_request_is_cancelled_once() {
+        let fixture = Fixture::new().await;
+        let asked = question("archived");
+        let denial = evaluated(&fixture, &asked).await;
+        let made = fixture.post(PEP, "/access/v1/request", &naming(&asked, &denial)).await;
+        let id = made.json()["task"]["id"].as_str().unwrap().to_owned();
+        let cancel = format!("/access/v1/request/{id}/cancel");
+        let cancelled = fixture.post(PEP, &cancel, &json!({})).await;
+        assert_eq!(cancelled.json()["task"]["status"], json!("cancelled"));
+        let again = fixture.post(PEP, &cancel, &json!({})).await;
+        assert_eq!(problem(&again), (409, "invalid_task_state".into()));
+    }
+}
