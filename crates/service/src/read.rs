@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use safeconduct_model::{
-    ActionName, Decision, IdentityId, PolicyId, RecordId, SessionKey, Timestamp,
+    ActionName, Decision, EntityRef, IdentityId, PolicyId, RecordId, SessionKey, Timestamp,
 };
+use safeconduct_review::{Use, UseKey};
 use thiserror::Error;
 
 /// Most records that one answer holds. A larger limit is taken for this one.
@@ -59,6 +60,33 @@ pub struct Page {
     pub read_up_to: u64,
 }
 
+/// Most rows of use that one answer holds.
+pub const USES_MAX: usize = 10_000;
+
+/// Whose use of rights is wanted, of what and when: all that fits every field that is set.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct UseQuery {
+    /// Of that principal.
+    pub principal: Option<EntityRef>,
+    /// Of that policy.
+    pub policy: Option<PolicyId>,
+    /// On that day or later: days since 1970-01-01, in UTC.
+    pub since_day: Option<i64>,
+    /// On that day or before.
+    pub until_day: Option<i64>,
+}
+
+/// Use of rights, and how far the read model had come when it gave it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct UsesPage {
+    /// Row by row, the latest days first.
+    pub uses: Vec<(UseKey, Use)>,
+    /// Whether there is more than [`USES_MAX`] rows.
+    pub more: bool,
+    /// How many records of the ledger the read model has read.
+    pub read_up_to: u64,
+}
+
 /// Why nothing could be read: our fault. The ledger itself is not touched by it.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("the read model could not be read: {0}")]
@@ -96,6 +124,12 @@ pub trait ReadModel: Send + Sync + 'static {
     /// # Errors
     /// [`ReadError`].
     fn from(&self, sequence: u64, limit: usize) -> Result<Page, ReadError>;
+
+    /// How rights were used, as far as the records have been read.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    fn uses(&self, query: &UseQuery) -> Result<UsesPage, ReadError>;
 
     /// How many records have been read. Never blocks.
     fn read_up_to(&self) -> u64;

@@ -120,7 +120,7 @@ impl Follower {
         };
         let until = durable.min(current.applied() + RECORDS_AT_ONCE);
         let mut reader = Reader::new(Arc::clone(&self.index), current.applied());
-        match current.apply(&mut reader, until) {
+        match current.apply(&mut reader, &self.index, until) {
             Ok(()) => {
                 let applied = current.applied();
                 self.followed.send_if_modified(|followed| {

@@ -9,7 +9,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rusqlite::{Connection, OpenFlags, params_from_iter};
 use safeconduct_ledger::CHECKPOINT_BYTES_MAX;
 use safeconduct_model::RecordId;
-use safeconduct_service::{self as service, Grown, Page, ReadError, ReadRecord, RecordQuery};
+use safeconduct_service::{
+    self as service, Grown, Page, ReadError, ReadRecord, RecordQuery, USES_MAX, UseQuery, UsesPage,
+};
 use tokio::sync::watch;
 
 use crate::follower::{FollowError, Followed};
@@ -19,6 +21,7 @@ use crate::tlog;
 mod apply;
 mod filter;
 mod row;
+mod uses;
 
 pub(crate) use apply::Applier;
 
@@ -137,6 +140,23 @@ impl service::ReadModel for ReadModel {
             records.push(ReadRecord { sequence, leaf: leaf? });
         }
         Ok(Page { records, read_up_to })
+    }
+
+    fn uses(&self, query: &UseQuery) -> Result<UsesPage, ReadError> {
+        let mut connection = self.readers.lock();
+        let connection = connection
+            .as_mut()
+            .ok_or_else(|| ReadError("it is being made again; try again shortly".into()))?;
+        let mut run = || {
+            let transaction = connection.transaction()?;
+            let read_up_to = apply::applied(&transaction)?.unwrap_or(0);
+            Ok((uses::query(&transaction, query)?, read_up_to))
+        };
+        let (mut uses, read_up_to) =
+            run().map_err(|error: rusqlite::Error| ReadError(error.to_string().into()))?;
+        let more = uses.len() > USES_MAX;
+        uses.truncate(USES_MAX);
+        Ok(UsesPage { uses, more, read_up_to })
     }
 
     fn read_up_to(&self) -> u64 {

@@ -87,7 +87,8 @@ pub(crate) fn decision(n: u64) -> Record {
         flow: Vec::new(),
         label: None,
         risk: 0,
-        network: None, approval: None,
+        network: None,
+        approval: None,
         session: SessionKey::credential(
             IdentityId::new(agent.as_str()).unwrap(),
             TokenId::new(format!("tok-{}", n % 2)).unwrap(),

@@ -389,6 +389,13 @@ impl ReadModel for NothingRead {
         Err(safeconduct_service::ReadError("it is gone".into()))
     }
 
+    fn uses(
+        &self,
+        _: &safeconduct_service::UseQuery,
+    ) -> Result<safeconduct_service::UsesPage, safeconduct_service::ReadError> {
+        Ok(safeconduct_service::UsesPage::default())
+    }
+
     fn read_up_to(&self) -> u64 {
         0
     }

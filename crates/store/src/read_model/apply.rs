@@ -6,12 +6,13 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension, Transaction, para
 use safeconduct_ledger::leaf_hash;
 
 use super::row::Row;
+use super::uses::{self, Uses};
 use crate::follower::FollowError;
 use crate::index::{Index, Reader};
 use crate::segment::LedgerId;
 
 /// Of another version it is made again.
-const SCHEMA_VERSION: &str = "2";
+const SCHEMA_VERSION: &str = "3";
 
 pub(super) const SCHEMA: &str = "
     CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
@@ -44,6 +45,7 @@ pub(super) const SCHEMA: &str = "
 pub(crate) struct Applier {
     connection: Connection,
     applied: u64,
+    uses: Uses,
 }
 
 impl Applier {
@@ -63,11 +65,12 @@ impl Applier {
         super::remove(data)?;
         let connection = connect(data)?;
         connection.execute_batch(SCHEMA)?;
+        connection.execute_batch(uses::SCHEMA)?;
         let values = [("schema", SCHEMA_VERSION.to_owned()), ("ledger", hex::encode(ledger.0))];
         for (name, value) in values {
             connection.execute("INSERT INTO meta VALUES (?1, ?2)", params![name, value])?;
         }
-        Ok(Self { connection, applied: 0 })
+        Ok(Self { connection, applied: 0, uses: Uses::default() })
     }
 
     /// The read model that lies there, if it is one of this ledger.
@@ -105,7 +108,7 @@ impl Applier {
             tracing::warn!(problem = whole, "the read model is damaged; it is made again");
             return Ok(None);
         }
-        Ok(Some(Self { connection, applied }))
+        Ok(Some(Self { connection, applied, uses: Uses::default() }))
     }
 
     /// How many records it has taken in.
@@ -114,7 +117,12 @@ impl Applier {
     }
 
     /// Takes in the records before `until`, in one transaction.
-    pub(crate) fn apply(&mut self, reader: &mut Reader, until: u64) -> Result<(), FollowError> {
+    pub(crate) fn apply(
+        &mut self,
+        reader: &mut Reader,
+        index: &Index,
+        until: u64,
+    ) -> Result<(), FollowError> {
         if self.applied >= until {
             return Ok(());
         }
@@ -125,13 +133,18 @@ impl Applier {
             let sequence = reader.next_sequence();
             let read = reader.read(until, |frame| {
                 last = (sequence + 1 == until).then(|| leaf_hash(frame.leaf));
-                let row = Row::of(frame.leaf)?;
-                Ok::<_, FollowError>(statements.insert(sequence, &row)?)
+                let mut row = Row::of(frame.leaf)?;
+                statements.insert(sequence, &row)?;
+                match row.told.take() {
+                    Some(told) => self.uses.take(told, sequence, &transaction, index),
+                    None => Ok(()),
+                }
             })?;
             let Some(inserted) = read else { break };
             inserted?;
         }
         drop(statements);
+        self.uses.flush(&transaction)?;
         let hash = last.map(|hash| hex::encode(hash.0));
         transaction.execute("REPLACE INTO meta VALUES ('last', ?1)", [hash])?;
         let applied = until.cast_signed();

@@ -2,10 +2,17 @@
 //! only what it keeps. Whether a leaf is a record to the byte is for `log verify` to say.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use safeconduct_ledger::{DecodeError, RECORD_VERSION, decode};
-use safeconduct_model::{Body, Decision, Record, SessionKey, Timestamp};
+use safeconduct_model::{
+    ActionName, Amount, Body, Decision, EntityRef, IntentName, Mode, Record, RecordId, SessionKey,
+    Timestamp,
+};
+use safeconduct_review::{TaskKind, UsedDecision, fingerprint_of};
 use serde::Deserialize;
+
+use super::uses::Told;
 
 /// One row of the table of records, and the policies that were reasons of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +27,8 @@ pub(super) struct Row<'a> {
     pub(super) action: Option<Cow<'a, str>>,
     pub(super) decision: Option<&'static str>,
     pub(super) policies: Vec<Cow<'a, str>>,
+    /// What it says of the use of rights.
+    pub(super) told: Option<Told>,
 }
 
 impl<'a> Row<'a> {
@@ -41,12 +50,14 @@ impl<'a> Row<'a> {
             return None;
         }
         let Leaf { at, body, id, kind, parent, .. } = leaf;
+        let at = Timestamp::parse(&at.0)?;
+        let told = Some(Told::Decided(Box::new(used(&id.0, at, &body)?)));
         let Session { identity, task, token } = body.session;
         let decisions = [Decision::Permit, Decision::Deny].map(Decision::as_str);
         let policies = body.reasons.into_iter().filter_map(|reason| reason.policy);
         Some(Self {
             id: id.0,
-            at: Timestamp::parse(&at.0)?.as_millis(),
+            at: at.as_millis(),
             kind: kind.0,
             parent: parent.map(|parent| parent.0),
             identity: Some(identity.0),
@@ -54,6 +65,7 @@ impl<'a> Row<'a> {
             action: Some(body.action.0),
             decision: Some(decisions.into_iter().find(|word| *word == body.decision.0)?),
             policies: policies.map(|policy| policy.id.0).collect(),
+            told,
         })
     }
 
@@ -62,14 +74,20 @@ impl<'a> Row<'a> {
         let session = session(&record.body);
         let (mut action, mut decision, mut parent) = (None, None, record.parent.as_ref());
         let mut policies = Vec::new();
+        let mut told = None;
         match &record.body {
             Body::Decided(decided) => {
                 action = Some(&decided.action);
                 decision = Some(decided.decision.as_str());
                 let reasons = decided.reasons.iter().filter_map(|reason| reason.policy.as_ref());
                 policies.extend(reasons.map(|policy| owned(policy.id.as_str())));
+                let used = UsedDecision::of(record.id.clone(), record.at, decided);
+                told = Some(Told::Decided(Box::new(used)));
             }
-            Body::Executed(executed) => parent = Some(&executed.decision),
+            Body::Executed(executed) => {
+                parent = Some(&executed.decision);
+                told = Some(Told::Executed(executed.decision.clone(), executed.execution));
+            }
             Body::DefinitionSeen { action: seen, .. } => action = Some(seen),
             _ => {}
         }
@@ -83,8 +101,33 @@ impl<'a> Row<'a> {
             action: action.map(|action| owned(action.as_str())),
             decision,
             policies,
+            told,
         }
     }
+}
+
+/// What use is made of a decision; `None` where it says something that this does not know.
+fn used(id: &str, at: Timestamp, body: &Decided<'_>) -> Option<UsedDecision> {
+    let decisions = [Decision::Permit, Decision::Deny];
+    let modes = [Mode::Enforce, Mode::Observe];
+    let task = body.task.as_ref();
+    let policies = body.reasons.iter().filter_map(|reason| reason.policy.as_ref());
+    let print = |entity: &Entity<'_>| fingerprint_of(&entity.ty.0, &entity.id.0);
+    Some(UsedDecision {
+        id: RecordId::new(id).ok()?,
+        at,
+        principal: EntityRef::new(&*body.principal.ty.0, &*body.principal.id.0).ok()?,
+        action: ActionName::new(&*body.action.0).ok()?,
+        policies: policies.map(|policy| Arc::from(&*policy.id.0)).collect(),
+        intent: task.map(|task| IntentName::new(&*task.intent.0)).transpose().ok()?,
+        task: TaskKind::of(task.map(|task| (task.actors.len(), task.on_behalf_of.is_some()))),
+        decision: decisions.into_iter().find(|word| word.as_str() == body.decision.0)?,
+        mode: modes.into_iter().find(|word| word.as_str() == body.mode.0)?,
+        approved: body.approval.is_some(),
+        resources: body.resources.iter().map(print).collect(),
+        spend: task.map(|task| Amount(task.spend)),
+        bytes_out: task.map_or(0, |task| task.bytes_out),
+    })
 }
 
 /// The kind of record of which most are.
@@ -120,10 +163,34 @@ struct Leaf<'a> {
 struct Decided<'a> {
     #[serde(borrow)]
     action: Text<'a>,
+    approval: Option<Text<'a>>,
     decision: Text<'a>,
+    mode: Text<'a>,
+    principal: Entity<'a>,
     #[serde(default)]
     reasons: Vec<Reason<'a>>,
+    #[serde(default)]
+    resources: Vec<Entity<'a>>,
     session: Session<'a>,
+    task: Option<Task<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Entity<'a> {
+    #[serde(borrow)]
+    id: Text<'a>,
+    #[serde(rename = "type")]
+    ty: Text<'a>,
+}
+
+#[derive(Deserialize)]
+struct Task<'a> {
+    #[serde(borrow, default)]
+    actors: Vec<Text<'a>>,
+    bytes_out: u64,
+    intent: Text<'a>,
+    on_behalf_of: Option<Text<'a>>,
+    spend: u64,
 }
 
 #[derive(Deserialize)]

@@ -5,7 +5,7 @@ use std::fs;
 use rusqlite::Connection;
 use rusqlite::types::Value;
 use safeconduct_model::{Executed, Execution};
-use safeconduct_service::{ReadModel as _, RecordQuery};
+use safeconduct_service::{ReadModel as _, RecordQuery, UseQuery};
 
 use super::*;
 
@@ -17,6 +17,8 @@ fn content(folder: &Folder) -> Vec<Vec<Value>> {
         "SELECT name, value, 0, 0, 0, 0, 0, 0, 0 FROM meta ORDER BY 1",
         "SELECT * FROM records ORDER BY 1",
         "SELECT policy, seq, 0, 0, 0, 0, 0, 0, 0 FROM reasons ORDER BY 1, 2",
+        "SELECT principal, policy, action, day, permitted, succeeded, resources, latest,
+            latest_denied FROM uses ORDER BY 1, 2, 3, 4",
         "SELECT type, name, tbl_name, sql, 0, 0, 0, 0, 0 FROM sqlite_schema ORDER BY 1, 2",
     ] {
         let mut statement = connection.prepare(statement).unwrap();
@@ -61,7 +63,8 @@ fn filled(records: u64) -> Folder {
 fn a_rebuild_gives_equal_content() {
     let folder = filled(700);
     let (rows, files) = (content(&folder), full(published(&folder)));
-    assert_eq!(rows.len(), 3 + 700 + 700 + 11, "{}", rows.len());
+    // Of three agents, four rules and five tools each comes together with each.
+    assert_eq!(rows.len(), 3 + 700 + 700 + 60 + 13, "{}", rows.len());
     assert!(files.iter().any(|(name, _)| name == "tile/entries/001"));
     assert_eq!(block_on(Store::rebuild(folder.options())).unwrap(), 700);
     assert_eq!(content(&folder), rows);
@@ -177,6 +180,82 @@ fn queries_answer_what_fits_newest_first() {
     assert!(model.record(&RecordId::new("nobody").unwrap()).unwrap().records.is_empty());
     assert_eq!(sequences(&model.from(58, 100).unwrap()), [58, 59, 60]);
     assert_eq!(model.read_up_to(), 61);
+}
+
+/// The outcome of decision `of`, as record `n`.
+fn outcome(n: u64, of: u64) -> Record {
+    let executed = Executed {
+        decision: RecordId::new(format!("dec_{of}")).unwrap(),
+        session: SessionKey::credential(
+            IdentityId::new("agent-1").unwrap(),
+            TokenId::new("tok-0").unwrap(),
+        ),
+        execution: if of.is_multiple_of(3) { Execution::Failed } else { Execution::Succeeded },
+        duration_ms: 3,
+        result_digest: None,
+        result_bytes: 10,
+        detail: None,
+        edits: Vec::new(),
+        label: None,
+        declassified: None,
+    };
+    Record { body: Body::Executed(executed), ..record(n) }
+}
+
+fn leaf(record: &Record) -> Entry {
+    Entry { leaf: encode(record).unwrap(), attachment: None }
+}
+
+#[test]
+fn use_is_counted_as_the_fold_counts_it_whenever_it_is_read() {
+    let folder = Folder::new();
+    let mut records: Vec<Record> = (0..300).map(decision).collect();
+    // Outcomes of decisions before and after a restart, one twice, one of nothing.
+    records.extend((0..150).map(|n| outcome(1000 + n, n * 2)));
+    records.extend([outcome(2000, 4), outcome(2001, 9999), outcome(2002, 1)]);
+    records.extend((300..420).map(decision));
+    records.extend((0..60).map(|n| outcome(3000 + n, 300 + n * 2)));
+    for part in records.chunks(97) {
+        let store = folder.open();
+        append(&store, part.iter().map(leaf).collect());
+        store.close();
+    }
+    let mut usage = safeconduct_review::Usage::default();
+    records.iter().for_each(|record| usage.take(record));
+    let counted = || {
+        let store = folder.open();
+        block_on(store.applied(records.len() as u64 - 1));
+        let all = store.read_model().uses(&UseQuery::default()).unwrap();
+        assert!(!all.more && all.read_up_to == records.len() as u64);
+        store.close();
+        all.uses.into_iter().collect::<std::collections::BTreeMap<_, _>>()
+    };
+    assert_eq!(&counted(), usage.rows());
+    let rows = content(&folder);
+    block_on(Store::rebuild(folder.options())).unwrap();
+    assert_eq!(content(&folder), rows);
+    assert_eq!(&counted(), usage.rows());
+
+    let store = folder.open();
+    block_on(store.applied(records.len() as u64 - 1));
+    let principal = EntityRef::new("Safeconduct::Agent", "agent-2").unwrap();
+    let query = UseQuery {
+        principal: Some(principal.clone()),
+        policy: Some(PolicyId::new("rule-2").unwrap()),
+        ..UseQuery::default()
+    };
+    let found = store.read_model().uses(&query).unwrap().uses;
+    assert!(!found.is_empty());
+    let fits = |(key, _): &&(_, _)| {
+        let key: &safeconduct_review::UseKey = key;
+        key.principal == principal && key.policy.as_deref() == Some("rule-2")
+    };
+    assert_eq!(found.iter().filter(fits).count(), found.len());
+    let day = safeconduct_review::day_of(record(0).at);
+    let before = UseQuery { until_day: Some(day - 1), ..UseQuery::default() };
+    assert!(store.read_model().uses(&before).unwrap().uses.is_empty());
+    let since = UseQuery { since_day: Some(day), ..UseQuery::default() };
+    assert_eq!(store.read_model().uses(&since).unwrap().uses.len(), usage.rows().len());
 }
 
 #[test]
