@@ -92,3 +92,16 @@ pub(super) fn person(world: &World, id: &IdentityId) -> Option<Person> {
     (identity.kind == IdentityKind::User)
         .then(|| Person { identity: identity.id.clone(), groups: identity.groups.clone() })
 }
+
+/// Most people whom one person is asked to stand in for.
+const STOOD_IN_FOR_MAX: usize = 64;
+
+/// The people whose fallback owner somebody is, with their groups.
+pub(super) fn stood_in_for(world: &World, deputy: &IdentityId) -> Vec<Person> {
+    let of = world.identities().filter(|identity| {
+        identity.kind == IdentityKind::User && identity.fallback_owner.as_ref() == Some(deputy)
+    });
+    of.take(STOOD_IN_FOR_MAX)
+        .map(|of| Person { identity: of.id.clone(), groups: of.groups.clone() })
+        .collect()
+}

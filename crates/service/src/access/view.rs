@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use safeconduct_approval::{
-    AccessRequest, Answer, Answerer, Grant, Lowering, Opened, Shown, ShownValue, Standing, shown,
-    shown_text,
+    AccessRequest, Answer, Answerer, Grant, Lowering, Opened, Person, Shown, ShownValue, Standing,
+    shown, shown_text,
 };
 use safeconduct_model::{
     Absent, ActionName, Allowance, ArgumentRule, Assurance, Authentication, Body, Constraint,
@@ -87,6 +87,10 @@ pub struct AccessSummary {
     pub approvers: String,
     /// How many must approve in each stage.
     pub quorum: u32,
+    /// In how many stages, one after the other.
+    pub stages: usize,
+    /// How long what is approved lasts at most, in seconds.
+    pub lasts_s: u32,
     /// How well they must prove who they are; `high` is a passkey.
     pub assurance: Assurance,
     /// Whether more than one single use may be approved.
@@ -214,6 +218,8 @@ impl Service {
     /// caller's to check.
     pub fn access_requests(&self, query: &AccessQuery<'_>) -> AccessPage {
         let (now, world) = (self.now(), self.world());
+        let stands_in = query.answerable_by.map(|person| people::stood_in_for(&world, person));
+        let stands_in = stands_in.unwrap_or_default();
         let mut state = self.requests.lock();
         let limit = query.limit.clamp(1, ACCESS_PAGE_MAX);
         let fits = |request: &AccessRequest| {
@@ -245,9 +251,9 @@ impl Service {
                 next = found.last().map(|last: &AccessSummary| last.id.clone());
                 break;
             }
-            let may = query
-                .answerable_by
-                .is_none_or(|person| self.may_answer(&mut state, &request, person, &world).is_ok());
+            let may = query.answerable_by.is_none_or(|person| {
+                self.may_answer(&mut state, &request, person, &stands_in, &world).is_ok()
+            });
             if may {
                 found.push(state.summary(&request, now));
             }
@@ -255,8 +261,8 @@ impl Service {
         AccessPage { requests: found, next }
     }
 
-    /// Whether somebody might answer a request now, were they to prove who they are as well as it
-    /// takes. Whoever may is shown its arguments.
+    /// Whether somebody might answer a request now, in person or for somebody else, were they to
+    /// prove who they are as well as it takes. Whoever may is shown its arguments.
     ///
     /// # Errors
     /// [`super::AnswerError`] says why not.
@@ -265,10 +271,23 @@ impl Service {
         id: &RecordId,
         person: &IdentityId,
     ) -> Option<Result<(), super::AnswerError>> {
+        self.answers_access_for(id, person).map(|may| may.map(|_| ()))
+    }
+
+    /// The same, with whom they would stand in for: nobody where they may answer in person.
+    ///
+    /// # Errors
+    /// [`super::AnswerError`] says why they may not answer in person, where they may not at all.
+    pub fn answers_access_for(
+        &self,
+        id: &RecordId,
+        person: &IdentityId,
+    ) -> Option<Result<Option<IdentityId>, super::AnswerError>> {
         let world = self.world();
+        let stands_in = people::stood_in_for(&world, person);
         let mut state = self.requests.lock();
         let request = state.docket.request(id)?.clone();
-        Some(self.may_answer(&mut state, &request, person, &world))
+        Some(self.may_answer(&mut state, &request, person, &stands_in, &world))
     }
 
     fn may_answer(
@@ -276,8 +295,9 @@ impl Service {
         state: &mut Ledgered,
         request: &AccessRequest,
         person: &IdentityId,
+        stands_in: &[Person],
         world: &World,
-    ) -> Result<(), super::AnswerError> {
+    ) -> Result<Option<IdentityId>, super::AnswerError> {
         let not_named = || super::AnswerError::NotNamed { person: person.clone(), stage: 0 };
         let known = people::person(world, person).ok_or_else(not_named)?;
         let wants_owner =
@@ -288,8 +308,18 @@ impl Service {
         };
         let owners = asked.map(|asked| asked.owners).unwrap_or_default();
         let holders = people::holders(world, &request.opened().binding, &owners);
-        let by = Answerer::in_person(known, Assurance::High);
-        request.eligible(&by, &holders).map(|_| ())
+        let mut by = Answerer::in_person(known, Assurance::High);
+        let refused = match request.eligible(&by, &holders) {
+            Ok(_) => return Ok(None),
+            Err(refused) => refused,
+        };
+        for other in stands_in {
+            by.standing_in_for = Some(other.clone());
+            if request.eligible(&by, &holders).is_ok() {
+                return Ok(Some(other.identity.clone()));
+            }
+        }
+        Err(refused)
     }
 
     /// A request without its arguments; `None` where it is not known. Whether the caller may see it
@@ -408,6 +438,8 @@ impl Ledgered {
             digest: binding.arguments,
             approvers: terms.approvers.to_string(),
             quorum: terms.quorum,
+            stages: terms.approvers.stages().len(),
+            lasts_s: terms.ttl_s,
             assurance: terms.assurance,
             standing: terms.standing,
             open_to: match state {
