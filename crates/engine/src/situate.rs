@@ -214,12 +214,11 @@ fn situation<'a>(
     }
 }
 
-/// The score, and what is behind it: the kinds of its parts. What has no part is too little to
-/// name.
+/// The score, and the kinds of all that is behind it.
 fn risk(risk: &Risk) -> RiskSituation {
     RiskSituation {
         score: risk.score,
         level: risk.level.as_str(),
-        signals: risk.parts.iter().map(|part| part.kind.as_str()).collect(),
+        signals: risk.kinds.iter().map(|kind| kind.as_str()).collect(),
     }
 }

@@ -8,7 +8,7 @@
 //! matter, and without new ones everything goes to 0. All of it is integers, rounded down.
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use safeconduct_model::Timestamp;
@@ -100,6 +100,8 @@ pub struct Risk {
     pub level: Level,
     /// The signals that made it, those that count most first: at most [`PARTS_MAX`].
     pub parts: Vec<RiskPart>,
+    /// The kinds of all signals that count for something, those of the others among them.
+    pub kinds: BTreeSet<Kind>,
     /// How many more signals still count for something.
     pub others: u64,
     /// What they add to the score. With the parts' points it sums up to the score.
@@ -145,6 +147,8 @@ pub fn assess<'a>(
         .collect();
     let total: u64 = weighed.iter().map(|(evidence, _)| evidence).sum();
     let score = score(total);
+    // Of all: nobody hides one kind of signal behind many of others.
+    let kinds = weighed.iter().map(|(_, signal)| signal.kind).collect();
     let others = weighed.len().saturating_sub(PARTS_MAX) as u64;
     if others > 0 {
         // Only those that are shown need an order.
@@ -163,7 +167,7 @@ pub fn assess<'a>(
         RiskPart::of(signal, points)
     });
     let parts = parts.collect();
-    Risk { score, level: Level::of(score), parts, others, others_points: score - given }
+    Risk { score, level: Level::of(score), parts, kinds, others, others_points: score - given }
 }
 
 fn most_first((a, one): &(u64, &Signal), (b, other): &(u64, &Signal)) -> Ordering {

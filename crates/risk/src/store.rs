@@ -1,13 +1,15 @@
 //! Signals by subject: bounded, and the same whatever order they came in.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
 use safeconduct_model::Timestamp;
 
 use crate::{About, HalfLives, Risk, Severity, Signal, SignalError, assess};
 
-/// Most signals about one subject. Of more, the oldest of the lowest severity are dropped and
-/// counted.
+/// Most signals about one subject. Of more, some are dropped and counted: of the source that says
+/// most, of the kind that it says most of, the oldest of the lowest severity. So whoever can have
+/// many signals made of a subject pushes out none of what others say of it, or of another kind.
 pub const SIGNALS_PER_SUBJECT_MAX: usize = 16;
 
 /// Most subjects. Of more, those with the lowest severity are dropped, the oldest first, with all
@@ -185,11 +187,13 @@ impl Held {
         if let Some(place) = live().find(|held| same(held, signal)) {
             return if is_newer(signal, place) { Put::Kept } else { Put::Known };
         }
-        let weaker =
-            live().any(|held| weight(held).cmp(&weight(signal)).then(held.cmp(signal)).is_lt());
-        match live().count() < SIGNALS_PER_SUBJECT_MAX || weaker {
-            true => Put::Kept,
-            false => Put::Dropped,
+        if live().count() < SIGNALS_PER_SUBJECT_MAX {
+            return Put::Kept;
+        }
+        let all: Vec<&Signal> = live().chain([signal]).collect();
+        match least(&all) == all.len().checked_sub(1) {
+            true => Put::Dropped,
+            false => Put::Kept,
         }
     }
 
@@ -213,12 +217,39 @@ impl Held {
         if self.signals.len() <= SIGNALS_PER_SUBJECT_MAX {
             return None;
         }
-        let all = self.signals.iter().enumerate();
-        let weakest = all.min_by(|(_, a), (_, b)| weight(a).cmp(&weight(b)).then(a.cmp(b)));
-        let place = weakest.map(|(place, _)| place)?;
+        let place = least(&self.signals.iter().collect::<Vec<_>>())?;
         self.dropped += 1;
         Some(self.signals.remove(place))
     }
+}
+
+/// The place of the one that goes where there is no room: how many of its source go before it,
+/// and which of them do, is the same whatever order they came in.
+fn least(signals: &[&Signal]) -> Option<usize> {
+    let before = |one: &Signal, than: &dyn Fn(&Signal) -> bool| {
+        signals.iter().filter(|other| other.source == one.source && than(other)).count()
+    };
+    let of_kind = |one: &Signal| {
+        before(one, &|other| other.kind == one.kind && by_weight(other, one).is_gt())
+    };
+    let of_kinds: Vec<usize> = signals.iter().map(|one| of_kind(one)).collect();
+    let of_source = |one: &Signal, rank: usize| {
+        let all = signals.iter().zip(&of_kinds).filter(|(other, _)| other.source == one.source);
+        let first = |(other, its): &(&&Signal, &usize)| match (*its).cmp(&rank) {
+            Ordering::Equal => by_weight(other, one).is_gt(),
+            order => order.is_lt(),
+        };
+        all.filter(first).count()
+    };
+    let ranked = signals.iter().zip(&of_kinds).map(|(one, rank)| (of_source(one, *rank), *one));
+    let last = ranked
+        .enumerate()
+        .max_by(|(_, (a, one)), (_, (b, other))| a.cmp(b).then_with(|| by_weight(other, one)));
+    last.map(|(place, _)| place)
+}
+
+fn by_weight(a: &Signal, b: &Signal) -> Ordering {
+    weight(a).cmp(&weight(b)).then_with(|| a.cmp(b))
 }
 
 /// What goes first where there is no room: the least of these.

@@ -73,6 +73,17 @@ fn the_rest_is_one_number() {
     assert!(risk.others_points > 0);
 }
 
+#[test]
+fn no_kind_is_hidden_behind_many_of_others() {
+    let mut signals: Vec<_> = (0..40)
+        .map(|n| Signal { id: format!("r{n:02}").into(), ..of(Severity::High, 100) })
+        .collect();
+    signals.push(Signal { kind: Kind::StreamSilent, ..of(Severity::Low, 20) });
+    let risk = assess(&signals, at(0), &HalfLives::default());
+    assert!(risk.parts.iter().all(|part| part.kind != Kind::StreamSilent));
+    assert!(risk.kinds.contains(&Kind::StreamSilent));
+}
+
 proptest! {
     #[test]
     fn it_is_bounded_and_its_parts_add_up(

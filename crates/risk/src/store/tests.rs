@@ -62,6 +62,32 @@ fn a_flood_drops_the_oldest_of_the_lowest_severity_and_counts() {
 }
 
 #[test]
+fn a_flood_of_one_source_or_kind_drops_nothing_of_another() {
+    let mut signals = Signals::default();
+    let kept = [
+        signal("a", Kind::RiskLevel, Severity::Moderate, "level", 0),
+        signal("a", Kind::CredentialCompromised, Severity::High, "lost", 1),
+        Signal {
+            source: Source::Detector,
+            ..signal("a", Kind::UsedAfterEnd, Severity::Low, "d", 2)
+        },
+    ];
+    let burst = |n: i64| Signal {
+        source: Source::Detector,
+        ..signal("a", Kind::Burst, Severity::Critical, &format!("b{n}"), n)
+    };
+    for one in kept.clone().into_iter().chain((3..100).map(burst)) {
+        assert_eq!(signals.would(&one, at(100)), Put::Kept);
+        signals.put(one, at(100)).unwrap();
+    }
+    let held = signals.about(&about("a"));
+    assert_eq!(held.len(), SIGNALS_PER_SUBJECT_MAX);
+    assert!(kept.iter().all(|one| held.contains(one)), "{held:?}");
+    // Of those that are alike, the newest stay.
+    assert!(held.contains(&burst(99)) && !held.contains(&burst(86)));
+}
+
+#[test]
 fn a_flood_of_subjects_drops_the_least() {
     let mut signals = Signals::holding(10);
     signals.put(signal("bad", Kind::Reported, Severity::High, "r", 0), at(0)).unwrap();
