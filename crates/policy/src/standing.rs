@@ -11,7 +11,7 @@ use std::sync::Arc;
 use cedar_policy_core::ast::{
     ActionConstraint, EntityReference, EntityUID, PrincipalOrResourceConstraint,
 };
-use safeconduct_model::{ActionName, Digest, Entity, PolicyEffect};
+use safeconduct_model::{ActionName, Digest, Entity, EntityId, EntityType, PolicyEffect};
 use sha2::{Digest as _, Sha256};
 
 use crate::annotations::PolicyMode;
@@ -174,12 +174,11 @@ impl StandingRight {
     /// Whether another statement can be about the same: an action of both, and a resource that
     /// neither scope excludes by itself.
     pub fn meets(&self, other: &Self) -> bool {
-        let apart = match (self.statement.resource(), other.statement.resource()) {
-            (ScopeSide::Eq(one), ScopeSide::Eq(two))
-            | (
-                ScopeSide::Is(one) | ScopeSide::IsIn(one, _),
-                ScopeSide::Is(two) | ScopeSide::IsIn(two, _),
-            ) => one != two,
+        use EntityReference::EUID;
+        use PrincipalOrResourceConstraint::{Eq, Is, IsIn};
+        let apart = match (&self.statement.0.resource, &other.statement.0.resource) {
+            (Eq(EUID(one)), Eq(EUID(two))) => one != two,
+            (Is(one) | IsIn(one, _), Is(two) | IsIn(two, _)) => one != two,
             _ => false,
         };
         let shares = || {
@@ -299,13 +298,40 @@ impl Policies {
         Ok(self.sorted(rights))
     }
 
-    /// The names of the actions that are declared for principals of somebody's type, in order.
-    ///
-    /// # Errors
-    /// [`QuestionError::UnknownType`].
-    pub fn actions_for(&self, principal: &Entity) -> Result<Vec<ActionName>, QuestionError> {
-        let (kind, _) = self.principal_side(principal)?;
-        Ok(Known::of(self, kind).actions.into_iter().map(|known| known.name).collect())
+    /// The names of all actions that can be asked about, in order.
+    pub fn action_names(&self) -> Vec<ActionName> {
+        let names = self.schema.actions.keys();
+        let mut names: Vec<_> =
+            names.filter_map(|name| ActionName::new(Arc::clone(name)).ok()).collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// The principals of that type that scopes name. It looks at every statement.
+    pub fn named_principals(&self, ty: &EntityType) -> BTreeSet<EntityId> {
+        self.named(ty, |statement| &statement.principal)
+    }
+
+    /// The resources of that type that scopes name. It looks at every statement.
+    pub fn named_resources(&self, ty: &EntityType) -> BTreeSet<EntityId> {
+        self.named(ty, |statement| &statement.resource)
+    }
+
+    fn named(
+        &self,
+        ty: &EntityType,
+        side: fn(&Statement) -> &PrincipalOrResourceConstraint,
+    ) -> BTreeSet<EntityId> {
+        use PrincipalOrResourceConstraint::{Eq, In, IsIn};
+        let Some(kind) = self.schema.types.resolve(ty.as_str()) else { return BTreeSet::new() };
+        let named = self.entries().filter_map(|entry| match side(&entry.statement) {
+            Eq(EntityReference::EUID(uid))
+            | In(EntityReference::EUID(uid))
+            | IsIn(_, EntityReference::EUID(uid)) => Some(uid),
+            _ => None,
+        });
+        let of_type = named.filter(|uid| *uid.entity_type() == kind.ty);
+        of_type.filter_map(|uid| EntityId::new(AsRef::<str>::as_ref(uid.eid())).ok()).collect()
     }
 
     fn principal_side(&self, principal: &Entity) -> Result<(&EntityKind, Side), QuestionError> {

@@ -578,7 +578,7 @@ impl Slot {
     }
 }
 
-fn facts<'a>(
+pub(crate) fn facts<'a>(
     request: &Request,
     world: &'a World,
     slot: &'a Slot,
@@ -625,7 +625,7 @@ fn facts<'a>(
 }
 
 /// The task that a request acts in; what is about to begin acts in none yet.
-const fn acts_in(subject: &Subject) -> Option<&TaskRef> {
+pub(crate) const fn acts_in(subject: &Subject) -> Option<&TaskRef> {
     match subject {
         Subject::Caller(proof) | Subject::Lessee(proof) | Subject::Asserted { by: proof, .. } => {
             proof.task.as_ref()
@@ -636,7 +636,7 @@ const fn acts_in(subject: &Subject) -> Option<&TaskRef> {
 
 /// What is known of the task. Without its mandate nothing can be held to it, so that a task whose
 /// mandate cannot be read is as good as unknown; of an ended one nothing more is asked.
-fn task_facts<'a>(line: &'a Line, world: &'a World) -> Option<TaskFacts<'a>> {
+pub(crate) fn task_facts<'a>(line: &'a Line, world: &'a World) -> Option<TaskFacts<'a>> {
     let mandate = match (&line.mandate, &line.ended) {
         (Some(mandate), _) => mandate,
         (None, Some(_)) => &NOTHING,

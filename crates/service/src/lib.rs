@@ -19,6 +19,7 @@ mod client_proof;
 mod definition;
 mod end;
 mod erase;
+mod estate;
 mod hear;
 mod introspect;
 mod issuer;
@@ -64,6 +65,7 @@ pub use client_proof::{CLIENT_ALGORITHMS, ClientRequest, JWT_ASSERTION, SVID_ASS
 pub use definition::definition_digest;
 pub use end::*;
 pub use erase::*;
+pub use estate::*;
 pub use hear::{HEARD_BETWEEN_MAX, HEARD_MAX, HearError, Said};
 pub use introspect::*;
 pub use issuer::*;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 
 use foldhash::fast::RandomState;
-use safeconduct_model::{SessionKey, SessionScope, Timestamp};
+use safeconduct_model::{IdentityId, SessionKey, SessionScope, Timestamp};
 use safeconduct_session::Session;
 use safeconduct_session::flow::Flow;
 use safeconduct_session::monitor::Monitors;
@@ -183,6 +183,15 @@ impl Sessions {
         let slot = Arc::new(Mutex::new(new));
         maps.live.insert(key.clone(), Arc::clone(&slot));
         Some(slot)
+    }
+
+    /// The sessions of an identity that are in memory, in order. Looks at all that there are.
+    pub(crate) fn of_identity(&self, identity: &IdentityId) -> Vec<SessionKey> {
+        let maps = self.maps();
+        let own = maps.live.keys().filter(|key| key.identity == *identity);
+        let mut own: Vec<SessionKey> = own.cloned().collect();
+        own.sort_unstable_by(|one, other| one.scope.as_str().cmp(other.scope.as_str()));
+        own
     }
 
     /// The slot of that session, where there is one.

@@ -1,0 +1,94 @@
+//! What would be decided, without deciding it: the pure engine over what is known now. It appends
+//! nothing, changes no session, and nothing can be done on the strength of it.
+
+use safeconduct_engine::{Facts, MonitorFacts, Outcome, Understood, decide};
+use safeconduct_model::{
+    ActionName, Entity, KeyedDigest, Mode, Now, Request, SessionKey, SessionRef, Subject, Value,
+};
+use safeconduct_policy::History;
+use safeconduct_session::monitor::Monitors;
+
+use crate::check::{acts_in, facts, task_facts};
+use crate::past::{self, lock_past};
+use crate::sessions::{Slot, lock};
+use crate::{Service, UNDERTAKE};
+
+/// A question to weigh.
+#[derive(Debug, Clone)]
+pub struct Weighing {
+    /// Who would act.
+    pub subject: Subject,
+    /// What they would do.
+    pub action: ActionName,
+    /// What they would do it to.
+    pub resource: Entity,
+    /// The arguments.
+    pub input: Value,
+    /// What else is said.
+    pub asserted: Option<Value>,
+}
+
+impl Service {
+    /// What would be decided now. Of what a session has read only what is in memory counts, and
+    /// no approval is looked for.
+    pub fn weigh(&self, weighing: Weighing) -> Outcome {
+        let Weighing { subject, action, resource, input, asserted } = weighing;
+        debug_assert_ne!(action.as_str(), UNDERTAKE, "a task is begun, not asked about");
+        let proof = subject.authentication();
+        let key = SessionKey::of(proof);
+        let in_task = acts_in(&subject).cloned();
+        let mandate = in_task.as_ref().and_then(|task| self.unseal(&task.id));
+        let history = in_task.as_ref().and_then(|task| self.history(&task.id));
+        let past = self.past_of(past::name_of(&subject));
+        let (world, now) = (self.world(), self.clock.now());
+        let line = in_task.as_ref().and_then(|task| self.line(&task.id));
+        let line = line
+            .map(|line| line.with(mandate.as_ref()).among(&world))
+            .map(|line| self.as_presented(proof, line));
+        let pep = proof.identity.clone();
+        let input_bytes = safeconduct_ledger::canonical(&input).len() as u64;
+        let request = Request {
+            // It is recorded nowhere, so it is digested by nothing.
+            input_digest: KeyedDigest::from_bytes([0; 32]),
+            session: SessionRef { key: key.clone(), name: None },
+            subject,
+            action,
+            resource: Some(resource),
+            input,
+            asserted,
+            pep,
+            mode: Mode::Enforce,
+            trace: None,
+            parent: None,
+        };
+        let nothing = Slot::default();
+        // A task's session comes before the one that it came from: everyone locks that way.
+        let (slot, home) =
+            (self.sessions.known(&key), history.and_then(|key| self.sessions.known(&key)));
+        let slot = slot.as_ref().map(|slot| lock(slot));
+        let home = home.as_ref().map(|slot| lock(slot));
+        let slot = slot.as_deref().unwrap_or(&nothing);
+        let home = home.as_deref().unwrap_or(slot);
+        let past = past.as_ref().map(|past| lock_past(past));
+        let (rules, no_past) = (world.policies.monitors(), Monitors::default());
+        let blind = past.as_ref().and_then(|past| past.blind_until).max(home.blind_until);
+        let monitors = match &past {
+            _ if blind.is_some_and(|until| now <= until) => None,
+            Some(past) => Some(MonitorFacts { session: &home.monitors, identity: &past.monitors }),
+            None if !rules.programs(History::Identity).is_empty() => None,
+            None => Some(MonitorFacts { session: &home.monitors, identity: &no_past }),
+        };
+        let risk = self.risk(&request, line.as_ref(), &world, now);
+        let understood = Understood::LeftToCaller;
+        let facts = Facts {
+            task: line.as_ref().and_then(|line| task_facts(line, &world)),
+            session: &home.session,
+            monitors,
+            risk: risk.as_ref(),
+            input_bytes,
+            ..facts(&request, &world, slot, &understood, &self.settings)
+        };
+        let now = Now { at: now, decision: self.ids.record("dec") };
+        decide(&request, &facts, &world.policies, &now)
+    }
+}
