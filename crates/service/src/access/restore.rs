@@ -2,8 +2,8 @@
 
 use safeconduct_approval::Change;
 use safeconduct_model::{
-    AccessAnswer, AccessChange, AccessEvent, BrokenGlass, IdentityId, Record, RecordId, SessionKey,
-    TaskId,
+    AccessAnswer, AccessChange, AccessEvent, BrokenGlass, IdentityId, KillScope, Record, RecordId,
+    SessionKey, TaskId,
 };
 
 use super::{Glass, Place, agent_of};
@@ -104,7 +104,7 @@ impl Service {
         for over in state.glasses_over(now) {
             state.glasses.remove(&over);
         }
-        let agents = state.docket.agents();
+        let mut agents = state.docket.agents();
         let live = agents.iter().flat_map(|agent| state.docket.live_of(agent));
         let waiting: Vec<(IdentityId, TaskId)> = live
             .filter_map(|request| {
@@ -115,7 +115,14 @@ impl Service {
         for (agent, task) in waiting {
             self.wait_for_people(&state, &agent, &task);
         }
+        agents.extend(state.glasses.values().map(|glass| glass.broken.agent.clone()));
         self.requests.settle(&state);
+        drop(state);
+        // A crash may have come between the end of an identity and that of what it was given.
+        let world = self.world();
+        for agent in agents.iter().filter(|agent| !world.is_active(agent)) {
+            self.end_access_of(&KillScope::Identity(agent.clone()), "identity_not_active");
+        }
     }
 }
 

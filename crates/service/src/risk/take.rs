@@ -23,6 +23,9 @@ pub const SIGNALS_AT_ONCE_MAX: usize = 256;
 /// again.
 pub const SIGNALS_WAITING_MAX: usize = 8_192;
 
+/// Why what people approved, and the rules that they set aside, end with a revoking signal.
+const SIGNAL: &str = "signal";
+
 /// What became of signals that were taken.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Taken {
@@ -236,6 +239,7 @@ impl Service {
     /// Stops what a revoking signal speaks of, as the kill switch does.
     async fn stop(&self, stop: &Stop) -> Result<Vec<Arc<Task>>, ChangeError> {
         self.queue_stop(stop)?;
+        self.end_access_of(&stop.scope, SIGNAL);
         self.end_all(&stop.scope, &ending(stop)).await
     }
 
@@ -255,6 +259,7 @@ impl Service {
         let ending = ending(stop);
         let hit = self.tasks.hit_by(&stop.scope);
         let stopped = self.queue_stop(stop).map_err(|error| error.to_string());
+        self.end_access_of(&stop.scope, SIGNAL);
         let ended = hit.iter().try_for_each(|slot| {
             self.queue_end(&slot.task.id, &ending).map(drop).map_err(|error| error.to_string())
         });

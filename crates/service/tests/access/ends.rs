@@ -105,6 +105,34 @@ async fn the_kill_switch_takes_everything_back() {
 }
 
 #[tokio::test]
+async fn a_revoking_signal_takes_everything_back_for_good() {
+    use safeconduct_model::signal::{About, Kind, Severity, Signal, Source};
+    let bench = bench_under(&[POLICIES, RIGHT].concat()).await;
+    let agent = proof("agent");
+    let wait = bench.request(call(&agent, "mail", mail("1"))).await;
+    let approved = bench.request(call(&agent, "mail", mail("2"))).await;
+    bench.approve(&approved.request).await;
+    let by = passkey("lou", bench.service.now());
+    bench.service.break_glass(breaking(by, 600_000)).await.unwrap();
+    let source = Source::Stream("https://idp.example".into());
+    let (about, at) = (About::Identity(id("agent")), bench.service.now());
+    let signal = Signal::new(about, Kind::AccountDisabled, Severity::Critical, source, "j1", at);
+    bench.service.take_signals(vec![signal], None).await.unwrap();
+    // Whoever lets the agent act again gives back nothing of what it had.
+    let again = identity("agent", IdentityKind::Agent, &[]);
+    bench.service.change_identity(again, &id("ada")).await.unwrap();
+    for bench in [&bench, &bench.again()] {
+        assert!(bench.service.glasses().is_empty());
+        for request in [&wait.request, &approved.request] {
+            assert_eq!(bench.state(request), AccessState::Revoked);
+        }
+        let (once, twice) = (call(&agent, "mail", mail("2")), call(&agent, "mail", mail("3")));
+        assert!(bench.ask(once).await.is_err() && bench.ask(twice).await.is_err());
+    }
+    assert_eq!(bench.spent(), 0);
+}
+
+#[tokio::test]
 async fn a_task_that_waits_for_people_is_not_idle() {
     let bench = bench().await;
     let task = bench.begin(1).await;
