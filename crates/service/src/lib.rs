@@ -42,6 +42,7 @@ mod recall;
 mod recorded;
 mod refold;
 mod rehearsal;
+mod rehearsed_approvals;
 mod restore;
 mod risk;
 mod rotate;
@@ -83,6 +84,7 @@ pub use read::*;
 pub use recall::RECALLED_MAX;
 pub use recorded::*;
 pub use rehearsal::*;
+pub use rehearsed_approvals::*;
 pub use restore::*;
 pub use risk::{
     Detecting, RECORDS_SHOWN_MAX, SIGNALS_AT_ONCE_MAX, SIGNALS_WAITING_MAX, SignalCounts,

@@ -42,7 +42,7 @@ use safeconduct_model::{
 use crate::{Entry, Service, SessionKeys, Unrecorded, Versioned};
 
 pub(crate) use glass::BREAKING;
-pub(crate) use request::{Beside, Denied, Found, Queuing, Wish, WishOf};
+pub(crate) use request::{Beside, Denied, Found, Queuing, Wish, WishOf, parties};
 
 pub use answer::*;
 pub use at_once::*;

@@ -340,29 +340,15 @@ impl Service {
 
     /// Tells whoever tells people.
     pub(crate) fn tell_of_access(&self, id: &RecordId, what: AccessHappened) {
-        let news = {
-            let mut state = self.requests.lock();
-            self.news(&mut state, id, what)
-        };
-        if let Some(news) = news {
+        if let Some(news) = self.news(id, what) {
             self.tell_of_news(&news);
         }
     }
 
-    fn news(
-        &self,
-        state: &mut Ledgered,
-        id: &RecordId,
-        what: AccessHappened,
-    ) -> Option<AccessNews> {
-        let request = state.docket.request(id)?.clone();
-        let agent = agent_of(&request)?.clone();
+    fn news(&self, id: &RecordId, what: AccessHappened) -> Option<AccessNews> {
+        let request = self.requests.lock().docket.request(id)?.clone();
         let opened = request.opened();
-        let keys = self.known_request_keys(state, &agent).ok().flatten();
-        let at = state.places.get(id).map(|place| place.at);
-        let asked = keys
-            .zip(at)
-            .and_then(|(keys, at)| self.open_asked(&*keys, id, at, opened.binding.arguments));
+        let asked = self.asked_of(&request);
         let world = self.world();
         let to = match what {
             AccessHappened::Settled(_) => BTreeSet::from([opened.asked_by.clone()]),
@@ -400,14 +386,14 @@ pub(crate) struct Denied<'a> {
 }
 
 /// Who wants what, arguments aside.
-pub(super) struct Parties {
+pub(crate) struct Parties {
     /// Who acts.
-    pub(super) agent: IdentityId,
+    pub(crate) agent: IdentityId,
     bare: Binding,
 }
 
 impl Parties {
-    pub(super) fn binding(&self, arguments: KeyedDigest) -> Binding {
+    pub(crate) fn binding(&self, arguments: KeyedDigest) -> Binding {
         Binding { arguments, ..self.bare.clone() }
     }
 
@@ -417,7 +403,7 @@ impl Parties {
 }
 
 /// Who wants what; `None` where the one who acts has no name that an identity could have.
-pub(super) fn parties(outcome: &Outcome) -> Option<Parties> {
+pub(crate) fn parties(outcome: &Outcome) -> Option<Parties> {
     let Body::Decided(decided) = &outcome.record.body else { return None };
     let actors = match &decided.task {
         Some(task) => task.actors.clone(),

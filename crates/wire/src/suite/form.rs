@@ -148,6 +148,23 @@ pub struct ResourceFixtureForm {
     pub properties: Map<String, Json>,
 }
 
+/// What people say to a request: yes, once and to exactly what was asked, where nothing else is
+/// said.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ApprovedForm {
+    /// Who says yes, one after the other: users among the identities of the world.
+    #[schemars(length(min = 1, max = 10))]
+    pub by: Vec<Written<IdentityId>>,
+    /// The most that numbers may be, by JSON Pointer.
+    #[serde(default)]
+    #[schemars(extend("maxProperties" = 32))]
+    pub at_most: BTreeMap<String, serde_json::Number>,
+    /// How often in the same task; left out, once.
+    #[schemars(range(min = 1, max = 1000))]
+    pub uses: Option<u32>,
+}
+
 /// One test: a matrix (`principals`, `actions`, perhaps `resources`, `expect`), or `steps`.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -289,6 +306,9 @@ pub struct StepForm {
     pub input: Map<String, Json>,
     /// What else the enforcement point says.
     pub context: Option<Map<String, Json>>,
+    /// People are asked for it where it was denied, and say yes: what they approve counts for the
+    /// steps that come after.
+    pub approved: Option<ApprovedForm>,
     /// The time at which it is decided. It stays so for the steps that come after.
     pub now: Option<Written<Timestamp>>,
     /// How long after the step before it is decided: `90s`, `5m`, `2h`, `7d`.

@@ -147,6 +147,8 @@ pub struct Step {
     pub input: Value,
     /// What else the enforcement point says.
     pub context: Option<Value>,
+    /// What people say where it was denied and they are asked.
+    pub approved: Option<Approved>,
     /// When.
     pub now: Option<Timestamp>,
     /// How the live definition of the action stands to the approved one.
@@ -159,6 +161,17 @@ pub struct Step {
     pub outcome: Execution,
     /// What the agent then reads, where that is said.
     pub result: Option<Value>,
+}
+
+/// What people say to a request: yes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Approved {
+    /// Who, one after the other.
+    pub by: Vec<IdentityId>,
+    /// The most that numbers may be, by JSON Pointer.
+    pub at_most: Vec<(Arc<str>, Value)>,
+    /// How often in the same task; once where nothing is said.
+    pub uses: Option<u32>,
 }
 
 /// How the live definition of an action stands to the approved one.

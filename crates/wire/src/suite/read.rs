@@ -7,8 +7,10 @@ use safeconduct_model::{ActionName, Entity, Execution, Obligation, Timestamp, Va
 use serde_json::{Map, Value as Json};
 
 use super::fixtures::{self, Fixtures};
-use super::form::{ExpectForm, OptionsForm, StepForm, SuiteForm, TestForm};
-use super::plain::{Definition, Expect, Principal, SessionExpect, Sessions, Step, Suite, Test};
+use super::form::{ApprovedForm, ExpectForm, OptionsForm, StepForm, SuiteForm, TestForm};
+use super::plain::{
+    Approved, Definition, Expect, Principal, SessionExpect, Sessions, Step, Suite, Test,
+};
 use super::{matrix, tasks, world};
 use crate::document::{self, Diagnostic, Document, YamlLimits, closest};
 use crate::json::from_serde;
@@ -100,6 +102,18 @@ pub(super) fn input(map: &Map<String, Json>) -> Value {
     Value::object(map.iter().map(|(name, value)| (name.as_str(), from_serde(value))))
 }
 
+fn approved(form: &ApprovedForm) -> Approved {
+    let at_most = form
+        .at_most
+        .iter()
+        .map(|(at, most)| (at.as_str().into(), from_serde(&Json::Number(most.clone()))));
+    Approved {
+        by: form.by.iter().map(|by| by.0.clone()).collect(),
+        at_most: at_most.collect(),
+        uses: form.uses,
+    }
+}
+
 /// A file on its way into tests, with the problems found so far.
 pub(super) struct Reader<'a> {
     pub(super) document: &'a Document<SuiteForm>,
@@ -156,6 +170,7 @@ impl Reader<'_> {
                 session: form.session.clone().map(|name| name.0),
                 in_task: form.in_task.clone(),
                 after_end_of: form.after_end_of.clone(),
+                approved: form.approved.as_ref().map(approved),
                 action: form.action.0.clone(),
                 resource_name: form.resource.clone(),
                 resource,

@@ -1,10 +1,13 @@
 //! A test on its way: its tasks and sessions, step by step, as a server would keep them.
 
 use safeconduct_engine::{Explained, Outcome, Understood};
-use safeconduct_model::{Decision, NameError, Reason, SessionKey, Timestamp, TokenId};
-use safeconduct_service::{RehearsedOutcome, RehearsedSessions, RehearsedTasks};
+use safeconduct_model::{Decision, NameError, Reason, SessionKey, Tier, Timestamp, TokenId};
+use safeconduct_service::{
+    RehearsedApprovals, RehearsedNo, RehearsedOutcome, RehearsedSessions, RehearsedTasks,
+    RehearsedYes,
+};
 use safeconduct_session::flow::Origins;
-use safeconduct_wire::suite::{BegunBy, DEFAULT_NOW, Sessions, Step, TaskCase, Test};
+use safeconduct_wire::suite::{Approved, BegunBy, DEFAULT_NOW, Sessions, Step, TaskCase, Test};
 
 use super::ground::{Asked, Ground, Posed};
 use super::tasks;
@@ -16,6 +19,7 @@ pub(super) struct Course<'a> {
     together: Sessions,
     pub(super) sessions: RehearsedSessions,
     pub(super) tasks: RehearsedTasks,
+    pub(super) approvals: RehearsedApprovals,
 }
 
 impl<'a> Course<'a> {
@@ -23,7 +27,8 @@ impl<'a> Course<'a> {
     pub(super) fn begin(ground: &'a Ground, test: &Test, failures: &mut Vec<Failure>) -> Self {
         let mut sessions = RehearsedSessions::default();
         let tasks = tasks::begun(ground, test, &mut sessions, failures);
-        Self { ground, together: test.sessions, sessions, tasks }
+        let approvals = RehearsedApprovals::default();
+        Self { ground, together: test.sessions, sessions, tasks, approvals }
     }
 
     /// Puts the question of a step, the tasks that end before it ended. `number` counts from 1.
@@ -60,7 +65,7 @@ impl<'a> Course<'a> {
     pub(super) fn decide(&self, step: &Step, posed: &Posed) -> Outcome {
         let task = step.in_task.as_deref();
         let task = task.and_then(|name| self.tasks.facts(name, &self.ground.identities));
-        self.ground.decide(posed, &self.sessions, task)
+        self.ground.decide(posed, &self.sessions, task, &self.approvals)
     }
 
     /// What each policy says to a step.
@@ -87,6 +92,27 @@ impl<'a> Course<'a> {
     /// Takes a decision in.
     pub(super) fn decided(&mut self, posed: &Posed, outcome: &Outcome) {
         self.sessions.decided(&self.ground.policies, posed.request(), outcome);
+        self.approvals.used(posed.request(), outcome);
+    }
+
+    /// Asks people for a step that was denied, where it says that they approve it. It is decided
+    /// once more for that.
+    ///
+    /// # Errors
+    /// Why nothing was approved.
+    pub(super) fn answered(&mut self, step: &Step, posed: &Posed) -> Result<(), RehearsedNo> {
+        let Some(approved) = &step.approved else { return Ok(()) };
+        let outcome = self.decide(step, posed);
+        let identities = &self.ground.identities;
+        let identities = identities.iter().map(|(id, known)| (id.clone(), &known.identity));
+        let entry = self.ground.catalogue.entry(&posed.request().action);
+        let tier = entry.map_or(Tier::Critical, |entry| entry.tier_of(&posed.request().input));
+        let Approved { by, at_most, uses } = approved;
+        let yes = RehearsedYes { by, at_most, uses: *uses };
+        let asked = (posed.request(), &outcome);
+        let made = self.approvals.approved(asked, tier, &identities.collect(), yes);
+        self.sessions.decided(&self.ground.policies, posed.request(), &outcome);
+        made
     }
 
     /// Takes in what then happened, where it was permitted. Says whether it was.

@@ -14,7 +14,7 @@ use safeconduct_model::{
     SessionRef, Subject, TaskRef, Tiers, Timestamp, TokenId, Value,
 };
 use safeconduct_policy::Policies;
-use safeconduct_service::{RehearsedSessions, Standing, entity_of};
+use safeconduct_service::{RehearsedApprovals, RehearsedSessions, Standing, entity_of};
 use safeconduct_session::flow::Origins;
 use safeconduct_wire::suite::{Definition, Principal};
 
@@ -218,8 +218,13 @@ impl Ground {
         posed: &Posed,
         sessions: &RehearsedSessions,
         task: Option<TaskFacts<'_>>,
+        approvals: &RehearsedApprovals,
     ) -> Outcome {
         let facts = self.facts(posed, sessions.standing(&posed.request), task);
+        let outcome = decide(&posed.request, &facts, &self.policies, &posed.now);
+        let Some(approval) = approvals.of(&posed.request, &outcome) else { return outcome };
+        // What people approved is new evidence: everything is decided again.
+        let facts = Facts { approval: Some(&approval), ..facts };
         decide(&posed.request, &facts, &self.policies, &posed.now)
     }
 

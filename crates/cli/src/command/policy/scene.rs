@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use safeconduct_engine::{Explained, Outcome, TaskFacts};
 use safeconduct_model::{Decision, NameError, Reason, Timestamp};
-use safeconduct_service::{RehearsedSessions, RehearsedTasks};
+use safeconduct_service::{RehearsedApprovals, RehearsedSessions, RehearsedTasks};
 use safeconduct_session::flow::Origins;
 use safeconduct_wire::suite::{Sessions, Step, Suite, Test};
 
@@ -32,6 +32,7 @@ pub(super) struct Scene<'g> {
     ground: &'g Ground,
     pub(super) posed: Posed,
     tasks: RehearsedTasks,
+    approvals: RehearsedApprovals,
     in_task: Option<String>,
     /// At least one; the last one is where the question is asked.
     pub(super) moments: Vec<Moment>,
@@ -71,7 +72,8 @@ impl<'g> Scene<'g> {
         let beginning =
             Moment { what: None, at: posed.at(), sessions: RehearsedSessions::default() };
         let (tasks, in_task) = (RehearsedTasks::default(), None);
-        Self { ground, posed, tasks, in_task, moments: vec![beginning], forgotten: false }
+        let (approvals, moments) = (RehearsedApprovals::default(), vec![beginning]);
+        Self { ground, posed, tasks, approvals, in_task, moments, forgotten: false }
     }
 
     fn at_step(ground: &'g Ground, chosen: &Chosen<'_>) -> Result<Self, NameError> {
@@ -87,6 +89,8 @@ impl<'g> Scene<'g> {
             }
             let outcome = course.decide(step, &posed);
             course.decided(&posed, &outcome);
+            // What the test itself finds fault with.
+            let _ = course.answered(step, &posed);
             let word = match outcome.decision {
                 Decision::Permit => "was permitted",
                 Decision::Deny => "was denied",
@@ -105,13 +109,13 @@ impl<'g> Scene<'g> {
         if moments.is_empty() || test.sessions == Sessions::Apart {
             moments = vec![Moment::of(None, &posed, &course)];
         }
-        let (tasks, in_task) = (course.tasks, step.in_task.clone());
-        Ok(Self { ground, posed, tasks, in_task, moments, forgotten })
+        let (tasks, approvals, in_task) = (course.tasks, course.approvals, step.in_task.clone());
+        Ok(Self { ground, posed, tasks, approvals, in_task, moments, forgotten })
     }
 
     /// Decides the question.
     pub(super) fn decide(&self) -> Outcome {
-        self.ground.decide(&self.posed, self.sessions(), self.task())
+        self.ground.decide(&self.posed, self.sessions(), self.task(), &self.approvals)
     }
 
     /// What each policy says to it.

@@ -243,6 +243,13 @@ fn run_test(
             problem,
         }));
         course.decided(&posed, &outcome);
+        if let Err(error) = course.answered(step, &posed) {
+            failures.push(Failure {
+                line: step.expect.line,
+                question: question(test, step, number),
+                problem: format!("people could not approve it: {error}"),
+            });
+        }
         course.happened(step, &posed, &outcome);
     }
     let passed = failures.is_empty();
