@@ -102,6 +102,7 @@ async fn decide(service: &Service) -> Result<(), Failure> {
         trace: None,
         parent: None,
         understood: Understood::LeftToCaller,
+        network: None,
     };
     let ruling = service.check(check).await.map_err(|refused| refused.reason.message())?;
     match ruling.value().outcome.decision {

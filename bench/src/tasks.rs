@@ -129,6 +129,7 @@ async fn call(service: &Service, task: &Task) -> Result<(), Failure> {
         trace: None,
         parent: None,
         understood: Understood::LeftToCaller,
+        network: None,
     };
     let ruling = service.check(check).await.map_err(|refused| refused.reason.message())?;
     let outcome = &ruling.value().outcome;

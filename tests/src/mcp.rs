@@ -26,13 +26,13 @@ impl Client {
     /// # Errors
     /// What the system says.
     pub fn open(address: SocketAddr, server: &str, token: &str) -> io::Result<Self> {
-        Ok(Self {
-            connection: Connection::open(address)?,
-            server: server.to_owned(),
-            token: token.to_owned(),
-            task: None,
-            next_id: 1,
-        })
+        Ok(Self::over(Connection::open(address)?, server, token))
+    }
+
+    /// The same over that connection.
+    pub fn over(connection: Connection, server: &str, token: &str) -> Self {
+        let (server, token) = (server.to_owned(), token.to_owned());
+        Self { connection, server, token, task: None, next_id: 1 }
     }
 
     /// Acts in the task of that handle from now on.

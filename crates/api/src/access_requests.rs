@@ -96,6 +96,7 @@ pub(crate) async fn ask(
         trace: trace::of(&parts.headers),
         parent: None,
         understood: Understood::LeftToCaller,
+        network: parts.extensions.get().copied(),
     };
     let ask = AskAccess { check, justification: wanted.justification };
     let asked = api.service.request_access(ask).await?;

@@ -11,7 +11,8 @@ use http::header::{CONTENT_TYPE, WWW_AUTHENTICATE};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, StatusCode};
 use safeconduct_model::{
-    Authentication, Decision, Entity, IdentityId, Mode, Reason, SessionName, Subject, TraceId,
+    Authentication, Decision, Entity, IdentityId, Mode, Network, Reason, SessionName, Subject,
+    TraceId,
 };
 use safeconduct_service::{
     AccessState, Check, Operation, Queued, Recorded, Ruling, Understood, Unrecorded, World,
@@ -151,6 +152,7 @@ pub(crate) struct Asker {
     pub(crate) world: std::sync::Arc<World>,
     session_name: Option<SessionName>,
     trace: Option<TraceId>,
+    network: Option<Network>,
 }
 
 async fn evaluate_one(api: &Inner, parts: &Parts, body: Body) -> Result<Vec<u8>, AccessError> {
@@ -190,7 +192,8 @@ pub(crate) async fn asker(
     let trace = trace::of(&parts.headers);
     let proof = api.within_task(&parts.headers, admitted.proof)?;
     recall(api, &proof).await;
-    Ok(Asker { proof, world: admitted.world, session_name, trace })
+    let network = parts.extensions.get().copied();
+    Ok(Asker { proof, world: admitted.world, session_name, trace, network })
 }
 
 async fn single(api: &Inner, asker: &Asker, question: Evaluation) -> Vec<u8> {
@@ -372,6 +375,7 @@ pub(crate) fn check(asker: &Asker, question: Evaluation) -> Check {
         trace: asker.trace.clone(),
         parent: None,
         understood,
+        network: asker.network,
     }
 }
 

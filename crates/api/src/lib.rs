@@ -41,8 +41,10 @@ mod oauth;
 mod openapi;
 mod outcome;
 mod page;
+mod passkeys;
 mod policies;
 mod problem;
+mod proxies;
 mod records;
 mod refusals;
 mod refused;
@@ -64,11 +66,12 @@ pub use config::{ApiConfig, ApiError, Hosts};
 pub use controls::{Controls, PolicyStatus, ReloadError, Reloading};
 pub use metrics::{Asked, Metrics};
 pub use openapi::document;
+pub use proxies::{FORWARDED_MAX, behind_proxies};
 pub use router::Api;
 pub use safeconduct_wire::admin::{TransportWord, UpstreamState, UpstreamView};
 pub use serve::{
-    CONNECTIONS_MAX, HEADER_BYTES_MAX, HEADER_READ_TIMEOUT, HEADERS_MAX, serve, serve_tls,
-    serve_unix,
+    CONNECTIONS_MAX, HEADER_BYTES_MAX, HEADER_READ_TIMEOUT, HEADERS_MAX, PeerAddress, serve,
+    serve_tls, serve_unix,
 };
 pub use streams::SignalEdges;
 pub use tail::TAILS_MAX;

@@ -1,6 +1,7 @@
 //! Serving a router on a listener, within limits that do not depend on what is served.
 
 use std::future::Future;
+use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +11,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
-use safeconduct_model::Authentication;
+use safeconduct_model::{Authentication, Network};
 use safeconduct_service::ClientCertificates;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
@@ -47,12 +48,21 @@ const PAUSE: Duration = Duration::from_millis(50);
 struct Caller {
     peer: Option<Arc<Authentication>>,
     certificates: Option<ClientCertificates>,
+    /// The address of whoever opened the connection, where it has one.
+    address: Option<IpAddr>,
 }
+
+/// The address of whoever opened the connection of a request: an extension of each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PeerAddress(pub IpAddr);
 
 /// Serves a router until `stop` resolves, then lets open requests end, for at most 10 s. Call
 /// [`crate::Api::stop`] at the same time, so that streams end.
 pub async fn serve(listener: TcpListener, router: Router, stop: impl Future<Output = ()>) {
-    let open = |stream| async { Some((stream, Caller::default())) };
+    let open = |stream: TcpStream| async {
+        let address = address(&stream);
+        Some((stream, Caller { address, ..Caller::default() }))
+    };
     serve_all(|| accept(&listener), open, router, stop).await;
 }
 
@@ -64,13 +74,14 @@ pub async fn serve_tls(
     router: Router,
     stop: impl Future<Output = ()>,
 ) {
-    let open = |stream| {
+    let open = |stream: TcpStream| {
         let tls = tls.clone();
         async move {
+            let address = address(&stream);
             let shaken = timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await.ok()?;
             let (stream, certificates) =
                 shaken.inspect_err(|error| tracing::debug!(%error, "a handshake failed")).ok()?;
-            Some((stream, Caller { peer: None, certificates }))
+            Some((stream, Caller { peer: None, certificates, address }))
         }
     };
     serve_all(|| accept(&listener), open, router, stop).await;
@@ -85,7 +96,7 @@ pub async fn serve_unix(
     stop: impl Future<Output = ()>,
 ) {
     let accept = || async { listener.accept().await.map(|(stream, _)| stream) };
-    let caller = Caller { peer: Some(Arc::new(peer)), certificates: None };
+    let caller = Caller { peer: Some(Arc::new(peer)), ..Caller::default() };
     let open = |stream| {
         let caller = caller.clone();
         async { Some((stream, caller)) }
@@ -98,6 +109,10 @@ async fn accept(listener: &TcpListener) -> std::io::Result<TcpStream> {
     // An answer is one small write: it must not wait for the client's acknowledgement.
     stream.set_nodelay(true)?;
     Ok(stream)
+}
+
+fn address(stream: &TcpStream) -> Option<IpAddr> {
+    stream.peer_addr().ok().map(|address| address.ip().to_canonical())
 }
 
 /// `open` makes of a stream what requests come over, in the connection's own time: it keeps
@@ -152,6 +167,10 @@ where
         }
         if let Some(certificates) = &caller.certificates {
             request.extensions_mut().insert(certificates.clone());
+        }
+        if let Some(address) = caller.address {
+            request.extensions_mut().insert(PeerAddress(address));
+            request.extensions_mut().insert(Network::of(address));
         }
         request.map(axum::body::Body::new)
     });

@@ -5,7 +5,8 @@
 use std::sync::Arc;
 
 use safeconduct_model::{
-    Authentication, IdentityId, Mode, Obligation, RecordId, SessionName, Subject, TraceId, Value,
+    Authentication, IdentityId, Mode, Network, Obligation, RecordId, SessionName, Subject, TraceId,
+    Value,
 };
 use safeconduct_pep::{Asks, OnDenial, Redeemed};
 use safeconduct_service::Check;
@@ -30,6 +31,8 @@ pub(crate) struct Gated {
     /// Where in the parameters answers stand that the server has asked for.
     pub(crate) asked: Vec<Value>,
     pub(crate) on_denial: OnDenial,
+    /// From where it came.
+    pub(crate) network: Option<Network>,
 }
 
 impl Asks for Gated {
@@ -46,6 +49,7 @@ impl Asks for Gated {
             trace: self.trace.clone(),
             parent: self.parent.clone(),
             understood: obligation::understood(),
+            network: self.network,
         }
     }
 

@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use safeconduct_model::{Authentication, Digest, RecordId, SessionKey, SessionName, Value};
+use safeconduct_model::{
+    Authentication, Digest, Network, RecordId, SessionKey, SessionName, Value,
+};
 use tokio::sync::{Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
 
@@ -76,6 +78,8 @@ pub(crate) struct Caller {
     /// SHA-256 of the id of the conversation that the request belongs to, where there is one: what
     /// a task is attached to, so that two runs under one credential have one each.
     pub(crate) conversation: Option<Digest>,
+    /// From where the request came, where that is known.
+    pub(crate) network: Option<Network>,
 }
 
 impl Caller {
@@ -87,7 +91,12 @@ impl Caller {
     ) -> Self {
         let authentication =
             authority.within_attached_task(credential.clone(), conversation.as_ref());
-        Self { credential, authentication, conversation }
+        Self { credential, authentication, conversation, network: None }
+    }
+
+    /// The caller at that place.
+    pub(crate) fn at(self, network: Option<Network>) -> Self {
+        Self { network, ..self }
     }
 
     /// What a request named: its messages go to streams that were opened under the same name.

@@ -434,6 +434,7 @@ impl<A: Authority> Side<A> {
             trace: self.trace.clone(),
             parent,
             on_denial: OnDenial::Tell,
+            network: self.caller.network,
         }
     }
 }

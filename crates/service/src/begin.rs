@@ -547,6 +547,7 @@ impl Plan {
             trace: undertaking.trace.clone(),
             parent: None,
             understood: Understood::Only(Default::default()),
+            network: None,
         })
     }
 }

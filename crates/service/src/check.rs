@@ -8,8 +8,9 @@ use safeconduct_engine::{
 };
 use safeconduct_model::{
     ActionEntry, ActionName, Authority, Body, Budget, Confidentiality, Decision, Effect, Entity,
-    IdentityId, Integrity, Label, Mandate, Mode, Now, Reason, Record, RecordId, Request, Returns,
-    SessionKey, SessionName, SessionRef, Subject, TaskRef, Tier, Timestamp, TraceId, Value,
+    IdentityId, Integrity, Label, Mandate, Mode, Network, NetworkDigest, Now, Reason, Record,
+    RecordId, Request, Returns, SessionKey, SessionName, SessionRef, Subject, TaskRef, Tier,
+    Timestamp, TraceId, Value,
 };
 use safeconduct_policy::History;
 use safeconduct_session::flow::Flow;
@@ -112,6 +113,9 @@ pub struct Check {
     pub parent: Option<RecordId>,
     /// What obligations the enforcement point can carry out.
     pub understood: Understood,
+    /// From where whoever wants to act has asked; `None` where nobody knows, or where it is
+    /// another who asks for them.
+    pub network: Option<Network>,
 }
 
 impl Service {
@@ -216,6 +220,15 @@ impl Service {
         let (keys, began) = self.keys_of(&key, &slot)?;
         let canonical = safeconduct_ledger::canonical(&check.input);
         let understood = check.understood;
+        if began.is_some() {
+            slot.forget_place();
+        }
+        // Only of whoever acts in person: where an enforcement point stands says nothing of those
+        // of whom it speaks.
+        let network = match &check.subject {
+            Subject::Caller(_) => check.network.map(|network| slot.place(network, &*keys)),
+            Subject::Lessee(_) | Subject::Asserted { .. } | Subject::Undertaker { .. } => None,
+        };
         let given_back = check.asserted.as_ref().map_or(0, given_back_bytes);
         let request = Request {
             input_digest: match &check.asserted {
@@ -302,10 +315,12 @@ impl Service {
                     return Err(Unrecorded { reason });
                 }
             }
+            came_from(&mut outcome, network);
             // What is too long for a record is refused, and the refusal is recorded.
             let leaf = safeconduct_ledger::encode(&outcome.record).or_else(|error| {
                 let limit = safeconduct_ledger::LEAF_BYTES_MAX as u64;
                 outcome = refuse(Reason::OverLimit { what: "the decision's record", limit });
+                came_from(&mut outcome, network);
                 tracing::warn!(%error, "a decision is too long to be recorded and is refused");
                 safeconduct_ledger::encode(&outcome.record)
             });
@@ -621,6 +636,13 @@ pub(crate) fn facts<'a>(
         vocabulary: &world.vocabulary,
         catalogue: world.catalogue_digest,
         monitors: None,
+    }
+}
+
+/// Notes from where it was asked.
+fn came_from(outcome: &mut Outcome, network: Option<NetworkDigest>) {
+    if let Body::Decided(decided) = &mut outcome.record.body {
+        decided.network = network;
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 
 use foldhash::fast::RandomState;
-use safeconduct_model::{IdentityId, SessionKey, SessionScope, Timestamp};
+use safeconduct_model::{IdentityId, Network, NetworkDigest, SessionKey, SessionScope, Timestamp};
 use safeconduct_session::Session;
 use safeconduct_session::flow::Flow;
 use safeconduct_session::monitor::Monitors;
@@ -53,6 +53,8 @@ pub(crate) struct Slot {
     /// The outcomes by which it has read something, and the decisions that rules look at; those of
     /// tasks that came from it included.
     pub(crate) told: Places,
+    /// From where its last request came, with the digest that stands for it.
+    came_from: Option<(Network, NetworkDigest)>,
 }
 
 /// How many sessions of ended tasks are kept beyond that, without their state, so that their
@@ -110,6 +112,24 @@ impl Slot {
         let more = bytes.saturating_sub(self.flow_bytes);
         self.flow_bytes += more;
         more
+    }
+
+    /// What stands for a place from which the session is used: the network under its own key.
+    pub(crate) fn place(&mut self, network: Network, keys: &dyn SessionKeys) -> NetworkDigest {
+        if let Some((_, digest)) = self.came_from.filter(|(before, _)| *before == network) {
+            return digest;
+        }
+        // No canonical value begins like this, so that no place looks like an argument.
+        let digest = keys.digest(&[b"network:", network.as_bytes().as_slice()].concat());
+        let [a, b, c, d, e, f, g, h, ..] = *digest.as_bytes();
+        let digest = NetworkDigest::new(u64::from_be_bytes([a, b, c, d, e, f, g, h]));
+        self.came_from = Some((network, digest));
+        digest
+    }
+
+    /// Its keys are new: what they make of a place is another digest.
+    pub(crate) const fn forget_place(&mut self) {
+        self.came_from = None;
     }
 
     /// Takes note of the keys under which something was just done. Says whether they were not

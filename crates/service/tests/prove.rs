@@ -155,6 +155,7 @@ impl Bench {
             trace: None,
             parent: None,
             understood: Understood::LeftToCaller,
+            network: None,
         };
         let outcome = self.service.check(check).await.unwrap().into_value().outcome;
         match outcome.decision {

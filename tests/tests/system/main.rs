@@ -10,6 +10,7 @@
     reason = "tests"
 )]
 
+mod approvals;
 mod authzen;
 mod bad_input;
 mod bad_results;
@@ -26,6 +27,7 @@ mod mutual_tls;
 mod oauth;
 mod openid;
 mod pages;
+mod risk;
 mod sessions;
 mod signals;
 mod tamper;

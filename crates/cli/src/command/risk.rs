@@ -85,7 +85,11 @@ fn replayed(shared: &Shared, replay: &args::Replay) -> Result<Exit, CommandError
     });
     if shared.output == Format::Table {
         flatten(&mut answer, "signals");
-        print_line(&format!("{} records, {} findings", run.records, run.found.len()))?;
+        let more = match run.more {
+            0 => String::new(),
+            more => format!(", {more} more are not shown"),
+        };
+        print_line(&format!("{} records, {} findings{more}", run.records, run.found.len()))?;
     }
     show(
         shared,

@@ -6,14 +6,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use safeconduct_api::{Api, ApiConfig, Hosts, Tls};
+use safeconduct_directory::fetch::Network;
 use safeconduct_gateway::Gateway;
 use safeconduct_ledger::Origin;
 use safeconduct_model::{Identity, IdentityStatus};
 use safeconduct_pages::Pages;
 use safeconduct_pep::InProcess;
-use safeconduct_service::{Attachment, Heard, Ledger, Ports, Service, Settings, World};
+use safeconduct_service::{Attachment, Heard, Ledger, Pace, Ports, Service, Settings, World};
 use safeconduct_store::{AttachmentState, Store, StoreOptions, Vault};
-use safeconduct_wire::config::Config;
+use safeconduct_wire::config::{ApprovalsForm, Config};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -22,10 +23,10 @@ use crate::exit::{CommandError, failed, not_valid};
 use crate::socket::{self, Door};
 use crate::system::{SystemClock, UuidIds};
 use crate::wiring::counted::Counted;
+use crate::wiring::notices::Notices;
 use crate::wiring::project::{Project, Rules};
 use crate::wiring::prover::{Trust, Trusted};
 use crate::wiring::reload::{Outward, Reloader};
-use crate::wiring::notices::Notices;
 use crate::wiring::signals::Signals;
 use crate::wiring::tls::Certificate;
 use crate::wiring::{bootstrap, leases, pages, risk, telemetry, token_service, upstream};
@@ -198,7 +199,7 @@ fn restore(
     let settings = Settings {
         calls_max: config.session_calls,
         tiers: config.tiers.clone(),
-        ..Settings::default()
+        ..asking(&config.approvals)
     };
     let world = World::new(
         Arc::clone(&rules.policies),
@@ -264,6 +265,20 @@ fn named(service: &Service, identity: &Identity, rules: &Rules) -> Result<Identi
     Ok(identity)
 }
 
+/// How people are asked.
+fn asking(form: &ApprovalsForm) -> Settings {
+    let shipped = Settings::default();
+    let ms = |said: Option<u32>, shipped| said.map_or(shipped, |s| i64::from(s) * 1000);
+    Settings {
+        pace: Pace {
+            asked_per_hour: form.asked_per_hour.unwrap_or(shipped.pace.asked_per_hour),
+            refusal_holds_ms: ms(form.refusal_holds_s, shipped.pace.refusal_holds_ms),
+        },
+        answer_within_ms: ms(form.answer_within_s, shipped.answer_within_ms),
+        ..shipped
+    }
+}
+
 impl Running {
     fn serve(&self, listener: TcpListener, tls: Option<Tls>) {
         let router = self.api.router().merge(self.gateway.router());
@@ -274,6 +289,15 @@ impl Running {
         let router = match self.reloader.config().otlp_endpoint {
             Some(_) => telemetry::traced(router),
             None => router,
+        };
+        let proxies = &self.reloader.config().proxies;
+        // The configuration's form has let nothing else through.
+        let proxies: Vec<_> = proxies.iter().filter_map(|text| Network::parse(text)).collect();
+        let router = match proxies.is_empty() {
+            true => router,
+            false => safeconduct_api::behind_proxies(router, move |address| {
+                proxies.iter().any(|network| network.contains(address))
+            }),
         };
         let stop = self.stop.clone();
         self.tasks.spawn(async move {

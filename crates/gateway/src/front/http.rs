@@ -93,7 +93,8 @@ async fn serve<A: Authority>(
         return refusal(StatusCode::NOT_FOUND, None, &fault);
     };
     let observed = backend.config.mode == Mode::Observe;
-    let caller = Caller::of(&*inner.authority, credential, conversation(&parts.headers));
+    let caller = Caller::of(&*inner.authority, credential, conversation(&parts.headers))
+        .at(parts.extensions.get().copied());
     let call = Call { inner, backend, caller, parts };
     let mut response = match call.parts.method {
         Method::POST => call.post(body).await,
@@ -339,7 +340,7 @@ impl<A: Authority> Call<A> {
     async fn initialize(self, request: Request) -> Response {
         let Self { inner, backend, caller, .. } = self;
         // What begins now is no other conversation, whatever the request names.
-        let caller = Caller::of(&*inner.authority, caller.credential, None);
+        let caller = Caller::of(&*inner.authority, caller.credential, None).at(caller.network);
         if let Err(fault) = inner.admits() {
             return refusal(StatusCode::SERVICE_UNAVAILABLE, Some(&request.id), &fault);
         }

@@ -167,6 +167,9 @@ impl<A: Authority> ClientSession<A> {
             parent: None,
             asked: Vec::new(),
             on_denial: OnDenial::Tell,
+            // The server speaks first here: where the client was when this conversation began says
+            // nothing of now.
+            network: None,
         };
         let authority = &self.inner.authority;
         let permit = match self.inner.decide(gated).await {
@@ -264,6 +267,7 @@ impl<A: Authority> ClientSession<A> {
             parent: Some(asked_by),
             asked: vec![Value::from(format!("/inputResponses/{ANSWER}"))],
             on_denial: OnDenial::Tell,
+            network: None,
         };
         let begun = Instant::now();
         let report = |decision, execution, detail: Option<&str>, edits| Report {

@@ -202,9 +202,12 @@ pub(crate) async fn bench_at(origin: &'static str) -> Bench {
         ("robot", IdentityKind::User, &[]),
         ("ada", IdentityKind::User, &["leads"]),
         ("bob", IdentityKind::User, &[]),
+        ("dora", IdentityKind::User, &[]),
         ("lea", IdentityKind::User, &["leads"]),
     ] {
-        service.change_identity(identity(of, kind, groups), &id("ada")).await.unwrap();
+        let mut known = identity(of, kind, groups);
+        known.fallback_owner = known.fallback_owner.or((of == "lea").then(|| id("dora")));
+        service.change_identity(known, &id("ada")).await.unwrap();
     }
     let provider = Arc::new(TestProvider {
         says: Mutex::new(Says {
@@ -252,6 +255,7 @@ impl Bench {
             trace: None,
             parent: None,
             understood: Understood::Only(BTreeSet::new()),
+            network: None,
         };
         let ask =
             AskAccess { check, justification: Some("the customer asked <b>for it</b>".into()) };

@@ -234,6 +234,7 @@ impl Service {
             trace: breaking.trace.clone(),
             parent: None,
             understood: Understood::Only(Default::default()),
+            network: None,
         })
     }
 

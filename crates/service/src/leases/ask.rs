@@ -77,6 +77,7 @@ impl Service {
             trace: None,
             parent: None,
             understood: Understood::Only(Default::default()),
+            network: None,
         };
         let ruling = self.check(check).await;
         self.tell_of_decision(&ruling);

@@ -105,6 +105,12 @@ async fn only_the_fallback_owner_stands_in() {
     };
     let answer = bench.service.answer_access(stand_in("bob")).await;
     assert!(matches!(answer, Err(AnswerAccessError::NotADeputy { .. })));
+    let whom = |who| bench.service.answers_access_for(&asked.request, &id(who)).unwrap();
+    assert_eq!((whom("lea"), whom("dora")), (Ok(None), Ok(Some(id("lea")))));
+    assert!(whom("bob").is_err());
+    let dora = id("dora");
+    let waiting = AccessQuery { answerable_by: Some(&dora), limit: 9, ..Default::default() };
+    assert_eq!(bench.service.access_requests(&waiting).requests.len(), 1);
     let settled = bench.service.answer_access(stand_in("dora")).await.unwrap();
     assert_eq!(settled.state, AccessState::Approved);
     let view = bench.service.access_request(&asked.request).unwrap();

@@ -240,6 +240,7 @@ fn call(subject: &Authentication, tool: &str, input: Value) -> Check {
         trace: None,
         parent: None,
         understood: Understood::Only(BTreeSet::new()),
+        network: None,
     }
 }
 

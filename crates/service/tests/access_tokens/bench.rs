@@ -541,6 +541,7 @@ impl Bench {
             trace: None,
             parent: None,
             understood: Understood::Only(BTreeSet::new()),
+            network: None,
         };
         let outcome = self.service.check(check).await.unwrap().into_value().outcome;
         match outcome.decision {

@@ -175,6 +175,7 @@ fn check(tool: &str) -> Check {
         trace: None,
         parent: None,
         understood: Understood::Only(BTreeSet::from(["redact".into()])),
+        network: None,
     }
 }
 

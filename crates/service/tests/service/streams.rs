@@ -147,6 +147,12 @@ async fn a_transmitter_speaks_of_its_own_alone() {
     let own = format!(r#"{{"format":"iss_sub","iss":"{ISSUER}","sub":"ada"}}"#);
     let stranger = stage.push(&claims("1", others, REVOKED, 0)).await;
     assert_eq!(stranger, Ok(Received::PassedOver));
+    for (n, format) in ["uri", "did", "account"].into_iter().enumerate() {
+        let member = if format == "did" { "url" } else { "uri" };
+        let same = format!(r#"{{"format":"{format}","{member}":"https://other.example|ada"}}"#);
+        let named = stage.push(&claims(&format!("0{n}"), &same, REVOKED, 0)).await;
+        assert_eq!(named, Ok(Received::PassedOver), "{format}");
+    }
     assert!(matches!(stage.push(&claims("2", &own, REVOKED, 0)).await, Ok(Received::Taken { .. })));
 }
 
@@ -249,4 +255,27 @@ async fn the_examples_of_the_profiles_act() {
     {
         assert!(kinds.contains(&kind), "{kinds:?}");
     }
+}
+
+#[tokio::test]
+async fn a_stream_that_stays_silent_never_comes_to_look_as_if_it_spoke() {
+    const HOUR: i64 = 3_600_000;
+    let stage = stage(", silent_after_s: 60").await;
+    let level = || stage.bench.service.risk_of(&[About::Issuer(ISSUER.into())]).level;
+    let listen = async |streams: &Streams, hours: std::ops::Range<i64>| {
+        for half in hours.start * 2..hours.end * 2 {
+            stage.bench.clock.set(NOW.plus_ms(241_000 + half * HOUR / 2));
+            streams.look_for_silence().await;
+            assert!(level() >= Level::Moderate, "{half} half hours");
+        }
+    };
+    listen(&stage.streams, 0..48).await;
+    // Nor does a restart make it speak, nor make less of it.
+    let mut heard = Heard::default();
+    records(&stage.bench.ledger).iter().for_each(|record| heard.apply(record));
+    let again = streams(&stage.bench, ", silent_after_s: 60", heard);
+    listen(&again, 48..96).await;
+    let said = stage.signals();
+    assert_eq!(said.last(), Some(&(Kind::StreamSilent, Severity::High)));
+    assert!(said.len() < 110, "{}", said.len());
 }

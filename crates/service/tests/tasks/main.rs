@@ -242,6 +242,7 @@ fn call(subject: Authentication, tool: &str, input: &[(&str, &str)]) -> Check {
         trace: None,
         parent: None,
         understood: Understood::Only(BTreeSet::new()),
+        network: None,
     }
 }
 

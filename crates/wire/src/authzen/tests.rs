@@ -181,6 +181,8 @@ fn an_answer_says_why_and_never_where() {
             reasons: &reasons,
             obligations: &[Obligation::parse("redact:$.ssn"), Obligation::parse("log")],
             requestable: Some(&requestable),
+            offer: None,
+            unhelped: None,
         },
         &mut out,
     );
@@ -216,6 +218,8 @@ fn a_batch_answers_in_order_and_bounds_its_reasons() {
         reasons: &many,
         obligations: &[],
         requestable: None,
+        offer: None,
+        unhelped: None,
     };
     let error = Evaluation::from_value(Value::object([("subject", Value::Null)])).unwrap_err();
     let answers = [ItemAnswer::Decided(permit), ItemAnswer::Refused(&error)];
@@ -238,6 +242,8 @@ fn the_metadata_names_its_endpoints() {
             "policy_decision_point": "https://pdp.example",
             "access_evaluation_endpoint": "https://pdp.example/access/v1/evaluation",
             "access_evaluations_endpoint": "https://pdp.example/access/v1/evaluations",
+            "access_request_endpoint": "https://pdp.example/access/v1/request",
+            "capabilities": ["urn:openid:authzen:capability:access-request"],
         })
     );
 }

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::notify_form::NotifyForm;
 use super::plain::Secret;
-use super::risk::{RiskForm, TiersForm};
+use super::risk::{ApprovalsForm, RiskForm, TiersForm};
 use super::sign_in::SignInForm;
 use super::signals_form::SignalsForm;
 use super::targets_form::TargetForm;
@@ -92,12 +92,20 @@ pub struct ConfigForm {
     /// What actions need beside a policy that permits them, by their tiers.
     #[serde(default)]
     pub tiers: TiersForm,
+    /// How people are asked for approvals.
+    #[serde(default)]
+    pub approvals: ApprovalsForm,
     /// What a session may do.
     #[serde(default)]
     pub sessions: SessionsForm,
     /// Names under which browsers and clients may reach this server.
     #[serde(default)]
     pub allow: AllowForm,
+    /// Networks of reverse proxies in front of this server, such as `10.0.0.0/8`: only of what
+    /// comes through them does `X-Forwarded-For` say from where it came.
+    #[serde(default)]
+    #[schemars(length(max = 64), extend("items" = {"type": "string", "format": "network"}))]
+    pub proxies: BTreeSet<String>,
     /// Traces and metrics; nothing is sent anywhere unless this says so.
     #[serde(default)]
     pub telemetry: TelemetryForm,

@@ -9,7 +9,7 @@ use safeconduct_model::{Identity, IdentityId, Mode, ServerName, TargetName, Tier
 use serde::Deserialize;
 
 use super::notify::NotifyConfig;
-use super::risk::RiskForm;
+use super::risk::{ApprovalsForm, RiskForm};
 use super::sign_in::SignIn;
 use super::signals::SignalsConfig;
 use super::targets::Target;
@@ -80,6 +80,10 @@ pub struct Config {
     pub risk: RiskForm,
     /// What actions need by their tiers.
     pub tiers: Tiers,
+    /// How people are asked.
+    pub approvals: ApprovalsForm,
+    /// Networks of proxies that say from where a request came.
+    pub proxies: BTreeSet<String>,
     /// Calls that one session has; 10,000 where nothing is said.
     pub session_calls: u64,
     /// Hosts that may stand in `Host`, beside the loopback names.

@@ -7,7 +7,7 @@ use safeconduct_model::{Identity, ServerName};
 
 use super::form::{ConfigForm, HeaderForm, UpstreamForm};
 use super::plain::{Config, HeaderValue, Policies, Transport, Upstream};
-use super::{notify, sign_in, signals_read, targets_read, token_service_read};
+use super::{notify, risk, sign_in, signals_read, targets_read, token_service_read};
 use crate::document::{self, Diagnostic, Document, YamlLimits, closest};
 
 /// Reads a configuration. `file` is how messages name it; `folder` is where its relative paths
@@ -52,6 +52,7 @@ pub fn parse(file: &str, text: &str, folder: &Path) -> Result<Config, Vec<Diagno
     let identities: Vec<Identity> =
         identities.into_iter().map(crate::identity::IdentityForm::into_model).collect();
     problems.extend(identity_problems(&document, &identities));
+    problems.extend(risk::problems(&document));
     problems.sort_by_key(|problem| (problem.line, problem.column));
     let form = document.content;
     match listen {
@@ -78,6 +79,8 @@ pub fn parse(file: &str, text: &str, folder: &Path) -> Result<Config, Vec<Diagno
             notify,
             risk: form.risk,
             tiers: form.tiers.to_model(),
+            approvals: form.approvals,
+            proxies: form.proxies,
             session_calls: form.sessions.calls,
             hosts: form.allow.hosts,
             origins: form.allow.origins,

@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use safeconduct_approval::{Terms, TermsError};
 use safeconduct_model::signal::Kind;
 use safeconduct_model::{Depth, Requestable, TierRule, Tiers};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::document::{self, Diagnostic, Word, YamlLimits};
+use super::form::ConfigForm;
+use crate::document::{self, Diagnostic, Document, Word, YamlLimits};
 
 /// How signals become risk.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -153,6 +155,41 @@ impl TierForm {
     }
 }
 
+/// What is wrong with whom tiers say is to be asked: found now, not when somebody first is.
+pub(super) fn problems(document: &Document<ConfigForm>) -> Vec<Diagnostic> {
+    let Tiers { high, critical, .. } = document.content.tiers.to_model();
+    let said = [("high", high), ("critical", critical)].into_iter();
+    let wrong = said.filter_map(|(tier, rule)| Some((tier, Terms::read(&rule.terms).err()?)));
+    wrong
+        .map(|(tier, error)| {
+            let member = match error {
+                TermsError::Approvers(_) => "approvers",
+                TermsError::Quorum(_) => "quorum",
+                TermsError::Ttl(_) => "ttl_s",
+            };
+            document.problem(&format!("/tiers/{tier}/{member}"), error.to_string())
+        })
+        .collect()
+}
+
+/// How people are asked for approvals.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ApprovalsForm {
+    /// How often one approver is asked in any hour; a group of like requests asks once. 12 where
+    /// nothing is said.
+    #[schemars(range(min = 1, max = 100))]
+    pub asked_per_hour: Option<u32>,
+    /// For how many seconds a no also answers what is the same or only reworded; a day where
+    /// nothing is said.
+    #[schemars(range(min = 0, max = 2_592_000))]
+    pub refusal_holds_s: Option<u32>,
+    /// How long a request waits for answers, in seconds, and no longer than its task lasts; a day
+    /// where nothing is said.
+    #[schemars(range(min = 1, max = 604_800))]
+    pub answer_within_s: Option<u32>,
+}
+
 /// Thresholds in a file of their own.
 #[derive(Debug, Clone, Copy)]
 pub struct TuningDocument;
@@ -194,6 +231,14 @@ mod tests {
         assert_eq!(config.tiers.high.needs, Depth::Policy);
         assert_eq!(config.tiers.critical.needs, Depth::Person);
         assert_eq!(config.tiers.critical.terms.quorum, 2);
+        assert_eq!(config.approvals, ApprovalsForm::default());
+        let more = read(
+            "approvals: { asked_per_hour: 4, refusal_holds_s: 0, answer_within_s: 60 }\n\
+             proxies: [10.0.0.0/8, 'fd00::/8', 0.0.0.0/0, 192.0.2.7/32]",
+        )
+        .unwrap();
+        assert_eq!(more.approvals.answer_within_s, Some(60));
+        assert_eq!(more.proxies.len(), 4);
         assert_eq!(&*config.tiers.critical.terms.approvers, "principal.owner");
         assert_eq!(config.risk.half_lives.get(&Word(Kind::Burst)), Some(&HalfLife(60)));
         assert_eq!(config.risk.detectors.tuning.denials, Some(3));
@@ -203,11 +248,20 @@ mod tests {
     fn what_does_not_fit_is_named() {
         for (text, says) in [
             ("tiers: { high: { needs: nothing } }", "nothing"),
-            ("tiers: { high: { quorum: 0 } }", "quorum"),
+            ("tiers: { high: { quorum: 0 } }", "s.yaml:2:26: 0 is less than 1"),
             ("tiers: { low: { needs: person } }", "low"),
-            ("risk: { half_lives: { burst: 0 } }", "burst"),
+            (
+                "tiers:\n  critical: { approvers: 'everyone?' }",
+                "s.yaml:3:26: `everyone?` is no approver",
+            ),
+            ("approvals: { asked_per_hour: 0 }", "0 is less than 1"),
+            ("approvals: { answer_within_s: 604801 }", "604801 is more"),
+            ("proxies: [10.0.0.1/8]", "is no network"),
+            ("proxies: [10.0.0.0/33]", "is no network"),
+            ("proxies: ['::1']", "is no network"),
+            ("risk: { half_lives: { burst: 0 } }", "0 is less than 1"),
             ("risk: { half_lives: { bursts: 1 } }", "bursts"),
-            ("risk: { detectors: { tuning: { denials: 0 } } }", "denials"),
+            ("risk: { detectors: { tuning: { denials: 0 } } }", "0 is less than 1"),
             ("risk: { detectors: { only: [x] } }", "x"),
         ] {
             let problems = read(text).unwrap_err();

@@ -1,6 +1,6 @@
 //! The formats of texts: what a type alone cannot say. They appear as `format` in the schemas.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use safeconduct_model::{
     ActionName, Amount, Category, Digest, EntityId, EntityType, IdentityId, IntentName, LeaseId,
@@ -104,6 +104,7 @@ pub(super) fn check_format(format: &str, text: &str) -> Result<(), String> {
             }),
             "is no origin, such as `https://console.example.org`",
         ),
+        "network" => fits(is_network(text), "is no network, such as `10.0.0.0/8` or `fd00::/8`"),
         "header-name" => fits(is_token(text), "is no name of an HTTP header"),
         // Formats of numbers (`uint32`) and those that only editors know.
         _ => Ok(()),
@@ -118,6 +119,19 @@ fn fits(fits: bool, problem: &str) -> Result<(), String> {
 fn is_pointer(text: &str) -> bool {
     text.starts_with('/')
         && text.split('~').skip(1).all(|rest| rest.starts_with('0') || rest.starts_with('1'))
+}
+
+/// An address and the length of its prefix. Bits beyond it are a mistake of whoever wrote it.
+fn is_network(text: &str) -> bool {
+    let Some((address, bits)) = text.split_once('/') else { return false };
+    let (Ok(address), Ok(bits)) = (address.parse::<IpAddr>(), bits.parse::<u32>()) else {
+        return false;
+    };
+    let (number, width) = match address {
+        IpAddr::V4(address) => (u128::from(address.to_bits()) << 96, 32),
+        IpAddr::V6(address) => (address.to_bits(), 128),
+    };
+    bits <= width && number.checked_shl(bits).unwrap_or(0) == 0
 }
 
 fn is_http_url(text: &str) -> bool {
