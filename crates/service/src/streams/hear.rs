@@ -60,6 +60,10 @@ pub enum SetError {
     NoKeys,
 }
 
+/// How long what is said of a silence counts before it is said again, in milliseconds: as long as
+/// half of it is left. A stream that stays silent must not come to look as if it spoke.
+const SAID_AGAIN_MS: i64 = Kind::StreamSilent.half_life_ms();
+
 /// What changes about a stream.
 pub(super) struct State {
     pub(super) memory: Memory,
@@ -67,6 +71,8 @@ pub(super) struct State {
     /// Whether it was heard at all, by this process or one before.
     pub(super) heard: bool,
     pub(super) silence: Option<Severity>,
+    /// When it was last put on record by this process that the stream is silent.
+    pub(super) silence_said: Option<Timestamp>,
     pub(super) window: (i64, u32),
     pub(super) asked: Option<(Arc<str>, Timestamp)>,
     pub(super) verified_at: Option<Timestamp>,
@@ -88,6 +94,7 @@ impl State {
             last_heard: now,
             heard: said.last.is_some(),
             silence: said.silence,
+            silence_said: None,
             window: (0, 0),
             asked: None,
             verified_at: None,
@@ -182,16 +189,12 @@ impl Streams {
         let claims = self.verified(stream, set.trim_ascii(), now).await?;
         let event = SecurityEvent::from_value(claims);
         let event = event.map_err(|error| refuse(DeliveryFault::InvalidRequest, error))?;
-        match stream.state().memory.look(&event.id, event.issued_at) {
-            Seen::New => {}
-            Seen::Before => return Ok(Received::Before),
-            Seen::Perhaps => {
-                let description = "it is too old to tell whether it was taken before";
-                return Err(refuse(DeliveryFault::InvalidRequest, description));
-            }
+        let seen = stream.state().memory.look(&event.id, event.issued_at);
+        if seen == Seen::Before {
+            return Ok(Received::Before);
         }
         let resolve = |member: &str, subject: &_| self.resolve(stream, member, subject);
-        let intake = match intake::signals(&event, now, &stream.terms, resolve) {
+        let mut intake = match intake::signals(&event, now, &stream.terms, resolve) {
             Ok(intake) => intake,
             // It is discarded, not refused (Shared Signals Framework 1.0 section 7.1).
             Err(IntakeError::CriticalMember { member }) => {
@@ -201,6 +204,15 @@ impl Streams {
             }
             Err(error) => return Err(refuse(DeliveryFault::InvalidRequest, error)),
         };
+        if seen == Seen::Perhaps {
+            // Behind a flood, what stops someone is taken all the same: to stop them twice is
+            // better than never.
+            intake.signals.retain(|signal| signal.stops().is_some());
+            if intake.signals.is_empty() {
+                let description = "it is too old to tell whether it was taken before";
+                return Err(refuse(DeliveryFault::InvalidRequest, description));
+            }
+        }
         if let Some(state) = &intake.verification {
             check_verification(stream, state, now)?;
         }
@@ -220,6 +232,7 @@ impl Streams {
         // Only now: one that could not be kept must be taken when it comes again.
         state.memory.put(&event.id, now);
         state.silence = silence;
+        state.silence_said = silence.map(|_| now);
         (state.last_heard, state.heard) = (state.last_heard.max(now), true);
         if intake.verification.is_some() {
             state.verified_at = Some(now);
@@ -260,7 +273,10 @@ impl Streams {
             let severity = signal.severity;
             tracing::warn!(stream = %stream.name, detail = %signal.detail, "A STREAM OF SECURITY EVENTS IS SILENT");
             match self.service.take_signals(vec![signal], None).await {
-                Ok(_) => stream.state().silence = Some(severity),
+                Ok(_) => {
+                    let mut state = stream.state();
+                    (state.silence, state.silence_said) = (Some(severity), Some(now));
+                }
                 Err(error) => {
                     tracing::error!(%error, stream = %stream.name, "a silence was not recorded");
                 }
@@ -327,8 +343,24 @@ fn worth_keeping(
     (kept, None)
 }
 
+/// The word that a stream is silent, where it is worse than what was said, or was said so long ago
+/// that little is left of it. Only a stream that speaks takes it back, so it never becomes less.
 fn silent(stream: &Stream, now: Timestamp) -> Option<Signal> {
     let state = stream.state();
-    let signal = intake::silence(&stream.issuer, state.last_heard, now, stream.silent_after_ms?)?;
-    (state.silence < Some(signal.severity)).then_some(signal)
+    let patience_ms = stream.silent_after_ms.unwrap_or(i64::MAX);
+    let found = intake::silence(&stream.issuer, state.last_heard, now, patience_ms);
+    let (known, found_now) = (state.silence, found.as_ref().map(|signal| signal.severity));
+    let fades = || state.silence_said.is_none_or(|said| now.ms_since(said) >= SAID_AGAIN_MS);
+    if known >= found_now && !(known.is_some() && fades()) {
+        return None;
+    }
+    let severity = known.max(found_now)?;
+    let signal = found.unwrap_or_else(|| {
+        let about = About::Issuer(Arc::clone(&stream.issuer));
+        let source = Source::Stream(Arc::clone(&stream.issuer));
+        let id = format!("silent since {}", state.last_heard);
+        let again = Signal::new(about, Kind::StreamSilent, severity, source, id, now);
+        Signal { detail: "it is still silent".into(), ..again }
+    });
+    Some(Signal { severity, ..signal })
 }

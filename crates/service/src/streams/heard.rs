@@ -19,6 +19,8 @@ pub struct Heard {
 #[derive(Debug, Default)]
 pub(super) struct Said {
     ids: VecDeque<(Timestamp, Arc<str>)>,
+    /// Something that was taken until then is not among them.
+    forgotten: Option<Timestamp>,
     pub(super) last: Option<Timestamp>,
     pub(super) silence: Option<Severity>,
 }
@@ -48,8 +50,10 @@ impl Heard {
         if said.ids.back().is_none_or(|(_, last)| **last != *id) {
             said.ids.push_back((record.at, id.into()));
         }
-        if said.ids.len() > IDS_REMEMBERED_MAX {
-            said.ids.pop_front();
+        if said.ids.len() > IDS_REMEMBERED_MAX
+            && let Some((at, _)) = said.ids.pop_front()
+        {
+            said.forgotten = said.forgotten.max(Some(at));
         }
     }
 
@@ -70,5 +74,6 @@ fn memory(said: &Said, kept_ms: i64) -> Memory {
     for (at, id) in &said.ids {
         memory.put(id, *at);
     }
+    memory.forgot(said.forgotten);
     memory
 }

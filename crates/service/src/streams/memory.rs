@@ -44,6 +44,11 @@ impl Memory {
         Self { ids: HashSet::default(), order: VecDeque::new(), kept_ms, floor: None, most }
     }
 
+    /// Takes note that something that was taken until then is known no more.
+    pub(super) fn forgot(&mut self, until: Option<Timestamp>) {
+        self.floor = self.floor.max(until);
+    }
+
     /// Whether an id was seen, of something that its source dates so.
     pub(super) fn look(&self, id: &str, issued_at: Timestamp) -> Seen {
         if self.ids.contains(&digest(id)) {

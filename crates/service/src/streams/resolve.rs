@@ -24,13 +24,14 @@ impl Streams {
                 let id = IdentityId::new(template.replacen("{}", text, 1));
                 id.map(|id| named(member, &id)).unwrap_or_default()
             }
-            // Each transmitter speaks for its own, unless more was agreed.
-            (None, SubjectId::IssuerSubject { issuer, .. })
-                if *issuer != stream.issuer && !issuers.contains(&**issuer) =>
-            {
-                Vec::new()
+            // Each transmitter speaks for its own, unless more was agreed, whatever format it
+            // names them in.
+            (None, subject) => {
+                let known = |issuer: &str| *issuer == *stream.issuer || issuers.contains(issuer);
+                let mut named = by_name(member, subject);
+                named.retain(|about| issuer_of(about).is_none_or(known));
+                named
             }
-            (None, subject) => by_name(member, subject),
         }
     }
 
@@ -45,6 +46,16 @@ impl Streams {
 /// An identity of ours, as the member of that name.
 fn named(member: &str, id: &IdentityId) -> Vec<About> {
     by_name(member, &SubjectId::Uri(id.as_str().into()))
+}
+
+/// Whose subject an identity is, by its name: `ISSUER|SUBJECT`.
+fn issuer_of(about: &About) -> Option<&str> {
+    match about {
+        About::Identity(id) | About::User(id) => {
+            id.as_str().split_once('|').map(|(issuer, _)| issuer)
+        }
+        About::Session(_) | About::Task(_) | About::Issuer(_) => None,
+    }
 }
 
 /// The text of a subject, as a list of them has it.

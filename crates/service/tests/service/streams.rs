@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use safeconduct_credential::jose::SigningKey;
-use safeconduct_risk::{About, Kind, Level, Severity};
+use safeconduct_risk::{About, Kind, Level, Severity, Signal, Source};
 use safeconduct_service::{
     Algorithm, Heard, KeySet, Received, SETS_PER_MINUTE_MAX, SetError, StreamKeys, StreamSecrets,
     StreamStanding, Streams,
@@ -215,6 +215,33 @@ async fn a_stream_that_floods_is_held() {
     assert_eq!(stage.signals(), []);
     stage.bench.clock.set(NOW.plus_ms(60_000));
     assert!(stage.push(&event).await.is_ok());
+}
+
+#[tokio::test]
+async fn behind_a_flood_what_stops_someone_is_taken_and_nothing_else() {
+    let stage = stage("").await;
+    let mut heard = Heard::default();
+    for n in 0..=safeconduct_service::IDS_REMEMBERED_MAX {
+        let (about, source) = (About::Issuer(ISSUER.into()), Source::Stream(ISSUER.into()));
+        let id = format!("n{n}");
+        let signal = Signal::new(about, Kind::Recovery, Severity::Low, source, &*id, NOW);
+        heard.apply(&Record {
+            id: RecordId::new(format!("sig_{n}")).unwrap(),
+            at: NOW,
+            trace: None,
+            parent: None,
+            body: Body::SignalSeen(Box::new(signal)),
+        });
+    }
+    let stage = Stage { streams: streams(&stage.bench, "", heard), ..stage };
+    // Nobody knows any more whether these came before, and a restart knows that.
+    let changed = "https://schemas.openid.net/secevent/risc/event-type/identifier-changed";
+    let other = stage.push(&claims("n0", AGENT, changed, -10_000)).await;
+    assert_eq!(refused(other), DeliveryFault::InvalidRequest);
+    assert_eq!(stage.status(), IdentityStatus::Active);
+    let revoked = stage.push(&claims("late", AGENT, REVOKED, -10_000)).await;
+    assert_eq!(revoked, Ok(Received::Taken { signals: 2 }));
+    assert_eq!(stage.status(), IdentityStatus::Suspended);
 }
 
 #[tokio::test]
