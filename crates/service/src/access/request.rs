@@ -17,7 +17,7 @@ use super::sealed::{self, Asked};
 use super::spend::meets;
 use super::{
     ASKING_AGENTS_MAX, AccessHappened, AccessNews, AccessState, Ledgered, Place, Recording,
-    agent_of, bounds_of, people,
+    bounds_of, people,
 };
 use crate::line::Line;
 use crate::{

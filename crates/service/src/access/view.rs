@@ -220,7 +220,6 @@ impl Service {
         let (now, world) = (self.now(), self.world());
         let stands_in = query.answerable_by.map(|person| people::stood_in_for(&world, person));
         let stands_in = stands_in.unwrap_or_default();
-        let mut state = self.requests.lock();
         let limit = query.limit.clamp(1, ACCESS_PAGE_MAX);
         let fits = |request: &AccessRequest| {
             let binding = &request.opened().binding;
@@ -230,6 +229,7 @@ impl Service {
                 && (query.answerable_by.is_none() || request.standing(now) == AccessState::Pending)
         };
         let (mut found, mut next, mut looked_at) = (Vec::new(), None, 0);
+        let state = self.requests.lock();
         let known: Vec<AccessRequest> = state
             .docket
             .requests(query.after)
@@ -243,6 +243,8 @@ impl Service {
             })
             .cloned()
             .collect();
+        // Who may answer may have to be read from the disk: decisions do not wait for that.
+        drop(state);
         if looked_at <= ACCESS_LOOKED_AT_MAX {
             next = None;
         }
@@ -251,11 +253,11 @@ impl Service {
                 next = found.last().map(|last: &AccessSummary| last.id.clone());
                 break;
             }
-            let may = query.answerable_by.is_none_or(|person| {
-                self.may_answer(&mut state, &request, person, &stands_in, &world).is_ok()
-            });
+            let may = query
+                .answerable_by
+                .is_none_or(|person| self.may_answer(&request, person, &stands_in, &world).is_ok());
             if may {
-                found.push(state.summary(&request, now));
+                found.push(self.requests.lock().summary(&request, now));
             }
         }
         AccessPage { requests: found, next }
@@ -285,14 +287,12 @@ impl Service {
     ) -> Option<Result<Option<IdentityId>, super::AnswerError>> {
         let world = self.world();
         let stands_in = people::stood_in_for(&world, person);
-        let mut state = self.requests.lock();
-        let request = state.docket.request(id)?.clone();
-        Some(self.may_answer(&mut state, &request, person, &stands_in, &world))
+        let request = self.requests.lock().docket.request(id)?.clone();
+        Some(self.may_answer(&request, person, &stands_in, &world))
     }
 
     fn may_answer(
         &self,
-        state: &mut Ledgered,
         request: &AccessRequest,
         person: &IdentityId,
         stands_in: &[Person],
@@ -303,7 +303,7 @@ impl Service {
         let wants_owner =
             request.open_terms().contains(&safeconduct_approval::Approver::ResourceOwner);
         let asked = match wants_owner {
-            true => self.asked_of(state, request),
+            true => self.asked_of(request),
             false => None,
         };
         let owners = asked.map(|asked| asked.owners).unwrap_or_default();
@@ -334,15 +334,15 @@ impl Service {
     /// Whether the caller may see it is the caller's to check. Reads from the disk.
     pub fn access_request(&self, id: &RecordId) -> Option<AccessView> {
         let now = self.now();
-        let mut state = self.requests.lock();
+        let state = self.requests.lock();
         let request = state.docket.request(id)?.clone();
-        let asked = self.asked_of(&mut state, &request);
         let place = state.places.get(id).cloned();
         let group = state.docket.group(id, now);
         let group = group.into_iter().map(|request| request.opened().id.clone()).collect();
         let earlier = state.earlier(&request);
         let summary = state.summary(&request, now);
         drop(state);
+        let asked = self.asked_of(&request);
         let denied_by = place.as_ref().and_then(|place| place.denied_by.clone());
         let denial = place.and_then(|place| self.denial(place.at, denied_by.as_ref()?));
         let (reasons, flow, risk) = denial.unwrap_or_default();
@@ -363,10 +363,14 @@ impl Service {
         assurance(by, self.now())
     }
 
-    fn asked_of(&self, state: &mut Ledgered, request: &AccessRequest) -> Option<Asked> {
+    /// What was asked for. Reads from the disk, without the lock that decisions may wait for.
+    pub(super) fn asked_of(&self, request: &AccessRequest) -> Option<Asked> {
         let opened = request.opened();
-        let keys = self.known_request_keys(state, agent_of(request)?).ok()??;
-        let at = state.places.get(&opened.id)?.at;
+        let (keys, at) = {
+            let mut state = self.requests.lock();
+            let keys = self.known_request_keys(&mut state, agent_of(request)?).ok()??;
+            (keys, state.places.get(&opened.id)?.at)
+        };
         self.open_asked(&*keys, &opened.id, at, opened.binding.arguments)
     }
 
