@@ -10,10 +10,15 @@ use safeconduct_model::{
     TokenId, Value,
 };
 use safeconduct_policy::{Naming, Policies, SourceFile, Sources, ToolDefinition, load};
-use safeconduct_service::{RehearsedOutcome, RehearsedSessions, definition_digest, entity_of};
+use safeconduct_service::{
+    RehearsedApprovals, RehearsedOutcome, RehearsedSessions, RehearsedYes, definition_digest,
+    entity_of,
+};
 use safeconduct_session::flow::Origins;
 use safeconduct_wire::json::from_serde;
-use safeconduct_wire::suite::{DEFAULT_NOW, Definition, Expect, Principal, Sessions, Step, Test};
+use safeconduct_wire::suite::{
+    Approved, DEFAULT_NOW, Definition, Expect, Principal, Sessions, Step, Test,
+};
 use safeconduct_wire::{catalogue, intent};
 
 use crate::answer::Answer;
@@ -230,6 +235,7 @@ impl Ground {
     pub fn run(&self, test: &Test) -> Vec<Asked> {
         let mut sessions = RehearsedSessions::default();
         let mut tasks = tasks::begun(self, test, &mut sessions);
+        let mut approvals = RehearsedApprovals::default();
         let mut answers = Vec::new();
         for (number, step) in test.steps.iter().enumerate() {
             tasks.end(&step.after_end_of);
@@ -278,13 +284,28 @@ impl Ground {
             };
             let at = step.now.unwrap_or(DEFAULT_NOW);
             let now = Now { at, decision: RecordId::new(format!("step_{}", number + 1)).unwrap() };
-            let outcome = decide(&request, &facts, &self.policies, &now);
+            let mut outcome = decide(&request, &facts, &self.policies, &now);
             assert_eq!(outcome, decide(&request, &facts, &self.policies, &now), "not pure");
+            if let Some(approval) = approvals.of(&request, &outcome) {
+                let facts = Facts { approval: Some(&approval), ..facts.clone() };
+                outcome = decide(&request, &facts, &self.policies, &now);
+            }
             let label = sessions.label(&request.session.key).clone();
             let (answer, traced) = (Answer::of_outcome(&outcome), Traced::of_outcome(&outcome));
             let origins = origins(&request, &facts);
             answers.push(Asked { answer, traced, origins, label });
             sessions.decided(&self.policies, &request, &outcome);
+            approvals.used(&request, &outcome);
+            if let Some(Approved { by, at_most, uses }) = &step.approved {
+                // It is decided once more when people are asked for it.
+                sessions.decided(&self.policies, &request, &outcome);
+                let tier = self.catalogue.entry(&step.action).unwrap().tier_of(&step.input);
+                let people = self.identities.iter().map(|(id, one)| (id.clone(), &one.identity));
+                let yes = RehearsedYes { by, at_most, uses: *uses };
+                let asked = (&request, &outcome);
+                let made = approvals.approved(asked, tier, &people.collect(), yes);
+                made.unwrap_or_else(|no| panic!("{}, step {}: {no}", test.name, number + 1));
+            }
             if outcome.decision == Decision::Permit || self.mode == Mode::Observe {
                 let told = RehearsedOutcome::reported(step.outcome, step.result.as_ref(), at);
                 sessions.happened((&self.policies, &self.catalogue), (&request, &outcome), &told);

@@ -14,7 +14,7 @@ use safeconduct_tests::server::{Server, decisions, exported, record_of, verify};
 use safeconduct_tests::tasks::{ORCHESTRATOR, beginner};
 use safeconduct_tests::traced::Traced;
 use safeconduct_tests::{mcp, tools};
-use safeconduct_wire::suite::{Principal, Sessions, Step, Test};
+use safeconduct_wire::suite::{Approved, Principal, Sessions, Step, Test};
 use safeconduct_wire::{intent, json};
 use serde_json::{Value as Json, json};
 
@@ -286,6 +286,18 @@ impl Http<'_> {
             if answer.decision == "permit" {
                 self.report(step, &answer, &id, &headers);
             }
+            if let Some(approved) = &step.approved {
+                let mut asked = question;
+                asked["denial"] = json!({ "evaluation_id": id });
+                let body = asked.to_string();
+                let response = safeconduct_tests::http::Connection::open(self.server.address)
+                    .and_then(|mut c| {
+                        c.request("POST", "/access/v1/request", &headers, body.as_bytes())
+                    })
+                    .unwrap();
+                assert_eq!(response.status, 202, "{body}: {}", response.text());
+                self.approve(response.json()["task"]["id"].as_str().unwrap(), approved);
+            }
             (answer, id)
         };
         test.steps.iter().map(ask).collect()
@@ -304,6 +316,28 @@ impl Http<'_> {
             .and_then(|mut c| c.request("POST", &path, headers, body.to_string().as_bytes()))
             .unwrap();
         assert_eq!(response.status, 204, "{path}: {}", response.text());
+    }
+
+    /// Has people say yes to a request.
+    fn approve(&self, id: &str, approved: &Approved) {
+        let path = format!("/v1/access-requests/{id}");
+        let at_most: serde_json::Map<String, Json> =
+            approved.at_most.iter().map(|(at, most)| (at.to_string(), of_value(most))).collect();
+        let mut extent = match approved.uses {
+            Some(uses) => json!({ "scope": "task", "uses": uses }),
+            None if at_most.is_empty() => json!({ "scope": "once" }),
+            None => json!({ "scope": "edited" }),
+        };
+        if !at_most.is_empty() {
+            extent["at_most"] = Json::Object(at_most);
+        }
+        for by in &approved.by {
+            let token = self.server.mint(by.as_str()).1;
+            let shown = self.server.ask("GET", &path, &token, &Json::Null).json();
+            let body = json!({ "approve": extent, "digest": shown["digest"] });
+            let answer = self.server.ask("POST", &format!("{path}/answer"), &token, &body);
+            assert_eq!(answer.status, 200, "{by}: {}", answer.text());
+        }
     }
 
     /// Ends what a step comes after the end of.
@@ -439,9 +473,26 @@ fn ask_gateway(http: &Http<'_>, project: &Project, test: &Test) {
             }
             None => {
                 let (name, method) = action.split_once('/').unwrap();
-                (name, client(server, name, &token, handle).ask(method, input).unwrap())
+                (name, client(server, name, &token, handle).ask(method, input.clone()).unwrap())
             }
         };
+        if let Some(approved) = &step.approved {
+            let ask = json!({ "action": action, "arguments": input });
+            let authorization = format!("Bearer {token}");
+            let mut headers = vec![
+                ("Authorization", authorization.as_str()),
+                ("Content-Type", "application/json"),
+            ];
+            headers.extend(handle.map(|handle| ("Safeconduct-Task", handle)));
+            let response = safeconduct_tests::http::Connection::open(server.address)
+                .and_then(|mut c| {
+                    let body = ask.to_string();
+                    c.request("POST", "/v1/access-requests", &headers, body.as_bytes())
+                })
+                .unwrap();
+            assert_eq!(response.status, 202, "{ask}: {}", response.text());
+            http.approve(response.json()["id"].as_str().unwrap(), approved);
+        }
         let denied = answer["error"].is_object() || answer["result"]["isError"] == json!(true);
         if step.expect.decision == Decision::Permit && step.outcome == Execution::Succeeded {
             assert!(!denied, "{}: {name}: {answer}", test.name);
