@@ -1,29 +1,18 @@
 //! What waits for an answer, and answering it.
 
-use std::sync::Arc;
-
 use axum::extract::{Path, Request, State};
 use axum::response::Response;
-use http::{HeaderMap, StatusCode};
-use safeconduct_model::{
-    Assurance, Authentication, Digest, Method, Number, PasskeyId, RecordId, TokenId, Value,
-};
-use safeconduct_wire::json;
+use http::HeaderMap;
+use safeconduct_model::{Assurance, Authentication, Digest, Method, PasskeyId, RecordId, TokenId};
 
 use crate::browser::Browser;
-use crate::ceremony::Purpose;
+use crate::ceremony::{Ceremony, Purpose};
 use crate::failure::Failure;
 use crate::form::Form;
 use crate::pages::Pages;
-use crate::requests::{Answer, RequestError, Shown};
+use crate::requests::{RequestError, Shown};
 use crate::webauthn::{self, Assertion};
-use crate::{secret, show};
-
-/// Most uses that the form offers.
-pub(crate) const USES_MAX: u32 = 1000;
-
-/// Longest reason, in bytes.
-pub(crate) const REASON_BYTES_MAX: usize = 1024;
+use crate::{said, show};
 
 /// `GET /approve`: all that waits for them.
 pub(crate) async fn list(State(pages): State<Pages>, headers: HeaderMap) -> Response {
@@ -67,13 +56,14 @@ pub(crate) async fn answer(
             let text = "What you saw is not what the request is about now. Look at it again.";
             return Err(RequestError::Refused(text.to_owned()).into());
         }
-        let answer = read(form, &shown)?;
+        let answer = said::answer(form, &shown, pages.now())?;
         if !needs_passkey(&shown, &browser.who) {
             let settled = pages.requests().answer(id, &browser.who, binding, &answer).await?;
             return Ok(show::answered(pages, browser, &shown, &answer, settled));
         }
-        let about = statement(id, binding, browser, &answer);
-        let purpose = Purpose::Answer { request: id.clone(), binding, answer: answer.clone() };
+        let requests = vec![(id.clone(), binding)];
+        let about = said::statement(&requests, browser, &answer);
+        let purpose = Purpose::Answer { requests, answer: answer.clone() };
         let begun = pages.ceremonies().begin(browser.id, about, purpose, pages.now())?;
         let challenge = begun.ok_or_else(Failure::busy)?;
         show::prove(pages, browser, &shown, &answer, &challenge)
@@ -88,44 +78,55 @@ pub(crate) async fn confirm(
     request: Request,
 ) -> Response {
     handled(pages, &id, request, "/confirm", async |pages, browser, id, form| {
-        let now = pages.now();
-        let ceremony = pages.ceremonies().end(&browser.id, now).ok_or_else(Failure::foreign)?;
-        let Purpose::Answer { request, binding, answer } = &ceremony.purpose else {
+        let ceremony =
+            pages.ceremonies().end(&browser.id, pages.now()).ok_or_else(Failure::foreign)?;
+        let Purpose::Answer { requests, answer } = &ceremony.purpose else {
             return Err(Failure::foreign());
         };
+        let [(request, binding)] = requests.as_slice() else { return Err(Failure::foreign()) };
         if request != id {
             return Err(Failure::foreign());
         }
         let shown = pages.requests().show(id, &browser.who).await?;
-        let sent = Assertion {
-            id: form.text("id"),
-            client_data: form.text("client_data"),
-            authenticator_data: form.text("authenticator_data"),
-            signature: form.text("signature"),
-        };
-        let world = pages.service().world();
-        let passkey = PasskeyId::new(sent.id).ok().and_then(|id| world.passkey(&id).cloned());
-        let passkey = passkey.filter(|passkey| passkey.identity == browser.who.identity);
-        let passkey = passkey.ok_or(webauthn::CeremonyError::Other)?;
-        let used = webauthn::used(pages.site(), &ceremony.challenge, &passkey, sent)?;
-        // Only what is recorded has been proved.
-        pages.service().passkey_used(used).await?;
-        let who = Authentication {
-            method: Method::Passkey,
-            assurance: Assurance::High,
-            at: now,
-            token: TokenId::new(format!("passkey:{}", short(passkey.id.as_str())))
-                .unwrap_or_else(|_| browser.who.token.clone()),
-            ..browser.who.clone()
-        };
+        let who = proved(pages, browser, form, &ceremony).await?;
         let settled = pages.requests().answer(id, &who, *binding, answer).await?;
         Ok(show::answered(pages, browser, &shown, answer, settled))
     })
     .await
 }
 
+/// Who answers, proved by the passkey that has signed what the ceremony is about.
+pub(crate) async fn proved(
+    pages: &Pages,
+    browser: &Browser,
+    form: &Form,
+    ceremony: &Ceremony,
+) -> Result<Authentication, Failure> {
+    let sent = Assertion {
+        id: form.text("id"),
+        client_data: form.text("client_data"),
+        authenticator_data: form.text("authenticator_data"),
+        signature: form.text("signature"),
+    };
+    let world = pages.service().world();
+    let passkey = PasskeyId::new(sent.id).ok().and_then(|id| world.passkey(&id).cloned());
+    let passkey = passkey.filter(|passkey| passkey.identity == browser.who.identity);
+    let passkey = passkey.ok_or(webauthn::CeremonyError::Other)?;
+    let used = webauthn::used(pages.site(), &ceremony.challenge, &passkey, sent)?;
+    // Only what is recorded has been proved.
+    pages.service().passkey_used(used).await?;
+    Ok(Authentication {
+        method: Method::Passkey,
+        assurance: Assurance::High,
+        at: pages.now(),
+        token: TokenId::new(format!("passkey:{}", short(passkey.id.as_str())))
+            .unwrap_or_else(|_| browser.who.token.clone()),
+        ..browser.who.clone()
+    })
+}
+
 /// Does what a form of ours asks for.
-async fn handled(
+pub(crate) async fn handled(
     pages: Pages,
     id: &str,
     request: Request,
@@ -151,78 +152,8 @@ pub(crate) fn needs_passkey(shown: &Shown, who: &Authentication) -> bool {
     shown.listed.assurance == Assurance::High || who.assurance < shown.listed.assurance
 }
 
-/// What a passkey signs: this answer of this person to this request, and nothing else.
-fn statement(id: &RecordId, binding: Digest, browser: &Browser, answer: &Answer) -> Digest {
-    let (word, rest) = match answer {
-        Answer::Once => ("once", Value::Null),
-        Answer::Edited(edits) => {
-            let edit = |(pointer, most): &(Arc<str>, Value)| {
-                Value::object([
-                    ("at_most", most.clone()),
-                    ("pointer", Value::String(Arc::clone(pointer))),
-                ])
-            };
-            ("edited", Value::from(edits.iter().map(edit).collect::<Vec<_>>()))
-        }
-        Answer::ForTask { uses } => ("task", Value::Integer(i64::from(*uses))),
-        Answer::Refuse { reason } => ("refuse", Value::String(Arc::clone(reason))),
-    };
-    let statement = Value::object([
-        ("answer", Value::from(word)),
-        ("binding", Value::from(binding.to_string().as_str())),
-        ("by", Value::String(browser.who.identity.shared())),
-        ("request", Value::String(id.shared())),
-        ("scope", rest),
-        ("v", Value::Integer(1)),
-    ]);
-    Digest::from_bytes(secret::digest(&json::to_bytes(&statement)))
-}
-
-/// The answer that a form gives.
-fn read(form: &Form, shown: &Shown) -> Result<Answer, Failure> {
-    let bad = |text: &str| Failure::says(StatusCode::BAD_REQUEST, format!("{text} Go back."));
-    match (form.text("answer"), &shown.exactly) {
-        ("once", Some(_)) => Ok(Answer::Once),
-        ("task", Some(_)) if shown.may_be_for_task => {
-            let uses = form.text("uses").trim().parse().ok().filter(|n| (1..=USES_MAX).contains(n));
-            let uses = uses.ok_or_else(|| bad("Say how often: 1 to 1000 times."))?;
-            Ok(Answer::ForTask { uses })
-        }
-        ("edited", Some(exactly)) => {
-            let mut edits = Vec::new();
-            for (pointer, text) in form.beginning("most:") {
-                let pointer = exactly.lowerable.iter().find(|known| &***known == pointer);
-                let pointer = pointer.ok_or_else(Failure::foreign)?;
-                let most = number(text).ok_or_else(|| bad("Only numbers can be lowered."))?;
-                edits.push((Arc::clone(pointer), most));
-            }
-            if edits.is_empty() {
-                return Err(bad("Say how much at most."));
-            }
-            Ok(Answer::Edited(edits))
-        }
-        ("refuse", _) => {
-            let reason = form.text("reason").trim();
-            if reason.is_empty() || reason.len() > REASON_BYTES_MAX {
-                return Err(bad("Say why, in at most 1024 bytes."));
-            }
-            Ok(Answer::Refuse { reason: reason.into() })
-        }
-        _ => Err(Failure::foreign()),
-    }
-}
-
-/// A number from 0 on.
-fn number(text: &str) -> Option<Value> {
-    let value = match text.parse::<i64>() {
-        Ok(number) => Value::Integer(number),
-        Err(_) => Value::Number(Number::parse(text)?),
-    };
-    (!text.starts_with('-')).then_some(value)
-}
-
 /// A request of that name; what is no name is no request.
-fn known(id: &str) -> Result<RecordId, RequestError> {
+pub(crate) fn known(id: &str) -> Result<RecordId, RequestError> {
     RecordId::new(id).map_err(|_| RequestError::Unknown)
 }
 

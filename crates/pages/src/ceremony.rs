@@ -24,12 +24,10 @@ pub(crate) enum Purpose {
         /// What its owner calls it.
         name: String,
     },
-    /// A request is answered.
+    /// Requests are answered.
     Answer {
-        /// Which one.
-        request: RecordId,
-        /// What was shown.
-        binding: Digest,
+        /// Which ones, each with what was shown of it.
+        requests: Vec<(RecordId, Digest)>,
         /// What they said.
         answer: Answer,
     },

@@ -34,9 +34,11 @@ mod of_service;
 mod pages;
 mod provider;
 mod requests;
+mod said;
 mod secret;
 mod show;
 mod sign_in;
+mod together;
 pub mod webauthn;
 
 pub use browser::{BROWSERS_MAX, BROWSERS_OF_ONE_MAX, FRESH_MS, Lifetime};

@@ -1,14 +1,16 @@
 //! The requests of a decision point, as the pages need them.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use safeconduct_model::signal::About;
 use safeconduct_model::{
-    Authentication, Digest, IdentityId, RecordId, RecordedFlow, Standing, Value, ValueOrigin,
+    Allowance, Authentication, Digest, IdentityId, RecordId, RecordedFlow, Standing, Value,
+    ValueOrigin,
 };
 use safeconduct_service::{
-    AccessExtent, AccessQuery, AccessState, AccessSummary, AccessView, AccessWord,
-    AnswerAccessError, AnswerError, Answering, AskedView, Awaited, Service,
+    AccessExtent, AccessQuery, AccessSettled, AccessState, AccessSummary, AccessView, AccessWord,
+    AnswerAccessError, AnswerError, Answering, AnsweringAll, AskedView, Awaited, Service,
 };
 use safeconduct_wire::json;
 
@@ -23,6 +25,9 @@ const LOWERABLE_MAX: usize = 16;
 
 /// How deep numbers are looked for.
 const DEPTH_MAX: usize = 16;
+
+const NOT_WHAT_WAS_SHOWN: &str =
+    "what you saw is not what the request is about now; look at it again";
 
 /// [`Requests`] over a [`Service`].
 pub struct OfService(pub Arc<Service>);
@@ -64,26 +69,61 @@ impl Requests for OfService {
         Awaited::of(async move {
             let (shown, view) = self.shown(id, &by.identity)?;
             if shown.binding != binding {
-                let text = "what you saw is not what the request is about now; look at it again";
-                return Err(RequestError::Refused(text.to_owned()));
+                return Err(RequestError::Refused(NOT_WHAT_WAS_SHOWN.to_owned()));
             }
             let answering = Answering {
                 request: id.clone(),
                 by: by.clone(),
-                standing_in_for: None,
+                standing_in_for: shown.instead_of,
                 word: word(&view, answer)?,
                 shown: view.summary.digest,
             };
-            match self.0.answer_access(answering).await {
-                Ok(settled) if settled.state == AccessState::Pending => Ok(Settled::Waiting),
-                Ok(_) => Ok(Settled::Done),
-                Err(AnswerAccessError::Unknown(_)) => Err(RequestError::Unknown),
-                Err(AnswerAccessError::NotRecorded(error)) => {
-                    tracing::error!(%error, "an answer could not be recorded");
-                    Err(RequestError::Unavailable)
+            settled(self.0.answer_access(answering).await)
+        })
+    }
+
+    fn answer_all<'a>(
+        &'a self,
+        requests: &'a [(RecordId, Digest)],
+        by: &'a Authentication,
+        answer: &'a Answer,
+    ) -> Awaited<'a, Result<Vec<Result<Settled, RequestError>>, RequestError>> {
+        Awaited::of(async move {
+            let refuse = match answer {
+                Answer::Once => None,
+                Answer::Refuse { reason } => Some(Arc::clone(reason)),
+                _ => {
+                    let text = "several are approved once each, or refused";
+                    return Err(RequestError::Refused(text.to_owned()));
                 }
-                Err(error) => Err(RequestError::Refused(error.to_string())),
+            };
+            let (mut all, mut standing_in_for) = (Vec::with_capacity(requests.len()), None);
+            let mut answered = BTreeMap::new();
+            for (id, binding) in requests {
+                match self.shown(id, &by.identity) {
+                    Ok((shown, view)) if shown.binding == *binding => {
+                        if all.is_empty() {
+                            standing_in_for = shown.instead_of;
+                        }
+                        all.push((id.clone(), view.summary.digest));
+                    }
+                    // One that others have answered meanwhile does not hold up the rest.
+                    Ok(_) => {
+                        let error = RequestError::Refused(NOT_WHAT_WAS_SHOWN.to_owned());
+                        answered.insert(id.clone(), Err(error));
+                    }
+                    Err(error) => {
+                        answered.insert(id.clone(), Err(error));
+                    }
+                }
             }
+            let by = by.clone();
+            let answering = AnsweringAll { requests: all, by, standing_in_for, refuse };
+            let now = self.0.answer_all_access(answering).await;
+            let now = now.map_err(|error| RequestError::Refused(error.to_string()))?;
+            answered.extend(now.into_iter().map(|(id, one)| (id, settled(one))));
+            let unknown = || Err(RequestError::Unknown);
+            Ok(requests.iter().map(|(id, _)| answered.remove(id).unwrap_or_else(unknown)).collect())
         })
     }
 }
@@ -95,10 +135,10 @@ impl OfService {
         id: &RecordId,
         person: &IdentityId,
     ) -> Result<(Shown, AccessView), RequestError> {
-        let may = self.0.may_answer_access(id, person).ok_or(RequestError::Unknown)?;
-        let answered = match may {
-            Ok(()) => false,
-            Err(AnswerError::Twice(_)) => true,
+        let may = self.0.answers_access_for(id, person).ok_or(RequestError::Unknown)?;
+        let (answered, instead_of) = match may {
+            Ok(instead_of) => (false, instead_of),
+            Err(AnswerError::Twice(_)) => (true, None),
             Err(_) => return Err(RequestError::Unknown),
         };
         let view = self.0.access_request(id).ok_or(RequestError::Unknown)?;
@@ -111,7 +151,7 @@ impl OfService {
             AccessState::Spent => Some("This was approved, and the agent has used it."),
             AccessState::Revoked => Some("This was taken back."),
         };
-        let shown = self.page_of(&view, ended);
+        let shown = Shown { instead_of, ..self.page_of(&view, ended) };
         Ok((shown, view))
     }
 
@@ -136,7 +176,7 @@ impl OfService {
         let answers = summary.answers.iter().map(|one| {
             let what = match &one.reason {
                 Some(reason) => format!("refused, because: {reason}"),
-                None => "approved".to_owned(),
+                None => format!("approved ({})", summary.scope.unwrap_or("once")),
             };
             (one.by.clone(), what.into())
         });
@@ -172,8 +212,10 @@ impl OfService {
             quorum: summary.quorum,
             open_to: summary.open_to.iter().map(|term| Arc::from(term.as_str())).collect(),
             answers: answers.collect(),
+            instead_of: None,
             may_be_for_task: summary.standing == Standing::Allowed && summary.task.is_some(),
-            like_it: view.group.len().saturating_sub(1),
+            may_be_until_m: may_be_until_m(summary),
+            like_it: view.group.iter().filter(|id| **id != summary.id).cloned().collect(),
         }
     }
 }
@@ -213,6 +255,27 @@ fn binding(summary: &AccessSummary) -> Digest {
     Digest::from_bytes(secret::digest(&json::to_bytes(&bound)))
 }
 
+/// For how many minutes the same may be approved. Where several must approve, they would have to
+/// name the same moment, which no two forms do.
+fn may_be_until_m(summary: &AccessSummary) -> Option<u32> {
+    let alone = summary.quorum == 1 && summary.stages == 1;
+    let minutes = summary.lasts_s / 60;
+    (summary.standing == Standing::Allowed && alone && minutes > 0).then_some(minutes)
+}
+
+fn settled(answered: Result<AccessSettled, AnswerAccessError>) -> Result<Settled, RequestError> {
+    match answered {
+        Ok(settled) if settled.state == AccessState::Pending => Ok(Settled::Waiting),
+        Ok(_) => Ok(Settled::Done),
+        Err(AnswerAccessError::Unknown(_)) => Err(RequestError::Unknown),
+        Err(AnswerAccessError::NotRecorded(error)) => {
+            tracing::error!(%error, "an answer could not be recorded");
+            Err(RequestError::Unavailable)
+        }
+        Err(error) => Err(RequestError::Refused(error.to_string())),
+    }
+}
+
 fn word(view: &AccessView, answer: &Answer) -> Result<AccessWord, RequestError> {
     Ok(AccessWord::Approve(match answer {
         Answer::Refuse { reason } => {
@@ -223,13 +286,19 @@ fn word(view: &AccessView, answer: &Answer) -> Result<AccessWord, RequestError> 
             let edits = edits.iter().cloned();
             AccessExtent::Lowered(edits.map(|(at, most)| AskedView::at_most(at, most)).collect())
         }
-        Answer::ForTask { uses } => {
-            let asked = view.asked.as_ref().ok_or_else(|| {
-                RequestError::Refused("the arguments were erased; refuse it".to_owned())
-            })?;
-            AccessExtent::Task { bounds: asked.bounds(&view.summary), uses: *uses }
+        Answer::ForTask { uses } => AccessExtent::Task { bounds: bounds(view)?, uses: *uses },
+        Answer::Until { uses, until } => {
+            AccessExtent::Until { bounds: bounds(view)?, uses: *uses, until: *until }
         }
     }))
+}
+
+fn bounds(view: &AccessView) -> Result<Allowance<Value>, RequestError> {
+    let asked = view
+        .asked
+        .as_ref()
+        .ok_or_else(|| RequestError::Refused("the arguments were erased; refuse it".to_owned()))?;
+    Ok(asked.bounds(&view.summary))
 }
 
 fn origin(flow: &RecordedFlow) -> Origin {

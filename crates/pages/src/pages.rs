@@ -21,7 +21,7 @@ use crate::provider::Provider;
 use crate::requests::Requests;
 use crate::secret::{self, NoRandomness};
 use crate::webauthn::Site;
-use crate::{answer, entry, guard, keys, show};
+use crate::{answer, entry, guard, keys, show, together};
 
 /// How the pages are reached, and whom they sign in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -106,6 +106,8 @@ impl Pages {
             .route("/approve", get(answer::list))
             .route("/approve/{id}", get(answer::page).post(answer::answer))
             .route("/approve/{id}/confirm", post(answer::confirm))
+            .route("/approve/{id}/all", get(together::page).post(together::answer))
+            .route("/approve/{id}/all/confirm", post(together::confirm))
             .route("/passkeys", get(keys::page))
             .route("/passkeys/new", post(keys::begin))
             .route("/passkeys/confirm", post(keys::confirm))

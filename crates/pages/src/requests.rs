@@ -71,10 +71,14 @@ pub struct Shown {
     pub open_to: Vec<Arc<str>>,
     /// Who has answered already, and what.
     pub answers: Vec<(IdentityId, Arc<str>)>,
-    /// Whether more than one single use may be approved.
+    /// For whom whoever looks at it stands in, where they may not answer in person.
+    pub instead_of: Option<IdentityId>,
+    /// Whether more than one use in its task may be approved.
     pub may_be_for_task: bool,
-    /// How many other requests of its task are like it.
-    pub like_it: usize,
+    /// For how many minutes, at most, the same may be approved in whatever task.
+    pub may_be_until_m: Option<u32>,
+    /// Others that are like it, which one answer can settle together with it.
+    pub like_it: Vec<RecordId>,
 }
 
 /// What exactly is asked for.
@@ -148,6 +152,13 @@ pub enum Answer {
         /// How often.
         uses: u32,
     },
+    /// Yes, so often until that time, with the same arguments, in whatever task of that intent.
+    Until {
+        /// How often.
+        uses: u32,
+        /// Until when.
+        until: Timestamp,
+    },
     /// No.
     Refuse {
         /// Why.
@@ -203,4 +214,13 @@ pub trait Requests: Send + Sync + 'static {
         binding: Digest,
         answer: &'a Answer,
     ) -> Awaited<'a, Result<Settled, RequestError>>;
+
+    /// Answers several that are like the first, each once and exactly as it was shown, or refuses
+    /// them. What came of each, in their order.
+    fn answer_all<'a>(
+        &'a self,
+        requests: &'a [(RecordId, Digest)],
+        by: &'a Authentication,
+        answer: &'a Answer,
+    ) -> Awaited<'a, Result<Vec<Result<Settled, RequestError>>, RequestError>>;
 }

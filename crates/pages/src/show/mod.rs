@@ -2,12 +2,14 @@
 //! other way to make markup here.
 
 mod arguments;
+mod facts;
 mod frame;
 mod keys;
 mod list;
 mod prove;
 mod request;
 mod time;
+mod together;
 
 use axum::response::{IntoResponse as _, Response};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
@@ -21,8 +23,9 @@ use frame::{Page, Script};
 
 pub(crate) use keys::{passkeys, register};
 pub(crate) use list::list;
-pub(crate) use prove::prove;
+pub(crate) use prove::{prove, prove_all};
 pub(crate) use request::{answered, request};
+pub(crate) use together::{answered_all, together};
 
 /// `GET /pages/style.css`.
 pub(crate) async fn style() -> Response {

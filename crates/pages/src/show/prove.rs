@@ -4,21 +4,50 @@ use axum::response::Response;
 use http::StatusCode;
 use maud::{Markup, html};
 
+use super::facts::facts;
 use super::frame::{Page, Script, token};
-use super::request::{facts, words};
+use super::request::words;
+use super::together::all;
 use crate::browser::Browser;
 use crate::failure::Failure;
 use crate::pages::Pages;
 use crate::requests::{Answer, Shown};
 use crate::webauthn::Challenge;
 
-/// The page that asks for the passkey.
+/// The page that asks for the passkey, for one request.
 pub(crate) fn prove(
     pages: &Pages,
     browser: &Browser,
     shown: &Shown,
     answer: &Answer,
     challenge: &Challenge,
+) -> Result<Response, Failure> {
+    let path = format!("/approve/{}", shown.listed.id);
+    let said = html! { strong { (words(answer)) } };
+    asked(pages, browser, &path, challenge, said, facts(pages, shown))
+}
+
+/// The same for several.
+pub(crate) fn prove_all(
+    pages: &Pages,
+    browser: &Browser,
+    shown: &[Shown],
+    answer: &Answer,
+    challenge: &Challenge,
+) -> Result<Response, Failure> {
+    let first = shown.first().ok_or_else(Failure::foreign)?;
+    let path = format!("/approve/{}/all", first.listed.id);
+    let said = html! { strong { "each of these " (shown.len()) " " (words(answer)) } };
+    asked(pages, browser, &path, challenge, said, all(pages, shown))
+}
+
+fn asked(
+    pages: &Pages,
+    browser: &Browser,
+    back: &str,
+    challenge: &Challenge,
+    said: Markup,
+    facts: Markup,
 ) -> Result<Response, Failure> {
     let world = pages.service().world();
     let here = |passkey: &&safeconduct_model::Passkey| passkey.rp == pages.site().rp;
@@ -29,16 +58,16 @@ pub(crate) fn prove(
             p.lead { "So much is at stake that a passkey must prove it is you, and you have none \
                       yet. Nothing has happened." }
             p { a.button.primary href="/passkeys" { "Register a passkey" } }
-            p { a href={ "/approve/" (shown.listed.id.as_str()) } { "Back to the request" } }
+            p { a href=(back) { "Back to the request" } }
         };
         let (title, browser) = ("First, a passkey", Some(browser));
         let status = StatusCode::FORBIDDEN;
         return Ok(Page { title, status, browser, script: Script::None, body }.answer(pages));
     }
-    let path = format!("/approve/{}/confirm", shown.listed.id);
+    let path = format!("{back}/confirm");
     let body = html! {
         section.confirm {
-            p.lead { "You are about to say: " strong { (words(answer)) } "." }
+            p.lead { "You are about to say: " (said) "." }
             form method="post" action=(path) data-passkey="get" data-challenge=(challenge.text())
                 data-rp=(pages.site().rp) data-known=(known.join(" ")) {
                 (token(pages, browser, &path))
@@ -47,9 +76,9 @@ pub(crate) fn prove(
                 }
                 (button("Confirm with passkey"))
             }
-            p { a href={ "/approve/" (shown.listed.id.as_str()) } { "Back, say nothing" } }
+            p { a href=(back) { "Back, say nothing" } }
         }
-        (facts(pages, shown))
+        (facts)
     };
     let (title, status, browser) = ("Confirm that it is you", StatusCode::OK, Some(browser));
     Ok(Page { title, status, browser, script: Script::Passkey, body }.answer(pages))

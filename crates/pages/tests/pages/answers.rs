@@ -89,7 +89,7 @@ async fn nobody_sees_or_answers_what_is_not_theirs() {
 }
 
 #[tokio::test]
-async fn the_three_answers_without_a_passkey() {
+async fn the_answers_without_a_passkey() {
     let bench = bench().await;
     let mut browser = bench.signed_in("ada").await;
     let cases = [
@@ -100,9 +100,17 @@ async fn the_three_answers_without_a_passkey() {
             AccessState::Refused,
             "no &lt;i&gt;",
         ),
+        (
+            &[("answer", "until"), ("uses", "2"), ("minutes", "15")],
+            AccessState::Approved,
+            "approved until 2026-09-21 14:28 UTC, 2 times at most",
+        ),
     ];
     for (number, (fields, state, says)) in cases.into_iter().enumerate() {
-        let text = format!("case {number}: {}", ["apples", "a plumber's bill", "zebras"][number]);
+        let text = format!(
+            "case {number}: {}",
+            ["apples", "a plumber's bill", "zebras", "quinces"][number]
+        );
         let input =
             Value::object([("amount", Value::Integer(250)), ("body", text.as_str().into())]);
         let request = bench.ask("mail", input).await;
@@ -113,7 +121,9 @@ async fn the_three_answers_without_a_passkey() {
             &[("answer", "edited"), ("most:/amount", "-1")],
             &[("answer", "edited"), ("most:/body", "1")],
             &[("answer", "refuse"), ("reason", " ")],
-            &[("answer", "task"), ("uses", "0")],
+            &[("answer", "task"), ("uses", "3")],
+            &[("answer", "until"), ("uses", "0"), ("minutes", "15")],
+            &[("answer", "until"), ("uses", "2"), ("minutes", "16")],
             &[("answer", "")],
         ] {
             let seen = answer(&mut browser, &path, wrong).await;
@@ -188,6 +198,63 @@ async fn what_weighs_much_takes_a_passkey_that_signs_this_very_answer() {
         other => panic!("{other:?}"),
     }
     assert_eq!(browser.post(&confirm, &sent).await.status, StatusCode::FORBIDDEN, "once");
+}
+
+#[tokio::test]
+async fn a_deputy_answers_for_somebody() {
+    let bench = bench().await;
+    let request = bench.ask("mail", input()).await;
+    let path = format!("/approve/{request}");
+    let mut dora = bench.signed_in("dora").await;
+    assert!(dora.open("/approve").await.text.contains(request.as_str()));
+    let seen = dora.open(&path).await;
+    assert!(seen.text.contains("lea</span>, whose fallback owner you are"), "{}", seen.text);
+    answer(&mut dora, &path, &[("answer", "once")]).await;
+    assert_eq!(bench.state(&request), AccessState::Approved);
+    let answers = bench.service.access_summary(&request).unwrap().answers;
+    assert_eq!((&answers[0].by, &answers[0].standing_in_for), (&id("dora"), &Some(id("lea"))));
+}
+
+#[tokio::test]
+async fn what_is_alone_is_answered_with_no_other() {
+    let bench = bench().await;
+    let mut browser = bench.signed_in("ada").await;
+    let (first, other) = (bench.ask("mail", input()).await, bench.ask("pay", input()).await);
+    let path = format!("/approve/{first}/all");
+    let page = browser.open(&path).await;
+    assert_eq!(page.status, StatusCode::OK, "{}", page.text);
+    let token = page.field(&format!("action=\"{path}\""), "token");
+    let shown = page.field("Your answer to all", &format!("shown:{first}"));
+    let single = browser.open(&format!("/approve/{other}")).await;
+    let binding = single.field("Your answer", "binding");
+    let (own, others) = (format!("shown:{first}"), format!("shown:{other}"));
+    let (own, others) = (own.as_str(), others.as_str());
+    let (token, shown, binding) = (token.as_str(), shown.as_str(), binding.as_str());
+    for wrong in [
+        &[][..],
+        &[(others, binding)],
+        &[(own, binding)],
+        &[(own, shown), (others, shown)],
+        &[(own, shown), ("shown:req_none", shown)],
+        &[(own, "x")],
+    ] {
+        let fields = [&[("token", token), ("answer", "once")], wrong].concat();
+        let seen = browser.post(&path, &fields).await;
+        assert!(seen.status.is_client_error(), "{wrong:?}: {}", seen.text);
+        let single = [("token", token), ("answer", "edited"), (own, shown), ("most:/amount", "1")];
+        assert!(browser.post(&path, &single).await.status.is_client_error());
+    }
+    assert_eq!(bench.state(&first), AccessState::Pending);
+    // With one that takes a passkey, all do.
+    let both = [("token", token), ("answer", "once"), (own, shown), (others, binding)];
+    let seen = browser.post(&path, &both).await;
+    assert_eq!(seen.status, StatusCode::FORBIDDEN, "{}", seen.text);
+    assert!(seen.text.contains("Register a passkey"), "{}", seen.text);
+    let alone = [("token", token), ("answer", "once"), (own, shown)];
+    let seen = browser.post(&path, &alone).await;
+    assert!(seen.text.contains("Approved: 1 of 1"), "{}", seen.text);
+    assert_eq!(bench.state(&first), AccessState::Approved);
+    assert_eq!(bench.state(&other), AccessState::Pending);
 }
 
 #[tokio::test]
