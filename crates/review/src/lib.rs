@@ -8,6 +8,8 @@
 //! nobody answers has a set effect. Everything that happens is a [`Step`], of which the campaign
 //! is a fold, and its owner signs a digest over all of it.
 //!
+//! [`controls`] says which records are evidence toward which control of which framework.
+//!
 //! What this crate deliberately does not do: it reads no ledger and no policies, knows nobody's
 //! owner, carries nothing out, and asks nobody; whoever calls it gathers facts and records steps.
 //! Service and API use grants and usage; not yet campaigns.
@@ -66,6 +68,7 @@
 
 mod advance;
 mod campaign;
+pub mod controls;
 mod definition;
 mod grant;
 mod outcome;
