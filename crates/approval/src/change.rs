@@ -81,7 +81,7 @@ pub struct Opened {
     pub answer_by: Timestamp,
     /// When whatever it gives ends at the latest: its task's deadline.
     pub ends_at: Option<Timestamp>,
-    /// Who is told of it. At most [`crate::ASKED_MAX`].
+    /// Who is told of it; nobody, where it joins a group that waits. At most [`crate::ASKED_MAX`].
     pub asked: BTreeSet<IdentityId>,
 }
 

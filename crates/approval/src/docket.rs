@@ -11,7 +11,7 @@ use safeconduct_model::{IdentityId, KeyedDigest, RecordId, TaskId, Timestamp};
 use thiserror::Error;
 
 use crate::binding::{resource_types, same_parties};
-use crate::{AccessRequest, Attempt, Change, OpenError, Opened, SpendError, State};
+use crate::{AccessRequest, Attempt, Change, Event, OpenError, Opened, SpendError, State};
 
 pub use group::{GroupError, Word};
 
@@ -224,7 +224,11 @@ impl Docket {
         if !joins {
             self.spare(&mut opened)?;
         }
-        AccessRequest::open(opened).map(Box::new).map(Opening::New).map_err(AskError::Open)
+        let mut change = AccessRequest::open(opened).map_err(AskError::Open)?;
+        if joins && let Event::Requested(opened) = &mut change.event {
+            opened.asked.clear();
+        }
+        Ok(Opening::New(Box::new(change)))
     }
 
     /// The approval that what is tried may use, the one with the nearest end first.

@@ -16,6 +16,8 @@ const SHOWN_CHARS: usize = 200;
 pub enum NoticeKind {
     /// Somebody asks.
     Requested,
+    /// Somebody asks for one more of what people were asked for already.
+    Joined,
     /// Nobody answered in time, so others may.
     Escalated,
     /// Somebody answered.
@@ -32,7 +34,7 @@ impl NoticeKind {
     /// The word for it.
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::Requested => "access_request.requested",
+            Self::Requested | Self::Joined => "access_request.requested",
             Self::Escalated => "access_request.escalated",
             Self::Answered => "access_request.answered",
             Self::Expired => "access_request.expired",
@@ -168,7 +170,12 @@ fn requested(asked: &AccessRequested, path: String) -> Told {
         .enumerate()
         .map(|(n, resource)| (format!("resource_{}", n + 1), shown(&resource.to_string())));
     let title = format!("{who} asks to do {what}");
-    Told { kind: NoticeKind::Requested, title, lines, values: values.collect(), path }
+    // Nobody is asked where a group of like requests has asked them.
+    let kind = match asked.asked.is_empty() {
+        true => NoticeKind::Joined,
+        false => NoticeKind::Requested,
+    };
+    Told { kind, title, lines, values: values.collect(), path }
 }
 
 fn of_glass(broken: &BrokenGlass) -> Told {

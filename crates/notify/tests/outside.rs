@@ -103,7 +103,7 @@ fn record(n: u32) -> Record {
         likeness: KeyedDigest::from_bytes([8; 32]),
         answer_by: NOW.plus_ms(900_000),
         ends_at: None,
-        asked: BTreeSet::new(),
+        asked: BTreeSet::from([IdentityId::new("lea").unwrap()]),
     };
     let event = AccessEvent::Requested(Box::new(asked));
     Record {
