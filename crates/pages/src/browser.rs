@@ -18,6 +18,9 @@ pub const BROWSERS_OF_ONE_MAX: usize = 8;
 /// there: register and remove passkeys. In milliseconds.
 pub const FRESH_MS: i64 = 5 * 60_000;
 
+/// How far the provider's clock may be ahead of ours, in milliseconds.
+const AHEAD_MS: i64 = 30_000;
+
 /// How long a browser stays signed in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lifetime {
@@ -43,7 +46,9 @@ pub(crate) struct Browser {
 impl Browser {
     /// Whether they have signed in so lately that they are surely there.
     pub(crate) fn is_fresh(&self, now: Timestamp) -> bool {
-        self.proved_at.is_some_and(|at| now.as_millis() - at.as_millis() <= FRESH_MS)
+        // A time to come proves nothing, save for what the provider's clock may be ahead.
+        let proved = |at: Timestamp| at.ms_since(now) <= AHEAD_MS && now.ms_since(at) <= FRESH_MS;
+        self.proved_at.is_some_and(proved)
     }
 }
 
@@ -196,5 +201,9 @@ mod tests {
         assert!(!proved(None).is_fresh(at(FRESH_MS)));
         assert!(proved(Some(at(0))).is_fresh(at(FRESH_MS)));
         assert!(!proved(Some(at(0))).is_fresh(at(FRESH_MS + 1)));
+        assert!(proved(Some(at(AHEAD_MS))).is_fresh(at(0)));
+        for far in [AHEAD_MS + 1, i64::MAX, i64::MIN] {
+            assert!(!proved(Some(at(far))).is_fresh(at(0)), "{far}");
+        }
     }
 }
