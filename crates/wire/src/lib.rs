@@ -8,6 +8,8 @@
 //! [`suite`]), whose JSON Schemas ([`schemas`]) are generated from the same structs that read them. What is wrong is named by field or by file, line and column,
 //! all at once where that is possible, with what was probably meant.
 //!
+//! Records leave in the forms of others by [`export`].
+//!
 //! What this crate deliberately does not do: it opens no file and no socket, looks up no
 //! environment variable, and makes no decision. It knows no policy language (crate `policy`), no
 //! form of ledger records (crate `ledger`) and no MCP message (crate `gateway`).
@@ -28,6 +30,7 @@ pub mod authzen;
 pub mod catalogue;
 pub mod config;
 pub mod document;
+pub mod export;
 mod field;
 pub mod identity;
 pub mod intent;
