@@ -74,7 +74,10 @@ pub(super) fn answer(answer: &Value) -> String {
 pub(super) fn request(request: &Value) -> String {
     let mut out = Lines::default();
     let of = |pointer: &str| plain(at(request, pointer));
-    let state = format!("{}, {}", of("/state"), of("/if_unanswered"));
+    let state = match at(request, "/state") {
+        "pending" => format!("pending; if nobody answers, {}", of("/if_unanswered")),
+        _ => of("/state"),
+    };
     out.line(&of("/id"), &state);
     who(request, &mut out);
     out.line("action", &of("/action"));
@@ -119,7 +122,8 @@ fn what(request: &Value, out: &mut Lines) {
     out.line("tier", &plain(at(asked, "/tier")));
     if let Some(because) = asked.get("justification") {
         out.line("because", "(the words of who asks; nobody has checked them)");
-        leaf(because, out);
+        let words = each(because, "/lines").filter_map(Value::as_str);
+        words.for_each(|line| out.below(&format!("| {}", plain(line))));
     }
     out.line("arguments", if asked.pointer("/shown/0").is_none() { "none" } else { "" });
     each(asked, "/shown").for_each(|one| leaf(one, out));
