@@ -6,7 +6,7 @@ use safeconduct_model::{
     Body, Edit, Executed, Execution, IdentityId, Obligation, Record, RecordId, Returns, SessionKey,
     Timestamp, Value,
 };
-use safeconduct_session::flow::{Flow, GLEANED_BYTES_MAX};
+use safeconduct_session::flow::{Demand, Flow, GLEANED_BYTES_MAX};
 use safeconduct_wire::json;
 use thiserror::Error;
 
@@ -288,10 +288,10 @@ impl Service {
         }
         self.recall(home);
         let known = self.sessions.known(home);
-        let key = known.and_then(|slot| lock(&slot).session.flow().map(Flow::key));
-        let key = key.unwrap_or_else(|| self.new_flow(home).key());
+        let demand = known.and_then(|slot| lock(&slot).session.flow().map(Demand::from));
+        let demand = demand.unwrap_or_else(|| Demand::from(&self.new_flow(home)));
         let sequence = u64::try_from(now.as_millis()).unwrap_or(0);
-        reading::read((read, said), returns, &key, sequence, decision)
+        reading::read((read, said), returns, demand, sequence, decision)
     }
 
     /// A session has read something, and so have all above its task.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use safeconduct_model::{
     Catalogue, Confidentiality, Edit, Integrity, Label, Obligation, RecordId, Returns, Value,
 };
-use safeconduct_session::flow::{Flow, FlowKey, Gleaned, Part, Source, digest_result};
+use safeconduct_session::flow::{Demand, Flow, FlowKey, Gleaned, Part, Source, digest_result};
 
 use safeconduct_wire::json;
 
@@ -140,10 +140,12 @@ pub(crate) fn structured(read: &Read) -> Option<Value> {
 pub(crate) fn read(
     (read, said): (&Read, Option<&Value>),
     returns: &Returns,
-    key: &FlowKey,
+    demand: impl Into<Demand>,
     sequence: u64,
     decision: &RecordId,
 ) -> Reading {
+    let demand = demand.into();
+    let key = demand.key();
     let contents = match read {
         Read::Nothing => return Reading::Nothing,
         Read::Unseen => return Reading::Unseen(returns.highest()),
@@ -157,11 +159,11 @@ pub(crate) fn read(
     let parts: Vec<_> = parts.collect();
     let source = Source { sequence, record: decision.clone() };
     let gleaned = match said {
-        Some(said) => digest_result(key, &parts, returns, source).without_echo(key, said),
+        Some(said) => digest_result(demand, &parts, returns, source).without_echo(key, said),
         None if returns.vouches() => {
-            digest_result(key, &parts, &returns.clone().untrusted(), source)
+            digest_result(demand, &parts, &returns.clone().untrusted(), source)
         }
-        None => digest_result(key, &parts, returns, source),
+        None => digest_result(demand, &parts, returns, source),
     };
     Reading::Seen(Box::new(gleaned), key.tag())
 }

@@ -6,7 +6,7 @@ use super::decode::Bytes;
 use super::gleaned::{GLEANED_PRINTS_MAX, Gleaned, Group, Source};
 use super::key::FlowKey;
 use super::labels::{Forgotten, Labels};
-use super::piece::Density;
+use super::piece::{Density, PIECE};
 use super::sheaf::{Sheaf, Stalk};
 use super::table::{Kind, MARKS, Marks};
 use super::text::{Sink, Token, Want, Wants};
@@ -17,9 +17,19 @@ pub(crate) fn class(label: &Label, kind: Kind) -> u8 {
     rank * 3 + (Kind::Shingle as u8 - kind as u8)
 }
 
+/// Whether a class is of values, whatever their label.
+pub(crate) fn is_of_values(class: u8) -> bool {
+    class % 3 == Kind::Shingle as u8
+}
+
 /// Nothing at all.
-const NOTHING: Wants =
-    Wants { words: Want::No, components: Want::No, pieces: Density::None, bytes: Bytes::Left };
+const NOTHING: Wants = Wants {
+    words: Want::No,
+    repeats: Want::No,
+    components: Want::No,
+    pieces: Density::None,
+    bytes: Bytes::Left,
+};
 
 /// The fingerprints of one result, as they come.
 pub(super) struct Basket {
@@ -36,13 +46,32 @@ pub(super) struct Basket {
     forgotten: Forgotten,
     /// Classes below this one are no longer kept.
     floor: u8,
+    /// Words and pieces below this class are passed over: the session would not take them in.
+    passed_below: u8,
+    passed: Passed,
     shingles: u32,
 }
 
+/// Words and pieces that are passed over.
+#[derive(Default)]
+struct Passed {
+    /// Whether words of the label that is being read are.
+    words_now: bool,
+    /// Whether pieces of it are.
+    pieces_now: bool,
+    /// Numbers of the labels of which words were, as bits.
+    words: u128,
+    /// The same of pieces.
+    pieces: u128,
+}
+
 impl Basket {
-    pub(super) fn for_bytes(bytes: usize) -> Self {
+    /// An empty one for so many bytes, most of which have that label.
+    pub(super) fn new(bytes: usize, label: &Label, passed_below: u8) -> Self {
+        // Of texts whose words and pieces are passed over little is left.
+        let are_passed = class(label, Kind::Word) < passed_below;
         Self {
-            sheaf: Sheaf::with_room(bytes / 8),
+            sheaf: Sheaf::with_room(bytes / if are_passed { 24 } else { 8 }),
             labels: Labels::default(),
             now: u8::MAX,
             kinds: [(Marks::default(), 0); 3],
@@ -50,14 +79,21 @@ impl Basket {
             seen: 0,
             forgotten: Forgotten::default(),
             floor: 0,
+            passed_below,
+            passed: Passed::default(),
             shingles: 0,
         }
     }
 
+    #[inline]
     pub(super) fn under(&mut self, label: u8) {
-        if self.now == label {
-            return;
+        if self.now != label {
+            self.turn_to(label);
         }
+    }
+
+    #[inline(never)]
+    fn turn_to(&mut self, label: u8) {
         self.now = label;
         self.seen |= 1_u128.checked_shl(u32::from(label)).unwrap_or(0);
         let labels = &self.labels;
@@ -67,8 +103,12 @@ impl Basket {
     }
 
     fn look_what_is_wanted(&mut self) {
-        let words = self.is_untrusted() && self.has_use_for(Kind::Word);
-        let pieces = if self.has_use_for(Kind::Shingle) { Density::Apart } else { Density::None };
+        let is_passed = |(_, class): (Marks, u8)| class < self.passed_below;
+        self.passed.words_now = self.is_untrusted() && is_passed(self.of(Kind::Word));
+        self.passed.pieces_now = is_passed(self.of(Kind::Shingle));
+        let words = self.is_untrusted() && !self.passed.words_now && self.has_use_for(Kind::Word);
+        let pieces = !self.passed.pieces_now && self.has_use_for(Kind::Shingle);
+        let pieces = if pieces { Density::Apart } else { Density::None };
         self.wants = Wants { words: if words { Want::Yes } else { Want::No }, pieces, ..NOTHING };
     }
 
@@ -78,6 +118,18 @@ impl Basket {
     pub(super) fn has_use_for(&self, kind: Kind) -> bool {
         let (_, class) = self.of(kind);
         class >= self.floor || self.seen.count_ones() > 1
+    }
+
+    /// A text of that many bytes is read, of which words and pieces may be passed over.
+    #[inline]
+    pub(super) fn pass_over(&mut self, bytes: usize) {
+        let number = 1_u128.checked_shl(u32::from(self.now)).unwrap_or(0);
+        if self.passed.words_now {
+            self.passed.words |= number;
+        }
+        if self.passed.pieces_now && bytes >= PIECE {
+            self.passed.pieces |= number;
+        }
     }
 
     fn is_untrusted(&self) -> bool {
@@ -157,7 +209,8 @@ impl Basket {
         self.look_what_is_wanted();
     }
 
-    pub(super) fn finish(self, source: Source) -> Gleaned {
+    pub(super) fn finish(mut self, source: Source) -> Gleaned {
+        self.remember_what_was_passed_over();
         let mut label = self.forgotten.label();
         let mut order: Vec<(&Label, usize)> =
             self.labels.all().iter().enumerate().map(|(at, label)| (label, at)).collect();
@@ -178,6 +231,15 @@ impl Basket {
         let groups = Self::groups(&self.sheaf, &self.labels, &numbers);
         let (shingles, forgotten) = (self.shingles, self.forgotten);
         Gleaned { source, label, labels, groups, shingles, forgotten }
+    }
+
+    fn remember_what_was_passed_over(&mut self) {
+        let passed = [(Kind::Word, self.passed.words), (Kind::Shingle, self.passed.pieces)];
+        for (at, label) in self.labels.all().iter().enumerate() {
+            for (kind, _) in passed.iter().filter(|(_, labels)| labels >> at & 1 == 1) {
+                self.forgotten.raise(*kind, label);
+            }
+        }
     }
 
     /// The fingerprints by label and marks; `numbers` has the place of each label in their order.
@@ -245,11 +307,13 @@ impl Sink for Basket {
         }
     }
 
+    #[inline]
     fn word(&mut self, print: u64) {
-        if !self.is_untrusted() {
-            return;
+        if self.wants.words == Want::Yes {
+            self.put(Kind::Word, print);
+        } else {
+            self.pass_over(0);
         }
-        self.put(Kind::Word, print);
     }
 
     fn shingle(&mut self, print: u64) {

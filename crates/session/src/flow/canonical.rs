@@ -32,14 +32,22 @@ impl Short {
     }
 
     fn extend(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|byte| self.push(*byte));
+        let end = self.len + bytes.len();
+        if let Some(place) = self.bytes.get_mut(self.len..end) {
+            place.copy_from_slice(bytes);
+            self.len = end;
+        }
     }
 
     fn digits(&mut self, number: u64, width: usize) {
-        if width == 2 && number < 100 {
-            self.push(b'0' + (number / 10) as u8);
-            self.push(b'0' + (number % 10) as u8);
-            return;
+        let two = |number: u64| [b'0' + (number / 10 % 10) as u8, b'0' + (number % 10) as u8];
+        match width {
+            2 if number < 100 => return self.extend(&two(number)),
+            4 if number < 10_000 => {
+                self.extend(&two(number / 100));
+                return self.extend(&two(number));
+            }
+            _ => {}
         }
         let mut digits = [b'0'; 20];
         let (mut rest, mut from) = (number, 20);
@@ -193,7 +201,7 @@ fn groups(text: &[u8], mark: u8) -> bool {
 pub(crate) fn date(text: &[u8]) -> Option<Short> {
     // Eight bytes hold `2022-1-1`; thirty-five a date in words with a time.
     let begins = text.first().is_some_and(u8::is_ascii_digit);
-    if !(8..=40).contains(&text.len()) || !begins && !text.contains(&b' ') {
+    if !(8..=40).contains(&text.len()) || !begins && !begins_with_month(text) {
         return None;
     }
     let Day { year, month, day, rest } =
@@ -209,6 +217,12 @@ pub(crate) fn date(text: &[u8]) -> Option<Short> {
     short.digits(day, 2);
     time(rest, &mut short)?;
     Some(short)
+}
+
+/// Whether a text of several words may begin with a month.
+fn begins_with_month(text: &[u8]) -> bool {
+    let first = text.trim_ascii_start().first();
+    first.is_some_and(|first| b"jfmasond".contains(first)) && text.contains(&b' ')
 }
 
 /// A day, and what follows it in the text.
@@ -377,7 +391,12 @@ pub(crate) fn telephone(text: &[u8]) -> Option<Short> {
 /// An account number that begins as an IBAN does, without its spaces: two letters, two digits,
 /// 11 to 30 letters and digits (ISO 13616). The check digits are not checked.
 pub(crate) fn account(text: &[u8]) -> Option<Short> {
-    if !(15..=42).contains(&text.len()) || !text.contains(&b' ') {
+    let mut first = text.iter().filter(|byte| **byte != b' ');
+    let mut begins = |is: fn(&u8) -> bool| first.next().is_some_and(is);
+    let may_be = begins(u8::is_ascii_lowercase)
+        && begins(u8::is_ascii_lowercase)
+        && begins(u8::is_ascii_digit);
+    if !may_be || !(15..=42).contains(&text.len()) || !text.contains(&b' ') {
         return None;
     }
     let mut short = Short::new();

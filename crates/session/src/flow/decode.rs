@@ -43,12 +43,10 @@ pub(crate) fn each(
         }
     }
     for place in places {
-        let place = text.as_bytes().get(place.clone()).unwrap_or_default();
-        if !has_long_run(place) {
-            continue;
-        }
-        for run in place.split(|byte| !is_digit64(*byte)) {
-            if run.len() < WRAPPED_MIN || wrapped(run, tell) || !run.contains(&b'/') {
+        let mut rest = text.as_bytes().get(place.clone()).unwrap_or_default();
+        while let Some((run, after)) = long_run(rest) {
+            rest = after;
+            if wrapped(run, tell) || !run.contains(&b'/') {
                 continue;
             }
             for part in run.split(|byte| *byte == b'/').filter(|part| part.len() >= WRAPPED_MIN) {
@@ -66,24 +64,25 @@ pub(crate) fn each(
     }
 }
 
-/// Whether so many digits of base64 stand together that they are undone. Every run of so many
-/// covers one of each so many bytes: a look at those passes over most of a text.
-fn has_long_run(bytes: &[u8]) -> bool {
-    let digits = |bytes: &[u8]| bytes.iter().take_while(|byte| is_digit64(**byte)).count();
-    let mut at = WRAPPED_MIN - 1;
-    while let Some((before, after)) = bytes.split_at_checked(at) {
-        let Some(covered) = after.first() else { return false };
-        if is_digit64(*covered) {
-            let back = before.iter().rev().take_while(|byte| is_digit64(**byte)).count();
-            let forth = digits(after);
-            if back + forth >= WRAPPED_MIN {
-                return true;
-            }
-            at += forth;
+/// The next digits of base64 of which so many stand together that they are undone, and what comes
+/// behind them. Every run of so many covers one of each so many bytes: a look at those passes over
+/// most of a text.
+fn long_run(mut bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    loop {
+        let (before, after) = bytes.split_at_checked(WRAPPED_MIN - 1)?;
+        if !is_digit64(*after.first()?) {
+            bytes = after.get(1..)?;
+            continue;
         }
-        at += WRAPPED_MIN;
+        let back = before.iter().rev().take_while(|byte| is_digit64(**byte)).count();
+        let forth = after.iter().take_while(|byte| is_digit64(**byte)).count();
+        let end = before.len() + forth;
+        let (run, rest) = bytes.split_at_checked(end)?;
+        if back + forth >= WRAPPED_MIN {
+            return Some((run.get(before.len() - back..)?, rest));
+        }
+        bytes = rest;
     }
-    false
 }
 
 /// Whether bytes that are no text are wanted.

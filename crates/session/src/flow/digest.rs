@@ -3,13 +3,14 @@
 use safeconduct_model::{Returns, Value};
 
 use super::basket::Basket;
+use super::demand::Demand;
 use super::gleaned::{Gleaned, Source};
-use super::key::{Domain, FlowKey};
+use super::key::Domain;
 use super::normal::Kept;
 use super::pattern::{Patterns, Walk};
 use super::scan::{self, Content, End, Visitor};
 use super::table::Kind;
-use super::text::{Reader, Sink as _};
+use super::text::{Reader, Sink as _, Want};
 use super::walk::value;
 use super::yaml::{looks_like_yaml, yaml};
 
@@ -32,24 +33,31 @@ pub enum Part<'a> {
     Bytes(&'a [u8]),
 }
 
-/// What a result leaves behind. The work is linear in the size of the result, and bounded by
+/// What a result leaves behind, taken apart for a session (`&Flow`) or under a key alone
+/// (`&FlowKey`). A session whose index is full has no room for words and pieces under some labels:
+/// for it they are not made, and counted as forgotten at once. The work is linear in the size of the result, and bounded by
 /// [`RESULT_BYTES_READ_MAX`], [`RESULT_LEAVES_READ_MAX`] and [`super::GLEANED_PRINTS_MAX`].
 ///
 /// Where two patterns of the same length speak for one field, both labels count. A document that
 /// cannot be read by its structure (malformed, cut off, too deep) may hold every field anywhere,
 /// and is worth the worst of them.
 pub fn digest_result(
-    key: &FlowKey,
+    demand: impl Into<Demand>,
     parts: &[Part<'_>],
     returns: &Returns,
     source: Source,
 ) -> Gleaned {
+    digest(demand.into(), parts, returns, source)
+}
+
+fn digest(demand: Demand, parts: &[Part<'_>], returns: &Returns, source: Source) -> Gleaned {
     let size = |part: &Part<'_>| match part {
         Part::Json(bytes) | Part::Bytes(bytes) => bytes.len(),
         Part::Text(text) => text.len(),
         Part::Value(_) => 0,
     };
-    let mut basket = Basket::for_bytes(parts.iter().map(size).sum());
+    let bytes = parts.iter().map(size).sum();
+    let mut basket = Basket::new(bytes, &returns.default, demand.floor);
     let default = basket.labels.number(&returns.default);
     let highest = basket.labels.number(&returns.highest());
     let fields: Vec<_> = returns
@@ -59,7 +67,7 @@ pub fn digest_result(
         .collect();
     let patterns = Patterns::new(default, fields.into_iter(), |a, b| basket.labels.join(a, b));
     let digest = Digest {
-        reader: Reader::new(*key),
+        reader: Reader::new(demand.key),
         walk: Walk::new(&patterns, default),
         basket,
         default,
@@ -163,6 +171,7 @@ impl<'p> Digest<'p> {
             return;
         }
         let text = text.get(..read).unwrap_or_default();
+        self.basket.pass_over(text.len());
         let kept = self.reader.text(text, &mut self.basket);
         if kept == Kept::Altered {
             let print = self.reader.key.print(Domain::Exact, text.trim().as_bytes());
@@ -205,12 +214,11 @@ impl Visitor for Digest<'_> {
         if !self.afford(name.len()) {
             return;
         }
-        if let Some(print) = self.reader.short_name(name) {
-            self.basket.word(print);
-        } else if is_plain_name(name) {
-            self.basket.word(self.reader.name(name));
-        } else {
-            self.pieces(name);
+        match self.reader.short_name(name) {
+            Some(_) if self.basket.wants().words == Want::No => self.basket.pass_over(0),
+            Some(name) => self.basket.word(name.print(&self.reader.key)),
+            None if is_plain_name(name) => self.basket.word(self.reader.name(name)),
+            None => self.pieces(name),
         }
     }
 

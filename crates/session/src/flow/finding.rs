@@ -3,6 +3,7 @@
 use safeconduct_model::{ArgumentRole, Confidentiality, Integrity, Label, RecordId};
 
 use super::decode::Bytes;
+use super::digest::is_plain_name;
 use super::index::{Index, Known};
 use super::key::{Domain, FlowKey};
 use super::labels::Forgotten;
@@ -12,6 +13,7 @@ use super::piece::{Density, PIECE};
 use super::table::Kind;
 use super::task::{Named, PHRASE_WORDS_MAX};
 use super::text::{Reader, Sink, Token, Want, Wants};
+use super::token::WORD_BYTES_MIN;
 
 /// A value of fewer bytes carries nothing out, and is no part of a text that comes from anywhere.
 const TELLING_BYTES_MIN: usize = 4;
@@ -57,6 +59,8 @@ struct Shape {
     address: bool,
     /// Whether it is long enough for pieces.
     long: bool,
+    /// Whether it is too short for a word, and may be a name of a member, which counts as one.
+    short_name: bool,
 }
 
 /// How many words of the value stood in untrusted results.
@@ -219,7 +223,8 @@ impl<'f> Finding<'f> {
     /// Where something was forgotten that this value may have been, it counts as that.
     fn remember_the_forgotten(&mut self) {
         let forgotten: &Forgotten = self.index.forgotten();
-        let words = self.words.untrusted + self.words.elsewhere + self.words.named > 0;
+        let words = self.words.untrusted + self.words.elsewhere + self.words.named > 0
+            || self.shape.short_name;
         let kinds = [
             (true, Kind::Value),
             (words, Kind::Word),
@@ -248,6 +253,8 @@ impl Sink for Finding<'_> {
             common: is_common(normal),
             address: is_address(normal),
             long: normal.len() >= PIECE,
+            short_name: normal.len() < WORD_BYTES_MIN
+                && std::str::from_utf8(normal).is_ok_and(is_plain_name),
         };
         if !self.named.is_empty() && (is_said(self.named, key, normal) || self.is_list(key, normal))
         {
@@ -330,6 +337,7 @@ impl Sink for Finding<'_> {
     fn wants(&self) -> Wants {
         Wants {
             words: Want::Yes,
+            repeats: Want::Yes,
             components: Want::Yes,
             pieces: Density::Every,
             bytes: Bytes::Wanted,

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use safeconduct_model::Label;
 
-use super::basket::class;
+use super::basket::{class, is_of_values};
 use super::gleaned::{Gleaned, Source};
 use super::labels::{Forgotten, Labels};
 use super::table::{ENTRIES_MAX, Entry, Kind, Marks, TABLE_BYTES_MAX, Table};
@@ -80,8 +80,9 @@ impl Worth {
     }
 }
 
-/// How many entries more than needed give way at a time, so that the next results find room.
-const SPARE: usize = ENTRIES_MAX / 3;
+/// How many entries more than needed give way at a time, so that the next results find room: to
+/// make it takes as long as to fold several of them.
+const SPARE: usize = ENTRIES_MAX / 2;
 
 /// An entry to join to what is known.
 #[derive(Clone, Copy)]
@@ -181,6 +182,11 @@ impl Index {
         self.forgotten.raise_all(label);
     }
 
+    /// Words and pieces below this class are not taken in.
+    pub(crate) const fn floor(&self) -> u8 {
+        self.floor
+    }
+
     /// What found no room.
     pub(crate) fn forgotten(&self) -> &Forgotten {
         &self.forgotten
@@ -265,7 +271,8 @@ impl Index {
         let classes = classes_of(&self.labels);
         let excess = self.table.len() + count - ENTRIES_MAX + SPARE;
         let places = Places { width: ages.0.len() + 1 };
-        let least = self.bound(heads, &classes, excess, ages);
+        let held = self.counts(&classes, ages);
+        let least = self.bound(held.clone(), heads, &classes, excess, ages);
         // The greatest fingerprint that goes in each place; none is 0.
         let above: Vec<u64> = (0..places.width * classes.len() * 3)
             .map(|at| {
@@ -277,16 +284,11 @@ impl Index {
                 }
             })
             .collect();
-        let mut gone = vec![false; above.len()];
-        self.table.retain(
-            |entry| above.get(places.of(entry)).copied().unwrap_or(0),
-            |entry, goes| {
-                if let Some(gone) = gone.get_mut(places.of(entry)) {
-                    *gone |= goes;
-                }
-            },
-        );
+        self.table.retain(|entry| above.get(places.of(entry)).copied().unwrap_or(0));
         self.floor = least.class;
+        // Of what went in part nobody asks whether it was none.
+        let gone: Vec<bool> =
+            held.iter().zip(&above).map(|(held, above)| *held > 0 && *above > 0).collect();
         for (number, gone) in gone.chunks(places.width).enumerate() {
             if gone.contains(&true) {
                 let kind = Kind::ALL.get(number % 3).copied().unwrap_or(Kind::Value);
@@ -308,25 +310,35 @@ impl Index {
         ages
     }
 
+    /// How many entries the table has in each place.
+    fn counts(&self, classes: &[[u8; 3]], ages: &Ages) -> Vec<usize> {
+        let places = Places { width: ages.0.len() + 1 };
+        let mut counts = vec![0_usize; places.width * 3 * classes.len()];
+        self.table.each_slot(|is_taken, entry| {
+            if let Some(count) = counts.get_mut(places.of(entry)) {
+                *count += usize::from(is_taken);
+            }
+        });
+        counts
+    }
+
     /// What about `excess` entries of the table and of these heads are worth less than: whole
     /// classes and sources, and of the last one the part with the smaller fingerprints, which are
     /// as good as drawn by lot.
     fn bound(
         &self,
+        mut counts: Vec<usize>,
         heads: &[(&[u64], Entry)],
         classes: &[[u8; 3]],
         excess: usize,
         ages: &Ages,
     ) -> Worth {
         let places = Places { width: ages.0.len() + 1 };
-        let mut counts = vec![0_usize; places.width * 3 * classes.len()];
-        let mut add = |entry: &Entry, some: usize| {
+        for (prints, entry) in heads {
             if let Some(count) = counts.get_mut(places.of(entry)) {
-                *count += some;
+                *count += prints.len();
             }
-        };
-        self.table.iter().for_each(|(_, entry)| add(&entry, 1));
-        heads.iter().for_each(|(prints, entry)| add(entry, prints.len()));
+        }
         let mut groups: Vec<(u8, u64, u64)> = Vec::new();
         for (at, count) in counts.into_iter().enumerate().filter(|(_, count)| *count > 0) {
             let (class, age) = places.worth(at, classes, ages);
@@ -334,8 +346,18 @@ impl Index {
         }
         groups.sort_unstable();
         let mut left = excess as u64;
-        for (class, age, count) in groups {
+        for (at, (class, age, count)) in groups.iter().copied().enumerate() {
             if count > left {
+                // Of pieces and words that would mostly go all go, and no more are looked for.
+                let of_class = |(other, _, count): &(u8, u64, u64)| match *other == class {
+                    true => *count,
+                    false => 0,
+                };
+                let before: u64 = groups.iter().take(at).map(of_class).sum();
+                let behind: u64 = groups.iter().skip(at).map(of_class).sum();
+                if !is_of_values(class) && before + left >= behind - left {
+                    return Worth { class: class + 1, age: 0, print: 0 };
+                }
                 let share = (u128::from(u64::MAX) * u128::from(left) / u128::from(count)) as u64;
                 return Worth { class, age, print: share.max(1) };
             }

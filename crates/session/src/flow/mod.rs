@@ -14,7 +14,8 @@
 //! let untrusted = Label { integrity: Integrity::Untrusted, ..Label::LEAST };
 //! let source = Source { sequence: 1, record: RecordId::new("rec_1")? };
 //! let parts = [Part::Text(page)];
-//! flow.fold(&digest_result(&flow.key(), &parts, &Returns::uniform(untrusted), source));
+//! let gleaned = digest_result(&flow, &parts, &Returns::uniform(untrusted), source);
+//! flow.fold(&gleaned);
 //!
 //! let arguments = Value::object([("account", Value::from("CH9300762011623852957"))]);
 //! let origins = flow.look_up(&arguments, &[]);
@@ -25,6 +26,7 @@
 mod basket;
 mod canonical;
 mod decode;
+mod demand;
 mod digest;
 mod echo;
 mod finding;
@@ -60,6 +62,7 @@ use std::sync::Arc;
 
 use safeconduct_model::Label;
 
+pub use demand::Demand;
 pub use digest::{Part, RESULT_BYTES_READ_MAX, RESULT_LEAVES_READ_MAX, digest_result};
 pub use gleaned::{GLEANED_BYTES_MAX, GLEANED_PRINTS_MAX, Gleaned, GleanedError, Source};
 pub use index::INDEX_BYTES_MAX;

@@ -4,7 +4,6 @@
 //! gone. Lower case is that of single characters (`char::to_lowercase`), with the final sigma as
 //! any sigma; `ß` and `ss` stay two. Letters that only look alike (`а` and `a`) stay two too.
 
-use super::side;
 use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfkc_quick};
 
 /// Whether normalisation took away more than case and white space.
@@ -45,22 +44,30 @@ pub(crate) fn normalise(text: &str, out: &mut Vec<u8>) -> Kept {
 }
 
 /// Puts a trimmed text in lower case, and says whether that is its normal form: whether it is
-/// ASCII without controls and with single spaces only. Sixteen bytes are looked at side by side,
-/// so what comes behind the text is looked at too, and changes nothing.
+/// ASCII without controls and with single spaces only. It is looked at in whole blocks, so that
+/// many bytes are looked at side by side: full stops behind it change nothing.
 fn lower_simple(text: &[u8], out: &mut Vec<u8>) -> bool {
     out.extend_from_slice(text);
-    out.extend_from_slice(&[b'.'; 16]);
-    let (mut other, mut space) = (0, 0);
-    for bytes in out.as_chunks_mut::<16>().0 {
-        let lowered = side::lowered(bytes);
-        *bytes = lowered.bytes;
-        let spaces = lowered.spaces.bits();
-        other |= lowered.others.bits() | spaces & (spaces << 1 | space);
-        space = spaces >> 15;
-    }
+    out.extend_from_slice(&[b'.'; BLOCK + 1]);
+    let (blocks, _) = out.as_chunks_mut::<BLOCK>();
+    let all = blocks.as_flattened_mut();
+    let other = all.iter_mut().fold(0, |other, byte| {
+        let seen = *byte;
+        *byte |= u8::from(seen.wrapping_sub(b'A') < 26) << 5;
+        other | u8::from(seen.wrapping_sub(b' ') > b'~' - b' ')
+    });
+    // Read where it came from: what was just written comes slowly in other pieces.
+    let next = text.get(1..).unwrap_or_default();
+    let gap = text
+        .iter()
+        .zip(next)
+        .fold(0, |gap, (byte, next)| gap | u8::from(*byte == b' ') & u8::from(*next == b' '));
     out.truncate(text.len());
-    other == 0
+    other | gap == 0
 }
+
+/// Bytes of a block.
+const BLOCK: usize = 32;
 
 /// The same for any text.
 fn normalise_any(text: &str, out: &mut Vec<u8>) -> Kept {

@@ -103,15 +103,28 @@ impl<'p, T: Copy> Walk<'p, T> {
         }
     }
 
+    /// Whether the same is said of every place: then none needs to be known.
+    const fn is_uniform(&self) -> bool {
+        self.patterns.nodes.len() <= 1
+    }
+
     /// To the member of that name.
+    #[inline]
     pub(crate) fn member(&mut self, name: &str, worse: impl FnMut(T, T) -> T) {
+        if self.is_uniform() {
+            return;
+        }
         if let Some(container) = self.around.last().copied() {
             self.step(container, name, worse);
         }
     }
 
     /// To the next element.
+    #[inline]
     pub(crate) fn element(&mut self, worse: impl FnMut(T, T) -> T) {
+        if self.is_uniform() {
+            return;
+        }
         let Some(container) = self.around.last_mut() else { return };
         let index = container.elements;
         container.elements += 1;

@@ -1,80 +1,78 @@
-//! Sixteen bytes of a text side by side, eight in each of two numbers.
+//! The bytes of a text side by side, eight in each number.
 
 use super::swar;
 
-/// Some of sixteen bytes, one bit for each, the first the lowest.
+/// Sixteen bytes of a short text, and questions of which each answer has the upper bit of the
+/// bytes of which it holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Some16(u16);
+pub(crate) struct Short16(u128);
 
-impl Some16 {
-    /// As a number.
-    pub(crate) const fn bits(self) -> u64 {
-        self.0 as u64
+impl Short16 {
+    /// Of these bytes, letters of ASCII in lower case.
+    #[inline]
+    pub(crate) fn lowered(bytes: u128) -> Self {
+        let lower = |half: u64| half | swar::within(half, b'A', b'Z') >> 2;
+        Self(each_half(bytes, lower))
+    }
+
+    /// The bytes.
+    #[inline]
+    pub(crate) const fn bytes(self) -> [u8; 16] {
+        self.0.to_le_bytes()
+    }
+
+    /// Letters of ASCII in lower case, dashes and underscores: what plain names are made of.
+    #[inline]
+    pub(crate) fn plain(self) -> u128 {
+        let is = |half: u64, byte| swar::zeros(half ^ swar::of(byte));
+        each_half(self.0, |half| swar::within(half, b'a', b'z') | is(half, b'-') | is(half, b'_'))
+    }
+
+    /// Spaces.
+    #[inline]
+    pub(crate) fn spaces(self) -> u128 {
+        each_half(self.0, |half| swar::zeros(half ^ swar::of(b' ')))
+    }
+
+    /// The answer that holds of the first so many bytes.
+    #[inline]
+    pub(crate) const fn first(count: usize) -> u128 {
+        let all = u128::MAX / 255 * 0x80;
+        match count {
+            0..16 => all & ((1 << (8 * count)) - 1),
+            _ => all,
+        }
     }
 }
 
-/// What a tokeniser asks of sixteen bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Classes {
-    /// Lower-case letters of ASCII, and whatever is not ASCII.
-    pub(crate) letters: Some16,
-    /// Spaces.
-    pub(crate) spaces: Some16,
-    /// Digits of ASCII.
-    pub(crate) digits: Some16,
+#[inline]
+fn each_half(bytes: u128, of: impl Fn(u64) -> u64) -> u128 {
+    u128::from(of((bytes >> 64) as u64)) << 64 | u128::from(of(bytes as u64))
 }
 
-/// What normalisation asks of sixteen bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Lowered {
-    /// The bytes, letters of ASCII in lower case.
-    pub(crate) bytes: [u8; 16],
-    /// Spaces.
-    pub(crate) spaces: Some16,
-    /// Controls, and whatever is not ASCII.
-    pub(crate) others: Some16,
+/// Lower-case letters of ASCII, and whatever is not ASCII: one bit for each byte, the first the
+/// lowest.
+#[inline]
+pub(crate) fn letters(bytes: &[u8; 16]) -> u64 {
+    gathered(bytes, |half| swar::within(half, b'a', b'z') | half & swar::of(0x80))
 }
 
-fn halves(bytes: &[u8; 16]) -> [u64; 2] {
+/// Spaces, in the same way.
+#[inline]
+pub(crate) fn spaces(bytes: &[u8; 16]) -> u64 {
+    gathered(bytes, |half| swar::zeros(half ^ swar::of(b' ')))
+}
+
+/// Digits of ASCII, in the same way.
+#[inline]
+pub(crate) fn digits(bytes: &[u8; 16]) -> u64 {
+    gathered(bytes, |half| swar::within(half, b'0', b'9'))
+}
+
+#[inline]
+fn gathered(bytes: &[u8; 16], of: impl Fn(u64) -> u64) -> u64 {
     let bytes = u128::from_le_bytes(*bytes);
-    [bytes as u64, (bytes >> 64) as u64]
-}
-
-#[inline]
-fn some(halves: [u64; 2], of: impl Fn(u64) -> u64) -> Some16 {
-    let [low, high] = halves.map(|half| swar::gathered(of(half)) as u16);
-    Some16(low | high << 8)
-}
-
-/// What a tokeniser asks.
-#[inline]
-pub(crate) fn classes(bytes: &[u8; 16]) -> Classes {
-    let halves = halves(bytes);
-    let letters = |half| swar::within(half, b'a', b'z') | half & swar::of(0x80);
-    Classes {
-        letters: some(halves, letters),
-        spaces: some(halves, |half| swar::zeros(half ^ swar::of(b' '))),
-        digits: some(halves, |half| swar::within(half, b'0', b'9')),
-    }
-}
-
-/// Dashes and underscores.
-#[inline]
-pub(crate) fn dashes(bytes: &[u8; 16]) -> Some16 {
-    let is = |half: u64, byte| swar::zeros(half ^ swar::of(byte));
-    some(halves(bytes), |half| is(half, b'-') | is(half, b'_'))
-}
-
-/// What normalisation asks.
-#[inline]
-pub(crate) fn lowered(bytes: &[u8; 16]) -> Lowered {
-    let halves = halves(bytes);
-    let [low, high] = halves.map(|half| half | swar::within(half, b'A', b'Z') >> 2);
-    Lowered {
-        bytes: (u128::from(high) << 64 | u128::from(low)).to_le_bytes(),
-        spaces: some(halves, |half| swar::zeros(half ^ swar::of(b' '))),
-        others: some(halves, |half| swar::within(half, 0x20, 0x7E) ^ swar::of(0x80)),
-    }
+    swar::gathered(of(bytes as u64)) | swar::gathered(of((bytes >> 64) as u64)) << 8
 }
 
 #[cfg(test)]
@@ -85,15 +83,19 @@ mod tests {
     proptest! {
         #[test]
         fn each_byte_is_answered_for_alone(bytes: [u8; 16]) {
-            prop_assert_eq!(lowered(&bytes).bytes, bytes.map(|byte| byte.to_ascii_lowercase()));
-            for (at, byte) in bytes.iter().enumerate() {
-                let is = |some: Some16| some.bits() >> at & 1 == 1;
-                let found = classes(&bytes);
-                prop_assert_eq!(is(found.letters), byte.is_ascii_lowercase() || !byte.is_ascii());
-                prop_assert_eq!(is(found.spaces), *byte == b' ');
-                prop_assert_eq!(is(found.digits), byte.is_ascii_digit());
-                prop_assert_eq!(is(dashes(&bytes)), matches!(byte, b'-' | b'_'));
-                prop_assert_eq!(is(lowered(&bytes).others), byte.is_ascii_control() || !byte.is_ascii());
+            let short = Short16::lowered(u128::from_le_bytes(bytes));
+            let lowered = short.bytes();
+            prop_assert_eq!(lowered, bytes.map(|byte| byte.to_ascii_lowercase()));
+            for (at, (byte, lower)) in bytes.iter().zip(lowered).enumerate() {
+                let is = |some: u64| some >> at & 1 == 1;
+                prop_assert_eq!(is(letters(&bytes)), byte.is_ascii_lowercase() || !byte.is_ascii());
+                prop_assert_eq!(is(spaces(&bytes)), *byte == b' ');
+                prop_assert_eq!(is(digits(&bytes)), byte.is_ascii_digit());
+                let is = |some: u128| some >> (8 * at) & 0xFF == 0x80;
+                let plain = lower.is_ascii_lowercase() || matches!(lower, b'-' | b'_');
+                prop_assert_eq!(is(short.plain()), plain);
+                prop_assert_eq!(is(short.spaces()), lower == b' ');
+                prop_assert_eq!(Short16::first(at).count_ones() as usize, at);
             }
         }
     }

@@ -7,7 +7,7 @@ use super::decode::{self, Bytes, Unwrapped};
 use super::key::{Domain, FlowKey, padded};
 use super::normal::{Kept, normalise};
 use super::piece::{self, Density};
-use super::side;
+use super::side::Short16;
 use super::swar;
 use super::token;
 
@@ -48,6 +48,8 @@ pub(crate) enum Token {
 pub(crate) struct Wants {
     /// Words, or none.
     pub(crate) words: Want,
+    /// The only word, address or number of a text once more, or only as the whole.
+    pub(crate) repeats: Want,
     /// Parts of addresses, or none.
     pub(crate) components: Want,
     /// Which pieces.
@@ -63,6 +65,20 @@ pub(crate) enum Want {
     Yes,
     /// It is not.
     No,
+}
+
+/// A plain name of up to fifteen bytes.
+pub(crate) struct ShortName {
+    bytes: [u8; 16],
+    len: usize,
+}
+
+impl ShortName {
+    /// Its fingerprint.
+    #[inline]
+    pub(crate) fn print(&self, key: &FlowKey) -> u64 {
+        key.print_short(Domain::Value, self.bytes, self.len)
+    }
 }
 
 /// What a text is taken apart with; kept from one text to the next.
@@ -81,6 +97,9 @@ impl Reader {
 
     /// Tells what a text is made of, and what is wrapped in it.
     pub(crate) fn text(&mut self, text: &str, sink: &mut impl Sink) -> Kept {
+        if self.few_words(text, sink) {
+            return Kept::Whole;
+        }
         let kept = normalise(text, &mut self.normal);
         self.long.clear();
         take_apart(&self.key, &mut self.normal, &mut self.long, sink);
@@ -113,16 +132,41 @@ impl Reader {
         self.text(text, &mut Within { sink, bytes: 0 });
     }
 
-    /// The fingerprint of a plain name, if it is one and short: most are.
-    pub(crate) fn short_name(&self, name: &str) -> Option<u64> {
+    /// A plain name in lower case, if it is one and short: most are.
+    #[inline]
+    pub(crate) fn short_name(&self, name: &str) -> Option<ShortName> {
         if !(1..16).contains(&name.len()) {
             return None;
         }
-        let block = padded(name.as_bytes()).to_le_bytes();
-        let lowered = side::lowered(&block).bytes;
-        let plain = side::classes(&lowered).letters.bits() | side::dashes(&lowered).bits();
-        let ascii = name.is_ascii() && plain.trailing_ones() as usize == name.len();
-        ascii.then(|| self.key.print_short(Domain::Value, lowered, name.len()))
+        let short = Short16::lowered(padded(name.as_bytes()));
+        let len = name.len();
+        (short.plain() == Short16::first(len)).then_some(ShortName { bytes: short.bytes(), len })
+    }
+
+    /// Tells what a short text of plain words is made of, which needs no more than a look at
+    /// sixteen bytes; `false` where it is none.
+    fn few_words(&self, text: &str, sink: &mut impl Sink) -> bool {
+        if !(1..16).contains(&text.len()) {
+            return false;
+        }
+        let short = Short16::lowered(padded(text.as_bytes()));
+        let (all, spaces) = (Short16::first(text.len()), short.spaces());
+        let ends = all ^ all >> 8 | 0x80;
+        if short.plain() | spaces != all || spaces & (spaces << 8 | ends) != 0 {
+            return false;
+        }
+        let bytes = short.bytes();
+        let normal = bytes.get(..text.len()).unwrap_or_default();
+        sink.begin(&self.key, normal);
+        sink.whole(self.key.print_short(Domain::Value, bytes, text.len()));
+        let wants = sink.wants();
+        if wants.words == Want::Yes && (spaces != 0 || wants.repeats == Want::Yes) {
+            normal
+                .split(|byte| *byte == b' ')
+                .filter(|word| token::is_word(word))
+                .for_each(|word| sink.word(self.key.print(Domain::Value, word)));
+        }
+        true
     }
 
     /// The fingerprint of a plain name in lower case.

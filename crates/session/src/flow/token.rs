@@ -16,7 +16,12 @@ const TOKEN_BYTES_MAX: usize = 2048;
 const WORD_BYTES_MAX: usize = 64;
 
 /// Fewest bytes of a word.
-const WORD_BYTES_MIN: usize = 3;
+pub(crate) const WORD_BYTES_MIN: usize = 3;
+
+/// Whether letters are a word: there are neither too few nor too many of them.
+pub(crate) fn is_word(letters: &[u8]) -> bool {
+    (WORD_BYTES_MIN..=WORD_BYTES_MAX).contains(&letters.len())
+}
 
 /// Most groups of one number that is written with spaces.
 const GROUPS_MAX: usize = 9;
@@ -36,12 +41,30 @@ pub(crate) fn each(
     let mut finder = Finder { key, normal: text, padded: normal, sink };
     // The last block is cut off so that it is as long as what is looked at.
     let blocks = normal.get(..length.next_multiple_of(16)).unwrap_or_default().chunks(BLOCK);
+    let every_word = finder.sink.wants().words == Want::Yes;
     let mut start = 0;
     // Whether the token so far holds anything but letters.
     let mut other = 0_u64;
     for (number, block) in blocks.enumerate() {
         let (mut ends, others) = masks(block);
         let at = number * BLOCK;
+        if !every_word && other == 0 && !has_long_token(ends, length - at, at - start) {
+            // Only what is no word is looked at.
+            let mut marks = others & !ends;
+            while marks != 0 {
+                let below = (1_u64 << marks.trailing_zeros()) - 1;
+                let behind = ends & !below;
+                let start = after_last(ends & below, at).unwrap_or(start);
+                if behind == 0 {
+                    other = marks;
+                    break;
+                }
+                finder.found(start, at + behind.trailing_zeros() as usize, marks, long);
+                marks &= u64::MAX << behind.trailing_zeros();
+            }
+            start = after_last(ends, at).unwrap_or(start);
+            continue;
+        }
         let mut from = 0;
         while ends != 0 {
             let end = ends.trailing_zeros();
@@ -62,8 +85,34 @@ pub(crate) fn each(
     normal.truncate(length);
 }
 
+/// Where the token begins that comes after the last of these ends of a block.
+fn after_last(ends: u64, at: usize) -> Option<usize> {
+    (ends != 0).then(|| at + (u64::BITS - ends.leading_zeros()) as usize)
+}
+
+/// Whether a token that is long enough to wrap something may end or stand in a block of that many
+/// bytes, where some before it belong to its first token.
+fn has_long_token(ends: u64, length: usize, before: usize) -> bool {
+    let within = !ends & first_bits(length);
+    let two = within & within >> 1;
+    let four = two & two >> 2;
+    let eight = four & four >> 4;
+    let first = ends.trailing_zeros() as usize;
+    before + first >= WRAPPED_MIN || eight & eight >> 8 != 0
+}
+
+const _: () = assert!(WRAPPED_MIN == 16);
+
 /// Bytes from the start of a word that are read at once.
 const WORD_READ: usize = 16;
+
+/// So many digits and marks of a block are looked at one by one.
+const DIGITS_FEW: u32 = 4;
+
+/// That many bits, at least one.
+fn first_bits(count: usize) -> u64 {
+    u64::MAX >> (BLOCK - count.clamp(1, BLOCK))
+}
 
 /// Bytes whose classes are looked at together.
 const BLOCK: usize = 64;
@@ -71,16 +120,19 @@ const BLOCK: usize = 64;
 /// Which bytes of a block end a token, and which are no letters. Sixteen bytes are looked at side
 /// by side, what is left of them at the end is not.
 fn masks(block: &[u8]) -> (u64, u64) {
-    let (mut ends, mut letters, mut digits) = (0, 0, 0);
-    for (number, bytes) in block.as_chunks::<16>().0.iter().enumerate() {
-        let found = side::classes(bytes);
-        letters |= found.letters.bits() << (number * 16);
-        ends |= found.spaces.bits() << (number * 16);
-        digits |= found.digits.bits() << (number * 16);
+    let (mut letters, mut ends) = (0, 0);
+    let sixteens = block.as_chunks::<16>().0;
+    for (number, bytes) in sixteens.iter().enumerate() {
+        letters |= side::letters(bytes) << (number * 16);
+        ends |= side::spaces(bytes) << (number * 16);
     }
-    let seen = u64::MAX >> (BLOCK - block.len().clamp(1, BLOCK));
-    let mut marks = !(letters | ends | digits) & seen;
-    // Marks are few: each is looked at alone.
+    let seen = first_bits(block.len());
+    let mut marks = !(letters | ends) & seen;
+    if marks.count_ones() > DIGITS_FEW {
+        let digits = sixteens.iter().rev().map(side::digits);
+        marks &= !digits.fold(0, |digits, some| digits << 16 | some);
+    }
+    // Of few each is looked at alone.
     while marks != 0 {
         let at = marks.trailing_zeros();
         marks &= marks - 1;
@@ -145,13 +197,13 @@ const fn set(classes: &mut [u8; 256], byte: u8, class: u8) {
     classes[byte as usize] = class;
 }
 
-/// Longest name of a month.
-const MONTH_BYTES_MAX: usize = 9;
+/// Bytes that are read back from a day or a year: the longest name of a month, and marks.
+const MONTH_READ: usize = 16;
 
 /// Whether a word begins with the first three letters of a month.
 #[inline]
-fn may_be_month(word: &[u8; WORD_READ]) -> bool {
-    let [a, b, c, ..] = *word;
+fn may_be_month(word: &[u8]) -> bool {
+    let [a, b, c, ..] = *word else { return false };
     let letters = u32::from_le_bytes([a, b, c, 0]);
     MONTHS.get(month_place(letters)) == Some(&letters)
 }
@@ -203,6 +255,9 @@ impl<S: Sink> Finder<'_, S> {
 
     fn token(&mut self, start: usize, end: usize) {
         let token = self.normal.get(start..end).unwrap_or_default();
+        if token.first().is_some_and(u8::is_ascii_digit) {
+            self.month_before(start);
+        }
         let classes = classes(token);
         // A comma belongs to a number; in anything else it ends a token.
         if classes & COMMA != 0 && canonical::number(trimmed(token).1).is_none() {
@@ -231,7 +286,13 @@ impl<S: Sink> Finder<'_, S> {
         if classes & DIGIT == 0 {
             return self.address(token, classes);
         }
-        if canonical::is_plain_number(token) {
+        let repeats = token.len() == self.normal.len();
+        if repeats && self.sink.wants().repeats == Want::No {
+            // The whole text was told in each of these forms.
+            if canonical::number(token).is_none() {
+                self.parts(token, classes);
+            }
+        } else if canonical::is_plain_number(token) {
             let print = self.key.print(Domain::Value, token);
             self.sink.token(print, Token::Number(token.len()));
         } else {
@@ -258,11 +319,23 @@ impl<S: Sink> Finder<'_, S> {
                 _ => self.key.print(Domain::Value, self.normal.get(start..end).unwrap_or_default()),
             });
         }
-        if length <= MONTH_BYTES_MAX && may_be_month(block) {
-            let word = self.normal.get(start..end).unwrap_or_default();
-            if canonical::month(word).is_some() {
-                self.date_around(start, length);
-            }
+    }
+
+    /// The date around the name of a month, where a word that is one stands before a token that
+    /// begins with a digit, as its day or year does.
+    fn month_before(&mut self, start: usize) {
+        let Some(before) = self.normal.get(..start).and_then(|text| text.strip_suffix(b" ")) else {
+            return;
+        };
+        let from = before.len().saturating_sub(MONTH_READ);
+        let read = before.get(from..).unwrap_or_default();
+        let marks = read.iter().rev().take_while(|byte| class(**byte) & EDGE != 0).count();
+        let read = read.get(..read.len() - marks).unwrap_or_default();
+        let ends = |byte: &u8| class(*byte) & (END | COMMA) != 0;
+        let word = read.iter().rposition(ends).map_or(0, |at| at + 1);
+        let (skipped, name) = trimmed(read.get(word..).unwrap_or_default());
+        if may_be_month(name) && canonical::month(name).is_some() {
+            self.date_around(from + word + skipped, name.len());
         }
     }
 
@@ -272,7 +345,15 @@ impl<S: Sink> Finder<'_, S> {
 
     fn address(&mut self, token: &[u8], classes: u8) {
         let (key, sink) = (self.key, &mut *self.sink);
-        whole(key, token, |print| sink.token(print, Token::Address(token.len())));
+        if token.len() < self.normal.len() || sink.wants().repeats == Want::Yes {
+            whole(key, token, |print| sink.token(print, Token::Address(token.len())));
+        }
+        self.parts(token, classes);
+    }
+
+    /// What stands in an address.
+    fn parts(&mut self, token: &[u8], classes: u8) {
+        let (key, sink) = (self.key, &mut *self.sink);
         // `to=alice@example.com`, `mailto:alice@example.com`
         let at = if classes & AT != 0 { memchr::memchr(b'@', token) } else { None };
         let before = at.and_then(|at| token.get(..at)).unwrap_or_default();
