@@ -174,10 +174,11 @@ impl Service {
     ) -> Result<(AccessSettled, crate::Ticket), AnswerAccessError> {
         let id = &answering.request;
         for attempt in 1..=ATTEMPTS {
+            // Before changes are kept out: it takes sessions, whose holders may wait for those.
+            self.end_task_of(id);
             let _alone = (attempt == ATTEMPTS).then(|| self.keep_changes_out());
             let world = self.world();
             let now = self.now();
-            self.end_task_of(id);
             let mut state = self.requests.lock();
             let before = self.before(&mut state, id, &world)?;
             let by =

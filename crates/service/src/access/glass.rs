@@ -162,6 +162,7 @@ impl Service {
         if !(1..=GLASS_MS_MAX).contains(&breaking.for_ms) {
             return Err(BreakGlassError::Time);
         }
+        self.end_task_of_glass(&breaking);
         self.may_break(&breaking)?;
         let unrecorded =
             |error: Unrecorded| BreakGlassError::NotRecorded(error.reason.message().into());
@@ -184,6 +185,12 @@ impl Service {
         Ok(view)
     }
 
+    fn end_task_of_glass(&self, breaking: &BreakGlass) {
+        if let Some(task) = &breaking.task {
+            self.end_if_overdue(task);
+        }
+    }
+
     /// Whether they may ask for it at all, and what the record of it reads.
     fn may_break(&self, breaking: &BreakGlass) -> Result<Vec<(Versioned, u64)>, BreakGlassError> {
         let BreakGlass { by, agent, task, .. } = breaking;
@@ -200,7 +207,6 @@ impl Service {
         }
         let mut reads = vec![(Versioned::World, world.version)];
         if let Some(task) = task {
-            self.end_if_overdue(task);
             let line = self.line(task).map(|line| line.among(&world));
             let line = line.filter(|line| line.ended.is_none() && line.task.agent == *agent);
             let unknown =
@@ -246,6 +252,8 @@ impl Service {
         let broken =
             |error: &dyn std::fmt::Display| BreakGlassError::NotRecorded(error.to_string().into());
         for attempt in 1..=ATTEMPTS {
+            // Before changes are kept out: it takes sessions, whose holders may wait for those.
+            self.end_task_of_glass(breaking);
             let _alone = (attempt == ATTEMPTS).then(|| self.keep_changes_out());
             let mut reads = self.may_break(breaking)?;
             let now = self.now();
