@@ -281,6 +281,46 @@ async fn opening_a_page_is_no_approval_and_the_retry_waits_for_one() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_given_back_to_a_server_is_not_lost_for_a_page() {
+    let bench = bench(&["modern"], Approvals::OnDenial).await;
+    let client = bench.browsing(REVISIONS[2]).await;
+    let theirs = echo(json!({"requestState": "theirs", "inputResponses": {"a": {}}}));
+    let denied = client.ask("tools/call", theirs.clone()).await;
+    assert_eq!(denied.result()["isError"], true, "{:?}", denied.messages);
+    bench.approve(&request_of(&denied)).await;
+    // What is given back is part of what was approved.
+    for other in [echo(json!({})), echo(json!({"requestState": "other"}))] {
+        let denied = client.ask("tools/call", other).await;
+        assert!(denied.result()["resultType"] == "input_required" || !denied.succeeded());
+    }
+    assert!(client.ask("tools/call", theirs).await.succeeded());
+    bench.gateway.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_approved_in_a_task_goes_through_in_that_task_alone() {
+    for (arguments, version) in [(&[][..], REVISIONS[1]), (&["modern"][..], REVISIONS[2])] {
+        let bench = bench(arguments, Approvals::OnDenial).await;
+        bench.point.intents("s", &[("work", &["echo"])]).await;
+        bench.point.begin("work", "one").await;
+        bench.point.begin("work", "two").await;
+        let asks = json!({"to": SECRET});
+        let within = async |handle: &str| {
+            let headers = [("safeconduct-task", handle)];
+            let client = Client::begun_with(&bench.gateway, TOKEN, version, &headers).await;
+            client.call("echo", asks.clone()).await
+        };
+        let denied = within("one").await;
+        bench.approve(&request_of(&denied)).await;
+        assert!(!within("two").await.succeeded());
+        assert!(!bench.client(version).await.call("echo", asks.clone()).await.succeeded());
+        assert!(within("one").await.succeeded());
+        assert!(!within("one").await.succeeded());
+        bench.gateway.shutdown().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_agent_asks_in_its_own_words_and_looks_where_its_request_stands() {
     let bench = Arc::new(bench(&[], Approvals::OnRequest).await);
     let client = bench.client(REVISIONS[1]).await;

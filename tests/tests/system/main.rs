@@ -11,6 +11,7 @@
 )]
 
 mod approvals;
+mod approvals_mcp;
 mod authzen;
 mod bad_input;
 mod bad_results;

@@ -79,12 +79,12 @@ impl<A: Authority> Side<A> {
     }
 
     fn opens_pages(&self, gated: &Gated) -> bool {
+        let params = gated.params.as_ref();
         match &self.session {
             Some(session) => approvals::opens_pages(session.capabilities()),
-            None => {
-                let params = gated.params.as_ref();
-                approvals::opens_pages(params.and_then(|p| edit::meta(p, META_CAPABILITIES)))
-            }
+            // The state that a server wants back would be lost for ours.
+            None if action::answers(params, &[]).is_some() => false,
+            None => approvals::opens_pages(params.and_then(|p| edit::meta(p, META_CAPABILITIES))),
         }
     }
 
