@@ -117,7 +117,7 @@ pub(crate) async fn configuration(State(api): State<Shared>, parts: Parts) -> Re
 }
 
 /// What is no answer: a status and a sentence (section 10).
-struct AccessError {
+pub(crate) struct AccessError {
     status: StatusCode,
     message: String,
 }
@@ -380,7 +380,7 @@ pub(crate) fn check(asker: &Asker, question: Evaluation) -> Check {
 }
 
 /// An enforcement point that asks about itself has proved who it is; of anyone else it speaks.
-fn subject_of(asker: &Asker, subject: Entity) -> Subject {
+pub(crate) fn subject_of(asker: &Asker, subject: Entity) -> Subject {
     let by = asker.proof.clone();
     let own = |id: &IdentityId| id.as_str() == subject.uid.id.as_str();
     let kind = asker.world.identity(&by.identity).filter(|known| own(&known.id)).map(|k| k.kind);
@@ -403,7 +403,7 @@ pub(crate) fn resolved(world: &World, entity: Entity) -> Entity {
     entity
 }
 
-fn respond(parts: &Parts, answer: Result<Vec<u8>, AccessError>) -> Response {
+pub(crate) fn respond(parts: &Parts, answer: Result<Vec<u8>, AccessError>) -> Response {
     let mut response = match answer {
         Ok(body) => Body::from(body).into_response(),
         Err(error) => {

@@ -116,7 +116,7 @@ pub(crate) async fn show(
 }
 
 /// An identity, and when it was seen to act.
-fn seen(api: &Inner, identity: &Identity) -> IdentityView {
+pub(crate) fn seen(api: &Inner, identity: &Identity) -> IdentityView {
     let seen = api.service.identity_seen(&identity.id);
     IdentityView::new(identity, seen.map(|seen| (seen.first, seen.last)))
 }

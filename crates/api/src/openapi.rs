@@ -6,9 +6,9 @@ use utoipa::{Modify, OpenApi};
 use crate::oauth::{OauthError, edges};
 use crate::problem::ProblemForm;
 use crate::{
-    access_requests, authzen, authzen_requests, break_glass, catalogue, delegations, health,
-    identities, intents, keys, kill, leases, outcome, policies, records, sessions, signals, ssf,
-    streams, tail, tasks, tokens,
+    access_requests, authzen, authzen_requests, break_glass, catalogue, delegations, estate,
+    health, identities, intents, keys, kill, leases, outcome, policies, records, search, sessions,
+    signals, ssf, streams, tail, tasks, tokens,
 };
 
 #[derive(OpenApi)]
@@ -21,6 +21,9 @@ use crate::{
     paths(
         authzen::evaluation,
         authzen::evaluations,
+        search::subjects,
+        search::resources,
+        search::actions,
         authzen::configuration,
         authzen_requests::request,
         authzen_requests::status,
@@ -42,6 +45,12 @@ use crate::{
         edges::introspect,
         edges::revoke,
         outcome::report,
+        estate::who,
+        estate::owns,
+        estate::can,
+        estate::why,
+        estate::did,
+        estate::stop,
         identities::whoami,
         identities::list,
         identities::show,

@@ -15,9 +15,9 @@ use crate::problem::Problem;
 use crate::tail::TAILS_MAX;
 use crate::{
     ApiConfig, ApiError, Controls, Metrics, SignalEdges, access_requests, authzen,
-    authzen_requests, break_glass, catalogue, delegations, health, identities, intents, keys, kill,
-    leases, oauth, outcome, policies, records, refused, sessions, signals, ssf, streams, tail,
-    tasks, tokens,
+    authzen_requests, break_glass, catalogue, delegations, estate, health, identities, intents,
+    keys, kill, leases, oauth, outcome, policies, records, refused, search, sessions, signals, ssf,
+    streams, tail, tasks, tokens,
 };
 
 /// The HTTP side of one server process.
@@ -111,6 +111,9 @@ impl Api {
         Router::new()
             .route("/access/v1/evaluation", post(authzen::evaluation))
             .route("/access/v1/evaluations", post(authzen::evaluations))
+            .route("/access/v1/search/subject", post(search::subjects))
+            .route("/access/v1/search/resource", post(search::resources))
+            .route("/access/v1/search/action", post(search::actions))
             .route("/.well-known/authzen-configuration", get(authzen::configuration))
             .route("/healthz", get(health::alive))
             .route("/readyz", get(health::ready))
@@ -153,6 +156,12 @@ impl Api {
             .route("/v1/access-requests/{id}/revoke", post(access_requests::revoke))
             .route("/v1/break-glass", get(break_glass::list).post(break_glass::break_glass))
             .route("/v1/break-glass/{id}/mend", post(break_glass::mend))
+            .route("/v1/estate/who", get(estate::who))
+            .route("/v1/estate/owns", get(estate::owns))
+            .route("/v1/estate/can/{id}", get(estate::can))
+            .route("/v1/estate/why/{id}", get(estate::why))
+            .route("/v1/estate/did/{id}", get(estate::did))
+            .route("/v1/estate/stop/{id}", get(estate::stop))
             .route("/v1/whoami", get(identities::whoami))
             .route("/v1/identities", get(identities::list))
             .route("/v1/identities/{id}", get(identities::show).put(identities::change))

@@ -3,6 +3,7 @@
 
 mod approval;
 mod authority;
+mod estate;
 mod risk;
 mod stream;
 
@@ -13,6 +14,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use approval::*;
 pub(crate) use authority::*;
+pub(crate) use estate::*;
 pub(crate) use risk::*;
 pub(crate) use stream::*;
 
@@ -135,6 +137,10 @@ pub(crate) enum Command {
     /// How risky somebody is, and what the detectors would have found.
     #[command(subcommand)]
     Risk(Risk),
+    /// The estate in six plain questions: who there is, who answers for them, what they can do,
+    /// why, what they have done, and how they are stopped.
+    #[command(subcommand)]
+    Estate(Estate),
     /// Who may act, and their tokens.
     #[command(subcommand)]
     Identity(Identity),

@@ -69,6 +69,12 @@ operations! {
     AccessRequestsShow = "access_requests.show",
     /// Wait for the answer to one.
     AccessRequestsWait = "access_requests.wait",
+    /// Search for what may be done.
+    AccessSearchAction = "access.search_action",
+    /// Search for what something may be done to.
+    AccessSearchResource = "access.search_resource",
+    /// Search for those who may do something.
+    AccessSearchSubject = "access.search_subject",
     /// List the catalogue and what is quarantined.
     CatalogueList = "catalogue.list",
     /// Take back a standing word that is not one's own.
@@ -77,6 +83,18 @@ operations! {
     DelegationsList = "delegations.list",
     /// Give a standing word of one's own.
     DelegationsMake = "delegations.make",
+    /// See what somebody can do.
+    EstateCan = "estate.can",
+    /// See what somebody has done.
+    EstateDid = "estate.did",
+    /// See who answers for whom.
+    EstateOwns = "estate.owns",
+    /// See what the kill switch would stop of somebody.
+    EstateStop = "estate.stop",
+    /// See who there is.
+    EstateWho = "estate.who",
+    /// See why somebody can or cannot do something.
+    EstateWhy = "estate.why",
     /// Set rules that ask for an approval aside. Whether one may is decided by the policies in
     /// force.
     GlassBreak = "glass.break",
@@ -219,13 +237,13 @@ fn number_of(identity: &Identity) -> usize {
 #[derive(Debug, Clone)]
 pub struct Administration {
     /// By the number of the standing: a bit for each operation.
-    permitted: Vec<u64>,
+    permitted: Vec<u128>,
     /// What the answers come from.
     policies: Arc<Policies>,
 }
 
 // A bit for each operation must fit.
-const _: () = assert!(Operation::ALL.len() <= 64);
+const _: () = assert!(Operation::ALL.len() <= 128);
 
 impl Administration {
     /// Loads the embedded policies and asks them everything.
@@ -234,10 +252,10 @@ impl Administration {
     /// [`AdministrationError`]: a fault of ours, which a test would have found.
     pub fn load() -> Result<Self, AdministrationError> {
         let policies = policies()?;
-        let answers = |standing: Standing| -> Result<u64, AdministrationError> {
+        let answers = |standing: Standing| -> Result<u128, AdministrationError> {
             Operation::ALL.iter().try_fold(0, |bits, operation| {
                 let permitted = ask(&policies, &standing, *operation)?;
-                Ok(bits | u64::from(permitted) << *operation as u32)
+                Ok(bits | u128::from(permitted) << *operation as u32)
             })
         };
         let permitted = (0..STANDINGS).filter_map(Standing::of_number).map(answers);

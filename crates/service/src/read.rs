@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use safeconduct_model::{
-    ActionName, Decision, EntityRef, IdentityId, PolicyId, RecordId, SessionKey, Timestamp,
+    ActionName, Decision, EntityId, EntityRef, EntityType, IdentityId, PolicyId, RecordId, SessionKey, Timestamp,
 };
 use safeconduct_review::{Use, UseKey};
 use thiserror::Error;
@@ -87,6 +87,25 @@ pub struct UsesPage {
     pub read_up_to: u64,
 }
 
+/// As what an entity was seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SeenAs {
+    /// As who acted.
+    Principal,
+    /// As what something was done to, or was to be.
+    Resource,
+}
+
+impl SeenAs {
+    /// The word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Principal => "principal",
+            Self::Resource => "resource",
+        }
+    }
+}
+
 /// Why nothing could be read: our fault. The ledger itself is not touched by it.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("the read model could not be read: {0}")]
@@ -130,6 +149,19 @@ pub trait ReadModel: Send + Sync + 'static {
     /// # Errors
     /// [`ReadError`].
     fn uses(&self, query: &UseQuery) -> Result<UsesPage, ReadError>;
+
+    /// The ids of entities of that type that decisions were about, in order, those after the
+    /// given one; at most `limit`.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    fn entities(
+        &self,
+        seen: SeenAs,
+        ty: &EntityType,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<EntityId>, ReadError>;
 
     /// How many records have been read. Never blocks.
     fn read_up_to(&self) -> u64;

@@ -133,6 +133,11 @@ impl World {
         self.identities.get(id).map(|known| &known.identity)
     }
 
+    /// What policies and records call the one who is registered under that id.
+    pub fn principal_of(&self, id: &IdentityId) -> Option<EntityRef> {
+        self.identities.get(id).map(|known| known.entity.uid.clone())
+    }
+
     /// Every token that was issued, in no order.
     pub fn tokens(&self) -> impl Iterator<Item = &Token> {
         self.tokens.values().map(AsRef::as_ref)

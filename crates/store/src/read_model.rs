@@ -8,9 +8,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rusqlite::{Connection, OpenFlags, params_from_iter};
 use safeconduct_ledger::CHECKPOINT_BYTES_MAX;
-use safeconduct_model::RecordId;
+use safeconduct_model::{EntityId, EntityType, RecordId};
 use safeconduct_service::{
-    self as service, Grown, Page, ReadError, ReadRecord, RecordQuery, USES_MAX, UseQuery, UsesPage,
+    self as service, Grown, Page, ReadError, ReadRecord, RecordQuery, SeenAs, USES_MAX, UseQuery,
+    UsesPage,
 };
 use tokio::sync::watch;
 
@@ -157,6 +158,21 @@ impl service::ReadModel for ReadModel {
         let more = uses.len() > USES_MAX;
         uses.truncate(USES_MAX);
         Ok(UsesPage { uses, more, read_up_to })
+    }
+
+    fn entities(
+        &self,
+        seen: SeenAs,
+        ty: &EntityType,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<EntityId>, ReadError> {
+        let connection = self.readers.lock();
+        let connection = connection
+            .as_ref()
+            .ok_or_else(|| ReadError("it is being made again; try again shortly".into()))?;
+        let found = uses::entities(connection, (seen, ty), after, limit);
+        found.map_err(|error| ReadError(error.to_string().into()))
     }
 
     fn read_up_to(&self) -> u64 {

@@ -52,6 +52,12 @@ described! {
     admin::DelegationView = "Delegation";
     admin::EndRequest = "EndRequest";
     admin::ErasedView = "Erased";
+    admin::EstateCan = "EstateCan";
+    admin::EstateDid = "EstateDid";
+    admin::EstateOwned = "EstateOwned";
+    admin::EstateStop = "EstateStop";
+    admin::EstateWho = "EstateWho";
+    admin::EstateWhy = "EstateWhy";
     admin::GlassRequest = "BreakGlass";
     admin::IdentityList = "IdentityList";
     admin::IdentityView = "IdentityShown";
@@ -93,6 +99,18 @@ described! {
 }
 
 impl IntoParams for admin::RecordQueryForm {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        query_of::<Self>()
+    }
+}
+
+impl IntoParams for admin::EstateWhyForm {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        query_of::<Self>()
+    }
+}
+
+impl IntoParams for admin::EstateDidForm {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
         query_of::<Self>()
     }

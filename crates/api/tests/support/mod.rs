@@ -396,6 +396,16 @@ impl ReadModel for NothingRead {
         Ok(safeconduct_service::UsesPage::default())
     }
 
+    fn entities(
+        &self,
+        _: safeconduct_service::SeenAs,
+        _: &EntityType,
+        _: Option<&str>,
+        _: usize,
+    ) -> Result<Vec<EntityId>, safeconduct_service::ReadError> {
+        Ok(Vec::new())
+    }
+
     fn read_up_to(&self) -> u64 {
         0
     }

@@ -8,6 +8,7 @@ mod config;
 mod delegation;
 mod demo;
 mod dev;
+mod estate;
 mod explain;
 mod healthcheck;
 mod identity;
@@ -54,6 +55,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<Exit, CommandError> {
         Command::Kill(args) => kill::run(&shared, args),
         Command::Signal(args) => signal::run(&shared, args),
         Command::Risk(args) => risk::run(&shared, args),
+        Command::Estate(args) => estate::run(&shared, args),
         Command::Identity(args) => identity::run(&shared, args),
         Command::Keys(args) => keys::run(&shared, args),
         Command::Log(args) => log::run(&shared, args),

@@ -11,7 +11,7 @@ use safeconduct_session::monitor::Monitors;
 use crate::check::{acts_in, facts, task_facts};
 use crate::past::{self, lock_past};
 use crate::sessions::{Slot, lock};
-use crate::{Service, UNDERTAKE};
+use crate::Service;
 
 /// A question to weigh.
 #[derive(Debug, Clone)]
@@ -33,7 +33,6 @@ impl Service {
     /// no approval is looked for.
     pub fn weigh(&self, weighing: Weighing) -> Outcome {
         let Weighing { subject, action, resource, input, asserted } = weighing;
-        debug_assert_ne!(action.as_str(), UNDERTAKE, "a task is begun, not asked about");
         let proof = subject.authentication();
         let key = SessionKey::of(proof);
         let in_task = acts_in(&subject).cloned();

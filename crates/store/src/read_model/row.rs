@@ -51,7 +51,9 @@ impl<'a> Row<'a> {
         }
         let Leaf { at, body, id, kind, parent, .. } = leaf;
         let at = Timestamp::parse(&at.0)?;
-        let told = Some(Told::Decided(Box::new(used(&id.0, at, &body)?)));
+        let of = |entity: &Entity<'_>| EntityRef::new(&*entity.ty.0, &*entity.id.0).ok();
+        let resources = body.resources.iter().map(of).collect::<Option<_>>()?;
+        let told = Some(Told::Decided(Box::new(used(&id.0, at, &body)?), resources));
         let Session { identity, task, token } = body.session;
         let decisions = [Decision::Permit, Decision::Deny].map(Decision::as_str);
         let policies = body.reasons.into_iter().filter_map(|reason| reason.policy);
@@ -82,7 +84,7 @@ impl<'a> Row<'a> {
                 let reasons = decided.reasons.iter().filter_map(|reason| reason.policy.as_ref());
                 policies.extend(reasons.map(|policy| owned(policy.id.as_str())));
                 let used = UsedDecision::of(record.id.clone(), record.at, decided);
-                told = Some(Told::Decided(Box::new(used)));
+                told = Some(Told::Decided(Box::new(used), decided.resources.clone()));
             }
             Body::Executed(executed) => {
                 parent = Some(&executed.decision);

@@ -9,10 +9,10 @@ use std::sync::Arc;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use safeconduct_model::{
-    ActionName, Amount, EntityRef, Execution, IntentName, RecordId, Timestamp,
+    ActionName, Amount, EntityId, EntityRef, EntityType, Execution, IntentName, RecordId, Timestamp,
 };
 use safeconduct_review::{Added, Awaited, TaskKind, Use, UseKey, UsedDecision, came_of};
-use safeconduct_service::{USES_MAX, UseQuery};
+use safeconduct_service::{SeenAs, USES_MAX, UseQuery};
 
 use super::row;
 use crate::follower::FollowError;
@@ -45,6 +45,12 @@ pub(super) const SCHEMA: &str = "
         PRIMARY KEY (principal_type, principal, policy, action, intent, task, day)
     ) WITHOUT ROWID;
     CREATE INDEX uses_by_policy ON uses (policy, day);
+    CREATE TABLE entities (
+        seen TEXT NOT NULL,
+        type TEXT NOT NULL,
+        id TEXT NOT NULL,
+        PRIMARY KEY (seen, type, id)
+    ) WITHOUT ROWID;
 ";
 
 const READ: &str = "SELECT permitted, approved, denied, observed, succeeded, failed, not_executed,
@@ -58,7 +64,8 @@ const WRITE: &str = "REPLACE INTO uses VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?
 /// What a record says of use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Told {
-    Decided(Box<UsedDecision>),
+    /// A decision, and the resources that it is about.
+    Decided(Box<UsedDecision>, Vec<EntityRef>),
     Executed(RecordId, Execution),
 }
 
@@ -68,6 +75,7 @@ pub(super) struct Uses {
     /// Decisions whose outcome nearly always comes soon. Those it no longer holds are looked up.
     awaited: Awaited,
     added: BTreeMap<UseKey, Use>,
+    seen: BTreeSet<(SeenAs, EntityRef)>,
 }
 
 impl Uses {
@@ -80,7 +88,11 @@ impl Uses {
         index: &Index,
     ) -> Result<(), FollowError> {
         let added = match told {
-            Told::Decided(decision) => self.awaited.decided(*decision),
+            Told::Decided(decision, resources) => {
+                self.seen.insert((SeenAs::Principal, decision.principal.clone()));
+                self.seen.extend(resources.into_iter().map(|uid| (SeenAs::Resource, uid)));
+                self.awaited.decided(*decision)
+            }
             Told::Executed(decision, execution) => {
                 match self.awaited.executed(&decision, execution) {
                     Some(added) => added,
@@ -96,8 +108,10 @@ impl Uses {
 
     /// Writes what was added.
     pub(super) fn flush(&mut self, within: &Transaction<'_>) -> rusqlite::Result<()> {
-        if self.added.is_empty() {
-            return Ok(());
+        let mut seen =
+            within.prepare_cached("INSERT OR IGNORE INTO entities VALUES (?1, ?2, ?3)")?;
+        for (role, uid) in std::mem::take(&mut self.seen) {
+            seen.execute(params![role.as_str(), uid.ty.as_str(), uid.id.as_str()])?;
         }
         let mut read = within.prepare_cached(READ)?;
         let mut write = within.prepare_cached(WRITE)?;
@@ -163,7 +177,7 @@ fn long_ago(
     let told = |leaf: &[u8]| row::Row::of(leaf).map(|row| row.told);
     let told = index.read(place.cast_unsigned(), |frame| told(frame.leaf))?.transpose()?;
     match told.flatten() {
-        Some(Told::Decided(decision)) if decision.awaits_outcome() => {
+        Some(Told::Decided(decision, _)) if decision.awaits_outcome() => {
             Ok(came_of(decision.adds().into_iter().map(|(key, _)| key), execution))
         }
         _ => Ok(Vec::new()),
@@ -207,6 +221,23 @@ pub(super) fn query(
         };
         Ok((key, use_of(row, 7)?))
     })?;
+    rows.collect()
+}
+
+/// The ids of entities that decisions were about, in order.
+pub(super) fn entities(
+    connection: &Connection,
+    (seen, ty): (SeenAs, &EntityType),
+    after: Option<&str>,
+    limit: usize,
+) -> rusqlite::Result<Vec<EntityId>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT id FROM entities WHERE seen = ?1 AND type = ?2 AND id > ?3 ORDER BY id LIMIT ?4",
+    )?;
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let asked = params![seen.as_str(), ty.as_str(), after.unwrap_or_default(), limit];
+    let rows = statement
+        .query_map(asked, |row| EntityId::new(row.get::<_, String>(0)?).map_err(damaged))?;
     rows.collect()
 }
 

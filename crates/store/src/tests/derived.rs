@@ -4,8 +4,8 @@ use std::fs;
 
 use rusqlite::Connection;
 use rusqlite::types::Value;
-use safeconduct_model::{Executed, Execution};
-use safeconduct_service::{ReadModel as _, RecordQuery, UseQuery};
+use safeconduct_model::{EntityId, EntityType, Executed, Execution};
+use safeconduct_service::{ReadModel as _, RecordQuery, SeenAs, UseQuery};
 
 use super::*;
 
@@ -19,6 +19,7 @@ fn content(folder: &Folder) -> Vec<Vec<Value>> {
         "SELECT policy, seq, 0, 0, 0, 0, 0, 0, 0 FROM reasons ORDER BY 1, 2",
         "SELECT principal, policy, action, day, permitted, succeeded, resources, latest,
             latest_denied FROM uses ORDER BY 1, 2, 3, 4",
+        "SELECT seen, type, id, 0, 0, 0, 0, 0, 0 FROM entities ORDER BY 1, 2, 3",
         "SELECT type, name, tbl_name, sql, 0, 0, 0, 0, 0 FROM sqlite_schema ORDER BY 1, 2",
     ] {
         let mut statement = connection.prepare(statement).unwrap();
@@ -64,7 +65,7 @@ fn a_rebuild_gives_equal_content() {
     let folder = filled(700);
     let (rows, files) = (content(&folder), full(published(&folder)));
     // Of three agents, four rules and five tools each comes together with each.
-    assert_eq!(rows.len(), 3 + 700 + 700 + 60 + 13, "{}", rows.len());
+    assert_eq!(rows.len(), 3 + 700 + 700 + 60 + 4 + 14, "{}", rows.len());
     assert!(files.iter().any(|(name, _)| name == "tile/entries/001"));
     assert_eq!(block_on(Store::rebuild(folder.options())).unwrap(), 700);
     assert_eq!(content(&folder), rows);
@@ -251,6 +252,13 @@ fn use_is_counted_as_the_fold_counts_it_whenever_it_is_read() {
         key.principal == principal && key.policy.as_deref() == Some("rule-2")
     };
     assert_eq!(found.iter().filter(fits).count(), found.len());
+    let model = store.read_model();
+    let agents = EntityType::new("Safeconduct::Agent").unwrap();
+    let seen = |after, limit| model.entities(SeenAs::Principal, &agents, after, limit).unwrap();
+    let ids = |found: Vec<EntityId>| found.iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(ids(seen(None, 2)), ["agent-0", "agent-1"]);
+    assert_eq!(ids(seen(Some("agent-1"), 2)), ["agent-2"]);
+    assert!(model.entities(SeenAs::Resource, &agents, None, 9).unwrap().is_empty());
     let day = safeconduct_review::day_of(record(0).at);
     let before = UseQuery { until_day: Some(day - 1), ..UseQuery::default() };
     assert!(store.read_model().uses(&before).unwrap().uses.is_empty());

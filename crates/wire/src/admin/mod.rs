@@ -8,6 +8,7 @@
 mod access;
 mod catalogue;
 mod delegations;
+mod estate;
 mod identities;
 mod intents;
 mod keys;
@@ -23,6 +24,7 @@ mod tasks;
 pub use access::*;
 pub use catalogue::*;
 pub use delegations::*;
+pub use estate::*;
 pub use identities::*;
 pub use intents::*;
 pub use keys::*;

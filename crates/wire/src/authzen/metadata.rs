@@ -15,6 +15,12 @@ pub struct Metadata {
     pub access_evaluation_endpoint: String,
     /// Where many are.
     pub access_evaluations_endpoint: String,
+    /// Where it is searched for those who may do something.
+    pub search_subject_endpoint: String,
+    /// Where it is searched for what something may be done to.
+    pub search_resource_endpoint: String,
+    /// Where it is searched for what may be done.
+    pub search_action_endpoint: String,
     /// Where access is requested that was denied (Access Request and Approval Profile).
     pub access_request_endpoint: String,
     /// What else it can do, as URNs.
@@ -29,6 +35,9 @@ impl Metadata {
             policy_decision_point: base.to_owned(),
             access_evaluation_endpoint: format!("{base}/access/v1/evaluation"),
             access_evaluations_endpoint: format!("{base}/access/v1/evaluations"),
+            search_subject_endpoint: format!("{base}/access/v1/search/subject"),
+            search_resource_endpoint: format!("{base}/access/v1/search/resource"),
+            search_action_endpoint: format!("{base}/access/v1/search/action"),
             access_request_endpoint: format!("{base}/access/v1/request"),
             capabilities: vec![ACCESS_REQUEST_CAPABILITY.to_owned()],
         }

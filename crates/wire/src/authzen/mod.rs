@@ -26,12 +26,14 @@ mod batch;
 mod direct;
 mod metadata;
 mod question;
+mod search;
 
 pub use access_request::*;
 pub use answer::*;
 pub use batch::*;
 pub use metadata::*;
 pub use question::*;
+pub use search::*;
 
 #[cfg(test)]
 mod tests;

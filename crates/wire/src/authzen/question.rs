@@ -128,7 +128,7 @@ fn values(value: &Value) -> usize {
 }
 
 /// Reads one part, where it is there. The way to a field is put together only for an error.
-fn part<T>(
+pub(super) fn part<T>(
     fields: &mut Fields,
     name: &str,
     read: fn(Value) -> Result<T, FieldError>,
@@ -137,7 +137,7 @@ fn part<T>(
     read(value).map(Some).map_err(|error| fields.error_in(name, error))
 }
 
-fn entity(value: Value) -> Result<Entity, FieldError> {
+pub(super) fn entity(value: Value) -> Result<Entity, FieldError> {
     let mut fields = Fields::of(value, "")?;
     let ty = fields.name("type", EntityType::new)?;
     let id = fields.name("id", EntityId::new)?;
@@ -145,14 +145,14 @@ fn entity(value: Value) -> Result<Entity, FieldError> {
     Ok(Entity { uid: EntityRef { ty, id }, attributes, ancestors: Vec::new() })
 }
 
-fn call(value: Value) -> Result<Call, FieldError> {
+pub(super) fn call(value: Value) -> Result<Call, FieldError> {
     let mut fields = Fields::of(value, "")?;
     let name = fields.name("name", ActionName::new)?;
     let input = fields.object("properties")?.unwrap_or_default();
     Ok((name, Value::Object(input)))
 }
 
-fn object(value: Value) -> Result<Value, FieldError> {
+pub(super) fn object(value: Value) -> Result<Value, FieldError> {
     match value {
         Value::Object(_) => Ok(value),
         other => Err(wrong_kind("", &other, "an object")),

@@ -1,0 +1,79 @@
+//! The estate in six plain questions.
+
+use clap::{Args, Subcommand};
+
+use super::Remote;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Estate {
+    /// Who there is: kind, owner, status, when they were seen, and how many tasks they act in.
+    Who {
+        /// Those after this id.
+        #[arg(long, value_name = "ID")]
+        after: Option<String>,
+        /// At most so many.
+        #[arg(long, default_value_t = 100, value_name = "N")]
+        limit: u16,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// For whom somebody answers; without a name, for whom nobody does.
+    Owns {
+        /// Who answers.
+        #[arg(value_name = "PERSON")]
+        owner: Option<String>,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// What somebody can do, and what gives it.
+    Can {
+        /// Who.
+        #[arg(value_name = "IDENTITY")]
+        identity: String,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Why somebody can or cannot do something: statements with file and line, and, where a
+    /// resource is named, what is decided now.
+    Why {
+        /// Who.
+        #[arg(value_name = "IDENTITY")]
+        identity: String,
+        /// What they would do.
+        #[arg(value_name = "ACTION")]
+        action: String,
+        /// What they would do it to, as policies write it: `Safeconduct::Path::"/cases"`.
+        #[arg(value_name = "RESOURCE")]
+        resource: Option<String>,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// What somebody has done: the use of each right, with the last three uses.
+    Did {
+        /// Who.
+        #[arg(value_name = "IDENTITY")]
+        identity: String,
+        /// On the day of that moment or later: RFC 3339.
+        #[arg(long, value_name = "TIME")]
+        since: Option<String>,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// What the kill switch would stop of somebody; with `--yes`, stops it.
+    Stop(EstateStop),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EstateStop {
+    /// Who.
+    #[arg(value_name = "IDENTITY")]
+    pub(crate) identity: String,
+    /// Stop it now, instead of showing what would be stopped.
+    #[arg(long, requires = "reason")]
+    pub(crate) yes: bool,
+    /// Why; it is recorded.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
+    #[command(flatten)]
+    pub(crate) remote: Remote,
+}
