@@ -53,6 +53,7 @@ pub const LAYERS: &[(&str, u8, &[&str])] = &[
         &[
             "model",
             "policy",
+            "review",
             "risk",
             "session",
             "engine",

@@ -6,6 +6,7 @@ mod authority;
 mod estate;
 mod risk;
 mod stream;
+mod trace;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -17,6 +18,7 @@ pub(crate) use authority::*;
 pub(crate) use estate::*;
 pub(crate) use risk::*;
 pub(crate) use stream::*;
+pub(crate) use trace::*;
 
 use crate::output::{Color, Format};
 
@@ -156,6 +158,10 @@ pub(crate) enum Command {
     /// What sessions have read, and what that flowed into.
     #[command(subcommand)]
     Session(Session),
+    /// Tell the story of a task, a session or a decision from its records, as one tree.
+    Trace(Trace),
+    /// Which records are evidence toward which control of a framework.
+    Evidence(Evidence),
     /// The configuration.
     #[command(subcommand)]
     Config(Config),
@@ -478,9 +484,11 @@ pub(crate) enum Log {
     },
     /// Print every record as one line of JSON, from the data folder.
     Export {
-        /// The first sequence number.
-        #[arg(long, default_value_t = 0)]
-        from: u64,
+        /// The form of each line.
+        #[arg(long, value_enum, default_value = "ndjson")]
+        format: ExportForm,
+        #[command(flatten)]
+        range: ExportRange,
     },
     /// Check the ledger: every record, the tree, the signed checkpoint.
     Verify {

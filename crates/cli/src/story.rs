@@ -1,8 +1,10 @@
 //! Records as people read them: one line each, and the tree of what led to what.
 
-use std::collections::BTreeMap;
+mod tree;
 
 use serde_json::Value;
+
+pub(crate) use tree::{Branch, Head, Tree};
 
 /// A record with its place in the ledger.
 #[derive(Debug, Clone)]
@@ -27,15 +29,20 @@ impl Placed {
         text(&self.record, "/id")
     }
 
-    fn parent(&self) -> Option<&str> {
+    /// The record that caused it.
+    pub(crate) fn parent(&self) -> Option<&str> {
         self.record.get("parent").and_then(Value::as_str)
     }
 
     /// The task that it happened in, or nothing.
-    fn task(&self) -> &str {
+    pub(crate) fn task(&self) -> &str {
         let pointer = match self.kind() {
+            "task_began" => "/body/id",
             "lease_changed" => "/body/lease/task",
-            "token_minted" | "used_after_end" => "/body/task",
+            "token_minted" | "used_after_end" | "task_ended" | "glass_broken" => "/body/task",
+            "access_request" => "/body/requested/task",
+            "signal" => "/body/about/task",
+            "killed" | "kill_lifted" => "/body/scope/task",
             _ => "/body/task/id",
         };
         text(&self.record, pointer)
@@ -124,6 +131,22 @@ impl Placed {
                 format!("lease {name} at {} {}", body("/lease/target"), body("/state"))
             }
             "server_started" => format!("server {} started", body("/version")),
+            "access_request" => access(&self.record),
+            "glass_broken" => {
+                let within = body("/task");
+                let within = if within.is_empty() { within } else { format!(" in {within}") };
+                format!(
+                    "{} set rules aside for {}{within} until {}: {}",
+                    body("/by"),
+                    body("/agent"),
+                    body("/until"),
+                    body("/reason")
+                )
+            }
+            "glass_mended" => format!("rules hold again that {} set aside", body("/glass")),
+            "review_due" => {
+                format!("a review is due of {}, about {}", body("/of"), body("/about"))
+            }
             "values_erased" => format!("values of {} erased", body("/session/identity")),
             "definition_seen" => format!("{} changed its definition", body("/action")),
             other => other.to_owned(),
@@ -201,7 +224,7 @@ pub(crate) fn rules(record: &Value) -> Vec<String> {
 }
 
 /// Where an argument of a decision came from, in one line.
-pub(crate) fn flow(flow: &Value) -> String {
+fn flow(flow: &Value) -> String {
     let list = |name: &str| {
         let all = flow.get(name).and_then(Value::as_array);
         let all = all.into_iter().flatten().filter_map(Value::as_str);
@@ -235,53 +258,75 @@ fn short(digest: &str) -> &str {
     digest.get(..19).unwrap_or(digest)
 }
 
-/// The tree of what led to what: sessions and tasks, their decisions in order, and the outcomes
-/// of those. What was decided or leased in a task hangs below its beginning, where that is among
-/// the records.
-pub(crate) fn tree(records: &[Placed]) -> String {
-    let mut records: Vec<&Placed> = records.iter().collect();
-    records.sort_by_key(|placed| placed.sequence);
-    let began = records.iter().filter(|placed| placed.kind() == "task_began");
-    let tasks: BTreeMap<&str, &str> =
-        began.map(|placed| (text(&placed.record, "/body/id"), placed.id())).collect();
-    let mut children: BTreeMap<&str, Vec<&Placed>> = BTreeMap::new();
-    let mut sessions: BTreeMap<String, Vec<&Placed>> = BTreeMap::new();
-    let mut out = String::new();
-    for placed in records {
-        let task = tasks.get(placed.task());
-        match (placed.parent().or(task.copied()), placed.kind()) {
-            (_, "session_began") => {}
-            (Some(parent), _) => children.entry(parent).or_default().push(placed),
-            (None, "decision") => {
-                sessions.entry(session(&placed.record)).or_default().push(placed);
-            }
-            (None, _) => out += &format!("{}\n", placed.what()),
+/// What happened to an access request.
+fn access(record: &Value) -> String {
+    let body = |pointer: &str| text(record, &format!("/body{pointer}"));
+    let request = body("/request");
+    match body("/event") {
+        "requested" => {
+            let (by, approvers) = (body("/requested/asked_by"), body("/requested/approvers"));
+            format!("ASKED  {by} for {} of {approvers}  {request}", body("/requested/action"))
         }
-    }
-    for (session, decisions) in &sessions {
-        out += &format!("session of {session}\n");
-        for (index, decision) in decisions.iter().enumerate() {
-            let last = index + 1 == decisions.len();
-            branch(decision, "", last, &children, &mut out);
+        "answered" => {
+            let (by, method) = (body("/answered/by"), body("/answered/method"));
+            let word = match body("/answered/answer") {
+                "approve" => format!("approved, {}", body("/answered/scope")),
+                _ => format!("refused: {}", body("/answered/reason")),
+            };
+            format!("{by} ({method}) {word}  {request}")
         }
+        "spent" => format!("the approval was used by {}  {request}", body("/decision")),
+        "revoked" => match body("/by") {
+            "" => format!("{request} revoked: {}", body("/reason")),
+            by => format!("{by} revoked {request}: {}", body("/reason")),
+        },
+        other => format!("{request} {other}"),
     }
-    out
 }
 
-fn branch(
-    placed: &Placed,
-    indent: &str,
-    last: bool,
-    children: &BTreeMap<&str, Vec<&Placed>>,
-    out: &mut String,
-) {
-    let (joint, below) = if last { ("└─ ", "   ") } else { ("├─ ", "│  ") };
-    *out += &format!("{indent}{joint}{}\n", placed.what());
-    let under = children.get(placed.id()).map(Vec::as_slice).unwrap_or_default();
-    for (index, child) in under.iter().enumerate() {
-        let last = index + 1 == under.len();
-        branch(child, &format!("{indent}{below}"), last, children, out);
+/// Why a decision was as it was, a line for each reason; what only operators are told, below it.
+pub(crate) fn reasons(record: &Value) -> Vec<String> {
+    let reasons = record.pointer("/body/reasons").and_then(Value::as_array);
+    let mut lines = Vec::new();
+    for reason in reasons.into_iter().flatten() {
+        let rule = text(reason, "/policy/id");
+        let file = text(reason, "/policy/span/file");
+        let line = reason.pointer("/policy/span/line").and_then(Value::as_u64);
+        let at = line.map(|line| format!(" ({file}:{line})")).unwrap_or_default();
+        let (code, message) = (text(reason, "/code"), text(reason, "/message"));
+        lines.push(format!("reason  {code} {rule}{at}: {message}"));
+        let detail = text(reason, "/detail");
+        if !detail.is_empty() {
+            lines.push(format!("        {detail}"));
+        }
     }
+    lines
+}
+
+/// Where the arguments of a decision came from, a line for each.
+pub(crate) fn flows(record: &Value) -> Vec<String> {
+    let flows = record.pointer("/body/flow").and_then(Value::as_array);
+    flows.into_iter().flatten().map(flow).collect()
+}
+
+/// A text that others chose, without anything that a terminal would obey.
+pub(crate) fn plain(text: &str) -> String {
+    text.chars()
+        .flat_map(|c| {
+            let escaped = c.is_control()
+                || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+            let (plain, escape) = match escaped {
+                true => (None, Some(c.escape_unicode())),
+                false => (Some(c), None),
+            };
+            plain.into_iter().chain(escape.into_iter().flatten())
+        })
+        .collect()
+}
+
+/// The tree of what led to what, a line for each record.
+pub(crate) fn tree(records: &[Placed]) -> String {
+    Tree::of(records).text(|placed| vec![placed.what()])
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ mod delegation;
 mod demo;
 mod dev;
 mod estate;
+mod evidence;
 mod explain;
 mod healthcheck;
 mod identity;
@@ -20,6 +21,7 @@ mod lease;
 mod log;
 mod mcp;
 mod policy;
+mod records;
 mod risk;
 pub(crate) mod secret;
 mod server;
@@ -27,6 +29,7 @@ mod session;
 mod signal;
 mod stream;
 mod task;
+mod trace;
 
 use crate::args::{Arguments, Command};
 use crate::exit::{CommandError, Exit};
@@ -61,6 +64,8 @@ pub(crate) fn run(arguments: Arguments) -> Result<Exit, CommandError> {
         Command::Log(args) => log::run(&shared, args),
         Command::Stream(args) => stream::run(&shared, args),
         Command::Session(args) => session::run(&shared, args),
+        Command::Trace(args) => trace::run(&shared, args),
+        Command::Evidence(args) => evidence::run(&shared, args),
         Command::Config(args) => config::run(&shared, args),
         Command::Healthcheck(args) => healthcheck::run(&shared, args),
         Command::Completion { shell } => completion::run(shell),

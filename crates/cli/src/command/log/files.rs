@@ -1,7 +1,6 @@
 //! The ledger's files themselves: no server is needed, and one may run meanwhile.
 
 use std::fs;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use safeconduct_ledger::CheckpointVerifier;
@@ -10,7 +9,7 @@ use serde_json::json;
 
 use crate::args::Shared;
 use crate::exit::{CommandError, Exit, failed};
-use crate::output::{self, Format, print, print_line, say};
+use crate::output::{self, Format, print, print_line};
 use crate::wiring::{project, runtime, server};
 
 /// What a verification came to.
@@ -107,19 +106,6 @@ pub(super) fn checkpoint(shared: &Shared) -> Result<Exit, CommandError> {
         .map_err(|error| failed(&shown, error))?
         .ok_or_else(|| CommandError::Failed(format!("`{shown}` has no checkpoint yet")))?;
     print(&String::from_utf8_lossy(&note))?;
-    Ok(Exit::Ok)
-}
-
-/// `log export`.
-pub(super) fn export(shared: &Shared, from: u64) -> Result<Exit, CommandError> {
-    let config = project::read_config(&shared.config)?;
-    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
-    let written = safeconduct_store::export(&config.data, from, None, &mut out)
-        .map_err(|error| failed("export", error))?;
-    out.flush().map_err(|error| failed("export", error))?;
-    if !shared.quiet {
-        say(&format!("{written} records"));
-    }
     Ok(Exit::Ok)
 }
 

@@ -1,6 +1,7 @@
 //! `safeconduct log`: what was decided and what then happened. Reading goes through the server;
 //! checking reads the files themselves and needs no server.
 
+mod export;
 mod files;
 mod online;
 
@@ -20,7 +21,7 @@ pub(crate) fn run(shared: &Shared, args: args::Log) -> Result<Exit, CommandError
             runtime()?.block_on(online::query(shared, &remote, filter))
         }
         args::Log::Show { id, remote } => runtime()?.block_on(online::show(shared, &remote, &id)),
-        args::Log::Export { from } => files::export(shared, from),
+        args::Log::Export { format, range } => export::run(shared, format, &range),
         args::Log::Verify { against, data, key } => files::verify(shared, against, data, key),
         args::Log::Checkpoint => files::checkpoint(shared),
         args::Log::Fsck => files::fsck(shared),

@@ -1,17 +1,15 @@
 //! Reading the ledger through a running server.
 
 use reqwest::Method;
-use safeconduct_model::Timestamp;
-use safeconduct_service::Clock as _;
 use serde_json::Value;
 
 use crate::args::{Filter, Remote, Shared};
 use crate::client::Client;
-use crate::command::identity::{seconds, segment};
+use crate::command::identity::segment;
+use crate::command::records::moment;
 use crate::exit::{CommandError, Exit, failed};
 use crate::output::{self, Format, print, print_line, say};
 use crate::story::{self, Placed};
-use crate::system::SystemClock;
 
 /// Longest line of the server's stream, in bytes: a leaf has at most 65,535.
 const LINE_BYTES_MAX: usize = 256 * 1024;
@@ -33,7 +31,7 @@ pub(super) async fn query(
             (Some(story::text(&known, "/agent").to_owned()), Some(task))
         }
     };
-    let since = since.map(|text| moment(&text)).transpose()?;
+    let since = since.map(|text| moment(&text)).transpose()?.map(|at| at.to_string());
     let query: Vec<(&str, String)> = [
         ("kind", Some("decision".to_owned())),
         ("identity", identity),
@@ -75,21 +73,8 @@ pub(super) async fn show(shared: &Shared, remote: &Remote, id: &str) -> Result<E
     all.extend(placed(&caused));
     print(&story::tree(&all))?;
     let body = record.get("record").unwrap_or(&record);
-    for reason in body.pointer("/body/reasons").and_then(Value::as_array).into_iter().flatten() {
-        let rule = story::text(reason, "/policy/id");
-        let file = story::text(reason, "/policy/span/file");
-        let line = reason.pointer("/policy/span/line").and_then(Value::as_u64);
-        let at = line.map(|line| format!(" ({file}:{line})")).unwrap_or_default();
-        let code = story::text(reason, "/code");
-        let message = story::text(reason, "/message");
-        print_line(&format!("reason  {code} {rule}{at}: {message}"))?;
-        let detail = story::text(reason, "/detail");
-        if !detail.is_empty() {
-            print_line(&format!("        {detail}"))?;
-        }
-    }
-    for flow in body.pointer("/body/flow").and_then(Value::as_array).into_iter().flatten() {
-        print_line(&story::flow(flow))?;
+    for line in story::reasons(body).iter().chain(&story::flows(body)) {
+        print_line(&story::plain(line))?;
     }
     print(&output::document(Format::Json, body)?)?;
     Ok(Exit::Ok)
@@ -156,13 +141,4 @@ fn print_record(shared: &Shared, placed: &Placed) -> Result<(), CommandError> {
 fn placed(answer: &Value) -> Vec<Placed> {
     let records = answer.get("records").and_then(Value::as_array);
     records.into_iter().flatten().filter_map(Placed::of).collect()
-}
-
-/// `2h` ago, or the time itself.
-fn moment(text: &str) -> Result<String, CommandError> {
-    if Timestamp::parse(text).is_some() {
-        return Ok(text.to_owned());
-    }
-    let ago = seconds(text)?.saturating_mul(1000);
-    Ok(SystemClock.now().plus_ms(-ago).to_string())
 }

@@ -1,26 +1,18 @@
 //! The records of a session: through the server, from the data folder, or from an export.
 
-use std::fs::File;
-use std::io;
-
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::args::{Shared, Source};
 use crate::client::Client;
 use crate::command::identity::segment;
-use crate::exit::{CommandError, failed};
+use crate::command::records::{pages, scan};
+use crate::exit::CommandError;
 use crate::story::{self, Placed};
-use crate::wiring::{project, runtime};
+use crate::wiring::runtime;
 
 /// Most records of one session that are shown: the newest.
 pub(super) const RECORDS_MAX: usize = 20_000;
-
-/// Records that are asked for at once.
-const PAGE: usize = 500;
-
-/// Longest line of an export, in bytes: a leaf has at most 65,535.
-const LINE_BYTES_MAX: usize = 256 * 1024;
 
 /// Which session: whose, and what it follows.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -133,29 +125,6 @@ async fn named(client: &Client, id: &str) -> Result<Key, CommandError> {
     body.and_then(Key::of).ok_or_else(|| nothing(id))
 }
 
-/// Records, the newest first, and whether there are more than that.
-async fn pages(
-    client: &Client,
-    asked: &[(&str, String)],
-    most: usize,
-) -> Result<(Vec<Placed>, bool), CommandError> {
-    let mut records: Vec<Placed> = Vec::new();
-    let mut before: Option<u64> = None;
-    loop {
-        let limit = PAGE.min(most.saturating_sub(records.len()));
-        let mut query = asked.to_vec();
-        query.push(("limit", limit.to_string()));
-        query.extend(before.map(|before| ("before", before.to_string())));
-        let page = client.call(Method::GET, "/v1/records", &query, None).await?;
-        let found = page.get("records").and_then(Value::as_array);
-        records.extend(found.into_iter().flatten().filter_map(Placed::of));
-        before = page.get("next_before").and_then(Value::as_u64);
-        if before.is_none() || records.len() >= most {
-            return Ok((records, before.is_some()));
-        }
-    }
-}
-
 fn nothing(id: &str) -> CommandError {
     CommandError::Failed(format!(
         "no session is known by `{id}`: name it as IDENTITY/SCOPE, by its task, or by a decision \
@@ -194,51 +163,7 @@ fn from_files(shared: &Shared, source: &Source, id: &str) -> Result<Gathered, Co
 
 impl Source {
     /// Whether no server is asked.
-    const fn is_local(&self) -> bool {
+    pub(crate) const fn is_local(&self) -> bool {
         self.offline || self.export.is_some()
-    }
-}
-
-/// Reads every record of the data folder, or of an export, in its order.
-fn scan(shared: &Shared, source: &Source, each: impl FnMut(Placed)) -> Result<(), CommandError> {
-    let mut lines = Lines { waiting: Vec::new(), sequence: 0, each };
-    if let Some(file) = &source.export {
-        let shown = file.display().to_string();
-        let mut file = File::open(file).map_err(|error| failed(&shown, error))?;
-        io::copy(&mut file, &mut lines).map_err(|error| failed(&shown, error))?;
-        return Ok(());
-    }
-    let config = project::read_config(&shared.config)?;
-    safeconduct_store::export(&config.data, 0, None, &mut lines)
-        .map_err(|error| failed(&config.data.display().to_string(), error))?;
-    Ok(())
-}
-
-/// Takes an export apart as it is written.
-struct Lines<F> {
-    waiting: Vec<u8>,
-    sequence: u64,
-    each: F,
-}
-
-impl<F: FnMut(Placed)> io::Write for Lines<F> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        for part in bytes.split_inclusive(|byte| *byte == b'\n') {
-            self.waiting.extend_from_slice(part);
-            if self.waiting.len() > LINE_BYTES_MAX {
-                return Err(io::Error::other("a record is too long"));
-            }
-            if part.ends_with(b"\n") {
-                let record = serde_json::from_slice(&self.waiting).map_err(io::Error::other)?;
-                (self.each)(Placed { sequence: self.sequence, record });
-                self.sequence += 1;
-                self.waiting.clear();
-            }
-        }
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }

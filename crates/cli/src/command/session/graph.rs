@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::gather::{Gathered, Key};
-use crate::story;
+use crate::story::{self, plain};
 
 /// A session's decisions and what flowed between them.
 #[derive(Debug)]
@@ -225,18 +225,4 @@ fn outcome(body: &Value) -> Outcome {
 fn texts(value: &Value, name: &str) -> Vec<String> {
     let all = value.get(name).and_then(Value::as_array);
     all.into_iter().flatten().filter_map(Value::as_str).map(plain).collect()
-}
-
-/// A text that others chose, without anything that a terminal would obey.
-fn plain(text: &str) -> String {
-    text.chars()
-        .flat_map(|c| {
-            let escaped = c.is_control() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-            let (plain, escape) = match escaped {
-                true => (None, Some(c.escape_unicode())),
-                false => (Some(c), None),
-            };
-            plain.into_iter().chain(escape.into_iter().flatten())
-        })
-        .collect()
 }
