@@ -123,6 +123,17 @@ const steps = {
     other.close();
     return seen(response);
   },
+  // What something does that opens links to look at them, with the person's cookies.
+  async scan({ paths }) {
+    const statuses = [];
+    for (const path of paths) {
+      for (const method of ['GET', 'HEAD']) {
+        const answer = await browser.request.fetch(`${base}${path}`, { method, maxRedirects: 0 });
+        statuses.push(answer.status());
+      }
+    }
+    return { statuses };
+  },
   async fields() {
     return page.evaluate(() => Object.fromEntries([...document.querySelectorAll('form')].map((form) => (
       [form.querySelector('button').textContent, Object.fromEntries(new FormData(form))]))));

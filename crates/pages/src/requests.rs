@@ -94,6 +94,21 @@ pub struct Exactly {
     pub lowerable: Vec<Arc<str>>,
 }
 
+impl Shown {
+    /// Whether there is something to approve, and the page shows every value of it.
+    pub fn is_all_shown(&self) -> bool {
+        self.exactly.as_ref().is_some_and(Exactly::is_all_shown)
+    }
+}
+
+impl Exactly {
+    /// Whether the page shows every value. What nobody sees is not approved here.
+    pub fn is_all_shown(&self) -> bool {
+        let whole = |value: &Value| safeconduct_approval::shown(value).more == 0;
+        whole(&self.arguments) && self.beside.as_ref().is_none_or(whole)
+    }
+}
+
 /// Where the value of an argument came from.
 #[derive(Debug, Clone)]
 pub struct Origin {
@@ -223,4 +238,25 @@ pub trait Requests: Send + Sync + 'static {
         by: &'a Authentication,
         answer: &'a Answer,
     ) -> Awaited<'a, Result<Vec<Result<Settled, RequestError>>, RequestError>>;
+}
+
+#[cfg(test)]
+mod tests {
+    use safeconduct_approval::SHOWN_VALUES_MAX;
+
+    use super::*;
+
+    #[test]
+    fn what_does_not_fit_on_a_page_is_not_all_shown() {
+        let many = |values: usize| Value::Array(vec![Value::from("x"); values]);
+        let exactly = |arguments: Value, beside: Option<Value>| Exactly {
+            tier: Tier::Low,
+            arguments,
+            beside,
+            lowerable: Vec::new(),
+        };
+        assert!(exactly(many(SHOWN_VALUES_MAX), None).is_all_shown());
+        assert!(!exactly(many(SHOWN_VALUES_MAX + 1), None).is_all_shown());
+        assert!(!exactly(many(1), Some(many(SHOWN_VALUES_MAX + 1))).is_all_shown());
+    }
 }

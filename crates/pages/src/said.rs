@@ -20,7 +20,8 @@ pub(crate) const REASON_BYTES_MAX: usize = 1024;
 
 /// The answer that a form gives to one request.
 pub(crate) fn answer(form: &Form, shown: &Shown, now: Timestamp) -> Result<Answer, Failure> {
-    match (form.text("answer"), &shown.exactly) {
+    let exactly = shown.exactly.as_ref().filter(|exactly| exactly.is_all_shown());
+    match (form.text("answer"), exactly) {
         ("once", Some(_)) => Ok(Answer::Once),
         ("task", Some(_)) if shown.may_be_for_task => Ok(Answer::ForTask { uses: uses(form)? }),
         ("until", Some(_)) => {
@@ -53,7 +54,7 @@ pub(crate) fn answer(form: &Form, shown: &Shown, now: Timestamp) -> Result<Answe
 /// The answer that a form gives to several: once each, or none of them.
 pub(crate) fn answer_to_all(form: &Form, shown: &[Shown]) -> Result<Answer, Failure> {
     match form.text("answer") {
-        "once" if shown.iter().all(|one| one.exactly.is_some()) => Ok(Answer::Once),
+        "once" if shown.iter().all(Shown::is_all_shown) => Ok(Answer::Once),
         "refuse" => refusal(form),
         _ => Err(Failure::foreign()),
     }

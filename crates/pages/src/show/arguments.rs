@@ -31,8 +31,8 @@ pub(super) fn arguments(arguments: &Value, origins: &[Origin]) -> Markup {
             dl.arguments { @for value in &all.values { (argument(value, origins)) } }
         }
         @if all.more > 0 {
-            p.warning { "And " (all.more) " more values that are not shown. Refuse what you cannot \
-                         see." }
+            p.warning { "And " (all.more) " more values that are not shown, so it can only be \
+                         refused here. The command line shows all of them." }
         }
     }
 }

@@ -97,7 +97,7 @@ fn who(shown: &Shown) -> Markup {
             dt { "May answer" }
             dd { @for (index, term) in shown.open_to.iter().enumerate() {
                 @if index > 0 { ", " }
-                (arguments::text(term))
+                (arguments::text(&in_words(term)))
             }
             @if shown.quorum > 1 { ": " (shown.quorum) " of them" } }
         }
@@ -105,6 +105,20 @@ fn who(shown: &Shown) -> Markup {
             dt { "You answer for" }
             dd { (arguments::text(other.as_str())) ", whose fallback owner you are" }
         }
+    }
+}
+
+/// Who may answer, in other words than the policy's.
+fn in_words(term: &str) -> String {
+    match term {
+        "resource.owner" => "whoever owns what it touches".to_owned(),
+        "principal.owner" => "whoever owns the agent".to_owned(),
+        "on_behalf_of" => "whom it acts for".to_owned(),
+        term => match term.split_once(':') {
+            Some(("group", name)) => format!("the group {name}"),
+            Some((_, name)) => name.to_owned(),
+            None => term.to_owned(),
+        },
     }
 }
 
@@ -127,10 +141,11 @@ fn around(shown: &Shown) -> Markup {
     html! {
         section {
             h2 { "Risk now: " (shown.risk.score) " of 100, " (shown.risk.level) }
-            @if shown.risk.parts.is_empty() { p.note { "Nothing was noticed." } }
-            ul.parts { @for (points, what) in &shown.risk.parts {
-                li { strong { "+" (points) } " " (arguments::text(what)) }
-            } }
+            @if shown.risk.parts.is_empty() { p.note { "Nothing was noticed." } } @else {
+                ul.parts { @for (points, what) in &shown.risk.parts {
+                    li { strong { "+" (points) } " " (arguments::text(what)) }
+                } }
+            }
         }
         section {
             h2 { "Earlier requests of this agent for the same action" }

@@ -93,7 +93,7 @@ fn answers(pages: &Pages, browser: &Browser, shown: &Shown) -> Markup {
                      them together"
                 } }
             }
-            @if let Some(exactly) = &shown.exactly {
+            @if let Some(exactly) = shown.exactly.as_ref().filter(|all| all.is_all_shown()) {
                 (form("once", html! {
                     div.choice { h3 { "This, once" } p.note { "Exactly what stands above." } }
                     button.primary { "Approve once" }
@@ -120,10 +120,10 @@ fn answers(pages: &Pages, browser: &Browser, shown: &Shown) -> Markup {
                         div.choice { h3 { "The same, for a while" }
                             p.note { "The same arguments on the same resources, in whatever task \
                                       of this agent under this intent." }
-                            (uses())
+                            div.short { (uses())
                             label { "For how many minutes, at most " (most)
                                 input type="number" name="minutes" value=(most.min(60)) min="1"
-                                    max=(most) required; } }
+                                    max=(most) required; } } }
                         button { "Approve for a while" }
                     }))
                 }

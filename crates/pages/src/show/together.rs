@@ -77,7 +77,7 @@ fn answers(pages: &Pages, browser: &Browser, shown: &[Shown]) -> Markup {
                     "You are asked for your passkey, once, whatever you answer."
                 }
             }
-            @if shown.iter().all(|one| one.exactly.is_some()) {
+            @if shown.iter().all(Shown::is_all_shown) {
                 (form("once", html! {
                     div.choice { h3 { "Each of them, once" }
                         p.note { "Exactly what stands above." } }
