@@ -66,7 +66,7 @@ fn agent() -> Json {
 fn call_from(server: &Server, here: Ipv4Addr, token: &str) {
     let connection = Connection::open_from(here, server.address).unwrap();
     let answer = Client::over(connection, "crm", token).call("read", &json!({})).unwrap();
-    assert!(answer["result"].is_object(), "{answer}");
+    assert!(answer["result"].is_object(), "{answer}\n{}", server.talk());
 }
 
 /// The signals of two places, as kinds and severities.
@@ -83,8 +83,9 @@ fn places(server: &Server) -> Vec<String> {
 
 #[test]
 fn one_credential_in_two_places_is_found_at_both_edges() {
-    let server = Server::start(&world(json!({})));
-    let (_, token) = server.mint("agent");
+    let project = world(json!({}));
+    let server = Server::start(&project);
+    let (id, token) = server.mint("agent");
     ask_from(&server, HERE, &token, &agent(), &[]);
     ask_from(&server, HERE, &token, &agent(), &[]);
     call_from(&server, ELSEWHERE, &token);
@@ -93,7 +94,7 @@ fn one_credential_in_two_places_is_found_at_both_edges() {
     call_from(&server, ELSEWHERE, &token);
     ask_from(&server, HERE, &token, &agent(), &[]);
     wait_until("both places to be seen", || places(&server) == ["high", "low"]);
-    let risk = server.administer("GET", "/v1/risk?identity=agent", &Json::Null);
+    let risk = server.administer("GET", &format!("/v1/risk?session=agent/{id}"), &Json::Null);
     assert!(risk["parts"].to_string().contains("two_places"), "{risk}");
 }
 
@@ -129,7 +130,8 @@ fn where_an_enforcement_point_stands_says_nothing_of_those_it_asks_for() {
 
 #[test]
 fn behind_a_proxy_it_says_where_a_caller_is() {
-    let server = Server::start(&world(json!({ "proxies": ["127.0.0.0/24"] })));
+    let project = world(json!({ "proxies": ["127.0.0.0/24"] }));
+    let server = Server::start(&project);
     let (_, token) = server.mint("agent");
     let from = |addresses: &str| {
         ask_from(&server, HERE, &token, &agent(), &[("X-Forwarded-For", addresses)]);
