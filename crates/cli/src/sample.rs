@@ -1,6 +1,6 @@
-//! The sample worlds: an agent at work on a customer's case, in a folder and in a CRM. The files
-//! of `examples/case-notes` and `examples/crm`, carried in the binary so that `dev` and `demo`
-//! need nothing beside it.
+//! The sample worlds: an agent at work on a customer's case, in a folder and in a CRM, and one that
+//! writes mail. The files of `examples/case-notes`, `examples/crm` and `examples/mail`, carried in the
+//! binary so that `dev` and `demo` need nothing beside it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -26,6 +26,8 @@ pub(crate) enum Sample {
     CaseNotes,
     /// A CRM, in which agents act in tasks.
     Crm,
+    /// Mail, of which what leaves the house is asked for.
+    Mail,
 }
 
 impl Sample {
@@ -33,6 +35,7 @@ impl Sample {
         match self {
             Self::CaseNotes => CASE_NOTES,
             Self::Crm => CRM,
+            Self::Mail => MAIL,
         }
     }
 }
@@ -49,6 +52,17 @@ const CRM: &[(&str, &str)] = files![
     "catalogue/crm.tools.json",
     "intents/summarise_customer_case.yaml",
     "intents/export_records.yaml",
+];
+
+const MAIL: &[(&str, &str)] = files![
+    "mail":
+    "agent.py",
+    "mail.py",
+    "safeconduct.yaml",
+    "policies/mail.cedarschema",
+    "policies/mail.cedar",
+    "catalogue/mail.yaml",
+    "catalogue/mail.tools.json",
 ];
 
 const CASE_NOTES: &[(&str, &str)] = files![

@@ -31,10 +31,21 @@ fn the_demo_goes_as_expected() {
         "\u{2500} lease api_key at crm-key planned",
         "\u{2500} lease api_key at crm-key issued",
         "\u{2500} lease api_key at crm-key revoked",
+        "ask-before-mail-leaves",
+        "        may say   principal.owner",
+        "` is approved",
+        "PERMIT  the same mail once more, from another process",
+        "DENY    and a second time",
+        "alice (api_key) approved, once",
+        "the approval was used by dec_",
+        "so it was cut off",
+        "support-agent: session_revoked (critical), says stream https://idp.example",
+        "stopped identity support-agent",
     ] {
         assert!(text.contains(expected), "no `{expected}` in:\n{text}");
     }
     assert!(!text.contains(CRM_KEY), "the CRM's key is shown:\n{text}");
+    assert!(text.trim_end().ends_with("Every step went as expected."), "{text}");
 }
 
 /// The API key that the CRM of the examples knows.

@@ -9,7 +9,7 @@ use safeconduct_service::{ReadModel as _, RecordQuery};
 use safeconduct_wire::config::{SecretStore, TargetKind};
 
 use crate::command::demo::play::{Play, Told};
-use crate::command::demo::{MARGIN_MS, account, read};
+use crate::command::demo::{MARGIN_MS, account, read, run_by};
 use crate::command::secret;
 use crate::exit::{CommandError, failed};
 use crate::output::print_line;
@@ -104,11 +104,4 @@ fn keep_key(project: &Project) -> Result<(), CommandError> {
         }
     }
     Ok(())
-}
-
-/// The CRM is a Python program: the Python that has the MCP SDK runs it.
-fn run_by(python: &Path, upstream: &mut safeconduct_wire::config::Upstream) {
-    if let safeconduct_wire::config::Transport::Stdio { command, .. } = &mut upstream.transport {
-        *command = python.display().to_string();
-    }
 }

@@ -1,6 +1,7 @@
 //! `safeconduct demo`: agents at work through the gateway, in front of real MCP servers.
 
 mod crm;
+mod mail;
 mod play;
 
 use std::path::{Path, PathBuf};
@@ -63,7 +64,8 @@ pub(crate) fn run(shared: &Shared, args: args::Demo) -> Result<Exit, CommandErro
         running.stop().await;
         let _ = shared;
         let crm = crm::tell(&python, &folder_path.join("crm")).await?;
-        if went_well && verified && crm {
+        let mail = mail::tell(&python, &folder_path.join("mail")).await?;
+        if went_well && verified && crm && mail {
             print_line("Every step went as expected.")?;
             Ok(Exit::Ok)
         } else {
@@ -80,6 +82,13 @@ fn python() -> Result<PathBuf, CommandError> {
     }
     on_path("python3", "python3 (3.11 or later) with `pip install mcp`, or `make demo`")?;
     Ok("python3".into())
+}
+
+/// A server of the examples is a Python program: the Python that has the MCP SDK runs it.
+fn run_by(python: &Path, upstream: &mut safeconduct_wire::config::Upstream) {
+    if let safeconduct_wire::config::Transport::Stdio { command, .. } = &mut upstream.transport {
+        *command = python.display().to_string();
+    }
 }
 
 fn on_path(program: &str, how: &str) -> Result<(), CommandError> {

@@ -86,7 +86,13 @@ impl Told {
         let decision = self.decision(running, step).await?;
         let expected = story::text(step, "/expected");
         let refused = step.get("is_error").and_then(Value::as_bool);
-        let answered = refused == Some(expected == "deny");
+        // What was permitted may be cut, and who was stopped may not even be asked about.
+        let (expected, gets_through) = match expected {
+            "cut" => ("permit", false),
+            "stopped" => ("deny", false),
+            expected => (expected, expected == "permit"),
+        };
+        let answered = refused == Some(!gets_through);
         let word = match &decision {
             Some(placed) => story::text(&placed.record, "/body/decision"),
             None if refused == Some(false) => "permit",
@@ -95,7 +101,11 @@ impl Told {
         let well = word == expected && answered;
         self.all_well &= well;
         let surprise = if well { "" } else { "   <- not as expected" };
-        let shown = if decision.is_some() { word.to_uppercase() } else { "DONE".to_owned() };
+        let stopped = story::text(step, "/expected") == "stopped";
+        let shown = match decision.is_some() || stopped {
+            true => word.to_uppercase(),
+            false => "DONE".to_owned(),
+        };
         print_line(&format!("{shown:6}  {what}{surprise}"))?;
         if let Some(Placed { record, .. }) = &decision {
             print_line(&format!("        rule      {}", story::rules(record).join(", ")))?;
@@ -103,6 +113,16 @@ impl Told {
                 print_line(&format!("        message   {message}"))?;
             }
             print_line(&format!("        decision  {}", story::text(record, "/id")))?;
+        }
+        if let Some(request) = step.pointer("/meta/safeconduct~1decision/request") {
+            let at = |pointer: &str| story::text(request, pointer);
+            let who = request.pointer("/approvers/0").and_then(Value::as_str).unwrap_or_default();
+            let (id, until) = (at("/id"), at("/answer_by"));
+            print_line(&format!("        request   {id}, {}", at("/state")))?;
+            print_line(&format!("        may say   {who}, until {until}"))?;
+        }
+        if matches!(story::text(step, "/expected"), "cut" | "stopped") {
+            print_line(&format!("        told      {}", first_line(story::text(step, "/text"))))?;
         }
         if !well {
             print_line(&format!("        answer    {step}"))?;
@@ -131,4 +151,8 @@ impl Told {
         self.asked += 1;
         Ok(decision)
     }
+}
+
+fn first_line(text: &str) -> &str {
+    text.lines().next().unwrap_or_default()
 }
