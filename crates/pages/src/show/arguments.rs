@@ -32,7 +32,7 @@ pub(super) fn arguments(arguments: &Value, origins: &[Origin]) -> Markup {
         }
         @if all.more > 0 {
             p.warning { "And " (all.more) " more values that are not shown, so it can only be \
-                         refused here. The command line shows all of them." }
+                         refused here." }
         }
     }
 }
