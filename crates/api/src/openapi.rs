@@ -7,8 +7,8 @@ use crate::oauth::{OauthError, edges};
 use crate::problem::ProblemForm;
 use crate::{
     access_requests, authzen, authzen_requests, break_glass, catalogue, delegations, estate,
-    health, identities, intents, keys, kill, leases, outcome, policies, records, search, sessions,
-    signals, ssf, streams, tail, tasks, tokens,
+    health, identities, intents, keys, kill, leases, outcome, passkeys, policies, records, search,
+    sessions, signals, ssf, streams, tail, tasks, tokens,
 };
 
 #[derive(OpenApi)]
@@ -75,6 +75,8 @@ use crate::{
         delegations::make,
         delegations::list,
         delegations::end,
+        passkeys::list,
+        passkeys::remove,
         keys::list,
         keys::drop_key,
         keys::rotate,

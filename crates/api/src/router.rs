@@ -16,8 +16,8 @@ use crate::tail::TAILS_MAX;
 use crate::{
     ApiConfig, ApiError, Controls, Metrics, SignalEdges, access_requests, authzen,
     authzen_requests, break_glass, catalogue, delegations, estate, health, identities, intents,
-    keys, kill, leases, oauth, outcome, policies, records, refused, search, sessions, signals, ssf,
-    streams, tail, tasks, tokens,
+    keys, kill, leases, oauth, outcome, passkeys, policies, records, refused, search, sessions,
+    signals, ssf, streams, tail, tasks, tokens,
 };
 
 /// The HTTP side of one server process.
@@ -182,6 +182,8 @@ impl Api {
             .route("/v1/tasks/{id}/end", post(tasks::end))
             .route("/v1/delegations", get(delegations::list).post(delegations::make))
             .route("/v1/delegations/{id}", delete(delegations::end))
+            .route("/v1/passkeys", get(passkeys::list))
+            .route("/v1/passkeys/{id}", delete(passkeys::remove))
             .route("/v1/leases", get(leases::list).post(leases::issue))
             .route("/v1/leases/{id}/renew", post(leases::renew))
             .route("/v1/keys", get(keys::list))

@@ -61,8 +61,13 @@ const EVERYONES: [&str; 10] = [
 ];
 
 /// Operations that every user may do, on what is theirs.
-const USERS: [&str; 4] =
-    ["access_requests.answer", "access_requests.answer_all", "delegations.make", "glass.break"];
+const USERS: [&str; 5] = [
+    "access_requests.answer",
+    "access_requests.answer_all",
+    "delegations.make",
+    "glass.break",
+    "passkeys.list",
+];
 
 /// Rights that a handler asks for in the middle, where the first one is not enough.
 const INNER: [&str; 2] = ["identities.change_privileged", "tokens.issue_privileged"];

@@ -51,12 +51,18 @@ async fn a_token_is_shown_once_and_works() {
     assert_eq!(me["token"], issued["id"]);
     // What every user may do, on what is theirs.
     let operations = json!([
+        "access_requests.answer",
+        "access_requests.answer_all",
+        "access_requests.ask",
+        "access_requests.list",
         "delegations.list",
         "delegations.make",
+        "glass.break",
         "intents.list",
         "leases.issue",
         "leases.list",
         "leases.renew",
+        "passkeys.list",
         "tasks.begin",
         "tasks.list",
         "whoami"
@@ -365,4 +371,52 @@ async fn a_read_model_that_is_gone_is_a_503_and_nothing_more() {
         fixture.post(PEP, "/access/v1/evaluation", &question()).await.json()["decision"],
         json!(true)
     );
+}
+
+#[tokio::test]
+async fn passkeys_are_seen_and_taken_away_by_their_owner_and_by_administrators() {
+    let fixture = Fixture::new().await;
+    for (id, of) in [("-a", NOBODY), ("b", NOBODY), ("c", AUDITOR), ("d", AUDITOR)] {
+        let identity = safeconduct_model::IdentityId::new(of).unwrap();
+        let passkey = safeconduct_model::Passkey {
+            id: safeconduct_model::PasskeyId::new(id).unwrap(),
+            identity: identity.clone(),
+            name: "My key".into(),
+            rp: "safeconduct.example".into(),
+            key: "AAAA".into(),
+            aaguid: "00000000-0000-0000-0000-000000000000".into(),
+            registered_at: fixture.service.now(),
+            counter: 0,
+            synced: true,
+        };
+        fixture.service.register_passkey(passkey, &identity).await.unwrap();
+    }
+    let listed = async |who: &str, query: &str| -> Vec<String> {
+        let answer = fixture.get(who, &format!("/v1/passkeys{query}")).await;
+        assert_eq!(answer.status, StatusCode::OK);
+        assert!(!String::from_utf8_lossy(&answer.body).contains("AAAA"), "the key");
+        let passkeys = answer.json()["passkeys"].clone();
+        let ids = passkeys.as_array().unwrap().iter().map(|one| one["id"].as_str().unwrap());
+        ids.map(str::to_owned).collect()
+    };
+    assert_eq!(listed(NOBODY, "").await, ["-a", "b"]);
+    assert!(listed(NOBODY, &format!("?identity={AUDITOR}")).await.is_empty());
+    assert_eq!(listed(ADMINISTRATOR, "").await, ["-a", "b", "c", "d"]);
+    assert_eq!(listed(ADMINISTRATOR, &format!("?identity={AUDITOR}&limit=1")).await, ["c"]);
+    let remove = async |who: &str, id: &str| {
+        let path = format!("/v1/passkeys/{id}");
+        fixture.send(fixture.request(who, Method::DELETE, &path, None)).await.status
+    };
+    for (who, id, status) in [
+        (NOBODY, "c", StatusCode::FORBIDDEN),
+        (NOBODY, "none", StatusCode::FORBIDDEN),
+        (OPERATOR, "b", StatusCode::FORBIDDEN),
+        (ADMINISTRATOR, "none", StatusCode::NOT_FOUND),
+        (NOBODY, "-a", StatusCode::NO_CONTENT),
+        (ADMINISTRATOR, "c", StatusCode::NO_CONTENT),
+        (ADMINISTRATOR, "c", StatusCode::NOT_FOUND),
+    ] {
+        assert_eq!(remove(who, id).await, status, "{who} {id}");
+    }
+    assert_eq!(listed(ADMINISTRATOR, "").await, ["b", "d"]);
 }

@@ -125,6 +125,9 @@ pub(crate) enum Command {
     /// Standing words of users that agents may undertake intents for them.
     #[command(subcommand)]
     Delegation(Delegation),
+    /// Passkeys, by which people prove that they are there: list them, and take them away.
+    #[command(subcommand)]
+    Passkey(Passkey),
     /// What people are asked: list, show, answer, wait for and take back access requests.
     #[command(subcommand)]
     Approval(Approval),

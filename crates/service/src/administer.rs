@@ -136,6 +136,10 @@ operations! {
     LogTail = "log.tail",
     /// Say what happened to a permitted action.
     OutcomesReport = "outcomes.report",
+    /// List passkeys: one's own, or all with the right to take them away.
+    PasskeysList = "passkeys.list",
+    /// Take a passkey away that is not one's own.
+    PasskeysRemove = "passkeys.remove",
     /// Load policies and catalogue again.
     PoliciesReload = "policies.reload",
     /// Read how the policies stand.

@@ -7,7 +7,8 @@ use foldhash::fast::RandomState;
 use safeconduct_engine::{Known, Vocabulary};
 use safeconduct_model::{
     ActionName, Catalogue, Delegation, Digest, Entity, EntityId, EntityRef, EntityType, Identity,
-    IdentityId, Intents, KillScope, NameError, RecordId, SessionKey, Token, TokenId, Value,
+    IdentityId, Intents, KillScope, NameError, Passkey, PasskeyId, PasskeyUse, RecordId,
+    SessionKey, Token, TokenId, Value,
 };
 use safeconduct_policy::Policies;
 
@@ -36,6 +37,8 @@ pub struct World {
     pub(crate) intents: Arc<Intents>,
     /// Users' standing words.
     pub(crate) delegations: Arc<BTreeMap<RecordId, Delegation>>,
+    /// By which keys people prove to be there.
+    pub(crate) passkeys: Arc<BTreeMap<PasskeyId, Passkey>>,
     /// What the kill switch has stopped, tasks excepted: those have ended.
     pub(crate) killed: Arc<BTreeSet<KillScope>>,
     /// Live definitions that are not the approved ones.
@@ -63,6 +66,7 @@ impl World {
             tokens_by_id: Arc::default(),
             intents: Arc::new(Intents::none()),
             delegations: Arc::default(),
+            passkeys: Arc::default(),
             killed: Arc::default(),
             quarantined: Arc::default(),
             seen: Arc::default(),
@@ -178,6 +182,32 @@ impl World {
         let known = Known { entity: entity_of(&identity, &self.vocabulary)?, identity };
         Arc::make_mut(&mut self.identities).insert(known.identity.id.clone(), Arc::new(known));
         Ok(())
+    }
+
+    /// The passkey of that id.
+    pub fn passkey(&self, id: &PasskeyId) -> Option<&Passkey> {
+        self.passkeys.get(id)
+    }
+
+    /// All passkeys, by id.
+    pub fn passkeys(&self) -> impl Iterator<Item = &Passkey> {
+        self.passkeys.values()
+    }
+
+    /// The passkeys of an identity, by id.
+    pub fn passkeys_of(&self, identity: &IdentityId) -> impl Iterator<Item = &Passkey> {
+        self.passkeys.values().filter(move |passkey| passkey.identity == *identity)
+    }
+
+    pub(crate) fn with_passkey(&mut self, passkey: Passkey) {
+        Arc::make_mut(&mut self.passkeys).insert(passkey.id.clone(), passkey);
+    }
+
+    /// Takes in what a passkey counted.
+    pub(crate) fn passkey_used(&mut self, used: &PasskeyUse) {
+        if let Some(passkey) = Arc::make_mut(&mut self.passkeys).get_mut(&used.passkey) {
+            passkey.counter = used.counter;
+        }
     }
 
     pub(crate) fn with_token(&mut self, token: Token) {

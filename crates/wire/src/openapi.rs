@@ -72,6 +72,8 @@ described! {
     admin::LeaseRequest = "LeaseRequest";
     admin::LeaseView = "Lease";
     admin::OneRecord = "OneRecord";
+    admin::PasskeyList = "PasskeyList";
+    admin::PasskeyView = "Passkey";
     admin::PoliciesView = "Policies";
     admin::RecordPage = "RecordPage";
     admin::RiskView = "Risk";

@@ -213,6 +213,27 @@ pub(crate) struct SecretFiles {
 }
 
 #[derive(Debug, Subcommand)]
+pub(crate) enum Passkey {
+    /// List your own; an administrator sees all.
+    Ls {
+        /// Only those of this identity.
+        #[arg(long, value_name = "ID")]
+        identity: Option<String>,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Take one away: nothing is proved by it any more.
+    #[command(alias = "remove")]
+    Rm {
+        /// Its id.
+        #[arg(allow_hyphen_values = true)]
+        id: String,
+        #[command(flatten)]
+        remote: Remote,
+    },
+}
+
+#[derive(Debug, Subcommand)]
 pub(crate) enum Delegation {
     /// Give the word of the user whose token it is.
     Add {

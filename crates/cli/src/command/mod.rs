@@ -20,6 +20,7 @@ mod kill;
 mod lease;
 mod log;
 mod mcp;
+mod passkey;
 mod policy;
 mod records;
 mod risk;
@@ -51,6 +52,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<Exit, CommandError> {
         Command::Intent(args) => intent::run(&shared, args),
         Command::Task(args) => task::run(&shared, args),
         Command::Delegation(args) => delegation::run(&shared, args),
+        Command::Passkey(args) => passkey::run(&shared, args),
         Command::Lease(args) => lease::run(&shared, args),
         Command::Secret(args) => secret::run(&shared, args),
         Command::Approval(args) => approval::run(&shared, args),
