@@ -63,6 +63,8 @@ impl Project {
             upstreams.insert(server.clone(), project.upstream(server, &live));
         }
         for upstream in upstreams.values_mut() {
+            // Nobody is asked but for what a case says is approved.
+            upstream["approvals"] = json!("on_request");
             if let Some(mode) = &case.upstream.mode {
                 upstream["mode"] = json!(mode);
             }

@@ -93,7 +93,10 @@ fn run(case: &Case, ways: Ways) -> (Vec<String>, [usize; 3]) {
         }
         count[0] += pure.len();
         let http = Http { ground: &ground, server: &server };
-        let answers = if ways == Ways::Gateway { Vec::new() } else { http.run(test) };
+        // What this enforcement point says beside the arguments lies within no standing approval.
+        let standing = |step: &Step| step.approved.as_ref().is_some_and(|yes| yes.uses.is_some());
+        let over_gateway = ways == Ways::Gateway || test.steps.iter().any(standing);
+        let answers = if over_gateway { Vec::new() } else { http.run(test) };
         let steps = Rc::new(step_names(answers.iter().map(|(_, id)| id.as_str())));
         for ((number, step), (answer, id)) in test.steps.iter().enumerate().zip(answers) {
             count[1] += 1;
@@ -490,7 +493,8 @@ fn ask_gateway(http: &Http<'_>, project: &Project, test: &Test) {
                     c.request("POST", "/v1/access-requests", &headers, body.as_bytes())
                 })
                 .unwrap();
-            assert_eq!(response.status, 202, "{ask}: {}", response.text());
+            // The gateway may have asked at once: then the same request stands.
+            assert!([200, 202].contains(&response.status), "{ask}: {}", response.text());
             http.approve(response.json()["id"].as_str().unwrap(), approved);
         }
         let denied = answer["error"].is_object() || answer["result"]["isError"] == json!(true);
