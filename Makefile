@@ -37,10 +37,9 @@ tools: $(PIP) $(NPM) chromium ## the Python and Node parts that demo and tests u
 # Where we may install it. Without it, the tests of the pages are skipped and say so.
 .PHONY: chromium
 chromium:
-	@if ! command -v chromium >/dev/null && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-		apt-get install -y -qq chromium >/dev/null || { apt-get update -qq && apt-get install -y -qq chromium >/dev/null; } \
-			|| echo "chromium could not be installed: the tests of the pages will be skipped"; \
-	fi
+	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
+		&& { apt-get install -y -qq chromium >/dev/null || { apt-get update -qq && apt-get install -y -qq chromium >/dev/null; }; } ; } \
+		|| echo "chromium is missing and could not be installed: the tests of the pages will be skipped"
 
 demo: build tools ## an agent works on a case through the gateway
 	$(BIN) demo $(if $(KEEP),--keep)
