@@ -82,7 +82,9 @@ fn not_fresh(request: &Request, facts: &Facts<'_>, now: &Now) -> Option<&'static
     let Tiers { proof_s, .. } = facts.tiers;
     let proof = request.subject.authentication();
     if !proof.method.is_attested() && proof.assurance < Assurance::Substantial {
-        return Some("a credential that cannot be copied");
+        return Some(
+            "a credential that cannot be copied as an API key can (`tiers:` in the configuration)",
+        );
     }
     if now.at.ms_since(proof.at) > i64::from(*proof_s) * 1000 {
         return Some("a fresh proof of who acts");
