@@ -3,11 +3,13 @@
 use std::fs;
 use std::path::Path;
 
-use safeconduct_ledger::CheckpointVerifier;
+use safeconduct_ledger::{CheckpointVerifier, ProofError};
 
 use super::*;
 use crate::frame::{HEADER_BYTES, Header, push_frame};
-use crate::{OpenError, Problem, ScanError, Verified, fsck, segment, verify};
+use crate::{
+    OpenError, Problem, ProveError, Prover, ScanError, Verified, fsck, segment, tlog, verify,
+};
 
 fn verifier(folder: &Folder) -> CheckpointVerifier {
     let text = fs::read_to_string(folder.keys().join(crate::VERIFIER_KEY)).unwrap();
@@ -310,4 +312,40 @@ fn an_export_holds_every_leaf_on_its_line() {
     assert_eq!(crate::export(&folder.data(), 1, Some(4), &mut out).unwrap(), 3);
     let wanted: Vec<u8> = (1..4).flat_map(|n| [entry(n).leaf, b"\n".to_vec()].concat()).collect();
     assert_eq!(out, wanted);
+}
+
+#[test]
+fn a_record_is_proved_where_it_is_and_nowhere_else() {
+    let folder = ledger(300);
+    let prover = Prover::open(&folder.data(), &verifier(&folder)).unwrap();
+    let leaves = leaves(&segment::path(&folder.data(), 0));
+    let size = prover.checkpoint().size;
+    for place in [0, 255, 256, 299] {
+        let leaf = &leaves[usize::try_from(place).unwrap()];
+        assert!(!prover.prove(place, leaf).unwrap().is_empty());
+        let wrong = prover.prove(place, &leaves[7]).unwrap_err();
+        assert!(matches!(wrong, ProveError::Proof(ProofError::DoesNotHold)), "{wrong}");
+    }
+    let newer = prover.prove(size, &leaves[0]).unwrap_err();
+    assert!(matches!(newer, ProveError::Proof(ProofError::OutOfRange { .. })), "{newer}");
+}
+
+#[test]
+fn damaged_tiles_and_other_keys_prove_nothing() {
+    let folder = ledger(20);
+    let leaves = leaves(&segment::path(&folder.data(), 0));
+    let prover = Prover::open(&folder.data(), &verifier(&folder)).unwrap();
+    let tile = tlog::folder(&folder.data()).join("tile/0/000.p/20");
+    let mut bytes = fs::read(&tile).unwrap();
+    bytes[3 * 32] ^= 1;
+    fs::write(&tile, bytes).unwrap();
+    assert!(prover.prove(3, &leaves[3]).is_err());
+    assert!(prover.prove(2, &leaves[2]).is_err());
+
+    let other = ledger(20);
+    let foreign = Prover::open(&folder.data(), &verifier(&other)).unwrap_err();
+    assert!(matches!(foreign, ProveError::Checkpoint(_)), "{foreign}");
+    fs::remove_file(tlog::checkpoint_path(&folder.data())).unwrap();
+    let none = Prover::open(&folder.data(), &verifier(&folder)).unwrap_err();
+    assert!(matches!(none, ProveError::Unsigned), "{none}");
 }

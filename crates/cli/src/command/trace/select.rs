@@ -257,3 +257,89 @@ fn key(body: Option<&Value>) -> Option<(String, String)> {
     let scope = session.get("task").or_else(|| session.get("token"))?.as_str()?;
     Some((session.get("identity")?.as_str()?.to_owned(), scope.to_owned()))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn record(sequence: u64, kind: &str, parent: Option<&str>, body: Value) -> Placed {
+        let at = format!("2026-01-01T00:00:{sequence:02}.000Z");
+        let id = format!("r{sequence}");
+        Placed {
+            sequence,
+            record: json!({"id": id, "at": at, "kind": kind, "parent": parent, "body": body}),
+        }
+    }
+
+    fn decision(sequence: u64, task: &str) -> Placed {
+        let session = json!({"identity": "agent", "task": task});
+        let body = json!({"session": session, "task": {"id": task}, "decision": "deny"});
+        record(sequence, "decision", None, body)
+    }
+
+    fn began(sequence: u64, task: &str, parent: Option<&str>, above: Option<&str>) -> Placed {
+        let body = json!({"id": task, "agent": "agent", "intent": "i", "on_behalf_of": "u",
+            "parent": above});
+        record(sequence, "task_began", parent, body)
+    }
+
+    /// Two tasks of one agent beside each other, a task below the first, and what was done to it.
+    fn world() -> Vec<Placed> {
+        let undertake = json!({"session": {"identity": "u", "token": "t"}});
+        let ended = |task: &str| json!({"task": task, "state": "revoked"});
+        let signal = |until: &str| {
+            json!({"about": {"kind": "identity", "identity": "agent"},
+            "expires_at": until})
+        };
+        vec![
+            record(
+                0,
+                "delegation_made",
+                None,
+                json!({"id": "d", "user": "u", "agent": "agent", "intent": "i"}),
+            ),
+            record(1, "signal", None, signal("2026-01-01T00:00:02.000Z")),
+            record(2, "signal", None, signal("2026-01-02T00:00:00.000Z")),
+            record(3, "decision", None, undertake),
+            began(4, "task_1", Some("r3"), None),
+            began(5, "task_2", None, None),
+            decision(6, "task_1"),
+            decision(7, "task_2"),
+            record(8, "access_request", Some("r6"), json!({"request": "q", "event": "requested"})),
+            record(9, "access_request", None, json!({"request": "q", "event": "answered"})),
+            began(10, "task_3", None, Some("task_1")),
+            decision(11, "task_3"),
+            record(12, "killed", None, json!({"scope": {"kind": "all"}})),
+            record(13, "task_ended", Some("r4"), ended("task_1")),
+            record(14, "killed", None, json!({"scope": {"kind": "all"}})),
+            record(15, "delegation_ended", None, json!({"delegation": "d"})),
+        ]
+    }
+
+    fn told(subject: &str) -> Vec<u64> {
+        let selected = select(&world(), &Subject::parse(subject)).unwrap();
+        assert!(!selected.cut);
+        selected.records.iter().map(|placed| placed.sequence).collect()
+    }
+
+    #[test]
+    fn a_task_is_told_with_its_causes_and_what_came_of_it_and_nothing_of_others() {
+        let all = [0, 2, 3, 4, 6, 8, 9, 10, 11, 12, 13, 15];
+        assert_eq!(told("task_1"), all);
+        assert_eq!(told("agent/task_1"), all);
+    }
+
+    #[test]
+    fn a_decision_is_told_with_what_is_above_and_below_it() {
+        let below = told("r6");
+        assert!([3, 4, 6, 8, 9, 13].iter().all(|n| below.contains(n)), "{below:?}");
+        assert!([5, 7, 10, 11].iter().all(|n| !below.contains(n)), "{below:?}");
+    }
+
+    #[test]
+    fn what_nobody_knows_is_nothing() {
+        assert!(told("task_9").is_empty() && told("r99").is_empty());
+    }
+}
