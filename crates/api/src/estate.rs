@@ -9,7 +9,7 @@ use http::request::Parts;
 use safeconduct_model::{
     ActionName, EntityRef, Identity, IdentityId, IdentityStatus, Reason, RecordId, Timestamp,
 };
-use safeconduct_review::{Grant, GrantSource, TaskKind, Use, day_of};
+use safeconduct_review::{Grant, GrantSource, Use, UseKey, day_of};
 use safeconduct_service::{
     EstateError, Operation, ReadError, ReadModel, RecordQuery, UseQuery, WhyStatement, World,
 };
@@ -357,21 +357,19 @@ pub(crate) async fn did(
 /// Days added up, the latest use first.
 fn used(read: &dyn ReadModel, query: &UseQuery) -> Result<(Vec<EstateUse>, bool, u64), ReadError> {
     let page = read.uses(query)?;
-    let mut rows: BTreeMap<(Option<Arc<str>>, ActionName, Option<Arc<str>>, TaskKind), Use> =
-        BTreeMap::new();
+    let mut rows: BTreeMap<UseKey, Use> = BTreeMap::new();
     for (key, used) in page.uses {
-        let intent = key.intent.map(|intent| Arc::from(intent.as_str()));
-        rows.entry((key.policy, key.action, intent, key.task)).or_default().add(&used);
+        rows.entry(UseKey { day: 0, ..key }).or_default().add(&used);
     }
     let mut rows: Vec<_> = rows.into_iter().collect();
     rows.sort_by_key(|(_, used)| std::cmp::Reverse(used.last));
     let more = page.more || rows.len() > SHOWN_MAX;
-    let shown = rows.into_iter().take(SHOWN_MAX).map(|((policy, action, intent, task), used)| {
+    let shown = rows.into_iter().take(SHOWN_MAX).map(|(key, used)| {
         Ok(EstateUse {
-            policy: policy.map(|policy| policy.to_string()),
-            action: action.to_string(),
-            intent: intent.map(|intent| intent.to_string()),
-            task: task.as_str(),
+            policy: key.policy.map(|policy| policy.to_string()),
+            action: key.action.to_string(),
+            intent: key.intent.map(|intent| intent.to_string()),
+            task: key.task.as_str(),
             permitted: used.permitted,
             approved: used.approved,
             denied: used.denied,

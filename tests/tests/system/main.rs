@@ -19,6 +19,7 @@ mod command_line;
 mod conformance;
 mod crash;
 mod demo;
+mod estate;
 mod examples;
 mod faults;
 mod flow;
