@@ -8,10 +8,10 @@ use safeconduct_model::{
 use safeconduct_policy::History;
 use safeconduct_session::monitor::Monitors;
 
+use crate::Service;
 use crate::check::{acts_in, facts, task_facts};
 use crate::past::{self, lock_past};
 use crate::sessions::{Slot, lock};
-use crate::Service;
 
 /// A question to weigh.
 #[derive(Debug, Clone)]
