@@ -1,6 +1,6 @@
-//! The sample worlds: an agent at work on a customer's case, in a folder and in a CRM, and one that
-//! writes mail. The files of `examples/case-notes`, `examples/crm` and `examples/mail`, carried in the
-//! binary so that `dev` and `demo` need nothing beside it.
+//! The sample worlds: an agent at work on a customer's case, in a folder and in a CRM, and one
+//! that writes mail. The files of `examples/case-notes`, `examples/crm` and `examples/mail`,
+//! carried in the binary so that `dev` and `demo` need nothing beside it.
 
 use std::fs;
 use std::path::{Path, PathBuf};

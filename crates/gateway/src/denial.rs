@@ -3,7 +3,7 @@
 
 use safeconduct_model::Value;
 use safeconduct_pep::{Lapsed, Refusal, Ways};
-use safeconduct_service::AccessState;
+use safeconduct_service::{AccessState, AskedAtOnce};
 
 use crate::message::{Answer, Fault};
 use crate::revision::Era;
@@ -102,13 +102,13 @@ pub(crate) fn machine_readable(refusal: &Refusal, ways: &Ways) -> Value {
     ]);
     match &refusal.asked {
         None => {}
-        Some(Ok(request)) => {
+        Some(AskedAtOnce::Asked(request)) => {
             edit::set(&mut told, "request", approvals::told(request, ways.page.as_deref()));
             if request.state == AccessState::Pending {
                 edit::set(&mut told, "retry", "once_approved");
             }
         }
-        Some(Err(error)) => edit::set(&mut told, "not_asked", error.to_string()),
+        Some(AskedAtOnce::Not(error)) => edit::set(&mut told, "not_asked", error.to_string()),
     }
     told
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use safeconduct_model::{IdentityId, Reason, RecordId, Requestable};
 use safeconduct_service::{
-    AccessState, AccessSummary, AskError, Check, CheckedOrAsked, ObserveError, Read, Report,
+    AccessState, AccessSummary, AskedAtOnce, Check, CheckedOrAsked, ObserveError, Read, Report,
     Ruling, Service, Unrecorded,
 };
 
@@ -43,7 +43,7 @@ pub struct Refusal {
     pub requestable: Option<Requestable>,
     /// The request that was made of it or stood already, or why nobody is asked; `None` where
     /// nobody was to be.
-    pub asked: Option<Result<AccessSummary, AskError>>,
+    pub asked: Option<AskedAtOnce>,
 }
 
 impl Refusal {
@@ -73,14 +73,14 @@ impl Refusal {
             text.push_str(&format!("- {}{}\n", reason.message(), rule.unwrap_or_default()));
         }
         let next = match (&self.requestable, &self.asked) {
-            (_, Some(Ok(asked))) => {
+            (_, Some(AskedAtOnce::Asked(asked))) => {
                 text.push_str(&request_for_agent(asked, ways.page.as_deref()));
                 match asked.state {
                     AccessState::Pending => "Do not retry before it is approved.",
                     _ => UNCHANGED,
                 }
             }
-            (_, Some(Err(error))) => {
+            (_, Some(AskedAtOnce::Not(error))) => {
                 text.push_str(&format!("A person may approve such calls, but {error}.\n"));
                 UNCHANGED
             }

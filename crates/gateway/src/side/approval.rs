@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use safeconduct_model::{RecordId, Value};
 use safeconduct_pep::{Asks as _, OnDenial, Refusal, Ways, request_for_agent};
-use safeconduct_service::{AccessState, AccessSummary, AskAccess, AskAccessError};
+use safeconduct_service::{AccessState, AccessSummary, AskAccess, AskAccessError, AskedAtOnce};
 
 use super::Side;
 use crate::approval_tools::{self, Asked, Looked};
@@ -58,7 +58,10 @@ impl<A: Authority> Side<A> {
         gated: &Gated,
         resumed: Option<&Resumed>,
     ) -> Answer {
-        let request = refusal.asked.as_ref().and_then(|asked| asked.as_ref().ok());
+        let request = match &refusal.asked {
+            Some(AskedAtOnce::Asked(request)) => Some(&**request),
+            Some(AskedAtOnce::Not(_)) | None => None,
+        };
         let page = request.and_then(|request| self.page(&request.id));
         let ways = Ways { ask: approval_tools::HOW_TO_ASK, page };
         let (method, what) = (&*gated.method, &*gated.question.what);

@@ -7,14 +7,23 @@ use safeconduct_model::{ActionEntry, Depth, Tier};
 use super::{AccessHappened, AccessMade, AccessSummary, Found, Wish, WishOf};
 use crate::{Check, Recorded, Ruling, Service, Unrecorded};
 
+/// What became of asking people at once: the request that was made or stood already, or why nobody
+/// is asked.
+#[derive(Debug, Clone, PartialEq)]
+pub enum AskedAtOnce {
+    /// Where the request stands.
+    Asked(Box<AccessSummary>),
+    /// Nobody is asked.
+    Not(Box<AskError>),
+}
+
 /// A decision, with what became of asking people.
 #[derive(Debug)]
 pub struct CheckedOrAsked {
     /// What was decided.
     pub ruling: Recorded<Ruling>,
-    /// The request that was made together with a Deny or stood already, or why nobody is asked;
-    /// `None` where nobody can be.
-    pub asked: Option<Result<AccessSummary, AskError>>,
+    /// What became of asking; `None` where nobody can be asked.
+    pub asked: Option<AskedAtOnce>,
 }
 
 impl Service {
@@ -46,9 +55,9 @@ impl Service {
                 if made == AccessMade::Now {
                     self.tell_of_access(&request, AccessHappened::Asked);
                 }
-                self.access_summary(&request).map(Ok)
+                self.access_summary(&request).map(|asked| AskedAtOnce::Asked(Box::new(asked)))
             }
-            Some(Found::Refused(error)) => Some(Err(error)),
+            Some(Found::Refused(error)) => Some(AskedAtOnce::Not(Box::new(error))),
             Some(Found::NotNeeded | Found::NotRequestable) | None => None,
         };
         Ok(CheckedOrAsked { ruling, asked })
