@@ -36,7 +36,8 @@ const NOW: Timestamp = Timestamp::from_millis(1_795_500_000_000);
 
 /// Measures.
 pub(crate) fn measure() -> Result<Section, Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build()?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build()?;
     let (without, with) = runtime
         .block_on(async { Ok::<_, Failure>((service(false).await?, service(true).await?)) })?;
     let mut contestants = [

@@ -14,12 +14,14 @@ use safeconduct_api::{
     Api, ApiConfig, BODY_BYTES_MAX, Controls, Hosts, PolicyStatus, Reloading, UpstreamView,
 };
 use safeconduct_ledger::Origin;
-use safeconduct_model::{Digest, IdentityId, RecordId, Timestamp, Token, TokenId};
+use safeconduct_model::{
+    Digest, EntityId, EntityType, IdentityId, RecordId, Timestamp, Token, TokenId,
+};
 use safeconduct_policy::load;
 use safeconduct_service::memory::{MemoryLedger, MemoryVault};
 use safeconduct_service::{
-    Clock, Grown, Ids, Ledger, Page, Ports, ReadError, ReadModel, RecordQuery, Service, Settings,
-    World,
+    Clock, Grown, Ids, Ledger, Page, Ports, ReadError, ReadModel, RecordQuery, SeenAs, Service,
+    Settings, UseQuery, UsesPage, World,
 };
 use safeconduct_store::{Store, StoreOptions};
 use tokio::net::TcpListener;
@@ -188,6 +190,20 @@ impl ReadModel for NothingRead {
 
     fn from(&self, _: u64, _: usize) -> Result<Page, ReadError> {
         Ok(Self::PAGE)
+    }
+
+    fn uses(&self, _: &UseQuery) -> Result<UsesPage, ReadError> {
+        Ok(UsesPage::default())
+    }
+
+    fn entities(
+        &self,
+        _: SeenAs,
+        _: &EntityType,
+        _: Option<&str>,
+        _: usize,
+    ) -> Result<Vec<EntityId>, ReadError> {
+        Ok(Vec::new())
     }
 
     fn read_up_to(&self) -> u64 {
