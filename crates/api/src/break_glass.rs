@@ -15,7 +15,7 @@ use crate::body::json_bytes;
 use crate::problem::{Problem, ProblemForm};
 use crate::refusals::{Refused, Unreadable};
 use crate::refused::Denied;
-use crate::router::Shared;
+use crate::router::{Inner, Shared};
 use crate::trace;
 
 /// Sets the rules that ask for an approval aside for somebody, for at most an hour. It takes a
@@ -30,7 +30,7 @@ use crate::trace;
     responses(
         (status = 201, description = "They are set aside, and that is recorded", body = BrokenGlassView),
         (status = 401, description = "Nobody has proved who they are", body = ProblemForm),
-        (status = 403, description = "The caller must use a passkey (`needs_passkey`), or policies in force say no, with `decision_id` and `reasons`", body = ProblemForm),
+        (status = 403, description = "The caller must use a passkey (`needs_passkey`: the detail names the page that takes one), or policies in force say no, with `decision_id` and `reasons`", body = ProblemForm),
         (status = 404, description = "No such agent or task is known", body = ProblemForm),
         Unreadable,
         (status = 503, description = "It could not be recorded", body = ProblemForm),
@@ -58,7 +58,7 @@ pub(crate) async fn break_glass(
         trace: trace::of(&parts.headers),
     };
     let view = api.service.break_glass(breaking).await;
-    let view = view.map_err(|error| not_broken(&caller.proof, error))?;
+    let view = view.map_err(|error| not_broken(&api, &caller.proof, error))?;
     Ok((StatusCode::CREATED, Json(shown(&view))).into_response())
 }
 
@@ -127,7 +127,7 @@ fn shown(view: &GlassView) -> BrokenGlassView {
     }
 }
 
-fn not_broken(proof: &Authentication, error: BreakGlassError) -> Problem {
+fn not_broken(api: &Inner, proof: &Authentication, error: BreakGlassError) -> Problem {
     let detail = error.to_string();
     let refused = |code| {
         let denied = Denied { proof: proof.clone(), operation: Operation::GlassBreak };
@@ -135,7 +135,12 @@ fn not_broken(proof: &Authentication, error: BreakGlassError) -> Problem {
     };
     match error {
         BreakGlassError::NotAPerson(_) => refused("not_a_person"),
-        BreakGlassError::Passkey => refused("needs_passkey"),
+        BreakGlassError::Passkey => {
+            // No bearer token is a passkey: the page takes one.
+            let detail = format!("{detail}, on {}/break-glass", api.base_url);
+            let denied = Denied { proof: proof.clone(), operation: Operation::GlassBreak };
+            Problem::refused(denied, "needs_passkey", detail)
+        }
         BreakGlassError::UnknownAgent(_) => {
             Problem::new(StatusCode::NOT_FOUND, "unknown_identity", detail)
         }

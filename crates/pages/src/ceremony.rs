@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use safeconduct_model::{Digest, RecordId, Timestamp};
 
+use crate::glass::Breaking;
 use crate::requests::Answer;
 use crate::secret::{self, NoRandomness};
 use crate::webauthn::Challenge;
@@ -31,6 +32,8 @@ pub(crate) enum Purpose {
         /// What they said.
         answer: Answer,
     },
+    /// Rules that ask for an approval are set aside.
+    BreakGlass(Breaking),
 }
 
 /// A ceremony.

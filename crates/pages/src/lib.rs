@@ -28,6 +28,7 @@ mod ceremony;
 mod entry;
 mod failure;
 mod form;
+mod glass;
 mod guard;
 mod keys;
 mod of_service;

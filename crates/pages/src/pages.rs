@@ -21,7 +21,7 @@ use crate::provider::Provider;
 use crate::requests::Requests;
 use crate::secret::{self, NoRandomness};
 use crate::webauthn::Site;
-use crate::{answer, entry, guard, keys, show, together};
+use crate::{answer, entry, glass, guard, keys, show, together};
 
 /// How the pages are reached, and whom they sign in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -112,6 +112,9 @@ impl Pages {
             .route("/passkeys/new", post(keys::begin))
             .route("/passkeys/confirm", post(keys::confirm))
             .route("/passkeys/remove", post(keys::remove))
+            .route("/break-glass", get(glass::page).post(glass::begin))
+            .route("/break-glass/confirm", post(glass::confirm))
+            .route("/break-glass/mend", post(glass::mend))
             .route("/pages/style.css", get(show::style))
             .route("/pages/passkey.js", get(show::script))
             .layer(DefaultBodyLimit::max(crate::form::FORM_BYTES_MAX))

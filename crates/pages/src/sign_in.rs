@@ -225,7 +225,8 @@ fn same(a: &str, b: &str) -> bool {
 /// take for another site.
 pub(crate) fn path_of_ours(path: &str) -> &str {
     let fits = |c: char| c.is_ascii_alphanumeric() || "/-_.:~".contains(c);
-    let known = path == "/passkeys" || path == "/approve" || path.starts_with("/approve/");
+    let known =
+        ["/approve", "/passkeys", "/break-glass"].contains(&path) || path.starts_with("/approve/");
     let plain = !path.contains("..") && !path.contains("//");
     if known && plain && path.len() <= 600 && path.chars().all(fits) { path } else { "/approve" }
 }

@@ -175,7 +175,7 @@ fn what_is_refused_taken_back_or_high_is_said() {
     let glass =
         ["break-glass", "begin", "agent", "--for", "5m", "--reason", "everything is on fire"];
     let broken = bench.said(&lea, 10, &glass);
-    assert!(broken.contains("passkey"), "{broken}");
+    assert!(broken.contains("passkey") && broken.contains("/break-glass"), "{broken}");
     assert!(bench.said(bench.server.admin(), 0, &["break-glass", "ls"]).contains("AGENT"));
     bench.server.stop();
 }

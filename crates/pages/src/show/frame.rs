@@ -71,6 +71,7 @@ impl Page<'_> {
                             nav aria-label="Pages" {
                                 a href="/approve" { "Waiting" }
                                 a href="/passkeys" { "Passkeys" }
+                                a href="/break-glass" { "Break glass" }
                             }
                             form.who method="post" action="/sign-out" {
                                 (token(pages, browser, "/sign-out"))

@@ -4,6 +4,7 @@
 mod arguments;
 mod facts;
 mod frame;
+mod glass;
 mod keys;
 mod list;
 mod prove;
@@ -21,6 +22,7 @@ use crate::failure::Failure;
 use crate::pages::Pages;
 use frame::{Page, Script};
 
+pub(crate) use glass::{glasses, prove_glass};
 pub(crate) use keys::{passkeys, register};
 pub(crate) use list::list;
 pub(crate) use prove::{prove, prove_all};

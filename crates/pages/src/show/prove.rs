@@ -24,7 +24,7 @@ pub(crate) fn prove(
 ) -> Result<Response, Failure> {
     let path = format!("/approve/{}", shown.listed.id);
     let said = html! { strong { (words(answer)) } };
-    asked(pages, browser, &path, challenge, said, facts(pages, shown))
+    Ok(asked(pages, browser, &path, challenge, said, facts(pages, shown)))
 }
 
 /// The same for several.
@@ -38,17 +38,19 @@ pub(crate) fn prove_all(
     let first = shown.first().ok_or_else(Failure::foreign)?;
     let path = format!("/approve/{}/all", first.listed.id);
     let said = html! { strong { "each of these " (shown.len()) " " (words(answer)) } };
-    asked(pages, browser, &path, challenge, said, all(pages, shown))
+    Ok(asked(pages, browser, &path, challenge, said, all(pages, shown)))
 }
 
-fn asked(
+/// What is about to be said, all that it is about, and the form that the passkey fills. The form
+/// goes to `/confirm` below the page that it comes from.
+pub(super) fn asked(
     pages: &Pages,
     browser: &Browser,
     back: &str,
     challenge: &Challenge,
     said: Markup,
     facts: Markup,
-) -> Result<Response, Failure> {
+) -> Response {
     let world = pages.service().world();
     let here = |passkey: &&safeconduct_model::Passkey| passkey.rp == pages.site().rp;
     let known = world.passkeys_of(&browser.who.identity).filter(here);
@@ -58,11 +60,11 @@ fn asked(
             p.lead { "So much is at stake that a passkey must prove it is you, and you have none \
                       yet. Nothing has happened." }
             p { a.button.primary href="/passkeys" { "Register a passkey" } }
-            p { a href=(back) { "Back to the request" } }
+            p { a href=(back) { "Back" } }
         };
         let (title, browser) = ("First, a passkey", Some(browser));
         let status = StatusCode::FORBIDDEN;
-        return Ok(Page { title, status, browser, script: Script::None, body }.answer(pages));
+        return Page { title, status, browser, script: Script::None, body }.answer(pages);
     }
     let path = format!("{back}/confirm");
     let body = html! {
@@ -81,7 +83,7 @@ fn asked(
         (facts)
     };
     let (title, status, browser) = ("Confirm that it is you", StatusCode::OK, Some(browser));
-    Ok(Page { title, status, browser, script: Script::Passkey, body }.answer(pages))
+    Page { title, status, browser, script: Script::Passkey, body }.answer(pages)
 }
 
 /// The button that the script wakes, and what stands there without it.

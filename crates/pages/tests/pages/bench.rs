@@ -26,7 +26,10 @@ const POLICIES: &str = r#"
 @id("agents") permit (principal is Safeconduct::Agent, action, resource);
 @id("ask") @message("a person must look at this")
 @requestable("approvers=group:leads; quorum=1; ttl=15m")
-forbid (principal, action, resource) unless { context has approval };
+forbid (principal, action, resource) unless { context has approval }
+unless { action == Safeconduct::Action::"break_glass" };
+@id("right") permit (principal == Safeconduct::User::"ada",
+    action == Safeconduct::Action::"break_glass", resource);
 "#;
 
 pub(crate) const NOW: i64 = 1_790_000_000_000;

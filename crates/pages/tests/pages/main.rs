@@ -12,4 +12,5 @@ mod answers;
 mod authenticator;
 mod bench;
 mod forms;
+mod glass;
 mod sign_in;
