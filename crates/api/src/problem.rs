@@ -35,9 +35,9 @@ pub(crate) struct Problem {
     /// What the policies in force said, where that is the problem.
     decision: Option<Box<Decided>>,
     /// What a caller without a good credential is asked for, where it is not just that.
-    challenge: Option<String>,
+    challenge: Option<Box<str>>,
     /// The nonce that the next proof of possession needs, where that is the problem.
-    nonce: Option<String>,
+    nonce: Option<Box<str>>,
 }
 
 /// A decision that is the problem.
@@ -107,7 +107,8 @@ impl Problem {
 
     /// An access token, or the proof that came with it, does not hold.
     pub(crate) fn challenged(refused: &NotAuthenticated, nonce: Option<String>) -> Self {
-        Self { challenge: Some(refused.challenge()), nonce, ..Self::unauthenticated() }
+        let (challenge, nonce) = (Some(refused.challenge().into()), nonce.map(Into::into));
+        Self { challenge, nonce, ..Self::unauthenticated() }
     }
 
     /// Our own policies do not permit it.
@@ -181,9 +182,9 @@ impl IntoResponse for Problem {
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if self.status == StatusCode::UNAUTHORIZED {
-            let challenge = self.challenge.and_then(|text| HeaderValue::try_from(text).ok());
+            let challenge = self.challenge.and_then(|text| HeaderValue::from_str(&text).ok());
             headers.insert(WWW_AUTHENTICATE, challenge.unwrap_or(CHALLENGE));
-            let nonce = self.nonce.and_then(|text| HeaderValue::try_from(text).ok());
+            let nonce = self.nonce.and_then(|text| HeaderValue::from_str(&text).ok());
             headers.extend(nonce.map(|nonce| (DPOP_NONCE, nonce)));
         }
         response

@@ -246,7 +246,7 @@ async fn an_agent_asks_a_person_answers_and_the_call_runs_once() {
     {
         assert_eq!(bench.listed(who, "").await.len(), seen, "{who}");
     }
-    assert_eq!(bench.listed("lea", "?answerable=true").await, [id.clone()]);
+    assert_eq!(bench.listed("lea", "?answerable=true").await, std::slice::from_ref(&id));
     assert!(bench.listed("worker", "?answerable=true").await.is_empty());
     assert!(bench.listed("lea", "?state=approved").await.is_empty());
     assert_eq!(bench.listed("lea", &format!("?task={}&agent=worker", bench.task)).await.len(), 1);

@@ -10,7 +10,7 @@
 )]
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -136,14 +136,14 @@ impl Stage {
     }
 }
 
-fn transmitter(service: &Arc<Service>, target: &Arc<Target>, file: &PathBuf) -> Arc<Transmitter> {
+fn transmitter(service: &Arc<Service>, target: &Arc<Target>, file: &Path) -> Arc<Transmitter> {
     let config = TransmitterConfig {
         issuer: US.to_owned(),
         receivers: [(receiver(), ReceiverForm { audience: THEM.to_owned() })].into(),
         reach: ReachForm::default(),
     };
     let outbound = Arc::clone(target) as Arc<dyn Outbound>;
-    Arc::new(Transmitter::new(Arc::clone(service), outbound, config, file.clone()).unwrap())
+    Arc::new(Transmitter::new(Arc::clone(service), outbound, config, file.to_owned()).unwrap())
 }
 
 fn record(id: &str, body: Body) -> Record {

@@ -424,7 +424,7 @@ async fn policy_is_asked_about_each_renewal_and_what_it_forbids_ends_the_lease()
     assert_eq!((state, &*why), (LeaseState::Issued, "renewed"));
     let decided = |id: &RecordId| {
         records.iter().any(|r| {
-            r.id == *id && matches!(&r.body, Body::Decided(d) if &*d.action.as_str() == "lease")
+            r.id == *id && matches!(&r.body, Body::Decided(d) if d.action.as_str() == "lease")
         })
     };
     assert!(because.is_some_and(|id| decided(&id)) && decided(&decision));

@@ -129,7 +129,7 @@ mod tests {
         let other = |from: &str, to: &str| check("secevent+jwt", &good.replace(from, to), 7);
         assert_eq!(other("https://idp.example", "https://idp.example/"), Err(JoseError::Issuer));
         assert_eq!(other("https://us.example", "https://them.example"), Err(JoseError::Audience));
-        assert_eq!(other(r#"["https://us.example"]"#, "[]").is_err(), true);
+        assert!(other(r#"["https://us.example"]"#, "[]").is_err());
         let at = |s: i64| Timestamp::from_millis(s * 1000);
         let (ahead, long_ago) = (NOW_S + 1, NOW_S - 3601);
         assert_eq!(

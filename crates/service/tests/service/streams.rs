@@ -96,6 +96,7 @@ impl Stage {
     }
 }
 
+#[expect(clippy::panic, reason = "a test that cannot go on fails")]
 fn refused(received: Result<Received, SetError>) -> DeliveryFault {
     match received {
         Err(SetError::Refused { fault, .. }) => fault,
@@ -131,13 +132,31 @@ async fn what_cannot_be_kept_is_not_acknowledged() {
 #[tokio::test]
 async fn late_and_future_events_are_refused() {
     let stage = stage(", age_max_s: 60, clock_skew_s: 5").await;
-    for (ms, id) in [(-61_000, "1"), (6_000, "2")] {
-        let late = stage.push(&claims(id, AGENT, REVOKED, ms)).await;
+    const CHANGED: &str = "https://schemas.openid.net/secevent/caep/event-type/token-claims-change";
+    for (ms, id, event) in [(-61_000, "1", CHANGED), (6_000, "2", REVOKED)] {
+        let late = stage.push(&claims(id, AGENT, event, ms)).await;
         assert_eq!(refused(late), DeliveryFault::InvalidRequest);
     }
     assert_eq!(stage.status(), IdentityStatus::Active);
     assert!(stage.push(&claims("3", AGENT, REVOKED, 4_000)).await.is_ok());
     assert_eq!(stage.streams.view("idp").unwrap().refused["invalid_request"], 2);
+}
+
+#[tokio::test]
+async fn what_stops_someone_is_taken_after_an_outage() {
+    let stage = stage(", age_max_s: 60").await;
+    let lifetime_ms = Kind::SessionRevoked.lifetime_ms();
+    let too_late = stage.push(&claims("1", AGENT, REVOKED, -lifetime_ms - 1000)).await;
+    assert_eq!(refused(too_late), DeliveryFault::InvalidRequest);
+    assert_eq!(stage.status(), IdentityStatus::Active);
+    let late = claims("2", AGENT, REVOKED, 1000 - lifetime_ms);
+    assert!(matches!(stage.push(&late).await, Ok(Received::Taken { .. })));
+    assert_eq!(stage.status(), IdentityStatus::Suspended);
+    // Once, for as long as it could come again.
+    stage.bench.service.change_identity(agent("agent"), &me()).await.unwrap();
+    stage.bench.clock.set(NOW.plus_ms(900));
+    assert_eq!(stage.push(&late).await, Ok(Received::Before));
+    assert_eq!(stage.status(), IdentityStatus::Active);
 }
 
 #[tokio::test]

@@ -83,6 +83,7 @@ fn subjects_are_read_back() {
 use std::sync::Arc;
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "a test reads its examples")]
 fn the_frameworks_own_examples_are_read() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/evals/ssf/examples.jsonl");
     let Ok(lines) = std::fs::read_to_string(path) else {

@@ -591,7 +591,7 @@ mod tests {
             let said = said(id);
             let from =
                 said.rfind(&format!("  permit `{policy}` at")).unwrap_or_else(|| panic!("{said}"));
-            said[from..].lines().nth(1).unwrap().to_owned()
+            said.split_at(from).1.lines().nth(1).unwrap().to_owned()
         };
         assert!(clause("dec_0", "after-tests").ends_with(": false, from the beginning"));
         let since = clause("dec_2", "after-tests");
