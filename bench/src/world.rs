@@ -8,8 +8,8 @@ use std::sync::Arc;
 use safeconduct_engine::Vocabulary;
 use safeconduct_model::{
     ActionEntry, ActionName, Catalogue, Confidentiality, Digest, Effect, EntityType, Identity,
-    IdentityId, IdentityKind, IdentityStatus, LabelAt, Integrity, Label, PepRegistration, ResourceForm,
-    ResourceMapping, Returns, ServerName, Tier, Value,
+    IdentityId, IdentityKind, IdentityStatus, Integrity, Label, LabelAt, PepRegistration,
+    ResourceForm, ResourceMapping, Returns, ServerName, Tier, Value,
 };
 use safeconduct_policy::{SourceFile, Sources, ToolDefinition};
 

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use safeconduct_model::{
-    ActionName, Decision, EntityId, EntityRef, EntityType, IdentityId, PolicyId, RecordId, SessionKey, Timestamp,
+    ActionName, Decision, EntityId, EntityRef, EntityType, IdentityId, PolicyId, RecordId,
+    SessionKey, Timestamp,
 };
 use safeconduct_review::{Use, UseKey};
 use thiserror::Error;
