@@ -374,6 +374,10 @@ impl Service {
         if self.tasks.live() >= TASKS_MAX {
             return Err(BeginError::OverLimit { what: "tasks", limit: TASKS_MAX });
         }
+        // Before changes are kept out: it takes sessions, whose holders may wait for those.
+        if let Some(name) = &undertaking.run_of {
+            self.end_overdue_runs(name);
+        }
         // One run after another, so that no two find the same room.
         let _alone = undertaking.run_of.as_ref().map(|_| self.keep_changes_out());
         if let Some(name) = &undertaking.run_of {

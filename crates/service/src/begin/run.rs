@@ -74,24 +74,29 @@ impl Service {
             return Err(BeginError::Contended);
         }
         match schedule.overlap {
-            Overlap::Refuse => self.has_room(name, schedule),
+            Overlap::Refuse => {
+                self.end_overdue_runs(name);
+                self.has_room(name, schedule)
+            }
             Overlap::Replace => Ok(()),
         }
     }
 
-    /// Whether one more run may begin. Those whose time is over have ended.
+    /// Ends the runs whose time is over. Takes their sessions, and so never where changes are kept
+    /// out.
+    pub(super) fn end_overdue_runs(&self, name: &ScheduleName) {
+        for run in self.tasks.runs(name) {
+            self.end_if_overdue(&run);
+        }
+    }
+
+    /// Whether one more run may begin, beside those that have not ended.
     pub(super) fn has_room(
         &self,
         name: &ScheduleName,
         schedule: &Schedule,
     ) -> Result<(), BeginError> {
-        let mut runs = self.tasks.runs(name);
-        if runs.len() >= schedule.at_once as usize {
-            for run in &runs {
-                self.end_if_overdue(run);
-            }
-            runs = self.tasks.runs(name);
-        }
+        let runs = self.tasks.runs(name);
         match runs.len() < schedule.at_once as usize {
             true => Ok(()),
             false => Err(BeginError::Running { schedule: name.clone(), runs: runs.len() }),
