@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use safeconduct_credential::jose::{self, JoseError, KeySet};
 use safeconduct_model::Timestamp;
-use safeconduct_model::signal::{About, Kind, Severity, Signal, Source};
-use safeconduct_risk::intake::{self, IntakeError};
+use safeconduct_model::signal::{About, Kind, LIFETIME_MS_MAX, Severity, Signal, Source};
+use safeconduct_risk::intake::{self, Intake, IntakeError};
 use safeconduct_wire::config::Stream as StreamConfig;
 use safeconduct_wire::signals::{DeliveryFault, SecurityEvent};
 use subtle::ConstantTimeEq as _;
@@ -86,8 +86,9 @@ impl State {
     /// As the ledger says it was.
     pub(super) fn from(heard: &mut Heard, form: &StreamConfig, now: Timestamp) -> Self {
         // A token can be dated ahead of our clock, and is remembered from when it came.
-        let kept_s = i64::from(form.age_max_s) + i64::from(form.clock_skew_s) + 1;
-        let (memory, said) = heard.stream(&form.issuer, kept_s * 1000);
+        let ahead_ms = (i64::from(form.clock_skew_s) + 1) * 1000;
+        let age_ms = (i64::from(form.age_max_s) * 1000).max(LIFETIME_MS_MAX);
+        let (memory, said) = heard.stream(&form.issuer, age_ms + ahead_ms);
         Self {
             memory,
             // Nobody could be heard while no process ran.
@@ -213,6 +214,7 @@ impl Streams {
                 return Err(refuse(DeliveryFault::InvalidRequest, description));
             }
         }
+        only_what_stops_if_late(stream, event.issued_at, now, &mut intake)?;
         if let Some(state) = &intake.verification {
             check_verification(stream, state, now)?;
         }
@@ -300,6 +302,27 @@ fn fault(error: JoseError) -> SetError {
         _ => DeliveryFault::InvalidRequest,
     };
     refuse(word, error)
+}
+
+/// Of a token that comes later than the stream's configuration allows, what stops someone is taken
+/// all the same, while a signal of its kind lives: an outage must leave nobody acting whose right
+/// was taken back meanwhile.
+fn only_what_stops_if_late(
+    stream: &Stream,
+    at: Timestamp,
+    now: Timestamp,
+    intake: &mut Intake,
+) -> Result<(), SetError> {
+    let age_ms = now.ms_since(at);
+    if age_ms <= i64::from(stream.age_max_s) * 1000 {
+        return Ok(());
+    }
+    intake.verification = None;
+    intake.signals.retain(|one| one.stops().is_some() && age_ms <= one.kind.lifetime_ms());
+    match intake.signals.is_empty() {
+        true => Err(fault(JoseError::IssuedTooLongAgo { at, limit_s: stream.age_max_s })),
+        false => Ok(()),
+    }
 }
 
 /// A verification that nobody asked for carries no state, and one that was asked for carries that

@@ -70,6 +70,10 @@ pub enum StreamsError {
     Skew(String),
 }
 
+/// The longest that a signal lives, in seconds: nothing older is even looked at.
+const LATE_S_MAX: u32 = 90 * 24 * 3600;
+const _: () = assert!(LATE_S_MAX as i64 * 1000 == safeconduct_model::signal::LIFETIME_MS_MAX);
+
 /// Everyone who tells us of risk.
 pub struct Streams {
     service: Arc<Service>,
@@ -83,6 +87,8 @@ struct Stream {
     name: Arc<str>,
     issuer: Arc<str>,
     expect: EventExpect,
+    /// How old a token may be, in seconds, of which all is taken.
+    age_max_s: u32,
     terms: StreamTerms,
     subjects: SubjectsForm,
     delivery: DeliveryWord,
@@ -162,8 +168,10 @@ impl Stream {
                 issuer: form.issuer.clone(),
                 audience: form.audience.clone(),
                 skew: skew.ok_or_else(|| StreamsError::Skew(name.to_owned()))?,
-                age_max_s: form.age_max_s,
+                // Late ones may stop someone: what is taken of them is seen once they are read.
+                age_max_s: form.age_max_s.max(LATE_S_MAX),
             },
+            age_max_s: form.age_max_s,
             terms: StreamTerms {
                 confidence: Confidence::percent(form.confidence),
                 critical: form.critical_subject_members.iter().map(|m| m.as_str().into()).collect(),
