@@ -71,7 +71,7 @@ impl Basket {
         // Of texts whose words and pieces are passed over little is left.
         let are_passed = class(label, Kind::Word) < passed_below;
         Self {
-            sheaf: Sheaf::with_room(bytes / if are_passed { 24 } else { 8 }),
+            sheaf: Sheaf::with_room(bytes / if are_passed { 32 } else { 8 }),
             labels: Labels::default(),
             now: u8::MAX,
             kinds: [(Marks::default(), 0); 3],

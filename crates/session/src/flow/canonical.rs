@@ -367,14 +367,16 @@ fn time(text: &[u8], short: &mut Short) -> Option<()> {
     Some(())
 }
 
+/// Fewest bytes of a telephone number: seven digits and a mark.
+pub(crate) const TELEPHONE_BYTES_MIN: usize = 8;
+
 /// The digits of a telephone number in lower case, without `+` or leading `00`: seven to fifteen
 /// digits with at least one mark between or before them.
 pub(crate) fn telephone(text: &[u8]) -> Option<Short> {
     let fits = |byte: &u8| {
         byte.is_ascii_digit() || matches!(byte, b'+' | b' ' | b'(' | b')' | b'-' | b'.' | b'/')
     };
-    // Seven digits and a mark are eight bytes.
-    if !(8..=40).contains(&text.len())
+    if !(TELEPHONE_BYTES_MIN..=40).contains(&text.len())
         || !text.iter().all(fits)
         || text.iter().all(u8::is_ascii_digit)
     {

@@ -17,7 +17,25 @@ pub(crate) enum Unwrapped<'a> {
 
 /// Whether anything can be wrapped in a text; `no_tokens` says that no token of it is long.
 pub(crate) fn may_wrap(text: &str, no_tokens: bool) -> bool {
-    !no_tokens || text.len() >= 2 && memchr::memchr2(b'%', b'\\', text.as_bytes()).is_some()
+    !no_tokens || text.len() >= 2 && has_escapes(text)
+}
+
+/// Whether anything in a text may be an escape.
+fn has_escapes(text: &str) -> bool {
+    memchr::memchr2(b'%', b'\\', text.as_bytes()).is_some()
+}
+
+/// Tells a text with its percent escapes undone, and with those of JSON, where it has any.
+fn escapes(text: &str, tell: &mut impl FnMut(Unwrapped<'_>)) {
+    let plain = percent(text.as_bytes());
+    if plain.len() < text.len() {
+        tell(Unwrapped::Text(&String::from_utf8_lossy(&plain)));
+    }
+    let mut plain = String::new();
+    scan::unescape(text, &mut plain);
+    if plain.len() < text.len() {
+        tell(Unwrapped::Text(&plain));
+    }
 }
 
 /// Tells each text that is wrapped in these places of a text or in its escapes; and, where that is
@@ -29,24 +47,14 @@ pub(crate) fn each(
     bytes: Bytes,
     tell: &mut impl FnMut(Unwrapped<'_>),
 ) {
-    if memchr::memchr(b'%', text.as_bytes()).is_some() {
-        let plain = percent(text.as_bytes());
-        if plain.len() < text.len() {
-            tell(Unwrapped::Text(&String::from_utf8_lossy(&plain)));
-        }
-    }
-    if memchr::memchr(b'\\', text.as_bytes()).is_some() {
-        let mut plain = String::new();
-        scan::unescape(text, &mut plain);
-        if plain.len() < text.len() {
-            tell(Unwrapped::Text(&plain));
-        }
+    if has_escapes(text) {
+        escapes(text, tell);
     }
     for place in places {
         let mut rest = text.as_bytes().get(place.clone()).unwrap_or_default();
         while let Some((run, after)) = long_run(rest) {
             rest = after;
-            if wrapped(run, tell) || !run.contains(&b'/') {
+            if wrapped(run, tell) || memchr::memchr(b'/', run).is_none() {
                 continue;
             }
             for part in run.split(|byte| *byte == b'/').filter(|part| part.len() >= WRAPPED_MIN) {

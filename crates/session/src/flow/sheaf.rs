@@ -20,6 +20,16 @@ impl Stalk {
     const fn both(self) -> u16 {
         u16::from_le_bytes([self.label, self.marks.byte()])
     }
+
+    /// The other one in the place of [`NOTHING`], if this is said to be it.
+    #[inline]
+    fn or_if(self, is_nothing: bool, other: Self) -> Self {
+        let mask = u8::from(is_nothing).wrapping_neg();
+        Self {
+            label: self.label | other.label & mask,
+            marks: self.marks.or_masked(other.marks, mask),
+        }
+    }
 }
 
 /// The table. Fingerprint 0 is an empty slot; a power of two of slots, and a few behind the last
@@ -99,13 +109,12 @@ impl Sheaf {
             self.grow();
             return self.put(print, stalk, join);
         };
-        self.len += usize::from(*at == 0);
+        let is_new = *at == 0;
+        self.len += usize::from(is_new);
         *at = print;
+        *known = known.or_if(is_new, stalk);
         if known.both() != stalk.both() {
-            match known.marks == Marks::NONE {
-                true => *known = stalk,
-                false => join(known),
-            }
+            join(known);
         }
         if self.len > self.most {
             self.grow();

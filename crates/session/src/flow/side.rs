@@ -1,4 +1,4 @@
-//! The bytes of a text side by side, eight in each number.
+//! The bytes of a text side by side, of short ones in two numbers and of others in blocks.
 
 use super::swar;
 
@@ -50,29 +50,42 @@ fn each_half(bytes: u128, of: impl Fn(u64) -> u64) -> u128 {
     u128::from(of((bytes >> 64) as u64)) << 64 | u128::from(of(bytes as u64))
 }
 
-/// Lower-case letters of ASCII, and whatever is not ASCII: one bit for each byte, the first the
-/// lowest.
+/// Bytes of a block.
+pub(crate) const BLOCK: usize = 64;
+
+/// Lower-case letters of ASCII, and whatever is not ASCII: one bit for each byte of a block, the
+/// first the lowest.
 #[inline]
-pub(crate) fn letters(bytes: &[u8; 16]) -> u64 {
-    gathered(bytes, |half| swar::within(half, b'a', b'z') | half & swar::of(0x80))
+pub(crate) fn letters(block: &[u8; BLOCK]) -> u64 {
+    gathered(block, |byte| (byte.wrapping_sub(b'a') < 26) | (byte >= 0x80))
 }
 
 /// Spaces, in the same way.
 #[inline]
-pub(crate) fn spaces(bytes: &[u8; 16]) -> u64 {
-    gathered(bytes, |half| swar::zeros(half ^ swar::of(b' ')))
+pub(crate) fn spaces(block: &[u8; BLOCK]) -> u64 {
+    gathered(block, |byte| byte == b' ')
 }
 
 /// Digits of ASCII, in the same way.
 #[inline]
-pub(crate) fn digits(bytes: &[u8; 16]) -> u64 {
-    gathered(bytes, |half| swar::within(half, b'0', b'9'))
+pub(crate) fn digits(block: &[u8; BLOCK]) -> u64 {
+    gathered(block, |byte| byte.wrapping_sub(b'0') < 10)
 }
 
+/// The bit of each byte among eight.
+const PLACES: [[u8; 8]; BLOCK / 8] = [[1, 2, 4, 8, 16, 32, 64, 128]; BLOCK / 8];
+
+/// Of which bytes it holds. Each byte keeps its own bit, sixteen at a time; the bits of eight are
+/// then added up by one multiplication.
 #[inline]
-fn gathered(bytes: &[u8; 16], of: impl Fn(u64) -> u64) -> u64 {
-    let bytes = u128::from_le_bytes(*bytes);
-    swar::gathered(of(bytes as u64)) | swar::gathered(of((bytes >> 64) as u64)) << 8
+fn gathered(block: &[u8; BLOCK], holds: impl Fn(u8) -> bool) -> u64 {
+    let mut bits = [0; BLOCK];
+    for ((bits, byte), place) in bits.iter_mut().zip(block).zip(PLACES.as_flattened()) {
+        *bits = u8::from(holds(*byte)).wrapping_neg() & place;
+    }
+    let eights = bits.as_chunks::<8>().0.iter().rev();
+    eights
+        .fold(0, |sum, eight| sum << 8 | u64::from_le_bytes(*eight).wrapping_mul(swar::of(1)) >> 56)
 }
 
 #[cfg(test)]
@@ -86,16 +99,23 @@ mod tests {
             let short = Short16::lowered(u128::from_le_bytes(bytes));
             let lowered = short.bytes();
             prop_assert_eq!(lowered, bytes.map(|byte| byte.to_ascii_lowercase()));
-            for (at, (byte, lower)) in bytes.iter().zip(lowered).enumerate() {
-                let is = |some: u64| some >> at & 1 == 1;
-                prop_assert_eq!(is(letters(&bytes)), byte.is_ascii_lowercase() || !byte.is_ascii());
-                prop_assert_eq!(is(spaces(&bytes)), *byte == b' ');
-                prop_assert_eq!(is(digits(&bytes)), byte.is_ascii_digit());
+            for (at, lower) in lowered.into_iter().enumerate() {
                 let is = |some: u128| some >> (8 * at) & 0xFF == 0x80;
                 let plain = lower.is_ascii_lowercase() || matches!(lower, b'-' | b'_');
                 prop_assert_eq!(is(short.plain()), plain);
                 prop_assert_eq!(is(short.spaces()), lower == b' ');
                 prop_assert_eq!(Short16::first(at).count_ones() as usize, at);
+            }
+        }
+
+        #[test]
+        fn each_byte_of_a_block_is_answered_for_alone(bytes in prop::collection::vec(any::<u8>(), BLOCK)) {
+            let block = bytes.first_chunk().unwrap();
+            for (at, byte) in block.iter().enumerate() {
+                let is = |some: u64| some >> at & 1 == 1;
+                prop_assert_eq!(is(letters(block)), byte.is_ascii_lowercase() || !byte.is_ascii());
+                prop_assert_eq!(is(spaces(block)), *byte == b' ');
+                prop_assert_eq!(is(digits(block)), byte.is_ascii_digit());
             }
         }
     }

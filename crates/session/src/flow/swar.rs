@@ -28,12 +28,6 @@ pub(crate) const fn within(eight: u64, first: u8, last: u8) -> u64 {
     reached & !passed & !eight & HIGH
 }
 
-/// The upper bits of eight bytes as the lowest eight of a number.
-#[inline]
-pub(crate) const fn gathered(answer: u64) -> u64 {
-    ((answer >> 7).wrapping_mul(0x0102_0408_1020_4080)) >> 56
-}
-
 /// Whether a digit is among these bytes.
 #[inline]
 pub(crate) fn has_digit(bytes: &[u8]) -> bool {
@@ -60,8 +54,6 @@ mod tests {
             let expected = bytes.map(|byte| (first..=last).contains(&byte));
             prop_assert_eq!(answered(within(eight, first, last))?, expected);
             prop_assert_eq!(answered(zeros(eight ^ of(last)))?, bytes.map(|byte| byte == last));
-            let bits = (0..8).fold(0, |bits, at| bits | u64::from(expected[at]) << at);
-            prop_assert_eq!(gathered(within(eight, first, last)), bits);
             for len in 0..8 {
                 prop_assert_eq!(has_digit(&bytes[..len]), bytes[..len].iter().any(u8::is_ascii_digit));
             }

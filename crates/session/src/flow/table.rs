@@ -85,6 +85,12 @@ impl Marks {
         self.0 & Self::UNTRUSTED != 0
     }
 
+    /// These, or where these are [`Marks::NONE`] and the mask has every bit, the other ones.
+    #[inline]
+    pub(crate) const fn or_masked(self, other: Self, mask: u8) -> Self {
+        Self(self.0 | other.0 & mask)
+    }
+
     /// Both: all places, and the kind that tells most.
     pub(crate) const fn join(self, other: Self) -> Self {
         let kind = if self.0 >> 2 < other.0 >> 2 { self.0 >> 2 } else { other.0 >> 2 };
@@ -100,6 +106,11 @@ const SLOTS_MIN: usize = 8;
 
 /// Slots behind the last home, for runs that reach over it.
 const SLACK: usize = 8;
+
+/// Slots from a home on that are looked at side by side.
+const NEAR: usize = 4;
+
+const _: () = assert!(NEAR <= SLACK);
 
 /// The table. Fingerprint 0 is an empty slot.
 #[derive(Debug, Clone, Default)]
@@ -121,16 +132,26 @@ impl Table {
         self.prints.capacity() * size_of::<u64>() + self.entries.capacity() * size_of::<Entry>()
     }
 
+    #[inline]
     fn home(&self, print: u64) -> usize {
         ((u128::from(print) * self.homes as u128) >> 64) as usize
     }
 
     /// The first slot that is empty or holds this fingerprint or a greater one.
+    #[inline]
     fn slot(&self, print: u64) -> usize {
         let home = self.home(print);
         let run = self.prints.get(home..).unwrap_or_default();
-        let before = run.iter().take_while(|other| **other != 0 && **other < print).count();
-        home + before
+        // Less than it, and not empty. What stands behind an empty slot has its home there, and is
+        // greater: so the first few can be counted without asking where they end.
+        let less = |other: &&u64| other.wrapping_sub(1) < print.saturating_sub(1);
+        if let Some(near) = run.first_chunk::<NEAR>() {
+            let before: usize = near.iter().map(|other| usize::from(less(&other))).sum();
+            if before < NEAR {
+                return home + before;
+            }
+        }
+        home + run.iter().take_while(less).count()
     }
 
     /// What is known of a fingerprint.
@@ -162,28 +183,19 @@ impl Table {
         if (self.len + 1) * 8 > self.homes * 7 {
             self.reserve(1);
         }
-        let home = self.home(print);
-        let prints = self.prints.get_mut(home..).unwrap_or_default();
-        let entries = self.entries.get_mut(home..).unwrap_or_default();
-        // What is greater makes way by one, up to the first empty slot.
-        let mut slots = prints.iter_mut().zip(entries);
-        let (mut print, mut entry) = (print, entry);
-        for (at, known) in slots.by_ref() {
-            if *at == print {
-                join(known);
-                return false;
-            }
-            if *at > print || *at == 0 {
-                std::mem::swap(at, &mut print);
-                std::mem::swap(known, &mut entry);
-                break;
-            }
+        let slot = self.slot(print);
+        let prints = self.prints.get_mut(slot..).unwrap_or_default();
+        let entries = self.entries.get_mut(slot..).unwrap_or_default();
+        if let (Some(at), Some(known)) = (prints.first(), entries.first_mut())
+            && *at == print
+        {
+            join(known);
+            return false;
         }
         self.len += 1;
-        if print == 0 {
-            return true;
-        }
-        for (at, known) in slots {
+        // What is greater makes way by one, up to the first empty slot.
+        let (mut print, mut entry) = (print, entry);
+        for (at, known) in prints.iter_mut().zip(entries) {
             std::mem::swap(at, &mut print);
             std::mem::swap(known, &mut entry);
             if print == 0 {

@@ -179,6 +179,13 @@ impl Reader {
 
     /// Tells the form of a number that is written so.
     pub(crate) fn number(&mut self, text: &str, sink: &mut impl Sink) {
+        // Most are their own only form, and too short for a telephone number.
+        if text.len() < canonical::TELEPHONE_BYTES_MIN
+            && canonical::is_plain_number(text.as_bytes())
+        {
+            sink.begin(&self.key, text.as_bytes());
+            return sink.whole(self.key.print(Domain::Value, text.as_bytes()));
+        }
         self.normal.clear();
         self.normal.extend_from_slice(text.as_bytes());
         self.normal.make_ascii_lowercase();

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::canonical::{self, Short};
 use super::decode::WRAPPED_MIN;
 use super::key::{Domain, FlowKey};
-use super::side;
+use super::side::{self, BLOCK};
 use super::text::{Sink, Token, Want, whole};
 
 /// Longest token that is taken as one, in bytes of its normal form; a longer one is known by its
@@ -39,8 +39,7 @@ pub(crate) fn each(
     normal.extend_from_slice(&[b'a'; BLOCK]);
     let (text, _) = normal.split_at_checked(length).unwrap_or_default();
     let mut finder = Finder { key, normal: text, padded: normal, sink };
-    // The last block is cut off so that it is as long as what is looked at.
-    let blocks = normal.get(..length.next_multiple_of(16)).unwrap_or_default().chunks(BLOCK);
+    let blocks = normal.as_chunks().0.iter().take(length.div_ceil(BLOCK));
     let every_word = finder.sink.wants().words == Want::Yes;
     let mut start = 0;
     // Whether the token so far holds anything but letters.
@@ -114,23 +113,12 @@ fn first_bits(count: usize) -> u64 {
     u64::MAX >> (BLOCK - count.clamp(1, BLOCK))
 }
 
-/// Bytes whose classes are looked at together.
-const BLOCK: usize = 64;
-
-/// Which bytes of a block end a token, and which are no letters. Sixteen bytes are looked at side
-/// by side, what is left of them at the end is not.
-fn masks(block: &[u8]) -> (u64, u64) {
-    let (mut letters, mut ends) = (0, 0);
-    let sixteens = block.as_chunks::<16>().0;
-    for (number, bytes) in sixteens.iter().enumerate() {
-        letters |= side::letters(bytes) << (number * 16);
-        ends |= side::spaces(bytes) << (number * 16);
-    }
-    let seen = first_bits(block.len());
-    let mut marks = !(letters | ends) & seen;
+/// Which bytes of a block end a token, and which are no letters.
+fn masks(block: &[u8; BLOCK]) -> (u64, u64) {
+    let (mut letters, mut ends) = (side::letters(block), side::spaces(block));
+    let mut marks = !(letters | ends);
     if marks.count_ones() > DIGITS_FEW {
-        let digits = sixteens.iter().rev().map(side::digits);
-        marks &= !digits.fold(0, |digits, some| digits << 16 | some);
+        marks &= !side::digits(block);
     }
     // Of few each is looked at alone.
     while marks != 0 {
@@ -140,7 +128,7 @@ fn masks(block: &[u8]) -> (u64, u64) {
         ends |= u64::from(class & END) << at;
         letters |= u64::from(class == LETTER) << at;
     }
-    (ends, !letters & seen)
+    (ends, !letters)
 }
 
 /// Ends a token.
@@ -362,7 +350,7 @@ impl<S: Sink> Finder<'_, S> {
             sink.token(key.print(Domain::Value, mail), Token::Address(mail.len()));
         }
         if classes & COLON != 0
-            && let Some(host) = host(token)
+            && let Some(host) = host(token, classes)
         {
             sink.token(key.print(Domain::Value, host), Token::Host);
         }
@@ -466,12 +454,15 @@ fn strip_currency(token: &[u8]) -> &[u8] {
 }
 
 /// The host of a URL.
-fn host(token: &[u8]) -> Option<&[u8]> {
+fn host(token: &[u8], classes: u8) -> Option<&[u8]> {
     let scheme = token.windows(3).position(|mark| mark == b"://")?;
     let rest = token.get(scheme + 3..)?;
     let end = rest.iter().position(|byte| b"/?#\\".contains(byte)).unwrap_or(rest.len());
     let authority = rest.get(..end)?;
-    let user = authority.iter().rposition(|byte| *byte == b'@').map_or(0, |at| at + 1);
+    let user = match classes & AT {
+        0 => 0,
+        _ => authority.iter().rposition(|byte| *byte == b'@').map_or(0, |at| at + 1),
+    };
     let host = authority.get(user..)?;
     let port = host.iter().rposition(|byte| *byte == b':').unwrap_or(host.len());
     host.get(..port).filter(|host| !host.is_empty())
