@@ -56,7 +56,7 @@ impl Requests for OfService {
         id: &'a RecordId,
         by: &'a Authentication,
     ) -> Awaited<'a, Result<Shown, RequestError>> {
-        Awaited::of(async move { self.shown(id, &by.identity).map(|(shown, _)| shown) })
+        Awaited::of(async move { self.look(id, &by.identity).await.map(|(shown, _)| shown) })
     }
 
     fn answer<'a>(
@@ -67,7 +67,7 @@ impl Requests for OfService {
         answer: &'a Answer,
     ) -> Awaited<'a, Result<Settled, RequestError>> {
         Awaited::of(async move {
-            let (shown, view) = self.shown(id, &by.identity)?;
+            let (shown, view) = self.look(id, &by.identity).await?;
             if shown.binding != binding {
                 return Err(RequestError::Refused(NOT_WHAT_WAS_SHOWN.to_owned()));
             }
@@ -100,7 +100,7 @@ impl Requests for OfService {
             let (mut all, mut standing_in_for) = (Vec::with_capacity(requests.len()), None);
             let mut answered = BTreeMap::new();
             for (id, binding) in requests {
-                match self.shown(id, &by.identity) {
+                match self.look(id, &by.identity).await {
                     Ok((shown, view)) if shown.binding == *binding => {
                         if all.is_empty() {
                             standing_in_for = shown.instead_of;
@@ -129,6 +129,20 @@ impl Requests for OfService {
 }
 
 impl OfService {
+    /// The same as [`OfService::shown`], where a wait for the disk holds up nobody else.
+    async fn look(
+        &self,
+        id: &RecordId,
+        person: &IdentityId,
+    ) -> Result<(Shown, AccessView), RequestError> {
+        let (own, id, person) = (Self(Arc::clone(&self.0)), id.clone(), person.clone());
+        let shown = tokio::task::spawn_blocking(move || own.shown(&id, &person)).await;
+        shown.unwrap_or_else(|error| {
+            tracing::error!(%error, "a request could not be read");
+            Err(RequestError::Unavailable)
+        })
+    }
+
     /// A request for somebody who may answer it, or has.
     fn shown(
         &self,
