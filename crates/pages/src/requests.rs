@@ -102,9 +102,13 @@ impl Shown {
 }
 
 impl Exactly {
-    /// Whether the page shows every value. What nobody sees is not approved here.
+    /// Whether the page shows every value from beginning to end. What nobody sees is not approved
+    /// here.
     pub fn is_all_shown(&self) -> bool {
-        let whole = |value: &Value| safeconduct_approval::shown(value).more == 0;
+        let whole = |value: &Value| {
+            let shown = safeconduct_approval::shown(value);
+            shown.more == 0 && shown.values.iter().all(|one| one.left_out == 0)
+        };
         whole(&self.arguments) && self.beside.as_ref().is_none_or(whole)
     }
 }
@@ -242,7 +246,7 @@ pub trait Requests: Send + Sync + 'static {
 
 #[cfg(test)]
 mod tests {
-    use safeconduct_approval::SHOWN_VALUES_MAX;
+    use safeconduct_approval::{SHOWN_CHARS_MAX, SHOWN_VALUES_MAX};
 
     use super::*;
 
@@ -258,5 +262,9 @@ mod tests {
         assert!(exactly(many(SHOWN_VALUES_MAX), None).is_all_shown());
         assert!(!exactly(many(SHOWN_VALUES_MAX + 1), None).is_all_shown());
         assert!(!exactly(many(1), Some(many(SHOWN_VALUES_MAX + 1))).is_all_shown());
+        let text = |chars: usize| Value::from("é".repeat(chars).as_str());
+        assert!(exactly(text(SHOWN_CHARS_MAX), Some(text(SHOWN_CHARS_MAX))).is_all_shown());
+        assert!(!exactly(text(SHOWN_CHARS_MAX + 1), None).is_all_shown());
+        assert!(!exactly(text(1), Some(text(SHOWN_CHARS_MAX + 1))).is_all_shown());
     }
 }

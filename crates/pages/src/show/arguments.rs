@@ -30,6 +30,10 @@ pub(super) fn arguments(arguments: &Value, origins: &[Origin]) -> Markup {
         } @else {
             dl.arguments { @for value in &all.values { (argument(value, origins)) } }
         }
+        @if all.values.iter().any(|value| value.left_out > 0) {
+            p.warning { "A text is too long to be shown from beginning to end, so it can only be \
+                         refused here." }
+        }
         @if all.more > 0 {
             p.warning { "And " (all.more) " more values that are not shown, so it can only be \
                          refused here." }
