@@ -96,9 +96,14 @@ pub(crate) async fn push(
         return not_taken(&refused("the token is no text"));
     };
     let Some(streams) = api.signals().streams.as_ref() else { return unheard() };
-    match streams.pushed(&name, bearer(&parts.headers), set).await {
-        Ok(_) => StatusCode::ACCEPTED.into_response(),
-        Err(error) => not_taken(&error),
+    // Apart, so that a transmitter that leaves cannot leave half of it undone.
+    let streams = Arc::clone(streams);
+    let (bearer, set) = (bearer(&parts.headers).map(str::to_owned), set.to_owned());
+    let taking = async move { streams.pushed(&name, bearer.as_deref(), &set).await };
+    match tokio::spawn(taking).await {
+        Ok(Ok(_)) => StatusCode::ACCEPTED.into_response(),
+        Ok(Err(error)) => not_taken(&error),
+        Err(error) => Problem::not_recorded(&error.to_string()).into_response(),
     }
 }
 
@@ -180,7 +185,11 @@ pub(crate) async fn webhook(
     let headers = webhook_headers(&parts.headers).ok_or_else(unproved)?;
     let body = read_within(body, BODY_BYTES_MAX).await?;
     let streams = api.signals().streams.as_ref().ok_or_else(unproved)?;
-    match streams.webhook(&name, &headers, &body).await {
+    // Apart, so that a sender that leaves cannot leave half of it undone.
+    let streams = Arc::clone(streams);
+    let taking = tokio::spawn(async move { streams.webhook(&name, &headers, &body).await });
+    let taken = taking.await.map_err(|error| Problem::not_recorded(&error.to_string()))?;
+    match taken {
         Ok(Received::Taken { .. } | Received::Before | Received::PassedOver) => {
             Ok(StatusCode::ACCEPTED)
         }

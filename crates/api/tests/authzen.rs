@@ -272,6 +272,9 @@ async fn the_metadata_names_the_endpoints() {
             "policy_decision_point": "http://localhost:8080",
             "access_evaluation_endpoint": "http://localhost:8080/access/v1/evaluation",
             "access_evaluations_endpoint": "http://localhost:8080/access/v1/evaluations",
+            "search_subject_endpoint": "http://localhost:8080/access/v1/search/subject",
+            "search_resource_endpoint": "http://localhost:8080/access/v1/search/resource",
+            "search_action_endpoint": "http://localhost:8080/access/v1/search/action",
             "access_request_endpoint": "http://localhost:8080/access/v1/request",
             "capabilities": ["urn:openid:authzen:capability:access-request"],
         })

@@ -681,6 +681,8 @@ async fn an_access_token_is_for_its_task_whatever_roles_its_holder_has() {
     // Its own task, and what is done within it.
     let me = get("/v1/whoami").await.json();
     let operations = json!([
+        "access_requests.ask",
+        "access_requests.list",
         "intents.list",
         "leases.issue",
         "leases.list",

@@ -29,6 +29,9 @@ pub(super) async fn approve(shared: &Shared, args: Approve) -> Result<Exit, Comm
     for id in &args.ids {
         let request = fetched(&client, id).await?;
         answerable(id, &request)?;
+        if args.digest.is_none() {
+            all_shown(id, &request)?;
+        }
         if !args.yes {
             say(&text::request(&request));
         }
@@ -66,6 +69,18 @@ pub(super) async fn refuse(
         return one(shared, client, id, body, standing_in_for).await;
     }
     all(shared, client, &shown, Some(refuse), standing_in_for).await
+}
+
+/// What nobody was shown is approved by nobody: what does not all fit into words is read as a
+/// document, whose digest says that it was.
+fn all_shown(id: &str, request: &Value) -> Result<(), CommandError> {
+    if text::is_all_shown(request) {
+        return Ok(());
+    }
+    Err(CommandError::Failed(format!(
+        "`{id}` is longer than is shown in words: read all of it with `approval show {id} -o json`, \
+         then approve it with --digest"
+    )))
 }
 
 /// Whether the answer can be given here at all.

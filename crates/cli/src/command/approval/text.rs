@@ -35,6 +35,14 @@ pub(super) fn proof(request: &Value) -> &'static str {
     if takes_a_passkey(request) { "passkey" } else { "token" }
 }
 
+/// Whether [`request`] shows every value of it, from beginning to end.
+pub(super) fn is_all_shown(request: &Value) -> bool {
+    let count = |value: &Value, name: &str| value.get(name).and_then(Value::as_u64).unwrap_or(0);
+    let Some(asked) = request.get("asked") else { return true };
+    let mut leaves = each(asked, "/shown").chain(each(asked, "/shown_beside"));
+    count(asked, "more") == 0 && leaves.all(|leaf| count(leaf, "left_out") == 0)
+}
+
 /// How far an approval reaches, as it was typed.
 pub(super) fn extent(extent: &Value) -> String {
     let uses = extent.get("uses").and_then(Value::as_u64).unwrap_or_default();
@@ -270,6 +278,17 @@ mod tests {
         }));
         assert!(!shown.contains(|c: char| c.is_control() && c != '\n'), "{shown:?}");
         assert!(shown.contains("look twice: looks latin"), "{shown}");
+    }
+
+    #[test]
+    fn what_is_not_all_shown_is_known() {
+        let asked = |more: u64, left_out: u64, beside: u64| {
+            is_all_shown(&json!({ "asked": { "more": more,
+                "shown": [{ "pointer": "/a", "lines": ["x"], "left_out": left_out }],
+                "shown_beside": [{ "pointer": "/b", "lines": ["y"], "left_out": beside }] } }))
+        };
+        assert!(asked(0, 0, 0));
+        assert!(!asked(1, 0, 0) && !asked(0, 1, 0) && !asked(0, 0, 1));
     }
 
     #[test]
