@@ -12,7 +12,7 @@ use http::request::Parts;
 use http::{HeaderName, HeaderValue, StatusCode};
 use safeconduct_model::{
     Authentication, Decision, Entity, IdentityId, Mode, Network, Reason, SessionName, Subject,
-    TraceId, Value,
+    TraceId,
 };
 use safeconduct_service::{
     AccessState, Check, Operation, Queued, Recorded, Ruling, Understood, Unrecorded, World,
@@ -362,12 +362,7 @@ pub(crate) fn check(asker: &Asker, question: Evaluation) -> Check {
         None => Understood::LeftToCaller,
         Some(kinds) => Understood::Only(kinds.into_iter().map(Into::into).collect()),
     };
-    let Evaluation { subject, action, input, resource, mut context } = question;
-    // What it can do is no fact about the call: no policy needs it, and no approval is bound to it.
-    if let Some(Value::Object(members)) = &mut context {
-        members.remove("supported_obligations");
-    }
-    let context = context.filter(|said| said.as_object().is_none_or(|said| !said.is_empty()));
+    let Evaluation { subject, action, input, resource, context } = question;
     Check {
         subject: subject_of(asker, subject),
         action,

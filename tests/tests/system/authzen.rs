@@ -151,5 +151,6 @@ fn what_is_no_question_is_refused_and_what_is_unknown_is_ignored() {
         metadata["access_evaluation_endpoint"],
         json!(format!("{own}/access/v1/evaluation"))
     );
-    assert!(metadata.get("search_subject_endpoint").is_none());
+    let search = json!(format!("{own}/access/v1/search/subject"));
+    assert_eq!(metadata["search_subject_endpoint"], search);
 }

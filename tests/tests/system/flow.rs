@@ -43,6 +43,8 @@ fn project() -> Project {
     args.extend([json!("--answers"), json!(project.path("desk.answers.json"))]);
     project.configure(&json!({
         "version": 1,
+        "policies": { "baseline": true },
+        "tiers": { "high": { "needs": "policy" } },
         "intents": {},
         "upstreams": { "desk": upstream },
         "identities": [

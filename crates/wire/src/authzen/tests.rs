@@ -242,6 +242,9 @@ fn the_metadata_names_its_endpoints() {
             "policy_decision_point": "https://pdp.example",
             "access_evaluation_endpoint": "https://pdp.example/access/v1/evaluation",
             "access_evaluations_endpoint": "https://pdp.example/access/v1/evaluations",
+            "search_subject_endpoint": "https://pdp.example/access/v1/search/subject",
+            "search_resource_endpoint": "https://pdp.example/access/v1/search/resource",
+            "search_action_endpoint": "https://pdp.example/access/v1/search/action",
             "access_request_endpoint": "https://pdp.example/access/v1/request",
             "capabilities": ["urn:openid:authzen:capability:access-request"],
         })
