@@ -14,6 +14,7 @@ mod decode;
 mod encode;
 mod form;
 mod passkey;
+mod review;
 mod signal;
 
 pub use decode::decode;
@@ -40,6 +41,12 @@ pub enum EncodeError {
     TimeOutOfRange {
         /// Which member.
         field: &'static str,
+    },
+    /// A step of a review is not of the form that it has to have: our own fault.
+    #[error("a step of a review cannot be recorded: {problem}")]
+    Review {
+        /// What is wrong.
+        problem: String,
     },
 }
 

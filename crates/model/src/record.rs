@@ -10,8 +10,8 @@ use crate::{
     AccessChange, ActionName, Amount, ArgumentRole, BrokenGlass, Decision, Delegation, Digest,
     EntityRef, Identity, IdentityId, IntentName, KeyedDigest, KillScope, Label, Lease, LeaseState,
     Method, Minted, Mode, NetworkDigest, Obligation, Passkey, PasskeyId, PasskeyUse, PolicyEffect,
-    PolicyId, RecordId, Requestable, ServerName, SessionKey, SessionName, Signal, Span, Task,
-    TaskId, TaskState, Timestamp, Token, TokenId, TraceId,
+    PolicyId, RecordId, Requestable, ReviewChange, ServerName, SessionKey, SessionName, Signal,
+    Span, Task, TaskId, TaskState, Timestamp, Token, TokenId, TraceId,
 };
 
 /// One record.
@@ -254,6 +254,8 @@ pub enum Body {
         /// Why, in a short fixed word: `break_glass`.
         cause: Arc<str>,
     },
+    /// Something happened in the access reviews; what is large of it is in the attachment.
+    ReviewChanged(Box<ReviewChange>),
 }
 
 impl Body {
@@ -295,6 +297,7 @@ impl Body {
             Self::GlassBroken(_) => "glass_broken",
             Self::GlassMended { .. } => "glass_mended",
             Self::ReviewDue { .. } => "review_due",
+            Self::ReviewChanged(change) => change.what.as_str(),
         }
     }
 }

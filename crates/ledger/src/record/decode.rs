@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::form::{self, Text};
 use super::{
-    DecodeError, LEAF_BYTES_MAX, RECORD_VERSION, access, authority, encode, passkey, signal,
+    DecodeError, LEAF_BYTES_MAX, RECORD_VERSION, access, authority, encode, passkey, review, signal,
 };
 
 /// The record of a leaf.
@@ -108,7 +108,8 @@ fn body(kind: &str, json: &[u8]) -> Result<Body, DecodeError> {
             }
         }
         _ => {
-            for known in [authority::body, access::body, passkey::body, signal::body] {
+            for known in [authority::body, access::body, passkey::body, signal::body, review::body]
+            {
                 if let Some(body) = known(kind, json)? {
                     return Ok(body);
                 }

@@ -7,7 +7,9 @@ use safeconduct_model::{
     Timestamp, Token,
 };
 
-use super::{EncodeError, LEAF_BYTES_MAX, RECORD_VERSION, access, authority, passkey, signal};
+use super::{
+    EncodeError, LEAF_BYTES_MAX, RECORD_VERSION, access, authority, passkey, review, signal,
+};
 use crate::canonical::{hex_digits, write_canonical_string, write_unsigned};
 
 /// The leaf of a record.
@@ -152,6 +154,7 @@ fn write_body(body: &Body, out: &mut Vec<u8>) -> Result<(), EncodeError> {
                 o.text("cause", cause);
                 o.text("of", of.as_str());
             }
+            Body::ReviewChanged(change) => review::write(change, o)?,
         }
         Ok(())
     })
@@ -354,6 +357,12 @@ impl Object<'_> {
     pub(super) fn text(&mut self, name: &'static str, text: &str) {
         self.key(name);
         write_canonical_string(text, self.out);
+    }
+
+    /// A value whose text is canonical already.
+    pub(super) fn canonical(&mut self, name: &'static str, json: &str) {
+        self.key(name);
+        self.out.extend_from_slice(json.as_bytes());
     }
 
     pub(super) fn optional(&mut self, name: &'static str, text: Option<&str>) {

@@ -353,6 +353,7 @@ forms! {
         until: Text<'a>,
     }
     GlassMended { by: Option<Text<'a>>, glass: Text<'a>, }
+    ReviewChange { about: Option<Text<'a>>, by: Option<Text<'a>>, detail: Option<&'a RawValue>, event: Text<'a>, id: Text<'a>, sequence: u64, }
     ReviewDue { about: Text<'a>, cause: Text<'a>, of: Text<'a>, }
     PasskeyRegistered { by: Text<'a>, passkey: Passkey<'a>, }
     Passkey {

@@ -328,6 +328,56 @@ fn access_bodies() -> Vec<Body> {
     ]
 }
 
+/// One body of each kind that has to do with reviews.
+fn review_bodies() -> Vec<Body> {
+    let step = |what| {
+        let change = ReviewChange {
+            what,
+            id: "0a1b2c".into(),
+            sequence: 3,
+            event: "opened".into(),
+            about: Some(id(IdentityId::new("agent-7"))),
+            by: Some(id(IdentityId::new("ada"))),
+            detail: ReviewDetail::new(r#"{"a":[1,"x"],"b":{"c":null}}"#).unwrap(),
+        };
+        Body::ReviewChanged(Box::new(change))
+    };
+    ReviewedThing::ALL.into_iter().map(step).collect()
+}
+
+#[test]
+fn steps_of_reviews_are_read_as_they_are_written_and_in_no_other_form() {
+    for body in review_bodies() {
+        let written = record(body.clone());
+        let leaf = encode(&written).unwrap();
+        assert_eq!(decode(&leaf).as_ref(), Ok(&written));
+        let text = String::from_utf8(leaf).unwrap();
+        for (from, to) in [
+            (r#""a":[1,"x"]"#, r#""a":[1, "x"]"#),
+            (r#""a":[1,"x"]"#, r#""a":[1.0,"x"]"#),
+            (r#""b":{"c":null}"#, r#""a":{"c":null}"#),
+            (r#""event":"opened""#, r#""event":"Opened""#),
+            (r#""id":"0a1b2c""#, r#""id":"""#),
+            (r#""detail":{"a":[1,"x"],"b":{"c":null}}"#, r#""detail":{}"#),
+        ] {
+            let other = text.replacen(from, to, 1);
+            assert!(other != text && decode(other.as_bytes()).is_err(), "{other}");
+        }
+        let Body::ReviewChanged(mut change) = body else { panic!("another body") };
+        change.detail = ReviewDetail::new(r#"{"b":1,"a":2}"#).unwrap();
+        let unordered = record(Body::ReviewChanged(change.clone()));
+        assert!(matches!(encode(&unordered), Err(EncodeError::Review { .. })));
+        change.detail = ReviewDetail::default();
+        let plain = record(Body::ReviewChanged(change));
+        assert_eq!(decode(&encode(&plain).unwrap()), Ok(plain));
+    }
+    assert!(ReviewDetail::new("[]").is_err(), "no object");
+    assert!(
+        ReviewDetail::new(format!("{{\"a\":\"{}\"}}", "x".repeat(50_000))).is_err(),
+        "too long"
+    );
+}
+
 #[test]
 fn access_requests_are_read_as_they_are_written_and_in_no_other_form() {
     for body in access_bodies() {
@@ -451,6 +501,7 @@ fn each_kind_has_the_leaf_of_its_golden_file() {
         .into_iter()
         .chain(task_bodies())
         .chain(passkey_bodies())
+        .chain(review_bodies())
         .chain(one_of_each(access_bodies()))
     {
         let path = folder.join(format!("{}.json", body.kind()));
@@ -471,6 +522,7 @@ fn leaves_are_canonical_json() {
         .into_iter()
         .chain(task_bodies())
         .chain(passkey_bodies())
+        .chain(review_bodies())
         .chain(one_of_each(access_bodies()))
     {
         let leaf = encode(&record(body)).unwrap();
