@@ -1,5 +1,6 @@
 //! What moves a campaign on: each step is computed from the state, and given back.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use safeconduct_model::{Digest, IdentityId, Timestamp};
@@ -108,6 +109,77 @@ impl Campaign {
             }
         }
         Ok(Step::Escalated { assigned: Arc::new(assigned), how: next.how })
+    }
+
+    /// Puts others in the place of a reviewer who is gone, in every case about which they have not
+    /// answered. Where nobody can take it, the case has one reviewer less.
+    ///
+    /// # Errors
+    /// [`CampaignError`]: no stage is open, or nothing waits for them.
+    pub fn replace(
+        &self,
+        gone: &IdentityId,
+        mut named: impl FnMut(u32) -> Vec<IdentityId>,
+    ) -> Result<Step, CampaignError> {
+        let mut assigned = Assigned::new();
+        let mut any = false;
+        for (number, _, item) in self.cases() {
+            if !item.open || !item.silent().any(|who| who == gone) {
+                continue;
+            }
+            any = true;
+            let mut people = named(number);
+            people.retain(|who| who != gone && !item.reviewers.contains(who));
+            // There is room for at least one: the place of the one who is gone.
+            let room = (REVIEWERS_MAX + 1).saturating_sub(item.reviewers.len());
+            people.retain(|who| self.disinterested(number, who).is_ok());
+            people.sort_unstable();
+            people.dedup();
+            people.truncate(room);
+            if !people.is_empty() {
+                assigned.insert(number, people.into());
+            }
+        }
+        match any {
+            true => Ok(Step::Replaced { gone: gone.clone(), assigned: Arc::new(assigned) }),
+            false => Err(self.not_now("a replacement")),
+        }
+    }
+
+    /// Everyone whose answer the stage under way waits for.
+    pub fn waited_for(&self) -> BTreeSet<IdentityId> {
+        let open = self.items.iter().filter(|item| item.open);
+        let mut people = BTreeSet::new();
+        for who in open.flat_map(crate::Item::silent) {
+            if !people.contains(who) {
+                people.insert(who.clone());
+            }
+        }
+        people
+    }
+
+    /// The next reminder of the stage under way, once its time has come and somebody is silent.
+    pub fn remind(&self, at: Timestamp) -> Option<Step> {
+        let stage = self.stage().filter(|_| at < self.stage_until)?;
+        let passed = |before: &&i64| self.stage_until.ms_since(at) <= **before;
+        let due = stage.reminders_ms.iter().filter(passed).count();
+        let people = if due > self.reminded { self.waited_for().len() } else { 0 };
+        (people > 0).then(|| Step::Reminded { people: u32::try_from(people).unwrap_or(u32::MAX) })
+    }
+
+    /// The escalation of the stage under way that comes next, and has not yet been made.
+    pub fn next_escalation(&self) -> Option<&crate::Escalation> {
+        self.stage()?.escalations.get(self.escalated)
+    }
+
+    /// The stage that opens next, where one does.
+    pub fn coming_stage(&self) -> Option<&crate::StageDefinition> {
+        match self.state {
+            CampaignState::Created | CampaignState::StageDone(_) => {
+                self.definition.stages.get(self.next_stage())
+            }
+            _ => None,
+        }
     }
 
     /// Hands a case on to somebody else.

@@ -35,6 +35,8 @@ pub struct Campaign {
     /// By a case's number.
     pub(crate) items: Vec<Item>,
     pub(crate) escalated: usize,
+    /// How many reminders of the stage under way were sent.
+    pub(crate) reminded: usize,
     pub(crate) steps: u64,
 }
 
@@ -148,6 +150,18 @@ pub enum Step {
         /// Who has it now.
         to: IdentityId,
     },
+    /// A reviewer is gone, and others are asked in their place.
+    Replaced {
+        /// Who is gone.
+        gone: IdentityId,
+        /// Who is asked, of the cases about which they had not answered.
+        assigned: Arc<Assigned>,
+    },
+    /// Those who have not answered were told that the stage ends.
+    Reminded {
+        /// How many people.
+        people: u32,
+    },
     /// A reviewer answered.
     Decided {
         /// Which case.
@@ -244,6 +258,7 @@ impl Campaign {
             stage_until: never,
             items,
             escalated: 0,
+            reminded: 0,
             steps: 0,
         })
     }
@@ -271,6 +286,11 @@ impl Campaign {
     /// How often cases were put to reviewers again.
     pub const fn iteration(&self) -> u32 {
         self.iteration
+    }
+
+    /// When the stage under way, or the last one, began.
+    pub const fn stage_from(&self) -> Timestamp {
+        self.stage_from
     }
 
     /// When the stage under way ends.
@@ -333,7 +353,10 @@ impl Campaign {
                 text(decided.acting_for.as_ref().map_or("", IdentityId::as_str));
                 text(decided.response.as_str());
                 text(&decided.reason);
+                text(&decided.opened_at.as_millis().to_string());
                 text(&decided.at.as_millis().to_string());
+                text(&decided.evidence.to_string());
+                text(&decided.batch.to_string());
             }
             text(self.outcome(item).as_str());
             text(self.effect(case, item).as_str());
@@ -353,6 +376,8 @@ impl Campaign {
                     item.reviewers = others.cloned().chain([to.clone()]).collect();
                 }
             }
+            Step::Replaced { gone, assigned } => self.replaced(&gone, &assigned),
+            Step::Reminded { .. } => self.reminded += 1,
             Step::Decided { case, decided } => {
                 if let Some(item) = self.items.get_mut(case as usize) {
                     item.answers.retain(|before| before.reviewer() != decided.reviewer());
@@ -387,6 +412,7 @@ impl Campaign {
         let lasts = self.definition.stages.get(stage).map_or(0, |stage| stage.lasts_ms);
         (self.stage_from, self.stage_until) = (at, at.plus_ms(lasts));
         (self.state, self.escalated) = (CampaignState::InStage(stage), 0);
+        self.reminded = 0;
         for (number, item) in (0_u32..).zip(&mut self.items) {
             item.open = !item.over;
             item.reviewers = Box::default();
@@ -404,6 +430,19 @@ impl Campaign {
             let stay = |who: &&IdentityId| how == Escalate::Add || answered(who);
             let mut reviewers: Vec<_> = item.reviewers.iter().filter(stay).cloned().collect();
             reviewers.extend(more.iter().filter(|who| !item.reviewers.contains(who)).cloned());
+            item.reviewers = reviewers.into();
+        }
+    }
+
+    fn replaced(&mut self, gone: &IdentityId, assigned: &Assigned) {
+        for (number, item) in (0_u32..).zip(&mut self.items) {
+            if !item.open || !item.silent().any(|who| who == gone) {
+                continue;
+            }
+            let mut reviewers: Vec<_> =
+                item.reviewers.iter().filter(|who| *who != gone).cloned().collect();
+            let more = assigned.get(&number).into_iter().flatten();
+            reviewers.extend(more.filter(|who| !item.reviewers.contains(who)).cloned());
             item.reviewers = reviewers.into();
         }
     }

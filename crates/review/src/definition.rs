@@ -1,6 +1,7 @@
 //! What a campaign is: its stages, who reviews, how long, and what silence means.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 use safeconduct_model::{IdentityId, Tier};
@@ -45,6 +46,33 @@ pub struct Definition {
     pub remediation: RemediationStyle,
     /// How often cases without an answer are put to reviewers again; 0 to [`ITERATIONS_MAX`].
     pub iterations: u32,
+}
+
+impl Reviewer {
+    /// The reviewer of that text: `owner`, `fallback_owner`, `manager`, `group:NAME`,
+    /// `identity:ID`.
+    pub fn parse(text: &str) -> Option<Self> {
+        match text.split_once(':') {
+            None if text == "owner" => Some(Self::Owner),
+            None if text == "fallback_owner" => Some(Self::FallbackOwner),
+            None if text == "manager" => Some(Self::Manager),
+            Some(("group", name)) if !name.is_empty() => Some(Self::Group(name.into())),
+            Some(("identity", id)) => IdentityId::new(id).ok().map(Self::Identity),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Reviewer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Owner => f.write_str("owner"),
+            Self::FallbackOwner => f.write_str("fallback_owner"),
+            Self::Manager => f.write_str("manager"),
+            Self::Group(name) => write!(f, "group:{name}"),
+            Self::Identity(id) => write!(f, "identity:{id}"),
+        }
+    }
 }
 
 /// One stage of it.
@@ -103,6 +131,42 @@ pub enum Escalate {
     Add,
     /// They may not, unless they have.
     Replace,
+}
+
+impl Escalate {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Add, Self::Replace];
+
+    /// The word for it on every wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Add => "add",
+            Self::Replace => "replace",
+        }
+    }
+
+    /// The value of that word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|how| how.as_str() == word)
+    }
+}
+
+impl RemediationStyle {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Automatic, Self::ReportOnly];
+
+    /// The word for it on every wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Automatic => "automatic",
+            Self::ReportOnly => "report_only",
+        }
+    }
+
+    /// The value of that word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|style| style.as_str() == word)
+    }
 }
 
 /// Whether what is decided is carried out.

@@ -12,7 +12,6 @@
 //!
 //! What this crate deliberately does not do: it reads no ledger and no policies, knows nobody's
 //! owner, carries nothing out, and asks nobody; whoever calls it gathers facts and records steps.
-//! Service and API use grants and usage; not yet campaigns.
 //!
 //! ```
 //! use std::convert::Infallible;
@@ -43,7 +42,14 @@
 //!     iterations: 0,
 //! });
 //! let grant = Digest::from_bytes([1; 32]);
-//! let right = Case { grant, holder: id("agent"), tier: Tier::High, given_by: None };
+//! let what = Arc::new(Right {
+//!     kind: GrantKind::Statement,
+//!     name: "agents-read".into(),
+//!     at: Some("support.cedar:3:1".into()),
+//!     words: "crm.read_case on anything".into(),
+//!     actions: 1,
+//! });
+//! let right = Case { grant, holder: id("agent"), tier: Tier::High, given_by: None, what };
 //! let population = Population::freeze([Ok::<_, Infallible>(right)], Vec::new())?;
 //! let mut campaign = Campaign::begin(RecordId::new("cmp_1")?, definition, population)?;
 //!
@@ -67,18 +73,26 @@
 //! ```
 
 mod advance;
+mod beside;
 mod campaign;
 pub mod controls;
 mod definition;
 mod grant;
 mod outcome;
+mod plan;
 mod population;
+mod recurrence;
+mod step;
 mod usage;
 
 pub use advance::*;
+pub use beside::*;
 pub use campaign::*;
 pub use definition::*;
 pub use grant::*;
 pub use outcome::*;
+pub use plan::*;
 pub use population::*;
+pub use recurrence::*;
+pub use step::*;
 pub use usage::*;

@@ -7,6 +7,8 @@ use safeconduct_model::{Digest, IdentityId, Tier};
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
+use crate::GrantKind;
+
 /// Most rights of one campaign.
 pub const CASES_MAX: usize = 1_000_000;
 
@@ -21,7 +23,27 @@ pub struct Case {
     pub tier: Tier,
     /// Who gave it, where that is known: they do not review it.
     pub given_by: Option<IdentityId>,
+    /// What it is; the same value for all who hold it.
+    pub what: Arc<Right>,
 }
+
+/// What a right is, in words that stay as they were when the campaign began.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Right {
+    /// What kind of thing gives it.
+    pub kind: GrantKind,
+    /// Which one, by name: policy, intent and version, record, lease.
+    pub name: Arc<str>,
+    /// Where that stands, for a statement: `file:line:column`.
+    pub at: Option<Arc<str>>,
+    /// What it permits, in words: at most [`WORDS_BYTES_MAX`].
+    pub words: Arc<str>,
+    /// How many actions it is about.
+    pub actions: u32,
+}
+
+/// Longest words for a right, in bytes.
+pub const WORDS_BYTES_MAX: usize = 512;
 
 /// Where a population was read: a cursor of each source, so that it can be read again.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -122,6 +144,12 @@ fn feed(hash: &mut Sha256, case: &Case) {
     text(hash, case.holder.as_str());
     text(hash, case.tier.as_str());
     text(hash, case.given_by.as_ref().map_or("", IdentityId::as_str));
+    let what = &case.what;
+    text(hash, what.kind.as_str());
+    text(hash, &what.name);
+    text(hash, what.at.as_deref().unwrap_or(""));
+    text(hash, &what.words);
+    hash.update(what.actions.to_be_bytes());
 }
 
 /// Length first, so that no two lists of texts feed the same bytes.
@@ -140,7 +168,18 @@ mod tests {
             holder: IdentityId::new(holder).unwrap(),
             tier: Tier::Moderate,
             given_by: None,
+            what: right("p"),
         }
+    }
+
+    fn right(name: &str) -> Arc<Right> {
+        Arc::new(Right {
+            kind: GrantKind::Statement,
+            name: name.into(),
+            at: Some("a.cedar:1:1".into()),
+            words: "files.read on anything".into(),
+            actions: 1,
+        })
     }
 
     fn freeze(cases: &[Case]) -> Result<Population, FreezeError<()>> {
@@ -154,7 +193,8 @@ mod tests {
         assert_eq!(one, freeze(&[b.clone(), a.clone()]).unwrap());
         let higher = Case { tier: Tier::High, ..a.clone() };
         let given = Case { given_by: Some(IdentityId::new("g").unwrap()), ..a.clone() };
-        for other in [higher, given, case("a", 3), case("c", 1)] {
+        let said = Case { what: right("q"), ..a.clone() };
+        for other in [higher, given, said, case("a", 3), case("c", 1)] {
             assert_ne!(one.digest(), freeze(&[other, b.clone()]).unwrap().digest());
         }
     }

@@ -45,7 +45,14 @@ fn definition(stages: Vec<StageDefinition>) -> Definition {
 
 fn right(holder: &str, tier: Tier) -> Case {
     let given_by = Some(id("giver"));
-    Case { grant: Digest::from_bytes([7; 32]), holder: id(holder), tier, given_by }
+    let what = Arc::new(Right {
+        kind: GrantKind::Statement,
+        name: "p".into(),
+        at: None,
+        words: "anything on anything".into(),
+        actions: 3,
+    });
+    Case { grant: Digest::from_bytes([7; 32]), holder: id(holder), tier, given_by, what }
 }
 
 fn campaign(definition: Definition, cases: &[Case]) -> Campaign {
