@@ -20,6 +20,8 @@ pub enum Versioned {
     Task(TaskId),
     /// The access requests of one agent.
     Access(IdentityId),
+    /// Everything of access reviews: it changes rarely.
+    Reviews,
 }
 
 /// Most bytes that lie beside one leaf.

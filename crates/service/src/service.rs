@@ -12,6 +12,7 @@ use crate::leases::Leases;
 use crate::past::Pasts;
 use crate::pending::PendingPermits;
 use crate::prove::Proofs;
+use crate::reviews::Reviews;
 use crate::risk::Risks;
 use crate::seen::Seen;
 use crate::sessions::{SessionView, Sessions, Slot, lock};
@@ -86,6 +87,8 @@ pub struct Service {
     pub(crate) proofs: Proofs,
     pub(crate) seen: Seen,
     pub(crate) requests: Requests,
+    /// What is known of access reviews.
+    pub(crate) reviews: Reviews,
     pub(crate) risks: Risks,
 }
 
@@ -114,6 +117,7 @@ impl Service {
             proofs: Proofs::default(),
             seen: Seen::default(),
             requests,
+            reviews: Reviews::default(),
             risks: Risks::default(),
         }
     }
