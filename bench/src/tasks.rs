@@ -219,6 +219,8 @@ fn user() -> Result<Identity, Failure> {
         kind: IdentityKind::User,
         status: IdentityStatus::Active,
         owner: None,
+        sponsor: None,
+        imported: None,
         fallback_owner: None,
         environment: None,
         groups: BTreeSet::new(),
@@ -233,6 +235,8 @@ fn orchestrator() -> Result<Identity, Failure> {
         id: IdentityId::new("orchestrator")?,
         kind: IdentityKind::Workload,
         owner: Some(ada.clone()),
+        sponsor: None,
+        imported: None,
         fallback_owner: Some(ada),
         roles: BTreeSet::from([safeconduct_model::Role::Orchestrator]),
         ..user()?

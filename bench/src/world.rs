@@ -163,6 +163,8 @@ pub(crate) fn agent(number: usize) -> Result<Identity, Failure> {
         kind: IdentityKind::Agent,
         status: IdentityStatus::Active,
         owner: Some(IdentityId::new("alice")?),
+        sponsor: None,
+        imported: None,
         fallback_owner: Some(IdentityId::new("bob")?),
         environment: Some("production".into()),
         groups: BTreeSet::from(["clerks".to_owned(), "readers".to_owned()]),

@@ -83,6 +83,8 @@ fn agent(status: IdentityStatus) -> Known {
             kind: IdentityKind::Agent,
             status,
             owner: None,
+            sponsor: None,
+            imported: None,
             fallback_owner: None,
             environment: None,
             groups: BTreeSet::new(),

@@ -49,6 +49,8 @@ async fn bench(arguments: &[&str], approvals: Approvals) -> Bench {
         kind: IdentityKind::User,
         status: IdentityStatus::Active,
         owner: None,
+        sponsor: None,
+        imported: None,
         fallback_owner: None,
         environment: None,
         groups: BTreeSet::new(),

@@ -1,6 +1,7 @@
 //! Identities, and how sure we are of one.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use crate::{Digest, EntityType, IdentityId, Timestamp, TokenId};
 
@@ -93,6 +94,8 @@ pub struct Identity {
     pub owner: Option<IdentityId>,
     /// The one accountable where the owner is gone.
     pub fallback_owner: Option<IdentityId>,
+    /// The person for whose purpose it exists.
+    pub sponsor: Option<IdentityId>,
     /// Where it runs: `production`, `test`, or what the deployment calls it.
     pub environment: Option<String>,
     /// Groups that it belongs to, by plain name: `clerks` is what policies call
@@ -102,6 +105,68 @@ pub struct Identity {
     pub pep: Option<PepRegistration>,
     /// What it may do in the administration of Safeconduct.
     pub roles: BTreeSet<Role>,
+    /// Where it came from, where others keep it.
+    pub imported: Option<Box<Imported>>,
+}
+
+/// Where an identity came from that others keep.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Imported {
+    /// How it came.
+    pub from: ImportSource,
+    /// Its own name there: what a directory, an orchestrator or an authorization server calls it.
+    pub external_id: Option<Arc<str>>,
+    /// What a person signs in as there.
+    pub user_name: Option<Arc<str>>,
+    /// What people call it.
+    pub display_name: Option<Arc<str>>,
+    /// Whether it is suspended because it is so there. What was suspended here for another reason
+    /// is not made active from there.
+    pub suspended: bool,
+}
+
+impl Imported {
+    /// From there, and nothing else known of it.
+    pub const fn of(from: ImportSource) -> Self {
+        let (external_id, user_name, display_name) = (None, None, None);
+        Self { from, external_id, user_name, display_name, suspended: false }
+    }
+}
+
+/// How an identity came that others keep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ImportSource {
+    /// A file of comma-separated values.
+    Csv,
+    /// Pushed by a directory (SCIM 2.0).
+    Scim,
+    /// Registration entries of a SPIRE server.
+    Spire,
+    /// Manifests of Kubernetes.
+    Kubernetes,
+    /// Clients of an authorization server.
+    Oauth,
+}
+
+impl ImportSource {
+    /// Every value.
+    pub const ALL: [Self; 5] = [Self::Csv, Self::Scim, Self::Spire, Self::Kubernetes, Self::Oauth];
+
+    /// The word for it on every wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Csv => "csv",
+            Self::Scim => "scim",
+            Self::Spire => "spire",
+            Self::Kubernetes => "kubernetes",
+            Self::Oauth => "oauth",
+        }
+    }
+
+    /// The value of that word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|source| source.as_str() == word)
+    }
 }
 
 /// What an enforcement point may say of others when it asks for a decision.

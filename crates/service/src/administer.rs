@@ -366,6 +366,8 @@ mod tests {
             kind,
             status: IdentityStatus::Active,
             owner: None,
+            sponsor: None,
+            imported: None,
             fallback_owner: None,
             environment: None,
             // A group of one's own name is no role.

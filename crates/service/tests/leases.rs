@@ -207,6 +207,8 @@ async fn bench() -> Bench {
         kind: IdentityKind::User,
         status: IdentityStatus::Active,
         owner: None,
+        sponsor: None,
+        imported: None,
         fallback_owner: None,
         environment: None,
         groups: BTreeSet::new(),

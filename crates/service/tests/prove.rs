@@ -56,6 +56,8 @@ fn identity(text: &str, kind: IdentityKind, status: IdentityStatus) -> Identity 
         kind,
         status,
         owner: Some(id("alice")),
+        sponsor: None,
+        imported: None,
         fallback_owner: Some(id("bob")),
         environment: None,
         groups: BTreeSet::new(),

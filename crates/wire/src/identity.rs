@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use safeconduct_model::{
-    EntityType, Identity, IdentityId, IdentityKind, IdentityStatus, LabelAt, PepRegistration, Role,
+    EntityType, Identity, IdentityId, IdentityKind, IdentityStatus, ImportSource, Imported,
+    LabelAt, PepRegistration, Role,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -27,6 +28,9 @@ pub struct IdentityForm {
     /// The one accountable where the owner is gone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fallback_owner: Option<Written<IdentityId>>,
+    /// The person for whose purpose it exists.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sponsor: Option<Written<IdentityId>>,
     /// Where it runs: `production`, `test`, or what you call it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512))]
@@ -41,6 +45,32 @@ pub struct IdentityForm {
     /// What it may do in the administration of Safeconduct.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub roles: BTreeSet<Word<Role>>,
+    /// Where it came from, where others keep it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub imported: Option<ImportedForm>,
+}
+
+/// Where an identity came from that others keep.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ImportedForm {
+    /// How it came.
+    pub from: Word<ImportSource>,
+    /// Its own name there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 512))]
+    pub external_id: Option<String>,
+    /// What a person signs in as there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 512))]
+    pub user_name: Option<String>,
+    /// What people call it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 512))]
+    pub display_name: Option<String>,
+    /// Whether it is suspended because it is so there.
+    #[serde(default, skip_serializing_if = "is_not")]
+    pub suspended: bool,
 }
 
 /// A file of identities.
@@ -71,6 +101,11 @@ pub struct PepForm {
     pub label_at: Option<Word<LabelAt>>,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+const fn is_not(flag: &bool) -> bool {
+    !*flag
+}
+
 const fn active() -> Word<IdentityStatus> {
     Word(IdentityStatus::Active)
 }
@@ -84,10 +119,37 @@ impl IdentityForm {
             status: self.status.0,
             owner: self.owner.map(|owner| owner.0),
             fallback_owner: self.fallback_owner.map(|owner| owner.0),
+            sponsor: self.sponsor.map(|sponsor| sponsor.0),
             environment: self.environment,
             groups: self.groups,
             pep: self.pep.map(PepForm::into_model),
             roles: self.roles.into_iter().map(|role| role.0).collect(),
+            imported: self.imported.map(|form| Box::new(form.into_model())),
+        }
+    }
+}
+
+impl ImportedForm {
+    fn into_model(self) -> Imported {
+        Imported {
+            from: self.from.0,
+            external_id: self.external_id.map(Into::into),
+            user_name: self.user_name.map(Into::into),
+            display_name: self.display_name.map(Into::into),
+            suspended: self.suspended,
+        }
+    }
+}
+
+impl From<&Imported> for ImportedForm {
+    fn from(imported: &Imported) -> Self {
+        let text = |text: &Option<std::sync::Arc<str>>| text.as_deref().map(str::to_owned);
+        Self {
+            from: Word(imported.from),
+            external_id: text(&imported.external_id),
+            user_name: text(&imported.user_name),
+            display_name: text(&imported.display_name),
+            suspended: imported.suspended,
         }
     }
 }
@@ -112,10 +174,12 @@ impl From<&Identity> for IdentityForm {
             status: Word(identity.status),
             owner: identity.owner.clone().map(Written),
             fallback_owner: identity.fallback_owner.clone().map(Written),
+            sponsor: identity.sponsor.clone().map(Written),
             environment: identity.environment.clone(),
             groups: identity.groups.clone(),
             pep: identity.pep.as_ref().map(PepForm::from),
             roles: identity.roles.iter().copied().map(Word).collect(),
+            imported: identity.imported.as_deref().map(ImportedForm::from),
         }
     }
 }

@@ -8,7 +8,8 @@
 //! [`suite`]), whose JSON Schemas ([`schemas`]) are generated from the same structs that read them. What is wrong is named by field or by file, line and column,
 //! all at once where that is possible, with what was probably meant.
 //!
-//! Records leave in the forms of others by [`export`].
+//! Records leave in the forms of others by [`export`], and identities that others keep come in by
+//! [`import`].
 //!
 //! What this crate deliberately does not do: it opens no file and no socket, looks up no
 //! environment variable, and makes no decision. It knows no policy language (crate `policy`), no
@@ -33,6 +34,7 @@ pub mod document;
 pub mod export;
 mod field;
 pub mod identity;
+pub mod import;
 pub mod intent;
 pub mod json;
 #[cfg(feature = "openapi")]

@@ -128,6 +128,8 @@ pub(crate) fn identity(id: &str, kind: IdentityKind, roles: &[Role]) -> Identity
         kind,
         status: IdentityStatus::Active,
         owner: owner.clone(),
+        sponsor: None,
+        imported: None,
         fallback_owner: owner,
         environment: None,
         groups: BTreeSet::new(),
@@ -261,6 +263,7 @@ impl Fixture {
         };
         let shared = Arc::clone(&controls) as Arc<dyn Controls>;
         let api = Api::new(Arc::clone(&service), Arc::clone(&read), shared, &config).unwrap();
+        api.lead_to_pages("http://localhost:8080".into());
         let router = api.router();
         Self { service, router, api, clock, read, controls, tokens, memory, _folder: folder }
     }

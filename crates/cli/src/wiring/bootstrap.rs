@@ -55,6 +55,8 @@ fn person(id: &IdentityId, role: Role) -> Identity {
         kind: IdentityKind::User,
         status: IdentityStatus::Active,
         owner: None,
+        sponsor: None,
+        imported: None,
         fallback_owner: None,
         environment: None,
         groups: Default::default(),

@@ -252,6 +252,19 @@ fn identity(form: form::Identity<'_>) -> Result<model::Identity, DecodeError> {
         roles: roles.collect::<Result<_, _>>()?,
         groups: form.groups.into_iter().map(owned).collect(),
         pep: form.pep.map(pep).transpose()?,
+        sponsor: form.sponsor.map(|text| name("sponsor", &text)).transpose()?,
+        imported: form.imported.map(|form| imported(&form).map(Box::new)).transpose()?,
+    })
+}
+
+fn imported(form: &form::Imported<'_>) -> Result<model::Imported, DecodeError> {
+    let from = word("from", &form.from, &model::ImportSource::ALL, model::ImportSource::as_str)?;
+    Ok(model::Imported {
+        from,
+        external_id: form.external_id.as_ref().map(shared),
+        user_name: form.user_name.as_ref().map(shared),
+        display_name: form.display_name.as_ref().map(shared),
+        suspended: form.suspended,
     })
 }
 

@@ -2,7 +2,7 @@
 //! is on the way of every decision.
 
 use safeconduct_model::{
-    Body, Category, Decided, EntityRef, Executed, Identity, Label, LabelAt, Obligation,
+    Body, Category, Decided, EntityRef, Executed, Identity, Imported, Label, LabelAt, Obligation,
     PepRegistration, Record, RecordedFlow, RecordedReason, SessionKey, SessionRead, SessionScope,
     Timestamp, Token,
 };
@@ -286,6 +286,19 @@ fn write_identity(identity: &Identity, o: &mut Object<'_>) -> Result<(), EncodeE
     o.optional("fallback_owner", identity.fallback_owner.as_ref().map(AsRef::as_ref));
     o.texts("groups", identity.groups.iter().map(String::as_str))?;
     o.text("id", identity.id.as_str());
+    if let Some(imported) = &identity.imported {
+        let Imported { from, external_id, user_name, display_name, suspended } = &**imported;
+        o.nested("imported", |o| {
+            o.optional("display_name", display_name.as_deref());
+            o.optional("external_id", external_id.as_deref());
+            o.text("from", from.as_str());
+            if *suspended {
+                o.truth("suspended", true);
+            }
+            o.optional("user_name", user_name.as_deref());
+            Ok(())
+        })?;
+    }
     o.text("kind", identity.kind.as_str());
     o.optional("owner", identity.owner.as_ref().map(AsRef::as_ref));
     if let Some(PepRegistration { subjects, resources, properties, label_at }) = &identity.pep {
@@ -300,6 +313,7 @@ fn write_identity(identity: &Identity, o: &mut Object<'_>) -> Result<(), EncodeE
         })?;
     }
     o.texts("roles", identity.roles.iter().map(|role| role.as_str()))?;
+    o.optional("sponsor", identity.sponsor.as_ref().map(AsRef::as_ref));
     o.text("status", identity.status.as_str());
     Ok(())
 }

@@ -256,12 +256,22 @@ forms! {
         #[serde(default)]
         groups: Vec<Text<'a>>,
         id: Text<'a>,
+        imported: Option<Imported<'a>>,
         kind: Text<'a>,
         owner: Option<Text<'a>>,
         pep: Option<Pep<'a>>,
         #[serde(default)]
         roles: Vec<Text<'a>>,
+        sponsor: Option<Text<'a>>,
         status: Text<'a>,
+    }
+    Imported {
+        display_name: Option<Text<'a>>,
+        external_id: Option<Text<'a>>,
+        from: Text<'a>,
+        #[serde(default)]
+        suspended: bool,
+        user_name: Option<Text<'a>>,
     }
     Pep {
         label_at: Option<Text<'a>>,

@@ -37,6 +37,14 @@ fn identity() -> Identity {
         kind: IdentityKind::Agent,
         status: IdentityStatus::Active,
         owner: Some(id(IdentityId::new("ada"))),
+        sponsor: Some(id(IdentityId::new("grace"))),
+        imported: Some(Box::new(Imported {
+            from: ImportSource::Scim,
+            external_id: Some("0042".into()),
+            user_name: Some("agent.seven".into()),
+            display_name: Some("Agent \u{1f600}".into()),
+            suspended: true,
+        })),
         fallback_owner: None,
         environment: Some("test".into()),
         groups: ["clerks".to_owned(), "\u{1f600}".to_owned()].into(),
@@ -640,6 +648,10 @@ prop_compose! {
             }
             Body::IdentityChanged { identity, .. } => {
                 identity.environment = some.then(|| other.clone());
+                if let Some(imported) = &mut identity.imported {
+                    imported.display_name = some.then(|| other.as_str().into());
+                    imported.suspended = deny;
+                }
                 identity.groups.extend([other.clone(), free.clone()]);
                 identity.pep = identity.pep.take().filter(|_| deny);
                 identity.owner = Some(IdentityId::new(free.as_str()).unwrap()).filter(|_| some);

@@ -172,6 +172,8 @@ fn identity(of: &str, kind: IdentityKind, groups: &[&str]) -> Identity {
         kind,
         status: IdentityStatus::Active,
         owner: owner(),
+        sponsor: None,
+        imported: None,
         fallback_owner: owner(),
         environment: None,
         groups: groups.iter().map(|group| (*group).to_owned()).collect(),

@@ -87,6 +87,8 @@ fn identity(of: &str, kind: IdentityKind, groups: &[&str]) -> Identity {
         kind,
         status: IdentityStatus::Active,
         owner: (!person).then(|| id("ada")),
+        sponsor: None,
+        imported: None,
         fallback_owner: match of {
             "lea" => Some(id("dora")),
             _ => (!person).then(|| id("bob")),

@@ -142,6 +142,8 @@ fn agent(id: &str) -> Identity {
         kind: IdentityKind::Agent,
         status: IdentityStatus::Active,
         owner: Some(name(IdentityId::new("alice"))),
+        sponsor: None,
+        imported: None,
         fallback_owner: Some(name(IdentityId::new("bob"))),
         environment: None,
         groups: BTreeSet::new(),

@@ -71,6 +71,8 @@ fn identity(of: &str, kind: IdentityKind) -> Identity {
         kind,
         status: IdentityStatus::Active,
         owner: Some(id("ada")),
+        sponsor: None,
+        imported: None,
         fallback_owner: Some(id("bob")),
         environment: None,
         groups: BTreeSet::new(),

@@ -6,10 +6,10 @@ use std::fmt;
 use safeconduct_model::signal::{Kind, Severity};
 use safeconduct_model::{
     ActionName, ArgumentRole, Category, Confidentiality, Decision, Depth, Digest, Effect, EntityId,
-    EntityType, Execution, IdentityId, IdentityKind, IdentityStatus, Integrity, IntentName,
-    KeyedDigest, LabelAt, LeaseId, Method, Mode, Obligation, OnBehalfOf, Overlap, PolicyEffect,
-    PolicyId, RecordId, Role, ScheduleName, ServerName, SessionName, SessionScope, TargetName,
-    TaskId, TaskState, Tier, Timestamp, TokenId,
+    EntityType, Execution, IdentityId, IdentityKind, IdentityStatus, ImportSource, Integrity,
+    IntentName, KeyedDigest, LabelAt, LeaseId, Method, Mode, Obligation, OnBehalfOf, Overlap,
+    PolicyEffect, PolicyId, RecordId, Role, ScheduleName, ServerName, SessionName, SessionScope,
+    TargetName, TaskId, TaskState, Tier, Timestamp, TokenId,
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::Error as _;
@@ -170,6 +170,7 @@ vocabularies! {
     ArgumentRole = "role of an argument", Self::ALL, Self::parse;
     IdentityKind = "kind of identity", Self::ALL, Self::parse;
     IdentityStatus = "status of an identity", Self::ALL, Self::parse;
+    ImportSource = "word", Self::ALL, Self::parse;
     Role = "role", Self::ALL, Self::parse;
     LabelAt = "word", Self::ALL, Self::parse;
     Execution = "outcome", Self::ALL, Self::parse;

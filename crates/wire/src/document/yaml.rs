@@ -49,6 +49,28 @@ pub fn parse_yaml(file: &str, text: &str, limits: YamlLimits) -> Result<Node, Ve
     }
 }
 
+/// Reads every document of a stream. The limits hold for all of them together.
+///
+/// # Errors
+/// The first thing that is no YAML, or all duplicate keys.
+pub fn parse_yaml_stream(
+    file: &str,
+    text: &str,
+    limits: YamlLimits,
+) -> Result<Vec<Node>, Vec<Diagnostic>> {
+    let start = Place { line: 1, column: 1, start: 0, end: 0 };
+    if text.len() > limits.bytes {
+        let message = format!("the file has more than {} bytes", limits.bytes);
+        return Err(vec![Diagnostic::new(file, start, "", message)]);
+    }
+    let mut reader = Reader::new(file, text, limits);
+    match reader.documents() {
+        Ok(_) if !reader.duplicates.is_empty() => Err(reader.duplicates),
+        Ok(nodes) => Ok(nodes),
+        Err(problem) => Err(vec![*problem]),
+    }
+}
+
 /// Boxed: errors are rare, and small results are quick.
 type Result1<T> = Result<T, Box<Diagnostic>>;
 
@@ -110,6 +132,17 @@ impl<'a> Reader<'a> {
                     self.nothing_more()?;
                     return Ok(node);
                 }
+            }
+        }
+    }
+
+    fn documents(&mut self) -> Result1<Vec<Node>> {
+        let mut nodes = Vec::new();
+        loop {
+            match self.next()? {
+                (Event::StreamStart | Event::DocumentStart(..) | Event::DocumentEnd, _) => {}
+                (Event::StreamEnd, _) => return Ok(nodes),
+                (event, place) => nodes.push(self.node(event, place)?),
             }
         }
     }

@@ -90,6 +90,8 @@ fn principal(form: &PrincipalForm) -> Result<Principal, (&'static str, String)> 
                 kind: kind.0,
                 status: form.status.map_or(IdentityStatus::Active, |status| status.0),
                 owner: form.owner.clone().map(|owner| owner.0),
+                sponsor: None,
+                imported: None,
                 fallback_owner: None,
                 environment: form.environment.clone(),
                 groups: form.groups.clone(),

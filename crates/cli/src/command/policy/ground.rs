@@ -296,6 +296,8 @@ fn enforcement_point(subjects: EntityType) -> Result<Identity, NameError> {
         kind: IdentityKind::Workload,
         status: IdentityStatus::Active,
         owner: None,
+        sponsor: None,
+        imported: None,
         fallback_owner: None,
         environment: None,
         groups: Default::default(),
