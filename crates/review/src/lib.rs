@@ -8,6 +8,9 @@
 //! nobody answers has a set effect. Everything that happens is a [`Step`], of which the campaign
 //! is a fold, and its owner signs a digest over all of it.
 //!
+//! [`finding`] holds the rules by which something is wrong with the estate, and what became of each
+//! finding.
+//!
 //! [`controls`] says which records are evidence toward which control of which framework.
 //!
 //! What this crate deliberately does not do: it reads no ledger and no policies, knows nobody's
@@ -77,6 +80,7 @@ mod beside;
 mod campaign;
 pub mod controls;
 mod definition;
+pub mod finding;
 mod grant;
 mod outcome;
 mod plan;
