@@ -197,13 +197,18 @@ fn evidence(signal: &Signal, at: Timestamp, half_lives: &HalfLives) -> u64 {
     if at >= signal.expires_at {
         return 0;
     }
-    let fresh = weight(signal.severity) * u64::from(signal.confidence.as_percent()) / 100;
+    let fresh = fresh(signal);
     let age = signal_age(signal, at);
     let half_life = half_lives.ms(signal.kind).unsigned_abs().max(1);
     // INVARIANT: a signal lives at most `LIFETIME_MS_MAX`, below 2^33, where it was checked.
     let halvings = age.min(1 << 40) * (1 << BITS) / half_life;
     // To a 256th of a half-life: finer than the score, and it halves the work.
     times(fresh, exp2_minus(halvings & !0xff))
+}
+
+/// What a signal is worth when it is seen, in bits with [`BITS`] digits after the point.
+pub(crate) fn fresh(signal: &Signal) -> u64 {
+    weight(signal.severity) * u64::from(signal.confidence.as_percent()) / 100
 }
 
 fn signal_age(signal: &Signal, at: Timestamp) -> u64 {

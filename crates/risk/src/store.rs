@@ -5,15 +5,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use safeconduct_model::Timestamp;
 
-use crate::{About, HalfLives, Risk, Severity, Signal, SignalError, assess};
+use crate::score::fresh;
+use crate::{About, HalfLives, Risk, Signal, SignalError, assess};
 
 /// Most signals about one subject. Of more, some are dropped and counted: of the source that says
-/// most, of the kind that it says most of, the oldest of the lowest severity. So whoever can have
+/// most, of the kind that it says most of, the oldest of those that weigh least: by severity and
+/// by how sure its source is. So whoever can have
 /// many signals made of a subject pushes out none of what others say of it, or of another kind.
 pub const SIGNALS_PER_SUBJECT_MAX: usize = 16;
 
-/// Most subjects. Of more, those with the lowest severity are dropped, the oldest first, with all
-/// their signals, and counted.
+/// Most subjects. Of more, those are dropped of whom nothing that weighs much is said, by severity
+/// and by how sure its source is: the oldest first, with all their signals, and counted.
 pub const SUBJECTS_MAX: usize = 100_000;
 
 /// What became of a signal.
@@ -34,7 +36,7 @@ pub enum Put {
 pub struct Signals {
     subjects: BTreeMap<About, Held>,
     /// Subjects by the worst that is said of them.
-    by_strength: BTreeSet<(Severity, Timestamp, About)>,
+    by_strength: BTreeSet<(u64, Timestamp, About)>,
     /// Subjects by when nothing is left of them.
     by_end: BTreeSet<(Timestamp, About)>,
     subjects_max: usize,
@@ -156,8 +158,8 @@ impl Signals {
         let Some((about, held)) = self.subjects.remove_entry(about) else {
             return Held::default();
         };
-        if let Some((severity, seen, end)) = held.strength() {
-            self.by_strength.remove(&(severity, seen, about.clone()));
+        if let Some((worth, seen, end)) = held.strength() {
+            self.by_strength.remove(&(worth, seen, about.clone()));
             self.by_end.remove(&(end, about));
         }
         held
@@ -165,8 +167,8 @@ impl Signals {
 
     fn put_back(&mut self, about: About, held: Held) {
         // INVARIANT: a subject is in all three or in none.
-        if let Some((severity, seen, end)) = held.strength() {
-            self.by_strength.insert((severity, seen, about.clone()));
+        if let Some((worth, seen, end)) = held.strength() {
+            self.by_strength.insert((worth, seen, about.clone()));
             self.by_end.insert((end, about.clone()));
             self.subjects.insert(about, held);
         }
@@ -174,10 +176,9 @@ impl Signals {
 }
 
 impl Held {
-    /// The worst that is said, when it was last seen, and when everything ends.
-    fn strength(&self) -> Option<(Severity, Timestamp, Timestamp)> {
-        let worst =
-            self.signals.iter().map(|signal| (signal.severity, signal.observed_at)).max()?;
+    /// What weighs most, when it was last seen, and when everything ends.
+    fn strength(&self) -> Option<(u64, Timestamp, Timestamp)> {
+        let worst = self.signals.iter().map(weight).max()?;
         let end = self.signals.iter().map(|signal| signal.expires_at).max()?;
         Some((worst.0, worst.1, end))
     }
@@ -253,8 +254,8 @@ fn by_weight(a: &Signal, b: &Signal) -> Ordering {
 }
 
 /// What goes first where there is no room: the least of these.
-const fn weight(signal: &Signal) -> (Severity, Timestamp) {
-    (signal.severity, signal.observed_at)
+fn weight(signal: &Signal) -> (u64, Timestamp) {
+    (fresh(signal), signal.observed_at)
 }
 
 /// Whether it says more than the one whose place it takes.

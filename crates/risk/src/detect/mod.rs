@@ -22,8 +22,8 @@ mod tuning;
 use std::sync::Arc;
 
 use safeconduct_model::{
-    ActionName, Body, Decided, Decision, EntityRef, IdentityId, IntentName, Mode, Origin, Record,
-    RecordId, SessionKey, Task, TaskId, Timestamp, TokenId,
+    ActionName, Body, Decided, DecidedTask, Decision, EntityRef, IdentityId, IntentName, Mode,
+    Origin, Record, RecordId, SessionKey, Task, TaskId, Timestamp, TokenId,
 };
 
 pub use drift::WINDOW as DRIFT_WINDOW;
@@ -188,6 +188,44 @@ impl Detectors {
         };
         vec![finding.about(About::Identity(used.identity.clone()), id, at)]
     }
+}
+
+/// As much of a record as detectors look at, so that it is cheap to hand on; `None` where they do
+/// not look at such a record.
+pub fn glimpse(record: &Record) -> Option<Record> {
+    let body = match &record.body {
+        Body::Decided(decided) => Body::Decided(Box::new(Decided {
+            session: decided.session.clone(),
+            session_name: None,
+            pep: decided.pep.clone(),
+            principal: decided.principal.clone(),
+            action: decided.action.clone(),
+            resources: decided.resources.clone(),
+            reasons: Vec::new(),
+            shadow: Vec::new(),
+            obligations: Vec::new(),
+            requestable: None,
+            task: decided.task.as_ref().map(|task| {
+                let (id, intent) = (task.id.clone(), task.intent.clone());
+                Box::new(DecidedTask {
+                    id,
+                    intent,
+                    on_behalf_of: None,
+                    actors: Vec::new(),
+                    ..**task
+                })
+            }),
+            flow: Vec::new(),
+            label: None,
+            approval: None,
+            ..**decided
+        })),
+        Body::TaskBegan(_) | Body::TaskEnded { .. } | Body::UsedAfterEnd { .. } => {
+            record.body.clone()
+        }
+        _ => return None,
+    };
+    Some(Record { id: record.id.clone(), at: record.at, trace: None, parent: None, body })
 }
 
 /// The use of a credential after its task.

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 use safeconduct_model::IdentityId;
 
 use super::*;
-use crate::{Kind, Source};
+use crate::{Kind, Severity, Source};
 
 fn about(name: &str) -> About {
     About::Identity(IdentityId::new(name).unwrap())
@@ -102,6 +102,20 @@ fn a_flood_of_subjects_drops_the_least() {
     assert_eq!(signals.put(late, at(100)), Ok(Put::Dropped));
     signals.let_go(at(crate::LIFETIME_MS_MAX));
     assert_eq!(signals, Signals { dropped: 92, ..Signals::holding(10) });
+}
+
+#[test]
+fn a_doubtful_source_pushes_out_nobody_of_whom_more_is_sure() {
+    let mut signals = Signals::holding(10);
+    let sure = signal("sure", Kind::Reported, Severity::High, "r", 0);
+    signals.put(sure.clone(), at(0)).unwrap();
+    for n in 0..100 {
+        let guess = signal(&format!("n{n}"), Kind::Reported, Severity::Critical, "r", n + 1);
+        let guess = Signal { confidence: crate::Confidence::percent(10), ..guess };
+        signals.put(guess, at(n + 1)).unwrap();
+    }
+    assert_eq!(signals.about(&about("sure")), [sure]);
+    assert_eq!(signals.subjects(), 10);
 }
 
 #[test]
