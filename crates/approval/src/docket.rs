@@ -39,7 +39,8 @@ const HOUR_MS: i64 = 3_600_000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pace {
     /// How often one approver is asked in any hour; 0 to [`ASKED_PER_HOUR_MAX`], which is what
-    /// more counts as. A group of like requests asks once.
+    /// more counts as. A group of like requests asks once. One agent has at most half of it,
+    /// rounded up, so that it uses nobody up for the others.
     pub asked_per_hour: u32,
     /// How long a refusal answers its repetitions, in milliseconds.
     pub refusal_holds_ms: i64,
@@ -69,9 +70,17 @@ pub struct Docket {
     /// The same, in order.
     refused: VecDeque<(Timestamp, IdentityId, KeyedDigest)>,
     /// When people were asked, within the last hour.
-    asked: BTreeMap<IdentityId, VecDeque<Timestamp>>,
+    asked: BTreeMap<IdentityId, VecDeque<Asking>>,
     /// The same, in order.
     askings: VecDeque<(Timestamp, IdentityId)>,
+}
+
+/// One time that somebody was asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Asking {
+    at: Timestamp,
+    /// Which agent's request it was about.
+    agent: IdentityId,
 }
 
 /// What becomes of somebody's wish to ask.
@@ -222,7 +231,7 @@ impl Docket {
         }
         let joins = self.joins(&opened);
         if !joins {
-            self.spare(&mut opened)?;
+            self.spare(&agent, &mut opened)?;
         }
         let mut change = AccessRequest::open(opened).map_err(AskError::Open)?;
         if joins && let Event::Requested(opened) = &mut change.event {
@@ -284,21 +293,21 @@ impl Docket {
         })
     }
 
-    /// Takes away those who were asked enough.
-    fn spare(&self, opened: &mut Opened) -> Result<(), AskError> {
+    /// Takes away those who were asked enough, in all or by this agent.
+    fn spare(&self, agent: &IdentityId, opened: &mut Opened) -> Result<(), AskError> {
         let at = opened.at;
         let most = self.pace.asked_per_hour.min(ASKED_PER_HOUR_MAX) as usize;
         let full = self.askings.len() >= ASKED_IN_ALL_MAX;
         let mut retry_at = None;
         opened.asked.retain(|person| {
-            let times = self.asked.get(person);
-            let recent = |times: &VecDeque<Timestamp>| {
-                times.iter().filter(|time| at.ms_since(**time) < HOUR_MS).count()
-            };
-            let spared = full || times.map_or(0, recent) >= most;
+            let times = self.asked.get(person).into_iter().flatten();
+            let recent = || times.clone().filter(|asking| at.ms_since(asking.at) < HOUR_MS);
+            let own = || recent().filter(|asking| asking.agent == *agent);
+            let used_up = own().count() >= most.div_ceil(2);
+            let spared = full || recent().count() >= most || used_up;
             if spared {
-                let first = times.and_then(|times| times.front().copied()).unwrap_or(at);
-                let free = first.plus_ms(HOUR_MS);
+                let first = if used_up { own().next() } else { recent().next() };
+                let free = first.map_or(at, |asking| asking.at).plus_ms(HOUR_MS);
                 retry_at = Some(retry_at.map_or(free, |so_far: Timestamp| so_far.min(free)));
             }
             !spared

@@ -188,7 +188,7 @@ fn bounded(bounds: &Allowance<Value>, bound: &Binding) -> Result<(), ScopeError>
 }
 
 /// Whether what is tried lies within bounds. What the enforcement point says beside the
-/// arguments lies within none.
+/// arguments lies within none, save what it says of itself.
 fn within(
     bounds: &Allowance<Value>,
     bound: &Binding,
@@ -208,7 +208,15 @@ fn within(
     let kept = bounds.arguments.iter().all(|rule| rule.admits(attempt.input));
     let named = bounds.others == OtherArguments::Allowed
         || all_named(&bounds.arguments, attempt.input, &mut Vec::new());
-    if kept && named && attempt.asserted.is_none() { Ok(()) } else { Err(Mismatch::Arguments) }
+    let nothing_beside = attempt.asserted.is_none_or(is_of_enforcement_point);
+    if kept && named && nothing_beside { Ok(()) } else { Err(Mismatch::Arguments) }
+}
+
+/// Whether that says only what the enforcement point itself can do, and nothing of the action
+/// (AuthZEN, obligations profile).
+fn is_of_enforcement_point(asserted: &Value) -> bool {
+    let Value::Object(members) = asserted else { return false };
+    members.keys().all(|name| &**name == "supported_obligations")
 }
 
 /// Whether a rule reaches each leaf of the arguments, or something that it stands in.

@@ -279,6 +279,14 @@ fn for_this_task_within_bounds() {
     let said = Attempt { asserted: Some(&Value::Null), ..attempt(&bound, &input) };
     let uncovered = |mismatch| Err(SpendError::Other(mismatch));
     assert_eq!(request.covers(&said, at), uncovered(Mismatch::Arguments));
+    // What an enforcement point can do says nothing of the action; anything beside it does.
+    let able = Value::object([("supported_obligations", Value::from("redact"))]);
+    let said = Attempt { asserted: Some(&able), ..attempt(&bound, &input) };
+    assert_eq!(request.covers(&said, at), Ok(()));
+    let from = ("ip", Value::from("192.0.2.1"));
+    let more = Value::object([("supported_obligations", Value::from("redact")), from]);
+    let said = Attempt { asserted: Some(&more), ..attempt(&bound, &input) };
+    assert_eq!(request.covers(&said, at), uncovered(Mismatch::Arguments));
     bound.resources = [EntityRef::new("Account", "4712").unwrap()].into();
     assert_eq!(request.covers(&attempt(&bound, &input), at), uncovered(Mismatch::Resources));
     bound.resources.clear();

@@ -28,6 +28,12 @@ fn elsewhere(name: &str, amount: i64, task: &str, at: Timestamp) -> Opened {
     opened
 }
 
+/// The same, of another agent.
+fn by(agent: &str, mut opened: Opened) -> Opened {
+    opened.binding.actors = vec![id(agent)];
+    opened
+}
+
 fn take(docket: &mut Docket, opened: Opened) -> Vec<IdentityId> {
     match docket.open(opened).unwrap() {
         Opening::New(change) => {
@@ -130,16 +136,35 @@ fn nobody_is_asked_more_often_than_that() {
     let mut docket = docket();
     for n in 1..=3 {
         let (name, task) = (format!("req_{n}"), format!("task_{n}"));
-        take(&mut docket, elsewhere(&name, n, &task, after(n)));
+        take(&mut docket, by(&format!("agent-{n}"), elsewhere(&name, n, &task, after(n))));
     }
     let busy = Err(AskError::ApproversBusy { retry_at: after(3_600_001) });
     assert_eq!(docket.open(elsewhere("req_4", 4, "task_4", after(4))), busy);
     // One more of a group asks nobody anew; whoever was not asked yet still can be.
-    assert_eq!(take(&mut docket, elsewhere("req_5", 5, "task_1", after(5))), []);
+    let more = by("agent-1", elsewhere("req_5", 5, "task_1", after(5)));
+    assert_eq!(take(&mut docket, more), []);
     let mut other = elsewhere("req_6", 6, "task_6", after(6));
     other.asked.insert(id("eve"));
     assert_eq!(take(&mut docket, other), [id("eve")]);
     let later = elsewhere("req_7", 7, "task_7", after(3_600_001));
+    assert!(matches!(docket.open(later), Ok(Opening::New(_))));
+}
+
+#[test]
+fn one_agent_uses_nobody_up_for_the_others() {
+    let mut docket = docket();
+    for n in 1..=2 {
+        let (name, task) = (format!("req_{n}"), format!("task_{n}"));
+        assert_eq!(take(&mut docket, elsewhere(&name, n, &task, after(n))).len(), 3);
+    }
+    let busy = Err(AskError::ApproversBusy { retry_at: after(3_600_001) });
+    assert_eq!(docket.open(elsewhere("req_3", 3, "task_3", after(3))), busy);
+    // Another agent still is heard, once: then people were asked as often as they may be.
+    let other = by("other-agent", elsewhere("req_3", 3, "task_3", after(3)));
+    assert_eq!(take(&mut docket, other).len(), 3);
+    let other = by("other-agent", elsewhere("req_4", 4, "task_4", after(4)));
+    assert_eq!(docket.open(other), busy);
+    let later = elsewhere("req_5", 5, "task_5", after(3_600_001));
     assert!(matches!(docket.open(later), Ok(Opening::New(_))));
 }
 

@@ -2,7 +2,7 @@
 
 use safeconduct_model::{IdentityId, KeyedDigest, Timestamp};
 
-use super::{Docket, ENDED_MAX, HOUR_MS, REFUSALS_MAX};
+use super::{Asking, Docket, ENDED_MAX, HOUR_MS, REFUSALS_MAX};
 use crate::{AccessRequest, Change, Event, FoldError, Opened, Scope, State};
 
 impl Docket {
@@ -24,7 +24,7 @@ impl Docket {
             return Err(FoldError::Stale { made_at: 0, stands_at: 1 });
         }
         if !self.joins(opened) {
-            self.count_asked(opened);
+            self.count_asked(agent, opened);
         }
         let key = (agent.clone(), opened.binding.task.clone());
         self.live.entry(key).or_default().insert(opened.id.clone());
@@ -33,7 +33,7 @@ impl Docket {
         Ok(())
     }
 
-    fn count_asked(&mut self, opened: &Opened) {
+    fn count_asked(&mut self, agent: &IdentityId, opened: &Opened) {
         let at = opened.at;
         let over = |(time, _): &(Timestamp, IdentityId)| at.ms_since(*time) >= HOUR_MS;
         while self.askings.front().is_some_and(over) {
@@ -46,7 +46,8 @@ impl Docket {
             }
         }
         for person in &opened.asked {
-            self.asked.entry(person.clone()).or_default().push_back(at);
+            let asking = Asking { at, agent: agent.clone() };
+            self.asked.entry(person.clone()).or_default().push_back(asking);
             self.askings.push_back((at, person.clone()));
         }
     }
