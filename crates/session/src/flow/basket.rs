@@ -35,8 +35,9 @@ const NOTHING: Wants = Wants {
 pub(super) struct Basket {
     sheaf: Sheaf,
     pub(super) labels: Labels,
-    /// The label of what is being read.
+    /// The label of what is being read, and the bit of its number.
     now: u8,
+    now_bit: u128,
     /// What follows from it, for each kind: the marks and the class.
     kinds: [(Marks, u8); 3],
     /// What is of use, as far as it is known: another label or a shut class may change it.
@@ -71,9 +72,10 @@ impl Basket {
         // Of texts whose words and pieces are passed over little is left.
         let are_passed = class(label, Kind::Word) < passed_below;
         Self {
-            sheaf: Sheaf::with_room(bytes / if are_passed { 32 } else { 8 }),
+            sheaf: Sheaf::with_room(bytes / if are_passed { 16 } else { 8 }),
             labels: Labels::default(),
             now: u8::MAX,
+            now_bit: 0,
             kinds: [(Marks::default(), 0); 3],
             wants: NOTHING,
             seen: 0,
@@ -95,7 +97,8 @@ impl Basket {
     #[inline(never)]
     fn turn_to(&mut self, label: u8) {
         self.now = label;
-        self.seen |= 1_u128.checked_shl(u32::from(label)).unwrap_or(0);
+        self.now_bit = 1_u128.checked_shl(u32::from(label)).unwrap_or(0);
+        self.seen |= self.now_bit;
         let labels = &self.labels;
         self.kinds =
             Kind::ALL.map(|kind| (labels.marks(label, kind), class(labels.label(label), kind)));
@@ -123,12 +126,11 @@ impl Basket {
     /// A text of that many bytes is read, of which words and pieces may be passed over.
     #[inline]
     pub(super) fn pass_over(&mut self, bytes: usize) {
-        let number = 1_u128.checked_shl(u32::from(self.now)).unwrap_or(0);
         if self.passed.words_now {
-            self.passed.words |= number;
+            self.passed.words |= self.now_bit;
         }
         if self.passed.pieces_now && bytes >= PIECE {
-            self.passed.pieces |= number;
+            self.passed.pieces |= self.now_bit;
         }
     }
 
@@ -244,6 +246,11 @@ impl Basket {
 
     /// The fingerprints by label and marks; `numbers` has the place of each label in their order.
     fn groups(sheaf: &Sheaf, all: &Labels, numbers: &[u8]) -> Vec<Group> {
+        if let Some(only) = sheaf.only() {
+            let marks = only.marks.join(all.marks(only.label, only.marks.kind()));
+            let label = numbers.get(usize::from(only.label)).copied().unwrap_or(0);
+            return vec![Group { label, marks, prints: sheaf.prints() }];
+        }
         let room = sheaf.len() / 2 + 1;
         let mut groups: Vec<Group> = Vec::new();
         // Which group each label with each marks has; none yet is beyond them.

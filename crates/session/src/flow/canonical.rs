@@ -121,6 +121,16 @@ pub(crate) fn is_plain_number(text: &[u8]) -> bool {
     }
 }
 
+/// Whether a text is a date that is its own form: `2022-01-31`.
+pub(crate) fn is_plain_date(text: &[u8]) -> bool {
+    let [y @ b'1'..=b'9', rest @ ..] = text else { return false };
+    let [a, b, c, b'-', m, n, b'-', d, e] = rest else { return false };
+    let all = [y, a, b, c, m, n, d, e];
+    all.iter().all(|digit| digit.is_ascii_digit())
+        && matches!((m, n), (b'0', b'1'..=b'9') | (b'1', b'0'..=b'2'))
+        && matches!((d, e), (b'0', b'1'..=b'9') | (b'1' | b'2', _) | (b'3', b'0' | b'1'))
+}
+
 /// The digits times ten to that power.
 fn written(negative: bool, digits: &[u8], power: i64) -> Short {
     let mut short = Short::new();
@@ -222,7 +232,9 @@ pub(crate) fn date(text: &[u8]) -> Option<Short> {
 /// Whether a text of several words may begin with a month.
 fn begins_with_month(text: &[u8]) -> bool {
     let first = text.trim_ascii_start().first();
-    first.is_some_and(|first| b"jfmasond".contains(first)) && text.contains(&b' ')
+    first
+        .is_some_and(|first| matches!(first, b'j' | b'f' | b'm' | b'a' | b's' | b'o' | b'n' | b'd'))
+        && text.contains(&b' ')
 }
 
 /// A day, and what follows it in the text.
@@ -373,21 +385,25 @@ pub(crate) const TELEPHONE_BYTES_MIN: usize = 8;
 /// The digits of a telephone number in lower case, without `+` or leading `00`: seven to fifteen
 /// digits with at least one mark between or before them.
 pub(crate) fn telephone(text: &[u8]) -> Option<Short> {
-    let fits = |byte: &u8| {
-        byte.is_ascii_digit() || matches!(byte, b'+' | b' ' | b'(' | b')' | b'-' | b'.' | b'/')
-    };
-    if !(TELEPHONE_BYTES_MIN..=40).contains(&text.len())
-        || !text.iter().all(fits)
-        || text.iter().all(u8::is_ascii_digit)
-    {
+    if !(TELEPHONE_BYTES_MIN..=40).contains(&text.len()) {
+        return None;
+    }
+    let mut all = 0;
+    for byte in text {
+        match byte {
+            b'0'..=b'9' => all += 1,
+            b'+' | b' ' | b'(' | b')' | b'-' | b'.' | b'/' => {}
+            _ => return None,
+        }
+    }
+    if all == text.len() || !(7..=17).contains(&all) {
         return None;
     }
     let mut short = Short::new();
     let digits = text.iter().filter(|byte| byte.is_ascii_digit());
-    let all: usize = digits.clone().count();
     let skip = if text.starts_with(b"00") { 2 } else { 0 };
     digits.skip(skip).for_each(|digit| short.push(*digit));
-    (all <= 17 && (7..=15).contains(&short.len)).then_some(short)
+    (7..=15).contains(&short.len).then_some(short)
 }
 
 /// An account number that begins as an IBAN does, without its spaces: two letters, two digits,
@@ -472,6 +488,15 @@ mod tests {
             if is_plain_number(text.as_bytes()) {
                 proptest::prop_assert_eq!(show(number(text.as_bytes())), text);
             }
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_plain_date_is_its_own_form(text in "[0-9]{4}-[0-3][0-9]-[0-3][0-9][ 0-9]?") {
+            let is_same = date(text.as_bytes()).is_some_and(|form| form.as_bytes() == text.as_bytes());
+            proptest::prop_assert_eq!(is_plain_date(text.as_bytes()), is_same, "{}", text);
+            proptest::prop_assert!(!is_same || number(text.as_bytes()).is_none());
         }
     }
 

@@ -15,14 +15,13 @@ pub(crate) enum Unwrapped<'a> {
     Bytes(&'a [u8]),
 }
 
-/// Whether anything can be wrapped in a text; `no_tokens` says that no token of it is long.
-pub(crate) fn may_wrap(text: &str, no_tokens: bool) -> bool {
-    !no_tokens || text.len() >= 2 && has_escapes(text)
-}
-
 /// Whether anything in a text may be an escape.
-fn has_escapes(text: &str) -> bool {
-    memchr::memchr2(b'%', b'\\', text.as_bytes()).is_some()
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Escapes {
+    /// Nothing is.
+    None,
+    /// Something may be.
+    Maybe,
 }
 
 /// Tells a text with its percent escapes undone, and with those of JSON, where it has any.
@@ -44,10 +43,11 @@ fn escapes(text: &str, tell: &mut impl FnMut(Unwrapped<'_>)) {
 pub(crate) fn each(
     text: &str,
     places: &[Range<usize>],
+    may: Escapes,
     bytes: Bytes,
     tell: &mut impl FnMut(Unwrapped<'_>),
 ) {
-    if has_escapes(text) {
+    if may == Escapes::Maybe {
         escapes(text, tell);
     }
     for place in places {
@@ -140,7 +140,10 @@ fn begins_as_text(run: &[u8]) -> bool {
         let [_, bytes @ ..] = bits.to_be_bytes();
         *place = bytes;
     }
-    is_text(&plain)
+    // Most of what is no text says so at once: no character begins with such a byte.
+    let [first, second, ..] = plain;
+    let begins_none = |byte: u8| (0x7F..0xC2).contains(&byte) || byte > 0xF4;
+    !(begins_none(first) || first.is_ascii() && begins_none(second)) && is_text(&plain)
 }
 
 fn hexadecimal(run: &[u8]) -> Vec<u8> {
@@ -151,24 +154,20 @@ fn hexadecimal(run: &[u8]) -> Vec<u8> {
 /// What stands there for a byte that is no digit.
 const NONE: u8 = 0xFF;
 
-/// The value of a digit of base64, in either alphabet (RFC 4648 sections 4 and 5).
-const fn digit64(byte: u8) -> u8 {
-    match byte {
-        b'A'..=b'Z' => byte - b'A',
-        b'a'..=b'z' => byte - b'a' + 26,
-        b'0'..=b'9' => byte - b'0' + 52,
-        b'+' | b'-' => 62,
-        b'/' | b'_' => 63,
-        _ => NONE,
-    }
-}
-
-/// Whether each byte is a digit of base64.
-const DIGITS64: [bool; 256] = {
-    let mut digits = [false; 256];
+/// The value of each digit of base64, in either alphabet (RFC 4648 sections 4 and 5).
+const DIGITS64: [u8; 256] = {
+    let mut digits = [NONE; 256];
     let mut byte = 0_u8;
     loop {
-        set(&mut digits, byte);
+        let value = match byte {
+            b'A'..=b'Z' => byte - b'A',
+            b'a'..=b'z' => byte - b'a' + 26,
+            b'0'..=b'9' => byte - b'0' + 52,
+            b'+' | b'-' => 62,
+            b'/' | b'_' => 63,
+            _ => NONE,
+        };
+        set(&mut digits, byte, value);
         if byte == u8::MAX {
             break digits;
         }
@@ -177,12 +176,16 @@ const DIGITS64: [bool; 256] = {
 };
 
 #[expect(clippy::indexing_slicing, reason = "a byte is an index into 256 places, at build time")]
-const fn set(digits: &mut [bool; 256], byte: u8) {
-    digits[byte as usize] = digit64(byte) != NONE;
+const fn set(digits: &mut [u8; 256], byte: u8, value: u8) {
+    digits[byte as usize] = value;
+}
+
+fn digit64(byte: u8) -> u8 {
+    DIGITS64.get(usize::from(byte)).copied().unwrap_or(NONE)
 }
 
 fn is_digit64(byte: u8) -> bool {
-    DIGITS64.get(usize::from(byte)).copied().unwrap_or(false)
+    digit64(byte) != NONE
 }
 
 /// What base64 holds; white space is passed over, and what makes no byte at the end.
@@ -226,7 +229,9 @@ mod tests {
 
     fn texts(text: &str) -> Vec<String> {
         let mut found = Vec::new();
-        each(text, std::slice::from_ref(&(0..text.len())), Bytes::Left, &mut |unwrapped| {
+        let place = 0..text.len();
+        let places = std::slice::from_ref(&place);
+        each(text, places, Escapes::Maybe, Bytes::Left, &mut |unwrapped| {
             if let Unwrapped::Text(text) = unwrapped {
                 found.push(text.to_owned());
             }
@@ -248,7 +253,7 @@ mod tests {
     #[test]
     fn bytes_are_told_where_they_are_wanted() {
         let mut found = Vec::new();
-        each("iVBORw0KGgoAAAANSUhEUg==", &[], Bytes::Wanted, &mut |unwrapped| {
+        each("iVBORw0KGgoAAAANSUhEUg==", &[], Escapes::None, Bytes::Wanted, &mut |unwrapped| {
             if let Unwrapped::Bytes(bytes) = unwrapped {
                 found = bytes.to_vec();
             }

@@ -5,10 +5,11 @@ use safeconduct_model::{Returns, Value};
 use super::basket::Basket;
 use super::demand::Demand;
 use super::gleaned::{Gleaned, Source};
-use super::key::Domain;
+use super::key::{Domain, padded};
 use super::normal::Kept;
 use super::pattern::{Patterns, Walk};
 use super::scan::{self, Content, End, Visitor};
+use super::swar;
 use super::table::Kind;
 use super::text::{Reader, Sink as _, Want};
 use super::walk::value;
@@ -214,8 +215,10 @@ impl Visitor for Digest<'_> {
         if !self.afford(name.len()) {
             return;
         }
+        if self.basket.wants().words == Want::No && is_plain_name(name) {
+            return self.basket.pass_over(0);
+        }
         match self.reader.short_name(name) {
-            Some(_) if self.basket.wants().words == Want::No => self.basket.pass_over(0),
             Some(name) => self.basket.word(name.print(&self.reader.key)),
             None if is_plain_name(name) => self.basket.word(self.reader.name(name)),
             None => self.pieces(name),
@@ -259,6 +262,18 @@ impl Visitor for Digest<'_> {
 
 /// A name such as schemas have: it says nothing of where a value came from.
 pub(crate) fn is_plain_name(name: &str) -> bool {
+    if (1..16).contains(&name.len()) {
+        // Most are: they are looked at side by side.
+        let bytes = padded(name.as_bytes());
+        let all = u64::MAX / 255 * 0x80;
+        let is_plain = |half: u64, len: usize| {
+            let behind = swar::of(b'a').checked_shl(8 * len as u32).unwrap_or(0);
+            swar::plain(half | behind) == all
+        };
+        let len = name.len();
+        return is_plain(bytes as u64, len)
+            && (len <= 8 || is_plain((bytes >> 64) as u64, len.saturating_sub(8)));
+    }
     name.len() <= 40
         && name.bytes().all(|byte| byte.is_ascii_alphabetic() || matches!(byte, b'_' | b'-'))
 }

@@ -30,6 +30,7 @@ mod demand;
 mod digest;
 mod echo;
 mod finding;
+mod form;
 mod gleaned;
 mod index;
 mod key;

@@ -18,11 +18,6 @@ pub(crate) enum Kept {
 /// Puts the normal form of a text in the place of what `out` holds.
 pub(crate) fn normalise(text: &str, out: &mut Vec<u8>) -> Kept {
     out.clear();
-    let plain = text.trim_ascii().as_bytes();
-    if lower_simple(plain, out) {
-        return Kept::Whole;
-    }
-    out.clear();
     out.reserve(text.len());
     let mut kept = Kept::Whole;
     let mut gap = false;
@@ -42,32 +37,6 @@ pub(crate) fn normalise(text: &str, out: &mut Vec<u8>) -> Kept {
     }
     kept
 }
-
-/// Puts a trimmed text in lower case, and says whether that is its normal form: whether it is
-/// ASCII without controls and with single spaces only. It is looked at in whole blocks, so that
-/// many bytes are looked at side by side: full stops behind it change nothing.
-fn lower_simple(text: &[u8], out: &mut Vec<u8>) -> bool {
-    out.extend_from_slice(text);
-    out.extend_from_slice(&[b'.'; BLOCK + 1]);
-    let (blocks, _) = out.as_chunks_mut::<BLOCK>();
-    let all = blocks.as_flattened_mut();
-    let other = all.iter_mut().fold(0, |other, byte| {
-        let seen = *byte;
-        *byte |= u8::from(seen.wrapping_sub(b'A') < 26) << 5;
-        other | u8::from(seen.wrapping_sub(b' ') > b'~' - b' ')
-    });
-    // Read where it came from: what was just written comes slowly in other pieces.
-    let next = text.get(1..).unwrap_or_default();
-    let gap = text
-        .iter()
-        .zip(next)
-        .fold(0, |gap, (byte, next)| gap | u8::from(*byte == b' ') & u8::from(*next == b' '));
-    out.truncate(text.len());
-    other | gap == 0
-}
-
-/// Bytes of a block.
-const BLOCK: usize = 32;
 
 /// The same for any text.
 fn normalise_any(text: &str, out: &mut Vec<u8>) -> Kept {

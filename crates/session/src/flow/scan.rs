@@ -185,7 +185,14 @@ impl Scanner<'_> {
     }
 
     /// The next byte that is no white space.
+    #[inline]
     fn peek(&mut self) -> Option<u8> {
+        let byte = *self.text.as_bytes().get(self.at)?;
+        if byte > b' ' { Some(byte) } else { self.peek_behind_space() }
+    }
+
+    #[inline(never)]
+    fn peek_behind_space(&mut self) -> Option<u8> {
         loop {
             let byte = *self.text.as_bytes().get(self.at)?;
             if !matches!(byte, b' ' | b'\t' | b'\n' | b'\r') {
@@ -203,7 +210,8 @@ fn quote_or_escape(bytes: &[u8]) -> Option<usize> {
     const NEAR: usize = 4;
     for (number, eight) in bytes.as_chunks::<8>().0.iter().take(NEAR).enumerate() {
         let eight = u64::from_le_bytes(*eight);
-        let found = swar::zeros(eight ^ swar::of(b'"')) | swar::zeros(eight ^ swar::of(b'\\'));
+        let (quotes, escapes) = (eight ^ swar::of(b'"'), eight ^ swar::of(b'\\'));
+        let found = swar::first_zero(quotes) | swar::first_zero(escapes);
         if found != 0 {
             return Some(number * 8 + (found.trailing_zeros() / 8) as usize);
         }

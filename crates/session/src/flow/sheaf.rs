@@ -127,6 +127,46 @@ impl Sheaf {
         slots.filter(|(print, _)| **print != 0).map(|(print, stalk)| (*print, *stalk))
     }
 
+    /// What is known of all of them, where that is the same.
+    pub(crate) fn only(&self) -> Option<Stalk> {
+        let one = self.stalks.iter().copied().find(|stalk| *stalk != NOTHING)?;
+        let (of_one, of_nothing) = (one.both(), NOTHING.both());
+        let differs = self.stalks.iter().fold(0, |differs, stalk| {
+            let is_taken = u16::from(stalk.both() != of_nothing).wrapping_neg();
+            differs | (stalk.both() ^ of_one) & is_taken
+        });
+        (differs == 0).then_some(one)
+    }
+
+    /// Every fingerprint, ascending.
+    pub(crate) fn prints(&self) -> Vec<u64> {
+        let mut prints = vec![0; self.len + 1];
+        let mut free = 0;
+        for print in &self.prints {
+            if let Some(place) = prints.get_mut(free) {
+                *place = *print;
+            }
+            // As in `all`.
+            free += usize::from(*print != 0);
+        }
+        prints.truncate(self.len);
+        let mut last = 0;
+        for at in 0..prints.len() {
+            let print = prints.get(at).copied().unwrap_or(u64::MAX);
+            if print > last {
+                last = print;
+                continue;
+            }
+            // Only within a run is anything out of order: it has not far to go.
+            if let Some(before) = prints.get_mut(..=at) {
+                let greater = before.iter().rev().skip(1).take_while(|one| **one > print).count();
+                let from = before.len() - 1 - greater;
+                before.get_mut(from..).into_iter().for_each(|run| run.rotate_right(1));
+            }
+        }
+        prints
+    }
+
     /// Everything, nearly by fingerprint ascending: only within a run is anything out of order.
     pub(crate) fn all(&self) -> Vec<(u64, Stalk)> {
         let mut all = vec![(0, NOTHING); self.len + 1];

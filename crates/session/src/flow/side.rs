@@ -72,20 +72,31 @@ pub(crate) fn digits(block: &[u8; BLOCK]) -> u64 {
     gathered(block, |byte| byte.wrapping_sub(b'0') < 10)
 }
 
-/// The bit of each byte among eight.
-const PLACES: [[u8; 8]; BLOCK / 8] = [[1, 2, 4, 8, 16, 32, 64, 128]; BLOCK / 8];
+/// The bit of each eight bytes of a block.
+const PLACES: [[u8; 8]; BLOCK / 8] =
+    [[1; 8], [2; 8], [4; 8], [8; 8], [16; 8], [32; 8], [64; 8], [128; 8]];
 
-/// Of which bytes it holds. Each byte keeps its own bit, sixteen at a time; the bits of eight are
-/// then added up by one multiplication.
+/// Of which bytes it holds. Each eight bytes have a bit of their own, so that all of them lie upon
+/// each other in eight bytes; rows and columns of these are then exchanged.
 #[inline]
 fn gathered(block: &[u8; BLOCK], holds: impl Fn(u8) -> bool) -> u64 {
     let mut bits = [0; BLOCK];
     for ((bits, byte), place) in bits.iter_mut().zip(block).zip(PLACES.as_flattened()) {
         *bits = u8::from(holds(*byte)).wrapping_neg() & place;
     }
-    let eights = bits.as_chunks::<8>().0.iter().rev();
-    eights
-        .fold(0, |sum, eight| sum << 8 | u64::from_le_bytes(*eight).wrapping_mul(swar::of(1)) >> 56)
+    let eights = bits.as_chunks::<8>().0.iter();
+    turned(eights.fold(0, |all, eight| all | u64::from_le_bytes(*eight)))
+}
+
+/// Eight rows of eight bits with rows and columns exchanged.
+#[inline]
+const fn turned(rows: u64) -> u64 {
+    let ones = (rows ^ rows >> 7) & 0x00AA_00AA_00AA_00AA;
+    let rows = rows ^ ones ^ ones << 7;
+    let twos = (rows ^ rows >> 14) & 0x0000_CCCC_0000_CCCC;
+    let rows = rows ^ twos ^ twos << 14;
+    let fours = (rows ^ rows >> 28) & 0x0000_0000_F0F0_F0F0;
+    rows ^ fours ^ fours << 28
 }
 
 #[cfg(test)]

@@ -19,6 +19,19 @@ pub(crate) const fn zeros(eight: u64) -> u64 {
     !((eight & LOW).wrapping_add(LOW) | eight) & HIGH
 }
 
+/// The first byte that is zero, and perhaps some behind it.
+#[inline]
+pub(crate) const fn first_zero(eight: u64) -> u64 {
+    eight.wrapping_sub(ONES) & !eight & HIGH
+}
+
+/// Letters of ASCII, dashes and underscores.
+#[inline]
+pub(crate) const fn plain(eight: u64) -> u64 {
+    let small = within(eight | of(0x20), b'a', b'z');
+    small | zeros(eight ^ of(b'-')) | zeros(eight ^ of(b'_'))
+}
+
 /// Which bytes are ASCII of at least `first`, and of at most `last`.
 #[inline]
 pub(crate) const fn within(eight: u64, first: u8, last: u8) -> u64 {
@@ -53,6 +66,11 @@ mod tests {
             let eight = u64::from_le_bytes(bytes);
             let expected = bytes.map(|byte| (first..=last).contains(&byte));
             prop_assert_eq!(answered(within(eight, first, last))?, expected);
+            let is_plain = |byte: u8| byte.is_ascii_alphabetic() || matches!(byte, b'-' | b'_');
+            prop_assert_eq!(answered(plain(eight))?, bytes.map(is_plain));
+            let found = first_zero(eight ^ of(last)).trailing_zeros() / 8;
+            let at = bytes.iter().position(|byte| *byte == last).unwrap_or(8);
+            prop_assert_eq!(found as usize, at);
             prop_assert_eq!(answered(zeros(eight ^ of(last)))?, bytes.map(|byte| byte == last));
             for len in 0..8 {
                 prop_assert_eq!(has_digit(&bytes[..len]), bytes[..len].iter().any(u8::is_ascii_digit));

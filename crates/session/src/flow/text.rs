@@ -3,9 +3,10 @@
 use std::ops::Range;
 
 use super::canonical;
-use super::decode::{self, Bytes, Unwrapped};
+use super::decode::{self, Bytes, Escapes, Unwrapped};
+use super::form::Form;
 use super::key::{Domain, FlowKey, padded};
-use super::normal::{Kept, normalise};
+use super::normal::Kept;
 use super::piece::{self, Density};
 use super::side::Short16;
 use super::swar;
@@ -84,15 +85,23 @@ impl ShortName {
 /// What a text is taken apart with; kept from one text to the next.
 pub(crate) struct Reader {
     pub(crate) key: FlowKey,
-    normal: Vec<u8>,
-    inner: Vec<u8>,
+    form: Form,
+    inner: Form,
+    /// What is short, in lower case.
+    lower: Vec<u8>,
     /// Where the longer tokens of the text stand.
     long: Vec<Range<usize>>,
 }
 
 impl Reader {
     pub(crate) fn new(key: FlowKey) -> Self {
-        Self { key, normal: Vec::new(), inner: Vec::new(), long: Vec::new() }
+        Self {
+            key,
+            form: Form::default(),
+            inner: Form::default(),
+            lower: Vec::new(),
+            long: Vec::new(),
+        }
     }
 
     /// Tells what a text is made of, and what is wrapped in it.
@@ -100,22 +109,26 @@ impl Reader {
         if self.few_words(text, sink) {
             return Kept::Whole;
         }
-        let kept = normalise(text, &mut self.normal);
+        let kept = self.form.read(text);
         self.long.clear();
-        take_apart(&self.key, &mut self.normal, &mut self.long, sink);
-        if !decode::may_wrap(text, self.long.is_empty()) {
+        take_apart(&self.key, &self.form, &mut self.long, sink);
+        let escapes = match self.form.may_have_escapes(text) {
+            true => Escapes::Maybe,
+            false => Escapes::None,
+        };
+        if self.long.is_empty() && (escapes == Escapes::None || text.len() < 2) {
             return kept;
         }
         let (key, inner) = (&self.key, &mut self.inner);
-        let places = match self.normal.len() == text.len() {
+        let places = match self.form.as_bytes().len() == text.len() {
             // Every byte is where it was: only longer tokens can wrap anything but escapes.
             true => std::mem::take(&mut self.long),
             false => std::iter::once(0..text.len()).collect(),
         };
         let bytes = sink.wants().bytes;
-        decode::each(text, &places, bytes, &mut |unwrapped| match unwrapped {
+        decode::each(text, &places, escapes, bytes, &mut |unwrapped| match unwrapped {
             Unwrapped::Text(text) => {
-                normalise(text, inner);
+                inner.read(text);
                 let within = &mut Within { sink: &mut *sink, bytes: 0 };
                 take_apart(key, inner, &mut Vec::new(), within);
             }
@@ -171,10 +184,10 @@ impl Reader {
 
     /// The fingerprint of a plain name in lower case.
     pub(crate) fn name(&mut self, name: &str) -> u64 {
-        self.normal.clear();
-        self.normal.extend_from_slice(name.as_bytes());
-        self.normal.make_ascii_lowercase();
-        self.key.print(Domain::Value, &self.normal)
+        self.lower.clear();
+        self.lower.extend_from_slice(name.as_bytes());
+        self.lower.make_ascii_lowercase();
+        self.key.print(Domain::Value, &self.lower)
     }
 
     /// Tells the form of a number that is written so.
@@ -186,32 +199,46 @@ impl Reader {
             sink.begin(&self.key, text.as_bytes());
             return sink.whole(self.key.print(Domain::Value, text.as_bytes()));
         }
-        self.normal.clear();
-        self.normal.extend_from_slice(text.as_bytes());
-        self.normal.make_ascii_lowercase();
-        sink.begin(&self.key, &self.normal);
-        whole(&self.key, &self.normal, |print| sink.whole(print));
+        self.lower.clear();
+        self.lower.extend_from_slice(text.as_bytes());
+        self.lower.make_ascii_lowercase();
+        sink.begin(&self.key, &self.lower);
+        whole(&self.key, &self.lower, |print| sink.whole(print));
     }
 }
 
-fn take_apart(
-    key: &FlowKey,
-    normal: &mut Vec<u8>,
-    long: &mut Vec<Range<usize>>,
-    sink: &mut impl Sink,
-) {
+fn take_apart(key: &FlowKey, form: &Form, long: &mut Vec<Range<usize>>, sink: &mut impl Sink) {
+    let normal = form.as_bytes();
     if normal.is_empty() {
         return;
     }
     sink.begin(key, normal);
-    whole(key, normal, |print| sink.whole(print));
-    token::each(key, normal, long, sink);
+    let has = if form.has_digit() { Forms::Any } else { Forms::Own };
+    forms(key, normal, has, |print| sink.whole(print));
+    token::each(key, form, long, sink);
     piece::each(key, normal, sink.wants().pieces, |print| sink.shingle(print));
 }
 
 /// The fingerprints of the forms of a whole value in its normal form: what is equal to it by any
 /// of them is the same value.
-pub(crate) fn whole(key: &FlowKey, normal: &[u8], mut tell: impl FnMut(u64)) {
+pub(crate) fn whole(key: &FlowKey, normal: &[u8], tell: impl FnMut(u64)) {
+    let has = if swar::has_digit(normal) { Forms::Any } else { Forms::Own };
+    forms(key, normal, has, tell);
+}
+
+/// Which forms a value may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Forms {
+    /// No digit is in it, so that it is nothing but itself.
+    Own,
+    /// Any but that of a number.
+    NoNumber,
+    /// Any.
+    Any,
+}
+
+/// The same of a value of which something is known.
+pub(crate) fn forms(key: &FlowKey, normal: &[u8], has: Forms, mut tell: impl FnMut(u64)) {
     let mut say = |bytes: &[u8]| tell(key.print(Domain::Value, bytes));
     if let Some(rest) = normal.strip_prefix(b"http")
         && let Some(address) = rest.strip_prefix(b"s").unwrap_or(rest).strip_prefix(b"://")
@@ -219,19 +246,24 @@ pub(crate) fn whole(key: &FlowKey, normal: &[u8], mut tell: impl FnMut(u64)) {
         let address = address.strip_suffix(b"/").unwrap_or(address);
         say(address);
     }
-    if normal.len() > FORM_BYTES_MAX || !swar::has_digit(normal) {
+    if normal.len() > FORM_BYTES_MAX || has == Forms::Own {
         return say(normal);
     }
-    if canonical::is_plain_number(normal) {
+    if has == Forms::Any && canonical::is_plain_number(normal) {
         say(normal);
         if let Some(form) = canonical::telephone(normal) {
             say(form.as_bytes());
         }
         return;
     }
-    match canonical::number(normal).or_else(|| canonical::date(normal)) {
-        Some(form) => say(form.as_bytes()),
-        None => say(normal),
+    if canonical::is_plain_date(normal) {
+        say(normal);
+    } else {
+        let number = if has == Forms::Any { canonical::number(normal) } else { None };
+        match number.or_else(|| canonical::date(normal)) {
+            Some(form) => say(form.as_bytes()),
+            None => say(normal),
+        }
     }
     let more = [canonical::telephone(normal), canonical::account(normal)];
     more.iter().flatten().for_each(|form| say(form.as_bytes()));

@@ -4,9 +4,10 @@ use std::ops::Range;
 
 use super::canonical::{self, Short};
 use super::decode::WRAPPED_MIN;
+use super::form::{AT, Block, COLON, COMMA, DIGIT, EDGE, END, Form, LETTER, class, classes};
 use super::key::{Domain, FlowKey};
-use super::side::{self, BLOCK};
-use super::text::{Sink, Token, Want, whole};
+use super::side::BLOCK;
+use super::text::{Forms, Sink, Token, Want, forms, whole};
 
 /// Longest token that is taken as one, in bytes of its normal form; a longer one is known by its
 /// pieces only.
@@ -28,24 +29,16 @@ const GROUPS_MAX: usize = 9;
 
 /// Tells the tokens and words of a text in its normal form.
 /// Tokens that are long enough to wrap something are also said in `long`.
-pub(crate) fn each(
-    key: &FlowKey,
-    normal: &mut Vec<u8>,
-    long: &mut Vec<Range<usize>>,
-    sink: &mut impl Sink,
-) {
-    // So that the last word can be read as far as any. Letters end nothing and are nothing else.
+pub(crate) fn each(key: &FlowKey, form: &Form, long: &mut Vec<Range<usize>>, sink: &mut impl Sink) {
+    let (normal, padded) = (form.as_bytes(), form.padded());
     let length = normal.len();
-    normal.extend_from_slice(&[b'a'; BLOCK]);
-    let (text, _) = normal.split_at_checked(length).unwrap_or_default();
-    let mut finder = Finder { key, normal: text, padded: normal, sink };
-    let blocks = normal.as_chunks().0.iter().take(length.div_ceil(BLOCK));
+    let mut finder = Finder { key, normal, padded, sink };
     let every_word = finder.sink.wants().words == Want::Yes;
     let mut start = 0;
     // Whether the token so far holds anything but letters.
     let mut other = 0_u64;
-    for (number, block) in blocks.enumerate() {
-        let (mut ends, others) = masks(block);
+    for (number, Block { ends, others }) in form.blocks().iter().enumerate() {
+        let (mut ends, others) = (*ends, *others);
         let at = number * BLOCK;
         if !every_word && other == 0 && !has_long_token(ends, length - at, at - start) {
             // Only what is no word is looked at.
@@ -81,7 +74,6 @@ pub(crate) fn each(
         other |= if from < 64 { others & (u64::MAX << from) } else { 0 };
     }
     finder.found(start, length, other, long);
-    normal.truncate(length);
 }
 
 /// Where the token begins that comes after the last of these ends of a block.
@@ -105,84 +97,9 @@ const _: () = assert!(WRAPPED_MIN == 16);
 /// Bytes from the start of a word that are read at once.
 const WORD_READ: usize = 16;
 
-/// So many digits and marks of a block are looked at one by one.
-const DIGITS_FEW: u32 = 4;
-
 /// That many bits, at least one.
 fn first_bits(count: usize) -> u64 {
     u64::MAX >> (BLOCK - count.clamp(1, BLOCK))
-}
-
-/// Which bytes of a block end a token, and which are no letters.
-fn masks(block: &[u8; BLOCK]) -> (u64, u64) {
-    let (mut letters, mut ends) = (side::letters(block), side::spaces(block));
-    let mut marks = !(letters | ends);
-    if marks.count_ones() > DIGITS_FEW {
-        marks &= !side::digits(block);
-    }
-    // Of few each is looked at alone.
-    while marks != 0 {
-        let at = marks.trailing_zeros();
-        marks &= marks - 1;
-        let class = block.get(at as usize).map_or(MARK, |byte| class(*byte));
-        ends |= u64::from(class & END) << at;
-        letters |= u64::from(class == LETTER) << at;
-    }
-    (ends, !letters)
-}
-
-/// Ends a token.
-const END: u8 = 1;
-/// Stands in words.
-const LETTER: u8 = 2;
-/// A digit.
-const DIGIT: u8 = 4;
-/// Anything else.
-const MARK: u8 = 8;
-/// A comma: it ends what is no number.
-const COMMA: u8 = 16;
-/// May stand around a token and is none of it then.
-const EDGE: u8 = 32;
-/// An at sign: it stands in a mail address.
-const AT: u8 = 64;
-/// A colon: it stands before the host of a URL.
-const COLON: u8 = 128;
-
-/// All classes in a token.
-fn classes(token: &[u8]) -> u8 {
-    token.iter().fold(0, |classes, byte| classes | class(*byte))
-}
-
-fn class(byte: u8) -> u8 {
-    CLASSES.get(usize::from(byte)).copied().unwrap_or(MARK)
-}
-
-const CLASSES: [u8; 256] = {
-    let mut classes = [MARK; 256];
-    let mut byte = 0_u8;
-    loop {
-        let class = match byte {
-            b' ' | b'"' | b'\'' | b'`' | b'<' | b'>' | b'(' | b')' | b'[' | b']' | b'{' | b'}'
-            | b';' | b'|' | b'\t' | b'\n' => END,
-            b'a'..=b'z' | b'-' | b'_' | 0x80.. => LETTER,
-            b'0'..=b'9' => DIGIT,
-            b',' => COMMA | EDGE,
-            b':' => MARK | EDGE | COLON,
-            b'@' => MARK | AT,
-            b'.' | b'!' | b'?' | b'*' | b'~' | b'#' | b'$' | b'%' | b'=' | b'&' => MARK | EDGE,
-            _ => MARK,
-        };
-        set(&mut classes, byte, class);
-        if byte == u8::MAX {
-            break classes;
-        }
-        byte += 1;
-    }
-};
-
-#[expect(clippy::indexing_slicing, reason = "a byte is an index into 256 classes, at build time")]
-const fn set(classes: &mut [u8; 256], byte: u8, class: u8) {
-    classes[byte as usize] = class;
 }
 
 /// Bytes that are read back from a day or a year: the longest name of a month, and marks.
@@ -246,38 +163,38 @@ impl<S: Sink> Finder<'_, S> {
         if token.first().is_some_and(u8::is_ascii_digit) {
             self.month_before(start);
         }
-        let classes = classes(token);
+        let known = classes(token);
         // A comma belongs to a number; in anything else it ends a token.
-        if classes & COMMA != 0 && canonical::number(trimmed(token).1).is_none() {
+        if known & COMMA != 0 && canonical::number(trimmed(token).1).is_none() {
             let mut from = start;
             for part in token.split(|byte| *byte == b',') {
-                self.trimmed(from, part, self::classes(part));
+                self.trimmed(from, part, classes(part));
                 from += part.len() + 1;
             }
         } else {
-            self.trimmed(start, token, classes);
+            self.trimmed(start, token, known);
         }
     }
 
-    fn trimmed(&mut self, start: usize, token: &[u8], classes: u8) {
+    fn trimmed(&mut self, start: usize, token: &[u8], known: u16) {
         let (skipped, trimmed) = trimmed(token);
         let start = start + skipped;
         if trimmed.is_empty() || trimmed.len() > TOKEN_BYTES_MAX {
             return;
         }
         let same = trimmed.len() == token.len();
-        let classes = if same { classes } else { self::classes(trimmed) };
+        let classes = if same { known } else { classes(trimmed) };
         let token = trimmed;
         if classes == LETTER {
             return self.word(start, start + token.len());
         }
         if classes & DIGIT == 0 {
-            return self.address(token, classes);
+            return self.address(token, classes, Forms::Own);
         }
         let repeats = token.len() == self.normal.len();
         if repeats && self.sink.wants().repeats == Want::No {
             // The whole text was told in each of these forms.
-            if canonical::number(token).is_none() {
+            if !canonical::is_plain_number(token) && canonical::number(token).is_none() {
                 self.parts(token, classes);
             }
         } else if canonical::is_plain_number(token) {
@@ -286,7 +203,7 @@ impl<S: Sink> Finder<'_, S> {
         } else {
             match canonical::number(token) {
                 Some(number) => self.say(&number, Token::Number(token.len())),
-                None => self.address(token, classes),
+                None => self.address(token, classes, Forms::NoNumber),
             }
         }
         self.groups(start, token);
@@ -331,16 +248,16 @@ impl<S: Sink> Finder<'_, S> {
         self.sink.token(self.key.print(Domain::Value, form.as_bytes()), token);
     }
 
-    fn address(&mut self, token: &[u8], classes: u8) {
+    fn address(&mut self, token: &[u8], classes: u16, has: Forms) {
         let (key, sink) = (self.key, &mut *self.sink);
         if token.len() < self.normal.len() || sink.wants().repeats == Want::Yes {
-            whole(key, token, |print| sink.token(print, Token::Address(token.len())));
+            forms(key, token, has, |print| sink.token(print, Token::Address(token.len())));
         }
         self.parts(token, classes);
     }
 
     /// What stands in an address.
-    fn parts(&mut self, token: &[u8], classes: u8) {
+    fn parts(&mut self, token: &[u8], classes: u16) {
         let (key, sink) = (self.key, &mut *self.sink);
         // `to=alice@example.com`, `mailto:alice@example.com`
         let at = if classes & AT != 0 { memchr::memchr(b'@', token) } else { None };
@@ -355,7 +272,7 @@ impl<S: Sink> Finder<'_, S> {
             sink.token(key.print(Domain::Value, host), Token::Host);
         }
         if sink.wants().components == Want::Yes {
-            for part in token.split(|byte| b"/\\?&=#:+".contains(byte)) {
+            for part in token.split(|byte| parts_address(*byte)) {
                 if !part.is_empty() && part.len() < token.len() {
                     whole(key, part, |print| sink.token(print, Token::Component(part.len())));
                 }
@@ -378,14 +295,15 @@ impl<S: Sink> Finder<'_, S> {
         let rest = self.normal.get(start..).unwrap_or_default();
         let mut end = token.len();
         for _ in 0..GROUPS_MAX {
-            let gap = rest.iter().skip(end).take_while(|byte| b" ()".contains(byte)).count();
+            let gap =
+                rest.iter().skip(end).take_while(|byte| matches!(byte, b' ' | b'(' | b')')).count();
             let from = end + gap;
             let group = rest.get(from..).unwrap_or_default();
             let length = group
                 .iter()
                 .take(20)
                 .take_while(|byte| {
-                    byte.is_ascii_alphanumeric() || telephone && b"-./".contains(byte)
+                    byte.is_ascii_alphanumeric() || telephone && matches!(byte, b'-' | b'.' | b'/')
                 })
                 .count();
             if gap == 0 || length == 0 {
@@ -453,11 +371,23 @@ fn strip_currency(token: &[u8]) -> &[u8] {
     })
 }
 
+/// Whether it stands between the parts of an address.
+const fn parts_address(byte: u8) -> bool {
+    matches!(byte, b'/' | b'\\' | b'?' | b'&' | b'=' | b'#' | b':' | b'+')
+}
+
 /// The host of a URL.
-fn host(token: &[u8], classes: u8) -> Option<&[u8]> {
-    let scheme = token.windows(3).position(|mark| mark == b"://")?;
-    let rest = token.get(scheme + 3..)?;
-    let end = rest.iter().position(|byte| b"/?#\\".contains(byte)).unwrap_or(rest.len());
+fn host(token: &[u8], classes: u16) -> Option<&[u8]> {
+    let mut behind = token;
+    let rest = loop {
+        let colon = behind.iter().position(|byte| *byte == b':')?;
+        behind = behind.get(colon + 1..)?;
+        if let Some(rest) = behind.strip_prefix(b"//") {
+            break rest;
+        }
+    };
+    let ends = |byte: &u8| matches!(byte, b'/' | b'?' | b'#' | b'\\');
+    let end = rest.iter().position(ends).unwrap_or(rest.len());
     let authority = rest.get(..end)?;
     let user = match classes & AT {
         0 => 0,
