@@ -37,6 +37,7 @@ pub fn ask(policies: &Policies) -> Evaluation {
         task: None,
         flow: FlowSituation::default(),
         risk: safeconduct_policy::RiskSituation::default(),
+        approval: None,
         request: None,
     };
     let entity = |ty: &str, id: &str| Entity::bare(EntityRef::new(ty, id).expect("names"));
