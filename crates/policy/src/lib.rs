@@ -37,7 +37,9 @@ mod format;
 mod load;
 mod nesting;
 mod policies;
+mod reduce;
 mod rego;
+mod replay;
 mod schema;
 mod shape;
 mod situation;
@@ -54,6 +56,15 @@ pub use explain::{ExplainedClause, ExplainedClauses, Explanation, Verdict};
 pub use format::format;
 pub use load::{Loaded, load, load_reusing};
 pub use policies::{Policies, PolicyInfo};
+pub use reduce::{
+    Chosen, Evidence, Kept, Learned, NarrowedEnvelope, Proposal, ReducedFile, Reduction,
+    StatementUse, Touched, USED_ACTIONS_MAX, Used, Widened, learn, narrow_envelope, reduce,
+    widened,
+};
+pub use replay::{
+    Change, Changes, NotReplayable, REPLAY_LISTED_MAX, RecordedDecision, Replay, Replayer,
+    Surroundings, Unknowns, replay,
+};
 pub use schema::SHIPPED_SCHEMA;
 pub use shape::AdditionalArguments;
 pub use situation::{

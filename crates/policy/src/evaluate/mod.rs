@@ -28,7 +28,7 @@ pub(crate) use condition::{Condition, without_locations};
 pub(crate) use index::Index;
 pub(crate) use prepare::Prepared;
 pub(crate) use remembered::Remembered;
-pub(crate) use scope::{Actions, Interner, Scope, Side};
+pub(crate) use scope::{Actions, Asked, Constraint, Interner, Scope, Side};
 
 use crate::annotations::PolicyMode;
 use crate::policies::{Entry, Policies};

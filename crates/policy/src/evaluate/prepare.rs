@@ -35,6 +35,18 @@ impl<'p> Prepared<'p> {
         policies: &'p Policies,
         question: &Question<'p>,
     ) -> Result<Self, QuestionError> {
+        let mut prepared = Self::without_arguments(policies, question)?;
+        let mut converter = Converter::new(question.additional);
+        prepared.input = arguments(prepared.action, question.input, &mut converter)?;
+        prepared.entities = converter.entities;
+        Ok(prepared)
+    }
+
+    /// The same without the arguments, for conditions that look at none.
+    pub(crate) fn without_arguments(
+        policies: &'p Policies,
+        question: &Question<'_>,
+    ) -> Result<Self, QuestionError> {
         let schema = &policies.schema;
         let action =
             schema.actions.get(question.action.as_str()).ok_or(QuestionError::UnknownAction)?;
@@ -49,14 +61,12 @@ impl<'p> Prepared<'p> {
                 return Err(QuestionError::NotApplicable { role, ty });
             }
         }
-        let mut converter = Converter::new(question.additional);
-        let input = arguments(action, question.input, &mut converter)?;
         let scope = Asked {
             principal: policies.interner.asked(question.principal, principal, &schema.types)?,
             action: policies.action(question.action).ok_or(QuestionError::UnknownAction)?,
             resource: policies.interner.asked(question.resource, resource, &schema.types)?,
         };
-        let entities = converter.entities;
+        let (input, entities) = (None, Vec::new());
         Ok(Self { action, principal, resource, scope, input, entities, policies })
     }
 

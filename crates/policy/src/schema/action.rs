@@ -189,6 +189,11 @@ impl ContextFields {
     pub(crate) const fn is_empty(self) -> bool {
         self.0 == 0
     }
+
+    /// Whether the other has all of these.
+    pub(crate) const fn is_within(self, other: Self) -> bool {
+        self.0 & !other.0 == 0
+    }
 }
 
 impl Action {

@@ -1,0 +1,186 @@
+//! Whether a set permits nothing that another one does not: by the form of its statements.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use cedar_policy_core::ast::{
+    ActionConstraint, EntityReference, EntityUID, Expr, ExprKind, PrincipalOrResourceConstraint,
+    UnaryOp,
+};
+use foldhash::quality::FixedState;
+use safeconduct_model::{EntityRef, PolicyEffect, PolicyId};
+
+use crate::annotations::PolicyMode;
+use crate::policies::{Policies, Statement};
+use crate::rego;
+
+/// What may make a set wider than the one before.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Widened {
+    /// A permit that no permit of the set before covers by its form.
+    #[error("permit `{0}` is not covered by one permit of the set before")]
+    Permit(PolicyId),
+    /// A forbid of the set before that is not there as it was.
+    #[error("forbid `{0}` is gone, or no longer what it was")]
+    Forbid(PolicyId),
+    /// Rego files are not the same; what they say is not compared.
+    #[error("the Rego files are not the same")]
+    Rego,
+}
+
+/// Whether the new set may permit what the old one does not. It looks at the form of statements
+/// alone: each permit must be one of before with less in its scope or more in its condition, and
+/// each forbid must be there. `None` is a proof, wherever `belongs` is right: it says whether an
+/// entity belongs to another one for as long as both have their names.
+pub fn widened(
+    old: &Policies,
+    new: &Policies,
+    belongs: &dyn Fn(&EntityRef, &EntityRef) -> bool,
+) -> Option<Widened> {
+    let files = |policies: &Policies| -> BTreeMap<_, _> {
+        let units = policies.units.iter().filter(|(name, _)| rego::is_rego(name));
+        units.map(|(name, unit)| (Arc::clone(name), Arc::clone(&unit.text))).collect()
+    };
+    if files(old) != files(new) {
+        return Some(Widened::Rego);
+    }
+    let known: HashMap<*const Statement, (), FixedState> =
+        old.entries().map(|entry| (Arc::as_ptr(&entry.statement), ())).collect();
+    let is_known = |of: &Arc<Statement>| known.contains_key(&Arc::as_ptr(of));
+    let changed: Vec<&Arc<Statement>> =
+        new.entries().map(|entry| &entry.statement).filter(|of| !is_known(of)).collect();
+    let still: BTreeSet<*const Statement> =
+        new.entries().map(|entry| Arc::as_ptr(&entry.statement)).collect();
+    let gone: Vec<&Arc<Statement>> = old
+        .entries()
+        .map(|entry| &entry.statement)
+        .filter(|of| !still.contains(&Arc::as_ptr(of)))
+        .collect();
+    let enforced = |of: &Statement| of.info.mode == PolicyMode::Enforce;
+    let is = |of: &Statement, effect| enforced(of) && of.info.reference.effect == effect;
+    let form = Form { old, belongs };
+    for forbid in gone.iter().filter(|of| is(of, PolicyEffect::Forbid)) {
+        let mut same = changed.iter().filter(|of| is(of, PolicyEffect::Forbid));
+        if !same.any(|of| says_the_same(of, forbid)) {
+            return Some(Widened::Forbid(forbid.info.reference.id.clone()));
+        }
+    }
+    for permit in changed.iter().filter(|of| is(of, PolicyEffect::Permit)) {
+        let covers = |of: &&Arc<Statement>| is(of, PolicyEffect::Permit) && form.covers(of, permit);
+        let covered = gone.iter().copied().any(|of| covers(&of))
+            || old.entries().any(|entry| covers(&&entry.statement));
+        if !covered {
+            return Some(Widened::Permit(permit.info.reference.id.clone()));
+        }
+    }
+    None
+}
+
+fn says_the_same(one: &Statement, other: &Statement) -> bool {
+    one.principal == other.principal
+        && one.actions == other.actions
+        && one.resource == other.resource
+        && one.condition.expression() == other.condition.expression()
+        && one.info.requestable == other.info.requestable
+}
+
+struct Form<'a> {
+    old: &'a Policies,
+    belongs: &'a dyn Fn(&EntityRef, &EntityRef) -> bool,
+}
+
+impl Form<'_> {
+    /// Whether a permit permits only what another does, under no fewer obligations.
+    fn covers(&self, outer: &Statement, inner: &Statement) -> bool {
+        outer.info.obligations.iter().all(|one| inner.info.obligations.contains(one))
+            && is_stricter(inner.condition.expression(), outer.condition.expression())
+            && self.actions_within(&inner.actions, &outer.actions)
+            && self.within(&inner.principal, &outer.principal)
+            && self.within(&inner.resource, &outer.resource)
+    }
+
+    fn actions_within(&self, inner: &ActionConstraint, outer: &ActionConstraint) -> bool {
+        if inner == outer || *outer == ActionConstraint::Any {
+            return true;
+        }
+        let matches = |constraint: &ActionConstraint, uid: &EntityUID, above: &[EntityUID]| {
+            match constraint {
+                ActionConstraint::Any => true,
+                ActionConstraint::Eq(named) => **named == *uid,
+                ActionConstraint::In(list) => {
+                    list.iter().any(|named| **named == *uid || above.contains(named))
+                }
+            }
+        };
+        // Actions and their groups are the schema's, and no request's.
+        self.old.schema.actions.values().all(|action| {
+            !matches(inner, &action.uid, &action.ancestors)
+                || matches(outer, &action.uid, &action.ancestors)
+        })
+    }
+
+    fn within(
+        &self,
+        inner: &PrincipalOrResourceConstraint,
+        outer: &PrincipalOrResourceConstraint,
+    ) -> bool {
+        use EntityReference::EUID;
+        use PrincipalOrResourceConstraint::{Any, Eq, In, Is, IsIn};
+        match (inner, outer) {
+            _ if inner == outer => true,
+            (_, Any) => true,
+            (Is(inner) | IsIn(inner, _), Is(outer)) => inner == outer,
+            (Eq(EUID(uid)), Is(ty)) => uid.entity_type() == &**ty,
+            (Eq(EUID(uid)), In(EUID(outer))) => self.is_in(uid, outer),
+            (Eq(EUID(uid)), IsIn(ty, EUID(outer))) => {
+                uid.entity_type() == &**ty && self.is_in(uid, outer)
+            }
+            (In(EUID(inner)) | IsIn(_, EUID(inner)), In(EUID(outer))) => self.is_in(inner, outer),
+            (IsIn(one, EUID(inner)), IsIn(other, EUID(outer))) => {
+                one == other && self.is_in(inner, outer)
+            }
+            _ => false,
+        }
+    }
+
+    fn is_in(&self, inner: &EntityUID, outer: &EntityUID) -> bool {
+        let named = |uid: &EntityUID| {
+            let id: &str = uid.eid().as_ref();
+            EntityRef::new(uid.entity_type().to_string(), id).ok()
+        };
+        let belongs = |(inner, outer): (EntityRef, EntityRef)| (self.belongs)(&inner, &outer);
+        inner == outer || named(inner).zip(named(outer)).is_some_and(belongs)
+    }
+}
+
+/// Whether a condition is another one, or that one and more after it. What is added may not fail:
+/// a comparison of the principal with an entity cannot.
+fn is_stricter(inner: Option<&Expr>, outer: Option<&Expr>) -> bool {
+    let (mut inner_parts, mut outer_parts) = (Vec::new(), Vec::new());
+    inner.into_iter().for_each(|e| conjuncts(e, &mut inner_parts));
+    outer.into_iter().for_each(|e| conjuncts(e, &mut outer_parts));
+    let added = inner_parts.strip_prefix(outer_parts.as_slice());
+    added.is_some_and(|added| added.iter().all(|part| cannot_fail(part)))
+}
+
+/// What has to hold for a condition to hold, in the order in which it is evaluated.
+fn conjuncts<'e>(expression: &'e Expr, found: &mut Vec<&'e Expr>) {
+    match expression.expr_kind() {
+        ExprKind::And { left, right } => {
+            conjuncts(left, found);
+            conjuncts(right, found);
+        }
+        _ => found.push(expression),
+    }
+}
+
+fn cannot_fail(expression: &Expr) -> bool {
+    match expression.expr_kind() {
+        ExprKind::UnaryApp { op: UnaryOp::Not, arg } => cannot_fail(arg),
+        ExprKind::BinaryApp { op: cedar_policy_core::ast::BinaryOp::Eq, arg1, arg2 } => {
+            let plain = |e: &Expr| matches!(e.expr_kind(), ExprKind::Var(_) | ExprKind::Lit(_));
+            plain(arg1) && plain(arg2)
+        }
+        _ => false,
+    }
+}

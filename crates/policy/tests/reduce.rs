@@ -1,0 +1,338 @@
+//! Right-sizing narrows, leaves what was used, and touches nothing else.
+
+#[cfg(test)]
+mod world;
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+
+    use proptest::prelude::*;
+    use safeconduct_model::{
+        ActionName, Decided, Decision, Digest, Entity, EntityRef, IdentityId, KeyedDigest, Method,
+        Mode, PolicyId, RecordId, RecordedPolicy, RecordedReason, SessionKey, TaskId, Tier,
+        Timestamp,
+    };
+    use safeconduct_policy::{
+        ActionSituation, AdditionalArguments, Chosen, Evidence, Kept, Learned, Policies, Proposal,
+        Question, RecordedDecision, Reduction, Surroundings, Used, Widened, learn, load, reduce,
+        widened,
+    };
+
+    use crate::world::{entity, having, json, loaded, situation, sources, within};
+
+    /// Paths belong to the folders above them, agents to a group of their own name's first letter.
+    struct Estate;
+
+    impl Surroundings for Estate {
+        fn principal(&self, uid: &EntityRef) -> Option<Entity> {
+            Some(agent(uid.id.as_str()))
+        }
+        fn user(&self, _: &IdentityId) -> Option<Entity> {
+            None
+        }
+        fn resource(&self, _: &ActionName, uid: &EntityRef) -> Option<Entity> {
+            (uid.ty.as_str() == "Safeconduct::Path").then(|| path(uid.id.as_str()))
+        }
+        fn action(&self, _: &ActionName, _: Digest) -> Option<ActionSituation> {
+            None
+        }
+    }
+
+    fn agent(name: &str) -> Entity {
+        let group = if name.starts_with('a') { "clerks" } else { "others" };
+        within(entity("Safeconduct::Agent", name), &[("Safeconduct::Group", group)])
+    }
+
+    fn path(path: &str) -> Entity {
+        let above: Vec<_> = path.match_indices('/').map(|(at, _)| &path[..at.max(1)]).collect();
+        let above: Vec<_> = above
+            .iter()
+            .filter(|above| **above != path)
+            .map(|path| ("Safeconduct::Path", *path))
+            .collect();
+        having(within(entity("Safeconduct::Path", path), &above), &[("path", path.into())])
+    }
+
+    /// One use: who, what, to which file.
+    type Use = (&'static str, &'static str, &'static str);
+
+    fn evaluate(
+        policies: &Policies,
+        (who, action, file): Use,
+    ) -> (Decision, Vec<Arc<safeconduct_model::PolicyRef>>) {
+        let situation = situation(Tier::Low);
+        let input = if action == "files.pay" { r#"{"amount":1}"# } else { r#"{"path":"/x"}"# };
+        let answer = policies
+            .evaluate(&Question {
+                principal: &agent(who),
+                action: &ActionName::new(action).unwrap(),
+                resource: &path(file),
+                input: &json(input),
+                additional: AdditionalArguments::Refused,
+                situation: &situation,
+                extra: &[],
+            })
+            .unwrap();
+        (answer.enforced.decision(), answer.enforced.permits)
+    }
+
+    fn decided(policies: &Policies, used: Use) -> Decided {
+        let (decision, permits) = evaluate(policies, used);
+        let (who, action, file) = used;
+        let reason = |policy: &Arc<safeconduct_model::PolicyRef>| RecordedReason {
+            code: "policy".into(),
+            policy: Some(RecordedPolicy {
+                id: policy.id.clone(),
+                effect: policy.effect,
+                span: policy.span.clone(),
+            }),
+            message: "".into(),
+            detail: None,
+        };
+        Decided {
+            session: SessionKey::task(
+                IdentityId::new("a").unwrap(),
+                TaskId::new("task_1").unwrap(),
+            ),
+            session_name: None,
+            sequence: 1,
+            pep: IdentityId::new("gateway").unwrap(),
+            method: Method::ApiKey,
+            principal: agent(who).uid,
+            action: ActionName::new(action).unwrap(),
+            resources: vec![path(file).uid],
+            input_digest: KeyedDigest::from_bytes([0; 32]),
+            decision,
+            mode: Mode::Observe,
+            reasons: permits.iter().map(reason).collect(),
+            shadow: Vec::new(),
+            obligations: Vec::new(),
+            requestable: None,
+            policies: policies.digest(),
+            catalogue: Digest::from_bytes([0; 32]),
+            task: None,
+            flow: Vec::new(),
+            label: None,
+            risk: 0,
+            network: None,
+            approval: None,
+        }
+    }
+
+    fn used(policies: &Policies, uses: &[Use]) -> Used {
+        let mut used = Used::default();
+        let id = RecordId::new("dec_1").unwrap();
+        for one in uses {
+            let decided = decided(policies, *one);
+            let at = Timestamp::from_millis(1);
+            used.take(&RecordedDecision { id: &id, at, decided: &decided }, &Estate);
+        }
+        used
+    }
+
+    fn reduced(policies: &Policies, uses: &[Use], chosen: &Chosen<'_>) -> Reduction {
+        let used = used(policies, uses);
+        let since = policies.iter().map(|info| info.reference.id.clone());
+        let since: BTreeMap<PolicyId, Timestamp> =
+            since.map(|id| (id, Timestamp::from_millis(10))).collect();
+        let from = Timestamp::from_millis(0);
+        reduce(policies, chosen, &Evidence { used: &used, from, since: &since, around: &Estate })
+    }
+
+    fn after(text: &str, uses: &[Use]) -> String {
+        let sources = sources(text);
+        let policies = loaded(&sources);
+        let reduction = reduced(&policies, uses, &Chosen::All);
+        let mut narrowed = sources.clone();
+        narrowed.policies = reduction.applied(&sources.policies);
+        let new = loaded(&narrowed);
+        assert_eq!(widened(&policies, &new, &belongs), None);
+        for one in uses {
+            assert_eq!(evaluate(&new, *one).0, evaluate(&policies, *one).0, "{one:?}");
+        }
+        narrowed.policies[0].text.to_string()
+    }
+
+    fn belongs(of: &EntityRef, to: &EntityRef) -> bool {
+        of.ty.as_str() == "Safeconduct::Path" && path(of.id.as_str()).ancestors.contains(to)
+    }
+
+    const READ: &str = "files.read_text_file";
+
+    #[test]
+    fn scopes_are_narrowed_to_what_was_used_and_all_else_stays() {
+        let text = "// Of the desk.\n@id(\"wide\") // its name\n@message(\"permit (\")\npermit (\n  \
+                    principal is Safeconduct::Agent,\n  action in [Safeconduct::Action::\"files.pay\", // \
+                    money\n    Safeconduct::Action::\"files.read_text_file\"],\n  resource // all of it\n) \
+                    when { context.session.steps < 5 }; // so be it\n";
+        let expected = "// Of the desk.\n@id(\"wide\") // its name\n@message(\"permit (\")\npermit (\n  \
+                        principal == Safeconduct::Agent::\"a\",\n  action in \
+                        [Safeconduct::Action::\"files.read_text_file\"],\n  resource in \
+                        Safeconduct::Path::\"/cases\" // all of it\n) when { context.session.steps < 5 }; \
+                        // so be it\n";
+        let uses = [("a", READ, "/cases/1/x"), ("a", READ, "/cases/2/y")];
+        assert_eq!(after(text, &uses), expected);
+        // What is as narrow as that says nothing more.
+        assert_eq!(after(expected, &uses), expected);
+    }
+
+    #[test]
+    fn a_statement_that_nobody_used_goes_with_its_comment() {
+        let text = "// Header.\n\n@id(\"one\")\npermit (principal, action, resource);\n\n// About the \
+                    other,\n// in two lines.\n@id(\"other\")\npermit (principal == Safeconduct::Agent::\"z\", action, \
+                    resource);\n\n@id(\"no\")\nforbid (principal, action == Safeconduct::Action::\"files.pay\", \
+                    resource);\n";
+        let uses = [("a", READ, "/cases/1"), ("b", READ, "/cases/1")];
+        let left = after(text, &uses);
+        assert!(
+            left.starts_with(
+                "// Header.\n\n@id(\"one\")\npermit (principal is Safeconduct::Agent, \
+             action == Safeconduct::Action::\"files.read_text_file\", resource == \
+             Safeconduct::Path::\"/cases/1\");\n\n@id(\"no\")\n"
+            ),
+            "{left}"
+        );
+    }
+
+    #[test]
+    fn a_group_is_replaced_by_what_was_used_of_it() {
+        let text = "@id(\"p\") permit (principal in Safeconduct::Group::\"clerks\", action in \
+                    Safeconduct::Action::\"files\", resource in Safeconduct::Path::\"/\");";
+        let left = after(text, &[("a", READ, "/cases/1"), ("ab", READ, "/cases/2")]);
+        assert_eq!(
+            left,
+            "@id(\"p\") permit (principal in Safeconduct::Group::\"clerks\", action == \
+                   Safeconduct::Action::\"files.read_text_file\", resource in Safeconduct::Path::\"/cases\");"
+        );
+    }
+
+    #[test]
+    fn who_did_not_use_what_others_did_is_taken_out() {
+        let sources = sources("@id(\"p\")\npermit (principal, action, resource);\n");
+        let policies = loaded(&sources);
+        let b = agent("b");
+        let reduction = reduced(&policies, &[("a", READ, "/x")], &Chosen::Holder(&b));
+        assert_eq!(reduction.statements[0].2, Proposal::Excluded);
+        let text = &*reduction.files[0].after;
+        assert_eq!(
+            text,
+            "@id(\"p\")\npermit (principal, action, resource)\nunless { principal == \
+                   Safeconduct::Agent::\"b\" };\n"
+        );
+        let mut narrowed = sources.clone();
+        narrowed.policies = reduction.applied(&sources.policies);
+        let new = loaded(&narrowed);
+        assert_eq!(widened(&policies, &new, &belongs), None);
+        assert!(matches!(widened(&new, &policies, &belongs), Some(Widened::Permit(_))));
+        assert_eq!(evaluate(&new, ("b", READ, "/x")).0, Decision::Deny);
+        assert_eq!(evaluate(&new, ("a", READ, "/x")).0, Decision::Permit);
+    }
+
+    #[test]
+    fn what_is_older_than_the_record_is_left_alone() {
+        let policies = loaded(&sources("@id(\"p\") permit (principal, action, resource);"));
+        let id = PolicyId::new("p").unwrap();
+        let used = used(&policies, &[]);
+        let from = Timestamp::from_millis(5);
+        for (since, kept) in [(Some(4), Kept::OlderThanTheRecord), (None, Kept::AgeUnknown)] {
+            let since = since.map(|at| (id.clone(), Timestamp::from_millis(at)));
+            let since = since.into_iter().collect();
+            let evidence = Evidence { used: &used, from, since: &since, around: &Estate };
+            let reduction = reduce(&policies, &Chosen::All, &evidence);
+            assert_eq!(reduction.statements[0].2, Proposal::Kept(kept));
+            assert!(reduction.files.is_empty());
+        }
+    }
+
+    #[test]
+    fn what_is_learned_permits_what_was_done_and_little_more() {
+        let none = sources("");
+        let policies = loaded(&none);
+        let uses = [("a", READ, "/cases/1/x"), ("a", READ, "/cases/1/y"), ("b", "files.pay", "/z")];
+        let mut learned = Learned::default();
+        let id = RecordId::new("dec_1").unwrap();
+        for one in uses {
+            let decided = decided(&policies, one);
+            let at = Timestamp::from_millis(1);
+            learned.take(&RecordedDecision { id: &id, at, decided: &decided }, &Estate);
+        }
+        let text = learn(&policies, &learned, &Estate);
+        let new = loaded(&sources(&text));
+        for one in uses {
+            assert_eq!(evaluate(&new, one).0, Decision::Permit, "{text}");
+        }
+        for one in [("a", READ, "/cases/2"), ("a", "files.pay", "/z"), ("c", READ, "/cases/1/x")] {
+            assert_eq!(evaluate(&new, one).0, Decision::Deny, "{text}");
+        }
+    }
+
+    const SCOPES: [&str; 7] = [
+        "principal, action, resource",
+        "principal == Safeconduct::Agent::\"a\", action, resource is Safeconduct::Path",
+        "principal in Safeconduct::Group::\"clerks\", action, resource",
+        "principal is Safeconduct::Agent, action in Safeconduct::Action::\"files\", resource in \
+         Safeconduct::Path::\"/cases\"",
+        "principal is Safeconduct::Agent in Safeconduct::Group::\"clerks\", action in \
+         [Safeconduct::Action::\"files.pay\", Safeconduct::Action::\"files.read_text_file\"], resource",
+        "principal, action == Safeconduct::Action::\"files.pay\", resource is Safeconduct::Path in \
+         Safeconduct::Path::\"/\"",
+        "principal, action, resource == Safeconduct::Path::\"/cases/1/x\"",
+    ];
+    const CONDITIONS: [&str; 4] = [
+        "",
+        "when { context.session.steps < 5 }",
+        "unless { resource.path like \"/other/*\" }",
+        "when { context.session.steps > 5 }",
+    ];
+    const WHO: [&str; 3] = ["a", "ab", "b"];
+    const FILES: [&str; 5] = ["/cases/1/x", "/cases/1/y", "/cases/2", "/other/z", "/"];
+
+    fn every_use() -> Vec<Use> {
+        let pairs = WHO.into_iter().flat_map(|who| [READ, "files.pay"].map(|action| (who, action)));
+        pairs.flat_map(|(who, action)| FILES.map(|file| (who, action, file))).collect()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+        #[test]
+        fn it_never_widens_and_what_was_used_stays(
+            statements in prop::collection::vec(
+                (0..SCOPES.len(), 0..CONDITIONS.len(), prop::bool::weighted(0.2)), 1..6),
+            uses in prop::collection::vec(prop::sample::select(every_use()), 0..6),
+            holder in prop::option::of(prop::sample::select(WHO.to_vec())),
+        ) {
+            let statement = |(at, (scope, condition, forbid)): (usize, &(usize, usize, bool))| {
+                let effect = if *forbid { "forbid" } else { "permit" };
+                // Some have no name.
+                let name = if at % 3 == 1 { String::new() } else { format!("@id(\"p{at}\")\n") };
+                format!("{name}{effect} ({}) {};\n", SCOPES[*scope], CONDITIONS[*condition])
+            };
+            let text: String = statements.iter().enumerate().map(statement).collect();
+            let sources = sources(&text);
+            let old = loaded(&sources);
+            let holder = holder.map(agent);
+            let chosen = holder.as_ref().map_or(Chosen::All, Chosen::Holder);
+            let reduction = reduced(&old, &uses, &chosen);
+            let mut narrowed = sources.clone();
+            narrowed.policies = reduction.applied(&sources.policies);
+            let new = load(&narrowed);
+            prop_assert!(new.is_ok(), "{:#?} in {}", new.err(), narrowed.policies[0].text);
+            let new = new.unwrap().policies;
+            prop_assert_eq!(widened(&old, &new, &belongs), None);
+            for one in every_use() {
+                let (then, now) = (evaluate(&old, one).0, evaluate(&new, one).0);
+                prop_assert!(then == Decision::Permit || now == Decision::Deny, "{:?} is new", one);
+                if uses.contains(&one) {
+                    prop_assert_eq!(then, now, "{:?} was used; {}", one, &narrowed.policies[0].text);
+                }
+            }
+            // Right-sizing what is right-sized changes nothing.
+            let again = reduced(&new, &uses, &chosen);
+            if matches!(chosen, Chosen::All) {
+                prop_assert!(again.files.is_empty(), "{:?}", again);
+            }
+        }
+    }
+}
