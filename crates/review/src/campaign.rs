@@ -480,6 +480,13 @@ impl Item {
         stage.strategy.outcome(said.chain(silent), stage.if_no_reviewers)
     }
 
+    /// What would come of the stage under way, as it stands.
+    pub fn so_far(&self, campaign: &Campaign) -> Response {
+        let said = self.answers.iter().map(|answer| answer.response);
+        let strategy = campaign.stage().map(|stage| stage.strategy);
+        strategy.map_or(Response::NoResponse, |of| of.outcome(said, Response::NoResponse))
+    }
+
     /// Who was asked and has not answered.
     pub fn silent(&self) -> impl Iterator<Item = &IdentityId> {
         let answered = |who: &IdentityId| self.answers.iter().any(|a| a.reviewer() == who);

@@ -106,6 +106,20 @@ impl GrantSource {
 }
 
 impl Grant {
+    /// The id of a right that a statement gives, which says that: without the rest of what is
+    /// known of it.
+    pub fn id_of_statement(holder: &IdentityId, policy: &PolicyId, says: &Digest) -> Digest {
+        let mut hash = Sha256::new();
+        for part in
+            [b"statement", holder.as_str().as_bytes(), policy.as_str().as_bytes(), says.as_bytes()]
+                as [&[u8]; 4]
+        {
+            hash.update((part.len() as u64).to_be_bytes());
+            hash.update(part);
+        }
+        Digest::from_bytes(hash.finalize().into())
+    }
+
     /// The right that something gives to somebody.
     pub fn new(holder: IdentityId, source: GrantSource, expires_at: Option<Timestamp>) -> Self {
         let mut hash = Sha256::new();
@@ -166,6 +180,9 @@ mod tests {
         let holder = |name: &str| IdentityId::new(name).unwrap();
         let id = |who: &str, source| Grant::new(holder(who), source, None).id;
         let one = id("a", statement("p", 1, 1));
+        let policy = PolicyId::new("p").unwrap();
+        let says = Digest::from_bytes([1; 32]);
+        assert_eq!(Grant::id_of_statement(&holder("a"), &policy, &says), one);
         assert_eq!(id("a", statement("p", 9, 1)), one, "it moved");
         assert_ne!(id("a", statement("p", 1, 2)), one, "it says something else");
         assert_ne!(id("a", statement("q", 1, 1)), one, "another policy");

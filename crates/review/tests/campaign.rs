@@ -278,3 +278,38 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn who_is_gone_is_replaced_where_they_were_silent_and_never_by_who_holds_the_right() {
+    let cases = [right("a", Tier::Low), right("b", Tier::Low)];
+    let mut campaign = campaign(definition(vec![stage("s", Strategy::AllMustAccept)]), &cases);
+    open(&mut campaign, 0, &["ada", "bob"]);
+    say(&mut campaign, 0, "ada", Response::Accept, 1);
+    assert_eq!(campaign.waited_for(), BTreeSet::from([id("ada"), id("bob")]));
+    let others = |_| vec![id("b"), id("giver"), id("bob"), id("eve"), id("ada")];
+    let step = campaign.replace(&id("ada"), others).unwrap();
+    campaign.apply(step);
+    let reviewers = |n| campaign.case(n).unwrap().1.reviewers.to_vec();
+    assert_eq!(reviewers(0), [id("ada"), id("bob")], "what they said stands");
+    assert_eq!(reviewers(1), [id("bob"), id("eve")]);
+    assert!(campaign.replace(&id("ada"), others).is_err(), "nothing waits for them any more");
+}
+
+#[test]
+fn reminders_come_in_their_time_while_somebody_is_silent() {
+    let reminding =
+        StageDefinition { reminders_ms: vec![DAY, 3 * DAY], ..stage("s", Strategy::AllMustAccept) };
+    let mut campaign = campaign(definition(vec![reminding]), &[right("a", Tier::Low)]);
+    open(&mut campaign, 0, &["ada"]);
+    assert_eq!(campaign.remind(at(10)), None);
+    for day in [11, 13] {
+        assert_eq!(campaign.remind(at(day)), Some(Step::Reminded { people: 1 }), "day {day}");
+        campaign.apply(campaign.remind(at(day)).unwrap());
+        assert_eq!(campaign.remind(at(day)), None, "day {day}");
+    }
+    let mut answered = campaign.clone();
+    answered.reiterate().unwrap_err();
+    say(&mut answered, 0, "ada", Response::Accept, 13);
+    assert_eq!(answered.remind(at(13)), None);
+    assert_eq!(campaign.remind(at(14)), None, "it is over");
+}
