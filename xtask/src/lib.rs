@@ -17,8 +17,8 @@ pub const LAYERS: &[(&str, u8, &[&str])] = &[
     ("session", 1, &["model"]),
     ("engine", 1, &["model", "policy", "risk", "session"]),
     ("ledger", 1, &["model"]),
-    // Who may approve is read where the configuration is.
-    ("wire", 1, &["approval", "model"]),
+    // Who may approve is read where the configuration is; campaigns are files too.
+    ("wire", 1, &["approval", "model", "review"]),
     // Security events of others become signals.
     ("risk", 1, &["model", "wire"]),
     ("credential", 1, &["model", "session", "wire"]),
@@ -173,7 +173,7 @@ mod tests {
                     || (*name == "policy" && ["session", "approval"].contains(inner))
                     || (*name == "credential" && ["session", "wire"].contains(inner))
                     || (*name == "risk" && *inner == "wire")
-                    || (*name == "wire" && *inner == "approval")
+                    || (*name == "wire" && ["approval", "review"].contains(inner))
                     || (*name == "gateway" && *inner == "pep")
                     || (*name == "api" && *inner == "pep");
                 assert!(lower, "{name} -> {inner} points outward");

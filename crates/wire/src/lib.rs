@@ -5,6 +5,7 @@
 //! misunderstood: strict [`json`], [`authzen`] questions and answers, [`outcome`] reports,
 //! security events of others ([`signals`]), the forms of the administration API ([`admin`],
 //! [`identity`]), and the files that people write ([`config`], [`catalogue`], [`intent`],
+//! [`campaign`],
 //! [`suite`]), whose JSON Schemas ([`schemas`]) are generated from the same structs that read them. What is wrong is named by field or by file, line and column,
 //! all at once where that is possible, with what was probably meant.
 //!
@@ -28,6 +29,7 @@
 
 pub mod admin;
 pub mod authzen;
+pub mod campaign;
 pub mod catalogue;
 pub mod config;
 pub mod document;

@@ -46,6 +46,16 @@ described! {
     admin::AskRequest = "AccessAsk";
     admin::BrokenGlassList = "BrokenGlassList";
     admin::BrokenGlassView = "BrokenGlass";
+    admin::CampaignDecided = "CampaignDecided";
+    admin::CampaignDecideForm = "CampaignDecide";
+    admin::CampaignItems = "CampaignItems";
+    admin::CampaignItemView = "CampaignItem";
+    admin::CampaignList = "CampaignList";
+    admin::CampaignReassignForm = "CampaignReassign";
+    admin::CampaignSignForm = "CampaignSign";
+    admin::CampaignStarted = "CampaignStarted";
+    admin::CampaignStartForm = "CampaignStart";
+    admin::CampaignView = "Campaign";
     admin::CatalogueList = "CatalogueList";
     admin::DelegationList = "DelegationList";
     admin::DelegationRequest = "DelegationRequest";
@@ -119,6 +129,18 @@ impl IntoParams for admin::EstateDidForm {
 }
 
 impl IntoParams for admin::AccessQueryForm {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        query_of::<Self>()
+    }
+}
+
+impl IntoParams for admin::CampaignItemsForm {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        query_of::<Self>()
+    }
+}
+
+impl IntoParams for admin::CampaignListForm {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
         query_of::<Self>()
     }

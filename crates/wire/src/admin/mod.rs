@@ -6,6 +6,7 @@
 //! ledger that had read.
 
 mod access;
+mod campaigns;
 mod catalogue;
 mod delegations;
 mod estate;
@@ -23,6 +24,7 @@ mod streams;
 mod tasks;
 
 pub use access::*;
+pub use campaigns::*;
 pub use catalogue::*;
 pub use delegations::*;
 pub use estate::*;

@@ -8,6 +8,8 @@ use safeconduct_model::{
     TargetName, TaskId, Timestamp, TokenId,
 };
 
+use safeconduct_review::{Recurrence, Reviewer};
+
 use super::Span;
 
 /// Holds a text against a format.
@@ -46,6 +48,11 @@ pub(super) fn check_format(format: &str, text: &str) -> Result<(), String> {
                 && text.replace("{name}", "name").split('/').all(is_secret_name),
             "is no path that holds `{name}` once: segments of letters, digits, `.`, `_` and `-`",
         ),
+        "reviewer" => fits(
+            Reviewer::parse(text).is_some(),
+            "is no reviewer: `owner`, `fallback_owner`, `manager`, `group:NAME` or `identity:ID`",
+        ),
+        "day" => fits(Recurrence::day(text).is_some(), "is no day, such as `2027-01-31`"),
         "parameter-name" => fits(
             is_parameter_name(text),
             "is no name of a parameter: a letter, then letters, digits and `_`, at most 64",
