@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use safeconduct_model::{Body, Record, RecordId, ReviewChange, Timestamp};
 use thiserror::Error;
 
+use crate::campaigns::Campaigns;
 use crate::{AppendError, Attachment, Entry, Proposal, Service, SubmitError, Versioned};
 
 /// Most steps that are recorded together.
@@ -80,6 +81,8 @@ pub(crate) struct Reviews {
 pub(crate) struct Reviewed {
     /// Proposals that wrote steps since the process started.
     version: u64,
+    /// Reviews of many rights.
+    pub(crate) campaigns: Campaigns,
 }
 
 impl Reviews {
@@ -96,8 +99,9 @@ impl Reviewed {
     }
 
     /// Takes a step in: each kind of thing has a fold of its own.
-    #[expect(clippy::unused_self, reason = "each kind of thing adds its fold here")]
-    fn take_in(&mut self, _step: ReviewStep<'_>) {}
+    fn take_in(&mut self, step: ReviewStep<'_>) {
+        self.campaigns.take_in(step);
+    }
 }
 
 impl Service {
