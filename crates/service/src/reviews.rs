@@ -10,6 +10,7 @@ use safeconduct_model::{Body, Record, RecordId, ReviewChange, Timestamp};
 use thiserror::Error;
 
 use crate::campaigns::Campaigns;
+use crate::findings::Findings;
 use crate::{AppendError, Attachment, Entry, Proposal, Service, SubmitError, Versioned};
 
 /// Most steps that are recorded together.
@@ -83,6 +84,8 @@ pub(crate) struct Reviewed {
     version: u64,
     /// Reviews of many rights.
     pub(crate) campaigns: Campaigns,
+    /// What is wrong with the estate.
+    pub(crate) findings: Findings,
 }
 
 impl Reviews {
@@ -101,6 +104,7 @@ impl Reviewed {
     /// Takes a step in: each kind of thing has a fold of its own.
     fn take_in(&mut self, step: ReviewStep<'_>) {
         self.campaigns.take_in(step);
+        self.findings.take_in(&step);
     }
 }
 
@@ -137,7 +141,7 @@ impl Service {
     }
 
     /// Queues steps while the reviews are locked.
-    fn queue_reviews(
+    pub(crate) fn queue_reviews(
         &self,
         state: &mut Reviewed,
         entries: Vec<ReviewEntry>,

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use arc_swap::ArcSwap;
 use safeconduct_model::{SessionKey, TargetName, Tiers};
+use safeconduct_review::finding::Thresholds;
 
 use crate::access::{ANSWER_WITHIN_MS, Pace, Requests};
 use crate::access_tokens::AccessTokens;
@@ -38,6 +39,8 @@ pub struct Settings {
     /// How long an access request waits for answers at most, in milliseconds; up to
     /// [`safeconduct_approval::WAIT_MS_MAX`], and no longer than its task may last.
     pub answer_within_ms: i64,
+    /// From when on something is wrong with the estate.
+    pub thresholds: Thresholds,
 }
 
 impl Default for Settings {
@@ -50,6 +53,7 @@ impl Default for Settings {
             tiers: Tiers::default(),
             pace: Pace::default(),
             answer_within_ms: ANSWER_WITHIN_MS,
+            thresholds: Thresholds::default(),
         }
     }
 }

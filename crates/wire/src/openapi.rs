@@ -68,6 +68,9 @@ described! {
     admin::EstateStop = "EstateStop";
     admin::EstateWho = "EstateWho";
     admin::EstateWhy = "EstateWhy";
+    admin::ExemptionRequest = "Exemption";
+    admin::FindingList = "FindingList";
+    admin::FindingView = "Finding";
     admin::GlassRequest = "BreakGlass";
     admin::IdentityList = "IdentityList";
     admin::IdentityView = "IdentityShown";
@@ -82,6 +85,7 @@ described! {
     admin::LeaseRequest = "LeaseRequest";
     admin::LeaseView = "Lease";
     admin::OneRecord = "OneRecord";
+    admin::LookView = "FindingsLook";
     admin::PasskeyList = "PasskeyList";
     admin::PasskeyView = "Passkey";
     admin::PoliciesView = "Policies";
@@ -117,6 +121,12 @@ impl IntoParams for admin::RecordQueryForm {
 }
 
 impl IntoParams for admin::EstateWhyForm {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        query_of::<Self>()
+    }
+}
+
+impl IntoParams for admin::FindingQueryForm {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
         query_of::<Self>()
     }

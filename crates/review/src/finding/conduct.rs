@@ -286,6 +286,11 @@ impl Witness {
         self.delegations.get(id)
     }
 
+    /// What is told of a lease.
+    pub fn lease_told(&self, id: &LeaseId) -> Option<&ToldLease> {
+        self.leases.get(id)
+    }
+
     /// All leases that records speak of.
     pub fn leases(&self) -> impl Iterator<Item = &ToldLease> {
         self.leases.values()
