@@ -1,0 +1,385 @@
+//! A right that is taken away, in stages: a fold of its steps.
+//!
+//! ```text
+//!             ┌───────── restored ◀───────────┐
+//!             │              ▲                │
+//! scheduled ──┴─▶ quarantined ┴─▶ applied ──▶ verified ──▶ rolled back
+//!      └──────────── reduce ────────▲  │  ▲
+//!                     conflict ─────┘  └▶ failed
+//! ```
+//!
+//! Whatever is set aside can be restored by one step. A conflict overwrites nothing: what was set
+//! aside stays so until somebody applies again, or restores.
+
+mod right;
+mod step;
+
+use std::sync::Arc;
+
+use safeconduct_model::{Digest, IdentityId, RecordId, Timestamp};
+use thiserror::Error;
+
+use crate::Effect;
+
+pub use right::*;
+pub use step::*;
+
+/// How long denials of a right are watched after it was taken away, in milliseconds: 30 days.
+pub const WATCH_MS: i64 = 30 * 86_400_000;
+
+/// How many denials of a right that was taken away say that it was needed.
+pub const NEEDED_AFTER: u64 = 3;
+
+/// The longest notice before a right is set aside, in milliseconds: 366 days.
+pub const NOTICE_MS_MAX: i64 = 366 * 86_400_000;
+
+/// Most bytes of a reason in a person's words.
+pub const REMEDIATION_REASON_BYTES_MAX: usize = 1024;
+
+/// Most probes of one verification.
+pub const PROBES_MAX: usize = 32;
+
+/// One right that is taken away.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remediation {
+    /// Its id.
+    pub id: RecordId,
+    /// What was planned.
+    pub plan: RemediationPlan,
+    /// When.
+    pub scheduled_at: Timestamp,
+    /// Who wanted it; nobody where a rule did.
+    pub scheduled_by: Option<IdentityId>,
+    /// How far it has come.
+    pub state: RemediationState,
+    /// Whether the right is set aside: it counts for nothing, and can be restored.
+    pub set_aside: bool,
+    /// The change of the policies that is under way for it, or by which it was applied.
+    pub proposal: Option<RecordId>,
+    /// When it was set aside.
+    pub quarantined_at: Option<Timestamp>,
+    /// When the right was taken away.
+    pub applied_at: Option<Timestamp>,
+    /// What the last verification found.
+    pub probes: Vec<Probe>,
+    /// When denials first showed that it was needed.
+    pub needed_at: Option<Timestamp>,
+    /// What went wrong last, or why it was restored or rolled back.
+    pub note: Option<Arc<str>>,
+    /// How many steps there were.
+    pub steps: u64,
+}
+
+/// What is to be taken away, and when.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RemediationPlan {
+    /// Whose right.
+    pub holder: IdentityId,
+    /// Which: [`crate::Grant::id`]; for a whole identity the digest of its name.
+    pub grant: Digest,
+    /// What gives it.
+    pub right: RightTaken,
+    /// What is to become of it: never `keep`.
+    pub effect: Effect,
+    /// Not before that: until then its people have notice.
+    pub not_before: Timestamp,
+    /// What led to it: a campaign, a finding.
+    pub cause: Option<Arc<str>>,
+    /// Why, in words.
+    pub reason: Arc<str>,
+}
+
+/// How far a remediation has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RemediationState {
+    /// People have notice.
+    Scheduled,
+    /// The right is denied; one step restores it.
+    Quarantined,
+    /// The right is gone.
+    Applied,
+    /// And the enforcement point says so.
+    Verified,
+    /// It was given back before it was gone, or never taken.
+    Restored,
+    /// It was given back after it was gone.
+    RolledBack,
+    /// It could not be taken away, or the probe was not denied.
+    Failed,
+    /// The policies have changed meanwhile: nothing was overwritten.
+    Conflict,
+}
+
+impl RemediationState {
+    /// Every state.
+    pub const ALL: [Self; 8] = [
+        Self::Scheduled,
+        Self::Quarantined,
+        Self::Applied,
+        Self::Verified,
+        Self::Restored,
+        Self::RolledBack,
+        Self::Failed,
+        Self::Conflict,
+    ];
+
+    /// The word for it on every wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Scheduled => "scheduled",
+            Self::Quarantined => "quarantined",
+            Self::Applied => "applied",
+            Self::Verified => "verified",
+            Self::Restored => "restored",
+            Self::RolledBack => "rolled_back",
+            Self::Failed => "failed",
+            Self::Conflict => "conflict",
+        }
+    }
+
+    /// The state of that word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == word)
+    }
+
+    /// Whether nothing more happens to it.
+    pub const fn is_final(self) -> bool {
+        matches!(self, Self::Restored | Self::RolledBack)
+    }
+}
+
+/// Why a step cannot be taken: the caller is at fault.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum RemediationError {
+    /// Not in this state.
+    #[error("the remediation is {}, and {what} is not possible then", state.as_str())]
+    NotNow {
+        /// What was wanted.
+        what: &'static str,
+        /// How far it is.
+        state: RemediationState,
+    },
+    /// Its time has not come, and nobody asked for it.
+    #[error("its people have notice until then")]
+    Notice,
+    /// What was ended is not restored by us.
+    #[error("a {0} that was ended does not come back: it is given anew by whoever gave it")]
+    Ended(&'static str),
+    /// It is suspended, and not taken away.
+    #[error("it is suspended until somebody restores it, and is not taken away")]
+    Suspended,
+    /// A plan that does nothing, or that cannot be.
+    #[error("{0}")]
+    Plan(&'static str),
+    /// A verification without a probe, or with too many.
+    #[error("a verification has 1 to {PROBES_MAX} probes")]
+    Probes,
+    /// No reason, or too long a one.
+    #[error("a reason has 1 to {REMEDIATION_REASON_BYTES_MAX} bytes")]
+    Reason,
+}
+
+impl RemediationPlan {
+    /// Whether it is one that can be carried out, planned at that time.
+    ///
+    /// # Errors
+    /// [`RemediationError`] says what does not fit.
+    pub fn check(&self, at: Timestamp) -> Result<(), RemediationError> {
+        reason(&self.reason)?;
+        if self.effect == Effect::Keep {
+            return Err(RemediationError::Plan("what is kept needs no remediation"));
+        }
+        if self.effect == Effect::Reduce && !matches!(self.right, RightTaken::Statement { .. }) {
+            return Err(RemediationError::Plan("only a statement of the policies can be reduced"));
+        }
+        if self.effect == Effect::Suspend && self.right.is_ended() {
+            return Err(RemediationError::Plan("a delegation or a lease can only be ended"));
+        }
+        if at.plus_ms(NOTICE_MS_MAX) < self.not_before {
+            return Err(RemediationError::Plan("a notice lasts at most 366 days"));
+        }
+        Ok(())
+    }
+}
+
+fn reason(text: &str) -> Result<(), RemediationError> {
+    match (1..=REMEDIATION_REASON_BYTES_MAX).contains(&text.len()) {
+        true => Ok(()),
+        false => Err(RemediationError::Reason),
+    }
+}
+
+impl Remediation {
+    /// A remediation that was just planned.
+    pub fn scheduled(
+        id: RecordId,
+        plan: RemediationPlan,
+        by: Option<IdentityId>,
+        at: Timestamp,
+    ) -> Self {
+        Self {
+            id,
+            plan,
+            scheduled_at: at,
+            scheduled_by: by,
+            state: RemediationState::Scheduled,
+            set_aside: false,
+            proposal: None,
+            quarantined_at: None,
+            applied_at: None,
+            probes: Vec::new(),
+            needed_at: None,
+            note: None,
+            steps: 1,
+        }
+    }
+
+    /// Whether it is to be set aside now, without anybody asking. What shrinks waits for the
+    /// smaller text: setting it aside would deny what is used.
+    pub fn is_due(&self, now: Timestamp) -> bool {
+        self.state == RemediationState::Scheduled
+            && self.plan.effect != Effect::Reduce
+            && now >= self.plan.not_before
+    }
+
+    /// Whether denials of the right are watched.
+    pub fn is_watched(&self, now: Timestamp) -> bool {
+        use RemediationState::{Applied, Quarantined, Verified};
+        let since = self.applied_at.or(self.quarantined_at);
+        matches!(self.state, Quarantined | Applied | Verified)
+            && self.needed_at.is_none()
+            && since.is_some_and(|since| now < since.plus_ms(WATCH_MS))
+    }
+
+    /// Whether a step can be taken now. Who asks is the caller's to see.
+    ///
+    /// # Errors
+    /// [`RemediationError`] says why not.
+    pub fn check(&self, step: &RemediationStep, at: Timestamp) -> Result<(), RemediationError> {
+        use RemediationState::{Applied, Conflict, Failed, Quarantined, Scheduled, Verified};
+        let ended = self.plan.right.is_ended();
+        let possible = match step {
+            RemediationStep::Scheduled { plan } => {
+                plan.check(at)?;
+                false
+            }
+            RemediationStep::Quarantined { asked } => {
+                if self.state == Scheduled && !asked && at < self.plan.not_before {
+                    return Err(RemediationError::Notice);
+                }
+                self.state == Scheduled
+            }
+            RemediationStep::Restored { reason: text } => {
+                reason(text)?;
+                if ended && self.state != Scheduled {
+                    return Err(RemediationError::Ended(self.plan.right.as_str()));
+                }
+                self.set_aside || matches!(self.state, Scheduled | Conflict)
+            }
+            RemediationStep::Proposed { .. } | RemediationStep::Withdrawn { .. } => {
+                self.must_go()?;
+                self.can_apply()
+            }
+            RemediationStep::Applied { .. } => {
+                self.must_go()?;
+                self.can_apply()
+            }
+            RemediationStep::Conflict { .. } => self.can_apply() && self.proposal.is_some(),
+            RemediationStep::Failed { .. } => {
+                matches!(self.state, Quarantined | Applied | Verified)
+            }
+            RemediationStep::Verified { probes } => {
+                if !(1..=PROBES_MAX).contains(&probes.len()) {
+                    return Err(RemediationError::Probes);
+                }
+                let gone = matches!(self.state, Applied | Verified | Failed);
+                let suspended = self.plan.effect == Effect::Suspend && self.state == Quarantined;
+                (gone && (self.applied_at.is_some() || self.set_aside)) || suspended
+            }
+            RemediationStep::RolledBack { reason: text } => {
+                reason(text)?;
+                if ended {
+                    return Err(RemediationError::Ended(self.plan.right.as_str()));
+                }
+                self.applied_at.is_some() && matches!(self.state, Applied | Verified | Failed)
+            }
+            RemediationStep::Needed { .. } => self.is_watched(at),
+        };
+        let what = step.wanted();
+        if possible { Ok(()) } else { Err(RemediationError::NotNow { what, state: self.state }) }
+    }
+
+    fn must_go(&self) -> Result<(), RemediationError> {
+        match self.plan.effect {
+            Effect::Suspend | Effect::Keep => Err(RemediationError::Suspended),
+            Effect::Reduce | Effect::Revoke => Ok(()),
+        }
+    }
+
+    const fn can_apply(&self) -> bool {
+        use RemediationState::{Conflict, Failed, Quarantined, Scheduled};
+        let reduces = matches!(self.plan.effect, Effect::Reduce);
+        matches!(self.state, Quarantined | Conflict)
+            || (matches!(self.state, Failed) && self.applied_at.is_none())
+            || (matches!(self.state, Scheduled) && reduces)
+    }
+
+    /// Takes a step in that was checked and recorded.
+    pub fn apply(&mut self, step: &RemediationStep, at: Timestamp) {
+        use RemediationState as State;
+        self.steps += 1;
+        match step {
+            RemediationStep::Scheduled { .. } => {}
+            RemediationStep::Quarantined { .. } => {
+                // What is ended is gone with that, and nothing is left to set aside.
+                self.set_aside = !self.plan.right.is_ended();
+                self.quarantined_at = Some(at);
+                self.state = State::Quarantined;
+            }
+            RemediationStep::Restored { reason } => {
+                self.set_aside = false;
+                self.note = Some(Arc::clone(reason));
+                self.state = State::Restored;
+            }
+            RemediationStep::Proposed { proposal } => {
+                self.proposal = Some(proposal.clone());
+                self.state = if self.set_aside { State::Quarantined } else { State::Scheduled };
+            }
+            RemediationStep::Withdrawn { why } => {
+                self.proposal = None;
+                self.note = Some(Arc::clone(why));
+            }
+            RemediationStep::Applied { .. } => {
+                self.set_aside = false;
+                self.applied_at = Some(at);
+                self.state = State::Applied;
+            }
+            RemediationStep::Conflict { problem } => {
+                self.proposal = None;
+                self.note = Some(Arc::clone(problem));
+                self.state = State::Conflict;
+            }
+            RemediationStep::Failed { problem } => {
+                self.note = Some(Arc::clone(problem));
+                self.state = State::Failed;
+            }
+            RemediationStep::Verified { probes } => {
+                self.probes.clone_from(probes);
+                let holds = probes.iter().all(Probe::holds);
+                self.state = if holds { State::Verified } else { State::Failed };
+                if !holds {
+                    self.note = Some("a probe was not answered as it should be".into());
+                }
+            }
+            RemediationStep::RolledBack { reason } => {
+                self.note = Some(Arc::clone(reason));
+                self.set_aside = false;
+                self.state = State::RolledBack;
+            }
+            RemediationStep::Needed { .. } => self.needed_at = Some(at),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,124 @@
+//! What a remediation takes away, and what it is probed by.
+
+use std::sync::Arc;
+
+use safeconduct_model::{
+    ActionName, Decision, Digest, EntityRef, IntentName, LeaseId, PolicyId, RecordId, ScheduleName,
+    TargetName,
+};
+
+use crate::{Grant, GrantSource};
+
+/// Most actions of a right that are kept with its remediation: those that are watched.
+pub const ACTIONS_WATCHED_MAX: usize = 128;
+
+/// What gives the right that is taken away.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RightTaken {
+    /// Everything: the identity may not act at all.
+    Identity,
+    /// A statement of the policies.
+    Statement {
+        /// The policy.
+        policy: PolicyId,
+        /// SHA-256 of what it said when this was planned.
+        says: Digest,
+        /// What it can be about for the holder: at most [`ACTIONS_WATCHED_MAX`].
+        actions: Vec<ActionName>,
+    },
+    /// An intent.
+    Intent {
+        /// Which.
+        intent: IntentName,
+        /// The schedule that gives it, where that does.
+        schedule: Option<ScheduleName>,
+    },
+    /// A user's standing word.
+    Delegation {
+        /// Its record.
+        id: RecordId,
+    },
+    /// A credential at a target.
+    Lease {
+        /// Which.
+        lease: LeaseId,
+        /// Where.
+        target: TargetName,
+    },
+}
+
+impl RightTaken {
+    /// What gives a grant.
+    pub fn of(grant: &Grant) -> Self {
+        match &grant.source {
+            GrantSource::Statement(statement) => Self::Statement {
+                policy: statement.policy.clone(),
+                says: statement.says,
+                actions: statement.actions.iter().take(ACTIONS_WATCHED_MAX).cloned().collect(),
+            },
+            GrantSource::Intent { intent, schedule, .. } => {
+                Self::Intent { intent: intent.clone(), schedule: schedule.clone() }
+            }
+            GrantSource::Delegation { id, .. } => Self::Delegation { id: id.clone() },
+            GrantSource::Lease { lease, target, .. } => {
+                Self::Lease { lease: lease.clone(), target: target.clone() }
+            }
+        }
+    }
+
+    /// The word for its kind.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Identity => "identity",
+            Self::Statement { .. } => "statement",
+            Self::Intent { .. } => "intent",
+            Self::Delegation { .. } => "delegation",
+            Self::Lease { .. } => "lease",
+        }
+    }
+
+    /// Its name: a policy, an intent, a record, a lease.
+    pub fn name(&self) -> Option<&str> {
+        match self {
+            Self::Identity => None,
+            Self::Statement { policy, .. } => Some(policy.as_str()),
+            Self::Intent { intent, .. } => Some(intent.as_str()),
+            Self::Delegation { id } => Some(id.as_str()),
+            Self::Lease { lease, .. } => Some(lease.as_str()),
+        }
+    }
+
+    /// Whether it is ended where others are set aside: it cannot be given back by us.
+    pub const fn is_ended(&self) -> bool {
+        matches!(self, Self::Delegation { .. } | Self::Lease { .. })
+    }
+
+    /// Whether taking it away is a change of the policies.
+    pub const fn is_of_policies(&self) -> bool {
+        matches!(self, Self::Statement { .. } | Self::Intent { .. })
+    }
+}
+
+/// One question to the enforcement point, and its answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Probe {
+    /// What was asked about.
+    pub action: ActionName,
+    /// What it would have been done to.
+    pub resource: EntityRef,
+    /// What the answer has to be.
+    pub wanted: Decision,
+    /// What it was.
+    pub answer: Decision,
+    /// The codes of its reasons.
+    pub reasons: Vec<Arc<str>>,
+    /// The decision's record, where the enforcement point recorded one.
+    pub evidence: Option<RecordId>,
+}
+
+impl Probe {
+    /// Whether it was answered as it should be.
+    pub fn holds(&self) -> bool {
+        self.wanted == self.answer
+    }
+}

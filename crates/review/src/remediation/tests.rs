@@ -1,0 +1,200 @@
+use proptest::prelude::*;
+use safeconduct_model::{
+    ActionName, Decision, EntityRef, IntentName, LeaseId, PolicyId, TargetName,
+};
+
+use super::*;
+
+fn at(ms: i64) -> Timestamp {
+    Timestamp::from_millis(ms)
+}
+
+fn id(text: &str) -> RecordId {
+    RecordId::new(text).unwrap()
+}
+
+fn right(kind: usize) -> RightTaken {
+    match kind {
+        0 => RightTaken::Identity,
+        1 => RightTaken::Statement {
+            policy: PolicyId::new("crm.read").unwrap(),
+            says: Digest::from_bytes([7; 32]),
+            actions: vec![ActionName::new("crm.read").unwrap()],
+        },
+        2 => RightTaken::Intent { intent: IntentName::new("tidy").unwrap(), schedule: None },
+        3 => RightTaken::Delegation { id: id("del_1") },
+        _ => RightTaken::Lease {
+            lease: LeaseId::new("lease_1").unwrap(),
+            target: TargetName::new("crm").unwrap(),
+        },
+    }
+}
+
+fn plan(kind: usize, effect: Effect, not_before: i64) -> RemediationPlan {
+    RemediationPlan {
+        holder: IdentityId::new("agent").unwrap(),
+        grant: Digest::from_bytes([1; 32]),
+        right: right(kind),
+        effect,
+        not_before: at(not_before),
+        cause: Some("camp_1/3".into()),
+        reason: "not used for a quarter".into(),
+    }
+}
+
+fn probe(answer: Decision) -> Probe {
+    Probe {
+        action: ActionName::new("crm.read").unwrap(),
+        resource: EntityRef::new("Safeconduct::Server", "crm").unwrap(),
+        wanted: Decision::Deny,
+        answer,
+        reasons: vec!["no_permit".into()],
+        evidence: Some(id("dec_9")),
+    }
+}
+
+fn steps() -> Vec<RemediationStep> {
+    let reason = || Arc::<str>::from("said so");
+    vec![
+        RemediationStep::Scheduled { plan: Box::new(plan(1, Effect::Revoke, 100)) },
+        RemediationStep::Quarantined { asked: true },
+        RemediationStep::Quarantined { asked: false },
+        RemediationStep::Restored { reason: reason() },
+        RemediationStep::Proposed { proposal: id("prop_1") },
+        RemediationStep::Withdrawn { why: reason() },
+        RemediationStep::Applied { proposal: Some(id("prop_1")) },
+        RemediationStep::Applied { proposal: None },
+        RemediationStep::Conflict { problem: "`a.cedar` has changed".into() },
+        RemediationStep::Failed { problem: "the ledger was full".into() },
+        RemediationStep::Verified { probes: vec![probe(Decision::Deny)] },
+        RemediationStep::Verified { probes: vec![probe(Decision::Permit)] },
+        RemediationStep::RolledBack { reason: reason() },
+        RemediationStep::Needed { denials: 3 },
+    ]
+}
+
+#[test]
+fn every_step_is_read_back_from_its_record() {
+    let mut all = steps();
+    for kind in 0..5 {
+        all.push(RemediationStep::Scheduled { plan: Box::new(plan(kind, Effect::Revoke, 5)) });
+    }
+    for step in all {
+        let detail = step.detail();
+        assert_eq!(RemediationStep::read(step.event(), &detail).unwrap(), step, "{detail}");
+    }
+    assert!(RemediationStep::read("dropped", "{}").is_err());
+    assert!(RemediationStep::read("applied", r#"{"proposal":1}"#).is_err());
+    assert!(RemediationStep::read("needed", "{}").is_err());
+}
+
+#[test]
+fn a_plan_that_cannot_be_carried_out_is_refused() {
+    let check = |kind, effect, not_before| plan(kind, effect, not_before).check(at(0));
+    assert!(check(1, Effect::Reduce, 0).is_ok() && check(3, Effect::Revoke, 0).is_ok());
+    assert!(check(1, Effect::Keep, 0).is_err());
+    assert!(check(2, Effect::Reduce, 0).is_err(), "an intent is not reduced here");
+    assert!(check(4, Effect::Suspend, 0).is_err(), "a lease cannot be given back");
+    assert!(check(1, Effect::Revoke, NOTICE_MS_MAX + 1).is_err());
+    let silent = RemediationPlan { reason: "".into(), ..plan(1, Effect::Revoke, 0) };
+    assert_eq!(silent.check(at(0)), Err(RemediationError::Reason));
+}
+
+fn begun(kind: usize, effect: Effect) -> Remediation {
+    Remediation::scheduled(id("rem_1"), plan(kind, effect, 100), None, at(0))
+}
+
+fn walk(remediation: &mut Remediation, step: &RemediationStep, now: i64) -> bool {
+    let possible = remediation.check(step, at(now)).is_ok();
+    if possible {
+        remediation.apply(step, at(now));
+    }
+    possible
+}
+
+#[test]
+fn notice_is_kept_unless_somebody_asks() {
+    let mut one = begun(1, Effect::Revoke);
+    assert!(!one.is_due(at(99)) && one.is_due(at(100)));
+    let by_time = RemediationStep::Quarantined { asked: false };
+    assert_eq!(one.check(&by_time, at(99)), Err(RemediationError::Notice));
+    assert!(walk(&mut one, &RemediationStep::Quarantined { asked: true }, 50));
+    assert!(one.set_aside);
+    // What shrinks is never set aside by time alone.
+    assert!(!begun(1, Effect::Reduce).is_due(at(1_000)));
+}
+
+#[test]
+fn what_is_ended_does_not_come_back_and_what_is_suspended_does_not_go() {
+    let mut lease = begun(4, Effect::Revoke);
+    assert!(walk(&mut lease, &RemediationStep::Quarantined { asked: true }, 0));
+    assert!(!lease.set_aside);
+    let restored = RemediationStep::Restored { reason: "x".into() };
+    assert_eq!(lease.check(&restored, at(1)), Err(RemediationError::Ended("lease")));
+    assert!(walk(&mut lease, &RemediationStep::Applied { proposal: None }, 2));
+    let mut suspended = begun(1, Effect::Suspend);
+    assert!(walk(&mut suspended, &RemediationStep::Quarantined { asked: true }, 0));
+    let applied = RemediationStep::Applied { proposal: None };
+    assert_eq!(suspended.check(&applied, at(1)), Err(RemediationError::Suspended));
+    let denied = RemediationStep::Verified { probes: vec![probe(Decision::Deny)] };
+    assert!(walk(&mut suspended, &denied, 1));
+    assert!(suspended.set_aside && walk(&mut suspended, &restored, 2) && !suspended.set_aside);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    /// Whatever is tried, in whatever order: the right is set aside only from a quarantine on,
+    /// one step restores it, nothing follows an end, nothing is verified that was not taken, and
+    /// what was recorded folds to the same.
+    #[test]
+    fn every_interleaving_holds_the_promises(
+        kind in 0..5_usize,
+        effect in prop::sample::select(vec![Effect::Reduce, Effect::Suspend, Effect::Revoke]),
+        tries in prop::collection::vec((0..14_usize, 1..60_i64), 0..40),
+    ) {
+        prop_assume!(plan(kind, effect, 100).check(at(0)).is_ok());
+        let all = steps();
+        let mut one = begun(kind, effect);
+        let (mut now, mut kept) = (0, Vec::new());
+        for (which, later) in tries {
+            now += later;
+            let step = &all[which];
+            let before = one.clone();
+            if !walk(&mut one, step, now) {
+                prop_assert_eq!(&one, &before, "what is refused changes nothing");
+                continue;
+            }
+            kept.push((step.event(), step.detail(), now));
+            prop_assert!(!before.state.is_final(), "{:?} after {:?}", step, before.state);
+            prop_assert!(!before.set_aside || one.set_aside || matches!(
+                step,
+                RemediationStep::Restored { .. }
+                    | RemediationStep::Applied { .. }
+                    | RemediationStep::RolledBack { .. }
+            ), "only these bring a right back: {:?}", step);
+            if one.set_aside {
+                prop_assert!(one.quarantined_at.is_some());
+                prop_assert!(!one.state.is_final());
+                prop_assert!(!matches!(one.state, RemediationState::Applied));
+                let restored = RemediationStep::Restored { reason: "needed".into() };
+                prop_assert!(one.check(&restored, at(now)).is_ok(), "{:?}", one.state);
+            }
+            if one.state == RemediationState::Verified {
+                prop_assert!(one.applied_at.is_some() || one.set_aside);
+                prop_assert!(one.probes.iter().all(Probe::holds));
+            }
+            if one.state == RemediationState::RolledBack {
+                prop_assert!(one.applied_at.is_some());
+            }
+            if let RemediationStep::Quarantined { asked: false } = step {
+                prop_assert!(now >= 100, "the notice is kept");
+            }
+        }
+        let mut folded = begun(kind, effect);
+        for (event, detail, when) in kept {
+            folded.apply(&RemediationStep::read(event, &detail).unwrap(), at(when));
+        }
+        prop_assert_eq!(folded, one);
+    }
+}

@@ -1,0 +1,240 @@
+//! Rights are taken away for good, and given back: by a change of the policies through its gate, or
+//! at once where no policy gives them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use safeconduct_model::{Digest, EntityRef, IdentityId, IdentityStatus, RecordId};
+use safeconduct_policy::revoke;
+use safeconduct_review::{
+    Effect, PolicyProposal, ProposedTexts, Remediation, RemediationError, RemediationStep,
+    RightTaken,
+};
+
+use super::proposals::NewProposal;
+use super::quarantine::{lifted, with_status};
+use super::{RemediateError, entry, found};
+use crate::{Service, UNDERTAKE, World};
+
+/// The file in the policy folder that takes intents away.
+const OF_REVIEWS: &str = "reviews.cedar";
+
+/// What came of applying.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AppliedRights {
+    /// Those that are gone.
+    pub applied: Vec<RecordId>,
+    /// The change of the policies that the others wait for.
+    pub proposal: Option<RecordId>,
+}
+
+impl Service {
+    /// Takes rights away for good. What policies give becomes one proposal that `by` has written
+    /// and somebody else has to approve; what is to shrink needs `draft`, the files of the folder
+    /// that change, as they are to be.
+    ///
+    /// # Errors
+    /// [`RemediateError`] says which right cannot be taken away, and why; nothing is then.
+    pub async fn apply_remediations(
+        &self,
+        ids: &[RecordId],
+        by: &IdentityId,
+        draft: Option<BTreeMap<String, String>>,
+    ) -> Result<AppliedRights, RemediateError> {
+        let all = ids
+            .iter()
+            .map(|id| self.remediation(id).ok_or_else(|| RemediateError::Unknown(id.clone())));
+        let all = all.collect::<Result<Vec<_>, _>>()?;
+        let (of_policies, others): (Vec<_>, Vec<_>) =
+            all.into_iter().partition(|one| one.plan.right.is_of_policies());
+        let now = self.now();
+        for one in of_policies.iter().chain(&others) {
+            one.check(&RemediationStep::Applied { proposal: None }, now)?;
+        }
+        let mut done = AppliedRights::default();
+        if !of_policies.is_empty() {
+            done.proposal = Some(self.propose_for(&of_policies, by, draft).await?.id);
+        }
+        for one in others {
+            self.apply_at_once(&one.id, by).await?;
+            done.applied.push(one.id);
+        }
+        Ok(done)
+    }
+
+    async fn propose_for(
+        &self,
+        all: &[Remediation],
+        by: &IdentityId,
+        draft: Option<BTreeMap<String, String>>,
+    ) -> Result<PolicyProposal, RemediateError> {
+        let folder = self.policy_gate()?.read().await?;
+        let mut files = folder;
+        let shrinks = all.iter().any(|one| one.plan.effect == Effect::Reduce);
+        match draft {
+            None if shrinks => {
+                let say = "what is to shrink needs the smaller text: give the files that change";
+                return Err(RemediateError::Draft(say.into()));
+            }
+            Some(_) if !shrinks => {
+                let say = "what is taken away needs no draft: propose another change as such";
+                return Err(RemediateError::Draft(say.into()));
+            }
+            None => {}
+            Some(draft) => files.extend(draft),
+        }
+        let world = self.world();
+        let revoked: Vec<_> = all.iter().filter(|one| one.plan.effect == Effect::Revoke).collect();
+        if shrinks && !revoked.is_empty() {
+            let say = "what shrinks and what goes are two proposals: apply them one after another";
+            return Err(RemediateError::Draft(say.into()));
+        }
+        take_statements(&world, &revoked, &mut files)?;
+        take_intents(&world, &revoked, &mut files)?;
+        let named: Vec<&str> = all.iter().map(|one| one.id.as_str()).collect();
+        let proposal = NewProposal {
+            files,
+            reason: format!("remediation {}", named.join(", ")),
+            remediations: all.iter().map(|one| one.id.clone()).collect(),
+            back: false,
+        };
+        self.propose_policies(proposal, by).await
+    }
+
+    async fn apply_at_once(&self, id: &RecordId, by: &IdentityId) -> Result<(), RemediateError> {
+        self.step(|world, state| {
+            let one = found(state, id)?;
+            let step = RemediationStep::Applied { proposal: None };
+            let entry = entry(one, &step, self.now(), Some(by))?;
+            let mut bodies = Vec::new();
+            if one.plan.right == RightTaken::Identity {
+                bodies.extend(with_status(world, one, Some(by), IdentityStatus::Retired)?);
+                world.with_aside(id, None);
+            }
+            Ok((bodies, vec![entry]))
+        })
+        .await?;
+        let one = self.remediation(id).ok_or_else(|| RemediateError::Unknown(id.clone()))?;
+        self.end_what_rests_on(&one, Some(by)).await
+    }
+
+    /// Gives back what was taken away. What policies gave comes back by a proposal that undoes the
+    /// other one, where its files are still as that left them.
+    ///
+    /// # Errors
+    /// [`RemediateError`] says why not.
+    pub async fn roll_back(
+        &self,
+        id: &RecordId,
+        by: &IdentityId,
+        reason: Arc<str>,
+    ) -> Result<AppliedRights, RemediateError> {
+        let one = self.remediation(id).ok_or_else(|| RemediateError::Unknown(id.clone()))?;
+        let step = RemediationStep::RolledBack { reason: Arc::clone(&reason) };
+        one.check(&step, self.now())?;
+        let Some(proposal) = one.proposal.filter(|_| one.plan.right.is_of_policies()) else {
+            self.step(|world, state| {
+                let one = found(state, id)?;
+                let entry = entry(one, &step, self.now(), Some(by))?;
+                let bodies = lifted(world, one, by)?.into_iter().collect();
+                Ok((bodies, vec![entry]))
+            })
+            .await?;
+            return Ok(AppliedRights { applied: vec![id.clone()], proposal: None });
+        };
+        let texts: ProposedTexts = self.proposed_texts(&proposal)?.reversed();
+        let folder = self.policy_gate()?.read().await?;
+        let files = texts.on(&folder).map_err(|names| {
+            RemediateError::Conflict(format!("`{}` changed after that", names.join("`, `")))
+        })?;
+        let of = self.policy_proposal(&proposal);
+        let of = of.ok_or_else(|| RemediateError::UnknownProposal(proposal.clone()))?;
+        let remediations: Result<Vec<_>, _> =
+            of.change.remediations.iter().map(|id| RecordId::new(id.as_str())).collect();
+        let back = NewProposal {
+            files,
+            reason: reason.to_string(),
+            remediations: remediations?,
+            back: true,
+        };
+        let proposal = self.propose_policies(back, by).await?;
+        Ok(AppliedRights { applied: Vec::new(), proposal: Some(proposal.id) })
+    }
+}
+
+/// Takes statements of the policies from their holders.
+fn take_statements(
+    world: &World,
+    all: &[&Remediation],
+    files: &mut BTreeMap<String, String>,
+) -> Result<(), RemediateError> {
+    let mut rights = Vec::new();
+    for one in all {
+        let RightTaken::Statement { policy, says, .. } = &one.plan.right else { continue };
+        let Some(now) = named(world, policy.as_str(), *says) else {
+            return Err(RemediateError::Conflict(format!("`{policy}` is not in force any more")));
+        };
+        rights.push((now, principal(world, one)?));
+    }
+    if rights.is_empty() {
+        return Ok(());
+    }
+    for (name, file) in revoke(&world.policies, &rights)? {
+        match files.get_mut(&*name) {
+            None => {
+                return Err(RemediateError::Draft(format!(
+                    "`{name}` comes with the program: except them in the folder by a forbid"
+                )));
+            }
+            Some(text) if **text != *file.before => {
+                return Err(RemediateError::Conflict(format!("`{name}` is not what is in force")));
+            }
+            Some(text) => *text = file.after.to_string(),
+        }
+    }
+    Ok(())
+}
+
+/// The statement as it is called now, where it still says the same under this or another name.
+fn named(world: &World, policy: &str, says: Digest) -> Option<safeconduct_model::PolicyId> {
+    let all: Vec<_> = world.policies.statements().collect();
+    let by_name = all.iter().find(|one| one.info().reference.id.as_str() == policy);
+    let found = by_name.or_else(|| all.iter().find(|one| one.digest() == says));
+    found.map(|one| one.info().reference.id.clone())
+}
+
+/// Takes intents from their holders: a forbid of undertaking them.
+fn take_intents(
+    world: &World,
+    all: &[&Remediation],
+    files: &mut BTreeMap<String, String>,
+) -> Result<(), RemediateError> {
+    let namespace = world.vocabulary.namespace();
+    let mut taken = BTreeSet::new();
+    for one in all {
+        let RightTaken::Intent { intent, schedule } = &one.plan.right else { continue };
+        if schedule.is_some() {
+            let say = "a schedule stands in its intent's file, and is taken out there";
+            return Err(RemediationError::Plan(say).into());
+        }
+        let uid = EntityRef::new(format!("{namespace}::Intent"), intent.shared())?;
+        let who = principal(world, one)?;
+        taken.insert(format!(
+            "\n@id(\"review.{}\")\nforbid (\n  principal == {who},\n  action == {namespace}::Action::{:?},\n  resource == {uid}\n);\n",
+            one.id, UNDERTAKE
+        ));
+    }
+    if !taken.is_empty() {
+        let text = files.entry(OF_REVIEWS.to_owned()).or_insert_with(|| {
+            "// What reviews have taken away. Changed by proposals only.\n".to_owned()
+        });
+        taken.iter().for_each(|statement| text.push_str(statement));
+    }
+    Ok(())
+}
+
+fn principal(world: &World, one: &Remediation) -> Result<EntityRef, RemediateError> {
+    let known = world.principal_of(&one.plan.holder);
+    let unknown = || crate::EstateError::UnknownIdentity(one.plan.holder.clone());
+    Ok(known.ok_or_else(unknown)?)
+}

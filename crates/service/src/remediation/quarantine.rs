@@ -1,0 +1,158 @@
+//! Rights are set aside, and brought back by one command.
+
+use std::sync::Arc;
+
+use safeconduct_model::{
+    Body, Identity, IdentityId, IdentityStatus, KillScope, RecordId, TaskState,
+};
+use safeconduct_review::{Remediation, RemediationStep, RightTaken};
+
+use super::state::aside_of;
+use super::{RemediateError, entry, found};
+use crate::{Ending, Service, World};
+
+impl Service {
+    /// Sets a right aside, before its time where somebody asks. From this moment it counts for
+    /// nothing; a delegation or a lease is ended.
+    ///
+    /// # Errors
+    /// [`RemediateError`] says why not.
+    pub async fn quarantine(
+        &self,
+        id: &RecordId,
+        by: Option<&IdentityId>,
+    ) -> Result<Remediation, RemediateError> {
+        let asked = by.is_some();
+        self.step(|world, state| {
+            let one = found(state, id)?;
+            let step = RemediationStep::Quarantined { asked };
+            let entry = entry(one, &step, self.now(), by)?;
+            let mut bodies = Vec::new();
+            if let Some(aside) = aside_of(one) {
+                world.with_aside(id, Some(aside));
+            }
+            match &one.plan.right {
+                RightTaken::Identity => {
+                    let status = IdentityStatus::Quarantined;
+                    bodies.extend(with_status(world, one, by, status)?);
+                }
+                RightTaken::Delegation { id: delegation } => {
+                    let gone = Arc::make_mut(&mut world.delegations).remove(delegation);
+                    let by = in_charge(one, by);
+                    bodies
+                        .extend(gone.map(|gone| Body::DelegationEnded { delegation: gone.id, by }));
+                }
+                RightTaken::Statement { .. }
+                | RightTaken::Intent { .. }
+                | RightTaken::Lease { .. } => {}
+            }
+            Ok((bodies, vec![entry]))
+        })
+        .await?;
+        let one = self.remediation(id).ok_or_else(|| RemediateError::Unknown(id.clone()))?;
+        self.end_what_rests_on(&one, by).await?;
+        tracing::warn!(review = %id, holder = %one.plan.holder, right = one.plan.right.as_str(), "a right is set aside");
+        Ok(one)
+    }
+
+    /// Ends what a right was used for that is not looked at again by decisions: leases, and all
+    /// that somebody does who may do nothing.
+    pub(super) async fn end_what_rests_on(
+        &self,
+        one: &Remediation,
+        by: Option<&IdentityId>,
+    ) -> Result<(), RemediateError> {
+        let holder = &one.plan.holder;
+        match &one.plan.right {
+            RightTaken::Identity => {
+                let scope = KillScope::Identity(holder.clone());
+                self.end_access_of(&scope, "identity_not_active");
+                let ending = Ending {
+                    state: TaskState::Revoked,
+                    by: by.cloned(),
+                    reason: format!("{holder} is quarantined by review {}", one.id).into(),
+                };
+                self.end_all(&scope, &ending).await?;
+            }
+            RightTaken::Intent { intent, schedule } => {
+                for view in self.leases(None) {
+                    let task = self.task(&view.lease.task);
+                    let of_right = task.is_some_and(|known| {
+                        known.task.agent == *holder
+                            && known.task.intent == *intent
+                            && known.task.run_of == *schedule
+                    });
+                    if of_right {
+                        self.end_lease(&view.lease.id, "the right was set aside");
+                    }
+                }
+            }
+            RightTaken::Lease { lease, .. } => self.end_lease(lease, "taken back by a review"),
+            RightTaken::Statement { .. } | RightTaken::Delegation { .. } => {}
+        }
+        Ok(())
+    }
+
+    /// Brings back what was set aside, or lets a plan go.
+    ///
+    /// # Errors
+    /// [`RemediateError`] says why not.
+    pub async fn restore_right(
+        &self,
+        id: &RecordId,
+        by: &IdentityId,
+        reason: Arc<str>,
+    ) -> Result<Remediation, RemediateError> {
+        self.step(|world, state| {
+            let one = found(state, id)?;
+            let step = RemediationStep::Restored { reason: Arc::clone(&reason) };
+            let entry = entry(one, &step, self.now(), Some(by))?;
+            let mut bodies = Vec::new();
+            if one.set_aside {
+                world.with_aside(id, None);
+                bodies.extend(lifted(world, one, by)?);
+            }
+            Ok((bodies, vec![entry]))
+        })
+        .await?;
+        self.remediation(id).ok_or_else(|| RemediateError::Unknown(id.clone()))
+    }
+}
+
+/// Who is named in a record of something that time did.
+fn in_charge(one: &Remediation, by: Option<&IdentityId>) -> IdentityId {
+    by.or(one.scheduled_by.as_ref()).unwrap_or(&one.plan.holder).clone()
+}
+
+/// An identity with another status; nothing where it has that already.
+pub(super) fn with_status(
+    world: &mut World,
+    one: &Remediation,
+    by: Option<&IdentityId>,
+    status: IdentityStatus,
+) -> Result<Option<Body>, RemediateError> {
+    let Some(known) = world.identity(&one.plan.holder) else { return Ok(None) };
+    if known.status == status {
+        return Ok(None);
+    }
+    let identity = Identity { status, ..known.clone() };
+    world.with_identity(identity.clone())?;
+    Ok(Some(Body::IdentityChanged { identity, by: in_charge(one, by) }))
+}
+
+/// An identity that only this remediation stopped may act again; what a person stopped since
+/// stays stopped.
+pub(super) fn lifted(
+    world: &mut World,
+    one: &Remediation,
+    by: &IdentityId,
+) -> Result<Option<Body>, RemediateError> {
+    let holder = &one.plan.holder;
+    let stopped = world.identity(holder).map(|known| known.status);
+    let mine = one.plan.right == RightTaken::Identity
+        && matches!(stopped, Some(IdentityStatus::Quarantined | IdentityStatus::Retired));
+    match mine && !world.is_set_aside_whole(holder) {
+        true => with_status(world, one, Some(by), IdentityStatus::Active),
+        false => Ok(None),
+    }
+}
