@@ -3,6 +3,7 @@
 
 mod approval;
 mod authority;
+mod draft;
 mod estate;
 mod risk;
 mod stream;
@@ -15,6 +16,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use approval::*;
 pub(crate) use authority::*;
+pub(crate) use draft::*;
 pub(crate) use estate::*;
 pub(crate) use risk::*;
 pub(crate) use stream::*;
@@ -317,6 +319,12 @@ pub(crate) enum Policy {
     },
     /// Measure how long a decision takes with this policy set.
     Bench(Question),
+    /// Compare two folders of policies, and replay what was recorded under the second.
+    Diff(PolicyDiff),
+    /// Write a first policy that permits what was permitted, or observed.
+    Learn(PolicyLearn),
+    /// Propose the smallest change that still permits what was used, with its replay.
+    Reduce(PolicyReduce),
 }
 
 #[derive(Debug, Args)]

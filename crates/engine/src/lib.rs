@@ -26,6 +26,7 @@ use safeconduct_policy::Policies;
 pub use conclude::Outcome;
 pub use explain::{Explained, explain, origins};
 pub use facts::{ApprovalFacts, Facts, Known, MonitorFacts, Understood, Vocabulary};
+pub use resource::placed;
 pub use task::TaskFacts;
 
 /// Decides one request.

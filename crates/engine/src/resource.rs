@@ -44,6 +44,20 @@ pub(crate) fn mapped(
     Ok(resources)
 }
 
+/// What an action touched, with all that follows from its name alone; `None` where the catalogue
+/// maps none of its type there, or in forms that disagree.
+pub fn placed(entry: &ActionEntry, uid: &EntityRef, vocabulary: &Vocabulary) -> Option<Entity> {
+    let server = entry.server.as_ref().map(|server| server.as_str());
+    // A server belongs to nothing.
+    if uid.ty == *vocabulary.server() && Some(uid.id.as_str()) == server {
+        return Some(Entity::bare(uid.clone()));
+    }
+    let of_type = entry.resources.iter().filter(|mapping| mapping.ty == uid.ty);
+    let mut read = of_type.map(|mapping| read(mapping, uid.id.as_str(), vocabulary).ok());
+    let first = read.next()??;
+    (first.uid == *uid && read.all(|other| other.as_ref() == Some(&first))).then_some(first)
+}
+
 fn not_mapped(mapping: &ResourceMapping, problem: &str) -> Reason {
     Reason::ResourceNotMapped { pointer: mapping.argument.as_str().into(), problem: problem.into() }
 }

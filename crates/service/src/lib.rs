@@ -53,6 +53,7 @@ mod service;
 mod sessions;
 mod sightings;
 mod streams;
+mod surroundings;
 mod tasks;
 mod warm;
 mod world;
@@ -95,6 +96,7 @@ pub use risk::{
     TakeSignalError, Taken,
 };
 pub use rotate::*;
+pub use surroundings::Surrounded;
 pub use safeconduct_credential::jose::{Algorithm, KeySet, KeyUse, Thumbprint};
 pub use safeconduct_credential::token::{
     FORM_BYTES_MAX, Fault, FaultCode, Form, KEPT_S as KEYS_KEPT_S, KeyPhase, KeyStanding,

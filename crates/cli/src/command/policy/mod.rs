@@ -3,6 +3,7 @@
 mod bench;
 mod check;
 mod course;
+mod draft;
 mod eval;
 mod evidence;
 mod explain;
@@ -42,6 +43,9 @@ pub(crate) fn run(shared: &Shared, command: Policy) -> Result<Exit, CommandError
         Policy::Explain { decision: Some(id), source, .. } => recorded::run(shared, &source, &id),
         Policy::Explain { question, .. } => explain::run(shared, whole(&question)),
         Policy::Bench(question) => bench::run(shared, whole(&question)),
+        Policy::Diff(args) => draft::diff::run(shared, &args),
+        Policy::Learn(args) => draft::learn::run(shared, &args),
+        Policy::Reduce(args) => draft::reduce::run(shared, &args),
     }
 }
 

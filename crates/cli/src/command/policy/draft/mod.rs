@@ -1,0 +1,8 @@
+//! Drafts of policies: how they differ from what is in force, what they would have said to what
+//! was recorded, and what a first or a smaller policy would be.
+
+pub(super) mod diff;
+pub(super) mod learn;
+mod past;
+pub(super) mod reduce;
+mod report;
