@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use crate::section::{Failure, Section};
-use crate::{decide, flow, http, leases, machine, mcp, risk, startup, tasks, temporal, tokens};
+use crate::{
+    decide, flow, http, leases, machine, mcp, replay, risk, startup, tasks, temporal, tokens,
+};
 
 /// One part: how the command line calls it, and what it does.
 struct Part {
@@ -24,6 +26,7 @@ const PARTS: &[Part] = &[
     Part { name: "risk", measure: risk::measure },
     Part { name: "tokens", measure: tokens::measure },
     Part { name: "leases", measure: leases::measure },
+    Part { name: "replay", measure: replay::measure },
     Part { name: "http", measure: http::measure },
     Part { name: "mcp", measure: mcp::measure },
 ];
