@@ -15,8 +15,10 @@ use safeconduct_wire::identity::IdentityForm;
 use safeconduct_wire::json::{self, JsonProblem};
 use safeconduct_wire::{catalogue, config, intent, outcome, suite};
 
+pub mod evidence;
 pub mod flow;
 pub mod identity;
+pub mod import;
 #[cfg(feature = "policy")]
 pub mod question;
 pub mod signals;
@@ -49,9 +51,24 @@ pub const TARGETS: &[Target] = &[
         share: 25,
     },
     Target {
+        name: "evidence",
+        run: evidence::folder,
+        share: 5,
+    },
+    Target {
         name: "security_event",
         run: signals::security_event,
         share: 50,
+    },
+    Target {
+        name: "import",
+        run: import::import,
+        share: 25,
+    },
+    Target {
+        name: "scim",
+        run: import::scim,
+        share: 25,
     },
     Target {
         name: "administration",

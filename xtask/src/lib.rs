@@ -24,6 +24,8 @@ pub const LAYERS: &[(&str, u8, &[&str])] = &[
     ("credential", 1, &["model", "session", "wire"]),
     ("approval", 1, &["model"]),
     ("review", 1, &["model"]),
+    // A folder of evidence is made of records, and verified by the fold of campaigns.
+    ("evidence", 1, &["model", "ledger", "review", "wire"]),
     (
         "service",
         2,
@@ -55,6 +57,7 @@ pub const LAYERS: &[(&str, u8, &[&str])] = &[
             "model",
             "policy",
             "review",
+            "evidence",
             "risk",
             "session",
             "engine",
@@ -174,6 +177,7 @@ mod tests {
                     || (*name == "credential" && ["session", "wire"].contains(inner))
                     || (*name == "risk" && *inner == "wire")
                     || (*name == "wire" && ["approval", "review"].contains(inner))
+                    || (*name == "evidence" && ["ledger", "review", "wire"].contains(inner))
                     || (*name == "gateway" && *inner == "pep")
                     || (*name == "api" && *inner == "pep");
                 assert!(lower, "{name} -> {inner} points outward");
