@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use safeconduct_model::{
-    Decision, Entity, EntityRef, Now, Obligation, Reason, Request, Requestable,
+    Decision, Entity, EntityRef, Now, Obligation, Reason, RecordId, Request, Requestable,
 };
 use safeconduct_policy::{Applied, Evaluation, Past, Policies, Question, QuestionError};
 use safeconduct_session::monitor::{Event, REQUEST};
 
 use crate::situate::Situated;
-use crate::{Facts, Known, MonitorFacts};
+use crate::{Facts, Known, MonitorFacts, aside};
 
 /// What the policies say, taken over all resources.
 #[derive(Debug, Default)]
@@ -27,6 +27,14 @@ pub(crate) struct Evaluated {
     pub(crate) requestable: Option<Requestable>,
 }
 
+/// Of whom policies are asked, and what is known beside.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asked<'q, 'p, 'f> {
+    pub(crate) principal: &'q Entity,
+    pub(crate) past: Option<&'q Past<'p>>,
+    pub(crate) facts: &'q Facts<'f>,
+}
+
 /// Asks the policies about each resource.
 ///
 /// # Errors
@@ -35,10 +43,11 @@ pub(crate) struct Evaluated {
 pub(crate) fn evaluate(
     request: &Request,
     policies: &Policies,
-    principal: &Entity,
     situated: &Situated<'_>,
-    past: Option<&Past<'_>>,
+    asked: &Asked<'_, '_, '_>,
 ) -> Result<Evaluated, Vec<Reason>> {
+    let Asked { principal, past, facts } = *asked;
+    let set_aside = aside::of_principal(facts, &principal.uid);
     let mut answers = Vec::with_capacity(situated.resources.len());
     for resource in &situated.resources {
         let question = Question {
@@ -50,10 +59,11 @@ pub(crate) fn evaluate(
             situation: &situated.situation,
             extra: &situated.beside,
         };
-        let answer = policies
+        let mut answer = policies
             .evaluate_after(&question, past)
             .map_err(|error| vec![refused(request, error)])?;
-        answers.push((resource, answer));
+        let aside = aside::take_out(&mut answer, set_aside, policies);
+        answers.push(Answer { resource, answer, aside });
     }
     Ok(combine(&answers))
 }
@@ -163,9 +173,17 @@ pub(crate) fn refused(request: &Request, error: QuestionError) -> Reason {
     }
 }
 
-fn combine(answers: &[(&Entity, Evaluation)]) -> Evaluated {
+/// What policies say of one resource.
+struct Answer<'a> {
+    resource: &'a Entity,
+    answer: Evaluation,
+    /// The remediations without which something would permit it.
+    aside: BTreeSet<RecordId>,
+}
+
+fn combine(answers: &[Answer<'_>]) -> Evaluated {
     let decision = |answer: &Evaluation| answer.enforced.decision();
-    let permitted = answers.iter().all(|(_, answer)| decision(answer) == Decision::Permit);
+    let permitted = answers.iter().all(|one| decision(&one.answer) == Decision::Permit);
     let several = answers.len() > 1;
     let mut evaluated = Evaluated { permitted, ..Evaluated::default() };
     // One answer says nothing twice.
@@ -175,7 +193,7 @@ fn combine(answers: &[(&Entity, Evaluation)]) -> Evaluated {
         seen.as_mut().is_none_or(|seen| seen.insert(key(reason)))
     };
     let mut requestable: Option<Option<Requestable>> = None;
-    for (resource, answer) in answers {
+    for Answer { resource, answer, aside } in answers {
         for reason in reasons(&answer.shadow) {
             if fresh(&mut seen_shadow, &reason) {
                 evaluated.shadow.push(reason);
@@ -193,10 +211,11 @@ fn combine(answers: &[(&Entity, Evaluation)]) -> Evaluated {
             requestable = Some(strictest(requestable, answer.requestable.clone()));
         }
         let mut found = reasons(&answer.enforced);
-        if found.is_empty() {
+        if found.is_empty() && aside.is_empty() {
             let resource = several.then(|| resource.uid.clone());
             found.push(Reason::NoPermit { resource });
         }
+        found.extend(aside.iter().map(|review| Reason::SetAside { review: review.clone() }));
         evaluated.reasons.extend(found.into_iter().filter(|reason| fresh(&mut seen, reason)));
     }
     evaluated.requestable = requestable.flatten();

@@ -11,7 +11,7 @@ use safeconduct_risk::Risk;
 use safeconduct_session::monitor::Monitors;
 use safeconduct_session::{Session, Used};
 
-use crate::TaskFacts;
+use crate::{SetAside, TaskFacts};
 
 /// A registered identity, with the entity that policies see of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -146,6 +146,8 @@ pub struct Facts<'a> {
     pub risk: Option<&'a Risk>,
     /// What people approved of this, where they did: evidence for policies, and no more.
     pub approval: Option<&'a ApprovalFacts>,
+    /// What reviews have set aside; `None` where that is nothing.
+    pub set_aside: Option<&'a SetAside>,
 }
 
 /// What people approved, and who.

@@ -9,7 +9,7 @@ use safeconduct_model::{
 };
 use safeconduct_policy::Policies;
 
-use crate::{Facts, Known, TaskFacts};
+use crate::{Facts, Known, TaskFacts, aside};
 
 /// Finds the principal.
 ///
@@ -40,7 +40,7 @@ pub(crate) fn identify<'a>(
         Subject::Undertaker { agent, .. } => {
             let known = facts.subject.filter(|known| known.identity.id == *agent);
             let known = known.ok_or_else(|| vec![Reason::UnknownIdentity(agent.clone())])?;
-            active(&known.identity)?;
+            active(&known.identity, facts)?;
             Ok(Cow::Borrowed(&known.entity))
         }
     }
@@ -62,13 +62,16 @@ pub(crate) fn actor<'a>(request: &Request, facts: &Facts<'a>) -> Option<&'a Iden
 ///
 /// # Errors
 /// They are not registered, or may not act.
-pub(crate) fn user<'a>(task: &TaskFacts<'a>) -> Result<Option<&'a Known>, Vec<Reason>> {
+pub(crate) fn user<'a>(
+    task: &TaskFacts<'a>,
+    facts: &Facts<'_>,
+) -> Result<Option<&'a Known>, Vec<Reason>> {
     let Some(id) = &task.task.on_behalf_of else {
         return Ok(None);
     };
     let known = task.user.filter(|known| known.identity.id == *id);
     let known = known.ok_or_else(|| vec![Reason::UnknownIdentity(id.clone())])?;
-    active(&known.identity)?;
+    active(&known.identity, facts)?;
     Ok(Some(known))
 }
 
@@ -77,15 +80,17 @@ fn registered<'a>(proof: &Authentication, facts: &Facts<'a>) -> Result<&'a Known
         .caller
         .filter(|known| known.identity.id == proof.identity)
         .ok_or_else(|| vec![Reason::UnknownIdentity(proof.identity.clone())])?;
-    active(&known.identity)?;
+    active(&known.identity, facts)?;
     Ok(known)
 }
 
-fn active(identity: &Identity) -> Result<(), Vec<Reason>> {
-    match identity.status {
-        IdentityStatus::Active => Ok(()),
-        status => Err(vec![Reason::IdentityNotActive(identity.id.clone(), status)]),
-    }
+fn active(identity: &Identity, facts: &Facts<'_>) -> Result<(), Vec<Reason>> {
+    let status = match identity.status {
+        IdentityStatus::Active => None,
+        status => Some(Reason::IdentityNotActive(identity.id.clone(), status)),
+    };
+    let obstacles: Vec<_> = status.into_iter().chain(aside::whole(facts, &identity.id)).collect();
+    if obstacles.is_empty() { Ok(()) } else { Err(obstacles) }
 }
 
 /// The subject that an enforcement point speaks of: what is registered of it wins over what is
@@ -109,7 +114,7 @@ fn asserted<'a>(
         }
     }
     if let Some(known) = facts.subject.filter(|known| known.entity.uid == entity.uid) {
-        active(&known.identity)?;
+        active(&known.identity, facts)?;
         if entity.attributes.is_empty() || !registration.properties {
             return Ok(Cow::Borrowed(&known.entity));
         }

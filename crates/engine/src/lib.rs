@@ -6,6 +6,7 @@
 //! What this crate deliberately does not do: it gathers no facts, reads no clock, keeps no state
 //! and writes no record; crate `service` does all that around it.
 
+mod aside;
 mod conclude;
 mod envelope;
 mod evaluate;
@@ -23,6 +24,7 @@ mod tier;
 use safeconduct_model::{EntityRef, Now, Reason, Request};
 use safeconduct_policy::Policies;
 
+pub use aside::{AsideRight, SetAside};
 pub use conclude::Outcome;
 pub use explain::{Explained, explain, origins};
 pub use facts::{ApprovalFacts, Facts, Known, MonitorFacts, Understood, Vocabulary};
@@ -82,7 +84,8 @@ fn stages(
     let principal = identify::identify(request, facts, policies)?;
     way.principal = Some(principal.uid.clone());
     let task = task::standing(request, identify::actor(request, facts), facts)?;
-    let user = task.map(identify::user).transpose()?.flatten();
+    aside::undertaking(request, facts)?;
+    let user = task.map(|task| identify::user(task, facts)).transpose()?.flatten();
     let mut situated = situate::situate(request, facts, now)?;
     if policies.looks_at_task() {
         situated.beside = situate::beside(facts, request);
@@ -99,9 +102,10 @@ fn stages(
     let event = evaluate::event(request, &principal.uid, &touched, now);
     let past = evaluate::past(facts, &event);
     let past = past.as_ref();
-    way.evaluated = evaluate::evaluate(request, policies, &principal, &situated, past)?;
+    let asked = |principal| evaluate::Asked { principal, past, facts };
+    way.evaluated = evaluate::evaluate(request, policies, &situated, &asked(&*principal))?;
     if let Some(user) = user {
-        let theirs = evaluate::evaluate(request, policies, &user.entity, &situated, past)?;
+        let theirs = evaluate::evaluate(request, policies, &situated, &asked(&user.entity))?;
         way.evaluated = evaluate::both(std::mem::take(&mut way.evaluated), theirs, user);
     }
     if task::is_lease(request) {

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use safeconduct_model::{
-    ActionEntry, DecidedTask, Entity, Identity, IdentityId, Intent, Mandate, Reason, Request,
-    Subject, Task, TaskId, TaskState,
+    ActionEntry, DecidedTask, Entity, Identity, IdentityId, Intent, Mandate, Reason, RecordId,
+    Request, Subject, Task, TaskId, TaskState,
 };
 
 use safeconduct_session::Charge;
@@ -35,6 +35,8 @@ pub struct TaskFacts<'a> {
     pub delegated_by: Vec<IdentityId>,
     /// The user for whom it acts, as they are registered.
     pub user: Option<&'a Known>,
+    /// The remediation that set the right aside by which it, or a task above it, was begun.
+    pub set_aside: Option<RecordId>,
 }
 
 /// What a request says of its task, checked against what is known.
@@ -62,7 +64,10 @@ pub(crate) fn standing<'a, 'b>(
     }
     match &known.ended {
         Some((task, state)) => Err(vec![Reason::TaskEnded { task: task.clone(), state: *state }]),
-        None => Ok(Some(known)),
+        None => match &known.set_aside {
+            Some(review) => Err(vec![Reason::SetAside { review: review.clone() }]),
+            None => Ok(Some(known)),
+        },
     }
 }
 

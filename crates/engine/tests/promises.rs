@@ -4,7 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
-use safeconduct_engine::{Facts, Known, Outcome, Understood, Vocabulary, decide};
+use safeconduct_engine::{
+    AsideRight, Facts, Known, Outcome, SetAside, Understood, Vocabulary, decide,
+};
 use safeconduct_model::*;
 use safeconduct_policy::{Policies, SourceFile, Sources, load};
 use safeconduct_session::{Session, Step};
@@ -102,6 +104,17 @@ fn outcome(
     steps: u64,
     status: IdentityStatus,
 ) -> Outcome {
+    outcome_aside(statements, path, steps, status, None)
+}
+
+/// The same with rights that are set aside.
+fn outcome_aside(
+    statements: &[(bool, usize)],
+    path: &str,
+    steps: u64,
+    status: IdentityStatus,
+    set_aside: Option<&SetAside>,
+) -> Outcome {
     let identity = IdentityId::new("agent").unwrap();
     let token = TokenId::new("t").unwrap();
     let request = Request {
@@ -153,6 +166,7 @@ fn outcome(
         tiers: &Tiers::default(),
         risk: None,
         approval: None,
+        set_aside,
         vocabulary: &vocabulary,
         catalogue: Digest::from_bytes([0; 32]),
         monitors: None,
@@ -218,6 +232,39 @@ proptest! {
         more.push((false, condition));
         let after = outcome(&more, path, 1, IdentityStatus::Active).decision;
         prop_assert!(before == Decision::Permit || after == Decision::Deny);
+    }
+
+    /// A permit that is set aside counts for nothing, and nothing else changes: the decision is the
+    /// one without that statement, save that one which fails still denies. Of others nothing is
+    /// set aside.
+    #[test]
+    fn what_is_set_aside_counts_for_nothing(
+        statements in statements(), path in path(), which in any::<u8>(), steps in 0..4_u64,
+    ) {
+        let (fails, active) = (CONDITIONS.len() - 1, IdentityStatus::Active);
+        let aside = |n: usize| {
+            let (permit, condition) = statements[n];
+            which >> n & 1 == 1 && permit && condition != fails
+        };
+        let review = RecordId::new("rem_1").unwrap();
+        let (mut set, mut of_another) = (SetAside::default(), SetAside::default());
+        for n in (0..statements.len()).filter(|n| aside(*n)) {
+            let right = AsideRight::Statement(PolicyId::new(format!("p{n}")).unwrap());
+            set.insert(IdentityId::new("agent").unwrap(), right.clone(), review.clone());
+            of_another.insert(IdentityId::new("other").unwrap(), right, review.clone());
+        }
+        let left: Vec<_> =
+            (0..statements.len()).filter(|n| !aside(*n)).map(|n| statements[n]).collect();
+        let found = outcome_aside(&statements, path, steps, active, Some(&set));
+        let without = outcome(&left, path, steps, active);
+        prop_assert_eq!(found.decision, without.decision);
+        let all = outcome(&statements, path, steps, active);
+        if all.decision == Decision::Permit && found.decision == Decision::Deny {
+            let codes: Vec<_> = found.reasons.iter().map(Reason::code).collect();
+            prop_assert_eq!(codes, ["set_aside"]);
+        }
+        let other = outcome_aside(&statements, path, steps, active, Some(&of_another));
+        prop_assert_eq!(other, all);
     }
 
     /// Whoever may not act is denied whatever the policies say.

@@ -4,8 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::{
-    ActionName, Digest, EntityRef, IdentityId, IdentityStatus, IntentName, PolicyId, TaskId,
-    TaskState, Tier,
+    ActionName, Digest, EntityRef, IdentityId, IdentityStatus, IntentName, PolicyId, RecordId,
+    TaskId, TaskState, Tier,
 };
 
 /// Two values, and no third.
@@ -259,6 +259,11 @@ pub enum Reason {
         /// What is missing, in words.
         missing: &'static str,
     },
+    /// A review has set the right aside that would permit it; one command brings it back.
+    SetAside {
+        /// The remediation that did.
+        review: RecordId,
+    },
     /// The task's budget does not hold this call.
     TaskBudgetSpent {
         /// Which part of it, and its limit.
@@ -309,6 +314,7 @@ impl Reason {
             Self::AboveTier { .. } => "above_tier",
             Self::NeedsPerson { .. } => "needs_person",
             Self::NeedsFreshFacts { .. } => "needs_fresh_facts",
+            Self::SetAside { .. } => "set_aside",
             Self::TaskBudgetSpent { .. } => "task_budget_spent",
             Self::UserNotPermitted { .. } => "user_not_permitted",
             Self::Killed { .. } => "killed",
@@ -389,6 +395,10 @@ impl Reason {
             Self::NeedsFreshFacts { tier, missing } => format!(
                 "an action of tier `{}` needs {missing}, or the approval of a person",
                 tier.as_str()
+            ),
+            Self::SetAside { review } => format!(
+                "the right was set aside by review `{review}`; \
+                 restore it with `safeconduct review remediate restore {review}`"
             ),
             Self::TaskBudgetSpent { what } => format!("the task's budget is spent: {what}"),
             Self::UserNotPermitted { user } => {

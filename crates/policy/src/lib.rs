@@ -40,6 +40,7 @@ mod policies;
 mod reduce;
 mod rego;
 mod replay;
+mod revoke;
 mod schema;
 mod shape;
 mod situation;
@@ -65,6 +66,7 @@ pub use replay::{
     Change, Changes, NotReplayable, REPLAY_LISTED_MAX, RecordedDecision, Replay, Replayer,
     Surroundings, Unknowns, replay,
 };
+pub use revoke::{RevokeError, RevokedFile, revoke};
 pub use schema::SHIPPED_SCHEMA;
 pub use shape::AdditionalArguments;
 pub use situation::{

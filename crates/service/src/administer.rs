@@ -75,6 +75,32 @@ operations! {
     AccessSearchResource = "access.search_resource",
     /// Search for those who may do something.
     AccessSearchSubject = "access.search_subject",
+    /// Give a review of rights up that is not one's own.
+    CampaignsCancel = "campaigns.cancel",
+    /// End a stage of a review that is not one's own.
+    CampaignsCloseStage = "campaigns.close_stage",
+    /// Answer cases that one is asked about.
+    CampaignsDecide = "campaigns.decide",
+    /// See a case that one is not asked about.
+    CampaignsItem = "campaigns.item",
+    /// List the cases of a review in which one has no part.
+    CampaignsItems = "campaigns.items",
+    /// List reviews: those in which one has a part, or all with the right to read them.
+    CampaignsList = "campaigns.list",
+    /// Hand a case on that one is asked about.
+    CampaignsReassign = "campaigns.reassign",
+    /// Hand a case on that somebody else is asked about.
+    CampaignsReassignOthers = "campaigns.reassign_others",
+    /// Ask again about what nobody answered, in a review that is not one's own.
+    CampaignsReiterate = "campaigns.reiterate",
+    /// See a review in which one has no part.
+    CampaignsShow = "campaigns.show",
+    /// Sign a review off, as its owner.
+    CampaignsSignOff = "campaigns.sign_off",
+    /// Begin a review of rights, or keep its definition.
+    CampaignsStart = "campaigns.start",
+    /// Keep the definition of a review no longer.
+    CampaignsWithdraw = "campaigns.withdraw",
     /// List the catalogue and what is quarantined.
     CatalogueList = "catalogue.list",
     /// Take back a standing word that is not one's own.
@@ -89,12 +115,24 @@ operations! {
     EstateDid = "estate.did",
     /// See who answers for whom.
     EstateOwns = "estate.owns",
+    /// See one who there is, with all that is known of them.
+    EstateShow = "estate.show",
     /// See what the kill switch would stop of somebody.
     EstateStop = "estate.stop",
     /// See who there is.
     EstateWho = "estate.who",
     /// See why somebody can or cannot do something.
     EstateWhy = "estate.why",
+    /// Say that a finding is as it should be, for a time.
+    FindingsExempt = "findings.exempt",
+    /// List what is wrong with the estate.
+    FindingsList = "findings.list",
+    /// Look at the estate for what is wrong with it.
+    FindingsScan = "findings.scan",
+    /// Read one finding.
+    FindingsShow = "findings.show",
+    /// End such a saying before its time.
+    FindingsUnexempt = "findings.unexempt",
     /// Set rules that ask for an approval aside. Whether one may is decided by the policies in
     /// force.
     GlassBreak = "glass.break",
@@ -110,6 +148,10 @@ operations! {
     IdentitiesList = "identities.list",
     /// Read one identity.
     IdentitiesShow = "identities.show",
+    /// List imports.
+    ImportsList = "imports.list",
+    /// Import identities that others keep.
+    ImportsRun = "imports.run",
     /// List what may be undertaken.
     IntentsList = "intents.list",
     /// Read an intent in whole that one may not undertake.
@@ -144,12 +186,30 @@ operations! {
     PoliciesReload = "policies.reload",
     /// Read how the policies stand.
     PoliciesShow = "policies.show",
+    /// Approve or reject a change of the policies that somebody else wrote.
+    ProposalsAnswer = "proposals.answer",
+    /// List changes of the policies that were proposed.
+    ProposalsList = "proposals.list",
+    /// Propose a change of the policies.
+    ProposalsMake = "proposals.make",
+    /// Read a change of the policies, with its texts.
+    ProposalsShow = "proposals.show",
     /// Search the records.
     RecordsQuery = "records.query",
     /// Read one record.
     RecordsShow = "records.show",
+    /// List rights that are taken away.
+    RemediationsList = "remediations.list",
+    /// Plan that rights are taken away.
+    RemediationsSchedule = "remediations.schedule",
+    /// Read how far the taking of a right is.
+    RemediationsShow = "remediations.show",
+    /// Set rights aside, restore them, take them away, verify that, and give them back.
+    RemediationsStep = "remediations.step",
     /// See how risky somebody is, and why.
     RiskShow = "risk.show",
+    /// Push identities and groups that a directory keeps (SCIM).
+    ScimProvision = "scim.provision",
     /// Erase the values of a session.
     SessionsErase = "sessions.erase",
     /// Read the state of a session.

@@ -14,7 +14,10 @@ use thiserror::Error;
 
 use crate::sightings::{Conversation, DEFINITIONS_MAX, Extent, TooMany};
 use crate::world::{IDENTITIES_MAX, TOKENS_MAX};
-use crate::{AppendError, Ending, Entry, Proposal, Service, SubmitError, Ticket, Versioned, World};
+use crate::{
+    ATTACHED_BYTES_MAX, AppendError, Ending, Entry, Proposal, Service, SubmitError, Ticket,
+    Versioned, World,
+};
 
 /// Most standing delegations. More are refused.
 pub const DELEGATIONS_MAX: usize = 100_000;
@@ -65,6 +68,35 @@ pub enum ChangeError {
     Record(Arc<str>),
 }
 
+/// Most sets of which it is remembered that the ledger holds what they are made of. Of one more
+/// it may be kept twice.
+pub const KEPT_SETS_MAX: usize = 100_000;
+
+/// What rules are made of, each part as bytes that whoever loads rules can read again. They lie
+/// beside the record by which the part came into force, so that what was permitted at some time
+/// can be answered later. A part of more than [`ATTACHED_BYTES_MAX`] bytes is not kept.
+#[derive(Debug, Clone, Default)]
+pub struct RuleTexts {
+    /// Of the policy set.
+    pub policies: Option<Arc<[u8]>>,
+    /// Of the catalogue.
+    pub catalogue: Option<Arc<[u8]>>,
+    /// Of the intents.
+    pub intents: Option<Arc<[u8]>>,
+}
+
+/// A record of a change, with what lies beside it.
+struct Changed {
+    body: Body,
+    beside: Option<Vec<u8>>,
+}
+
+impl From<Body> for Changed {
+    fn from(body: Body) -> Self {
+        Self { body, beside: None }
+    }
+}
+
 /// What is loaded from files and put in force together.
 #[derive(Clone)]
 pub struct RuleSet {
@@ -78,9 +110,23 @@ pub struct RuleSet {
     pub vocabulary: Arc<Vocabulary>,
     /// What may be undertaken; where there is none, what could be before stays.
     pub intents: Option<Arc<Intents>>,
+    /// What all of it is made of.
+    pub texts: RuleTexts,
 }
 
 impl World {
+    /// What is to lie beside the record of a set: nothing where the ledger holds it already.
+    fn keep(&mut self, digest: Digest, text: Option<Arc<[u8]>>) -> Option<Vec<u8>> {
+        let text = text.filter(|text| text.len() <= ATTACHED_BYTES_MAX)?;
+        if self.kept.contains(&digest) {
+            return None;
+        }
+        if self.kept.len() < KEPT_SETS_MAX {
+            Arc::make_mut(&mut self.kept).insert(digest);
+        }
+        Some(text.to_vec())
+    }
+
     /// Puts intents in, and gives what there is to record of it. What is the same set is no
     /// change, and who never had any is not told that they have none.
     fn with_intents(&mut self, intents: Arc<Intents>) -> Option<Body> {
@@ -107,7 +153,9 @@ impl Service {
         vocabulary: Arc<Vocabulary>,
         cause: &str,
     ) -> Result<(), ChangeError> {
-        let rules = RuleSet { policies, catalogue, catalogue_digest, vocabulary, intents: None };
+        let texts = RuleTexts::default();
+        let intents = None;
+        let rules = RuleSet { policies, catalogue, catalogue_digest, vocabulary, intents, texts };
         self.change_rules(rules, cause).await
     }
 
@@ -118,33 +166,43 @@ impl Service {
     /// # Errors
     /// [`ChangeError`] where the records could not be made; all before them stay in force.
     pub async fn change_rules(&self, rules: RuleSet, cause: &str) -> Result<(), ChangeError> {
-        self.change(|world| {
-            let mut bodies = Vec::new();
-            let RuleSet { policies, catalogue, catalogue_digest, vocabulary, intents } = rules;
-            if world.policies.digest() != policies.digest() || cause == "start" {
-                bodies.push(Body::PoliciesLoaded {
-                    digest: policies.digest(),
-                    policies: policies.len() as u64,
-                    cause: cause.to_owned(),
+        let queued = self.queue_changed(None, |world| {
+            let mut changed = Vec::new();
+            let RuleSet { policies, catalogue, catalogue_digest, vocabulary, intents, texts } =
+                rules;
+            let digest = policies.digest();
+            if world.policies.digest() != digest || cause == "start" {
+                let (count, cause) = (policies.len() as u64, cause.to_owned());
+                changed.push(Changed {
+                    body: Body::PoliciesLoaded { digest, policies: count, cause },
+                    beside: world.keep(digest, texts.policies),
                 });
             }
             if world.catalogue_digest != catalogue_digest || cause == "start" {
-                bodies.push(Body::CatalogueLoaded {
-                    digest: catalogue_digest,
-                    actions: catalogue.actions.len() as u64,
+                let (digest, actions) = (catalogue_digest, catalogue.actions.len() as u64);
+                changed.push(Changed {
+                    body: Body::CatalogueLoaded { digest, actions },
+                    beside: world.keep(digest, texts.catalogue),
                 });
             }
-            bodies.extend(intents.and_then(|intents| world.with_intents(intents)));
+            if let Some(body) = intents.and_then(|intents| world.with_intents(intents)) {
+                let beside = world.keep(world.intents.digest, texts.intents);
+                changed.push(Changed { body, beside });
+            }
             world.policies = policies;
+            world.look_up_asides();
             Arc::make_mut(&mut world.seen).repinned(&world.catalogue, &catalogue);
             world.catalogue = catalogue;
             world.catalogue_digest = catalogue_digest;
             world.vocabulary = vocabulary;
             // A new pin frees a tool whose live definition now matches, and catches others.
             world.quarantined = Arc::new(world.seen.quarantined(&world.catalogue));
-            Ok(bodies)
-        })
-        .await
+            Ok(changed)
+        })?;
+        match queued {
+            Some(ticket) => Ok(self.ledger.durable(ticket).await?),
+            None => Ok(()),
+        }
     }
 
     /// Puts a set of intents in force. Tasks that have begun keep what they were given.
@@ -306,7 +364,15 @@ impl Service {
             Ok(vec![Body::IdentityChanged { identity: identity.clone(), by: by.clone() }])
         })
         .await?;
-        // Whoever may not act any more acts in nothing, and nobody acts for them.
+        self.end_for_the_inactive(&identity, by).await
+    }
+
+    /// Whoever may not act any more acts in nothing, and nobody acts for them.
+    pub(crate) async fn end_for_the_inactive(
+        &self,
+        identity: &Identity,
+        by: &IdentityId,
+    ) -> Result<(), ChangeError> {
         if identity.status != IdentityStatus::Active {
             let ending = Ending {
                 state: TaskState::Revoked,
@@ -432,17 +498,28 @@ impl Service {
         self.queue_change_because(None, change)
     }
 
-    fn queue_change_because(
+    pub(crate) fn queue_change_because(
         &self,
         because: Option<&RecordId>,
         change: impl FnOnce(&mut World) -> Result<Vec<Body>, ChangeError>,
     ) -> Result<Option<Ticket>, ChangeError> {
+        let changed = |world: &mut World| {
+            change(world).map(|all| all.into_iter().map(Changed::from).collect())
+        };
+        self.queue_changed(because, changed)
+    }
+
+    fn queue_changed(
+        &self,
+        because: Option<&RecordId>,
+        change: impl FnOnce(&mut World) -> Result<Vec<Changed>, ChangeError>,
+    ) -> Result<Option<Ticket>, ChangeError> {
         let _changing = self.keep_changes_out();
         let mut world = World::clone(&self.world());
-        let bodies = change(&mut world)?;
-        let entries = bodies
+        let changed = change(&mut world)?;
+        let entries = changed
             .into_iter()
-            .map(|body| self.entry(body, because))
+            .map(|changed| self.entry(changed, because))
             .collect::<Result<Vec<_>, _>>()?;
         if entries.is_empty() {
             // Nothing that a decision rests on is recorded, yet it may have moved in memory.
@@ -458,7 +535,8 @@ impl Service {
         Ok(Some(ticket))
     }
 
-    fn entry(&self, body: Body, because: Option<&RecordId>) -> Result<Entry, ChangeError> {
+    fn entry(&self, changed: Changed, because: Option<&RecordId>) -> Result<Entry, ChangeError> {
+        let Changed { body, beside } = changed;
         let record = Record {
             id: self.ids.record("rec"),
             at: self.clock.now(),
@@ -468,7 +546,7 @@ impl Service {
         };
         let leaf = safeconduct_ledger::encode(&record)
             .map_err(|error| ChangeError::Record(error.to_string().into()))?;
-        Ok(Entry { leaf, attachment: None })
+        Ok(Entry { leaf, attachment: beside })
     }
 }
 
@@ -485,7 +563,11 @@ fn stop(
         KillScope::Identity(id) => {
             let known = world.identity(&id);
             let known = known.ok_or_else(|| ChangeError::UnknownIdentity(id.clone()))?;
-            let identity = Identity { status: IdentityStatus::Suspended, ..known.clone() };
+            let mut identity = Identity { status: IdentityStatus::Suspended, ..known.clone() };
+            // Where it came from, nobody has suspended it, and nobody there lets it go on.
+            if let Some(imported) = &mut identity.imported {
+                imported.suspended = false;
+            }
             world.with_identity(identity.clone())?;
             bodies.push(Body::IdentityChanged { identity, by });
         }

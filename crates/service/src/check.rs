@@ -147,11 +147,11 @@ impl Service {
             let mut queued = self.decide_and_queue(check, wish)?;
             describe(&span, &queued.ruling);
             self.seen.saw(&queued.ruling.request.session.key, queued.ruling.outcome.record.at);
-            // Before the wait: a caller that goes away meanwhile leaves a permit that is durable
-            // all the same, and whose outcome is to be recorded.
             if let Some(label) = queued.ruling.outcome.label_at_permit() {
                 self.raise_above(&queued.ruling.request.session.key, label);
             }
+            // Before the wait: a caller that goes away meanwhile leaves a permit that is durable
+            // all the same, and whose outcome is to be recorded.
             if queued.ruling.goes_ahead() {
                 self.expect_outcome(&queued.ruling, Arc::clone(&queued.keys));
             }
@@ -177,7 +177,7 @@ impl Service {
             }
             return Err(Unrecorded { reason: Reason::NotRecorded(error.0) });
         }
-        self.risks.watching.show(&ruling.outcome.record);
+        self.watch_denial(&ruling.outcome.record);
         Ok(Recorded::durable(ruling, place))
     }
 
@@ -199,18 +199,13 @@ impl Service {
         });
         let history_key = in_task.as_ref().and_then(|task| self.history(&task.id));
         let past = self.past_of(past::name_of(&check.subject));
-        let place = self.session_slot(&key).ok_or(Unrecorded {
-            reason: Reason::OverLimit {
-                what: "the number of sessions",
-                limit: SESSIONS_MAX as u64,
-            },
-        })?;
         let no_room = || Unrecorded {
             reason: Reason::OverLimit {
                 what: "the number of sessions",
                 limit: SESSIONS_MAX as u64,
             },
         };
+        let place = self.session_slot(&key).ok_or_else(no_room)?;
         // Without the session that its task came from nobody knows what was read there.
         let history = history_key.as_ref().map(|key| self.session_slot(key).ok_or_else(no_room));
         let history = history.transpose()?;
@@ -299,7 +294,7 @@ impl Service {
             // Whoever only asks uses nothing that was approved before.
             let asks = wish.as_deref().is_some_and(|wish| wish.of == WishOf::Asker);
             let approved = match asks {
-                false => self.approved(&request, &canonical, &outcome, tier),
+                false => self.approved(&request, &canonical, &outcome, tier, &world),
                 true => None,
             };
             if let Some(approved) = &approved {
@@ -350,9 +345,17 @@ impl Service {
                 }
                 _ => None,
             };
+            // The first that a session reads needs the key of what it reads: it begins with one.
+            let reads_first = history_key.as_ref().zip(history.as_deref()).filter(|(_, slot)| {
+                outcome.label_at_permit().is_some() && slot.session.flow().is_none()
+            });
+            let home_keys = reads_first.map(|(key, slot)| self.keys_of(key, slot)).transpose()?;
+            let (home_keys, home_began) = home_keys.unzip();
+            let home_began = home_began.flatten();
+            let home_keys_at = home_began.is_some().then_some(u64::from(began.is_some()));
             let more = beside.as_ref().map(|beside| beside.entries.clone()).unwrap_or_default();
             let after = more.len() as u64;
-            let entries = began.iter().cloned().chain(late_entry);
+            let entries = began.iter().cloned().chain(home_began).chain(late_entry);
             let entries = entries.chain([Entry { leaf, attachment }]).chain(more).collect();
             let mut reads = vec![(Versioned::Session(request.session.key.clone()), slot.version)];
             let mut writes = vec![Versioned::Session(request.session.key.clone())];
@@ -373,7 +376,9 @@ impl Service {
                     let used = beside.map(|beside| beside.queued(self, whole));
                     // The decision stands before what is appended beside it.
                     let ticket = Ticket { last: whole.last.saturating_sub(after), ..whole };
+                    // Here and not where it is waited for: whoever goes away meanwhile is seen too.
                     late.iter().for_each(|record| self.risks.watching.show(record));
+                    self.risks.watching.show(&outcome.record);
                     if slot.advance(&outcome, &keys, ticket, began.is_some(), kept) {
                         self.sessions.holds_keys(&place);
                     }
@@ -387,15 +392,12 @@ impl Service {
                         happened.take_in(&world.policies, slot, past.as_deref_mut());
                     }
                     if let Some(label) = outcome.label_at_permit() {
-                        let of_home = history_key.as_ref().zip(history.as_deref());
-                        let of_home = of_home.map(|(key, slot)| self.keys_of(key, slot));
-                        let key = match of_home {
-                            None => flow_key(&*keys),
-                            Some(Ok((keys, None))) => flow_key(&*keys),
-                            Some(_) => [0; 16],
-                        };
                         let home = history.as_deref_mut().unwrap_or(&mut slot);
-                        home.session.flow_mut(|| Flow::keyed(key)).raise(label);
+                        if let Some(behind) = home_keys_at {
+                            home.keys_at = Some(whole.first + behind);
+                        }
+                        let keys = home_keys.as_ref().unwrap_or(&keys);
+                        home.session.flow_mut(|| Flow::keyed(flow_key(&**keys))).raise(label);
                     }
                     let more = history.as_deref_mut().unwrap_or(&mut slot).flow_grown();
                     self.sessions.holds_flow(home, more);
@@ -633,6 +635,7 @@ pub(crate) fn facts<'a>(
         tiers: &settings.tiers,
         risk: None,
         approval: None,
+        set_aside: world.set_aside(),
         vocabulary: &world.vocabulary,
         catalogue: world.catalogue_digest,
         monitors: None,
@@ -672,6 +675,7 @@ pub(crate) fn task_facts<'a>(line: &'a Line, world: &'a World) -> Option<TaskFac
         ended: line.ended.clone(),
         delegated_by: line.delegated_by.clone(),
         user: user.map(AsRef::as_ref),
+        set_aside: line.set_aside(world).cloned(),
     })
 }
 

@@ -547,7 +547,7 @@ impl Service {
     }
 
     /// A lease that stood is to end now, before its time.
-    fn end_lease(&self, id: &LeaseId, why: &str) {
+    pub(crate) fn end_lease(&self, id: &LeaseId, why: &str) {
         if let Err(error) = self.queue_change_of(id, LeaseEvent::Revoke, Some(why)) {
             tracing::error!(%error, lease = %id, "a lease that is to end could not be recorded as such");
         }

@@ -23,6 +23,7 @@ mod erase;
 mod estate;
 mod findings;
 mod hear;
+mod import;
 mod introspect;
 mod issuer;
 mod late;
@@ -45,7 +46,9 @@ mod recorded;
 mod refold;
 mod rehearsal;
 mod rehearsed_approvals;
+mod remediation;
 mod restore;
+mod reviews;
 mod risk;
 mod rotate;
 mod seen;
@@ -73,6 +76,7 @@ pub use erase::*;
 pub use estate::*;
 pub use findings::*;
 pub use hear::{HEARD_BETWEEN_MAX, HEARD_MAX, HearError, Said};
+pub use import::*;
 pub use introspect::*;
 pub use issuer::*;
 pub use leases::*;
@@ -90,13 +94,14 @@ pub use recall::RECALLED_MAX;
 pub use recorded::*;
 pub use rehearsal::*;
 pub use rehearsed_approvals::*;
+pub use remediation::*;
 pub use restore::*;
+pub use reviews::*;
 pub use risk::{
     Detecting, RECORDS_SHOWN_MAX, SIGNALS_AT_ONCE_MAX, SIGNALS_WAITING_MAX, SignalCounts,
     TakeSignalError, Taken,
 };
 pub use rotate::*;
-pub use surroundings::Surrounded;
 pub use safeconduct_credential::jose::{Algorithm, KeySet, KeyUse, Thumbprint};
 pub use safeconduct_credential::token::{
     FORM_BYTES_MAX, Fault, FaultCode, Form, KEPT_S as KEYS_KEPT_S, KeyPhase, KeyStanding,
@@ -109,6 +114,7 @@ pub use service::*;
 pub use sessions::{ARCHIVED_SESSIONS_MAX, KEYS_HELD_MAX, SESSIONS_MAX, SessionView};
 pub use sightings::{Conversation, DEFINITIONS_MAX, Extent};
 pub use streams::*;
+pub use surroundings::Surrounded;
 pub use tasks::{
     ENDED_TASKS_MAX, MANDATE_BYTES_MAX, TASKS_LOOKED_AT_MAX, TASKS_MAX, TaskPage, TaskQuery,
     TaskView,

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use safeconduct_credential::mandate_of;
+use safeconduct_engine::AsideRight;
 use safeconduct_model::{
-    Authentication, Digest, IdentityId, Mandate, Origin, Prompt, SessionKey, SessionScope, Task,
-    TaskId, TaskRef, TaskState, Timestamp, Value,
+    Authentication, Digest, IdentityId, Mandate, Origin, Prompt, RecordId, SessionKey,
+    SessionScope, Task, TaskId, TaskRef, TaskState, Timestamp, Value,
 };
 use thiserror::Error;
 
@@ -22,6 +23,8 @@ pub(crate) struct Line {
     pub(crate) ended: Option<(TaskId, TaskState)>,
     /// Who delegated, the nearest first.
     pub(crate) delegated_by: Vec<IdentityId>,
+    /// The tasks above, the nearest first.
+    pub(crate) above: Vec<Arc<Task>>,
     /// The version of each: what a decision must carry.
     pub(crate) versions: Vec<(Versioned, u64)>,
 }
@@ -45,6 +48,17 @@ impl Line {
             self.mandate = mandate.cloned();
         }
         self
+    }
+
+    /// The remediation that set the right aside by which the task, or one above it, was begun.
+    pub(crate) fn set_aside<'a>(&self, world: &'a World) -> Option<&'a RecordId> {
+        let aside = world.set_aside()?;
+        let tasks = std::iter::once(&self.task).chain(&self.above);
+        let by = |task: &Arc<Task>| {
+            let right = AsideRight::Intent(task.intent.clone(), task.run_of.clone());
+            aside.by(&task.agent, &right)
+        };
+        tasks.filter_map(by).next()
     }
 
     /// The line as it is where not everyone who delegated may still act.
@@ -95,6 +109,7 @@ impl Service {
                 mandate: now.held().map(|held| Arc::clone(&held.mandate)),
                 ended: (now.state != TaskState::Active).then(|| (id.clone(), now.state)),
                 delegated_by: Vec::new(),
+                above: Vec::new(),
                 versions: vec![(Versioned::Task(id.clone()), now.version)],
             }
         };
@@ -115,6 +130,7 @@ impl Service {
             };
             line.versions.push((Versioned::Task(id.clone()), version));
             line.delegated_by.push(slot.task.agent.clone());
+            line.above.push(Arc::clone(&slot.task));
             if state != TaskState::Active {
                 line.ended.get_or_insert((id, state));
             }

@@ -19,7 +19,7 @@ use crate::refold::Call;
 use crate::risk::{Stop, goes_on};
 use crate::sessions::lock;
 use crate::tasks::{Sealed, TaskSlot};
-use crate::{LEASE, Service, World};
+use crate::{KEPT_SETS_MAX, LEASE, Service, World};
 
 /// The fold of a ledger's records, in order, into the state of a service.
 pub struct Restore<'a> {
@@ -77,7 +77,10 @@ impl Restore<'_> {
                 slot.keys_at = None;
                 slot.sealed_at.clear();
             }),
-            Body::Decided(decided) => self.decided(sequence, record, decided, sealed),
+            Body::Decided(decided) => {
+                self.service.watch_denial(record);
+                self.decided(sequence, record, decided, sealed);
+            }
             Body::Executed(executed) => {
                 let call = self.pending().remove(&executed.decision).and_then(|known| known.call);
                 if sealed == Attachment::Present {
@@ -150,11 +153,18 @@ impl Restore<'_> {
                 self.service.restore_glass(record, broken);
             }
             Body::GlassMended { glass, .. } => self.service.restore_mended(glass),
+            Body::ReviewChanged(change) => {
+                self.service.restore_review(sequence, record, change, sealed);
+            }
+            Body::PoliciesLoaded { digest, .. }
+            | Body::CatalogueLoaded { digest, .. }
+            | Body::IntentsLoaded { digest, .. } => {
+                if sealed == Attachment::Present && self.world.kept.len() < KEPT_SETS_MAX {
+                    Arc::make_mut(&mut self.world.kept).insert(*digest);
+                }
+            }
             Body::ServerStarted { .. }
-            | Body::PoliciesLoaded { .. }
             | Body::PoliciesRefused { .. }
-            | Body::CatalogueLoaded { .. }
-            | Body::IntentsLoaded { .. }
             | Body::TokenKeysRotated { .. }
             | Body::TrustLoaded { .. }
             | Body::ReviewDue { .. }
@@ -170,6 +180,11 @@ impl Restore<'_> {
         self.flush();
         crate::change::forget_expired(&mut self.world, self.service.clock.now());
         self.world.quarantined = Arc::new(self.world.seen.quarantined(&self.world.catalogue));
+        {
+            let state = self.service.reviews.lock();
+            self.world.asides = Arc::new(state.remediations.asides());
+        }
+        self.world.look_up_asides();
         self.service.world.store(Arc::new(self.world.clone()));
         self.service.access.restored(self.service.clock.now());
         self.service.access_restored();

@@ -4,13 +4,16 @@
 //! Steps are rare and carry much, so that there is one version for all of them: whoever records
 //! one says what they had seen, and is refused where something came in between.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use safeconduct_model::{Body, Record, RecordId, ReviewChange, Timestamp};
+use safeconduct_model::{Body, Record, RecordId, ReviewChange, ReviewedThing, Timestamp};
 use thiserror::Error;
 
 use crate::campaigns::Campaigns;
 use crate::findings::Findings;
+use crate::import::Imports;
+use crate::remediation::{Proposals, Remediations};
 use crate::{AppendError, Attachment, Entry, Proposal, Service, SubmitError, Versioned};
 
 /// Most steps that are recorded together.
@@ -75,6 +78,9 @@ pub enum RecordReviewsError {
 #[derive(Default)]
 pub(crate) struct Reviews {
     state: Mutex<Reviewed>,
+    /// Whether denials of rights that were taken away are counted: a decision looks at this alone
+    /// where they are not.
+    watching: AtomicBool,
 }
 
 /// A fold of the steps.
@@ -86,9 +92,25 @@ pub(crate) struct Reviewed {
     pub(crate) campaigns: Campaigns,
     /// What is wrong with the estate.
     pub(crate) findings: Findings,
+    /// What came from elsewhere.
+    pub(crate) imports: Imports,
+    /// Rights that are taken away.
+    pub(crate) remediations: Remediations,
+    /// Changes of the policies.
+    pub(crate) proposals: Proposals,
 }
 
 impl Reviews {
+    /// Whether denials of rights that were taken away are counted.
+    pub(crate) fn is_watching(&self) -> bool {
+        self.watching.load(Ordering::Relaxed)
+    }
+
+    /// What is left to do once steps were taken in.
+    pub(crate) fn settle(&self, state: &Reviewed) {
+        self.watching.store(state.remediations.is_watching(), Ordering::Relaxed);
+    }
+
     /// Locks it, never for long.
     pub(crate) fn lock(&self) -> MutexGuard<'_, Reviewed> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -105,6 +127,14 @@ impl Reviewed {
     fn take_in(&mut self, step: ReviewStep<'_>) {
         self.campaigns.take_in(step);
         self.findings.take_in(&step);
+        if step.change.what == ReviewedThing::Import {
+            self.imports.take_in(&step);
+        }
+        match step.change.what {
+            ReviewedThing::Remediation => self.remediations.take_in(&step),
+            ReviewedThing::PolicyProposal => self.proposals.take_in(&step),
+            _ => {}
+        }
     }
 }
 
@@ -147,6 +177,17 @@ impl Service {
         entries: Vec<ReviewEntry>,
         also_read: Vec<(Versioned, u64)>,
     ) -> Result<(Vec<RecordId>, crate::Ticket), RecordReviewsError> {
+        self.queue_reviews_and(state, entries, also_read, (Vec::new(), Vec::new()))
+    }
+
+    /// The same together with records of something else, and with what those change.
+    pub(crate) fn queue_reviews_and(
+        &self,
+        state: &mut Reviewed,
+        entries: Vec<ReviewEntry>,
+        also_read: Vec<(Versioned, u64)>,
+        (bodies, mut writes): (Vec<Body>, Vec<Versioned>),
+    ) -> Result<(Vec<RecordId>, crate::Ticket), RecordReviewsError> {
         if entries.len() > REVIEW_STEPS_MAX {
             return Err(RecordReviewsError::TooMany);
         }
@@ -161,9 +202,17 @@ impl Service {
             leaves.push(Entry { leaf, attachment });
             records.push(record);
         }
+        for body in bodies {
+            let parent = records.first().map(|step: &Record| step.id.clone());
+            let record = Record { id: self.ids.record("rec"), at, trace: None, parent, body };
+            let leaf = safeconduct_ledger::encode(&record)
+                .map_err(|error| RecordReviewsError::Record(error.to_string().into()))?;
+            leaves.push(Entry { leaf, attachment: None });
+        }
         let mut reads = also_read;
         reads.push((Versioned::Reviews, state.version));
-        let proposal = Proposal { entries: leaves, reads, writes: vec![Versioned::Reviews] };
+        writes.push(Versioned::Reviews);
+        let proposal = Proposal { entries: leaves, reads, writes };
         let ticket = self.ledger.submit(proposal).map_err(|error| match error {
             SubmitError::Stale => RecordReviewsError::Stale,
             other => RecordReviewsError::Submit(other),
@@ -174,6 +223,7 @@ impl Service {
                 state.take_in(ReviewStep { id: &record.id, at, change, sequence });
             }
         }
+        self.reviews.settle(state);
         Ok((records.into_iter().map(|record| record.id).collect(), ticket))
     }
 
@@ -186,6 +236,9 @@ impl Service {
         _beside: Attachment,
     ) {
         let step = ReviewStep { id: &record.id, at: record.at, change, sequence };
-        self.reviews.lock().take_in(step);
+        let mut state = self.reviews.lock();
+        state.take_in(step);
+        // Denials that follow are counted as they were then.
+        self.reviews.settle(&state);
     }
 }

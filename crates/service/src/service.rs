@@ -1,7 +1,7 @@
 //! The decision point: its state, and what it is made of.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use arc_swap::ArcSwap;
 use safeconduct_model::{SessionKey, TargetName, Tiers};
@@ -18,7 +18,7 @@ use crate::risk::Risks;
 use crate::seen::Seen;
 use crate::sessions::{SessionView, Sessions, Slot, lock};
 use crate::tasks::Tasks;
-use crate::{Clock, Ids, Ledger, LedgerHealth, Target, Vault, Watch, World};
+use crate::{Clock, Ids, Ledger, LedgerHealth, PolicyGate, Target, Vault, Watch, World};
 
 /// Numbers that a deployment may set.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,6 +93,8 @@ pub struct Service {
     pub(crate) requests: Requests,
     /// What is known of access reviews.
     pub(crate) reviews: Reviews,
+    /// Where the policies lie.
+    pub(crate) gate: OnceLock<Weak<dyn PolicyGate>>,
     pub(crate) risks: Risks,
 }
 
@@ -122,6 +124,7 @@ impl Service {
             seen: Seen::default(),
             requests,
             reviews: Reviews::default(),
+            gate: OnceLock::new(),
             risks: Risks::default(),
         }
     }

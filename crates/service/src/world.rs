@@ -4,14 +4,15 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
-use safeconduct_engine::{Known, Vocabulary};
+use safeconduct_engine::{Known, SetAside, Vocabulary};
 use safeconduct_model::{
     ActionName, Catalogue, Delegation, Digest, Entity, EntityId, EntityRef, EntityType, Identity,
-    IdentityId, Intents, KillScope, NameError, Passkey, PasskeyId, PasskeyUse, RecordId,
-    SessionKey, Token, TokenId, Value,
+    IdentityId, IdentityKind, Intents, KillScope, NameError, Passkey, PasskeyId, PasskeyUse,
+    RecordId, SessionKey, Token, TokenId, Value,
 };
 use safeconduct_policy::Policies;
 
+use crate::remediation::Aside;
 use crate::sightings::Sightings;
 
 /// Most identities that are kept. More are refused.
@@ -30,6 +31,8 @@ pub struct World {
     pub(crate) catalogue_digest: Digest,
     pub(crate) vocabulary: Arc<Vocabulary>,
     pub(crate) identities: Arc<HashMap<IdentityId, Arc<Known>, RandomState>>,
+    /// The people of each group.
+    pub(crate) people: Arc<BTreeMap<String, Arc<BTreeSet<IdentityId>>>>,
     /// By the digest of the token's text.
     pub(crate) tokens: Arc<HashMap<Digest, Arc<Token>, RandomState>>,
     pub(crate) tokens_by_id: Arc<HashMap<TokenId, Arc<Token>, RandomState>>,
@@ -45,6 +48,13 @@ pub struct World {
     pub(crate) quarantined: Arc<BTreeMap<ActionName, Digest>>,
     /// Live definitions as each conversation showed them.
     pub(crate) seen: Arc<Sightings>,
+    /// The sets of policies, catalogues and intents of which the ledger holds what they are made
+    /// of.
+    pub(crate) kept: Arc<BTreeSet<Digest>>,
+    /// What remediations want to be set aside, by remediation.
+    pub(crate) asides: Arc<BTreeMap<RecordId, Aside>>,
+    /// The same as decisions look it up, with the statements of the policies in force.
+    pub(crate) set_aside: Arc<SetAside>,
 }
 
 impl World {
@@ -62,6 +72,7 @@ impl World {
             catalogue_digest,
             vocabulary,
             identities: Arc::default(),
+            people: Arc::default(),
             tokens: Arc::default(),
             tokens_by_id: Arc::default(),
             intents: Arc::new(Intents::none()),
@@ -70,7 +81,15 @@ impl World {
             killed: Arc::default(),
             quarantined: Arc::default(),
             seen: Arc::default(),
+            kept: Arc::default(),
+            asides: Arc::default(),
+            set_aside: Arc::default(),
         }
+    }
+
+    /// What reviews have set aside; `None` where that is nothing.
+    pub fn set_aside(&self) -> Option<&SetAside> {
+        (!self.set_aside.is_empty()).then(|| &*self.set_aside)
     }
 
     /// The policy set in force.
@@ -180,8 +199,39 @@ impl World {
     /// Takes an identity in, as policies will see it.
     pub(crate) fn with_identity(&mut self, identity: Identity) -> Result<(), NameError> {
         let known = Known { entity: entity_of(&identity, &self.vocabulary)?, identity };
-        Arc::make_mut(&mut self.identities).insert(known.identity.id.clone(), Arc::new(known));
+        let known = Arc::new(known);
+        let identities = Arc::make_mut(&mut self.identities);
+        let before = identities.insert(known.identity.id.clone(), Arc::clone(&known));
+        self.regroup(before.as_ref().map(|before| &before.identity), &known.identity);
         Ok(())
+    }
+
+    /// The people of a group, by id; those who may not act among them.
+    pub(crate) fn people_in(&self, group: &str) -> impl Iterator<Item = &IdentityId> {
+        self.people.get(group).into_iter().flat_map(|people| people.iter())
+    }
+
+    fn regroup(&mut self, before: Option<&Identity>, now: &Identity) {
+        let of = |identity: &Identity| match identity.kind {
+            IdentityKind::User => identity.groups.clone(),
+            _ => BTreeSet::new(),
+        };
+        let (before, after) = (before.map(of).unwrap_or_default(), of(now));
+        if before == after {
+            return;
+        }
+        let people = Arc::make_mut(&mut self.people);
+        for joined in after.difference(&before) {
+            let members = people.entry(joined.clone()).or_default();
+            Arc::make_mut(members).insert(now.id.clone());
+        }
+        for left in before.difference(&after) {
+            let Some(members) = people.get_mut(left) else { continue };
+            Arc::make_mut(members).remove(&now.id);
+            if members.is_empty() {
+                people.remove(left);
+            }
+        }
     }
 
     /// The passkey of that id.

@@ -117,6 +117,7 @@ impl Service {
             tiers: &self.settings.tiers,
             risk: None,
             approval: None,
+            set_aside: None,
             vocabulary: &world.vocabulary,
             catalogue: world.catalogue_digest,
             monitors: None,

@@ -140,6 +140,7 @@ impl RehearsedTasks {
             ended: ended.map(|begun| (begun.task.id.clone(), TaskState::Completed)),
             delegated_by: line.iter().skip(1).map(|begun| begun.task.agent.clone()).collect(),
             user: task.on_behalf_of.as_ref().and_then(|user| identities.get(user)),
+            set_aside: None,
         })
     }
 }

@@ -49,6 +49,9 @@ pub enum RemediateError {
         /// The digest that was named.
         grant: String,
     },
+    /// The caller's fault: no such campaign; or ours: it cannot be read.
+    #[error(transparent)]
+    Campaign(#[from] crate::CampaignStepError),
     /// The caller's fault: no such identity.
     #[error(transparent)]
     Estate(#[from] EstateError),

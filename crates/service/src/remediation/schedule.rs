@@ -1,5 +1,6 @@
 //! What is planned: with notice.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use safeconduct_model::{Digest, IdentityId, RecordId, Timestamp};
@@ -58,6 +59,44 @@ impl Service {
         }
         self.record_reviews(seen, entries, Vec::new()).await?;
         Ok(ids)
+    }
+
+    /// Plans what a campaign that was signed off decided, where its definition says so. What was
+    /// planned from it before, and rights that are gone, are left out.
+    ///
+    /// # Errors
+    /// [`RemediateError`] says what cannot be planned, and why; nothing is then.
+    pub async fn schedule_campaign(
+        &self,
+        campaign: &RecordId,
+        not_before: Timestamp,
+        by: Option<&IdentityId>,
+    ) -> Result<Vec<RecordId>, RemediateError> {
+        let effects = self.campaign_effects(campaign)?;
+        let mut planned = BTreeSet::new();
+        for one in self.remediations() {
+            planned.insert((one.plan.cause, one.plan.holder, one.plan.grant));
+        }
+        let mut wanted = Vec::new();
+        for (case, effect) in effects {
+            let cause: Option<Arc<str>> = Some(campaign.shared());
+            if planned.contains(&(cause.clone(), case.holder.clone(), case.grant)) {
+                continue;
+            }
+            let held = self.can(&case.holder);
+            if !held.is_ok_and(|held| held.grants.iter().any(|one| one.id == case.grant)) {
+                continue;
+            }
+            wanted.push(NewRemediation {
+                holder: case.holder,
+                grant: Some(case.grant),
+                effect,
+                not_before,
+                cause,
+                reason: format!("campaign {campaign} decided to {}", effect.as_str()).into(),
+            });
+        }
+        self.schedule_remediations(wanted, by).await
     }
 
     fn plan_of(&self, wanted: NewRemediation) -> Result<RemediationPlan, RemediateError> {

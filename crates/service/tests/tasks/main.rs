@@ -11,6 +11,7 @@ use safeconduct_policy::{SourceFile, Sources, load};
 use safeconduct_service::memory::{MemoryClock, MemoryLedger, ports};
 use safeconduct_service::*;
 
+mod aside;
 mod ends;
 mod flow;
 mod runs;

@@ -282,6 +282,7 @@ impl Ground {
             tiers: &self.tiers,
             risk: None,
             approval: None,
+            set_aside: None,
             vocabulary: &self.vocabulary,
             catalogue: self.catalogue_digest,
             monitors: Some(standing.monitors),

@@ -1,0 +1,387 @@
+use std::sync::Mutex;
+
+use safeconduct_review::{Effect, GrantSource, ProposalState, Remediation, RemediationState};
+
+use super::*;
+
+const FILES: &str = "p.cedar";
+
+/// A folder in memory, with the policies in it.
+struct Folder {
+    files: Mutex<BTreeMap<String, String>>,
+    service: std::sync::Weak<Service>,
+}
+
+fn loaded(
+    files: &BTreeMap<String, String>,
+) -> Result<Arc<safeconduct_policy::Policies>, GateError> {
+    let sources = Sources {
+        policies: files.iter().map(|(name, text)| SourceFile::new(&**name, &**text)).collect(),
+        servers: vec![name(ServerName::new("files"))],
+        actions: catalogue().actions.into_values().map(|e| (e.name, e.server)).collect(),
+        ..Sources::default()
+    };
+    let loaded = load(&sources).map_err(|error| GateError::Refused(vec![error.to_string()]))?;
+    Ok(Arc::new(loaded.policies))
+}
+
+impl PolicyGate for Folder {
+    fn read(&self) -> Gated<'_, BTreeMap<String, String>> {
+        Gated(Box::pin(async { Ok(self.files.lock().unwrap().clone()) }))
+    }
+
+    fn check(&self, files: BTreeMap<String, String>) -> Gated<'_, Checked> {
+        Gated(Box::pin(async move {
+            loaded(&files).map(|_| Checked { warnings: Vec::new(), tests: 1 })
+        }))
+    }
+
+    fn write(&self, texts: safeconduct_review::ProposedTexts) -> Gated<'_, ()> {
+        Gated(Box::pin(async move {
+            let mut files = self.files.lock().unwrap();
+            for (name, file) in texts.files {
+                match file.after {
+                    Some(text) => files.insert(name, text),
+                    None => files.remove(&name),
+                };
+            }
+            Ok(())
+        }))
+    }
+
+    fn load<'a>(&'a self, cause: &'a str) -> Gated<'a, ()> {
+        Gated(Box::pin(async move {
+            let files = self.files.lock().unwrap().clone();
+            let policies = loaded(&files)?;
+            let service = self.service.upgrade().unwrap();
+            let vocabulary = Arc::new(Vocabulary::new("Safeconduct").unwrap());
+            let digest = Digest::from_bytes([9; 32]);
+            let catalogue = Arc::new(catalogue());
+            let put = service.change_policies(policies, catalogue, digest, vocabulary, cause);
+            put.await.map_err(|error| GateError::Failed(error.to_string()))
+        }))
+    }
+}
+
+struct Estate {
+    bench: Bench,
+    folder: Arc<dyn PolicyGate>,
+    files: Arc<Folder>,
+}
+
+async fn estate() -> Estate {
+    let bench = bench(Settings::default()).await;
+    bench.service.change_identity(agent("other"), &me()).await.unwrap();
+    let files = Arc::new(Folder {
+        files: Mutex::new(BTreeMap::from([(FILES.to_owned(), POLICIES.to_owned())])),
+        service: Arc::downgrade(&bench.service),
+    });
+    let folder = Arc::clone(&files) as Arc<dyn PolicyGate>;
+    bench.service.set_policy_gate(&folder);
+    Estate { bench, folder, files }
+}
+
+fn who(of: &str) -> IdentityId {
+    name(IdentityId::new(of))
+}
+
+impl Estate {
+    fn service(&self) -> &Service {
+        &self.bench.service
+    }
+
+    async fn ask(&self, agent: &str, tool: &str) -> Result<(), Vec<&'static str>> {
+        ask(self.service(), agent, tool).await
+    }
+
+    fn grant(&self, holder: &str, policy: &str) -> Digest {
+        let held = self.service().can(&who(holder)).unwrap();
+        let of = |grant: &&safeconduct_review::Grant| match &grant.source {
+            GrantSource::Statement(statement) => statement.policy.as_str() == policy,
+            _ => false,
+        };
+        held.grants.iter().find(of).unwrap().id
+    }
+
+    async fn schedule(&self, grant: Option<Digest>, effect: Effect, not_before: i64) -> RecordId {
+        let wanted = NewRemediation {
+            holder: who("agent"),
+            grant,
+            effect,
+            not_before: Timestamp::from_millis(not_before),
+            cause: Some("camp_1/0".into()),
+            reason: "not used".into(),
+        };
+        let ids = self.service().schedule_remediations(vec![wanted], Some(&me())).await;
+        ids.unwrap().remove(0)
+    }
+
+    /// `files.read` of `agent`, set aside.
+    async fn set_aside(&self, effect: Effect) -> RecordId {
+        let id = self.schedule(Some(self.grant("agent", "reads")), effect, 0).await;
+        self.service().quarantine(&id, Some(&me())).await.unwrap();
+        id
+    }
+
+    fn one(&self, id: &RecordId) -> Remediation {
+        self.service().remediation(id).unwrap()
+    }
+
+    fn edit(&self, change: impl FnOnce(&mut BTreeMap<String, String>)) {
+        change(&mut self.files.files.lock().unwrap());
+    }
+}
+
+async fn ask(service: &Service, agent: &str, tool: &str) -> Result<(), Vec<&'static str>> {
+    let mut check = check(tool);
+    check.subject = Subject::Caller(proof(agent, "t1"));
+    let outcome = service.check(check).await.unwrap().into_value().outcome;
+    match outcome.decision {
+        Decision::Permit => Ok(()),
+        Decision::Deny => Err(codes(&outcome)),
+    }
+}
+
+fn probing(tool: &str, wanted: Decision) -> Probing {
+    Probing {
+        action: name(ActionName::new(format!("files.{tool}"))),
+        resource: EntityRef::new("Server", "files").unwrap(),
+        input: Value::object([("path", Value::from("/a"))]),
+        wanted,
+    }
+}
+
+#[tokio::test]
+async fn a_quarantine_denies_one_holder_one_right_and_one_step_restores_it() {
+    let estate = estate().await;
+    assert_eq!(estate.ask("agent", "read").await, Ok(()));
+    let id = estate.set_aside(Effect::Revoke).await;
+    assert_eq!(estate.ask("agent", "read").await, Err(vec!["set_aside"]));
+    assert_eq!(estate.ask("agent", "show").await, Ok(()), "another right of theirs");
+    assert_eq!(estate.ask("other", "read").await, Ok(()), "the same statement, another holder");
+    let denied = decided(&estate.bench.ledger);
+    let denied = denied.iter().find(|one| one.decision == Decision::Deny).unwrap();
+    let message = &denied.reasons[0].message;
+    assert!(message.contains(&format!("safeconduct review remediate restore {id}")), "{message}");
+    let restored = estate.service().restore_right(&id, &me(), "it is needed".into()).await.unwrap();
+    assert_eq!(restored.state, RemediationState::Restored);
+    assert_eq!(estate.ask("agent", "read").await, Ok(()));
+    assert!(estate.service().quarantine(&id, Some(&me())).await.is_err(), "it is over");
+}
+
+#[tokio::test]
+async fn a_restart_keeps_a_quarantine_and_what_can_restore_it() {
+    let estate = estate().await;
+    let id = estate.set_aside(Effect::Revoke).await;
+    let (ports, ledger, _) = ports();
+    let entries = estate.bench.ledger.entries();
+    let proposal = Proposal { entries: entries.clone(), reads: Vec::new(), writes: Vec::new() };
+    ledger.submit(proposal).unwrap();
+    let service = Service::new(ports, Settings::default(), world(POLICIES));
+    let mut restore = service.restore();
+    for (sequence, record) in records(&estate.bench.ledger).iter().enumerate() {
+        restore.apply(sequence as u64, record, Attachment::Absent).unwrap();
+    }
+    restore.finish();
+    assert_eq!(ask(&service, "agent", "read").await, Err(vec!["set_aside"]));
+    assert_eq!(ask(&service, "other", "read").await, Ok(()));
+    service.restore_right(&id, &me(), "again".into()).await.unwrap();
+    assert_eq!(ask(&service, "agent", "read").await, Ok(()));
+}
+
+#[tokio::test]
+async fn a_statement_that_is_renamed_stays_set_aside() {
+    let estate = estate().await;
+    estate.set_aside(Effect::Revoke).await;
+    estate.edit(|files| {
+        let text = files.get_mut(FILES).unwrap();
+        *text = text.replace("@id(\"reads\")", "@id(\"others\")");
+    });
+    estate.folder.load("a hand").await.unwrap();
+    assert_eq!(estate.ask("agent", "read").await, Err(vec!["set_aside"]));
+    assert_eq!(estate.ask("other", "read").await, Ok(()));
+}
+
+#[tokio::test]
+async fn a_whole_identity_is_quarantined_and_comes_back() {
+    let estate = estate().await;
+    let id = estate.schedule(None, Effect::Suspend, 0).await;
+    estate.service().quarantine(&id, Some(&me())).await.unwrap();
+    let codes = estate.ask("agent", "read").await.unwrap_err();
+    assert_eq!(codes, ["identity_not_active", "set_aside"]);
+    assert_eq!(estate.ask("other", "read").await, Ok(()));
+    let applied = estate.service().apply_remediations(&[id.clone()], &me(), None).await;
+    assert!(applied.unwrap_err().to_string().contains("suspended"));
+    estate.service().restore_right(&id, &me(), "back".into()).await.unwrap();
+    assert_eq!(estate.ask("agent", "read").await, Ok(()));
+    // What a person stopped meanwhile stays stopped.
+    let id = estate.schedule(None, Effect::Suspend, 0).await;
+    estate.service().quarantine(&id, Some(&me())).await.unwrap();
+    let suspended = Identity { status: IdentityStatus::Suspended, ..agent("agent") };
+    estate.service().change_identity(suspended, &me()).await.unwrap();
+    estate.service().restore_right(&id, &me(), "back".into()).await.unwrap();
+    assert_eq!(estate.ask("agent", "read").await, Err(vec!["identity_not_active"]));
+}
+
+#[tokio::test]
+async fn time_sets_aside_what_its_people_had_notice_of() {
+    let estate = estate().await;
+    let grant = estate.grant("agent", "reads");
+    let id = estate.schedule(Some(grant), Effect::Revoke, 60_000).await;
+    assert_eq!(estate.service().sweep_remediations().await, 0);
+    assert_eq!(estate.ask("agent", "read").await, Ok(()));
+    estate.bench.clock.set(Timestamp::from_millis(60_000));
+    assert_eq!(estate.service().sweep_remediations().await, 1);
+    assert_eq!(estate.one(&id).state, RemediationState::Quarantined);
+    assert_eq!(estate.ask("agent", "read").await, Err(vec!["set_aside"]));
+}
+
+#[tokio::test]
+async fn what_is_taken_away_goes_through_the_gate_and_comes_back_through_it() {
+    let estate = estate().await;
+    let service = estate.service();
+    let id = estate.set_aside(Effect::Revoke).await;
+    let by = me();
+    let early = service.verify_remediation(&id, &by, vec![probing("read", Decision::Deny)]);
+    assert!(early.await.is_err(), "it is not gone yet");
+    let done = service.apply_remediations(&[id.clone()], &me(), None).await.unwrap();
+    let proposal = done.proposal.unwrap();
+    assert_eq!(estate.one(&id).state, RemediationState::Quarantined, "nobody has approved");
+    let own = service.approve_proposal(&proposal, &me()).await.unwrap_err();
+    assert!(own.to_string().contains("somebody else"), "{own}");
+    assert_eq!(estate.ask("agent", "read").await, Err(vec!["set_aside"]));
+    let applied = service.approve_proposal(&proposal, &who("grace")).await.unwrap();
+    assert_eq!(applied.state, ProposalState::Applied);
+    assert_eq!(estate.one(&id).state, RemediationState::Applied);
+    assert_eq!(estate.ask("agent", "read").await, Err(vec!["no_permit"]));
+    assert_eq!(estate.ask("other", "read").await, Ok(()), "they are excepted, nobody else");
+    let text = estate.files.files.lock().unwrap()[FILES].clone();
+    assert!(text.contains("@id(\"reads\")") && text.contains("unless { principal =="), "{text}");
+    let wrong = service.verify_remediation(&id, &by, vec![probing("none", Decision::Deny)]);
+    assert!(matches!(wrong.await, Err(RemediateError::Inconclusive { .. })));
+    let probes = vec![probing("read", Decision::Deny), probing("show", Decision::Permit)];
+    let before = decided(&estate.bench.ledger).len();
+    let verified = service.verify_remediation(&id, &me(), probes).await.unwrap();
+    assert_eq!(verified.state, RemediationState::Verified);
+    assert_eq!(decided(&estate.bench.ledger).len(), before, "a probe is no use of the right");
+    let back = service.roll_back(&id, &me(), "it is needed".into()).await.unwrap();
+    assert_eq!(estate.ask("agent", "read").await, Err(vec!["no_permit"]), "not by one alone");
+    service.approve_proposal(&back.proposal.unwrap(), &who("grace")).await.unwrap();
+    assert_eq!(estate.one(&id).state, RemediationState::RolledBack);
+    assert_eq!(estate.ask("agent", "read").await, Ok(()));
+    assert_eq!(estate.files.files.lock().unwrap()[FILES], POLICIES, "byte for byte");
+}
+
+#[tokio::test]
+async fn a_probe_that_is_still_permitted_is_a_failure() {
+    let estate = estate().await;
+    let id = estate.set_aside(Effect::Suspend).await;
+    let probes = vec![probing("show", Decision::Deny)];
+    let failed = estate.service().verify_remediation(&id, &me(), probes).await.unwrap();
+    assert_eq!(failed.state, RemediationState::Failed);
+    assert!(failed.set_aside);
+}
+
+#[tokio::test]
+async fn a_folder_that_was_edited_meanwhile_is_a_conflict_and_nothing_is_overwritten() {
+    let estate = estate().await;
+    let service = estate.service();
+    let id = estate.set_aside(Effect::Revoke).await;
+    let done = service.apply_remediations(&[id.clone()], &me(), None).await.unwrap();
+    estate.edit(|files| files.get_mut(FILES).unwrap().push_str("\n// by hand\n"));
+    let edited = estate.files.files.lock().unwrap().clone();
+    let conflict = service.approve_proposal(&done.proposal.unwrap(), &who("grace")).await;
+    assert!(matches!(conflict, Err(RemediateError::Conflict(_))), "{conflict:?}");
+    assert_eq!(*estate.files.files.lock().unwrap(), edited);
+    let one = estate.one(&id);
+    assert_eq!(one.state, RemediationState::Conflict);
+    assert!(one.note.unwrap().contains(FILES));
+    assert_eq!(estate.ask("agent", "read").await, Err(vec!["set_aside"]), "still denied");
+    // What lies there came in force meanwhile, so it can be applied anew.
+    estate.folder.load("a hand").await.unwrap();
+    let done = service.apply_remediations(&[id.clone()], &me(), None).await.unwrap();
+    service.approve_proposal(&done.proposal.unwrap(), &who("grace")).await.unwrap();
+    assert_eq!(estate.one(&id).state, RemediationState::Applied);
+    assert!(estate.files.files.lock().unwrap()[FILES].contains("// by hand"));
+}
+
+#[tokio::test]
+async fn a_change_that_does_not_load_is_no_proposal_and_a_rejected_one_changes_nothing() {
+    let estate = estate().await;
+    let service = estate.service();
+    let propose = |text: &str| NewProposal {
+        files: BTreeMap::from([(FILES.to_owned(), text.to_owned())]),
+        reason: "better".into(),
+        ..NewProposal::default()
+    };
+    let refused = service.propose_policies(propose("permit (principal"), &me()).await;
+    assert!(matches!(refused, Err(RemediateError::Refused(_))), "{refused:?}");
+    assert!(service.policy_proposals().is_empty());
+    let same = service.propose_policies(propose(POLICIES), &me()).await;
+    assert!(matches!(same, Err(RemediateError::Proposal(_))), "{same:?}");
+    let other = POLICIES.replace("reads", "lectures");
+    let one = service.propose_policies(propose(&other), &me()).await.unwrap();
+    assert_eq!((one.state, one.change.tests), (ProposalState::Open, 1));
+    let texts = service.proposed_texts(&one.id).unwrap();
+    assert_eq!(texts.files[FILES].after.as_deref(), Some(&*other));
+    service.reject_proposal(&one.id, &who("grace"), "no".into()).await.unwrap();
+    assert!(service.approve_proposal(&one.id, &who("grace")).await.is_err());
+    assert_eq!(estate.files.files.lock().unwrap()[FILES], POLICIES);
+}
+
+#[tokio::test]
+async fn denials_of_what_was_taken_away_say_that_it_was_needed() {
+    let estate = estate().await;
+    let service = estate.service();
+    let id = estate.set_aside(Effect::Revoke).await;
+    for _ in 0..2 {
+        estate.ask("agent", "read").await.unwrap_err();
+    }
+    estate.ask("agent", "move").await.unwrap_err();
+    assert_eq!(service.sweep_remediations().await, 0);
+    estate.ask("agent", "read").await.unwrap_err();
+    assert_eq!(service.sweep_remediations().await, 1);
+    assert!(estate.one(&id).needed_at.is_some());
+    assert_eq!(service.sweep_remediations().await, 0, "it is said once");
+}
+
+#[tokio::test]
+async fn what_shrinks_needs_the_smaller_text() {
+    let estate = estate().await;
+    let service = estate.service();
+    let grant = estate.grant("agent", "reads");
+    let id = estate.schedule(Some(grant), Effect::Reduce, 0).await;
+    assert_eq!(service.sweep_remediations().await, 0, "it is not set aside");
+    assert!(service.apply_remediations(&[id.clone()], &me(), None).await.is_err());
+    let smaller = POLICIES.replace(
+        "permit (principal, action == Safeconduct::Action::\"files.read\", resource);",
+        "permit (principal == Safeconduct::Agent::\"other\", action == Safeconduct::Action::\"files.read\", resource);",
+    );
+    let draft = BTreeMap::from([(FILES.to_owned(), smaller)]);
+    let done = service.apply_remediations(&[id.clone()], &me(), Some(draft)).await.unwrap();
+    service.approve_proposal(&done.proposal.unwrap(), &who("grace")).await.unwrap();
+    assert_eq!(estate.one(&id).state, RemediationState::Applied);
+    assert_eq!(estate.ask("agent", "read").await, Err(vec!["no_permit"]));
+}
+
+#[tokio::test]
+async fn only_what_was_approved_is_an_approved_folder() {
+    let estate = estate().await;
+    let service = estate.service();
+    let first = Digest::from_bytes([1; 32]);
+    assert!(!service.is_approved_folder(first) && service.approved_folder().is_none());
+    service.import_folder(first).await.unwrap();
+    service.import_folder(Digest::from_bytes([2; 32])).await.unwrap();
+    assert_eq!(service.approved_folder(), Some(first), "once");
+    let other = POLICIES.replace("reads", "lectures");
+    let wanted = NewProposal {
+        files: BTreeMap::from([(FILES.to_owned(), other)]),
+        reason: "better".into(),
+        ..NewProposal::default()
+    };
+    let one = service.propose_policies(wanted, &me()).await.unwrap();
+    let to = Digest::parse(&one.change.to).unwrap();
+    assert!(!service.is_approved_folder(to), "nobody has approved it");
+    service.approve_proposal(&one.id, &who("grace")).await.unwrap();
+    assert!(service.is_approved_folder(to) && !service.is_approved_folder(first));
+}
