@@ -43,6 +43,7 @@ pub mod json;
 mod openapi;
 pub mod outcome;
 pub mod schemas;
+pub mod scim;
 pub mod signals;
 pub mod suite;
 

@@ -64,6 +64,7 @@ described! {
     admin::ErasedView = "Erased";
     admin::EstateCan = "EstateCan";
     admin::EstateDid = "EstateDid";
+    admin::EstateOne = "EstateOne";
     admin::EstateOwned = "EstateOwned";
     admin::EstateStop = "EstateStop";
     admin::EstateWho = "EstateWho";
@@ -74,6 +75,8 @@ described! {
     admin::GlassRequest = "BreakGlass";
     admin::IdentityList = "IdentityList";
     admin::IdentityView = "IdentityShown";
+    admin::ImportList = "ImportList";
+    admin::ImportReport = "ImportReport";
     admin::IntentList = "IntentList";
     admin::IntentView = "Intent";
     admin::KeyDrop = "KeyDrop";
@@ -115,6 +118,12 @@ described! {
 }
 
 impl IntoParams for admin::RecordQueryForm {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        query_of::<Self>()
+    }
+}
+
+impl IntoParams for admin::ImportQuery {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
         query_of::<Self>()
     }

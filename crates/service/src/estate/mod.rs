@@ -3,12 +3,14 @@
 //! is recorded.
 
 mod can;
+mod inventory;
 mod search;
 mod stop;
 mod weigh;
 mod why;
 
 pub use can::*;
+pub use inventory::*;
 pub use search::*;
 pub use stop::*;
 pub use weigh::*;

@@ -31,6 +31,31 @@ pub struct EstateIdentity {
     pub orphaned: Option<&'static str>,
 }
 
+/// Someone who exists, with all that hangs on them.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct EstateOne {
+    /// Who, and when they were seen.
+    #[serde(flatten)]
+    pub identity: EstateIdentity,
+    /// Live tasks that they act in, or that are done for them.
+    pub live_tasks: Vec<EstateTask>,
+    /// In how many remembered tasks they acted, by intent.
+    pub intents: std::collections::BTreeMap<String, u64>,
+    /// How many grants they have.
+    pub grants: u64,
+    /// The registered tokens that stand; at most 1000.
+    pub tokens: Vec<super::TokenView>,
+    /// How many passkeys they have.
+    pub passkeys: u64,
+    /// The leases that are not over of the tasks that they act in.
+    pub leases: Vec<EstateLease>,
+    /// How many sessions of theirs are in memory.
+    pub sessions: u64,
+    /// Who else acts by them: agents that have their word, or a task for them, and those that
+    /// have the same name where they came from.
+    pub shared_by: Vec<String>,
+}
+
 /// What somebody answers for.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct EstateOwned {

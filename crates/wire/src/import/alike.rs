@@ -80,6 +80,11 @@ fn look(folded: &str) -> Box<str> {
     unicode_security::skeleton(folded).collect::<String>().into()
 }
 
+/// Whether all of a text shows.
+pub fn is_plain(text: &str) -> bool {
+    !text.chars().any(is_hidden)
+}
+
 /// Characters that take no room: controls, marks of direction, joiners, variation selectors,
 /// tags.
 pub(super) const fn is_hidden(c: char) -> bool {
