@@ -21,6 +21,11 @@ use crate::wiring::project::{Project, Rules, read_config};
 /// # Errors
 /// One of them does not load, or the records cannot be read.
 pub(crate) fn run(shared: &Shared, args: &PolicyDiff) -> Result<Exit, CommandError> {
+    output::print(&text(shared, args)?)?;
+    Ok(Exit::Ok)
+}
+
+pub(super) fn text(shared: &Shared, args: &PolicyDiff) -> Result<String, CommandError> {
     let (old, new) = (project(shared, &args.old)?, project(shared, &args.new)?);
     let since = args.replay.as_deref().map(moment).transpose()?;
     let statements = statements(&old.rules.policies, &new.rules.policies);
@@ -42,7 +47,7 @@ pub(crate) fn run(shared: &Shared, args: &PolicyDiff) -> Result<Exit, CommandErr
             if let (Some(replay), Some(members)) = (&replay, document.as_object_mut()) {
                 members.insert("replay".into(), report::document(replay));
             }
-            output::print(&output::document(shared.output, &document)?)?;
+            output::document(shared.output, &document)
         }
         _ => {
             let mut text: String = diff.values().cloned().collect();
@@ -52,10 +57,9 @@ pub(crate) fn run(shared: &Shared, args: &PolicyDiff) -> Result<Exit, CommandErr
             if let Some(replay) = &replay {
                 text.push_str(&report::table(replay));
             }
-            output::print(&text)?;
+            Ok(text)
         }
     }
-    Ok(Exit::Ok)
 }
 
 /// The project with another folder of policies.

@@ -20,6 +20,16 @@ use crate::wiring::project::Project;
 /// The project or the records cannot be read, nothing of that name was decided, or more than one
 /// kind of thing has that name.
 pub(crate) fn run(shared: &Shared, args: &PolicyLearn) -> Result<Exit, CommandError> {
+    let (text, decisions) = text(shared, args)?;
+    output::print(&text)?;
+    let decisions = usize::try_from(decisions).unwrap_or(usize::MAX);
+    let decisions = output::counted(decisions, "decision", "decisions");
+    output::say(&format!("learned from {decisions}; read it before you use it"));
+    Ok(Exit::Ok)
+}
+
+/// The policy, and of how many decisions it was learned.
+pub(super) fn text(shared: &Shared, args: &PolicyLearn) -> Result<(String, u64), CommandError> {
     let ground = Ground::of(&Project::load(&shared.config)?)?;
     let since = args.since.as_deref().map(moment).transpose()?;
     let from = From::of(&args.from);
@@ -50,11 +60,7 @@ pub(crate) fn run(shared: &Shared, args: &PolicyLearn) -> Result<Exit, CommandEr
         let message = format!("nothing was permitted or observed of `{name}`");
         return Err(CommandError::Failed(message));
     }
-    output::print(&text)?;
-    let decisions = usize::try_from(learned.decisions).unwrap_or(usize::MAX);
-    let decisions = output::counted(decisions, "decision", "decisions");
-    output::say(&format!("learned from {decisions}; read it before you use it"));
-    Ok(Exit::Ok)
+    Ok((text, learned.decisions))
 }
 
 /// Whose decisions.

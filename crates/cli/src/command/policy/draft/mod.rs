@@ -6,3 +6,6 @@ pub(super) mod learn;
 mod past;
 pub(super) mod reduce;
 mod report;
+
+#[cfg(test)]
+mod tests;

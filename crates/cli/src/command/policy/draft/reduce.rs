@@ -28,6 +28,11 @@ use crate::wiring::project::Project;
 /// # Errors
 /// The project or the records cannot be read, or nothing of that name is there.
 pub(crate) fn run(shared: &Shared, args: &PolicyReduce) -> Result<Exit, CommandError> {
+    output::print(&text(shared, args)?)?;
+    Ok(Exit::Ok)
+}
+
+pub(super) fn text(shared: &Shared, args: &PolicyReduce) -> Result<String, CommandError> {
     let project = Project::load(&shared.config)?;
     let ground = Ground::of(&project)?;
     let seen = Seen::of(shared, args, &ground)?;
@@ -61,18 +66,16 @@ pub(crate) fn run(shared: &Shared, args: &PolicyReduce) -> Result<Exit, CommandE
     }
     let sets = (&**policies, &draft.policies);
     let replay = past::replay((shared, &args.source, &ground), sets, seen.since)?;
-    let text = match shared.output {
+    match shared.output {
         Format::Json | Format::Yaml => {
             let mut document = document(&reduction, &seen);
             if let Some(members) = document.as_object_mut() {
                 members.insert("replay".into(), report::document(&replay));
             }
-            output::document(shared.output, &document)?
+            output::document(shared.output, &document)
         }
-        _ => table(&reduction, &seen) + report::table(&replay).as_str(),
-    };
-    output::print(&text)?;
-    Ok(Exit::Ok)
+        _ => Ok(table(&reduction, &seen) + report::table(&replay).as_str()),
+    }
 }
 
 /// What the records tell of use.
@@ -200,7 +203,7 @@ fn envelope(
     project: &Project,
     intent: &str,
     seen: &Seen,
-) -> Result<Exit, CommandError> {
+) -> Result<String, CommandError> {
     let known = project.rules.intents.versions.iter().find(|(name, _)| name.as_str() == intent);
     let unknown = || CommandError::Failed(format!("there is no intent `{intent}`"));
     let (_, versions) = known.ok_or_else(unknown)?;
@@ -233,18 +236,17 @@ fn envelope(
     };
     let diff = |narrowed: &NarrowedEnvelope| report::unified(&name, &text, &narrowed.text);
     let diff = narrowed.as_ref().map(diff).unwrap_or_default();
-    output::print(&match shared.output {
+    match shared.output {
         Format::Json | Format::Yaml => {
             let without = narrowed.map(|narrowed| narrowed.without).unwrap_or_default();
             let document = json!({
                 "intent": intent, "version": newest, "file": name, "in_words": why,
                 "without": without, "diff": diff,
             });
-            output::document(shared.output, &document)?
+            output::document(shared.output, &document)
         }
-        _ => format!("intent {intent} version {newest} in {name}: {why}\n{diff}"),
-    })?;
-    Ok(Exit::Ok)
+        _ => Ok(format!("intent {intent} version {newest} in {name}: {why}\n{diff}")),
+    }
 }
 
 /// Whether a document has that member with that value at its top.
