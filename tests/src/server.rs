@@ -126,10 +126,15 @@ impl Server {
         self.child.wait().unwrap();
     }
 
-    /// Tells it to stop, and waits until it has.
+    /// Tells it to stop, and waits until it has, as it should.
     pub fn stop(mut self) {
         self.signal(Signal::TERM);
-        wait_until("the server to stop", || self.child.try_wait().unwrap().is_some());
+        let mut status = None;
+        wait_until("the server to stop", || {
+            status = self.child.try_wait().unwrap();
+            status.is_some()
+        });
+        assert!(status.unwrap().success(), "it stopped with {}:\n{}", status.unwrap(), self.talk());
     }
 
     /// Asks over a connection of its own.

@@ -572,6 +572,18 @@ fn words(error: &AnswerAccessError, id: &RecordId) -> String {
     }
 }
 
+/// Where a passkey is taken, or why nowhere.
+pub(crate) fn on_page(api: &Inner, detail: &str, page: Option<&str>) -> String {
+    match (page, api.pages.get()) {
+        (Some(page), _) => format!("{detail}, on {page}"),
+        (None, Some(pages)) => format!("{detail}, on {pages}/approve"),
+        (None, None) => format!(
+            "{detail}: a passkey is taken on a page, and this server has none until `sign_in:` \
+             stands in its configuration"
+        ),
+    }
+}
+
 fn not_answered(
     api: &Inner,
     id: Option<&RecordId>,
@@ -590,8 +602,8 @@ fn not_answered(
             AnswerError::OwnRequest(_) | AnswerError::Interested(_) | AnswerError::NoDeputies,
         ) => Problem::refused(denied, "not_an_approver", detail),
         AnswerAccessError::Answer(AnswerError::Assurance { .. }) => {
-            let on = id.map_or_else(String::new, |id| format!(", on {}", link(api, id)));
-            let detail = format!("{detail}{on}");
+            let page = id.and_then(|id| link(api, id));
+            let detail = on_page(api, &detail, page.as_deref());
             Problem::refused(denied, "needs_passkey", detail)
         }
         AnswerAccessError::CredentialEnded => Problem::unauthenticated(),

@@ -11,6 +11,7 @@ use safeconduct_service::{BreakGlass, BreakGlassError, GlassView, MendGlassError
 use safeconduct_wire::admin::{BrokenGlassList, BrokenGlassView, GlassRequest};
 use safeconduct_wire::document::{Written, read_json};
 
+use crate::access_requests::on_page;
 use crate::body::json_bytes;
 use crate::problem::{Problem, ProblemForm};
 use crate::refusals::{Refused, Unreadable};
@@ -137,7 +138,8 @@ fn not_broken(api: &Inner, proof: &Authentication, error: BreakGlassError) -> Pr
         BreakGlassError::NotAPerson(_) => refused("not_a_person"),
         BreakGlassError::Passkey => {
             // No bearer token is a passkey: the page takes one.
-            let detail = format!("{detail}, on {}/break-glass", api.base_url);
+            let page = api.pages.get().map(|pages| format!("{pages}/break-glass"));
+            let detail = on_page(api, &detail, page.as_deref());
             let denied = Denied { proof: proof.clone(), operation: Operation::GlassBreak };
             Problem::refused(denied, "needs_passkey", detail)
         }

@@ -42,8 +42,6 @@ pub(crate) struct Inner {
     pub(crate) controls: Arc<dyn Controls>,
     pub(crate) administration: Administration,
     pub(crate) doors: Doors,
-    /// The URL by which others reach this server, without a `/` at its end.
-    pub(crate) base_url: String,
     /// Where access is requested that was denied.
     pub(crate) request_endpoint: String,
     /// The AuthZEN metadata document's bytes.
@@ -51,6 +49,10 @@ pub(crate) struct Inner {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) tails: Arc<Semaphore>,
     pub(crate) edges: OnceLock<SignalEdges>,
+    /// Where browsers reach the pages, without a `/` at its end; none where there are none.
+    pub(crate) pages: OnceLock<String>,
+    /// The URL by which others reach this server, without a `/` at its end.
+    pub(crate) base_url: String,
     /// True once the server stops: streams end.
     pub(crate) stopping: watch::Sender<bool>,
 }
@@ -84,6 +86,7 @@ impl Api {
             metrics,
             tails: Arc::new(Semaphore::new(TAILS_MAX)),
             edges: OnceLock::new(),
+            pages: OnceLock::new(),
             stopping: watch::Sender::new(false),
         }))))
     }
@@ -91,6 +94,12 @@ impl Api {
     /// The metrics, for the other edges to count in.
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.0.metrics
+    }
+
+    /// Says where browsers reach the pages on which people answer, without a `/` at its end. The
+    /// first word holds; without one there are no pages, and nobody is led to any.
+    pub fn lead_to_pages(&self, base_url: String) {
+        let _ = self.0.pages.set(base_url);
     }
 
     /// Lets others tell us of risk, and be told. The first word holds; without one, nobody is

@@ -183,8 +183,12 @@ pub(crate) async fn webhook(
 ) -> Result<StatusCode, Problem> {
     api.check_doors(&parts.headers, &parts.uri)?;
     let headers = webhook_headers(&parts.headers).ok_or_else(unproved)?;
-    let body = read_within(body, BODY_BYTES_MAX).await?;
     let streams = api.signals().streams.as_ref().ok_or_else(unproved)?;
+    // What nobody can have signed is not read.
+    if !streams.has_webhook(&name) {
+        return Err(WebhookFault::unknown().into());
+    }
+    let body = read_within(body, BODY_BYTES_MAX).await?;
     // Apart, so that a sender that leaves cannot leave half of it undone.
     let streams = Arc::clone(streams);
     let taking = tokio::spawn(async move { streams.webhook(&name, &headers, &body).await });
@@ -210,7 +214,7 @@ fn webhook_headers(headers: &HeaderMap) -> Option<WebhookHeaders> {
     })
 }
 
-/// Never says whether there is a webhook of that name.
+/// The words are the same whether there is a webhook of that name or not.
 fn unproved() -> Problem {
     let detail = "exactly one `webhook-id`, `webhook-timestamp` and `webhook-signature` that hold";
     Problem::new(StatusCode::UNAUTHORIZED, "unproved", detail)

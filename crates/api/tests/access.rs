@@ -233,6 +233,14 @@ async fn nobody_is_heard_or_told_who_was_not_agreed_with() {
     assert_eq!(refused.json()["err"], "authentication_failed");
     let hooked = fixture.post(NOBODY, "/v1/signals/webhooks/x", &json!({})).await;
     assert_eq!(hooked.status, StatusCode::UNAUTHORIZED);
+    // What comes for nobody is not even read.
+    let long = json!({ "long": "x".repeat(8 << 20) });
+    let path = "/v1/signals/webhooks/x";
+    let mut long = fixture.request(NOBODY, Method::POST, path, Some(&long));
+    for name in ["webhook-id", "webhook-timestamp", "webhook-signature"] {
+        long.headers_mut().insert(name, "1".parse().unwrap());
+    }
+    assert_eq!(fixture.send(long).await.status, StatusCode::UNAUTHORIZED);
     let told = fixture.get("", "/.well-known/ssf-configuration").await;
     assert_eq!(told.status, StatusCode::NOT_FOUND);
 }

@@ -143,8 +143,10 @@ impl<A: Authority> Side<A> {
             answered = &mut call => answered,
         };
         match answered {
-            // The conversation was closed first, for the same reason.
+            // The conversation was closed first, or the server answers that it was told to stop, for
+            // the same reason.
             Err(LinkError::Gone | LinkError::SessionLost | LinkError::Cancelled)
+            | Ok(Answered { answer: Answer::Fault(_), .. })
                 if !self.inner.authority.stands(&self.caller.authentication) =>
             {
                 Err(LinkError::Ended { sent: true })

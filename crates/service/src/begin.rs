@@ -19,8 +19,8 @@ use crate::late::Late;
 use crate::sessions::{SESSIONS_MAX, lock};
 use crate::tasks::{Held, Sealed, TASKS_MAX, TaskSlot};
 use crate::{
-    AppendError, Check, Entry, Proposal, Recorded, Ruling, Service, SubmitError, Ticket,
-    Unrecorded, Versioned, World,
+    AccessState, AppendError, AskedAtOnce, Check, CheckedOrAsked, Entry, Proposal, Recorded,
+    Ruling, Service, SubmitError, Ticket, Unrecorded, Versioned, World,
 };
 
 mod authority;
@@ -171,8 +171,8 @@ pub enum BeginError {
     /// The caller's fault: the session has a task already.
     #[error("this session acts in task `{0}` already: end it first")]
     Attached(TaskId),
-    /// Policy's answer: no.
-    #[error("policy does not let `{agent}` undertake `{intent}`")]
+    /// Policy's answer: no. Where people may set that aside, they are asked.
+    #[error("policy does not let `{agent}` undertake `{intent}`{}", people(.asked.as_ref()))]
     Denied {
         /// The agent.
         agent: IdentityId,
@@ -180,6 +180,8 @@ pub enum BeginError {
         intent: IntentName,
         /// The decision.
         ruling: Box<Recorded<Ruling>>,
+        /// What became of asking; `None` where nobody can be asked.
+        asked: Option<AskedAtOnce>,
     },
     /// Too many of them.
     #[error("there are already {limit} {what}, the most that are kept")]
@@ -210,7 +212,8 @@ pub enum BeginError {
 }
 
 impl Service {
-    /// Begins a task. It can be acted in once this returns.
+    /// Begins a task. It can be acted in once this returns. Where policy denies it for what people
+    /// may set aside, they are asked, with the same append; once they approve, it begins, once.
     ///
     /// # Errors
     /// [`BeginError`] says whose fault it is; nothing began.
@@ -224,7 +227,7 @@ impl Service {
     }
 
     /// The question that policy is asked when a task begins, for whoever asks people about it
-    /// where it is denied: [`Service::request_access`] takes it. Once they approve, the same
+    /// before it is tried: [`Service::request_access`] takes it. Once they approve, the same
     /// undertaking begins, once.
     ///
     /// # Errors
@@ -235,7 +238,11 @@ impl Service {
 
     async fn begin(&self, undertaking: &Undertaking) -> Result<Arc<Task>, BeginError> {
         let plan = self.plan(undertaking)?;
-        let ruling = self.check(plan.question(undertaking, &self.world())?).await;
+        let checked = self.check_or_ask(plan.question(undertaking, &self.world())?).await;
+        let (ruling, asked) = match checked {
+            Ok(CheckedOrAsked { ruling, asked }) => (Ok(ruling), asked),
+            Err(unrecorded) => (Err(unrecorded), None),
+        };
         self.tell_of_decision(&ruling);
         let ruling = ruling.map_err(BeginError::Unrecorded)?;
         if !ruling.value().goes_ahead() {
@@ -243,6 +250,7 @@ impl Service {
                 agent: undertaking.agent.clone(),
                 intent: undertaking.intent.clone(),
                 ruling: Box::new(ruling),
+                asked,
             });
         }
         let decision = ruling.value().decision().clone();
@@ -487,6 +495,21 @@ impl Service {
             parent.lock().children.push(task.id.clone());
         }
         Ok((task, ticket))
+    }
+}
+
+/// Whom a denial was put to, at the end of a sentence.
+fn people(asked: Option<&AskedAtOnce>) -> String {
+    match asked {
+        None => String::new(),
+        Some(AskedAtOnce::Asked(request)) if request.state == AccessState::Pending => format!(
+            "; people are asked (request `{}`): begin it again once they approve",
+            request.id
+        ),
+        Some(AskedAtOnce::Asked(request)) => {
+            format!("; request `{}` is {}", request.id, request.state.as_str())
+        }
+        Some(AskedAtOnce::Not(why)) => format!("; nobody is asked: {why}"),
     }
 }
 

@@ -101,6 +101,10 @@ impl Queue {
         if let Some(reason) = &head.failed {
             return Err(SubmitError::Failed(Arc::clone(reason)));
         }
+        // The committer may have ended already.
+        if head.closing {
+            return Err(SubmitError::Failed(closed()));
+        }
         let version = |subject| head.versions.get(subject).copied().unwrap_or(0);
         if reads.iter().any(|(subject, read)| version(subject) != *read) {
             return Err(SubmitError::Stale);
@@ -274,7 +278,7 @@ impl Queue {
         self.reached.notify_all();
     }
 
-    /// What waits is still written; then the committer ends.
+    /// Nothing more is taken. What waits is still written; then the committer ends.
     pub(crate) fn close(&self) {
         self.head().closing = true;
         self.work.notify_all();

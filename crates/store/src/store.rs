@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use safeconduct_ledger::{CheckpointError, CheckpointKey, DecodeError, Hash, decode};
@@ -135,10 +135,16 @@ pub struct Store {
     signal: Arc<Signal>,
     pub(crate) read_model: ReadModel,
     erasing: Mutex<()>,
-    committer: Option<JoinHandle<()>>,
-    follower: Option<JoinHandle<()>>,
+    threads: Mutex<Threads>,
     /// Given up last.
     _lock: Lock,
+}
+
+/// The threads that write, until they are told to end.
+#[derive(Default)]
+struct Threads {
+    committer: Option<JoinHandle<()>>,
+    follower: Option<JoinHandle<()>>,
 }
 
 impl std::fmt::Debug for Store {
@@ -206,7 +212,7 @@ impl Store {
             tree: published,
         };
         let (data, index_of_read_model) = (options.data.clone(), Arc::clone(&index));
-        let mut store = Self {
+        let store = Self {
             read_model: ReadModel { data, index: index_of_read_model, readers, followed },
             data: options.data.clone(),
             queue,
@@ -215,13 +221,15 @@ impl Store {
             key,
             signal,
             erasing: Mutex::new(()),
-            committer: None,
-            follower: None,
+            threads: Mutex::default(),
             _lock: lock,
         };
         let io = |source| OpenError::Io { path: options.data.clone(), source };
-        store.committer = Some(spawn("ledger-commit", move || committer.run()).map_err(io)?);
-        store.follower = Some(spawn("ledger-follow", move || follower.run()).map_err(io)?);
+        // Each is known as soon as it runs: where the other cannot be had, the drop ends it.
+        let committer = spawn("ledger-commit", move || committer.run()).map_err(&io)?;
+        store.threads().committer = Some(committer);
+        let follower = spawn("ledger-follow", move || follower.run()).map_err(&io)?;
+        store.threads().follower = Some(follower);
         Ok(store)
     }
 
@@ -281,6 +289,27 @@ impl Store {
         followed.wait_for(reached).await.is_ok()
     }
 
+    /// Takes no more records, writes what still waits, and publishes a last checkpoint: once this
+    /// returns, the checkpoint covers every record, unless the disk refuses. The data folder is
+    /// given up where the store is dropped. It blocks for as long as the disk takes.
+    pub fn finish(&self) {
+        self.queue.close();
+        // Whoever else finishes it waits here too.
+        let mut threads = self.threads();
+        if let Some(committer) = threads.committer.take() {
+            // A committer that panicked has nothing more to say.
+            drop(committer.join());
+        }
+        self.signal.stop();
+        if let Some(follower) = threads.follower.take() {
+            drop(follower.join());
+        }
+    }
+
+    fn threads(&self) -> MutexGuard<'_, Threads> {
+        self.threads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Writes what still waits, publishes a last checkpoint, and gives the data folder up.
     pub fn close(self) {
         drop(self);
@@ -289,15 +318,7 @@ impl Store {
 
 impl Drop for Store {
     fn drop(&mut self) {
-        self.queue.close();
-        if let Some(committer) = self.committer.take() {
-            // A committer that panicked has nothing more to say.
-            drop(committer.join());
-        }
-        self.signal.stop();
-        if let Some(follower) = self.follower.take() {
-            drop(follower.join());
-        }
+        self.finish();
     }
 }
 

@@ -105,7 +105,7 @@ fn people_answer_on_the_command_line_and_the_call_runs_once() {
     let listed = bench.said(&alice, 0, &["approval", "ls"]);
     assert!(!listed.contains(id), "{listed}");
     let shown = bench.said(&lea, 0, &["approval", "show", id]);
-    for part in ["box.put", "/id = 7", "it is due", "ask: ", "hmac-sha256:", "/approve/req_"] {
+    for part in ["box.put", "/id = 7", "it is due", "ask: ", "hmac-sha256:", "set `sign_in:`"] {
         assert!(shown.contains(part), "no `{part}` in\n{shown}");
     }
     bench.said(&alice, 5, &["approval", "show", id]);
@@ -161,7 +161,7 @@ fn what_is_refused_taken_back_or_high_is_said() {
 
     let high = ask("box.burn", "{}");
     let passkey = bench.said(&lea, 5, &["approval", "approve", &high, "--yes"]);
-    assert!(passkey.contains("passkey") && passkey.contains("/approve/req_"), "{passkey}");
+    assert!(passkey.contains("passkey") && passkey.contains("set `sign_in:`"), "{passkey}");
     // A link that a scanner opens answers nothing.
     let mut connection = Connection::open(bench.server.address).unwrap();
     let authorization = format!("Bearer {lea}");
@@ -175,7 +175,7 @@ fn what_is_refused_taken_back_or_high_is_said() {
     let glass =
         ["break-glass", "begin", "agent", "--for", "5m", "--reason", "everything is on fire"];
     let broken = bench.said(&lea, 10, &glass);
-    assert!(broken.contains("passkey") && broken.contains("/break-glass"), "{broken}");
+    assert!(broken.contains("passkey") && broken.contains("`sign_in:`"), "{broken}");
     assert!(bench.said(bench.server.admin(), 0, &["break-glass", "ls"]).contains("AGENT"));
     bench.server.stop();
 }

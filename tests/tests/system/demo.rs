@@ -40,12 +40,10 @@ fn the_demo_goes_as_expected() {
         "the approval was used by dec_",
         "support-agent: session_revoked (critical), says stream https://idp.example",
         "stopped identity support-agent",
+        "so it was cut off",
     ] {
         assert!(text.contains(expected), "no `{expected}` in:\n{text}");
     }
-    // The mail server may answer that it was told to stop before the end itself is recorded.
-    let cut = ["so it was cut off", "failed (upstream_error) after"];
-    assert!(cut.iter().any(|end| text.contains(end)), "the call ran to its end:\n{text}");
     assert!(!text.contains(CRM_KEY), "the CRM's key is shown:\n{text}");
     assert!(text.trim_end().ends_with("Every step went as expected."), "{text}");
 }

@@ -15,8 +15,8 @@ use crate::router::Inner;
 use crate::signals;
 
 /// The page on which people answer a request.
-pub(crate) fn link(api: &Inner, id: &RecordId) -> String {
-    format!("{}/approve/{id}", api.base_url)
+pub(crate) fn link(api: &Inner, id: &RecordId) -> Option<String> {
+    api.pages.get().map(|pages| format!("{pages}/approve/{id}"))
 }
 
 pub(super) fn summary(api: &Inner, of: &AccessSummary) -> AccessRequestSummary {

@@ -1,12 +1,12 @@
 //! Half-lives and detectors of a running server.
 
 use std::sync::Arc;
+use std::thread::JoinHandle;
 
 use safeconduct_risk::HalfLives;
 use safeconduct_risk::detect::Tuning;
 use safeconduct_service::Service;
 use safeconduct_wire::config::Config;
-use tokio_util::sync::CancellationToken;
 
 use crate::exit::{CommandError, failed, not_valid};
 
@@ -29,23 +29,18 @@ pub(super) fn prepare(service: &Service, config: &Config) -> Result<(), CommandE
     Ok(())
 }
 
-/// Puts the detectors to work, on a thread of their own, until the server stops.
+/// Puts the detectors to work, on a thread of their own, until [`Service::stop_detectors`].
 ///
 /// # Errors
 /// There is no thread for them.
-pub(super) fn detect(service: &Arc<Service>, stop: CancellationToken) -> Result<(), CommandError> {
+pub(super) fn detect(service: &Arc<Service>) -> Result<Option<JoinHandle<()>>, CommandError> {
     let Some(detecting) = service.start_detectors() else {
-        return Ok(());
+        return Ok(None);
     };
     let of_thread = Arc::clone(service);
     std::thread::Builder::new()
         .name("detectors".into())
         .spawn(move || detecting.run(&of_thread))
-        .map_err(|error| failed("the detectors", error))?;
-    let service = Arc::clone(service);
-    tokio::spawn(async move {
-        stop.cancelled().await;
-        service.stop_detectors();
-    });
-    Ok(())
+        .map(Some)
+        .map_err(|error| failed("the detectors", error))
 }

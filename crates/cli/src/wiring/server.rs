@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use safeconduct_api::{Api, ApiConfig, Hosts, Tls};
@@ -55,6 +56,7 @@ pub(crate) struct Running {
     pages: Option<Pages>,
     stop: CancellationToken,
     tasks: TaskTracker,
+    detectors: Option<JoinHandle<()>>,
 }
 
 /// Starts a server for a project.
@@ -104,6 +106,9 @@ pub(crate) async fn start(project: Project, listen: SocketAddr) -> Result<Runnin
     let read = Arc::new(store.read_model());
     let api = Api::new(Arc::clone(&service), read, Arc::clone(&reloader) as _, &api_config)
         .map_err(|error| failed("api", error))?;
+    if let Some(sign_in) = &config.sign_in {
+        api.lead_to_pages(sign_in.base_url.clone());
+    }
     decide.count_in(api.metrics());
     let signals = Arc::new(Signals::open(&service, &config, heard)?);
     let notices = Arc::new(Notices::open(&service, signals.streams(), &config)?);
@@ -111,7 +116,7 @@ pub(crate) async fn start(project: Project, listen: SocketAddr) -> Result<Runnin
     reloader.count_in(api.metrics());
 
     let pages = pages::pages(&config, &service, &trust)?;
-    let running = Running {
+    let mut running = Running {
         service,
         store,
         gateway,
@@ -122,6 +127,7 @@ pub(crate) async fn start(project: Project, listen: SocketAddr) -> Result<Runnin
         pages,
         stop: CancellationToken::new(),
         tasks: TaskTracker::new(),
+        detectors: None,
     };
     let certificate = config.tls.as_ref().map(Certificate::read).transpose()?;
     if certificate.is_none() && !address.ip().is_loopback() {
@@ -141,7 +147,7 @@ pub(crate) async fn start(project: Project, listen: SocketAddr) -> Result<Runnin
     let (service, stop) = (Arc::clone(&running.service), running.stop.clone());
     running.tasks.spawn(token_service::tend(service, stop));
     running.watch();
-    risk::detect(&running.service, running.stop.clone())?;
+    running.detectors = risk::detect(&running.service)?;
     running.tasks.spawn(signals.tend(running.stop.clone()));
     let told = Arc::new(running.store.read_model());
     notices.run(told, next, &config, &running.tasks, &running.stop)?;
@@ -395,6 +401,19 @@ impl Running {
         self.tasks.close();
         if tokio::time::timeout(DRAIN, self.tasks.wait()).await.is_err() {
             tracing::warn!("some requests did not end in time and are cut off");
+        }
+        let Self { service, store, detectors, .. } = self;
+        let finished = tokio::task::spawn_blocking(move || {
+            // They append what they find: the ledger outlives them. Their thread, and whatever is
+            // cut off, hold it too, so that letting go of it here would not be its end.
+            service.stop_detectors();
+            if detectors.is_some_and(|detectors| detectors.join().is_err()) {
+                tracing::error!("the detectors ended before their time");
+            }
+            store.finish();
+        });
+        if let Err(error) = finished.await {
+            tracing::error!(%error, "the ledger was not written out");
         }
     }
 }

@@ -91,7 +91,7 @@ impl<A: Authority> Side<A> {
         }
     }
 
-    fn page(&self, request: &RecordId) -> Option<String> {
+    pub(super) fn page(&self, request: &RecordId) -> Option<String> {
         approvals::page(self.inner.pages.as_deref(), request)
     }
 

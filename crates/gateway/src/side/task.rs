@@ -3,7 +3,7 @@
 use safeconduct_credential::TaskHandle;
 use safeconduct_model::{TaskState, Value};
 use safeconduct_pep::{Refusal, Ways};
-use safeconduct_service::{BeginError, Ending, Narrowed, Undertaking};
+use safeconduct_service::{AskedAtOnce, BeginError, Ending, Narrowed, Undertaking};
 use zeroize::Zeroizing;
 
 use super::Side;
@@ -126,11 +126,18 @@ impl<A: Authority> Side<A> {
 
     fn not_begun(&self, error: BeginError, what: &str) -> Answer {
         let refusal = match error {
-            BeginError::Denied { ruling, .. } => Refusal::of(ruling.into_value()),
+            BeginError::Denied { ruling, asked, .. } => {
+                Refusal { asked, ..Refusal::of(ruling.into_value()) }
+            }
             BeginError::Unrecorded(unrecorded) => Refusal::unrecorded(unrecorded),
             error => return self.not_done(task_tools::code(&error), &error.to_string()),
         };
-        denial::denied(self.revision, "tools/call", what, &refusal, &Ways::default())
+        let page = match &refusal.asked {
+            Some(AskedAtOnce::Asked(request)) => self.page(&request.id),
+            Some(AskedAtOnce::Not(_)) | None => None,
+        };
+        let ways = Ways { page, ..Ways::default() };
+        denial::denied(self.revision, "tools/call", what, &refusal, &ways)
     }
 
     async fn end_task(&self, arguments: &Value) -> Answer {

@@ -70,12 +70,7 @@ pub(super) fn named<'t>(
             }
         }
     }
-    if !groups.is_empty() {
-        let member = |identity: &&Identity| {
-            identity.groups.iter().any(|group| groups.contains(group.as_str()))
-        };
-        others.extend(world.identities().filter(member).map(|identity| identity.id.clone()));
-    }
+    others.extend(groups.into_iter().flat_map(|group| world.people_in(group)).cloned());
     others.retain(|id| {
         !parts.contains(id)
             && !holders.interested.contains(id)

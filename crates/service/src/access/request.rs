@@ -14,7 +14,7 @@ use safeconduct_model::{
 use thiserror::Error;
 
 use super::sealed::{self, Asked};
-use super::spend::meets;
+use super::spend::{meets, stands_by_its_approvers};
 use super::{
     ASKING_AGENTS_MAX, AccessHappened, AccessNews, AccessState, Ledgered, Place, Recording,
     bounds_of, people,
@@ -195,7 +195,7 @@ impl Service {
         };
         let now = outcome.record.at;
         // Nobody is looked for where there is nothing new to ask them.
-        if let Some(found) = self.asked_before(asked, &parties, &terms)? {
+        if let Some(found) = self.asked_before(asked, &parties, &terms, world)? {
             wish.found = Some(found);
             return Ok(None);
         }
@@ -282,6 +282,7 @@ impl Service {
         asked: &Denied<'_>,
         parties: &Parties,
         terms: &Terms,
+        world: &World,
     ) -> Result<Option<Found>, Unrecorded> {
         let (request, now) = (asked.request, asked.outcome.record.at);
         let mut state = self.requests.lock();
@@ -295,9 +296,12 @@ impl Service {
             |input: &Value| sealed::digest(&*keys, &safeconduct_ledger::canonical(input), asserted);
         let input = &request.input;
         let attempt = Attempt { binding: &binding, input, asserted, digest: &digest };
-        self.end_outdated(&mut state, &binding, terms, now);
+        let holds = |request: &AccessRequest| {
+            meets(request, terms, now) && stands_by_its_approvers(request, world)
+        };
+        self.end_outdated(&mut state, &binding, holds, now);
         let covering = state.docket.covering(&attempt, now).ok();
-        let covering = covering.filter(|covering| meets(covering, terms, now));
+        let covering = covering.filter(|covering| holds(covering));
         let live = || state.docket.live(&parties.agent, parties.task());
         let same = |request: &&AccessRequest| {
             request.opened().binding == binding && !request.standing(now).is_final()
@@ -319,14 +323,20 @@ impl Service {
         Ok(full.then_some(Found::Refused(AskError::TooManyOfTask)))
     }
 
-    /// Takes back the same request where it was made on terms that are less strict than those of
-    /// now, or name others.
-    fn end_outdated(&self, state: &mut Ledgered, binding: &Binding, terms: &Terms, now: Timestamp) {
+    /// Takes back the same request where it holds no more: it was made on terms that are less
+    /// strict than those of now, or name others, or who said yes may not act any more.
+    fn end_outdated(
+        &self,
+        state: &mut Ledgered,
+        binding: &Binding,
+        holds: impl Fn(&AccessRequest) -> bool,
+        now: Timestamp,
+    ) {
         let Some(agent) = binding.actors.first() else { return };
         let outdated = state
             .docket
             .live(agent, binding.task.as_ref())
-            .filter(|request| request.opened().binding == *binding && !meets(request, terms, now));
+            .filter(|request| request.opened().binding == *binding && !holds(request));
         let changes: Vec<Change> = outdated
             .filter_map(|request| request.revoke(None, "terms_changed".into(), now).ok())
             .collect();

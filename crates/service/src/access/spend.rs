@@ -7,8 +7,8 @@ use safeconduct_engine::ApprovalFacts;
 use safeconduct_model::{Decision, RecordId, Request, Tier, Timestamp, Value};
 
 use super::request::{Beside, parties};
-use super::{Ledgered, Recording, sealed};
-use crate::{Outcome, Service, SessionKeys, Unrecorded};
+use super::{Ledgered, Recording, people, sealed};
+use crate::{Outcome, Service, SessionKeys, Unrecorded, World};
 
 /// What people approved of a call that was denied. Nobody else uses it meanwhile.
 pub(crate) struct Approved<'s> {
@@ -21,6 +21,13 @@ struct Using<'s> {
     state: MutexGuard<'s, Ledgered>,
     binding: Binding,
     keys: Arc<dyn SessionKeys>,
+}
+
+/// Whether all who said yes to a request may still act: the word of whoever may not is worth
+/// nothing from then on, also where they gave it before.
+pub(super) fn stands_by_its_approvers(request: &AccessRequest, world: &World) -> bool {
+    let mut yes = request.answers().iter().filter(|one| matches!(one.answer, Answer::Approve(_)));
+    yes.all(|answer| people::person(world, &answer.by).is_some())
 }
 
 /// Whether a request was made on terms that are as strict as those of now: otherwise others
@@ -45,6 +52,7 @@ impl Service {
         canonical: &[u8],
         outcome: &Outcome,
         tier: Tier,
+        world: &World,
     ) -> Option<Approved<'_>> {
         if outcome.decision == Decision::Permit || !self.requests.is_busy() {
             return None;
@@ -65,6 +73,7 @@ impl Service {
                 Attempt { binding: &binding, input: &request.input, asserted, digest: &digest };
             if let Ok(covering) = state.docket.covering(&attempt, at)
                 && meets(covering, &wanted, at)
+                && stands_by_its_approvers(covering, world)
             {
                 let approved = |answer: &Answer| matches!(answer, Answer::Approve(_));
                 let answers = covering.answers().iter().filter(|one| approved(&one.answer));

@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 
 use arc_swap::ArcSwapOption;
 use safeconduct_model::{Body, Record, RecordId};
-use safeconduct_risk::detect::{Detectors, Tuning};
+use safeconduct_risk::detect::{Detectors, Tuning, glimpse};
 use safeconduct_risk::{Kind, Signal, Source};
 
 use crate::Service;
@@ -46,11 +46,13 @@ impl Watching {
         self.missed.load(Ordering::Relaxed)
     }
 
-    /// Shows the detectors a record, where they are at work and have room.
+    /// Shows the detectors a record that is queued, where they are at work and have room. Those of
+    /// one session are shown under its lock, so in their order.
     pub(crate) fn show(&self, record: &Record) {
         let shown = self.shown.load();
         let Some(shown) = &*shown else { return };
-        if let Err(TrySendError::Full(_)) = shown.try_send(record.clone()) {
+        let Some(glimpse) = glimpse(record) else { return };
+        if let Err(TrySendError::Full(_)) = shown.try_send(glimpse) {
             self.missed.fetch_add(1, Ordering::Relaxed);
         }
     }

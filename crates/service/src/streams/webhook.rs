@@ -31,7 +31,19 @@ pub enum WebhookFault {
     NotKept(TakeSignalError),
 }
 
+impl WebhookFault {
+    /// There is no such webhook: nothing that comes for it can be signed.
+    pub const fn unknown() -> Self {
+        Self::Unproved(WebhookError::Signature)
+    }
+}
+
 impl Streams {
+    /// Whether there is a webhook of that name: what comes for another need not be read.
+    pub fn has_webhook(&self, name: &str) -> bool {
+        self.webhooks.contains_key(name)
+    }
+
     /// Takes the message of a webhook of that name. One whose id was taken before is acknowledged
     /// and changes nothing.
     ///
@@ -44,8 +56,7 @@ impl Streams {
         body: &[u8],
     ) -> Result<Received, WebhookFault> {
         let now = self.service.now();
-        let unknown = WebhookFault::Unproved(WebhookError::Signature);
-        let webhook = self.webhooks.get(name).ok_or(unknown)?;
+        let webhook = self.webhooks.get(name).ok_or_else(WebhookFault::unknown)?;
         let checked = webhook.key.check(headers, body, now, webhook.tolerance_s);
         let proof = checked.map_err(WebhookFault::Unproved)?;
         let memory = || webhook.memory.lock().unwrap_or_else(PoisonError::into_inner);

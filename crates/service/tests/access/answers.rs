@@ -26,6 +26,27 @@ async fn who_lost_the_right_since_cannot_answer() {
     assert_eq!(bench.state(&asked.request), AccessState::Pending);
 }
 
+/// What somebody said yes to who is suspended before it is used is approved no more, and asking
+/// again asks somebody else.
+#[tokio::test]
+async fn the_yes_of_whoever_may_not_act_any_more_is_worth_nothing() {
+    let bench = bench().await;
+    let agent = proof("agent");
+    let asked = bench.request(call(&agent, "mail", mail("x"))).await;
+    bench.approve(&asked.request).await;
+    let stand = |status| Identity { status, ..identity("lea", IdentityKind::User, &["leads"]) };
+    let suspended = stand(IdentityStatus::Suspended);
+    bench.service.change_identity(suspended, &id("ada")).await.unwrap();
+    assert!(bench.ask(call(&agent, "mail", mail("x"))).await.is_err());
+    let again = bench.request(call(&agent, "mail", mail("x"))).await;
+    assert_eq!((again.made, again.state), (AccessMade::Now, AccessState::Pending));
+    assert_eq!(bench.state(&asked.request), AccessState::Revoked);
+    let lou = passkey("lou", bench.service.now());
+    let state = bench.answer(&again.request, lou, AccessExtent::Once).await;
+    assert_eq!(state, Ok(AccessState::Approved));
+    assert_eq!(bench.ask(call(&agent, "mail", mail("x"))).await, Ok(()));
+}
+
 #[tokio::test]
 async fn programs_agents_and_those_with_a_part_answer_nothing() {
     let bench = bench().await;
@@ -91,6 +112,30 @@ async fn what_is_critical_is_answered_in_person_and_each_use_by_itself() {
     let answer = bench.service.answer_access(deputy).await;
     assert_eq!(answer, Err(AnswerAccessError::Answer(AnswerError::NoDeputies)));
     bench.approve(&asked.request).await;
+}
+
+/// Whoever is in the group by now is asked, and nobody who is not.
+#[tokio::test]
+async fn a_group_is_who_is_in_it_when_it_is_asked() {
+    let bench = bench().await;
+    let asked_of = async |body: &str| {
+        bench.request(call(&proof("agent"), "mail", mail(body))).await;
+        let asked = |record: Record| match record.body {
+            Body::AccessRequestChanged(change) => match change.event {
+                AccessEvent::Requested(requested) => Some(requested.asked),
+                _ => None,
+            },
+            _ => None,
+        };
+        bench.records().into_iter().filter_map(asked).last().unwrap()
+    };
+    assert_eq!(asked_of("1").await, ["lea", "lou"].map(id).into());
+    for (who, groups) in [("lea", &[][..]), ("bob", &["leads"])] {
+        let change =
+            bench.service.change_identity(identity(who, IdentityKind::User, groups), &id("ada"));
+        change.await.unwrap();
+    }
+    assert_eq!(asked_of("2").await, ["bob", "lou"].map(id).into());
 }
 
 #[tokio::test]

@@ -123,8 +123,16 @@ async fn a_task_that_policy_wants_approved_begins_once() {
     let bench = bench_under(&[POLICIES, rule].concat()).await;
     let first = bench.undertaking(1);
     let denied = bench.service.begin_task(first.clone()).await;
-    assert!(matches!(denied, Err(BeginError::Denied { .. })));
+    let Err(BeginError::Denied { asked: Some(AskedAtOnce::Asked(request)), .. }) = &denied else {
+        panic!("{denied:?}")
+    };
+    assert!(denied.as_ref().unwrap_err().to_string().contains(request.id.as_str()));
+    // Whoever asks for it, or tries again, is given the same request.
     let asked = bench.request(bench.service.undertaking_check(&first).unwrap()).await;
+    assert_eq!(asked.request, request.id);
+    assert!(bench.service.begin_task(first.clone()).await.is_err());
+    let waiting = AccessQuery { limit: 9, ..Default::default() };
+    assert_eq!(bench.service.access_requests(&waiting).requests.len(), 1);
     let by = bench.answer(&asked.request, proof("orchestrator"), AccessExtent::Once).await;
     assert!(by.is_err(), "whoever begins it answers nothing");
     bench.approve(&asked.request).await;

@@ -219,6 +219,22 @@ async fn what_does_not_fit_is_refused_whole() {
 }
 
 #[tokio::test]
+async fn detectors_see_what_nobody_waits_for() {
+    let bench = risky().await;
+    bench.service.prepare_detectors(Tuning { denials: 2, ..Tuning::default() }, Vec::new());
+    let detecting = bench.service.start_detectors().unwrap();
+    let service = Arc::clone(&bench.service);
+    let at_work = std::thread::spawn(move || detecting.run(&service));
+    for _ in 0..2 {
+        // Whoever asked is gone before the answer is there.
+        drop(bench.service.begin_check(check("move")).unwrap());
+    }
+    bench.service.stop_detectors();
+    at_work.join().unwrap();
+    assert!(kinds(&bench.ledger).contains(&"signal"));
+}
+
+#[tokio::test]
 async fn detectors_find_and_a_restart_does_not_find_it_twice() {
     let bench = risky().await;
     bench.service.prepare_detectors(Tuning { denials: 2, ..Tuning::default() }, Vec::new());

@@ -283,6 +283,25 @@ fn growth_is_told_and_so_is_the_end() {
 }
 
 #[test]
+fn a_finished_ledger_is_signed_whole_whoever_still_holds_it() {
+    let folder = Folder::new();
+    let store = std::sync::Arc::new(folder.open());
+    let held = std::sync::Arc::clone(&store);
+    append(&store, vec![entry(0)]);
+    assert!(block_on(store.publish()));
+    // Nobody waits for these.
+    let last = store.submit(proposal((1..40).map(entry).collect())).unwrap();
+    store.finish();
+    let note = crate::published_checkpoint(&folder.data()).unwrap().unwrap();
+    assert!(String::from_utf8(note).unwrap().contains("\n40\n"));
+    block_on(held.durable(last)).unwrap();
+    let late = held.submit(proposal(vec![entry(40)]));
+    assert!(late.unwrap_err().to_string().contains("was closed"));
+    held.finish();
+    assert_eq!(held.records(), 40);
+}
+
+#[test]
 fn keys_are_kept_from_others() {
     use std::os::unix::fs::PermissionsExt;
     let folder = Folder::new();

@@ -364,8 +364,9 @@ pub struct AccessRequestSummary {
     /// What was approved.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub approval: Option<ApprovalView>,
-    /// The page on which people answer it.
-    pub link: String,
+    /// The page on which people answer it; left out where there are no pages.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub link: Option<String>,
 }
 
 /// What was approved.
@@ -559,8 +560,9 @@ pub struct AccessAskedView {
     pub answer_by: Written<Timestamp>,
     /// The Deny that it asks about, which was made anew.
     pub decision_id: Written<RecordId>,
-    /// The page on which people answer it.
-    pub link: String,
+    /// The page on which people answer it; left out where there are no pages.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub link: Option<String>,
 }
 
 /// Where a request stands after an answer.

@@ -96,8 +96,9 @@ pub struct RequestTask {
 pub struct RequestLinks {
     /// Takes it back, by `POST`.
     pub cancel: String,
-    /// The page on which people answer it.
-    pub review: String,
+    /// The page on which people answer it; left out where there are no pages.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub review: Option<String>,
 }
 
 /// What an approved request came to: the question is asked again.

@@ -176,8 +176,8 @@ pub(super) fn problems(document: &Document<ConfigForm>) -> Vec<Diagnostic> {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ApprovalsForm {
-    /// How often one approver is asked in any hour; a group of like requests asks once. 12 where
-    /// nothing is said.
+    /// How often one approver is asked in any hour, at most half of it by one agent; a group of
+    /// like requests asks once. 12 where nothing is said.
     #[schemars(range(min = 1, max = 100))]
     pub asked_per_hour: Option<u32>,
     /// For how many seconds a no also answers what is the same or only reworded; a day where

@@ -66,7 +66,8 @@ pub struct StreamForm {
     #[serde(default = "clock_skew_s")]
     #[schemars(range(max = 30))]
     pub clock_skew_s: u32,
-    /// How long ago a token may have been issued, in seconds; an older one is refused.
+    /// How long ago a token may have been issued, in seconds; of an older one only
+    /// what stops somebody is taken, for as long as such a signal lives.
     #[serde(default = "age_max_s")]
     #[schemars(range(min = 60, max = 2_592_000))]
     pub age_max_s: u32,

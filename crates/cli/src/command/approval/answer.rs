@@ -90,10 +90,11 @@ fn answerable(id: &str, request: &Value) -> Result<(), CommandError> {
         return Err(CommandError::Denied(format!("`{id}` cannot be answered by you: {why}")));
     }
     if text::takes_a_passkey(request) {
-        return Err(CommandError::SignIn(format!(
-            "`{id}` is answered with a passkey, which takes a browser: open {}",
-            at(request, "/link")
-        )));
+        let what = format!("`{id}` is answered with a passkey, which takes a browser");
+        return Err(CommandError::SignIn(match text::page(request) {
+            Some(page) => format!("{what}: open {page}"),
+            None => format!("{what}, and {}", text::NO_PAGES),
+        }));
     }
     Ok(())
 }

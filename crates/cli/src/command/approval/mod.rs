@@ -134,13 +134,13 @@ async fn ask(shared: &Shared, args: Ask) -> Result<Exit, CommandError> {
     let asked = client.call(Method::POST, "/v1/access-requests", &[], Some(&body)).await?;
     let id = at(&asked, "/id").to_owned();
     if let Some(span) = &args.wait {
-        say(&format!("`{id}` is {}: {}", at(&asked, "/state"), at(&asked, "/link")));
+        say(&format!("`{id}` is {}{}", at(&asked, "/state"), text::on_page(&asked)));
         return waited(shared, &client, &id, span).await;
     }
     match shared.output {
         Format::Table => {
             let (state, by) = (at(&asked, "/state"), at(&asked, "/answer_by"));
-            say(&format!("{state}; somebody may answer until {by}: {}", at(&asked, "/link")));
+            say(&format!("{state}; somebody may answer until {by}{}", text::on_page(&asked)));
             print_line(&id)?;
         }
         format => print(&output::document(format, &asked)?)?,

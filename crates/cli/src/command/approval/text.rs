@@ -30,6 +30,20 @@ pub(super) fn takes_a_passkey(request: &Value) -> bool {
     at(request, "/assurance") == "high"
 }
 
+/// What is said where people find no page.
+pub(super) const NO_PAGES: &str =
+    "the server has no pages: set `sign_in:` in its configuration (docs/approvals.md)";
+
+/// The page on which people answer it.
+pub(super) fn page(request: &Value) -> Option<&str> {
+    request.get("link").and_then(Value::as_str)
+}
+
+/// The same behind a sentence, where there is one.
+pub(super) fn on_page(request: &Value) -> String {
+    page(request).map_or_else(String::new, |page| format!(": {}", plain(page)))
+}
+
 /// What answers must be proved with.
 pub(super) fn proof(request: &Value) -> &'static str {
     if takes_a_passkey(request) { "passkey" } else { "token" }
@@ -97,7 +111,7 @@ pub(super) fn request(request: &Value) -> String {
     evidence(request, &mut out);
     answers(request, &mut out);
     out.line("digest", &of("/digest"));
-    out.line("page", &of("/link"));
+    out.line("page", &page(request).map_or_else(|| NO_PAGES.to_owned(), plain));
     out.0
 }
 

@@ -49,8 +49,9 @@ pub(super) fn config(plan: &Plan) -> String {
          \x20 - {{ id: {FALLBACK_OWNER}, kind: user }}\n\
          \n\
          # A policy that permits is not all that an action of tier `high` needs: an agent with an API\n\
-         # key needs a person too, and one of tier `critical` always does. `sign_in:` gives people\n\
-         # the page on which they approve. This leaves tier `high` to the policies alone:\n\
+         # key needs a person too, and one of tier `critical` always does. `sign_in:`, with an\n\
+         # OpenID provider, gives people the page on which they approve with a passkey: until it stands\n\
+         # here, nobody can (docs/approvals.md). This leaves tier `high` to policies alone:\n\
          # tiers: {{ high: {{ needs: policy }} }}\n\
          \n\
          # Whom a wrapped client acts as, and whose token `safeconduct dev` prints.\n\
