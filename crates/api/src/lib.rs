@@ -30,6 +30,7 @@ mod config;
 mod controls;
 mod delegations;
 mod estate;
+mod findings;
 mod handle;
 mod health;
 mod identities;

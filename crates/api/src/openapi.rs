@@ -7,8 +7,8 @@ use crate::oauth::{OauthError, edges};
 use crate::problem::ProblemForm;
 use crate::{
     access_requests, authzen, authzen_requests, break_glass, catalogue, delegations, estate,
-    health, identities, intents, keys, kill, leases, outcome, passkeys, policies, records, search,
-    sessions, signals, ssf, streams, tail, tasks, tokens,
+    findings, health, identities, intents, keys, kill, leases, outcome, passkeys, policies,
+    records, search, sessions, signals, ssf, streams, tail, tasks, tokens,
 };
 
 #[derive(OpenApi)]
@@ -51,6 +51,11 @@ use crate::{
         estate::why,
         estate::did,
         estate::stop,
+        findings::list,
+        findings::scan,
+        findings::show,
+        findings::exempt,
+        findings::unexempt,
         identities::whoami,
         identities::list,
         identities::show,

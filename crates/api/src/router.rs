@@ -15,9 +15,9 @@ use crate::problem::Problem;
 use crate::tail::TAILS_MAX;
 use crate::{
     ApiConfig, ApiError, Controls, Metrics, SignalEdges, access_requests, authzen,
-    authzen_requests, break_glass, catalogue, delegations, estate, health, identities, intents,
-    keys, kill, leases, oauth, outcome, passkeys, policies, records, refused, search, sessions,
-    signals, ssf, streams, tail, tasks, tokens,
+    authzen_requests, break_glass, catalogue, delegations, estate, findings, health, identities,
+    intents, keys, kill, leases, oauth, outcome, passkeys, policies, records, refused, search,
+    sessions, signals, ssf, streams, tail, tasks, tokens,
 };
 
 /// The HTTP side of one server process.
@@ -171,6 +171,10 @@ impl Api {
             .route("/v1/estate/why/{id}", get(estate::why))
             .route("/v1/estate/did/{id}", get(estate::did))
             .route("/v1/estate/stop/{id}", get(estate::stop))
+            .route("/v1/findings", get(findings::list))
+            .route("/v1/findings/scan", post(findings::scan))
+            .route("/v1/findings/{id}", get(findings::show))
+            .route("/v1/findings/{id}/exemption", post(findings::exempt).delete(findings::unexempt))
             .route("/v1/whoami", get(identities::whoami))
             .route("/v1/identities", get(identities::list))
             .route("/v1/identities/{id}", get(identities::show).put(identities::change))
