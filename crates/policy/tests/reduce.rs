@@ -46,7 +46,8 @@ mod tests {
     }
 
     fn path(path: &str) -> Entity {
-        let above: Vec<_> = path.match_indices('/').map(|(at, _)| &path[..at.max(1)]).collect();
+        let above = path.match_indices('/').filter_map(|(at, _)| path.get(..at.max(1)));
+        let above: Vec<_> = above.collect();
         let above: Vec<_> = above
             .iter()
             .filter(|above| **above != path)

@@ -24,6 +24,43 @@ fn a_path_is_normal_and_knows_its_folders() {
     assert_eq!(relative.uid.id.as_str(), "/srv/cases/notes.md");
 }
 
+fn entry(resources: Vec<ResourceMapping>) -> ActionEntry {
+    ActionEntry {
+        name: safeconduct_model::ActionName::new("files.read").unwrap(),
+        server: None,
+        tier: safeconduct_model::Tier::Low,
+        raises: Vec::new(),
+        effect: safeconduct_model::Effect::Read,
+        guessed: false,
+        returns: safeconduct_model::Returns::uniform(safeconduct_model::Label::LEAST),
+        accepts: safeconduct_model::Confidentiality::Internal,
+        arguments: Vec::new(),
+        resources,
+        definition: None,
+        additional_arguments: false,
+        keep_arguments: false,
+        keep_result: false,
+    }
+}
+
+#[test]
+fn what_was_touched_is_placed_by_its_name() {
+    let mapping = |argument: &str, form| ResourceMapping {
+        argument: argument.into(),
+        ty: ty(),
+        form,
+        optional: false,
+    };
+    let mut entry = entry(vec![mapping("/path", ResourceForm::Path { root: None })]);
+    let uid = |path: &str| EntityRef { ty: ty(), id: EntityId::new(path).unwrap() };
+    let place = |entry: &ActionEntry, path: &str| placed(entry, &uid(path), &vocabulary());
+    assert_eq!(ids(&place(&entry, "/cases/1/x").unwrap()), ["/", "/cases", "/cases/1"]);
+    // No argument comes to a name that is not normal.
+    assert_eq!(place(&entry, "/cases//1"), None);
+    entry.resources.push(mapping("/other", ResourceForm::Text));
+    assert_eq!(place(&entry, "/cases/1/x"), None, "it may be either");
+}
+
 #[test]
 fn a_path_that_could_mean_another_is_refused() {
     for text in ["/cases/../secret", "..", "/a/..", "a\\..\\b", "~/x", "notes.md", "", "/a\0b"] {

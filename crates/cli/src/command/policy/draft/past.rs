@@ -1,7 +1,7 @@
 //! The recorded decisions of a project, each with what surrounded it then.
 
 use safeconduct_ledger::{canonical, decode};
-use safeconduct_model::{Body, Decided, Digest, Record, RecordId, Timestamp};
+use safeconduct_model::{Body, Decided, Record, RecordId, Timestamp};
 use safeconduct_policy::{Policies, RecordedDecision, Replay, Replayer};
 use safeconduct_service::Surrounded;
 use safeconduct_wire::json::from_serde;
@@ -22,7 +22,7 @@ pub(super) enum Met<'a> {
     /// An identity is another from now on; what surrounds decisions has changed.
     Identity,
     /// A policy set came into force.
-    Policies(Timestamp, Digest),
+    Policies(Timestamp),
     /// A decision.
     Decision(&'a RecordId, Timestamp, &'a Decided),
 }
@@ -50,15 +50,11 @@ pub(super) fn through(
     let mut take = |record: &Record| {
         first.get_or_insert(record.at);
         match &record.body {
-            Body::IdentityChanged { identity, .. } => {
-                // What policies cannot hold, no decision was about.
-                if around.know(identity).is_ok() {
-                    each(Met::Identity, &around);
-                }
+            // What policies cannot hold, no decision was about.
+            Body::IdentityChanged { identity, .. } if around.know(identity).is_ok() => {
+                each(Met::Identity, &around);
             }
-            Body::PoliciesLoaded { digest, .. } => {
-                each(Met::Policies(record.at, *digest), &around);
-            }
+            Body::PoliciesLoaded { .. } => each(Met::Policies(record.at), &around),
             Body::Decided(decided) => each(Met::Decision(&record.id, record.at, decided), &around),
             _ => {}
         }

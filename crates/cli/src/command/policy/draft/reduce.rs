@@ -99,7 +99,7 @@ impl Seen {
         let (mut in_force, mut decisions) = (None, 0);
         let mut last = None;
         let first = past::through(shared, &args.source, ground, |met, around| match met {
-            Met::Policies(at, _) => {
+            Met::Policies(at) => {
                 in_force.get_or_insert(at);
             }
             Met::Identity => last = Some(around.clone()),
