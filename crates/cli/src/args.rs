@@ -5,6 +5,7 @@ mod approval;
 mod authority;
 mod draft;
 mod estate;
+mod review;
 mod risk;
 mod stream;
 mod trace;
@@ -18,6 +19,7 @@ pub(crate) use approval::*;
 pub(crate) use authority::*;
 pub(crate) use draft::*;
 pub(crate) use estate::*;
+pub(crate) use review::*;
 pub(crate) use risk::*;
 pub(crate) use stream::*;
 pub(crate) use trace::*;
@@ -148,6 +150,9 @@ pub(crate) enum Command {
     /// why, what they have done, and how they are stopped.
     #[command(subcommand)]
     Estate(Estate),
+    /// Access reviews: what is wrong with the estate, and what became of it.
+    #[command(subcommand)]
+    Review(Review),
     /// Who may act, and their tokens.
     #[command(subcommand)]
     Identity(Identity),

@@ -23,6 +23,7 @@ mod mcp;
 mod passkey;
 mod policy;
 mod records;
+mod review;
 mod risk;
 pub(crate) mod secret;
 mod server;
@@ -61,6 +62,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<Exit, CommandError> {
         Command::Signal(args) => signal::run(&shared, args),
         Command::Risk(args) => risk::run(&shared, args),
         Command::Estate(args) => estate::run(&shared, args),
+        Command::Review(args) => review::run(&shared, args),
         Command::Identity(args) => identity::run(&shared, args),
         Command::Keys(args) => keys::run(&shared, args),
         Command::Log(args) => log::run(&shared, args),

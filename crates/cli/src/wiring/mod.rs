@@ -2,6 +2,7 @@
 
 pub(crate) mod bootstrap;
 pub(crate) mod counted;
+mod findings;
 pub(crate) mod intents;
 pub(crate) mod leases;
 mod notices;

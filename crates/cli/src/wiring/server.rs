@@ -30,7 +30,7 @@ use crate::wiring::prover::{Trust, Trusted};
 use crate::wiring::reload::{Outward, Reloader};
 use crate::wiring::signals::Signals;
 use crate::wiring::tls::Certificate;
-use crate::wiring::{bootstrap, leases, pages, risk, telemetry, token_service, upstream};
+use crate::wiring::{bootstrap, findings, leases, pages, risk, telemetry, token_service, upstream};
 
 /// How often overdue outcomes and tasks are looked for.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
@@ -149,6 +149,9 @@ pub(crate) async fn start(project: Project, listen: SocketAddr) -> Result<Runnin
     running.watch();
     running.detectors = risk::detect(&running.service)?;
     running.tasks.spawn(signals.tend(running.stop.clone()));
+    let read = Arc::new(running.store.read_model());
+    let (service, stop) = (Arc::clone(&running.service), running.stop.clone());
+    running.tasks.spawn(findings::tend(service, read, stop));
     let told = Arc::new(running.store.read_model());
     notices.run(told, next, &config, &running.tasks, &running.stop)?;
     running.tasks.spawn(trust.watch(running.stop.clone()));

@@ -1,0 +1,84 @@
+//! Access reviews.
+
+use clap::{Args, Subcommand};
+
+use super::Remote;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Review {
+    /// What is wrong with the estate: look for it, list and show it, and exempt it for a time.
+    #[command(subcommand)]
+    Findings(Findings),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Findings {
+    /// Look at the estate now, and record what changed.
+    Scan {
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// List findings, the worst first.
+    Ls(ListFindings),
+    /// Show one finding, with what it rests on.
+    Show {
+        /// Which.
+        #[arg(value_name = "FINDING")]
+        id: String,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Say that a finding is as it should be, for a time.
+    Exempt(Exempt),
+    /// End the exemption of a finding before its time.
+    Unexempt {
+        /// Which.
+        #[arg(value_name = "FINDING")]
+        id: String,
+        #[command(flatten)]
+        remote: Remote,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ListFindings {
+    /// In that state: open, exempt, closed; left out, those that are not closed.
+    #[arg(long, value_name = "STATE")]
+    pub(crate) state: Option<String>,
+    /// Of that kind: `unused_grant`, `orphaned_identity` and so on.
+    #[arg(long, value_name = "KIND")]
+    pub(crate) kind: Option<String>,
+    /// About that identity.
+    #[arg(long, value_name = "ID")]
+    pub(crate) identity: Option<String>,
+    /// At least that bad: low, moderate, high, critical.
+    #[arg(long, value_name = "SEVERITY")]
+    pub(crate) severity: Option<String>,
+    /// Those after this finding.
+    #[arg(long, value_name = "FINDING")]
+    pub(crate) after: Option<String>,
+    /// At most so many.
+    #[arg(long, default_value_t = 100, value_name = "N")]
+    pub(crate) limit: u16,
+    #[command(flatten)]
+    pub(crate) remote: Remote,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Exempt {
+    /// Which.
+    #[arg(value_name = "FINDING")]
+    pub(crate) id: String,
+    /// What it is for: `break_glass`, `seasonal`, `other`.
+    #[arg(long, default_value = "other", value_name = "KIND")]
+    pub(crate) kind: String,
+    /// Until when: `90d`, `12h` from now, or an RFC 3339 time. There is no exemption without an
+    /// end, and none longer than 366 days.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) until: String,
+    /// Why; it is recorded.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: String,
+    #[command(flatten)]
+    pub(crate) remote: Remote,
+}

@@ -1,0 +1,13 @@
+//! `safeconduct review`: access reviews.
+
+mod findings;
+
+use crate::args::{self, Shared};
+use crate::exit::{CommandError, Exit};
+
+/// Runs the command.
+pub(crate) fn run(shared: &Shared, command: args::Review) -> Result<Exit, CommandError> {
+    match command {
+        args::Review::Findings(command) => findings::run(shared, command),
+    }
+}
