@@ -466,7 +466,9 @@ fn registered<'w>(world: &'w World, id: &str) -> Result<&'w Identity, Problem> {
 }
 
 /// Runs what takes its time where nobody waits for the thread.
-async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
+pub(crate) async fn apart<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Problem> {
     let done = tokio::task::spawn_blocking(work).await;
     done.map_err(|error| Problem::unavailable(error.to_string()))
 }

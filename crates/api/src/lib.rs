@@ -25,6 +25,7 @@ mod authzen_requests;
 mod bearer;
 mod body;
 mod break_glass;
+mod campaigns;
 mod catalogue;
 mod config;
 mod controls;

@@ -6,8 +6,8 @@ use utoipa::{Modify, OpenApi};
 use crate::oauth::{OauthError, edges};
 use crate::problem::ProblemForm;
 use crate::{
-    access_requests, authzen, authzen_requests, break_glass, catalogue, delegations, estate,
-    findings, health, identities, intents, keys, kill, leases, outcome, passkeys, policies,
+    access_requests, authzen, authzen_requests, break_glass, campaigns, catalogue, delegations,
+    estate, findings, health, identities, intents, keys, kill, leases, outcome, passkeys, policies,
     records, search, sessions, signals, ssf, streams, tail, tasks, tokens,
 };
 
@@ -38,6 +38,18 @@ use crate::{
         break_glass::break_glass,
         break_glass::list,
         break_glass::mend,
+        campaigns::start,
+        campaigns::list,
+        campaigns::show,
+        campaigns::items,
+        campaigns::item,
+        campaigns::decide,
+        campaigns::reassign,
+        campaigns::close_stage,
+        campaigns::reiterate,
+        campaigns::sign_off,
+        campaigns::cancel,
+        campaigns::withdraw,
         edges::metadata,
         edges::metadata_as_openid,
         edges::keys,

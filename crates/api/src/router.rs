@@ -15,9 +15,9 @@ use crate::problem::Problem;
 use crate::tail::TAILS_MAX;
 use crate::{
     ApiConfig, ApiError, Controls, Metrics, SignalEdges, access_requests, authzen,
-    authzen_requests, break_glass, catalogue, delegations, estate, findings, health, identities,
-    intents, keys, kill, leases, oauth, outcome, passkeys, policies, records, refused, search,
-    sessions, signals, ssf, streams, tail, tasks, tokens,
+    authzen_requests, break_glass, campaigns, catalogue, delegations, estate, findings, health,
+    identities, intents, keys, kill, leases, oauth, outcome, passkeys, policies, records, refused,
+    search, sessions, signals, ssf, streams, tail, tasks, tokens,
 };
 
 /// The HTTP side of one server process.
@@ -165,6 +165,17 @@ impl Api {
             .route("/v1/access-requests/{id}/revoke", post(access_requests::revoke))
             .route("/v1/break-glass", get(break_glass::list).post(break_glass::break_glass))
             .route("/v1/break-glass/{id}/mend", post(break_glass::mend))
+            .route("/v1/campaigns", get(campaigns::list).post(campaigns::start))
+            .route("/v1/campaigns/standing/{name}", delete(campaigns::withdraw))
+            .route("/v1/campaigns/{id}", get(campaigns::show))
+            .route("/v1/campaigns/{id}/items", get(campaigns::items))
+            .route("/v1/campaigns/{id}/items/{case}", get(campaigns::item))
+            .route("/v1/campaigns/{id}/decisions", post(campaigns::decide))
+            .route("/v1/campaigns/{id}/reassign", post(campaigns::reassign))
+            .route("/v1/campaigns/{id}/close-stage", post(campaigns::close_stage))
+            .route("/v1/campaigns/{id}/reiterate", post(campaigns::reiterate))
+            .route("/v1/campaigns/{id}/sign-off", post(campaigns::sign_off))
+            .route("/v1/campaigns/{id}/cancel", post(campaigns::cancel))
             .route("/v1/estate/who", get(estate::who))
             .route("/v1/estate/owns", get(estate::owns))
             .route("/v1/estate/can/{id}", get(estate::can))

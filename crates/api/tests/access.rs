@@ -61,16 +61,21 @@ const EVERYONES: [&str; 10] = [
 ];
 
 /// Operations that every user may do, on what is theirs.
-const USERS: [&str; 5] = [
+const USERS: [&str; 9] = [
     "access_requests.answer",
     "access_requests.answer_all",
+    "campaigns.decide",
+    "campaigns.list",
+    "campaigns.reassign",
+    "campaigns.sign_off",
     "delegations.make",
     "glass.break",
     "passkeys.list",
 ];
 
 /// Rights that a handler asks for in the middle, where the first one is not enough.
-const INNER: [&str; 2] = ["identities.change_privileged", "tokens.issue_privileged"];
+const INNER: [&str; 3] =
+    ["campaigns.reassign_others", "identities.change_privileged", "tokens.issue_privileged"];
 
 /// What programs do that receive what we transmit: all of it by one right, and only where the
 /// configuration names the program.
@@ -175,7 +180,7 @@ fn description_and_operations_name_the_same() {
 /// The path with something in place of its parameters.
 fn filled(path: &str) -> String {
     let segment = |segment: &str| match segment {
-        "{id}" | "{identity}" | "{name}" | "{token}" => "x".to_owned(),
+        "{case}" | "{id}" | "{identity}" | "{name}" | "{token}" => "x".to_owned(),
         other => other.to_owned(),
     };
     path.split('/').map(segment).collect::<Vec<_>>().join("/")

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use safeconduct_model::{
     AccessAnswer, AccessChange, AccessEvent, AccessRequested, Body, BrokenGlass, Record,
+    ReviewChange, ReviewedThing,
 };
 use serde_json::{Value as Json, json};
 
@@ -28,6 +29,12 @@ pub enum NoticeKind {
     Revoked,
     /// Rules were set aside.
     GlassBroken,
+    /// A stage of a review of rights has begun, or others are asked in it.
+    ReviewAsked,
+    /// A stage of a review of rights ends, and cases wait for answers.
+    ReviewReminded,
+    /// A review of rights is over, and waits for its owner's signature or has it.
+    ReviewOver,
 }
 
 impl NoticeKind {
@@ -40,12 +47,22 @@ impl NoticeKind {
             Self::Expired => "access_request.expired",
             Self::Revoked => "access_request.revoked",
             Self::GlassBroken => "glass.broken",
+            Self::ReviewAsked => "review.asked",
+            Self::ReviewReminded => "review.reminded",
+            Self::ReviewOver => "review.over",
         }
     }
 
     /// Whether somebody has to do something: that goes to people too.
     pub const fn wants_someone(self) -> bool {
-        matches!(self, Self::Requested | Self::Escalated | Self::GlassBroken)
+        matches!(
+            self,
+            Self::Requested
+                | Self::Escalated
+                | Self::GlassBroken
+                | Self::ReviewAsked
+                | Self::ReviewReminded
+        )
     }
 }
 
@@ -75,6 +92,7 @@ impl Notice {
         let told = match &record.body {
             Body::AccessRequestChanged(change) => of_request(change)?,
             Body::GlassBroken(broken) => of_glass(broken),
+            Body::ReviewChanged(change) => of_review(change)?,
             _ => return None,
         };
         let Told { kind, title, lines, values, path } = told;
@@ -189,6 +207,36 @@ fn of_glass(broken: &BrokenGlass) -> Told {
     ];
     let (values, path) = (Vec::new(), "/approve".to_owned());
     Told { kind: NoticeKind::GlassBroken, title, lines, values, path }
+}
+
+/// What a step of a review of rights is worth telling: who is asked is for the review to say, since
+/// it can be many.
+fn of_review(change: &ReviewChange) -> Option<Told> {
+    if change.what != ReviewedThing::Campaign {
+        return None;
+    }
+    let detail: Json = serde_json::from_str(change.detail.as_str()).unwrap_or_default();
+    let number = |name: &str| detail.get(name).and_then(Json::as_u64).unwrap_or_default();
+    let (kind, title) = match &*change.event {
+        "stage_opened" => {
+            let title = format!("A review of rights asks about {} cases", number("cases"));
+            (NoticeKind::ReviewAsked, title)
+        }
+        "escalated" | "replaced" => {
+            let title = format!("Others are asked about {} cases of a review", number("cases"));
+            (NoticeKind::ReviewAsked, title)
+        }
+        "reminded" => {
+            let people = number("people");
+            let title = format!("A stage of a review ends soon: {people} people have not answered");
+            (NoticeKind::ReviewReminded, title)
+        }
+        "signed_off" => (NoticeKind::ReviewOver, "A review of rights was signed off".to_owned()),
+        _ => return None,
+    };
+    let lines = vec![("campaign", shown(&change.id))];
+    let path = format!("/v1/campaigns/{}", change.id);
+    Some(Told { kind, title, lines, values: Vec::new(), path })
 }
 
 /// A text that others chose, in one line, with nothing in it that a reader's screen would act on.

@@ -24,13 +24,31 @@ pub enum BesideError {
 
 #[derive(Serialize, Deserialize)]
 struct CasesForm<'a> {
-    /// Kind, name, place, words, number of actions.
     #[serde(borrow)]
-    rights: Vec<(Cow<'a, str>, Cow<'a, str>, Option<Cow<'a, str>>, Cow<'a, str>, u32)>,
-    /// Digest, holder, tier, who gave it, which of the rights.
+    rights: Vec<RightForm<'a>>,
     #[serde(borrow)]
-    cases: Vec<(Cow<'a, str>, Cow<'a, str>, Cow<'a, str>, Option<Cow<'a, str>>, usize)>,
+    cases: Vec<CaseForm<'a>>,
 }
+
+/// Kind, name, place, words, number of actions.
+#[derive(Serialize, Deserialize)]
+struct RightForm<'a>(
+    #[serde(borrow)] Cow<'a, str>,
+    #[serde(borrow)] Cow<'a, str>,
+    #[serde(borrow)] Option<Cow<'a, str>>,
+    #[serde(borrow)] Cow<'a, str>,
+    u32,
+);
+
+/// Digest, holder, tier, who gave it, which of the rights.
+#[derive(Serialize, Deserialize)]
+struct CaseForm<'a>(
+    #[serde(borrow)] Cow<'a, str>,
+    #[serde(borrow)] Cow<'a, str>,
+    #[serde(borrow)] Cow<'a, str>,
+    #[serde(borrow)] Option<Cow<'a, str>>,
+    usize,
+);
 
 impl Population {
     /// The cases as bytes: JSON, with what holders share said once.
@@ -40,7 +58,7 @@ impl Population {
         let cases = self.cases().iter().map(|case| {
             let place = *places.entry(Arc::as_ptr(&case.what)).or_insert_with(|| {
                 let what = &case.what;
-                rights.push((
+                rights.push(RightForm(
                     Cow::Borrowed(what.kind.as_str()),
                     Cow::Borrowed(&*what.name),
                     what.at.as_deref().map(Cow::Borrowed),
@@ -49,7 +67,7 @@ impl Population {
                 ));
                 rights.len() - 1
             });
-            (
+            CaseForm(
                 Cow::Owned(case.grant.to_string()),
                 Cow::Borrowed(case.holder.as_str()),
                 Cow::Borrowed(case.tier.as_str()),
@@ -70,14 +88,14 @@ impl Population {
     pub fn from_bytes(bytes: &[u8], sources: Vec<Source>) -> Result<Self, BesideError> {
         let form: CasesForm<'_> = read(bytes)?;
         let unfit = |what: &str| BesideError::Form(format!("there is {what}"));
-        let rights = form.rights.into_iter().map(|(kind, name, at, words, actions)| {
+        let rights = form.rights.into_iter().map(|RightForm(kind, name, at, words, actions)| {
             let kind = GrantKind::parse(&kind).ok_or_else(|| unfit("an unknown kind of source"))?;
             let (name, at) = (Arc::from(name), at.map(Arc::from));
             Ok(Arc::new(Right { kind, name, at, words: words.into(), actions }))
         });
         let rights = rights.collect::<Result<Vec<_>, BesideError>>()?;
         let mut before: Option<IdentityId> = None;
-        let cases = form.cases.into_iter().map(|(grant, holder, tier, given_by, place)| {
+        let cases = form.cases.into_iter().map(|CaseForm(grant, holder, tier, given_by, place)| {
             let known = before.take().filter(|before| before.as_str() == holder);
             let holder = match known {
                 Some(known) => known,

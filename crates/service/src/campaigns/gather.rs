@@ -22,6 +22,10 @@ const ACTIONS_NAMED: usize = 8;
 /// The tier of what the catalogue does not know: nobody has said how much harm it does.
 const UNKNOWN: Tier = Tier::High;
 
+/// A right to undertake: name and version of the intent, and the schedule that gives it.
+#[derive(PartialEq, Eq, Hash)]
+struct OfIntent(Arc<str>, u32, Option<Arc<str>>);
+
 /// Reads all rights of one state of the world.
 pub(super) struct Gathering<'w> {
     world: &'w World,
@@ -31,7 +35,7 @@ pub(super) struct Gathering<'w> {
     says: HashMap<PolicyId, Digest, RandomState>,
     /// What each statement is for holders of a kind, where nothing is blocked of it.
     statements: HashMap<(PolicyId, IdentityKind), (Arc<Right>, Tier), RandomState>,
-    intents: HashMap<(Arc<str>, u32, Option<Arc<str>>), (Arc<Right>, Tier), RandomState>,
+    intents: HashMap<OfIntent, (Arc<Right>, Tier), RandomState>,
     /// What permits without saying to whom and what.
     pub(super) not_derivable: Option<PolicyId>,
 }
@@ -164,7 +168,7 @@ impl<'w> Gathering<'w> {
             let schedules = own.map(|(name, _)| Some(name.clone()));
             let may = intent.undertakers.include(holder).then_some(None);
             for schedule in may.into_iter().chain(schedules) {
-                let key = (
+                let key = OfIntent(
                     intent.name.shared(),
                     intent.version,
                     schedule.as_ref().map(|name| name.shared()),
