@@ -115,7 +115,7 @@ pub(crate) async fn owns(
     Ok(Json(EstateOwned { owner, owned, more }))
 }
 
-fn one(api: &Inner, world: &World, identity: &Identity) -> EstateIdentity {
+pub(crate) fn one(api: &Inner, world: &World, identity: &Identity) -> EstateIdentity {
     EstateIdentity {
         identity: seen(api, identity),
         tasks: api.service.live_tasks_of(&identity.id) as u64,
@@ -460,7 +460,24 @@ pub(crate) async fn stop(
     }))
 }
 
-fn registered<'w>(world: &'w World, id: &str) -> Result<&'w Identity, Problem> {
+pub(crate) fn task(task: &Arc<safeconduct_model::Task>) -> EstateTask {
+    EstateTask {
+        id: task.id.to_string(),
+        intent: task.intent.to_string(),
+        agent: task.agent.to_string(),
+        on_behalf_of: task.on_behalf_of.as_ref().map(ToString::to_string),
+    }
+}
+
+pub(crate) fn lease(view: &safeconduct_service::LeaseView) -> EstateLease {
+    EstateLease {
+        id: view.lease.id.to_string(),
+        target: view.lease.target.to_string(),
+        task: view.lease.task.to_string(),
+    }
+}
+
+pub(crate) fn registered<'w>(world: &'w World, id: &str) -> Result<&'w Identity, Problem> {
     let found = IdentityId::new(id).ok().and_then(|id| world.identity(&id));
     found.ok_or_else(|| Problem::not_found("identity", id))
 }

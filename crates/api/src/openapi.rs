@@ -7,8 +7,8 @@ use crate::oauth::{OauthError, edges};
 use crate::problem::ProblemForm;
 use crate::{
     access_requests, authzen, authzen_requests, break_glass, campaigns, catalogue, delegations,
-    estate, findings, health, identities, intents, keys, kill, leases, outcome, passkeys, policies,
-    records, search, sessions, signals, ssf, streams, tail, tasks, tokens,
+    estate, findings, health, identities, imports, intents, inventory, keys, kill, leases, outcome,
+    passkeys, policies, records, search, sessions, signals, ssf, streams, tail, tasks, tokens,
 };
 
 #[derive(OpenApi)]
@@ -58,6 +58,7 @@ use crate::{
         edges::revoke,
         outcome::report,
         estate::who,
+        inventory::show,
         estate::owns,
         estate::can,
         estate::why,
@@ -72,6 +73,8 @@ use crate::{
         identities::list,
         identities::show,
         identities::change,
+        imports::run,
+        imports::list,
         tokens::list,
         tokens::issue,
         tokens::revoke,

@@ -16,8 +16,8 @@ use crate::tail::TAILS_MAX;
 use crate::{
     ApiConfig, ApiError, Controls, Metrics, SignalEdges, access_requests, authzen,
     authzen_requests, break_glass, campaigns, catalogue, delegations, estate, findings, health,
-    identities, intents, keys, kill, leases, oauth, outcome, passkeys, policies, records, refused,
-    search, sessions, signals, ssf, streams, tail, tasks, tokens,
+    identities, imports, intents, inventory, keys, kill, leases, oauth, outcome, passkeys,
+    policies, records, refused, scim, search, sessions, signals, ssf, streams, tail, tasks, tokens,
 };
 
 /// The HTTP side of one server process.
@@ -53,6 +53,9 @@ pub(crate) struct Inner {
     pub(crate) pages: OnceLock<String>,
     /// The URL by which others reach this server, without a `/` at its end.
     pub(crate) base_url: String,
+    /// Held while a directory changes people and groups: its requests come side by side, and each
+    /// changes what it has looked at.
+    pub(crate) provisioning: tokio::sync::Mutex<()>,
     /// True once the server stops: streams end.
     pub(crate) stopping: watch::Sender<bool>,
 }
@@ -87,6 +90,7 @@ impl Api {
             tails: Arc::new(Semaphore::new(TAILS_MAX)),
             edges: OnceLock::new(),
             pages: OnceLock::new(),
+            provisioning: tokio::sync::Mutex::new(()),
             stopping: watch::Sender::new(false),
         }))))
     }
@@ -177,6 +181,7 @@ impl Api {
             .route("/v1/campaigns/{id}/sign-off", post(campaigns::sign_off))
             .route("/v1/campaigns/{id}/cancel", post(campaigns::cancel))
             .route("/v1/estate/who", get(estate::who))
+            .route("/v1/estate/who/{id}", get(inventory::show))
             .route("/v1/estate/owns", get(estate::owns))
             .route("/v1/estate/can/{id}", get(estate::can))
             .route("/v1/estate/why/{id}", get(estate::why))
@@ -188,6 +193,7 @@ impl Api {
             .route("/v1/findings/{id}/exemption", post(findings::exempt).delete(findings::unexempt))
             .route("/v1/whoami", get(identities::whoami))
             .route("/v1/identities", get(identities::list))
+            .route("/v1/imports", get(imports::list).post(imports::run))
             .route("/v1/identities/{id}", get(identities::show).put(identities::change))
             .route("/v1/tokens", get(tokens::list).post(tokens::issue))
             .route("/v1/tokens/{id}/revoke", post(tokens::revoke))
@@ -222,6 +228,7 @@ impl Api {
             .route("/v1/signals/streams/{name}/verify", post(streams::verify))
             .route("/v1/sessions/{identity}/{token}", get(sessions::show))
             .route("/v1/sessions/{identity}/{token}/erase", post(sessions::erase))
+            .merge(scim::routes())
             .route_layer(from_fn_with_state(self.0.clone(), refused::recorded))
     }
 }
