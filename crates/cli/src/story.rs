@@ -147,6 +147,17 @@ impl Placed {
             "review_due" => {
                 format!("a review is due of {}, about {}", body("/of"), body("/about"))
             }
+            what @ ("finding" | "exemption" | "campaign" | "remediation" | "policy_proposal"
+            | "import") => {
+                let named = |pointer: &str, word: &str| match body(pointer) {
+                    name if name.is_empty() => name,
+                    name => format!(" {word} {name}"),
+                };
+                let (event, id) = (body("/event").replace('_', " "), body("/id"));
+                let what = what.replace('_', " ");
+                let (about, by) = (named("/about", "about"), named("/by", "by"));
+                format!("{what} {event}{about}{by}  {id}")
+            }
             "values_erased" => format!("values of {} erased", body("/session/identity")),
             "definition_seen" => format!("{} changed its definition", body("/action")),
             other => other.to_owned(),

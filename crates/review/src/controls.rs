@@ -9,7 +9,9 @@ mod agents;
 mod audit;
 mod nist;
 
-use safeconduct_model::{AccessEvent, Body, Decision, IdentityStatus, Record, TaskState};
+use safeconduct_model::{
+    AccessEvent, Body, Decision, IdentityStatus, Record, ReviewedThing, TaskState,
+};
 
 use Capability as C;
 
@@ -120,32 +122,43 @@ impl Capability {
     /// cannot show it.
     pub const fn sorts(self) -> &'static [&'static str] {
         match self {
-            C::IdentityInventory => &["identity_changed", "token_issued"],
+            C::IdentityInventory => &["identity_changed", "token_issued", "import"],
             C::Ownership => &["identity_changed"],
             C::WorkloadAuthn => &["trust_loaded", "token_minted"],
             C::JitLease => &["lease_changed", "token_minted"],
             C::PerActionAuthz => &["decision/permit", "decision/deny"],
             C::IntentBinding => &["task_began", "decision/in_task"],
-            C::LeastPrivilege => &["decision/permit", "decision/deny"],
+            C::LeastPrivilege => &["decision/permit", "decision/deny", "finding", "remediation"],
             C::StepupApproval => &["access_request", "decision/approved", "passkey_used"],
-            C::SeparationOfDuties => &["access_request/answered"],
+            C::SeparationOfDuties => &["access_request/answered", "policy_proposal/answered"],
             C::Revocation => {
                 &["killed", "token_revoked", "token_withdrawn", "delegation_ended", "task_revoked"]
             }
-            C::AccessReview => &["review_due"],
+            C::AccessReview => &[
+                "campaign",
+                "campaign/decided",
+                "campaign/signed_off",
+                "remediation",
+                "review_due",
+            ],
             C::SecretHygiene => &["lease_changed", "token_keys_rotated", "token_key_dropped"],
             C::AuditLog => &["decision/permit", "decision/deny", "outcome"],
             C::LogIntegrity => &["server_started"],
             C::LogAccess => &["decision/log_read"],
-            C::Monitoring => &["signal", "definition_seen", "used_after_end"],
+            C::Monitoring => &["signal", "definition_seen", "used_after_end", "finding"],
             C::Containment => &["killed", "task_revoked", "signal"],
             C::ChainControl => &["decision/delegated", "task_began/below"],
             C::ThirdParty => &["catalogue_loaded", "definition_seen"],
-            C::Offboarding => &["identity_retired", "task_ended", "token_revoked"],
-            C::PolicyChange => {
-                &["policies_loaded", "policies_refused", "catalogue_loaded", "intents_loaded"]
-            }
-            C::Dormancy | C::Retention | C::ControlMapping => &[],
+            C::Offboarding => &["identity_retired", "task_ended", "token_revoked", "remediation"],
+            C::PolicyChange => &[
+                "policies_loaded",
+                "policies_refused",
+                "catalogue_loaded",
+                "intents_loaded",
+                "policy_proposal",
+            ],
+            C::Dormancy => &["finding", "exemption"],
+            C::Retention | C::ControlMapping => &[],
         }
     }
 }
@@ -171,6 +184,15 @@ pub fn sorts_of(record: &Record) -> Vec<&'static str> {
         }
         Body::IdentityChanged { identity, .. } => {
             also(identity.status == IdentityStatus::Retired, "identity_retired");
+        }
+        Body::ReviewChanged(change) => {
+            let step = |event: &str| &*change.event == event;
+            let campaign = change.what == ReviewedThing::Campaign;
+            also(campaign && step("decided"), "campaign/decided");
+            also(campaign && step("signed_off"), "campaign/signed_off");
+            let answered = step("approved") || step("rejected");
+            let proposal = change.what == ReviewedThing::PolicyProposal;
+            also(proposal && answered, "policy_proposal/answered");
         }
         Body::TaskBegan(task) => also(task.parent.is_some(), "task_began/below"),
         Body::TaskEnded { state, .. } => also(*state == TaskState::Revoked, "task_revoked"),

@@ -1,13 +1,17 @@
 //! Copies for elsewhere: the records as NDJSON, the checkpoint as it was signed.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
 use std::io;
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 use safeconduct_ledger::CHECKPOINT_BYTES_MAX;
 
-use crate::cursor::Attachments;
+use crate::cursor::{Attachments, Frame};
+use crate::frame::AttachmentState;
 use crate::scan::{self, ScanError};
-use crate::tlog;
+use crate::{segment, tlog};
 
 /// Writes the leaves of the records from `from` on, before `until`, one a line: NDJSON. Returns
 /// how many. It stops at the first record that cannot be read; [`fsck`] says why.
@@ -38,15 +42,89 @@ pub fn export(
     }
 }
 
+/// A record as it lies in the segments.
+#[derive(Debug, Clone, Copy)]
+pub struct Leaf<'a> {
+    /// Its place.
+    pub sequence: u64,
+    /// Its bytes.
+    pub bytes: &'a [u8],
+    /// What has become of what lies beside it.
+    pub attachment: AttachmentState,
+}
+
+/// Reads the records in order, from the segments alone: no server is needed, and one may run
+/// meanwhile. An error of `visit` ends what is given to it, and is what comes of this.
+///
+/// # Errors
+/// [`ExportError`].
+pub fn read(
+    data: &Path,
+    visit: &mut dyn FnMut(Leaf<'_>) -> io::Result<()>,
+) -> Result<u64, ExportError> {
+    let mut failed = None;
+    let scanned = scan::scan(data, Attachments::Skip, |_, frame| {
+        let (sequence, attachment) = (frame.header.sequence, frame.attachment());
+        if failed.is_none() {
+            failed = visit(Leaf { sequence, bytes: frame.leaf, attachment }).err();
+        }
+    })?;
+    match failed {
+        None => Ok(scanned.records),
+        Some(error) => Err(ExportError::Write(error)),
+    }
+}
+
+/// What lies beside those records, as far as it is there: all of it is held in memory.
+///
+/// # Errors
+/// [`ExportError`].
+pub fn attachments(
+    data: &Path,
+    wanted: &BTreeSet<u64>,
+) -> Result<BTreeMap<u64, Vec<u8>>, ExportError> {
+    let mut found = BTreeMap::new();
+    let mut failed = None;
+    scan::scan(data, Attachments::Skip, |first, frame| {
+        let sequence = frame.header.sequence;
+        if failed.is_some() || !wanted.contains(&sequence) {
+            return;
+        }
+        if frame.attachment() == AttachmentState::Present {
+            match attachment(&segment::path(data, first), frame) {
+                Ok(bytes) => drop(found.insert(sequence, bytes)),
+                Err(error) => failed = Some(error),
+            }
+        }
+    })?;
+    match failed {
+        None => Ok(found),
+        Some(error) => Err(ExportError::Beside(error)),
+    }
+}
+
+fn attachment(path: &Path, frame: &Frame<'_>) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; frame.header.attachment_bytes];
+    File::open(path)?.read_exact_at(&mut bytes, frame.attachment_offset())?;
+    if frame.header.attachment_holds(&bytes) {
+        return Ok(bytes);
+    }
+    let sequence = frame.header.sequence;
+    Err(io::Error::other(format!("what lies beside record {sequence} is damaged, or was erased")))
+}
+
 /// Why an export ended early.
 #[derive(Debug, thiserror::Error)]
 pub enum ExportError {
     /// The segments cannot be read as one ledger.
     #[error(transparent)]
     Scan(#[from] ScanError),
-    /// What was read cannot be written.
+    /// What was read cannot be written, or not be used.
     #[error("cannot write the export: {0}")]
     Write(io::Error),
+    /// What lies beside a record cannot be read.
+    #[error("cannot read what lies beside a record: {0}")]
+    Beside(io::Error),
 }
 
 /// The published checkpoint of a data folder, as it lies there, to keep elsewhere; `None` where

@@ -32,6 +32,7 @@ pub enum ProveError {
 pub struct Prover {
     data: PathBuf,
     checkpoint: Checkpoint,
+    note: Vec<u8>,
 }
 
 impl Prover {
@@ -48,12 +49,17 @@ impl Prover {
             read => read.map_err(ProveError::Read)?,
         };
         let checkpoint = verifier.verify(&note).map_err(ProveError::Checkpoint)?;
-        Ok(Self { data: data.to_owned(), checkpoint })
+        Ok(Self { data: data.to_owned(), checkpoint, note })
     }
 
     /// What was signed.
     pub const fn checkpoint(&self) -> &Checkpoint {
         &self.checkpoint
+    }
+
+    /// The checkpoint as it was signed: what anyone can verify again.
+    pub fn note(&self) -> &[u8] {
+        &self.note
     }
 
     /// The hashes, from the leaf upwards, that prove that this leaf is the record of that place.

@@ -12,12 +12,17 @@ pub(crate) struct Trace {
     /// A task, a session as IDENTITY/SCOPE, or a decision or any other record by its id.
     #[arg(value_name = "TASK|SESSION|DECISION")]
     pub(crate) id: String,
-    /// Prove each record against the newest checkpoint, from the data folder.
-    #[arg(long, requires = "offline")]
+    /// Fail where records cannot be proved at all. Each record is proved against the newest
+    /// checkpoint wherever the data folder is at hand.
+    #[arg(long, conflicts_with = "export")]
     pub(crate) proof: bool,
     /// The file with the verifier key, instead of the one in the keys folder.
-    #[arg(long, requires = "proof", value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "export")]
     pub(crate) key: Option<PathBuf>,
+    /// What was known and permitted at that time, replayed from the data folder without asking a
+    /// server: `15m`, `2h`, `3d` ago, or an RFC 3339 time.
+    #[arg(long, value_name = "TIME", conflicts_with = "export")]
+    pub(crate) as_of: Option<String>,
     #[command(flatten)]
     pub(crate) source: Source,
 }

@@ -1,9 +1,13 @@
 //! Events of the Open Cybersecurity Schema Framework 1.8: <https://schema.ocsf.io/1.8.0>.
 //!
-//! Decisions and outcomes are API Activity (6003). What is noticed is a Detection Finding (2004).
+//! Decisions and outcomes are API Activity (6003). What is noticed is a Detection Finding (2004), and
+//! what is wrong with somebody's rights an IAM Analysis Finding (2008); a right that is taken away is
+//! Remediation Activity (7001).
 //! Changes of who may do what are of the category of identity and access: Account Change (3001),
 //! Authentication (3002), Authorize Session (3003), Entity Management (3004) and User Access
 //! Management (3005). What OCSF has no attribute for is in `unmapped`.
+
+mod review;
 
 use safeconduct_model::signal::{About, Severity};
 use safeconduct_model::{
@@ -60,6 +64,7 @@ const fn class(uid: u32, name: &'static str, category: &'static str) -> Class {
 const IAM: &str = "Identity & Access Management";
 const APPLICATION: &str = "Application Activity";
 const DETECTION_FINDING: Class = class(2004, "Detection Finding", "Findings");
+const IAM_FINDING: Class = class(2008, "IAM Analysis Finding", "Findings");
 const ACCOUNT_CHANGE: Class = class(3001, "Account Change", IAM);
 const AUTHENTICATION: Class = class(3002, "Authentication", IAM);
 const AUTHORIZE_SESSION: Class = class(3003, "Authorize Session", IAM);
@@ -67,6 +72,7 @@ const ENTITY_MANAGEMENT: Class = class(3004, "Entity Management", IAM);
 const USER_ACCESS: Class = class(3005, "User Access Management", IAM);
 const LIFECYCLE: Class = class(6002, "Application Lifecycle", APPLICATION);
 const API_ACTIVITY: Class = class(6003, "API Activity", APPLICATION);
+const REMEDIATION: Class = class(7001, "Remediation Activity", "Remediation");
 
 /// What OCSF has no number for.
 const OTHER: u32 = 99;
@@ -162,6 +168,7 @@ fn of_body(body: &Body, record: &Record) -> Event {
             "app",
             json!({ "name": "Safeconduct", "vendor_name": "Safeconduct", "version": version }),
         ),
+        Body::ReviewChanged(change) => review::of_review(change, record),
         other => of_access(other, record),
     }
 }

@@ -70,8 +70,9 @@ fn show(shared: &Shared, intent: &Intent) -> Result<String, CommandError> {
 
 fn check(shared: &Shared, project: &Project) -> Result<String, CommandError> {
     let rules = &project.rules;
-    let tools = &rules.sources.definitions;
-    let loaded = intents::load(&project.config, &rules.catalogue, &rules.policies, tools)?;
+    let texts = intents::texts(&project.config)?;
+    let made = (&*rules.catalogue, &*rules.policies, &*rules.sources.definitions);
+    let loaded = intents::load(&project.config, &texts, made)?;
     let warnings = loaded.warnings;
     let (names, versions) = (rules.intents.versions.len(), rules.intents.iter().count());
     match shared.output {

@@ -140,12 +140,18 @@ mod tests {
             // What each class requires.
             let required: &[&str] = match number("class_uid") {
                 2004 => &["/finding_info/uid", "/finding_info/title"],
+                2008 => &[
+                    "/finding_info/uid",
+                    "/finding_info/title",
+                    "/permission_analysis_results/0/policy/name",
+                ],
                 3001 | 3005 => &["/user/uid"],
                 3002 => &["/user/uid", "/service/name"],
                 3003 => &["/user/uid", "/privileges/0"],
                 3004 => &["/entity/uid", "/entity/type"],
                 6002 => &["/app/name"],
                 6003 => &["/actor/user/uid", "/api/operation", "/src_endpoint/svc_name"],
+                7001 => &["/command_uid"],
                 other => panic!("class {other} is not expected"),
             };
             for pointer in required {

@@ -16,7 +16,7 @@ use crate::exit::CommandError;
 use crate::story::{self, Placed};
 
 /// Kinds that the server's index has by kind and time only.
-const BY_KIND: [&str; 14] = [
+const BY_KIND: [&str; 15] = [
     "task_began",
     "task_ended",
     "lease_changed",
@@ -31,6 +31,7 @@ const BY_KIND: [&str; 14] = [
     "glass_broken",
     "glass_mended",
     "review_due",
+    "remediation",
 ];
 
 /// Kinds of what may have been said long before, and holds until it is taken back.
@@ -47,11 +48,18 @@ const MARGIN_MS: i64 = 60_000;
 pub(super) struct Files<'a> {
     pub(super) shared: &'a Shared,
     pub(super) source: &'a Source,
+    /// Up to and with that time, where one is given.
+    pub(super) until: Option<Timestamp>,
 }
 
 impl Records for Files<'_> {
     fn each(&self, each: &mut dyn FnMut(&Placed)) -> Result<(), CommandError> {
-        records::scan(self.shared, self.source, |placed| each(&placed))
+        records::scan(self.shared, self.source, |placed| {
+            let at = || Timestamp::parse(story::text(&placed.record, "/at"));
+            if self.until.is_none_or(|until| at().is_some_and(|at| at <= until)) {
+                each(&placed);
+            }
+        })
     }
 }
 

@@ -3,6 +3,7 @@
 //! tree, each line with its record.
 
 mod gather;
+mod permitted;
 mod select;
 mod shown;
 
@@ -13,6 +14,7 @@ use safeconduct_wire::json::from_serde;
 use self::select::{Selected, Subject};
 use crate::args::{self, Shared};
 use crate::client::Client;
+use crate::command::records::moment;
 use crate::exit::{CommandError, Exit, failed};
 use crate::output::{self, Format, print};
 use crate::story::Placed;
@@ -20,10 +22,12 @@ use crate::wiring::{project, runtime};
 
 /// Runs the command.
 pub(crate) fn run(shared: &Shared, args: args::Trace) -> Result<Exit, CommandError> {
-    let args::Trace { id, proof, key, source } = args;
+    let args::Trace { id, proof, key, as_of, source } = args;
     let subject = Subject::parse(&id);
-    let selected = if source.is_local() {
-        select::select(&gather::Files { shared, source: &source }, &subject)?
+    let as_of = as_of.as_deref().map(moment).transpose()?;
+    let selected = if source.is_local() || as_of.is_some() {
+        let files = gather::Files { shared, source: &source, until: as_of };
+        select::select(&files, &subject)?
     } else {
         let (records, more) = runtime()?.block_on(async {
             let client = Client::new(shared, &source.remote)?;
@@ -33,25 +37,44 @@ pub(crate) fn run(shared: &Shared, args: args::Trace) -> Result<Exit, CommandErr
         Selected { records, cut: cut || more }
     };
     if selected.records.is_empty() {
+        let then = as_of.map(|at| format!(" at {at}")).unwrap_or_default();
         return Err(CommandError::Failed(format!(
-            "no record tells of `{id}`: name a task, a session as IDENTITY/SCOPE, or a record"
+            "no record tells of `{id}`{then}: name a task, a session as IDENTITY/SCOPE, or a record"
         )));
     }
-    let proofs = if proof { Some(Proofs::of(shared, key, &selected.records)?) } else { None };
+    // An export or a server elsewhere is of another ledger than the folder, for all that is known.
+    let folder = source.offline || as_of.is_some() || source.remote.url.is_none();
+    let proofs = match source.export.is_none() && folder {
+        true => Proofs::of(shared, key, &selected.records).map_err(|error| error.to_string()),
+        false => Err("the data folder that the records are in is not at hand".to_owned()),
+    };
+    if let (true, Err(why)) = (proof, &proofs) {
+        return Err(CommandError::Failed(why.clone()));
+    }
+    let permitted = as_of.map(|at| permitted::Permitted::of(shared, at, &selected.records));
+    let permitted = permitted.transpose()?;
+    let told = shown::Told { subject: &subject, selected: &selected, proofs: &proofs };
     match shared.output {
         Format::Json | Format::Yaml => {
-            let document = shown::document(&subject, &selected, proofs.as_ref());
+            let document = shown::document(&told, permitted.as_ref());
             print(&output::document(shared.output, &document)?)?;
         }
-        _ => print(&shown::text(&subject, &selected, proofs.as_ref()))?,
+        _ => {
+            print(&shown::text(&told))?;
+            if let Some(permitted) = &permitted {
+                print(&permitted.text())?;
+            }
+        }
     }
-    Ok(if proofs.is_none_or(|proofs| proofs.hold()) { Exit::Ok } else { Exit::Failure })
+    Ok(if proofs.is_ok_and(|proofs| !proofs.hold()) { Exit::Failure } else { Exit::Ok })
 }
 
 /// What was proved of each record, in their order.
 struct Proofs {
     size: u64,
     root: String,
+    /// The checkpoint as it was signed.
+    note: String,
     each: Vec<Proved>,
 }
 
@@ -81,7 +104,9 @@ impl Proofs {
         let prover = Prover::open(&config.data, &verifier).map_err(|error| failed(&data, error))?;
         let each = records.iter().map(|placed| proved(&prover, placed)).collect();
         let checkpoint = prover.checkpoint();
-        Ok(Self { size: checkpoint.size, root: checkpoint.root.to_string(), each })
+        let (size, root) = (checkpoint.size, checkpoint.root.to_string());
+        let note = String::from_utf8_lossy(prover.note()).into_owned();
+        Ok(Self { size, root, note, each })
     }
 
     /// Whether nothing was found that is not in the tree although it should be.

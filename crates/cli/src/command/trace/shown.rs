@@ -5,32 +5,47 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Value, json};
 
+use super::permitted::Permitted;
 use super::select::{Selected, Subject};
 use super::{Proofs, Proved};
 use crate::output::counted;
 use crate::story::{self, Branch, Head, Placed, Tree};
 
+/// What is told.
+pub(super) struct Told<'a> {
+    pub(super) subject: &'a Subject,
+    pub(super) selected: &'a Selected,
+    /// What was proved of each record, or why nothing could be.
+    pub(super) proofs: &'a Result<Proofs, String>,
+}
+
 /// The trace as lines.
-pub(super) fn text(subject: &Subject, selected: &Selected, proofs: Option<&Proofs>) -> String {
+pub(super) fn text(told: &Told<'_>) -> String {
+    let Told { subject, selected, proofs } = told;
     let records = &selected.records;
-    let by_id = by_id(records, proofs);
+    let by_id = by_id(records, proofs.as_ref().ok());
     let mut text = format!("{}\n", story::plain(&headline(subject, records)));
     if selected.cut {
         text.push_str("(there are more records than are told)\n");
     }
     text += &Tree::of(records).text(|placed| lines(placed, by_id.get(placed.id()).copied()));
-    if let Some(proofs) = proofs {
-        let proved = proofs.each.iter().filter(|one| matches!(one, Proved::Yes(_))).count();
-        let unsigned = proofs.each.iter().filter(|one| matches!(one, Proved::Unsigned)).count();
-        let failed = proofs.each.len() - proved - unsigned;
-        let _ = writeln!(
-            text,
-            "proofs: {proved} hold against the checkpoint over {} records, root {}{}{}",
-            proofs.size,
-            proofs.root,
-            if unsigned > 0 { format!("; {unsigned} not signed yet") } else { String::new() },
-            if failed > 0 { format!("; {failed} DO NOT HOLD") } else { String::new() },
-        );
+    match proofs {
+        Ok(proofs) => {
+            let proved = proofs.each.iter().filter(|one| matches!(one, Proved::Yes(_))).count();
+            let unsigned = proofs.each.iter().filter(|one| matches!(one, Proved::Unsigned)).count();
+            let failed = proofs.each.len() - proved - unsigned;
+            let _ = writeln!(
+                text,
+                "proofs: {proved} hold against the checkpoint over {} records, root {}{}{}",
+                proofs.size,
+                proofs.root,
+                if unsigned > 0 { format!("; {unsigned} not signed yet") } else { String::new() },
+                if failed > 0 { format!("; {failed} DO NOT HOLD") } else { String::new() },
+            );
+        }
+        Err(why) => {
+            let _ = writeln!(text, "proofs: none, {why}");
+        }
     }
     text
 }
@@ -150,8 +165,9 @@ fn by_whom(placed: &Placed) -> String {
 }
 
 /// The trace for programs.
-pub(super) fn document(subject: &Subject, selected: &Selected, proofs: Option<&Proofs>) -> Value {
-    let by_id = by_id(&selected.records, proofs);
+pub(super) fn document(told: &Told<'_>, permitted: Option<&Permitted>) -> Value {
+    let Told { subject, selected, proofs } = told;
+    let by_id = by_id(&selected.records, proofs.as_ref().ok());
     let (kind, id) = match subject {
         Subject::Task(task) => ("task", task.clone()),
         Subject::Session(identity, scope) => ("session", format!("{identity}/{scope}")),
@@ -162,13 +178,21 @@ pub(super) fn document(subject: &Subject, selected: &Selected, proofs: Option<&P
     document.insert("of".into(), json!({ "kind": kind, "id": id }));
     document.insert("records".into(), json!(selected.records.len()));
     document.insert("more_left_out".into(), json!(selected.cut));
-    if let Some(proofs) = proofs {
-        let checkpoint = json!({ "size": proofs.size, "root": proofs.root });
-        document.insert("checkpoint".into(), checkpoint);
+    match proofs {
+        Ok(Proofs { size, root, note, .. }) => {
+            let checkpoint = json!({ "size": size, "root": root, "note": note });
+            document.insert("checkpoint".into(), checkpoint);
+        }
+        Err(why) => drop(document.insert("no_proofs".into(), json!(why))),
+    }
+    if let Ok(proofs) = proofs {
         document.insert("proofs_hold".into(), json!(proofs.hold()));
     }
     let grown = tree.roots.iter().map(|branch| grown(branch, &by_id));
     document.insert("tree".into(), grown.collect());
+    if let Some(permitted) = permitted {
+        document.insert("permitted_then".into(), permitted.document());
+    }
     Value::Object(document)
 }
 
