@@ -109,6 +109,34 @@ impl Client {
         self.accepted(answer).await
     }
 
+    /// Sends a file; the answer's JSON, also where it says what of the file is wrong (422).
+    ///
+    /// # Errors
+    /// The server cannot be reached, wants a token, or refuses.
+    pub(crate) async fn upload(
+        &self,
+        path: &str,
+        query: &[(&str, String)],
+        file: Vec<u8>,
+    ) -> Result<Value, CommandError> {
+        let mut url = reqwest::Url::parse(&format!("{}{path}", self.url))
+            .map_err(|error| failed(&self.url, error))?;
+        url.query_pairs_mut().extend_pairs(query);
+        let mut request = self.http.post(url).body(file);
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token);
+        }
+        let answer = request.send().await.map_err(|error| {
+            failed(&format!("`{}` cannot be reached; is the server running?", self.url), error)
+        })?;
+        let answer = match answer.status() {
+            StatusCode::UNPROCESSABLE_ENTITY => answer,
+            _ => self.accepted(answer).await?,
+        };
+        let bytes = limited(answer).await?;
+        serde_json::from_slice(&bytes).map_err(|error| failed("the server's answer", error))
+    }
+
     async fn accepted(&self, answer: reqwest::Response) -> Result<reqwest::Response, CommandError> {
         let status = answer.status();
         if status.is_success() {

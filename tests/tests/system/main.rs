@@ -24,6 +24,7 @@ mod examples;
 mod faults;
 mod flow;
 mod identity;
+mod inventory;
 mod leases;
 mod mutual_tls;
 mod oauth;

@@ -15,6 +15,7 @@ mod healthcheck;
 mod identity;
 mod init;
 mod intent;
+mod inventory;
 mod keys;
 mod kill;
 mod lease;
