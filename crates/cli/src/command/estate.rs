@@ -8,6 +8,8 @@ use crate::args::{self, EstateStop, Remote, Shared};
 use crate::client::Client;
 use crate::command::identity::{segment, show};
 use crate::command::inventory;
+use crate::command::records::moment;
+use crate::command::then::Then;
 use crate::exit::{CommandError, Exit};
 use crate::output::{self, Format, counted, print, print_line};
 use crate::wiring::runtime;
@@ -27,6 +29,21 @@ const WHO: [&str; 9] = [
 
 /// Runs the command.
 pub(crate) fn run(shared: &Shared, command: args::Estate) -> Result<Exit, CommandError> {
+    match &command {
+        args::Estate::Can { identity, as_of: Some(at), .. } => {
+            let then = Then::of(shared, moment(at)?)?;
+            let answer = then.can(identity)?;
+            said_then(shared, &then);
+            return can(shared, answer, "then");
+        }
+        args::Estate::Why { identity, action, resource, as_of: Some(at), .. } => {
+            let then = Then::of(shared, moment(at)?)?;
+            let answer = then.why(identity, action, resource.as_deref())?;
+            said_then(shared, &then);
+            return why(shared, &answer, "then");
+        }
+        _ => {}
+    }
     runtime()?.block_on(async {
         match command {
             args::Estate::Import(args) => inventory::import(shared, args).await,
@@ -47,12 +64,15 @@ pub(crate) fn run(shared: &Shared, command: args::Estate) -> Result<Exit, Comman
                     ["as", "id", "kind", "status", "environment", "last_seen", "orphaned"];
                 show(shared, &answer, "owned", &columns)
             }
-            args::Estate::Can { identity, remote } => can(shared, &identity, &remote).await,
-            args::Estate::Why { identity, action, resource, remote } => {
+            args::Estate::Can { identity, remote, .. } => {
+                let path = format!("/v1/estate/can/{}", segment(&identity));
+                can(shared, ask(shared, &remote, &path, &[]).await?, "now")
+            }
+            args::Estate::Why { identity, action, resource, remote, .. } => {
                 let mut query = vec![("action", action)];
                 query.extend(resource.map(|resource| ("resource", resource)));
                 let path = format!("/v1/estate/why/{}", segment(&identity));
-                why(shared, &ask(shared, &remote, &path, &query).await?)
+                why(shared, &ask(shared, &remote, &path, &query).await?, "now")
             }
             args::Estate::Did { identity, since, remote } => {
                 let query: Vec<_> = since.into_iter().map(|since| ("since", since)).collect();
@@ -73,18 +93,22 @@ async fn ask(
     Client::new(shared, remote)?.call(Method::GET, path, query, None).await
 }
 
-async fn can(shared: &Shared, identity: &str, remote: &Remote) -> Result<Exit, CommandError> {
-    let path = format!("/v1/estate/can/{}", segment(identity));
-    let mut answer = ask(shared, remote, &path, &[]).await?;
+/// Says what an answer about some time rests on.
+fn said_then(shared: &Shared, then: &Then) {
+    if !shared.quiet {
+        output::say(&then.rests_on());
+    }
+}
+
+fn can(shared: &Shared, mut answer: Value, when: &str) -> Result<Exit, CommandError> {
     if shared.output != Format::Table {
         print(&output::document(shared.output, &answer)?)?;
         return Ok(Exit::Ok);
     }
     if answer.get("status").is_some_and(|status| status != "active") {
-        print_line(&format!(
-            "{identity} is {}: nothing is permitted now",
-            text(&answer, "status")
-        ))?;
+        let (identity, status) = (text(&answer, "identity"), text(&answer, "status"));
+        let word = if when == "now" { "is" } else { "was" };
+        print_line(&format!("{identity} {word} {status}: nothing {word} permitted {when}"))?;
     }
     for grant in items_mut(&mut answer, "grants") {
         let by = match grant.get("at").and_then(Value::as_str) {
@@ -109,7 +133,7 @@ async fn can(shared: &Shared, identity: &str, remote: &Remote) -> Result<Exit, C
     Ok(Exit::Ok)
 }
 
-fn why(shared: &Shared, answer: &Value) -> Result<Exit, CommandError> {
+fn why(shared: &Shared, answer: &Value, when: &str) -> Result<Exit, CommandError> {
     if shared.output != Format::Table {
         print(&output::document(shared.output, answer)?)?;
         return Ok(Exit::Ok);
@@ -147,7 +171,7 @@ fn why(shared: &Shared, answer: &Value) -> Result<Exit, CommandError> {
         print_line(&format!("what `{rego}` says cannot be told without asking it"))?;
     }
     if let Some(now) = answer.get("now") {
-        print_line(&format!("asked now, outside of every task: {}", text(now, "decision")))?;
+        print_line(&format!("asked {when}, outside of every task: {}", text(now, "decision")))?;
         for reason in items(now, "reasons") {
             let policy = reason.get("policy").and_then(Value::as_str);
             let policy = policy.map(|policy| format!(" ({policy})")).unwrap_or_default();
