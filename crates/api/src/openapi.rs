@@ -8,7 +8,8 @@ use crate::problem::ProblemForm;
 use crate::{
     access_requests, authzen, authzen_requests, break_glass, campaigns, catalogue, delegations,
     estate, findings, health, identities, imports, intents, inventory, keys, kill, leases, outcome,
-    passkeys, policies, records, search, sessions, signals, ssf, streams, tail, tasks, tokens,
+    passkeys, policies, proposals, records, remediations, search, sessions, signals, ssf, streams,
+    tail, tasks, tokens,
 };
 
 #[derive(OpenApi)]
@@ -64,6 +65,14 @@ use crate::{
         estate::why,
         estate::did,
         estate::stop,
+        proposals::list,
+        proposals::show,
+        proposals::make,
+        proposals::answer,
+        remediations::list,
+        remediations::show,
+        remediations::schedule,
+        remediations::step,
         findings::list,
         findings::scan,
         findings::show,

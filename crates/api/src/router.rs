@@ -17,7 +17,8 @@ use crate::{
     ApiConfig, ApiError, Controls, Metrics, SignalEdges, access_requests, authzen,
     authzen_requests, break_glass, campaigns, catalogue, delegations, estate, findings, health,
     identities, imports, intents, inventory, keys, kill, leases, oauth, outcome, passkeys,
-    policies, records, refused, scim, search, sessions, signals, ssf, streams, tail, tasks, tokens,
+    policies, proposals, records, refused, remediations, scim, search, sessions, signals, ssf,
+    streams, tail, tasks, tokens,
 };
 
 /// The HTTP side of one server process.
@@ -72,6 +73,7 @@ impl Api {
         config: &ApiConfig,
     ) -> Result<Self, ApiError> {
         let metadata = Metadata::at(&config.base_url);
+        let base_url = metadata.policy_decision_point.clone();
         let metrics = Arc::new(Metrics::default());
         if let Some(at) = controls.policies().loaded_at {
             metrics.policies_loaded(at);
@@ -83,13 +85,13 @@ impl Api {
             controls,
             administration: Administration::load()?,
             doors: Doors::new(config)?,
-            base_url: metadata.policy_decision_point.clone(),
             request_endpoint: metadata.access_request_endpoint.clone(),
             metadata: serde_json::to_vec(&metadata).unwrap_or_default(),
             metrics,
             tails: Arc::new(Semaphore::new(TAILS_MAX)),
             edges: OnceLock::new(),
             pages: OnceLock::new(),
+            base_url,
             provisioning: tokio::sync::Mutex::new(()),
             stopping: watch::Sender::new(false),
         }))))
@@ -199,6 +201,12 @@ impl Api {
             .route("/v1/tokens/{id}/revoke", post(tokens::revoke))
             .route("/v1/records", get(records::query))
             .route("/v1/records/{id}", get(records::show))
+            .route("/v1/policy-proposals", get(proposals::list).post(proposals::make))
+            .route("/v1/policy-proposals/{id}", get(proposals::show))
+            .route("/v1/policy-proposals/{id}/answer", post(proposals::answer))
+            .route("/v1/remediations", get(remediations::list).post(remediations::schedule))
+            .route("/v1/remediations/{id}", get(remediations::show))
+            .route("/v1/remediations/{id}/step", post(remediations::step))
             .route("/v1/log/tail", get(tail::tail))
             .route("/v1/log/checkpoint", get(records::checkpoint))
             .route("/v1/policies", get(policies::show))

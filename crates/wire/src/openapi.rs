@@ -73,6 +73,17 @@ described! {
     admin::FindingList = "FindingList";
     admin::FindingView = "Finding";
     admin::GlassRequest = "BreakGlass";
+    admin::ProposalAnswerForm = "ProposalAnswer";
+    admin::ProposalList = "ProposalList";
+    admin::ProposalView = "Proposal";
+    admin::ProposalWithTexts = "ProposalWithTexts";
+    admin::ProposeForm = "Propose";
+    admin::RemediationList = "RemediationList";
+    admin::RemediationStepForm = "RemediationStep";
+    admin::RemediationView = "Remediation";
+    admin::ScheduleForm = "RemediationSchedule";
+    admin::Scheduled = "RemediationScheduled";
+    admin::SteppedRemediation = "RemediationStepped";
     admin::IdentityList = "IdentityList";
     admin::IdentityView = "IdentityShown";
     admin::ImportList = "ImportList";
@@ -130,6 +141,12 @@ impl IntoParams for admin::ImportQuery {
 }
 
 impl IntoParams for admin::EstateWhyForm {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        query_of::<Self>()
+    }
+}
+
+impl IntoParams for admin::RemediationQueryForm {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
         query_of::<Self>()
     }

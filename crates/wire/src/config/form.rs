@@ -127,6 +127,10 @@ pub struct PoliciesForm {
     /// Whether the baseline pack that ships with the program is in force beside the folder's
     /// policies, as `baseline/*.cedar`.
     pub baseline: bool,
+    /// How policies change: `files`, by whoever can write the folder; `proposals`, by changes that
+    /// somebody else than their author approves, and the folder as it is when that begins to count
+    /// is the first.
+    pub changes: PolicyChanges,
     /// The Cedar namespace of generated types and actions.
     #[schemars(extend("format" = "cedar-namespace"))]
     pub namespace: String,
@@ -136,11 +140,22 @@ pub struct PoliciesForm {
     pub action_id: String,
 }
 
+/// How policies change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PolicyChanges {
+    /// Whoever can write the folder changes them.
+    Files,
+    /// Only what was proposed, and approved by somebody else than its author.
+    Proposals,
+}
+
 impl Default for PoliciesForm {
     fn default() -> Self {
         Self {
             folder: "./policies".into(),
             baseline: false,
+            changes: PolicyChanges::Files,
             namespace: "Safeconduct".into(),
             action_id: "{server}.{tool}".into(),
         }

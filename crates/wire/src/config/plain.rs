@@ -107,6 +107,8 @@ pub struct Policies {
     pub folder: PathBuf,
     /// Whether the shipped baseline pack is in force beside them; not where nothing is said.
     pub baseline: bool,
+    /// How they change; by whoever can write the folder where nothing is said.
+    pub changes: super::PolicyChanges,
     /// The Cedar namespace; `Safeconduct` where nothing is said.
     pub namespace: String,
     /// How the id of a tool's action is made; `{server}.{tool}` where nothing is said.

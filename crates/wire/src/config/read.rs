@@ -64,6 +64,7 @@ pub fn parse(file: &str, text: &str, folder: &Path) -> Result<Config, Vec<Diagno
             policies: Policies {
                 folder: join(folder, &form.policies.folder),
                 baseline: form.policies.baseline,
+                changes: form.policies.changes,
                 namespace: form.policies.namespace,
                 action_id: form.policies.action_id,
             },
