@@ -48,8 +48,8 @@ async fn a_token_is_orphaned_when_its_identity_is_gone() {
     assert_eq!(bench.open(FindingKind::OrphanedToken), [""; 0], "it has ended");
 }
 
-fn lease(bench: &Bench, name: &str) -> Box<Lease> {
-    Box::new(Lease {
+fn lease(bench: &Bench, name: &str) -> Lease {
+    Lease {
         id: LeaseId::new(name).unwrap(),
         task: task("task_1"),
         target: TargetName::new("db").unwrap(),
@@ -58,14 +58,14 @@ fn lease(bench: &Bench, name: &str) -> Box<Lease> {
         planned_at: bench.service.now(),
         expires_at: bench.service.now().plus_ms(60_000),
         last_at: bench.service.now().plus_ms(60_000),
-    })
+    }
 }
 
 #[tokio::test]
 async fn a_lease_that_cannot_be_taken_back_and_one_that_outlives_its_task_are_found() {
     let bench = Bench::new().await;
-    let changed = |lease: &Box<Lease>, state, detail: Option<&str>| Body::LeaseChanged {
-        lease: lease.clone(),
+    let changed = |lease: &Lease, state, detail: Option<&str>| Body::LeaseChanged {
+        lease: Box::new(lease.clone()),
         state,
         detail: detail.map(Into::into),
     };
