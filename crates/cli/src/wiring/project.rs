@@ -1,25 +1,25 @@
 //! The configuration with everything that it names: policies, schema, catalogue, definitions,
 //! intents.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use safeconduct_model::{
-    ActionName, Catalogue, Digest, IdentityKind, Intents, Obligation, PolicyRef, ServerName, Value,
+    ActionName, Catalogue, Digest, IdentityKind, Intents, Obligation, PolicyRef, ServerName,
 };
 use safeconduct_policy::{
     Diagnostic, Loaded, Naming, Policies, Severity, SourceFile, Sources, ToolDefinition,
 };
-use safeconduct_service::{RuleSet, Vocabulary, definition_digest};
+use safeconduct_service::{RuleSet, RuleTexts, Vocabulary};
 use safeconduct_wire::catalogue;
 use safeconduct_wire::config::{self, Config};
 
 use crate::exit::{CommandError, failed, invalid, not_valid};
 use crate::problem::Problem;
-use crate::wiring::intents;
 use crate::wiring::prover::Trusted;
+use crate::wiring::{intents, kept};
 
 /// A configuration, and what it names, loaded and checked.
 pub(crate) struct Project {
@@ -45,6 +45,8 @@ pub(crate) struct Rules {
     pub(crate) intents: Arc<Intents>,
     /// The names of the shipped types.
     pub(crate) vocabulary: Arc<Vocabulary>,
+    /// What all of it is made of, as it is kept.
+    pub(crate) texts: RuleTexts,
     /// What is odd, yet loads.
     pub(crate) warnings: Vec<Problem>,
 }
@@ -100,7 +102,46 @@ impl Rules {
     /// # Errors
     /// [`CommandError::Invalid`] with every problem that was found.
     pub(crate) fn load(config: &Config, previous: Option<&Policies>) -> Result<Self, CommandError> {
-        let texts = Texts::read(config)?;
+        Self::of(Texts::read(config)?, config, previous)
+    }
+
+    /// The same with other files in the policy folder, by their paths.
+    ///
+    /// # Errors
+    /// [`CommandError::Invalid`] with every problem that was found.
+    pub(crate) fn with_policies(
+        config: &Config,
+        files: &BTreeMap<String, String>,
+    ) -> Result<Self, CommandError> {
+        let ending = |end: &'static str| {
+            let those = files.iter().filter(move |(name, _)| name.ends_with(end));
+            those.map(|(name, text)| SourceFile::new(name.as_str(), text.as_str()))
+        };
+        let own = ending(".cedar").chain(ending(".rego")).collect();
+        let texts = Texts {
+            policies: beside_the_shipped(own, &config.policies)?,
+            schemas: ending(".cedarschema").collect(),
+            ..Texts::read(config)?
+        };
+        Self::of(texts, config, None)
+    }
+
+    /// The files of the policy folder that these rules were loaded from.
+    pub(crate) fn policy_files(&self, config: &Config) -> BTreeMap<String, String> {
+        let shipped = match config.policies.baseline {
+            true => safeconduct_policy::baseline(),
+            false => Vec::new(),
+        };
+        let all = self.sources.policies.iter().chain(&self.sources.schemas);
+        let own = all.filter(|file| shipped.iter().all(|pack| pack.name != file.name));
+        own.map(|file| (file.name.to_string(), file.text.to_string())).collect()
+    }
+
+    fn of(
+        texts: Texts,
+        config: &Config,
+        previous: Option<&Policies>,
+    ) -> Result<Self, CommandError> {
         let merged = texts.catalogue(&config.catalogue)?;
         let sources = texts.sources(config, &merged)?;
         let Loaded { policies, warnings } = match previous {
@@ -115,7 +156,9 @@ impl Rules {
         if !unknown.is_empty() {
             return Err(invalid(within(&config.policies.folder, unknown)));
         }
-        let undertaken = intents::load(config, &catalogue, &policies, &sources.definitions)?;
+        let intents = intents::texts(config)?;
+        let made = (&catalogue, &policies, &*sources.definitions);
+        let undertaken = intents::load(config, &intents, made)?;
         let odd = undertaken.warnings.into_iter();
         Ok(Self {
             warnings: within(&config.policies.folder, warnings).chain(odd).collect(),
@@ -124,6 +167,15 @@ impl Rules {
             catalogue_digest: texts.digest(),
             policies: Arc::new(policies),
             vocabulary: Arc::new(vocabulary),
+            texts: RuleTexts {
+                policies: kept::of_policies(&sources),
+                catalogue: kept::of_catalogue(&texts.catalogue, &texts.tools),
+                intents: kept::of_intents(
+                    &intents::folder_name(config),
+                    &intents,
+                    &intents::targets(config),
+                ),
+            },
             sources,
         })
     }
@@ -138,6 +190,7 @@ impl Rules {
             catalogue_digest: self.catalogue_digest,
             vocabulary: Arc::clone(&self.vocabulary),
             intents: Some(Arc::clone(&self.intents)),
+            texts: self.texts.clone(),
         }
     }
 }
@@ -265,11 +318,19 @@ impl Texts {
     }
 
     fn digest(&self) -> Digest {
-        let all = self.catalogue.iter().chain(&self.tools);
-        let members =
-            all.map(|file| (Arc::clone(&file.name), Value::String(Arc::clone(&file.text))));
-        definition_digest(&Value::object(members))
+        kept::catalogue_digest(&self.catalogue, &self.tools)
     }
+}
+
+/// The files of a policy folder, by their paths: what proposals change.
+///
+/// # Errors
+/// One cannot be read.
+pub(crate) fn policy_folder(config: &Config) -> Result<BTreeMap<String, String>, CommandError> {
+    let own = config::Policies { baseline: false, ..config.policies.clone() };
+    let schemas = files(&config.policies.folder, ".cedarschema")?;
+    let all = policies(&own)?.into_iter().chain(schemas);
+    Ok(all.map(|file| (file.name.to_string(), file.text.to_string())).collect())
 }
 
 /// The policy files of a folder, of both languages, and the shipped pack where it is wanted. OPA's
@@ -278,6 +339,14 @@ fn policies(from: &config::Policies) -> Result<Vec<SourceFile>, CommandError> {
     let mut found = files(&from.folder, ".cedar")?;
     let rego = files(&from.folder, ".rego")?;
     found.extend(rego.into_iter().filter(|file| !file.name.ends_with("_test.rego")));
+    beside_the_shipped(found, from)
+}
+
+/// The files of a folder with the shipped pack, where that is wanted.
+fn beside_the_shipped(
+    mut found: Vec<SourceFile>,
+    from: &config::Policies,
+) -> Result<Vec<SourceFile>, CommandError> {
     let shipped = if from.baseline { safeconduct_policy::baseline() } else { Vec::new() };
     let copy = |pack: &SourceFile| found.iter().any(|own| own.name == pack.name);
     if let Some(copied) = shipped.iter().find(|pack| copy(pack)) {
@@ -302,7 +371,10 @@ fn server_of(file: &str) -> Option<ServerName> {
 }
 
 /// Names each resource type as the schema does.
-fn resolve(mut catalogue: Catalogue, policies: &Policies) -> Result<Catalogue, CommandError> {
+pub(super) fn resolve(
+    mut catalogue: Catalogue,
+    policies: &Policies,
+) -> Result<Catalogue, CommandError> {
     let mut problems = Vec::new();
     for entry in catalogue.actions.values_mut() {
         for mapping in &mut entry.resources {
