@@ -36,6 +36,10 @@ pub(crate) enum Estate {
         /// Who.
         #[arg(value_name = "IDENTITY")]
         identity: String,
+        /// As it was at that time, replayed from the data folder without asking a server: `15m`,
+        /// `2h`, `3d` ago, or an RFC 3339 time.
+        #[arg(long, value_name = "TIME")]
+        as_of: Option<String>,
         #[command(flatten)]
         remote: Remote,
     },
@@ -51,6 +55,10 @@ pub(crate) enum Estate {
         /// What they would do it to, as policies write it: `Safeconduct::Path::"/cases"`.
         #[arg(value_name = "RESOURCE")]
         resource: Option<String>,
+        /// As it was at that time, replayed from the data folder without asking a server: `15m`,
+        /// `2h`, `3d` ago, or an RFC 3339 time.
+        #[arg(long, value_name = "TIME")]
+        as_of: Option<String>,
         #[command(flatten)]
         remote: Remote,
     },
