@@ -11,7 +11,8 @@ use safeconduct_model::{
 };
 use safeconduct_review::{Grant, GrantSource, Use, UseKey, day_of};
 use safeconduct_service::{
-    EstateError, Operation, ReadError, ReadModel, RecordQuery, UseQuery, WhyStatement, World,
+    EstateError, Held, Operation, ReadError, ReadModel, RecordQuery, UseQuery, Why, WhyStatement,
+    World,
 };
 use safeconduct_wire::admin::{
     EstateCan, EstateDid, EstateDidForm, EstateGrant, EstateIdentity, EstateLatest, EstateLease,
@@ -163,14 +164,19 @@ pub(crate) async fn can(
     let identity = registered(&caller.world, &id)?;
     let (service, id) = (Arc::clone(&api.service), identity.id.clone());
     let held = apart(move || service.can(&id)).await??;
-    Ok(Json(EstateCan {
+    Ok(Json(shown_rights(identity, &held)))
+}
+
+/// What somebody can do, as it is answered.
+pub fn shown_rights(identity: &Identity, held: &Held) -> EstateCan {
+    EstateCan {
         identity: identity.id.to_string(),
         status: identity.status.as_str(),
         grants: held.grants.iter().map(grant).collect(),
         more: held.more as u64,
         shadow: held.shadow as u64,
-        not_derivable: held.not_derivable.map(|id| id.to_string()),
-    }))
+        not_derivable: held.not_derivable.as_ref().map(ToString::to_string),
+    }
 }
 
 fn grant(grant: &Grant) -> EstateGrant {
@@ -269,19 +275,24 @@ pub(crate) async fn why(
     let resource = form.resource.as_deref().map(entity).transpose()?;
     let (service, who, wanted) = (Arc::clone(&api.service), identity.id.clone(), action.clone());
     let why = apart(move || service.why(&who, &wanted, resource)).await??;
+    Ok(Json(shown_why(&identity.id, &action, &why)))
+}
+
+/// Why somebody can or cannot do something, as it is answered.
+pub fn shown_why(identity: &IdentityId, action: &ActionName, why: &Why) -> EstateWhy {
     let statements = why.permits.iter().chain(&why.forbids).chain(&why.shadow).map(statement);
-    Ok(Json(EstateWhy {
-        identity: identity.id.to_string(),
+    EstateWhy {
+        identity: identity.to_string(),
         action: action.to_string(),
         statements: statements.collect(),
         more: why.more as u64,
         intents: why.intents.iter().map(ToString::to_string).collect(),
-        not_derivable: why.not_derivable.map(|id| id.to_string()),
-        now: why.now.map(|outcome| EstateNow {
+        not_derivable: why.not_derivable.as_ref().map(ToString::to_string),
+        now: why.now.as_ref().map(|outcome| EstateNow {
             decision: outcome.decision.as_str(),
             reasons: outcome.reasons.iter().take(SHOWN_MAX).map(reason).collect(),
         }),
-    }))
+    }
 }
 
 fn statement(why: &WhyStatement) -> EstateStatement {
@@ -309,17 +320,20 @@ fn reason(reason: &Reason) -> EstateReason {
     EstateReason { code: reason.code(), message: reason.message(), policy }
 }
 
-/// An entity as policies write it: `Safeconduct::Path::"/cases"`, or `Path::/cases`.
 fn entity(text: &str) -> Result<EntityRef, Problem> {
-    let no = || {
+    read_entity(text).ok_or_else(|| {
         let example = "write it as policies do: `Safeconduct::Path::\"/cases\"`";
         Problem::invalid(format!("`resource` is no entity; {example}"))
-    };
+    })
+}
+
+/// An entity as policies write it: `Safeconduct::Path::"/cases"`, or `Path::/cases`.
+pub fn read_entity(text: &str) -> Option<EntityRef> {
     let (ty, id) = match text.split_once("::\"") {
-        Some((ty, id)) => (ty, id.strip_suffix('"').ok_or_else(no)?),
-        None => text.rsplit_once("::").ok_or_else(no)?,
+        Some((ty, id)) => (ty, id.strip_suffix('"')?),
+        None => text.rsplit_once("::")?,
     };
-    EntityRef::new(ty, id).map_err(|_| no())
+    EntityRef::new(ty, id).ok()
 }
 
 /// What somebody has done: the use of each right, with the last three uses.
@@ -437,17 +451,6 @@ pub(crate) async fn stop(
     let identity = registered(&caller.world, &id)?;
     let (service, id) = (Arc::clone(&api.service), identity.id.clone());
     let stopping = apart(move || service.would_stop(&id)).await??;
-    let task = |task: &Arc<safeconduct_model::Task>| EstateTask {
-        id: task.id.to_string(),
-        intent: task.intent.to_string(),
-        agent: task.agent.to_string(),
-        on_behalf_of: task.on_behalf_of.as_ref().map(ToString::to_string),
-    };
-    let lease = |view: &safeconduct_service::LeaseView| EstateLease {
-        id: view.lease.id.to_string(),
-        target: view.lease.target.to_string(),
-        task: view.lease.task.to_string(),
-    };
     Ok(Json(EstateStop {
         identity: identity.id.to_string(),
         status: identity.status.as_str(),
