@@ -130,10 +130,10 @@ async fn a_group_is_who_is_in_it_when_it_is_asked() {
         bench.records().into_iter().filter_map(asked).last().unwrap()
     };
     assert_eq!(asked_of("1").await, ["lea", "lou"].map(id).into());
+    let by = id("ada");
     for (who, groups) in [("lea", &[][..]), ("bob", &["leads"])] {
-        let change =
-            bench.service.change_identity(identity(who, IdentityKind::User, groups), &id("ada"));
-        change.await.unwrap();
+        let changed = identity(who, IdentityKind::User, groups);
+        bench.service.change_identity(changed, &by).await.unwrap();
     }
     assert_eq!(asked_of("2").await, ["bob", "lou"].map(id).into());
 }
