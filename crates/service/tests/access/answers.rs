@@ -127,7 +127,7 @@ async fn a_group_is_who_is_in_it_when_it_is_asked() {
             },
             _ => None,
         };
-        bench.records().into_iter().filter_map(asked).last().unwrap()
+        bench.records().into_iter().filter_map(asked).next_back().unwrap()
     };
     assert_eq!(asked_of("1").await, ["lea", "lou"].map(id).into());
     let by = id("ada");
