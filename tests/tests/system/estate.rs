@@ -1,7 +1,7 @@
 //! The estate's six questions, as a person asks them of a running server.
 
 use safeconduct_tests::project::Project;
-use safeconduct_tests::server::{Server, wait_until};
+use safeconduct_tests::server::{Server, exported, record_of, wait_until};
 use safeconduct_tests::tools;
 use serde_json::{Value as Json, json};
 
@@ -82,4 +82,81 @@ fn six_plain_questions_have_answers() {
     assert!(ask(&["stop", "agent", "--yes", "--reason", "seen enough"]).starts_with("stopped"));
     assert!(ask(&["can", "agent"]).starts_with("agent is suspended"));
     server.stop();
+}
+
+/// What was permitted before a change of the policies, after it, and after the agent was stopped:
+/// each as it was then, from the data folder.
+#[test]
+fn what_was_permitted_then_is_told_by_replaying() {
+    let project = world();
+    let server = Server::start(&project);
+    let ask = |arguments: &[&str]| said(&project, &server, arguments);
+    let (_, token) = server.mint("agent");
+    let mut client = server.mcp("crm", &token);
+    assert!(client.call("read", &json!({})).unwrap()["result"].is_object());
+    let time = |kind: &str, nth: usize| {
+        let lines = exported(&project);
+        let of_kind = lines.iter().map(record_of).filter(|record| record["kind"] == kind);
+        of_kind.map(|record| record["at"].as_str().unwrap().to_owned()).nth(nth)
+    };
+    wait_until("the decision is there", || time("outcome", 0).is_some());
+    let before = time("outcome", 0).unwrap();
+
+    project.write(
+        "policies/p.cedar",
+        r#"@id("drops")
+permit (principal == Safeconduct::Agent::"agent", action == Safeconduct::Action::"crm.drop", resource);
+"#,
+    );
+    wait_until("the policies are loaded", || time("policies_loaded", 1).is_some());
+    let between = time("policies_loaded", 1).unwrap();
+    server.administer(
+        "POST",
+        "/v1/kill",
+        &json!({ "scope": { "identity": "agent" }, "reason": "a test" }),
+    );
+    wait_until("the stop is there", || time("killed", 0).is_some());
+    let after = "2100-01-01T00:00:00Z";
+
+    let can = |at: &str| ask(&["can", "agent", "--as-of", at]);
+    let first = can(&before);
+    assert!(first.contains("reads at p.cedar:1:1") && !first.contains("drops"), "{first}");
+    let second = can(&between);
+    assert!(second.contains("drops at p.cedar:1:1") && !second.contains("reads"), "{second}");
+    assert!(!second.contains("was suspended"), "{second}");
+    let third = can(after);
+    assert!(third.starts_with("agent was suspended: nothing was permitted then"), "{third}");
+    let server_of = "Safeconduct::Server::\"crm\"";
+    let why = ask(&["why", "agent", "crm.read", server_of, "--as-of", &before]);
+    assert!(why.contains("asked then, outside of every task: permit"), "{why}");
+    let why = ask(&["why", "agent", "crm.read", server_of, "--as-of", &between]);
+    assert!(why.contains("asked then, outside of every task: deny"), "{why}");
+
+    // The story of a decision, as it stood then: with proofs, and with what was permitted.
+    let decision = exported(&project);
+    let decision = decision
+        .iter()
+        .map(record_of)
+        .find(|record| record["kind"] == "decision" && record["body"]["action"] == "crm.read");
+    let decision = decision.unwrap()["id"].as_str().unwrap().to_owned();
+    let told = tools::command()
+        .arg("--config")
+        .arg(project.config())
+        .args(["trace", &decision, "--as-of", &before, "--proof", "-o", "json"])
+        .output()
+        .unwrap();
+    assert_eq!(told.status.code(), Some(0), "{}", String::from_utf8_lossy(&told.stderr));
+    let told: Json = serde_json::from_slice(&told.stdout).unwrap();
+    assert_eq!(told["proofs_hold"], true);
+    assert!(told["checkpoint"]["note"].as_str().unwrap().contains('\n'));
+    assert_eq!(told["permitted_then"]["can"][0]["identity"], "agent");
+    assert_eq!(told["permitted_then"]["can"][0]["grants"][0]["given_by"], "reads");
+    let nothing = tools::command()
+        .arg("--config")
+        .arg(project.config())
+        .args(["estate", "can", "agent", "--as-of", "2020-01-01T00:00:00Z"])
+        .output()
+        .unwrap();
+    let talk = String::from_utf8_lossy(&nothing.stderr);
+    assert!(talk.contains("no policy set was in force at 2020"), "{talk}");
 }
