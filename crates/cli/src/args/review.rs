@@ -9,6 +9,8 @@ pub(crate) enum Review {
     /// What is wrong with the estate: look for it, list and show it, and exempt it for a time.
     #[command(subcommand)]
     Findings(Findings),
+    /// Propose the smallest change that still permits what was used, with its replay.
+    Reduce(super::PolicyReduce),
 }
 
 #[derive(Debug, Subcommand)]

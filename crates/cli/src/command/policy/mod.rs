@@ -22,7 +22,7 @@ mod world;
 use clap::CommandFactory as _;
 use clap::error::ErrorKind;
 
-use crate::args::{Arguments, Policy, Question, Shared};
+use crate::args::{Arguments, Policy, PolicyReduce, Question, Shared};
 use crate::exit::{CommandError, Exit};
 
 /// Runs the command.
@@ -45,8 +45,16 @@ pub(crate) fn run(shared: &Shared, command: Policy) -> Result<Exit, CommandError
         Policy::Bench(question) => bench::run(shared, whole(&question)),
         Policy::Diff(args) => draft::diff::run(shared, &args),
         Policy::Learn(args) => draft::learn::run(shared, &args),
-        Policy::Reduce(args) => draft::reduce::run(shared, &args),
+        Policy::Reduce(args) => reduce(shared, &args),
     }
+}
+
+/// Proposes the smallest change that still permits what was used: `review reduce` is the same.
+///
+/// # Errors
+/// The project or the records cannot be read, or nothing of that name is there.
+pub(crate) fn reduce(shared: &Shared, args: &PolicyReduce) -> Result<Exit, CommandError> {
+    draft::reduce::run(shared, args)
 }
 
 /// A question that says who wants to do what, or leaves it to a test. Anything else is a slip on the

@@ -9,5 +9,6 @@ use crate::exit::{CommandError, Exit};
 pub(crate) fn run(shared: &Shared, command: args::Review) -> Result<Exit, CommandError> {
     match command {
         args::Review::Findings(command) => findings::run(shared, command),
+        args::Review::Reduce(args) => super::policy::reduce(shared, &args),
     }
 }
