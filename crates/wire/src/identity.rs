@@ -69,7 +69,7 @@ pub struct ImportedForm {
     #[schemars(length(min = 1, max = 512))]
     pub display_name: Option<String>,
     /// Whether it is suspended because it is so there.
-    #[serde(default, skip_serializing_if = "is_not")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub suspended: bool,
 }
 
@@ -99,11 +99,6 @@ pub struct PepForm {
     /// said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label_at: Option<Word<LabelAt>>,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
-const fn is_not(flag: &bool) -> bool {
-    !*flag
 }
 
 const fn active() -> Word<IdentityStatus> {
