@@ -3,6 +3,7 @@
 
 mod approval;
 mod authority;
+mod campaign;
 mod draft;
 mod estate;
 mod review;
@@ -17,6 +18,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use approval::*;
 pub(crate) use authority::*;
+pub(crate) use campaign::*;
 pub(crate) use draft::*;
 pub(crate) use estate::*;
 pub(crate) use review::*;
@@ -608,6 +610,8 @@ pub(crate) enum SchemaOf {
     Catalogue,
     /// `intents/*.yaml`.
     Intent,
+    /// `reviews/*.yaml`.
+    Campaign,
     /// `*_test.yaml`.
     Suite,
 }

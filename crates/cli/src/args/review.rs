@@ -2,13 +2,16 @@
 
 use clap::{Args, Subcommand};
 
-use super::Remote;
+use super::{Campaign, Remote};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Review {
     /// What is wrong with the estate: look for it, list and show it, and exempt it for a time.
     #[command(subcommand)]
     Findings(Findings),
+    /// Reviews of many rights: begin one, answer its cases, sign it off.
+    #[command(subcommand)]
+    Campaign(Campaign),
     /// Propose the smallest change that still permits what was used, with its replay.
     Reduce(super::PolicyReduce),
 }

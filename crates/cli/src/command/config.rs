@@ -19,6 +19,7 @@ pub(crate) fn run(shared: &Shared, command: Config) -> Result<Exit, CommandError
                 SchemaOf::Config => schemas::config_schema(),
                 SchemaOf::Catalogue => schemas::catalogue_schema(),
                 SchemaOf::Intent => schemas::intent_schema(),
+                SchemaOf::Campaign => schemas::campaign_schema(),
                 SchemaOf::Suite => schemas::test_schema(),
             };
             output::print(&output::document(Format::Json, &schema)?)?;

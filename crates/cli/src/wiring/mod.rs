@@ -10,6 +10,7 @@ mod pages;
 pub(crate) mod project;
 pub(crate) mod prover;
 mod reload;
+mod reviews;
 mod risk;
 pub(crate) mod server;
 mod signals;

@@ -30,7 +30,9 @@ use crate::wiring::prover::{Trust, Trusted};
 use crate::wiring::reload::{Outward, Reloader};
 use crate::wiring::signals::Signals;
 use crate::wiring::tls::Certificate;
-use crate::wiring::{bootstrap, findings, leases, pages, risk, telemetry, token_service, upstream};
+use crate::wiring::{
+    bootstrap, findings, leases, pages, reviews, risk, telemetry, token_service, upstream,
+};
 
 /// How often overdue outcomes and tasks are looked for.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
@@ -146,6 +148,9 @@ pub(crate) async fn start(project: Project, listen: SocketAddr) -> Result<Runnin
     running.tasks.spawn(leases::settle(service, stop));
     let (service, stop) = (Arc::clone(&running.service), running.stop.clone());
     running.tasks.spawn(token_service::tend(service, stop));
+    let (service, stop) = (Arc::clone(&running.service), running.stop.clone());
+    let ledger = Arc::new(running.store.read_model());
+    running.tasks.spawn(reviews::tend(service, ledger, stop));
     running.watch();
     running.detectors = risk::detect(&running.service)?;
     running.tasks.spawn(signals.tend(running.stop.clone()));

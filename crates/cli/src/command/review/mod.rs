@@ -1,5 +1,6 @@
 //! `safeconduct review`: access reviews.
 
+mod campaign;
 mod findings;
 
 use crate::args::{self, Shared};
@@ -8,6 +9,7 @@ use crate::exit::{CommandError, Exit};
 /// Runs the command.
 pub(crate) fn run(shared: &Shared, command: args::Review) -> Result<Exit, CommandError> {
     match command {
+        args::Review::Campaign(command) => campaign::run(shared, command),
         args::Review::Findings(command) => findings::run(shared, command),
         args::Review::Reduce(args) => super::policy::reduce(shared, &args),
     }
