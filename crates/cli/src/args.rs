@@ -6,6 +6,7 @@ mod authority;
 mod campaign;
 mod draft;
 mod estate;
+mod remediate;
 mod review;
 mod risk;
 mod stream;
@@ -21,6 +22,7 @@ pub(crate) use authority::*;
 pub(crate) use campaign::*;
 pub(crate) use draft::*;
 pub(crate) use estate::*;
+pub(crate) use remediate::*;
 pub(crate) use review::*;
 pub(crate) use risk::*;
 pub(crate) use stream::*;
@@ -326,6 +328,41 @@ pub(crate) enum Policy {
     },
     /// Measure how long a decision takes with this policy set.
     Bench(Question),
+    /// Propose the policies of a folder in place of those of a running server; somebody else
+    /// approves them.
+    Propose(ProposePolicies),
+    /// List the changes of the policies that were proposed.
+    Proposals {
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Show a proposed change as a diff.
+    Proposal {
+        /// Which.
+        #[arg(value_name = "PROPOSAL")]
+        id: String,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Approve a change that somebody else proposed: it is put in force.
+    Approve {
+        /// Which.
+        #[arg(value_name = "PROPOSAL")]
+        id: String,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Reject a proposed change.
+    Reject {
+        /// Which.
+        #[arg(value_name = "PROPOSAL")]
+        id: String,
+        /// Why; it is recorded.
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+        #[command(flatten)]
+        remote: Remote,
+    },
     /// Compare two folders of policies, and replay what was recorded under the second.
     Diff(PolicyDiff),
     /// Write a first policy that permits what was permitted, or observed.

@@ -1,19 +1,51 @@
 //! Access reviews.
 
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand};
 
-use super::{Campaign, Remote};
+use super::{Campaign, Remediate, Remote};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Review {
     /// What is wrong with the estate: look for it, list and show it, and exempt it for a time.
     #[command(subcommand)]
     Findings(Findings),
+    /// Propose the smallest change that still permits what was used, with its replay.
+    Reduce(super::PolicyReduce),
     /// Reviews of many rights: begin one, answer its cases, sign it off.
     #[command(subcommand)]
     Campaign(Campaign),
-    /// Propose the smallest change that still permits what was used, with its replay.
-    Reduce(super::PolicyReduce),
+    /// Rights that are taken away: with notice, set aside, gone, verified; and given back.
+    #[command(subcommand)]
+    Remediate(Remediate),
+    /// Write all that a campaign rests on and came to into a folder that verifies without a server.
+    Export(ExportReview),
+    /// Say whether such a folder holds: every file, record, proof and answer of it.
+    Verify(VerifyReview),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExportReview {
+    /// Which campaign.
+    #[arg(value_name = "CAMPAIGN")]
+    pub(crate) campaign: String,
+    /// The folder to make.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+    /// The file with the verifier key, instead of the one in the keys folder.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct VerifyReview {
+    /// The folder.
+    #[arg(value_name = "DIR")]
+    pub(crate) folder: PathBuf,
+    /// The file with the ledger's verifier key, from elsewhere than the folder.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]

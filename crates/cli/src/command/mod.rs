@@ -22,7 +22,7 @@ mod lease;
 mod log;
 mod mcp;
 mod passkey;
-mod policy;
+pub(crate) mod policy;
 mod records;
 mod review;
 mod risk;
@@ -32,6 +32,7 @@ mod session;
 mod signal;
 mod stream;
 mod task;
+mod then;
 mod trace;
 
 use crate::args::{Arguments, Command};

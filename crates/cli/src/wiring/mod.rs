@@ -3,7 +3,9 @@
 pub(crate) mod bootstrap;
 pub(crate) mod counted;
 mod findings;
+mod gate;
 pub(crate) mod intents;
+pub(crate) mod kept;
 pub(crate) mod leases;
 mod notices;
 mod pages;

@@ -12,14 +12,15 @@ use safeconduct_api::{
     UpstreamView,
 };
 use safeconduct_gateway::Gateway;
-use safeconduct_model::{IdentityId, ServerName};
+use safeconduct_model::{Digest, IdentityId, ServerName};
 use safeconduct_service::Service;
 use safeconduct_wire::config::{Config, Transport};
 use safeconduct_wire::document::{Word, Written};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::exit::CommandError;
+use crate::exit::{CommandError, not_valid};
+use crate::wiring::gate::{self, NOT_APPROVED};
 use crate::wiring::project::{Rules, read_config};
 use crate::wiring::prover::{Trust, Trusted};
 use crate::wiring::server::folder_of;
@@ -101,6 +102,10 @@ impl Reloader {
         .await
         .map_err(|error| ReloadError::Failed(error.to_string()))?;
         match loaded {
+            Ok((rules, _)) if !self.is_approved(&rules) => {
+                let digest = rules.policies.digest();
+                Err(self.refuse(&not_valid(NOT_APPROVED.to_owned()), Some(digest)).await)
+            }
             Ok((rules, trusted)) => {
                 let status = self.enter(rules, cause).await?;
                 if let Some(trusted) = trusted {
@@ -109,7 +114,7 @@ impl Reloader {
                 }
                 Ok(status)
             }
-            Err(error) => Err(self.refuse(&error).await),
+            Err(error) => Err(self.refuse(&error, None).await),
         }
     }
 
@@ -130,7 +135,12 @@ impl Reloader {
         Ok(status)
     }
 
-    async fn refuse(&self, error: &CommandError) -> ReloadError {
+    /// Whether what lies in the folder may come in force.
+    fn is_approved(&self, rules: &Rules) -> bool {
+        gate::is_approved(&self.service, &self.config, rules)
+    }
+
+    async fn refuse(&self, error: &CommandError, digest: Option<Digest>) -> ReloadError {
         let problem = match error {
             CommandError::Invalid(problems) => {
                 problems.first().map(ToString::to_string).unwrap_or_default()
@@ -148,7 +158,7 @@ impl Reloader {
         // The same problem again is no news.
         if known.as_ref() != Some(&problem)
             && let Err(error) =
-                self.service.record_refused_policies(None, shortened(&problem)).await
+                self.service.record_refused_policies(digest, shortened(&problem)).await
         {
             tracing::error!(%error, "the refusal could not be recorded");
         }

@@ -13,7 +13,9 @@ use safeconduct_ledger::Origin;
 use safeconduct_model::{Identity, IdentityStatus};
 use safeconduct_pages::Pages;
 use safeconduct_pep::InProcess;
-use safeconduct_service::{Attachment, Heard, Ledger, Pace, Ports, Service, Settings, World};
+use safeconduct_service::{
+    Attachment, Clock, Heard, Ledger, Pace, PolicyGate, Ports, Service, Settings, World,
+};
 use safeconduct_store::{AttachmentState, Store, StoreOptions, Vault};
 use safeconduct_wire::config::{ApprovalsForm, Config};
 use tokio::net::TcpListener;
@@ -31,7 +33,7 @@ use crate::wiring::reload::{Outward, Reloader};
 use crate::wiring::signals::Signals;
 use crate::wiring::tls::Certificate;
 use crate::wiring::{
-    bootstrap, findings, leases, pages, reviews, risk, telemetry, token_service, upstream,
+    bootstrap, findings, gate, leases, pages, reviews, risk, telemetry, token_service, upstream,
 };
 
 /// How often overdue outcomes and tasks are looked for.
@@ -72,9 +74,11 @@ pub(crate) async fn start(project: Project, listen: SocketAddr) -> Result<Runnin
     let config = Arc::new(config);
     let store = Arc::new(open_store(&config)?);
     let next = store.records();
-    let (service, heard) = restore(&config, &rules, &store)?;
+    let (service, heard) = restore(&config, &rules, &store, Arc::new(SystemClock))?;
     let service = Arc::new(service);
+    let first = gate::at_start(&service, &config, &rules)?;
     enter(&service, &config, &rules).await?;
+    gate::begun(&service, first).await?;
     let administrator = bootstrap::administrator(&service, &config.keys).await?;
 
     let trusted = Trusted::of(&config, &folder_of(&file)?, None)?;
@@ -95,6 +99,12 @@ pub(crate) async fn start(project: Project, listen: SocketAddr) -> Result<Runnin
         file,
         Outward { gateway: gateway.clone(), trust: Arc::clone(&trust) },
     ));
+
+    let folder = Arc::clone(&reloader) as Arc<dyn PolicyGate>;
+    service.set_policy_gate(&folder);
+    if let Err(error) = service.resume_proposals().await {
+        tracing::error!(%error, "a change of the policies that was approved is not in force");
+    }
 
     let listener = TcpListener::bind(listen)
         .await
@@ -163,6 +173,20 @@ pub(crate) async fn start(project: Project, listen: SocketAddr) -> Result<Runnin
     Ok(running)
 }
 
+/// The decision point of a project at another time, with nothing around it: for histories.
+///
+/// # Errors
+/// As [`start`].
+pub(crate) async fn at(
+    project: &Project,
+    clock: Arc<dyn Clock>,
+) -> Result<(Arc<Store>, Service), CommandError> {
+    let store = Arc::new(open_store(&project.config)?);
+    let (service, _) = restore(&project.config, &project.rules, &store, clock)?;
+    enter(&service, &project.config, &project.rules).await?;
+    Ok((store, service))
+}
+
 /// The scheme of the server's URL.
 pub(crate) const fn scheme(config: &Config) -> &'static str {
     if config.tls.is_some() { "https" } else { "http" }
@@ -201,13 +225,14 @@ fn restore(
     config: &Config,
     rules: &Rules,
     store: &Arc<Store>,
+    clock: Arc<dyn Clock>,
 ) -> Result<(Service, Heard), CommandError> {
     let vault =
         Vault::open(&config.keys).map_err(|error| failed("the keys cannot be used", error))?;
     let ports = Ports {
         ledger: Arc::clone(store) as Arc<dyn Ledger>,
         vault: Arc::new(vault),
-        clock: Arc::new(SystemClock),
+        clock,
         ids: Arc::new(UuidIds),
     };
     let settings = Settings {
@@ -338,6 +363,7 @@ impl Running {
                         service.sweep_tasks();
                         service.sweep_delegations();
                         service.sweep_access();
+                        service.sweep_remediations().await;
                     }
                 }
             }

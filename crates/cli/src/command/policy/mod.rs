@@ -9,6 +9,7 @@ mod evidence;
 mod explain;
 mod fmt;
 mod ground;
+mod propose;
 pub(super) mod question;
 mod recorded;
 mod report;
@@ -18,6 +19,8 @@ mod tasks;
 mod test;
 mod watch;
 mod world;
+
+pub(crate) use test::all_of;
 
 use clap::CommandFactory as _;
 use clap::error::ErrorKind;
@@ -43,6 +46,13 @@ pub(crate) fn run(shared: &Shared, command: Policy) -> Result<Exit, CommandError
         Policy::Explain { decision: Some(id), source, .. } => recorded::run(shared, &source, &id),
         Policy::Explain { question, .. } => explain::run(shared, whole(&question)),
         Policy::Bench(question) => bench::run(shared, whole(&question)),
+        Policy::Propose(args) => propose::propose(shared, &args),
+        Policy::Proposals { remote } => propose::list(shared, &remote),
+        Policy::Proposal { id, remote } => propose::one(shared, &remote, &id),
+        Policy::Approve { id, remote } => propose::answer(shared, &remote, &id, None),
+        Policy::Reject { id, reason, remote } => {
+            propose::answer(shared, &remote, &id, Some(&reason))
+        }
         Policy::Diff(args) => draft::diff::run(shared, &args),
         Policy::Learn(args) => draft::learn::run(shared, &args),
         Policy::Reduce(args) => reduce(shared, &args),

@@ -106,6 +106,35 @@ fn all(shared: &Shared, options: &Options) -> Result<Run, CommandError> {
     Ok(Run { suites: results, never_applied })
 }
 
+/// Runs the tests of a project's policy folder over rules that need not be in force: how many
+/// passed, or what failed.
+///
+/// # Errors
+/// [`CommandError::Invalid`] where a test file is.
+pub(crate) fn all_of(project: &Project) -> Result<Result<u64, Vec<String>>, CommandError> {
+    let folder = project.config.policies.folder.join("tests");
+    let mut found = BTreeSet::new();
+    if folder.is_dir() {
+        walk(&folder, &mut found)?;
+    }
+    let ground = Ground::of(project)?;
+    let options = Options { paths: Vec::new(), filter: None, coverage: false };
+    let (mut passed, mut failures) = (0, Vec::new());
+    for file in &found {
+        let ran = run_suite(&read(file)?, Some(&ground), &options, None)?;
+        for test in ran.tests {
+            match test.verdict {
+                TestVerdict::Passed => passed += 1,
+                TestVerdict::Skipped(_) => {}
+                TestVerdict::Failed(found) => failures.extend(found.into_iter().map(|failure| {
+                    format!("{}:{}: {}: {}", ran.file, failure.line, test.name, failure.problem)
+                })),
+            }
+        }
+    }
+    Ok(if failures.is_empty() { Ok(passed) } else { Err(failures) })
+}
+
 /// Where tests are looked for.
 ///
 /// # Errors
