@@ -3,7 +3,7 @@
 //!
 //! Everything that is compared takes turns within the same run, and what counts is the ratio of
 //! the medians: absolute numbers belong to the machine that the report names. Arguments name the
-//! parts to run (`decide`, `flow`, `temporal`, `startup`, `tasks`, `risk`, `tokens`, `leases`, `replay`, `http`, `mcp`); without one all run,
+//! parts to run (`decide`, `flow`, `temporal`, `startup`, `tasks`, `risk`, `tokens`, `leases`, `reviews`, `replay`, `http`, `mcp`); without one all run,
 //! and only then the two files are written.
 //!
 //! What this crate deliberately does not do: it tests nothing beyond "the answer was the one
@@ -20,6 +20,7 @@ mod machine;
 mod mcp;
 mod replay;
 mod report;
+mod reviews;
 mod risk;
 mod rounds;
 mod section;
@@ -56,6 +57,7 @@ fn run(words: &[&str]) -> Result<(), Failure> {
     match words {
         ["child-memory", policies] => startup::child(policies.parse()?),
         ["child-decide", what, times] => decide::child(what, times.parse()?),
+        ["child-reviews", rights] => reviews::child(rights.parse()?),
         ["child-tasks", tasks, doing] => tasks::child(tasks.parse()?, doing),
         ["child-server", kind, folder] => http::server::child(kind, folder),
         ["child-load", address, dialect, connections, millis] => {

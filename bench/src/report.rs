@@ -8,7 +8,8 @@ use std::time::Instant;
 
 use crate::section::{Failure, Section};
 use crate::{
-    decide, flow, http, leases, machine, mcp, replay, risk, startup, tasks, temporal, tokens,
+    decide, flow, http, leases, machine, mcp, replay, reviews, risk, startup, tasks, temporal,
+    tokens,
 };
 
 /// One part: how the command line calls it, and what it does.
@@ -27,6 +28,7 @@ const PARTS: &[Part] = &[
     Part { name: "tokens", measure: tokens::measure },
     Part { name: "leases", measure: leases::measure },
     Part { name: "replay", measure: replay::measure },
+    Part { name: "reviews", measure: reviews::measure },
     Part { name: "http", measure: http::measure },
     Part { name: "mcp", measure: mcp::measure },
 ];
