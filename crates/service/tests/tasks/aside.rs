@@ -16,8 +16,9 @@ async fn set_aside(bench: &Bench, holder: &str) -> RecordId {
         reason: "not undertaken".into(),
     };
     let ids = bench.service.schedule_remediations(vec![wanted], None).await.unwrap();
-    bench.service.quarantine(&ids[0], Some(&id("ada"))).await.unwrap();
-    ids[0].clone()
+    let review = ids.into_iter().next().unwrap();
+    bench.service.quarantine(&review, Some(&id("ada"))).await.unwrap();
+    review
 }
 
 #[tokio::test]
