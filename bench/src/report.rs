@@ -8,8 +8,8 @@ use std::time::Instant;
 
 use crate::section::{Failure, Section};
 use crate::{
-    decide, flow, http, leases, machine, mcp, replay, reviews, risk, startup, tasks, temporal,
-    tokens,
+    approvals, decide, flow, http, leases, machine, mcp, replay, reviews, risk, startup, tasks,
+    temporal, tokens,
 };
 
 /// One part: how the command line calls it, and what it does.
@@ -27,6 +27,7 @@ const PARTS: &[Part] = &[
     Part { name: "risk", measure: risk::measure },
     Part { name: "tokens", measure: tokens::measure },
     Part { name: "leases", measure: leases::measure },
+    Part { name: "approvals", measure: approvals::measure },
     Part { name: "replay", measure: replay::measure },
     Part { name: "reviews", measure: reviews::measure },
     Part { name: "http", measure: http::measure },
