@@ -279,6 +279,7 @@ impl Rig {
             ended: None,
             delegated_by: Vec::new(),
             user: None,
+            set_aside: None,
         });
         let facts = Facts {
             caller: Some(&agent.known),
@@ -296,6 +297,7 @@ impl Rig {
             tiers: &self.tiers,
             risk: None,
             approval: None,
+            set_aside: None,
             vocabulary: &self.vocabulary,
             catalogue: Digest::from_bytes([2; 32]),
             monitors: Some(MonitorFacts {

@@ -9,7 +9,7 @@ use std::time::Instant;
 use crate::section::{Failure, Section};
 use crate::{
     approvals, decide, flow, http, leases, machine, mcp, replay, reviews, risk, startup, tasks,
-    temporal, tokens,
+    temporal, tokens, uses,
 };
 
 /// One part: how the command line calls it, and what it does.
@@ -28,8 +28,9 @@ const PARTS: &[Part] = &[
     Part { name: "tokens", measure: tokens::measure },
     Part { name: "leases", measure: leases::measure },
     Part { name: "approvals", measure: approvals::measure },
-    Part { name: "replay", measure: replay::measure },
+    Part { name: "uses", measure: uses::measure },
     Part { name: "reviews", measure: reviews::measure },
+    Part { name: "replay", measure: replay::measure },
     Part { name: "http", measure: http::measure },
     Part { name: "mcp", measure: mcp::measure },
 ];

@@ -32,7 +32,8 @@ const SIGNALS_PER_MINUTE: u32 = 100_000;
 /// How long decisions are timed with signals and without, each.
 const TIMED: Duration = Duration::from_secs(10);
 
-const NOW: Timestamp = Timestamp::from_millis(1_795_500_000_000);
+/// When all of it happens.
+pub(crate) const NOW: Timestamp = Timestamp::from_millis(1_795_500_000_000);
 
 /// Measures.
 pub(crate) fn measure() -> Result<Section, Failure> {
@@ -82,9 +83,10 @@ fn contestant<'a>(
     })
 }
 
-async fn decide(service: &Service) -> Result<(), Failure> {
+/// The call that is decided.
+pub(crate) fn call() -> Result<Check, Failure> {
     let agent = world::agent(0)?.id;
-    let check = Check {
+    Ok(Check {
         subject: Subject::Caller(safeconduct_model::Authentication {
             token: TokenId::new("tok_agent")?,
             ..tasks::proof(&agent)?
@@ -104,8 +106,11 @@ async fn decide(service: &Service) -> Result<(), Failure> {
         parent: None,
         understood: Understood::LeftToCaller,
         network: None,
-    };
-    let ruling = service.check(check).await.map_err(|refused| refused.reason.message())?;
+    })
+}
+
+async fn decide(service: &Service) -> Result<(), Failure> {
+    let ruling = service.check(call()?).await.map_err(|refused| refused.reason.message())?;
     match ruling.value().outcome.decision {
         Decision::Permit => Ok(()),
         Decision::Deny => Err(format!("denied: {:?}", ruling.value().outcome.reasons).into()),

@@ -274,6 +274,7 @@ impl Ground {
                 used: standing.used,
                 task: step.in_task.as_ref().and_then(|name| tasks.facts(name, &self.identities)),
                 killed: None,
+                set_aside: None,
                 input_bytes: 0,
                 calls_max: self.calls_max,
                 understood: &Understood::Only(

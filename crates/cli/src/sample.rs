@@ -1,6 +1,6 @@
 //! The sample worlds: an agent at work on a customer's case, in a folder and in a CRM, and one
-//! that writes mail. The files of `examples/case-notes`, `examples/crm` and `examples/mail`,
-//! carried in the binary so that `dev` and `demo` need nothing beside it.
+//! that writes mail. The files of `examples/case-notes`, `examples/crm`, `examples/mail`
+//! and of `examples/reviews`, carried in the binary so that `dev` and `demo` need nothing beside it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -28,6 +28,8 @@ pub(crate) enum Sample {
     Crm,
     /// Mail, of which what leaves the house is asked for.
     Mail,
+    /// Files, and a right to them that is far too broad.
+    Reviews,
 }
 
 impl Sample {
@@ -36,6 +38,7 @@ impl Sample {
             Self::CaseNotes => CASE_NOTES,
             Self::Crm => CRM,
             Self::Mail => MAIL,
+            Self::Reviews => REVIEWS,
         }
     }
 }
@@ -65,6 +68,19 @@ const MAIL: &[(&str, &str)] = files![
     "catalogue/mail.tools.json",
 ];
 
+const REVIEWS: &[(&str, &str)] = files![
+    "reviews":
+    "agent.py",
+    "safeconduct.yaml",
+    "policies/clerks.cedar",
+    "catalogue/files.yaml",
+    "catalogue/files.tools.json",
+    "reviews/clerks.yaml",
+    "cases/4711/notes.md",
+    "cases/4711/customer.md",
+    "cases/4712/notes.md",
+];
+
 const CASE_NOTES: &[(&str, &str)] = files![
     "case-notes":
     "agent.py",
@@ -90,4 +106,10 @@ pub(crate) fn write(sample: Sample, folder: &Path) -> Result<PathBuf, CommandErr
         fs::write(&file, text).map_err(|error| failed(name, error))?;
     }
     Ok(folder.join("safeconduct.yaml"))
+}
+
+/// A file of a sample world; empty where it has none of that name.
+pub(crate) fn text_of(sample: Sample, name: &str) -> &'static str {
+    let found = sample.files().iter().find(|(known, _)| *known == name);
+    found.map_or("", |(_, text)| text)
 }

@@ -407,13 +407,33 @@ fn a_person_answers_what_agents_ask() {
     ada.sees(&open("/approve"), "What waits for you");
     ada.shot("waiting");
 
+    // In an emergency the rules that ask are set aside: with a passkey, for a reason and a time.
+    let burning = Agent::arguments(1, "the house burns");
+    assert!(!agent.does("send", &burning));
+    ada.sees(&open("/break-glass"), "Break glass");
+    let fill = json!({ "agent": "helper", "reason": "it <b>burns</b>", "minutes": "5" });
+    let breaking = json!({ "step": "press", "name": "Break the glass", "fill": fill });
+    let seen = ada.sees(&breaking, "Confirm that it is you");
+    let text = seen["text"].as_str().unwrap();
+    assert!(text.contains("helper") && text.contains("it <b>burns</b>"), "{text}");
+    ada.does(&json!({ "step": "verified", "verified": false }));
+    ada.does(&json!({ "step": "press_in_vain", "name": "Confirm with passkey" }));
+    assert!(!agent.does("send", &burning), "nothing was signed yet");
+    ada.does(&json!({ "step": "verified", "verified": true }));
+    ada.sees(&press("Confirm with passkey"), "Break glass");
+    ada.shot("glass");
+    assert!(agent.does("send", &burning) && agent.does("send", &burning), "as often as need be");
+    ada.sees(&press("Mend for helper"), "Break glass");
+    assert!(!agent.does("send", &burning), "the rules hold again");
+
     drop(agent);
     server.stop();
     server::verify(&project);
-    let proofs: Vec<_> = server::exported(&project)
+    let kinds: Vec<_> = server::exported(&project)
         .iter()
         .map(|line| server::record_of(line)["kind"].as_str().unwrap().to_owned())
-        .filter(|kind| kind == "passkey_used")
         .collect();
-    assert_eq!(proofs.len(), 3);
+    let count = |kind: &str| kinds.iter().filter(|other| *other == kind).count();
+    assert_eq!(count("passkey_used"), 4);
+    assert_eq!(["glass_broken", "review_due", "glass_mended"].map(count), [1; 3]);
 }

@@ -39,6 +39,9 @@ pub(crate) struct PolicyReduce {
     /// Look at no older records than this. What may be older than them is left alone.
     #[arg(long)]
     pub(crate) since: Option<String>,
+    /// Write the files that change into this folder too, as they would be.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) source: Source,
 }

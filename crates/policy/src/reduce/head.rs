@@ -169,12 +169,13 @@ mod tests {
                     action in [N::Action::\"a\", // one\n    N::Action::\"b,]\"],\n  resource is \
                     N::Path in N::Path::\"/é\\\"\" // that\n) when { true };";
         let head = Head::of(text, 0..text.len()).unwrap();
-        let said = |part: &Part| &text[part.asked.clone()];
+        let said = |part: &Part| text.get(part.asked.clone()).unwrap();
         assert!(head.is_named);
         assert_eq!(said(&head.principal), "");
         assert!(!head.principal.comment);
         assert!(head.action.comment && !head.resource.comment);
-        let items: Vec<_> = head.action.items.iter().map(|item| &text[item.clone()]).collect();
+        let items: Vec<_> =
+            head.action.items.iter().map(|item| text.get(item.clone()).unwrap()).collect();
         assert_eq!(items, ["N::Action::\"a\"", "N::Action::\"b,]\""]);
         assert_eq!(said(&head.resource), " is N::Path in N::Path::\"/é\\\"\"");
     }

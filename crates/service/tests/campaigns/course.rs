@@ -62,7 +62,7 @@ async fn it_opens_is_answered_by_reviewers_and_deputies_and_is_signed_by_its_own
     bench.service.sign_off(&campaign, &id("grace"), over).await.unwrap();
     let wanted = BTreeMap::from([("writer writer".to_owned(), Becomes::Reduce)]);
     assert_eq!(effects(&bench.service, &campaign), wanted);
-    assert_eq!(bench.service.campaigns_signed_off().unwrap(), [campaign.clone()]);
+    assert_eq!(bench.service.campaigns_signed_off().unwrap(), std::slice::from_ref(&campaign));
     // What is over is let go of, and read again.
     assert_eq!(bench.tend(15).await, 0);
     assert_eq!(effects(&bench.service, &campaign), wanted);

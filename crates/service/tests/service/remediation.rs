@@ -210,7 +210,7 @@ async fn a_whole_identity_is_quarantined_and_comes_back() {
     let codes = estate.ask("agent", "read").await.unwrap_err();
     assert_eq!(codes, ["identity_not_active", "set_aside"]);
     assert_eq!(estate.ask("other", "read").await, Ok(()));
-    let applied = estate.service().apply_remediations(&[id.clone()], &me(), None).await;
+    let applied = estate.service().apply_remediations(std::slice::from_ref(&id), &me(), None).await;
     assert!(applied.unwrap_err().to_string().contains("suspended"));
     estate.service().restore_right(&id, &me(), "back".into()).await.unwrap();
     assert_eq!(estate.ask("agent", "read").await, Ok(()));
@@ -244,7 +244,7 @@ async fn what_is_taken_away_goes_through_the_gate_and_comes_back_through_it() {
     let by = me();
     let early = service.verify_remediation(&id, &by, vec![probing("read", Decision::Deny)]);
     assert!(early.await.is_err(), "it is not gone yet");
-    let done = service.apply_remediations(&[id.clone()], &me(), None).await.unwrap();
+    let done = service.apply_remediations(std::slice::from_ref(&id), &me(), None).await.unwrap();
     let proposal = done.proposal.unwrap();
     assert_eq!(estate.one(&id).state, RemediationState::Quarantined, "nobody has approved");
     let own = service.approve_proposal(&proposal, &me()).await.unwrap_err();
@@ -287,7 +287,7 @@ async fn a_folder_that_was_edited_meanwhile_is_a_conflict_and_nothing_is_overwri
     let estate = estate().await;
     let service = estate.service();
     let id = estate.set_aside(Effect::Revoke).await;
-    let done = service.apply_remediations(&[id.clone()], &me(), None).await.unwrap();
+    let done = service.apply_remediations(std::slice::from_ref(&id), &me(), None).await.unwrap();
     estate.edit(|files| files.get_mut(FILES).unwrap().push_str("\n// by hand\n"));
     let edited = estate.files.files.lock().unwrap().clone();
     let conflict = service.approve_proposal(&done.proposal.unwrap(), &who("grace")).await;
@@ -299,7 +299,7 @@ async fn a_folder_that_was_edited_meanwhile_is_a_conflict_and_nothing_is_overwri
     assert_eq!(estate.ask("agent", "read").await, Err(vec!["set_aside"]), "still denied");
     // What lies there came in force meanwhile, so it can be applied anew.
     estate.folder.load("a hand").await.unwrap();
-    let done = service.apply_remediations(&[id.clone()], &me(), None).await.unwrap();
+    let done = service.apply_remediations(std::slice::from_ref(&id), &me(), None).await.unwrap();
     service.approve_proposal(&done.proposal.unwrap(), &who("grace")).await.unwrap();
     assert_eq!(estate.one(&id).state, RemediationState::Applied);
     assert!(estate.files.files.lock().unwrap()[FILES].contains("// by hand"));
@@ -352,13 +352,14 @@ async fn what_shrinks_needs_the_smaller_text() {
     let grant = estate.grant("agent", "reads");
     let id = estate.schedule(Some(grant), Effect::Reduce, 0).await;
     assert_eq!(service.sweep_remediations().await, 0, "it is not set aside");
-    assert!(service.apply_remediations(&[id.clone()], &me(), None).await.is_err());
+    assert!(service.apply_remediations(std::slice::from_ref(&id), &me(), None).await.is_err());
     let smaller = POLICIES.replace(
         "permit (principal, action == Safeconduct::Action::\"files.read\", resource);",
         "permit (principal == Safeconduct::Agent::\"other\", action == Safeconduct::Action::\"files.read\", resource);",
     );
     let draft = BTreeMap::from([(FILES.to_owned(), smaller)]);
-    let done = service.apply_remediations(&[id.clone()], &me(), Some(draft)).await.unwrap();
+    let done =
+        service.apply_remediations(std::slice::from_ref(&id), &me(), Some(draft)).await.unwrap();
     service.approve_proposal(&done.proposal.unwrap(), &who("grace")).await.unwrap();
     assert_eq!(estate.one(&id).state, RemediationState::Applied);
     assert_eq!(estate.ask("agent", "read").await, Err(vec!["no_permit"]));

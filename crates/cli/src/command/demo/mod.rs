@@ -3,6 +3,8 @@
 mod crm;
 mod mail;
 mod play;
+mod quarter;
+mod review;
 
 use std::path::{Path, PathBuf};
 
@@ -65,7 +67,8 @@ pub(crate) fn run(shared: &Shared, args: args::Demo) -> Result<Exit, CommandErro
         let _ = shared;
         let crm = crm::tell(&python, &folder_path.join("crm")).await?;
         let mail = mail::tell(&python, &folder_path.join("mail")).await?;
-        if went_well && verified && crm && mail {
+        let review = review::tell(&python, &folder_path.join("review")).await?;
+        if went_well && verified && crm && mail && review {
             print_line("Every step went as expected.")?;
             Ok(Exit::Ok)
         } else {

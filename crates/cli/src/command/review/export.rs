@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use safeconduct_evidence::{Files, KeyFrom, Material, Proven, RECORDS_MAX, Selection};
 use safeconduct_ledger::{CheckpointVerifier, decode};
@@ -41,25 +42,7 @@ pub(super) fn export(
     let config = project::read_config(&shared.config)?;
     let shown = config.data.display().to_string();
     let (key, verifier) = verifier(&key.unwrap_or_else(|| config.keys.join(VERIFIER_KEY)))?;
-    let prover = Prover::open(&config.data, &verifier).map_err(|error| failed(&shown, error))?;
-    let selection = selection(&config.data, campaign)?;
-    let (mut records, mut steps) = (Vec::new(), BTreeSet::new());
-    each(&config.data, &selection, |sequence, leaf, record| {
-        if !selection.holds(record) {
-            return Ok(());
-        }
-        if records.len() == RECORDS_MAX {
-            return Err(io::Error::other(format!("more than {RECORDS_MAX} records tell of it")));
-        }
-        if matches!(record.body, Body::ReviewChanged(_)) {
-            steps.insert(sequence);
-        }
-        let proof = prover.prove(sequence, leaf).map_err(|error| {
-            io::Error::other(format!("record {sequence} cannot be proved: {error}"))
-        })?;
-        records.push(Proven { sequence, leaf: leaf.to_vec(), proof });
-        Ok(())
-    })?;
+    let (prover, records, steps) = proven(&config.data, &verifier, campaign)?;
     let beside = safeconduct_store::attachments(&config.data, &steps);
     let beside = beside.map_err(|error| failed(&shown, error))?;
     if beside.values().map(Vec::len).sum::<usize>() > BESIDE_BYTES_MAX {
@@ -90,6 +73,52 @@ pub(super) fn export(
         }
     }
     Ok(Exit::Ok)
+}
+
+/// How often a checkpoint over the newest records is waited for, and how long each time: a server
+/// that runs signs one within a second.
+const CHECKPOINTS: u32 = 50;
+const CHECKPOINT_WAIT: Duration = Duration::from_millis(200);
+
+/// All records of a campaign with their proofs, and which of them have something beside them.
+fn proven(
+    data: &Path,
+    verifier: &CheckpointVerifier,
+    campaign: &str,
+) -> Result<(Prover, Vec<Proven>, BTreeSet<u64>), CommandError> {
+    let shown = data.display().to_string();
+    for _ in 0..CHECKPOINTS {
+        let prover = Prover::open(data, verifier).map_err(|error| failed(&shown, error))?;
+        let selection = selection(data, campaign)?;
+        let (mut records, mut steps, mut beyond) = (Vec::new(), BTreeSet::new(), false);
+        each(data, &selection, |sequence, leaf, record| {
+            if !selection.holds(record) {
+                return Ok(());
+            }
+            if records.len() == RECORDS_MAX {
+                return Err(io::Error::other(format!(
+                    "more than {RECORDS_MAX} records tell of it"
+                )));
+            }
+            beyond |= sequence >= prover.checkpoint().size;
+            if beyond {
+                return Ok(());
+            }
+            if matches!(record.body, Body::ReviewChanged(_)) {
+                steps.insert(sequence);
+            }
+            let proof = prover.prove(sequence, leaf).map_err(|error| {
+                io::Error::other(format!("record {sequence} cannot be proved: {error}"))
+            })?;
+            records.push(Proven { sequence, leaf: leaf.to_vec(), proof });
+            Ok(())
+        })?;
+        if !beyond {
+            return Ok((prover, records, steps));
+        }
+        std::thread::sleep(CHECKPOINT_WAIT);
+    }
+    Err(failed(&shown, "no checkpoint is signed over the newest records: does its server run?"))
 }
 
 /// `review verify`.

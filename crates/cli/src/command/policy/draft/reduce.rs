@@ -64,6 +64,14 @@ pub(super) fn text(shared: &Shared, args: &PolicyReduce) -> Result<String, Comma
             wider,
         ));
     }
+    if let Some(out) = &args.out {
+        for file in &reduction.files {
+            let path = out.join(&*file.name);
+            let folder = path.parent().unwrap_or(out);
+            fs::create_dir_all(folder).map_err(|error| failed(&file.name, error))?;
+            fs::write(&path, &*file.after).map_err(|error| failed(&file.name, error))?;
+        }
+    }
     let sets = (&**policies, &draft.policies);
     let replay = past::replay((shared, &args.source, &ground), sets, seen.since)?;
     match shared.output {
