@@ -284,7 +284,7 @@ mod tests {
     const CONDITIONS: [&str; 4] = [
         "",
         "when { context.session.steps < 5 }",
-        "unless { resource.path like \"/other/*\" }",
+        "unless { resource has path && resource.path like \"/other/*\" }",
         "when { context.session.steps > 5 }",
     ];
     const WHO: [&str; 3] = ["a", "ab", "b"];
