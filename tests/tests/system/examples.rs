@@ -139,6 +139,18 @@ fn what_the_readme_tells_people_to_type_works() {
             server.stop();
             reader.environment.pop();
             reader.folder = reader.home.folder().to_owned();
+        } else if block.contains("safeconduct estate can") {
+            let world = Project::copy_of(&root().join("examples/crm"));
+            let server = Server::start(&world);
+            reader.folder = world.folder().to_owned();
+            reader.environment.push(("SAFECONDUCT_URL", format!("http://{}", server.address)));
+            let said = reader.types(&block);
+            for word in ["statement", "SEVERITY", "looked at"] {
+                assert!(said.contains(word), "no `{word}` in {said}");
+            }
+            server.stop();
+            reader.environment.pop();
+            reader.folder = reader.home.folder().to_owned();
         } else if block.contains("/access/v1/evaluation") {
             let world = Project::copy_of(&root().join("examples/authzen-certification"));
             let server = Server::start(&world);

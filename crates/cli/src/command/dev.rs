@@ -34,6 +34,7 @@ pub(crate) fn run(shared: &Shared, args: args::Dev) -> Result<Exit, CommandError
         let running = server::start(project, args.listen).await?;
         let token = bootstrap::mint(&running.service, &identity, TOKEN_TTL_MS).await?;
         let ready = Ready::new(&running, token, &servers, &identity, &keys.join(ADMIN_TOKEN_FILE));
+        let ending = running.ending()?;
         match shared.output {
             Format::Json => {
                 let line = serde_json::to_string(&ready).map_err(|e| failed("output", e))?;
@@ -41,7 +42,7 @@ pub(crate) fn run(shared: &Shared, args: args::Dev) -> Result<Exit, CommandError
             }
             _ => output::print(&ready.for_people(sampled.as_deref()))?,
         }
-        running.until_told().await?;
+        ending.come().await;
         running.stop().await;
         Ok(Exit::Ok)
     })

@@ -16,13 +16,14 @@ pub(crate) fn run(shared: &Shared, args: args::Server) -> Result<Exit, CommandEr
         }
         let listen = args.listen.unwrap_or(project.config.listen);
         let running = server::start(project, listen).await?;
+        let ending = running.ending()?;
         if let Some(file) = &running.administrator {
             say(&format!("the administrator's token is in {}", file.display()));
         }
         say(&format!("serving on {}", running.url()));
         let socket = running.open_socket(args.idle_exit_s)?;
         say(&format!("wrapped servers join at {}", socket.display()));
-        running.until_told().await?;
+        ending.come().await;
         say("stopping");
         running.stop().await;
         Ok(Exit::Ok)

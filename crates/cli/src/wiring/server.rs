@@ -19,6 +19,7 @@ use safeconduct_service::{
 use safeconduct_store::{AttachmentState, Store, StoreOptions, Vault};
 use safeconduct_wire::config::{ApprovalsForm, Config};
 use tokio::net::TcpListener;
+use tokio::signal::unix::Signal;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -61,6 +62,24 @@ pub(crate) struct Running {
     stop: CancellationToken,
     tasks: TaskTracker,
     detectors: Option<JoinHandle<()>>,
+}
+
+/// When a server is to end.
+pub(crate) struct Ending {
+    terminate: Signal,
+    interrupt: Signal,
+    stop: CancellationToken,
+}
+
+impl Ending {
+    /// Waits for SIGINT, SIGTERM, or until the server stops by itself.
+    pub(crate) async fn come(mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+            () = self.stop.cancelled() => {}
+        }
+    }
 }
 
 /// Starts a server for a project.
@@ -409,22 +428,17 @@ impl Running {
         Ok(path)
     }
 
-    /// Waits for SIGINT, SIGTERM, or until it stops by itself.
+    /// Listens for SIGINT and SIGTERM: to be called before anybody is told that it runs, so that
+    /// none of them ends the process as it stands.
     ///
     /// # Errors
     /// Signals cannot be listened for.
-    pub(crate) async fn until_told(&self) -> Result<(), CommandError> {
+    pub(crate) fn ending(&self) -> Result<Ending, CommandError> {
         use tokio::signal::unix::{SignalKind, signal};
-        let mut terminate =
-            signal(SignalKind::terminate()).map_err(|error| failed("signals", error))?;
-        tokio::select! {
-            _ = terminate.recv() => {}
-            interrupted = tokio::signal::ctrl_c() => {
-                interrupted.map_err(|error| failed("signals", error))?;
-            }
-            () = self.stop.cancelled() => {}
-        }
-        Ok(())
+        let listen = |kind| signal(kind).map_err(|error| failed("signals", error));
+        let (terminate, interrupt) =
+            (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
+        Ok(Ending { terminate, interrupt, stop: self.stop.clone() })
     }
 
     /// Stops: no new requests, what is under way has ten seconds, the ledger is written out.

@@ -153,6 +153,7 @@ async fn account(running: &Running, data: &Path, keys: &Path) -> Result<bool, Co
 }
 
 async fn keep(running: &Running, token: &str) -> Result<(), CommandError> {
+    let ending = running.ending()?;
     print_line(&format!(
         "It goes on running. For the agent:\n\
          export SAFECONDUCT_MCP_URL={}/mcp/files\n\
@@ -160,5 +161,6 @@ async fn keep(running: &Running, token: &str) -> Result<(), CommandError> {
          Ctrl-C ends it.",
         running.url()
     ))?;
-    running.until_told().await
+    ending.come().await;
+    Ok(())
 }
