@@ -35,142 +35,38 @@ pub struct Target {
 
 /// Every target.
 pub const TARGETS: &[Target] = &[
-    Target {
-        name: "json",
-        run: json,
-        share: 100,
-    },
-    Target {
-        name: "authzen",
-        run: authzen,
-        share: 100,
-    },
-    Target {
-        name: "outcome",
-        run: outcome,
-        share: 25,
-    },
-    Target {
-        name: "evidence",
-        run: evidence::folder,
-        share: 5,
-    },
-    Target {
-        name: "security_event",
-        run: signals::security_event,
-        share: 50,
-    },
-    Target {
-        name: "import",
-        run: import::import,
-        share: 25,
-    },
-    Target {
-        name: "scim",
-        run: import::scim,
-        share: 25,
-    },
-    Target {
-        name: "administration",
-        run: administration,
-        share: 25,
-    },
-    Target {
-        name: "catalogue",
-        run: catalogue,
-        share: 25,
-    },
-    Target {
-        name: "intent",
-        run: intent,
-        share: 25,
-    },
-    Target {
-        name: "tools",
-        run: tools,
-        share: 50,
-    },
-    Target {
-        name: "config",
-        run: config,
-        share: 25,
-    },
-    Target {
-        name: "suite",
-        run: suite,
-        share: 25,
-    },
+    Target { name: "json", run: json, share: 100 },
+    Target { name: "authzen", run: authzen, share: 100 },
+    Target { name: "outcome", run: outcome, share: 25 },
+    Target { name: "evidence", run: evidence::folder, share: 5 },
+    Target { name: "security_event", run: signals::security_event, share: 50 },
+    Target { name: "import", run: import::import, share: 25 },
+    Target { name: "scim", run: import::scim, share: 25 },
+    Target { name: "administration", run: administration, share: 25 },
+    Target { name: "catalogue", run: catalogue, share: 25 },
+    Target { name: "intent", run: intent, share: 25 },
+    Target { name: "tools", run: tools, share: 50 },
+    Target { name: "config", run: config, share: 25 },
+    Target { name: "suite", run: suite, share: 25 },
     #[cfg(feature = "policy")]
-    Target {
-        name: "policy",
-        run: policy,
-        share: 1,
-    },
+    Target { name: "policy", run: policy, share: 1 },
     #[cfg(feature = "policy")]
-    Target {
-        name: "rego",
-        run: rego,
-        share: 1,
-    },
+    Target { name: "rego", run: rego, share: 1 },
     #[cfg(feature = "policy")]
-    Target {
-        name: "schema",
-        run: schema,
-        share: 1,
-    },
+    Target { name: "schema", run: schema, share: 1 },
     #[cfg(feature = "gateway")]
-    Target {
-        name: "message",
-        run: message,
-        share: 100,
-    },
+    Target { name: "message", run: message, share: 100 },
     #[cfg(feature = "store")]
-    Target {
-        name: "segment",
-        run: segment,
-        share: 1,
-    },
-    Target {
-        name: "token",
-        run: identity::token,
-        share: 10,
-    },
-    Target {
-        name: "token_request",
-        run: identity::token_request,
-        share: 25,
-    },
-    Target {
-        name: "keys",
-        run: identity::keys,
-        share: 25,
-    },
+    Target { name: "segment", run: segment, share: 1 },
+    Target { name: "token", run: identity::token, share: 10 },
+    Target { name: "token_request", run: identity::token_request, share: 25 },
+    Target { name: "keys", run: identity::keys, share: 25 },
     #[cfg(feature = "directory")]
-    Target {
-        name: "svid",
-        run: identity::svid,
-        share: 50,
-    },
-    Target {
-        name: "flow_result",
-        run: flow::result,
-        share: 25,
-    },
-    Target {
-        name: "flow_normalise",
-        run: flow::normalise,
-        share: 100,
-    },
-    Target {
-        name: "record",
-        run: record,
-        share: 100,
-    },
-    Target {
-        name: "checkpoint",
-        run: checkpoint,
-        share: 100,
-    },
+    Target { name: "svid", run: identity::svid, share: 50 },
+    Target { name: "flow_result", run: flow::result, share: 25 },
+    Target { name: "flow_normalise", run: flow::normalise, share: 100 },
+    Target { name: "record", run: record, share: 100 },
+    Target { name: "checkpoint", run: checkpoint, share: 100 },
 ];
 
 /// Strict JSON: what is read is written and read back alike, and another reader agrees.
@@ -180,11 +76,7 @@ pub fn json(data: &[u8]) {
     match (ours, theirs) {
         (Ok(value), theirs) => {
             let written = json::to_bytes(&value);
-            assert_eq!(
-                json::parse(&written).as_ref(),
-                Ok(&value),
-                "what is written is read back"
-            );
+            assert_eq!(json::parse(&written).as_ref(), Ok(&value), "what is written is read back");
             match theirs {
                 Ok(theirs) => assert_eq!(json::to_serde(&value), theirs, "readers agree"),
                 // A double has no room for it; we keep the text.
@@ -200,10 +92,7 @@ pub fn json(data: &[u8]) {
                     | JsonProblem::TooDeep { .. }
                     | JsonProblem::TooLong { .. }
             );
-            assert!(
-                ours_alone || theirs.is_err(),
-                "refused without need: {error}"
-            );
+            assert!(ours_alone || theirs.is_err(), "refused without need: {error}");
         }
     }
 }
@@ -263,20 +152,13 @@ pub fn catalogue(data: &[u8]) {
     {
         let again = catalogue::parse("f.yaml", &pinned).expect("a pinned file is a catalogue");
         let entries = |file: &catalogue::CatalogueFile| {
-            file.entries
-                .iter()
-                .map(|(entry, _)| entry.clone())
-                .collect::<Vec<_>>()
+            file.entries.iter().map(|(entry, _)| entry.clone()).collect::<Vec<_>>()
         };
         let mut expected = entries(&file);
         if let Some(first) = expected.first_mut() {
             first.definition = Some(pin);
         }
-        assert_eq!(
-            entries(&again),
-            expected,
-            "a pin changes nothing but itself"
-        );
+        assert_eq!(entries(&again), expected, "a pin changes nothing but itself");
     }
     let merged = catalogue::merge(vec![file]);
     assert!(merged.is_ok(), "one file contradicts itself: {merged:?}");
@@ -290,21 +172,13 @@ pub fn tools(data: &[u8]) {
     let written = catalogue::write_tools(&tools);
     let again = catalogue::parse_tools("t.json", written.as_bytes()).expect("what we wrote");
     assert_eq!(catalogue::write_tools(&again), written);
-    let drafted: Vec<_> = tools
-        .iter()
-        .map(|definition| catalogue::DraftTool {
-            definition,
-            digest: None,
-        })
-        .collect();
+    let drafted: Vec<_> =
+        tools.iter().map(|definition| catalogue::DraftTool { definition, digest: None }).collect();
     let draft = catalogue::draft("server", &drafted, Some("/srv/a b"));
     if let Err(problems) = catalogue::parse("d.yaml", &draft) {
         // A foreign name or argument can be too long for any name; nothing else may go wrong.
         let fits = |message: &str| message.contains("512") || message.contains("more than");
-        assert!(
-            problems.iter().all(|p| fits(&p.message)),
-            "{problems:?}\n{draft}"
-        );
+        assert!(problems.iter().all(|p| fits(&p.message)), "{problems:?}\n{draft}");
     }
 }
 
@@ -345,10 +219,7 @@ pub fn policy(data: &[u8]) {
     let name: Arc<str> = "f.cedar".into();
     let load = |text: &str| {
         let policies = vec![SourceFile::new(Arc::clone(&name), text)];
-        safeconduct_policy::load(&Sources {
-            policies,
-            ..Sources::default()
-        })
+        safeconduct_policy::load(&Sources { policies, ..Sources::default() })
     };
     let loaded = load(text);
     if let (Ok(loaded), Ok(formatted)) = (loaded, safeconduct_policy::format(&name, text)) {
@@ -450,11 +321,7 @@ pub fn message(data: &[u8]) {
         Message::Notification(note) => notification_bytes(&note.method, note.params.as_ref()),
         Message::Response(id, answer) => response_bytes(id.as_ref(), answer),
     };
-    assert_eq!(
-        parse(&written).ok(),
-        Some(message),
-        "what is forwarded is what was read"
-    );
+    assert_eq!(parse(&written).ok(), Some(message), "what is forwarded is what was read");
 }
 
 /// Segment files: damage is refused, or cuts a torn tail; what is left is what was written.

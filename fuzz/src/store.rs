@@ -45,20 +45,11 @@ pub(crate) fn damage(edits: &[u8]) {
         assert!(!whole, "a good ledger is refused");
         return;
     };
-    let left: Vec<Record> = store
-        .replay(0)
-        .map(|placed| placed.expect("what was opened is read").record)
-        .collect();
+    let left: Vec<Record> =
+        store.replay(0).map(|placed| placed.expect("what was opened is read").record).collect();
     assert!(left.len() <= good.records.len(), "damage makes no records");
-    assert!(
-        !whole || left.len() == good.records.len(),
-        "a good ledger lost records"
-    );
-    assert_eq!(
-        left,
-        good.records[..left.len()],
-        "what is left is what was written"
-    );
+    assert!(!whole || left.len() == good.records.len(), "a good ledger lost records");
+    assert_eq!(left, good.records[..left.len()], "what is left is what was written");
 }
 
 impl Good {
@@ -71,27 +62,14 @@ impl Good {
             let leaf = encode(record).expect("a leaf");
             let attachment = (record.at.as_millis() % 3 == 0).then(|| vec![0xA5; 40]);
             let entries = vec![Entry { leaf, attachment }];
-            store
-                .submit(Proposal {
-                    entries,
-                    reads: vec![],
-                    writes: vec![],
-                })
-                .expect("a place");
+            store.submit(Proposal { entries, reads: vec![], writes: vec![] }).expect("a place");
         }
         store.close();
-        let segment = fs::read_dir(data.join("segments"))
-            .expect("segments")
-            .next();
+        let segment = fs::read_dir(data.join("segments")).expect("segments").next();
         let path = segment.expect("a segment").expect("a segment").path();
         let name = path.file_name().expect("a name").into();
         let bytes = fs::read(&path).expect("a segment");
-        Self {
-            keys,
-            segment: (name, bytes),
-            records,
-            _folder: folder,
-        }
+        Self { keys, segment: (name, bytes), records, _folder: folder }
     }
 }
 
@@ -101,17 +79,12 @@ fn record(n: i64) -> Record {
         at: Timestamp::from_millis(n),
         trace: None,
         parent: None,
-        body: Body::ServerStarted {
-            version: "0.1.0".into(),
-        },
+        body: Body::ServerStarted { version: "0.1.0".into() },
     }
 }
 
 fn options(data: &Path, keys: &Path) -> StoreOptions {
     let origin = Origin::new("fuzz.example/ledger").expect("a name");
     let usual = StoreOptions::new(data.to_owned(), keys.to_owned(), origin);
-    StoreOptions {
-        segment_bytes: 8192,
-        ..usual
-    }
+    StoreOptions { segment_bytes: 8192, ..usual }
 }
