@@ -42,7 +42,7 @@ pub use records::{Proven, RECORDS_MAX};
 pub use selection::Selection;
 pub use sheet::cell;
 pub use verify::{KeyFrom, PROBLEMS_MAX, Verified, verify};
-pub use view::{FoldError, Review};
+pub use view::{DIFF_LINES_MAX, FoldError, Review};
 
 /// A folder in memory: bytes by name, with `/` between the parts of a name.
 pub type Files = BTreeMap<String, Vec<u8>>;

@@ -4,16 +4,20 @@ use safeconduct_model::Timestamp;
 
 use crate::view::{Review, Step};
 
-/// A cell that no spreadsheet takes for a formula: one that begins with `=`, `+`, `-`, `@`, their
-/// full-width forms, a tab or a line end gets an apostrophe in front
+/// What formulas begin with, and its full-width forms.
+const FORMULA: [char; 8] = ['=', '+', '-', '@', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}'];
+
+/// A cell that no spreadsheet takes for a formula: one that begins with `=`, `+`, `-`, `@` or their
+/// full-width forms, behind any blanks, or with a tab or a line end, gets an apostrophe in front
 /// (<https://owasp.org/www-community/attacks/CSV_Injection>).
 pub fn cell(text: &str) -> String {
-    let formula = text.starts_with([
-        '=', '+', '-', '@', '\t', '\r', '\n', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}',
-    ]);
+    let blank = |c: char| c.is_whitespace() || c.is_control() || c == '\u{feff}';
+    let formula =
+        text.trim_start_matches(blank).starts_with(FORMULA) || text.starts_with(['\t', '\r', '\n']);
     if formula { format!("'{text}") } else { text.to_owned() }
 }
 
+/// Every cell is quoted: what holds a `;` is one cell for those too who part cells by it.
 fn table(head: &[&str], rows: impl Iterator<Item = Vec<String>>) -> Vec<u8> {
     let mut writer = csv::WriterBuilder::new()
         .quote_style(csv::QuoteStyle::Always)
@@ -139,7 +143,16 @@ mod tests {
         for text in bad {
             assert_eq!(cell(text), format!("'{text}"));
         }
-        assert_eq!(cell("a=b"), "a=b");
+        for blank in [" ", "\t", "\r", "\n", "  ", " \r\n", "\u{a0}", "\u{3000}", "\u{feff}", "\0"]
+        {
+            for sign in FORMULA {
+                let text = format!("{blank}{sign}1");
+                assert_eq!(cell(&text), format!("'{text}"));
+            }
+        }
+        assert_eq!((&*cell("a=b"), &*cell(" a =b")), ("a=b", " a =b"));
+        let parted = table(&["a"], [vec!["x;y".to_owned()]].into_iter());
+        assert_eq!(parted, b"\"a\"\r\n\"x;y\"\r\n");
         let line = table(&["a"], [vec!["=cmd|' /C calc'!A0".to_owned()]].into_iter());
         assert_eq!(line, b"\"a\"\r\n\"'=cmd|' /C calc'!A0\"\r\n");
         let quoted = table(&["a"], [vec!["x\",=1,\"".to_owned()]].into_iter());

@@ -11,9 +11,14 @@ use safeconduct_review::{
     Campaign, CampaignState, Population, ProposedTexts, ReviewDecision, Source, Step as Taken,
 };
 use safeconduct_wire::{campaign, json};
+use similar::DiffableStr as _;
 use thiserror::Error;
 
 use crate::manifest::sha256;
+
+/// Most lines, before and after, of all files of all proposals that are compared: comparing takes
+/// a time that grows with the square of them. Of what is beyond, the lines are counted alone.
+pub const DIFF_LINES_MAX: usize = 20_000;
 
 /// Why records do not make a campaign: whoever wrote them, or left some out, is at fault.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -222,6 +227,8 @@ struct Fold<'a> {
     decisions: Vec<Decided>,
     steps: Vec<Step>,
     diffs: Vec<Diff>,
+    /// How many lines were compared.
+    compared: usize,
     others: Vec<Other>,
     until: Timestamp,
 }
@@ -246,6 +253,7 @@ impl<'a> Fold<'a> {
             decisions: Vec::new(),
             steps: Vec::new(),
             diffs: Vec::new(),
+            compared: 0,
             others: Vec::new(),
             until: Timestamp::from_millis(0),
         }
@@ -308,6 +316,10 @@ impl<'a> Fold<'a> {
         change: &ReviewChange,
         detail: &Value,
     ) -> Result<(), String> {
+        let state = self.running.as_ref().map(|running| running.campaign.state());
+        if let Some(CampaignState::SignedOff { .. } | CampaignState::Cancelled) = state {
+            return Err("it comes after the campaign was over".to_owned());
+        }
         if &*change.event == "part" {
             self.parts.extend(text(detail, "of").map(|of| (of.to_owned(), sequence)));
             return Ok(());
@@ -315,6 +327,9 @@ impl<'a> Fold<'a> {
         let said = detail.member("beside");
         let bytes = said.map(|said| self.assembled(sequence, said)).transpose()?;
         if &*change.event == "created" {
+            if self.running.is_some() {
+                return Err("the campaign has begun before it".to_owned());
+            }
             let bytes = bytes.ok_or("its population does not lie beside it")?;
             self.running = Some(begun(record, change, detail, &bytes)?);
             return Ok(());
@@ -324,20 +339,19 @@ impl<'a> Fold<'a> {
         let cases = campaign.population().cases().len();
         let step = Taken::read(&change.event, detail, bytes.as_deref(), cases);
         let step = step.map_err(|error| error.to_string())?;
+        let allowed = campaign.check(&step, change.by.as_ref(), record.at);
+        allowed.map_err(|error| error.to_string())?;
         match &step {
             Taken::Decided { case, decided } => {
                 if change.by.as_ref().is_some_and(|by| *by != decided.by) {
                     return Err("it was recorded for somebody else than who answered".to_owned());
                 }
-                let allowed = campaign.decide(*case, ReviewDecision::clone(decided));
-                allowed.map_err(|error| error.to_string())?;
                 let record = record.id.to_string();
                 let answer = ReviewDecision::clone(decided);
                 self.decisions.push(Decided { sequence, record, case: *case, answer });
             }
             Taken::SignedOff { over } => {
                 let by = change.by.as_ref().ok_or("nobody signed")?;
-                campaign.sign_off(by, *over).map_err(|error| error.to_string())?;
                 let (by, at) = (by.to_string(), record.at);
                 let record = record.id.to_string();
                 self.signed = Some(Signed { by, at, over: *over, record });
@@ -385,12 +399,24 @@ impl<'a> Fold<'a> {
         for (file, change_of) in &texts.files {
             let before = change_of.before.as_deref().unwrap_or_default();
             let after = change_of.after.as_deref().unwrap_or_default();
-            let diff = similar::TextDiff::from_lines(before, after);
-            let text = diff.unified_diff().context_radius(3).header(file, file).to_string();
+            let text = self.compared(file, before, after);
             let (proposal, file) = (change.id.to_string(), file.clone());
             self.diffs.push(Diff { proposal, file, text });
         }
         Ok(())
+    }
+
+    /// The change of a file, unified. The limit counts lines and no time, so that the same records
+    /// always make the same folder.
+    fn compared(&mut self, file: &str, before: &str, after: &str) -> String {
+        let (old, new) = (before.tokenize_lines().len(), after.tokenize_lines().len());
+        let compared = self.compared.saturating_add(old).saturating_add(new);
+        if compared > DIFF_LINES_MAX {
+            return format!("{old} lines before and {new} after: too many to be compared here\n");
+        }
+        self.compared = compared;
+        let diff = similar::TextDiff::from_lines(before, after);
+        diff.unified_diff().context_radius(3).header(file, file).to_string()
     }
 
     fn finish(self, id: &str) -> Result<Review, FoldError> {

@@ -8,9 +8,12 @@
 )]
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use proptest::prelude::*;
-use safeconduct_evidence::{Files, KeyFrom, Manifest, Material, Proven, Selection, pack, verify};
+use safeconduct_evidence::{
+    DIFF_LINES_MAX, Files, KeyFrom, Manifest, Material, Proven, Selection, pack, verify,
+};
 use safeconduct_ledger::{
     Checkpoint, CheckpointKey, CheckpointVerifier, Origin, TileHashes, TilePath, TreeBuilder,
     canonical, encode, leaf_hash, prove_inclusion,
@@ -20,8 +23,8 @@ use safeconduct_model::{
     Timestamp, Value,
 };
 use safeconduct_review::{
-    Campaign, Case, GrantKind, Population, ProposedFile, ProposedTexts, Response, ReviewDecision,
-    Right, Source, Step,
+    Assigned, Campaign, Case, Escalate, GrantKind, Population, ProposedFile, ProposedTexts,
+    Response, ReviewDecision, Right, Source, Step,
 };
 use safeconduct_wire::{campaign, json};
 use sha2::{Digest as _, Sha256};
@@ -157,8 +160,8 @@ fn verifier(seed: u8) -> CheckpointVerifier {
     CheckpointVerifier::parse(key(seed).verifier_text()).unwrap()
 }
 
-/// A campaign about two rights, with what came of it, between records of others.
-fn log() -> Log {
+/// The beginning of a campaign about two rights, after a record of something else.
+fn begun() -> (Log, Campaign) {
     let mut log = Log::default();
     log.record(Body::ServerStarted { version: "1".into() });
     let right = |name: &str| Right {
@@ -188,7 +191,13 @@ fn log() -> Log {
     ]);
     log.step(thing, "created", Some("grace"), (created, Some(population.to_bytes())));
     let record = RecordId::new(CAMPAIGN).unwrap();
-    let mut campaign = Campaign::begin(record, file.plan.definition.clone(), population).unwrap();
+    let campaign = Campaign::begin(record, file.plan.definition.clone(), population).unwrap();
+    (log, campaign)
+}
+
+/// A campaign about two rights, with what came of it, between records of others.
+fn log() -> Log {
+    let (mut log, mut campaign) = begun();
     let at = Timestamp::from_millis(2_000);
     let opened = campaign.open_stage(at, |_| vec![id("ada")], |_| Vec::new()).unwrap();
     log.taken(&mut campaign, opened, None);
@@ -329,9 +338,103 @@ fn is_last_of_its_own(all: &Material, place: usize) -> bool {
     all.records[place + 1..].iter().all(|later| thing(later) != id)
 }
 
+fn refused(log: &Log) -> String {
+    pack(&log.sealed()).unwrap_err().to_string()
+}
+
+#[test]
+fn nothing_comes_after_the_end_of_a_campaign() {
+    let nobody = || Arc::new(Assigned::new());
+    let at = Timestamp::from_millis(2_000);
+    let after = [
+        Step::StageOpened { at, assigned: nobody() },
+        Step::Reassigned { case: 0, from: id("ada"), to: id("bob") },
+        Step::Reminded { people: 1 },
+        Step::StageClosed,
+        Step::Reiterated,
+        Step::SignedOff { over: Digest::from_bytes([0; 32]) },
+        Step::Cancelled,
+    ];
+    let thing = (ReviewedThing::Campaign, CAMPAIGN);
+    pack(&begun_and_cancelled().sealed()).unwrap();
+    for step in after {
+        for mut over in [log(), begun_and_cancelled()] {
+            over.step(thing, step.event(), Some("grace"), (step.detail(), step.beside()));
+            let error = refused(&over);
+            assert!(error.contains("after the campaign was over"), "{step:?}: {error}");
+        }
+    }
+}
+
+fn begun_and_cancelled() -> Log {
+    let (mut log, mut campaign) = begun();
+    log.taken(&mut campaign, Step::Cancelled, Some("grace"));
+    log
+}
+
+#[test]
+fn steps_that_the_rules_do_not_take_are_no_evidence() {
+    let at = Timestamp::from_millis(2_000);
+    let named = |who: &str| Arc::new(Assigned::from([(0, vec![id(who)].into())]));
+    let stage = |who: &str| Step::StageOpened { at, assigned: named(who) };
+    let escalated = Step::Escalated { assigned: named("bob"), how: Escalate::Add };
+    let unknown = Arc::new(Assigned::from([(0, vec![id("agent")].into())]));
+    let cases = [
+        (vec![stage("agent")], "holds the right"),
+        (vec![stage("ada"), stage("ada")], "opening a stage is not possible"),
+        (vec![stage("ada"), Step::StageClosed], "1 cases wait"),
+        (vec![stage("ada"), escalated], "an escalation is not possible"),
+        (vec![stage("ada"), Step::Reminded { people: 1 }], "a reminder is not possible"),
+        (vec![stage("ada"), Step::Reiterated], "asking again is not possible"),
+        (
+            vec![stage("ada"), Step::Replaced { gone: id("ada"), assigned: unknown }],
+            "holds the right",
+        ),
+        (
+            vec![stage("ada"), Step::Replaced { gone: id("eve"), assigned: named("bob") }],
+            "a replacement is not possible",
+        ),
+        (
+            vec![stage("ada"), Step::Reassigned { case: 0, from: id("eve"), to: id("bob") }],
+            "not under review",
+        ),
+    ];
+    for (steps, wanted) in cases {
+        let (mut log, mut campaign) = begun();
+        for step in steps {
+            log.taken(&mut campaign, step, Some("grace"));
+        }
+        let error = refused(&log);
+        assert!(error.contains(wanted), "{wanted}: {error}");
+    }
+}
+
+#[test]
+fn what_is_too_long_to_be_compared_is_counted() {
+    let proposal = |name: &str, lines: usize| {
+        let text = |word: &str| Some(format!("{word}\n").repeat(lines));
+        let file = ProposedFile { before: text("a"), after: text("b") };
+        ProposedTexts { files: BTreeMap::from([(name.to_owned(), file)]) }
+    };
+    let mut log = log();
+    let thing = (ReviewedThing::PolicyProposal, PROPOSAL);
+    for texts in [proposal("b.cedar", 10), proposal("c.cedar", DIFF_LINES_MAX / 2)] {
+        let said = Value::object([("beside", sha(&texts.to_bytes()).to_string().into())]);
+        log.step(thing, "proposed", Some("ada"), (said, Some(texts.to_bytes())));
+    }
+    let verified = verify(&pack(&log.sealed()).unwrap(), None);
+    let diffs = verified.review.unwrap().diffs;
+    assert!(diffs[1].text.contains("-a\n") && diffs[1].text.contains("+b\n"));
+    assert_eq!(diffs[2].text, "10000 lines before and 10000 after: too many to be compared here\n");
+}
+
 #[test]
 fn an_answer_that_the_rules_refuse_is_no_evidence() {
-    let mut log = log();
+    let (mut log, mut campaign) = begun();
+    let opened =
+        campaign.open_stage(Timestamp::from_millis(2_000), |_| vec![id("ada")], |_| vec![]);
+    log.taken(&mut campaign, opened.unwrap(), None);
+    pack(&log.sealed()).unwrap();
     let detail = Value::object([
         ("at", Value::from(2_500)),
         ("batch", Value::from(1)),
@@ -343,7 +446,7 @@ fn an_answer_that_the_rules_refuse_is_no_evidence() {
         ("response", "accept".into()),
     ]);
     log.step((ReviewedThing::Campaign, CAMPAIGN), "decided", Some("agent"), (detail, None));
-    assert!(pack(&log.sealed()).is_err());
+    assert!(refused(&log).contains("holds the right"), "{}", refused(&log));
 }
 
 #[test]

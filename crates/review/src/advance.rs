@@ -17,6 +17,9 @@ pub const REASON_BYTES_MAX: usize = 1024;
 /// Most cases that are answered at once.
 pub const BATCH_MAX: u32 = 100;
 
+/// How far a clock may have stepped back between a step and its record, in milliseconds.
+pub const STEP_CLOCK_SLACK_MS: i64 = 60_000;
+
 /// Why an answer does not count.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum DecideError {
@@ -299,6 +302,113 @@ impl Campaign {
             }
             _ => Ok(Step::Cancelled),
         }
+    }
+
+    /// Whether this state allows a step that somebody else recorded, at that time and by that
+    /// person: to be asked before it is applied. Whom the definition named then is known to nobody
+    /// any more; that those who were named may review is looked at.
+    ///
+    /// # Errors
+    /// [`DecideError`]: by which rule the step would not have been taken.
+    pub fn check(
+        &self,
+        step: &Step,
+        by: Option<&IdentityId>,
+        at: Timestamp,
+    ) -> Result<(), DecideError> {
+        let at = at.plus_ms(STEP_CLOCK_SLACK_MS);
+        match step {
+            Step::StageOpened { assigned, .. } => self.check_opened(assigned)?,
+            Step::Escalated { assigned, how } => self.check_escalated(assigned, *how, at)?,
+            Step::Reassigned { case, from, to } => {
+                self.reassign(*case, from, to.clone())?;
+            }
+            Step::Replaced { gone, assigned } => self.check_replaced(gone, assigned)?,
+            Step::Reminded { people } => {
+                // What was computed before the end of the stage can be recorded right after it.
+                let within = at.min(self.stage_until.plus_ms(-1));
+                if self.remind(within) != Some(Step::Reminded { people: *people }) {
+                    return Err(self.not_now("a reminder").into());
+                }
+            }
+            Step::Decided { case, decided } => {
+                self.decide(*case, ReviewDecision::clone(decided))?;
+            }
+            Step::StageClosed => {
+                self.close_stage(at)?;
+            }
+            Step::Reiterated => {
+                self.reiterate()?;
+            }
+            Step::SignedOff { over } => {
+                let owner = || CampaignError::NotOwner(self.definition.owner.clone());
+                self.sign_off(by.ok_or_else(owner)?, *over)?;
+            }
+            Step::Cancelled => {
+                self.cancel()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn check_opened(&self, assigned: &Assigned) -> Result<(), CampaignError> {
+        if self.coming_stage().is_none() {
+            return Err(self.not_now("opening a stage"));
+        }
+        for (number, people) in assigned {
+            let case = self.case(*number).filter(|(_, item)| !item.over);
+            case.ok_or(CampaignError::NoCase(*number))?;
+            self.check_named(*number, people, REVIEWERS_MAX)?;
+        }
+        Ok(())
+    }
+
+    fn check_escalated(
+        &self,
+        assigned: &Assigned,
+        how: Escalate,
+        at: Timestamp,
+    ) -> Result<(), CampaignError> {
+        let due = self.next_escalation().filter(|next| next.how == how);
+        if due.is_none_or(|next| at.ms_since(self.stage_from) < next.after_ms) {
+            return Err(self.not_now("an escalation"));
+        }
+        for (number, more) in assigned {
+            let (_, item) = self.open_case(*number)?;
+            if item.silent().next().is_none() && !item.answers.is_empty() {
+                return Err(CampaignError::NoCase(*number));
+            }
+            let staying = if how == Escalate::Add { item.reviewers.len() } else { 0 };
+            self.check_named(*number, more, REVIEWERS_MAX.saturating_sub(staying))?;
+        }
+        Ok(())
+    }
+
+    fn check_replaced(&self, gone: &IdentityId, assigned: &Assigned) -> Result<(), CampaignError> {
+        let waits = |item: &crate::Item| item.open && item.silent().any(|who| who == gone);
+        if !self.items.iter().any(waits) {
+            return Err(self.not_now("a replacement"));
+        }
+        for (number, people) in assigned {
+            let found = self.case(*number).filter(|(_, item)| waits(item));
+            let (_, item) = found.ok_or(CampaignError::NoCase(*number))?;
+            let room = (REVIEWERS_MAX + 1).saturating_sub(item.reviewers.len());
+            self.check_named(*number, people, room)?;
+        }
+        Ok(())
+    }
+
+    /// Whether those people may review a case, and are not more than that.
+    fn check_named(
+        &self,
+        number: u32,
+        people: &[IdentityId],
+        room: usize,
+    ) -> Result<(), CampaignError> {
+        if people.len() > room {
+            return Err(CampaignError::TooManyReviewers(number));
+        }
+        people.iter().try_for_each(|who| self.disinterested(number, who))
     }
 
     /// Those of them who may review the case, each once.

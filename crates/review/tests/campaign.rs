@@ -191,7 +191,11 @@ fn escalations_add_or_replace_in_their_time() {
     campaign.apply(campaign.escalate(at(3), |_| vec![id("boss"), id("giver")]).unwrap());
     assert_eq!(*campaign.case(0).unwrap().1.reviewers, [id("ada"), id("boss")]);
     say(&mut campaign, 0, "boss", Response::Accept, 4);
-    campaign.apply(campaign.escalate(at(6), |_| vec![id("chief")]).unwrap());
+    let second = campaign.escalate(at(6), |_| vec![id("chief")]).unwrap();
+    assert!(campaign.check(&second, None, at(5)).is_err(), "before its time");
+    // It may be recorded when the stage is over.
+    campaign.check(&second, None, at(15)).unwrap();
+    campaign.apply(second);
     assert_eq!(*campaign.case(0).unwrap().1.reviewers, [id("boss"), id("chief")]);
     assert!(campaign.escalate(at(9), |_| vec![id("more")]).is_err());
     campaign.apply(campaign.reassign(0, &id("chief"), id("dora")).unwrap());
@@ -258,6 +262,7 @@ proptest! {
                 }
             };
             if let Some(step) = step {
+                prop_assert_eq!(campaign.check(&step, None, at(day)), Ok(()));
                 campaign.apply(step);
             }
             prop_assert_eq!(campaign.population(), &frozen);
@@ -288,6 +293,7 @@ fn who_is_gone_is_replaced_where_they_were_silent_and_never_by_who_holds_the_rig
     assert_eq!(campaign.waited_for(), BTreeSet::from([id("ada"), id("bob")]));
     let others = |_| vec![id("b"), id("giver"), id("bob"), id("eve"), id("ada")];
     let step = campaign.replace(&id("ada"), others).unwrap();
+    campaign.check(&step, None, at(1)).unwrap();
     campaign.apply(step);
     let reviewers = |n| campaign.case(n).unwrap().1.reviewers.to_vec();
     assert_eq!(reviewers(0), [id("ada"), id("bob")], "what they said stands");
@@ -304,7 +310,11 @@ fn reminders_come_in_their_time_while_somebody_is_silent() {
     assert_eq!(campaign.remind(at(10)), None);
     for day in [11, 13] {
         assert_eq!(campaign.remind(at(day)), Some(Step::Reminded { people: 1 }), "day {day}");
-        campaign.apply(campaign.remind(at(day)).unwrap());
+        let step = campaign.remind(at(day)).unwrap();
+        assert!(campaign.check(&step, None, at(day - 2)).is_err());
+        assert!(campaign.check(&Step::Reminded { people: 2 }, None, at(day)).is_err());
+        campaign.check(&step, None, at(15)).unwrap();
+        campaign.apply(step);
         assert_eq!(campaign.remind(at(day)), None, "day {day}");
     }
     let mut answered = campaign.clone();
