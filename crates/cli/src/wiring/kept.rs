@@ -1,7 +1,7 @@
 //! What rules are made of, as it is kept beside the records by which they came into force, and
 //! read again to say what was permitted at some time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use safeconduct_model::{ActionName, Catalogue, Digest, Intents, ServerName, Value};
@@ -152,6 +152,7 @@ impl Kept {
         same("policies", digest, policies.digest())?;
         let (digest, bytes) = texts.catalogue;
         let form: CatalogueForm = read("catalogue", bytes)?;
+        once("catalogue", form.catalogue.iter().chain(&form.tools).map(|file| &file.name))?;
         let (files, tools) = (self::sources(form.catalogue), self::sources(form.tools));
         same("catalogue", digest, catalogue_digest(&files, &tools))?;
         let catalogue = resolve(merged(&files)?, &policies)?;
@@ -159,6 +160,7 @@ impl Kept {
             None => Intents::none(),
             Some((digest, bytes)) => {
                 let form: IntentsForm = read("intents", bytes)?;
+                once("intents", form.files.iter().map(|file| &file.name))?;
                 let texts = self::sources(form.files);
                 let made = (&catalogue, &policies, &*sources.definitions);
                 let loaded = intents::of_texts(&form.folder, &texts, made, &form.targets);
@@ -175,6 +177,10 @@ impl Kept {
 
 fn read_policies(bytes: &[u8]) -> Result<Sources, CommandError> {
     let form: PoliciesForm = read("policies", bytes)?;
+    once("policies", form.policies.iter().map(|file| &file.name))?;
+    once("schema", form.schemas.iter().map(|file| &file.name))?;
+    once("tools", form.tools.iter().map(|tool| (&tool.server, &tool.tool)))?;
+    once("actions", form.actions.iter().map(|(action, _)| action))?;
     let name = |error| failed("the policies of then", error);
     let tools = form.tools.into_iter().map(|tool| {
         let definition = json::parse(tool.definition.as_bytes());
@@ -215,6 +221,20 @@ pub(crate) fn catalogue_digest(catalogue: &[SourceFile], tools: &[SourceFile]) -
 fn read<'a, T: Deserialize<'a>>(what: &str, bytes: &'a [u8]) -> Result<T, CommandError> {
     let what = format!("what the {what} of then were made of");
     serde_json::from_slice(bytes).map_err(|error| failed(&what, error))
+}
+
+/// Refuses names that are there twice: a digest over a map sees the last of them, and whoever reads
+/// could take another.
+fn once<T: Ord>(what: &str, names: impl Iterator<Item = T>) -> Result<(), CommandError> {
+    let mut seen = BTreeSet::new();
+    for name in names {
+        if !seen.insert(name) {
+            return Err(CommandError::Failed(format!(
+                "what is kept of the {what} of then names the same thing twice: it was changed"
+            )));
+        }
+    }
+    Ok(())
 }
 
 fn changed(what: &str) -> CommandError {
@@ -265,5 +285,43 @@ mod tests {
         let error = load(widened.as_bytes()).map(drop).unwrap_err();
         assert!(error.to_string().contains("the record says"), "{error}");
         assert!(load(b"{}").is_err());
+    }
+
+    #[test]
+    fn a_name_that_is_there_twice_is_refused_though_the_digest_would_be_the_same() {
+        let (sources, none) = sets();
+        let digest = safeconduct_policy::load(&sources).unwrap().policies.digest();
+        let policies = of_policies(&sources).unwrap();
+        let own = [SourceFile::new("own.yaml", "server: files\n")];
+        let other = SourceFile::new("own.yaml", "server: other\n");
+        let recorded = catalogue_digest(&own, &none);
+        let twice = [other.clone(), own[0].clone()];
+        assert_eq!(catalogue_digest(&twice, &none), recorded, "the last one wins");
+        let forged = of_catalogue(&twice, &none).unwrap();
+        let as_tools = of_catalogue(&[other], &own).unwrap();
+        let load = |policies: &[u8], catalogue: &[u8]| {
+            let (policies, catalogue) = ((digest, policies), (recorded, catalogue));
+            let loaded = Kept::load(&KeptTexts { policies, catalogue, intents: None });
+            loaded.map(drop).unwrap_err().to_string()
+        };
+        for catalogue in [&forged, &as_tools] {
+            let error = load(&policies, catalogue);
+            assert!(error.contains("catalogue of then names the same thing twice"), "{error}");
+        }
+        let tool = |text: &str| ToolDefinition {
+            server: ServerName::new("files").unwrap(),
+            tool: "read".to_owned(),
+            definition: json::parse(text.as_bytes()).unwrap(),
+        };
+        let tools = vec![tool(r#"{"name":"read"}"#), tool(r#"{"name":"read","x":1}"#)];
+        let schema = SourceFile::new("own.cedarschema", "");
+        let catalogue = of_catalogue(&own, &none).unwrap();
+        for (forged, what) in [
+            (Sources { definitions: tools, ..sources.clone() }, "tools"),
+            (Sources { schemas: vec![schema.clone(), schema], ..sources.clone() }, "schema"),
+        ] {
+            let error = load(&of_policies(&forged).unwrap(), &catalogue);
+            assert!(error.contains(&format!("{what} of then names")), "{error}");
+        }
     }
 }

@@ -7,7 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use safeconduct_evidence::{Files, KeyFrom, Material, Proven, RECORDS_MAX, Selection};
+use safeconduct_evidence::{Files, KeyFrom, Material, Proven, RECORDS_MAX, Selection, Verified};
 use safeconduct_ledger::{CheckpointVerifier, decode};
 use safeconduct_model::{Body, Record};
 use safeconduct_store::{Prover, VERIFIER_KEY};
@@ -17,6 +17,7 @@ use serde_json::json;
 use crate::args::Shared;
 use crate::exit::{CommandError, Exit, failed};
 use crate::output::{self, Format, print, print_line};
+use crate::story::plain;
 use crate::wiring::project;
 
 /// Most readings of the ledger until everything that belongs to a campaign is known.
@@ -27,6 +28,10 @@ const BESIDE_BYTES_MAX: usize = 1 << 30;
 
 /// Most bytes of one file of a folder that is verified.
 const FILE_BYTES_MAX: u64 = 1 << 30;
+
+/// Most files and folders in a folder, and most bytes of all of them.
+const FILES_MAX: usize = 10_000;
+const FOLDER_BYTES_MAX: u64 = 2 << 30;
 
 /// `review export`.
 ///
@@ -136,28 +141,8 @@ pub(super) fn verify(
     let review = verified.review.as_ref();
     match shared.output {
         Format::Table => {
-            let word = if verified.holds() { "verified" } else { "NOT VERIFIED" };
-            let signed = verified.checkpoint.as_ref().map_or_else(
-                || "no checkpoint that holds".to_owned(),
-                |checkpoint| {
-                    format!("checkpoint over {} records, root {}", checkpoint.size, checkpoint.root)
-                },
-            );
-            let records = verified.records;
-            print_line(&format!("{word}: {} files, {records} records, {signed}", files.len()))?;
-            for problem in &verified.problems {
-                print_line(&format!("- {problem}"))?;
-            }
-            if let Some(review) = review {
-                let signed = review.signed.as_ref().map_or_else(
-                    || "not signed off".to_owned(),
-                    |signed| format!("signed off by {} at {}", signed.by, signed.at),
-                );
-                let (name, cases, state) = (&review.name, review.cases.len(), review.state);
-                print_line(&format!(
-                    "campaign {} `{name}`: {cases} rights, {state}, {signed}, digest {}",
-                    review.id, review.digest
-                ))?;
+            for line in told(&verified, files.len()) {
+                print_line(&plain(&line))?;
             }
             if verified.key == KeyFrom::Folder {
                 output::say(
@@ -189,6 +174,31 @@ pub(super) fn verify(
         }
     }
     Ok(if verified.holds() { Exit::Ok } else { Exit::Failure })
+}
+
+/// What was found, in lines. Texts of the folder stand in them as they are: whoever prints them
+/// takes out what a terminal would obey.
+fn told(verified: &Verified, files: usize) -> Vec<String> {
+    let word = if verified.holds() { "verified" } else { "NOT VERIFIED" };
+    let signed = verified.checkpoint.as_ref().map_or_else(
+        || "no checkpoint that holds".to_owned(),
+        |checkpoint| {
+            format!("checkpoint over {} records, root {}", checkpoint.size, checkpoint.root)
+        },
+    );
+    let records = verified.records;
+    let mut lines = vec![format!("{word}: {files} files, {records} records, {signed}")];
+    lines.extend(verified.problems.iter().map(|problem| format!("- {problem}")));
+    lines.extend(verified.review.as_ref().map(|review| {
+        let signed = review.signed.as_ref().map_or_else(
+            || "not signed off".to_owned(),
+            |signed| format!("signed off by {} at {}", signed.by, signed.at),
+        );
+        let (name, cases, state) = (&review.name, review.cases.len(), review.state);
+        let (id, digest) = (&review.id, review.digest);
+        format!("campaign {id} `{name}`: {cases} rights, {state}, {signed}, digest {digest}")
+    }));
+    lines
 }
 
 /// The text of a verifier key, and what checks by it.
@@ -246,46 +256,151 @@ fn each(
     read.map(drop).map_err(|error| failed(&data.display().to_string(), error))
 }
 
-/// Writes a folder that is not there yet: whole, or under another name that says that it is not.
+/// Writes a folder that is not there yet: whole, or under a name of this process that says that it
+/// is not.
 fn write(out: &Path, files: &Files) -> Result<(), CommandError> {
     let shown = out.display().to_string();
     let no = |error: io::Error| failed(&shown, error);
-    if out.exists() {
+    let mut space = Space::default();
+    for bytes in files.values() {
+        space.take(&shown, bytes.len() as u64)?;
+    }
+    if fs::symlink_metadata(out).is_ok() {
         return Err(failed(&shown, "there is something of that name already"));
     }
-    let draft = out.with_extension("unfinished");
-    if draft.exists() {
-        fs::remove_dir_all(&draft).map_err(no)?;
+    let mut draft =
+        out.file_name().ok_or_else(|| failed(&shown, "this names no folder"))?.to_owned();
+    draft.push(format!(".{}.unfinished", std::process::id()));
+    let draft = out.with_file_name(draft);
+    if let Some(parent) = out.parent() {
+        fs::create_dir_all(parent).map_err(no)?;
     }
-    fs::create_dir_all(draft.join("beside")).map_err(no)?;
-    for (name, bytes) in files {
-        fs::write(draft.join(name), bytes).map_err(no)?;
+    // Whatever is there already is somebody else's: it is neither written to nor removed.
+    fs::create_dir(&draft).map_err(|error| failed(&draft.display().to_string(), error))?;
+    let written = filled(&draft, files).and_then(|()| fs::rename(&draft, out));
+    if written.is_err() {
+        // It was made above. Where it stays, its name says what it is.
+        let _ = fs::remove_dir_all(&draft);
     }
-    fs::rename(&draft, out).map_err(no)
+    written.map_err(no)
+}
+
+fn filled(folder: &Path, files: &Files) -> io::Result<()> {
+    fs::create_dir(folder.join("beside"))?;
+    files.iter().try_for_each(|(name, bytes)| fs::write(folder.join(name), bytes))
+}
+
+/// How much of a folder was seen.
+#[derive(Default)]
+struct Space {
+    entries: usize,
+    bytes: u64,
+}
+
+impl Space {
+    /// Counts a file or a folder.
+    fn take(&mut self, name: &str, bytes: u64) -> Result<(), CommandError> {
+        self.entries += 1;
+        self.bytes = self.bytes.saturating_add(bytes);
+        match self.entries > FILES_MAX || self.bytes > FOLDER_BYTES_MAX {
+            true => Err(failed(name, "the folder has more than 10,000 files, or more than 2 GiB")),
+            false => Ok(()),
+        }
+    }
 }
 
 /// The files of a folder, and of those in it.
 fn read(folder: &Path) -> Result<Files, CommandError> {
     let mut files = BTreeMap::new();
-    walk(folder, "", &mut files)?;
+    walk(folder, "", &mut files, &mut Space::default())?;
     Ok(files)
 }
 
-fn walk(folder: &Path, within: &str, files: &mut Files) -> Result<(), CommandError> {
-    let shown = folder.display().to_string();
+fn walk(
+    folder: &Path,
+    within: &str,
+    files: &mut Files,
+    space: &mut Space,
+) -> Result<(), CommandError> {
+    // Others chose the names in the folder.
+    let shown = plain(&folder.display().to_string());
     let no = |error: io::Error| failed(&shown, error);
     for entry in fs::read_dir(folder).map_err(no)? {
         let entry = entry.map_err(no)?;
-        let name = format!("{within}{}", entry.file_name().to_string_lossy());
+        let own = entry.file_name();
+        let own = own.to_str().ok_or_else(|| failed(&shown, "a name in it is no UTF-8"))?;
+        let name = format!("{within}{own}");
+        let told = plain(&name);
         // A link leads to what is not in the folder.
         let kind = entry.file_type().map_err(no)?;
+        let bytes = if kind.is_file() { entry.metadata().map_err(no)?.len() } else { 0 };
+        space.take(&told, bytes)?;
         if kind.is_dir() && within.is_empty() {
-            walk(&entry.path(), &format!("{name}/"), files)?;
-        } else if kind.is_file() && entry.metadata().map_err(no)?.len() <= FILE_BYTES_MAX {
+            walk(&entry.path(), &format!("{name}/"), files, space)?;
+        } else if kind.is_file() && bytes <= FILE_BYTES_MAX {
             files.insert(name, fs::read(entry.path()).map_err(no)?);
         } else {
-            return Err(failed(&name, "this is no file of at most 1 GiB"));
+            return Err(failed(&told, "this is no file of at most 1 GiB"));
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn files() -> Files {
+        Files::from([("MANIFEST".to_owned(), b"m".to_vec()), ("beside/1".to_owned(), Vec::new())])
+    }
+
+    #[test]
+    fn a_folder_is_written_whole_and_nothing_of_others_is_removed() {
+        let all = tempfile::tempdir().unwrap();
+        let out = all.path().join("new/review.2026");
+        let foreign = all.path().join("new/review.unfinished");
+        fs::create_dir_all(&foreign).unwrap();
+        fs::write(foreign.join("kept"), "x").unwrap();
+        write(&out, &files()).unwrap();
+        assert_eq!(read(&out).unwrap(), files());
+        assert!(foreign.join("kept").exists());
+        assert!(write(&out, &files()).is_err(), "it is there");
+        assert_eq!(fs::read_dir(all.path().join("new")).unwrap().count(), 2);
+
+        let other = all.path().join("other");
+        let draft = all.path().join(format!("other.{}.unfinished", std::process::id()));
+        fs::create_dir(&draft).unwrap();
+        fs::write(draft.join("kept"), "x").unwrap();
+        assert!(write(&other, &files()).is_err());
+        assert!(draft.join("kept").exists() && !other.exists());
+        assert!(write(Path::new("/"), &files()).is_err());
+    }
+
+    #[test]
+    fn what_does_not_go_in_a_folder_leaves_no_draft() {
+        let all = tempfile::tempdir().unwrap();
+        let files = Files::from([("nowhere/1".to_owned(), Vec::new())]);
+        assert!(write(&all.path().join("out"), &files).is_err());
+        assert_eq!(fs::read_dir(all.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_folder_of_others_has_its_bounds_and_steers_no_terminal() {
+        let all = tempfile::tempdir().unwrap();
+        let evil = "\u{1b}[2K\u{1b}[1Averified";
+        fs::create_dir_all(all.path().join("a").join(evil)).unwrap();
+        let error = read(all.path()).unwrap_err().to_string();
+        assert!(!error.contains('\u{1b}') && error.contains("u{1b}"), "{error}");
+
+        let mut space = Space { entries: FILES_MAX - 1, bytes: 0 };
+        space.take("a", FOLDER_BYTES_MAX).unwrap();
+        assert!(space.take("a", 0).is_err());
+        assert!(Space::default().take("a", FOLDER_BYTES_MAX + 1).is_err());
+
+        let problems = vec![format!("`{evil}` is missing")];
+        let (checkpoint, review, key) = (None, None, KeyFrom::Folder);
+        let lines = told(&Verified { problems, records: 0, checkpoint, key, review }, 1);
+        assert!(lines[0].starts_with("NOT VERIFIED") && lines[1].contains('\u{1b}'));
+        assert!(lines.iter().all(|line| !plain(line).contains('\u{1b}')));
+    }
 }
