@@ -12,7 +12,7 @@ mod support;
 
 use axum::body::Body;
 use http::{Method, StatusCode};
-use safeconduct_model::{IdentityId, IdentityStatus, KillScope};
+use safeconduct_model::{Identity, IdentityId, IdentityStatus, KillScope};
 use serde_json::{Value as Json, json};
 use support::*;
 
@@ -100,8 +100,11 @@ async fn people_come_change_and_go() {
     assert_eq!(code, StatusCode::NO_CONTENT);
     assert_eq!(status(&fixture, "ada@example.org"), Some(IdentityStatus::Retired));
     assert_eq!(got(&fixture, &at).await.0, StatusCode::NOT_FOUND);
-    let (code, _) = posted(&fixture, "/Users", user("ada@example.org")).await;
-    assert_eq!(code, StatusCode::CREATED, "who is gone can come back");
+    for name in ["ada@example.org", "ADA@example.org"] {
+        let (code, error) = posted(&fixture, "/Users", user(name)).await;
+        assert_eq!((code, &error["scimType"]), (StatusCode::CONFLICT, &json!("uniqueness")));
+    }
+    assert_eq!(status(&fixture, "ada@example.org"), Some(IdentityStatus::Retired));
 }
 
 #[tokio::test]
@@ -118,6 +121,120 @@ async fn a_directory_does_not_let_go_on_what_was_stopped_here() {
     let (code, still) = patched(&fixture, &at, on).await;
     assert_eq!((code, &still["active"]), (StatusCode::OK, &json!(false)));
     assert_eq!(status(&fixture, "eve"), Some(IdentityStatus::Suspended));
+}
+
+async fn changed(fixture: &Fixture, id: &str, change: impl FnOnce(&mut Identity)) {
+    let mut identity = identity(fixture, id);
+    change(&mut identity);
+    let by = IdentityId::new(OPERATOR).unwrap();
+    fixture.service.change_identity(identity, &by).await.unwrap();
+}
+
+fn identity(fixture: &Fixture, id: &str) -> Identity {
+    fixture.service.world().identity(&IdentityId::new(id).unwrap()).unwrap().clone()
+}
+
+#[tokio::test]
+async fn who_was_stopped_here_is_not_made_retired_by_a_directory() {
+    let fixture = Fixture::in_memory().await;
+    let on = json!([{ "op": "replace", "path": "active", "value": true }]);
+    for stop in [IdentityStatus::Suspended, IdentityStatus::Quarantined] {
+        let name = stop.as_str();
+        let (_, eve) = posted(&fixture, "/Users", user(name)).await;
+        let group = json!({ "schemas": [GROUP], "displayName": format!("g-{name}"),
+            "members": [{ "value": eve["id"] }] });
+        assert_eq!(posted(&fixture, "/Groups", group).await.0, StatusCode::CREATED);
+        changed(&fixture, name, |eve| {
+            eve.status = stop;
+            eve.groups.insert("ours".to_owned());
+        })
+        .await;
+        let at = format!("/Users/{}", eve["id"].as_str().unwrap());
+        let (code, _) = sent(&fixture, (Method::DELETE, &at), None, None).await;
+        assert_eq!(code, StatusCode::NO_CONTENT);
+        let left = identity(&fixture, name);
+        assert_eq!(left.status, stop);
+        assert_eq!(left.groups.iter().collect::<Vec<_>>(), ["ours"]);
+        assert_eq!(posted(&fixture, "/Users", user(name)).await.0, StatusCode::CONFLICT);
+        patched(&fixture, &at, on.clone()).await;
+        assert_eq!(status(&fixture, name), Some(stop));
+    }
+}
+
+#[tokio::test]
+async fn a_directory_lets_go_on_only_whom_it_stopped() {
+    let fixture = Fixture::in_memory().await;
+    let (_, eve) = posted(&fixture, "/Users", user("eve")).await;
+    let at = format!("/Users/{}", eve["id"].as_str().unwrap());
+    let imported = |file: &'static str| {
+        let mut request = fixture.request(OPERATOR, Method::POST, "/v1/imports?as=csv", None);
+        *request.body_mut() = Body::from(file);
+        fixture.send(request)
+    };
+    let (off, on) = ("id,kind,status\neve,user,suspended\n", "id,kind,status\neve,user,active\n");
+    let set = |active: bool| json!([{ "op": "replace", "path": "active", "value": active }]);
+    assert_eq!(imported(off).await.status, StatusCode::OK);
+    patched(&fixture, &at, set(true)).await;
+    assert_eq!(status(&fixture, "eve"), Some(IdentityStatus::Suspended), "a file stopped her");
+    assert_eq!(imported(on).await.status, StatusCode::OK);
+    patched(&fixture, &at, set(false)).await;
+    assert_eq!(imported(on).await.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(status(&fixture, "eve"), Some(IdentityStatus::Suspended), "the directory did");
+    patched(&fixture, &at, set(true)).await;
+    assert_eq!(status(&fixture, "eve"), Some(IdentityStatus::Active));
+}
+
+#[tokio::test]
+async fn a_group_is_changed_whole_or_not() {
+    let fixture = Fixture::in_memory().await;
+    let (_, list) = got(&fixture, "/Users?filter=userName%20eq%20%22auditor%22").await;
+    let auditor = &list["Resources"][0]["id"];
+    let group = |name: &str, members: &Json| json!({ "schemas": [GROUP], "displayName": name, "members": members });
+    let theirs = group("theirs", &json!([{ "value": auditor }]));
+    assert_eq!(posted(&fixture, "/Groups", theirs).await.0, StatusCode::FORBIDDEN);
+    let (_, list) = got(&fixture, "/Groups").await;
+    assert_eq!(list["totalResults"], 0, "nothing is kept of it: {list}");
+    let (_, clerks) = posted(&fixture, "/Groups", group("clerks", &json!([]))).await;
+    let at = format!("/Groups/{}", clerks["id"].as_str().unwrap());
+    let renamed = group("officers", &json!([{ "value": auditor }]));
+    let (code, _) = sent(&fixture, (Method::PUT, &at), Some(&renamed), None).await;
+    assert_eq!(code, StatusCode::FORBIDDEN);
+    assert_eq!(got(&fixture, &at).await.1["displayName"], "clerks");
+
+    let join = |identity: &mut Identity| {
+        identity.groups.insert("clerks".to_owned());
+    };
+    changed(&fixture, AGENT, join).await;
+    let empty = group("officers", &json!([]));
+    for (method, body) in [(Method::DELETE, None), (Method::PUT, Some(&empty))] {
+        let (code, error) = sent(&fixture, (method, &at), body, None).await;
+        assert_eq!(code, StatusCode::CONFLICT, "{error}");
+    }
+    changed(&fixture, AGENT, |agent| agent.groups.clear()).await;
+    posted(&fixture, "/Users", user("gone")).await;
+    changed(&fixture, "gone", |gone| {
+        gone.status = IdentityStatus::Retired;
+        join(gone);
+    })
+    .await;
+    assert_eq!(sent(&fixture, (Method::DELETE, &at), None, None).await.0, StatusCode::NO_CONTENT);
+    assert!(identity(&fixture, "gone").groups.is_empty());
+}
+
+#[tokio::test]
+async fn a_search_has_pages_over_people_and_groups() {
+    let fixture = Fixture::in_memory().await;
+    let group = json!({ "schemas": [GROUP], "displayName": "clerks" });
+    posted(&fixture, "/Groups", group).await;
+    let (_, people) = got(&fixture, "/Users").await;
+    let people = people["totalResults"].as_u64().unwrap();
+    for (start, count, shown) in [(1, 1, 1), (people, 2, 2), (people + 1, 5, 1), (people + 2, 5, 0)]
+    {
+        let asked = json!({ "startIndex": start, "count": count });
+        let (code, page) = posted(&fixture, "/.search", asked).await;
+        assert_eq!((code, &page["totalResults"]), (StatusCode::OK, &json!(people + 1)));
+        assert_eq!(page["Resources"].as_array().unwrap().len(), shown, "{start}");
+    }
 }
 
 #[tokio::test]

@@ -9,14 +9,15 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::request::Parts;
-use safeconduct_model::{Identity, IdentityId, Value};
+use safeconduct_model::{Identity, IdentityId, IdentityKind, IdentityStatus, Value};
 use safeconduct_service::{KeptGroup, REPLACED_MAX, Replacing, World};
 use safeconduct_wire::import::are_alike;
 use safeconduct_wire::scim::{self, Attributes, GROUP, ScimError, Term, member};
 
 use super::answer::{Resource, ScimProblem, list as page_of};
 use super::users::{identity_of, scim_id, text};
-use super::{Pusher, ROOT, TRIES, admitted, contended, is_user, read, replaced, wanted};
+use super::{Pusher, ROOT, TRIES, admitted, allowed, contended, is_user, read, replaced, wanted};
+use crate::problem::Problem;
 use crate::router::{Inner, Shared};
 
 /// What a patch can be about.
@@ -119,6 +120,12 @@ fn moves(
     };
     let change = |identity: &Identity| {
         let mut is = identity.clone();
+        if identity.status == IdentityStatus::Retired {
+            // Nobody sees them there: they leave with the name, and do not join.
+            return was
+                .is_some_and(|was| is.groups.remove(was))
+                .then(|| Replacing { was: Some(identity.clone()), is });
+        }
         if let Some(was) = was {
             is.groups.remove(was);
         }
@@ -130,7 +137,26 @@ fn moves(
         }
         (is != *identity).then(|| Replacing { was: Some(identity.clone()), is })
     };
-    world.identities().filter(|identity| is_user(identity)).filter_map(change).collect()
+    let people = world.identities().filter(|identity| identity.kind == IdentityKind::User);
+    people.filter_map(change).collect()
+}
+
+/// Whether only people belong to a group. What a directory does not see it does not take out, and
+/// a group that goes while something belongs to it would be given to that by its next namesake.
+fn only_people(world: &World, group: &str) -> Result<(), ScimProblem> {
+    let mut others = world.identities().filter(|other| other.kind != IdentityKind::User);
+    match others.find(|other| other.groups.contains(group)) {
+        None => Ok(()),
+        Some(other) => {
+            let kind = other.kind.as_str();
+            let detail = format!(
+                "`{group}` has members that are no people, such as the {kind} `{}`: take them out \
+                 here before it is renamed or deleted",
+                other.id
+            );
+            Err(Problem::new(StatusCode::CONFLICT, "group_in_use", detail).into())
+        }
+    }
 }
 
 /// Carries it out, in portions. Only within one is it all or nothing.
@@ -156,9 +182,19 @@ async fn moved(
 pub(super) async fn list(State(api): State<Shared>, parts: Parts) -> Result<Response, ScimProblem> {
     let pusher = admitted(&api, &parts).await?;
     let wanted = wanted(&parts)?;
+    let (page, total) = found_by(&api, &pusher.who.world, &wanted, wanted.page())?;
+    Ok(page_of(&page, total, &api.base_url, &wanted))
+}
+
+/// The groups that fit, by id: those of a page, and how many there are.
+pub(super) fn found_by(
+    api: &Inner,
+    world: &World,
+    wanted: &super::Wanted,
+    (skipped, most): (usize, usize),
+) -> Result<(Vec<Resource>, usize), ScimError> {
     let terms = wanted.filter.as_deref().map(scim::filter).transpose()?.unwrap_or_default();
-    let all = members(&pusher.who.world);
-    let mut found = Vec::new();
+    let (all, mut found) = (members(world), Vec::new());
     let kept = api.service.kept_groups();
     for (id, group) in &kept {
         let members = all.get(&*group.name).map(Vec::as_slice).unwrap_or_default();
@@ -166,27 +202,9 @@ pub(super) async fn list(State(api): State<Shared>, parts: Parts) -> Result<Resp
             found.push((id, group, members));
         }
     }
-    let (skipped, most) = wanted.page();
     let page = found.iter().skip(skipped).take(most);
     let page = page.map(|(id, group, members)| resource(&api.base_url, id, group, members));
-    Ok(page_of(&page.collect::<Vec<_>>(), found.len(), &api.base_url, &wanted))
-}
-
-/// Every group that fits, by id.
-pub(super) fn found_by(
-    api: &Inner,
-    world: &World,
-    wanted: &super::Wanted,
-) -> Result<Vec<Resource>, ScimError> {
-    let terms = wanted.filter.as_deref().map(scim::filter).transpose()?.unwrap_or_default();
-    let (all, mut found) = (members(world), Vec::new());
-    for (id, group) in &api.service.kept_groups() {
-        let members = all.get(&*group.name).map(Vec::as_slice).unwrap_or_default();
-        if fits(id, group, members, &terms)? {
-            found.push(resource(&api.base_url, id, group, members));
-        }
-    }
-    Ok(found)
+    Ok((page.collect(), found.len()))
 }
 
 fn fits(
@@ -233,8 +251,11 @@ pub(super) async fn create(
     let pusher = admitted(&api, &parts).await?;
     let body = read(&parts, body).await?;
     let _alone = api.provisioning.lock().await;
-    let said = said(&api.service.world(), &body)?;
+    let world = api.service.world();
+    let said = said(&world, &body)?;
     is_free(&api, &said.name, None)?;
+    let change = moves(&world, None, Some((&said.name, said.members.as_ref())));
+    allowed(&api, &pusher, &change)?;
     let (name, external_id) = (Arc::clone(&said.name), said.external_id);
     let id = api.service.keep_group(None, name, external_id, pusher.id()).await?;
     // Who is in a group of that name already stays in it where nobody is named.
@@ -286,17 +307,23 @@ async fn changed(
     before.is_as_thought(parts)?;
     is_free(api, &said.name, Some(id))?;
     let id: Arc<str> = id.into();
+    let was = (said.name != group.name).then_some(&*group.name);
+    // Nothing is recorded of a change that is not theirs to make.
+    let world = api.service.world();
+    if let Some(was) = was {
+        only_people(&world, was)?;
+    }
+    allowed(api, pusher, &moves(&world, was, Some((&said.name, said.members.as_ref()))))?;
     if said.name != group.name || said.external_id != group.external_id {
         let (name, external_id) = (Arc::clone(&said.name), said.external_id);
         api.service.keep_group(Some(&id), name, external_id, pusher.id()).await?;
     }
-    let was = (said.name != group.name).then_some(&*group.name);
     moved(api, pusher, was, Some((&said.name, said.members.as_ref()))).await?;
     let (_, resource) = found(api, &api.service.world(), &id)?;
     Ok(resource.answer(StatusCode::OK, &api.base_url, &wanted(parts)?))
 }
 
-/// Nobody belongs to a group that is deleted.
+/// Nobody belongs to a group that is deleted; one to which more than people belong is not.
 pub(super) async fn remove(
     State(api): State<Shared>,
     Path(id): Path<String>,
@@ -304,8 +331,11 @@ pub(super) async fn remove(
 ) -> Result<Response, ScimProblem> {
     let pusher = admitted(&api, &parts).await?;
     let _alone = api.provisioning.lock().await;
-    let (group, resource) = found(&api, &api.service.world(), &id)?;
+    let world = api.service.world();
+    let (group, resource) = found(&api, &world, &id)?;
     resource.is_as_thought(&parts)?;
+    only_people(&world, &group.name)?;
+    allowed(&api, &pusher, &moves(&world, Some(&group.name), None))?;
     moved(&api, &pusher, Some(&group.name), None).await?;
     api.service.forget_group(&id.into(), pusher.id()).await?;
     Ok(StatusCode::NO_CONTENT.into_response())

@@ -161,18 +161,24 @@ async fn replaced(
     pusher: &Pusher,
     changes: Vec<Replacing>,
 ) -> Result<bool, ScimProblem> {
-    for Replacing { was, is } in &changes {
+    allowed(api, pusher, &changes)?;
+    match api.service.replace_identities(changes, pusher.id(), None).await {
+        Ok(()) => Ok(true),
+        Err(ReplaceError::Moved(_)) => Ok(false),
+        Err(ReplaceError::Change(error)) => Err(Problem::from(error).into()),
+    }
+}
+
+/// Whether whoever pushes may change all of those.
+fn allowed(api: &Inner, pusher: &Pusher, changes: &[Replacing]) -> Result<(), ScimProblem> {
+    for Replacing { was, is } in changes {
         let held = was.as_ref().is_some_and(|was| !was.roles.is_empty());
         let changed = was.as_ref() != Some(is);
         if changed && pusher.reach == Reach::Plain && (held || !is.roles.is_empty()) {
             api.authorize(&pusher.who, Operation::IdentitiesChangePrivileged)?;
         }
     }
-    match api.service.replace_identities(changes, pusher.id(), None).await {
-        Ok(()) => Ok(true),
-        Err(ReplaceError::Moved(_)) => Ok(false),
-        Err(ReplaceError::Change(error)) => Err(Problem::from(error).into()),
-    }
+    Ok(())
 }
 
 /// Too much came in between.

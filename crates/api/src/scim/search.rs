@@ -5,10 +5,13 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
 use http::request::Parts;
+use safeconduct_model::Identity;
+use safeconduct_wire::scim::ScimError;
 
 use super::answer::{Resource, ScimProblem, list};
-use super::{Wanted, admitted, groups as of_groups, read, users as of_users};
-use crate::router::Shared;
+use super::users::{KeptNames, resource_in};
+use super::{Pusher, Wanted, admitted, groups as of_groups, read, users as of_users};
+use crate::router::{Inner, Shared};
 
 pub(super) async fn all(
     State(api): State<Shared>,
@@ -18,10 +21,8 @@ pub(super) async fn all(
     let pusher = admitted(&api, &parts).await?;
     let wanted = Wanted::of_body(&read(&parts, body).await?)?;
     // What only the other kind has, this one does not have.
-    let mut found: Vec<Resource> =
-        of_users::found_by(&api, &pusher.who.world, &wanted).unwrap_or_default();
-    found.extend(of_groups::found_by(&api, &pusher.who.world, &wanted)?);
-    Ok(page(&found, &api.base_url, &wanted))
+    let users = of_users::found_by(&pusher.who.world, &wanted).unwrap_or_default();
+    Ok(page(&api, &users, Some(&pusher), &wanted)?)
 }
 
 pub(super) async fn users(
@@ -31,8 +32,8 @@ pub(super) async fn users(
 ) -> Result<Response, ScimProblem> {
     let pusher = admitted(&api, &parts).await?;
     let wanted = Wanted::of_body(&read(&parts, body).await?)?;
-    let found = of_users::found_by(&api, &pusher.who.world, &wanted)?;
-    Ok(page(&found, &api.base_url, &wanted))
+    let users = of_users::found_by(&pusher.who.world, &wanted)?;
+    Ok(page(&api, &users, None, &wanted)?)
 }
 
 pub(super) async fn groups(
@@ -42,13 +43,26 @@ pub(super) async fn groups(
 ) -> Result<Response, ScimProblem> {
     let pusher = admitted(&api, &parts).await?;
     let wanted = Wanted::of_body(&read(&parts, body).await?)?;
-    let found = of_groups::found_by(&api, &pusher.who.world, &wanted)?;
-    Ok(page(&found, &api.base_url, &wanted))
+    Ok(page(&api, &[], Some(&pusher), &wanted)?)
 }
 
-fn page(found: &[Resource], base_url: &str, wanted: &Wanted) -> Response {
+/// A page of people, and of groups where those are asked for. Only what is on it is made.
+fn page(
+    api: &Inner,
+    users: &[&Identity],
+    groups: Option<&Pusher>,
+    wanted: &Wanted,
+) -> Result<Response, ScimError> {
     let (skipped, most) = wanted.page();
-    let page = found.get(skipped.min(found.len())..).unwrap_or_default();
-    let page = page.get(..most.min(page.len())).unwrap_or_default();
-    list(page, found.len(), base_url, wanted)
+    let kept = KeptNames::of(api);
+    let shown = users.iter().skip(skipped).take(most);
+    let mut page: Vec<Resource> = shown.map(|user| resource_in(&kept, user)).collect();
+    let mut total = users.len();
+    if let Some(pusher) = groups {
+        let rest = (skipped.saturating_sub(users.len()), most - page.len());
+        let (shown, count) = of_groups::found_by(api, &pusher.who.world, wanted, rest)?;
+        page.extend(shown);
+        total += count;
+    }
+    Ok(list(&page, total, &api.base_url, wanted))
 }

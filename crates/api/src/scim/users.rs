@@ -1,5 +1,8 @@
 //! People.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
@@ -48,26 +51,39 @@ fn user_name(identity: &Identity) -> &str {
     own.unwrap_or(identity.id.as_str())
 }
 
+/// The ids of the groups that directories keep here, by their names.
+pub(super) struct KeptNames(BTreeMap<Arc<str>, Arc<str>>);
+
+impl KeptNames {
+    pub(super) fn of(api: &Inner) -> Self {
+        let kept = api.service.kept_groups();
+        Self(kept.into_iter().map(|(id, group)| (group.name, id)).collect())
+    }
+}
+
 fn resource(api: &Inner, identity: &Identity) -> Resource {
+    let none = identity.groups.is_empty();
+    let kept = if none { KeptNames(BTreeMap::new()) } else { KeptNames::of(api) };
+    resource_in(&kept, identity)
+}
+
+pub(super) fn resource_in(kept: &KeptNames, identity: &Identity) -> Resource {
     let mut members = vec![
         ("schemas", Value::Array(vec![Value::from(USER)])),
         ("userName", Value::from(user_name(identity))),
         ("active", Value::Bool(identity.status == IdentityStatus::Active)),
     ];
     if let Some(imported) = &identity.imported {
-        let text = |text: &Option<std::sync::Arc<str>>| text.clone().map(Value::String);
+        let text = |text: &Option<Arc<str>>| text.clone().map(Value::String);
         members.extend(text(&imported.external_id).map(|id| ("externalId", id)));
         members.extend(text(&imported.display_name).map(|name| ("displayName", name)));
     }
-    let kept =
-        if identity.groups.is_empty() { Default::default() } else { api.service.kept_groups() };
-    let groups = kept.iter().filter(|(_, group)| identity.groups.contains(&*group.name));
-    let groups: Vec<Value> = groups
-        .map(|(id, group)| {
-            let (id, name) = (std::sync::Arc::clone(id), std::sync::Arc::clone(&group.name));
-            Value::object([("value", Value::String(id)), ("display", Value::String(name))])
-        })
-        .collect();
+    let one = |name: &String| {
+        let (name, id) = kept.0.get_key_value(name.as_str())?;
+        let (id, name) = (Value::String(Arc::clone(id)), Value::String(Arc::clone(name)));
+        Some(Value::object([("value", id), ("display", name)]))
+    };
+    let groups: Vec<Value> = identity.groups.iter().filter_map(one).collect();
     if !groups.is_empty() {
         members.push(("groups", Value::Array(groups)));
     }
@@ -115,69 +131,94 @@ pub(super) fn text(value: &Value, name: &str) -> Result<Option<String>, ScimErro
 
 /// Somebody as a directory has them, with all that is decided here.
 fn with(mut identity: Identity, said: SaidUser) -> Identity {
-    let was = identity.imported.take();
-    let suspended = was.is_some_and(|was| was.suspended);
-    let (status, suspended) = match (identity.status, said.active) {
-        (IdentityStatus::Active, Some(false)) => (IdentityStatus::Suspended, true),
-        (IdentityStatus::Suspended, Some(true)) if suspended => (IdentityStatus::Active, false),
-        (status, _) => (status, suspended),
+    use IdentityStatus::{Active, Quarantined, Suspended};
+    let by = suspended_by(&identity);
+    identity.imported = None;
+    let (ours, theirs) = (Some(ImportSource::Scim), by.is_some_and(|by| by != ImportSource::Scim));
+    let (status, by) = match (identity.status, said.active) {
+        (Active, Some(false)) => (Suspended, ours),
+        (Suspended, Some(true)) if by == ours => (Active, None),
+        // Once they may act again here, they may not there.
+        (Quarantined, Some(false)) if !theirs => (Quarantined, ours),
+        (Quarantined, Some(true)) if by == ours => (Quarantined, None),
+        // Two have stopped them, and neither lets them go on alone: that is for somebody here.
+        (Suspended, Some(false)) if theirs => (Suspended, None),
+        (status, _) => (status, by),
     };
     identity.status = status;
     identity.imported = Some(Box::new(Imported {
         external_id: said.external_id.map(Into::into),
         user_name: (said.user_name != identity.id.as_str()).then(|| said.user_name.into()),
         display_name: said.display_name.map(Into::into),
-        suspended,
-        ..Imported::of(ImportSource::Scim)
+        suspended: by.is_some(),
+        ..Imported::of(by.unwrap_or(ImportSource::Scim))
     }));
     identity
 }
 
-/// Whether a name is somebody's already, or looks as if it were.
+/// Which source suspended somebody, where one did; nobody where that was decided here.
+fn suspended_by(identity: &Identity) -> Option<ImportSource> {
+    let stopped = identity.status != IdentityStatus::Active;
+    let imported = identity.imported.as_ref().filter(|imported| stopped && imported.suspended);
+    imported.map(|imported| imported.from)
+}
+
+/// Whom a directory has deleted. Who was stopped here stays as they are, and does not go on when
+/// that ends.
+fn deleted(mut identity: Identity, kept: &KeptNames) -> Identity {
+    let by = suspended_by(&identity);
+    let mut imported = Imported::of(by.unwrap_or(ImportSource::Scim));
+    match identity.status {
+        IdentityStatus::Quarantined => imported.suspended = true,
+        IdentityStatus::Suspended if by != Some(ImportSource::Scim) => {}
+        _ => {
+            identity.status = IdentityStatus::Retired;
+            identity.groups.clear();
+            return identity;
+        }
+    }
+    identity.groups.retain(|group| !kept.0.contains_key(group.as_str()));
+    identity.imported = Some(Box::new(imported));
+    identity
+}
+
+/// Whether a name is or was somebody's, or looks as if it were. Who is retired keeps their name,
+/// and with it what records, tokens and passkeys say of them: only somebody here brings them back.
 fn is_free(world: &World, name: &str, own: Option<&IdentityId>) -> Result<(), ScimError> {
     let taken = world.identities().find(|identity| {
         let other = user_name(identity);
-        let retired = identity.status == IdentityStatus::Retired && is_user_name(identity, name);
         let same = |other: &str| other == name || are_alike(other, name);
-        Some(&identity.id) != own && !retired && (same(other) || same(identity.id.as_str()))
+        Some(&identity.id) != own && (same(other) || same(identity.id.as_str()))
     });
     match taken {
         None => Ok(()),
-        Some(other) => {
-            let other = user_name(other);
-            let detail = format!("`userName` `{name}` is that of `{other}`, or looks like it");
+        Some(taken) => {
+            let other = user_name(taken);
+            let retired = match taken.status {
+                IdentityStatus::Retired => ", who is retired here and is brought back here alone",
+                _ => "",
+            };
+            let detail =
+                format!("`userName` `{name}` is that of `{other}`, or looks like it{retired}");
             Err(ScimError::Uniqueness(detail))
         }
     }
 }
 
-/// Whether somebody who is gone can come back under that name.
-fn is_user_name(identity: &Identity, name: &str) -> bool {
-    identity.kind == IdentityKind::User && identity.id.as_str() == name
-}
-
 pub(super) async fn list(State(api): State<Shared>, parts: Parts) -> Result<Response, ScimProblem> {
     let pusher = admitted(&api, &parts).await?;
     let wanted = wanted(&parts)?;
-    let terms = wanted.filter.as_deref().map(scim::filter).transpose()?.unwrap_or_default();
-    let mut found = Vec::new();
-    for identity in pusher.who.world.identities().filter(|identity| is_user(identity)) {
-        if fits(identity, &terms)? {
-            found.push(identity);
-        }
-    }
-    found.sort_unstable_by(|one, other| one.id.cmp(&other.id));
-    let (skipped, most) = wanted.page();
-    let page = found.iter().skip(skipped).take(most).map(|identity| resource(&api, identity));
+    let found = found_by(&pusher.who.world, &wanted)?;
+    let ((skipped, most), kept) = (wanted.page(), KeptNames::of(&api));
+    let page = found.iter().skip(skipped).take(most).map(|identity| resource_in(&kept, identity));
     Ok(page_of(&page.collect::<Vec<_>>(), found.len(), &api.base_url, &wanted))
 }
 
 /// Everyone who fits, by id.
-pub(super) fn found_by(
-    api: &Inner,
-    world: &World,
+pub(super) fn found_by<'w>(
+    world: &'w World,
     wanted: &super::Wanted,
-) -> Result<Vec<Resource>, ScimError> {
+) -> Result<Vec<&'w Identity>, ScimError> {
     let terms = wanted.filter.as_deref().map(scim::filter).transpose()?.unwrap_or_default();
     let mut found = Vec::new();
     for identity in world.identities().filter(|identity| is_user(identity)) {
@@ -186,13 +227,12 @@ pub(super) fn found_by(
         }
     }
     found.sort_unstable_by(|one, other| one.id.cmp(&other.id));
-    Ok(found.into_iter().map(|identity| resource(api, identity)).collect())
+    Ok(found)
 }
 
 fn fits(identity: &Identity, terms: &[Term]) -> Result<bool, ScimError> {
     let imported = identity.imported.as_ref();
-    let text =
-        |text: Option<&std::sync::Arc<str>>, value: &str| text.is_some_and(|t| **t == *value);
+    let text = |text: Option<&Arc<str>>, value: &str| text.is_some_and(|t| **t == *value);
     for Term { attribute, value } in terms {
         let fits = match &**attribute {
             "username" => user_name(identity).to_lowercase() == value.to_lowercase(),
@@ -236,12 +276,8 @@ pub(super) async fn create(
         is_free(&world, &said.user_name, None)?;
         let id = IdentityId::new(said.user_name.as_str())
             .map_err(|error| ScimError::value("userName", error.to_string()))?;
-        let was = world.identity(&id).cloned();
-        // Somebody who was deleted comes back with nothing of what they had.
-        let mut base = nobody(id.clone(), IdentityKind::User);
-        base.roles = was.as_ref().map(|was| was.roles.clone()).unwrap_or_default();
-        let is = with(base, said);
-        if replaced(&api, &pusher, vec![Replacing { was, is: is.clone() }]).await? {
+        let is = with(nobody(id, IdentityKind::User), said);
+        if replaced(&api, &pusher, vec![Replacing { was: None, is: is.clone() }]).await? {
             let resource = resource(&api, &is);
             return Ok(resource.answer(StatusCode::CREATED, &api.base_url, &wanted(&parts)?));
         }
@@ -301,7 +337,8 @@ async fn change(
     Err(contended())
 }
 
-/// Whom a directory deletes is retired, and belongs to no group any more.
+/// Whom a directory deletes is retired, and belongs to no group any more. Who was stopped here
+/// stays stopped as they are.
 pub(super) async fn remove(
     State(api): State<Shared>,
     Path(id): Path<String>,
@@ -313,8 +350,7 @@ pub(super) async fn remove(
         let world = api.service.world();
         let was = found(&world, &id)?;
         resource(&api, was).is_as_thought(&parts)?;
-        let mut is = Identity { status: IdentityStatus::Retired, ..was.clone() };
-        is.groups.clear();
+        let is = deleted(was.clone(), &KeptNames::of(&api));
         if replaced(&api, &pusher, vec![Replacing { was: Some(was.clone()), is }]).await? {
             return Ok(StatusCode::NO_CONTENT.into_response());
         }

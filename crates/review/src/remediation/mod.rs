@@ -16,7 +16,7 @@ mod step;
 
 use std::sync::Arc;
 
-use safeconduct_model::{Digest, IdentityId, RecordId, Timestamp};
+use safeconduct_model::{Digest, IdentityId, IdentityStatus, RecordId, Timestamp};
 use thiserror::Error;
 
 use crate::Effect;
@@ -56,6 +56,8 @@ pub struct Remediation {
     pub set_aside: bool,
     /// The change of the policies that is under way for it, or by which it was applied.
     pub proposal: Option<RecordId>,
+    /// What the status was of an identity that is set aside whole, before that.
+    pub status_before: Option<IdentityStatus>,
     /// When it was set aside.
     pub quarantined_at: Option<Timestamp>,
     /// When the right was taken away.
@@ -225,6 +227,7 @@ impl Remediation {
             state: RemediationState::Scheduled,
             set_aside: false,
             proposal: None,
+            status_before: None,
             quarantined_at: None,
             applied_at: None,
             probes: Vec::new(),
@@ -263,7 +266,7 @@ impl Remediation {
                 plan.check(at)?;
                 false
             }
-            RemediationStep::Quarantined { asked } => {
+            RemediationStep::Quarantined { asked, .. } => {
                 if self.state == Scheduled && !asked && at < self.plan.not_before {
                     return Err(RemediationError::Notice);
                 }
@@ -330,7 +333,8 @@ impl Remediation {
         self.steps += 1;
         match step {
             RemediationStep::Scheduled { .. } => {}
-            RemediationStep::Quarantined { .. } => {
+            RemediationStep::Quarantined { before, .. } => {
+                self.status_before = *before;
                 // What is ended is gone with that, and nothing is left to set aside.
                 self.set_aside = !self.plan.right.is_ended();
                 self.quarantined_at = Some(at);

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use safeconduct_model::{
-    ActionName, Decision, Digest, EntityRef, IdentityId, IntentName, LeaseId, PolicyId, RecordId,
-    ScheduleName, TargetName, Timestamp,
+    ActionName, Decision, Digest, EntityRef, IdentityId, IdentityStatus, IntentName, LeaseId,
+    PolicyId, RecordId, ScheduleName, TargetName, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -24,6 +24,8 @@ pub enum RemediationStep {
     Quarantined {
         /// Whether a person asked for it before its time.
         asked: bool,
+        /// What the status of the identity was, where that is set aside whole.
+        before: Option<IdentityStatus>,
     },
     /// It counts again, or was never taken.
     Restored {
@@ -95,6 +97,8 @@ struct Detail {
     actions: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     asked: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    before: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     cause: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -178,7 +182,10 @@ impl RemediationStep {
         let owned = |text: &Arc<str>| Some(text.to_string());
         let form = match self {
             Self::Scheduled { plan } => of_plan(plan),
-            Self::Quarantined { asked } => Detail { asked: Some(*asked), ..Detail::default() },
+            Self::Quarantined { asked, before } => {
+                let before = before.map(|status| status.as_str().to_owned());
+                Detail { asked: Some(*asked), before, ..Detail::default() }
+            }
             Self::Restored { reason } | Self::RolledBack { reason } => {
                 Detail { reason: owned(reason), ..Detail::default() }
             }
@@ -213,7 +220,12 @@ impl RemediationStep {
         };
         Ok(match event {
             "scheduled" => Self::Scheduled { plan: Box::new(plan_of(form)?) },
-            "quarantined" => Self::Quarantined { asked: form.asked.unwrap_or_default() },
+            "quarantined" => {
+                let status = |word: String| IdentityStatus::parse(&word).ok_or(());
+                let before = form.before.map(|word| named(Some(word), "before", status));
+                let asked = form.asked.unwrap_or_default();
+                Self::Quarantined { asked, before: before.transpose()? }
+            }
             "restored" => Self::Restored { reason: text(form.reason, "reason")? },
             "rolled_back" => Self::RolledBack { reason: text(form.reason, "reason")? },
             "proposed" => {

@@ -57,8 +57,11 @@ fn steps() -> Vec<RemediationStep> {
     let reason = || Arc::<str>::from("said so");
     vec![
         RemediationStep::Scheduled { plan: Box::new(plan(1, Effect::Revoke, 100)) },
-        RemediationStep::Quarantined { asked: true },
-        RemediationStep::Quarantined { asked: false },
+        RemediationStep::Quarantined { asked: true, before: None },
+        RemediationStep::Quarantined {
+            asked: false,
+            before: Some(safeconduct_model::IdentityStatus::Suspended),
+        },
         RemediationStep::Restored { reason: reason() },
         RemediationStep::Proposed { proposal: id("prop_1") },
         RemediationStep::Withdrawn { why: reason() },
@@ -116,9 +119,9 @@ fn walk(remediation: &mut Remediation, step: &RemediationStep, now: i64) -> bool
 fn notice_is_kept_unless_somebody_asks() {
     let mut one = begun(1, Effect::Revoke);
     assert!(!one.is_due(at(99)) && one.is_due(at(100)));
-    let by_time = RemediationStep::Quarantined { asked: false };
+    let by_time = RemediationStep::Quarantined { asked: false, before: None };
     assert_eq!(one.check(&by_time, at(99)), Err(RemediationError::Notice));
-    assert!(walk(&mut one, &RemediationStep::Quarantined { asked: true }, 50));
+    assert!(walk(&mut one, &RemediationStep::Quarantined { asked: true, before: None }, 50));
     assert!(one.set_aside);
     // What shrinks is never set aside by time alone.
     assert!(!begun(1, Effect::Reduce).is_due(at(1_000)));
@@ -127,13 +130,13 @@ fn notice_is_kept_unless_somebody_asks() {
 #[test]
 fn what_is_ended_does_not_come_back_and_what_is_suspended_does_not_go() {
     let mut lease = begun(4, Effect::Revoke);
-    assert!(walk(&mut lease, &RemediationStep::Quarantined { asked: true }, 0));
+    assert!(walk(&mut lease, &RemediationStep::Quarantined { asked: true, before: None }, 0));
     assert!(!lease.set_aside);
     let restored = RemediationStep::Restored { reason: "x".into() };
     assert_eq!(lease.check(&restored, at(1)), Err(RemediationError::Ended("lease")));
     assert!(walk(&mut lease, &RemediationStep::Applied { proposal: None }, 2));
     let mut suspended = begun(1, Effect::Suspend);
-    assert!(walk(&mut suspended, &RemediationStep::Quarantined { asked: true }, 0));
+    assert!(walk(&mut suspended, &RemediationStep::Quarantined { asked: true, before: None }, 0));
     let applied = RemediationStep::Applied { proposal: None };
     assert_eq!(suspended.check(&applied, at(1)), Err(RemediationError::Suspended));
     let denied = RemediationStep::Verified { probes: vec![probe(Decision::Deny)] };
@@ -188,7 +191,7 @@ proptest! {
             if one.state == RemediationState::RolledBack {
                 prop_assert!(one.applied_at.is_some());
             }
-            if let RemediationStep::Quarantined { asked: false } = step {
+            if let RemediationStep::Quarantined { asked: false, .. } = step {
                 prop_assert!(now >= 100, "the notice is kept");
             }
         }

@@ -79,13 +79,23 @@ pub fn merged(
     }
     let mut imported =
         identity.imported.take().map_or_else(|| Imported::of(from), |imported| *imported);
-    imported.from = from;
+    // Who stopped it stands there until they let it go on.
+    let stopped = known.is_some_and(|known| known.status != IdentityStatus::Active);
+    let other = stopped && imported.suspended && imported.from != from;
+    if !other {
+        imported.from = from;
+    }
     imported.external_id = said.external_id.clone().or(imported.external_id);
     imported.display_name = said.display_name.clone().or(imported.display_name);
     let unowned = known.is_some_and(|known| !is_owned(known));
     let owned = is_owned(&identity);
+    let stop = match (imported.suspended, other) {
+        (false, _) => Stop::Here,
+        (true, false) => Stop::There,
+        (true, true) => Stop::Elsewhere,
+    };
     (identity.status, imported.suspended) =
-        status(known.map(|known| (known.status, imported.suspended)), said.status, unowned, owned)?;
+        status(known.map(|known| (known.status, stop)), said.status, unowned, owned)?;
     identity.imported = Some(Box::new(imported));
     // INVARIANT: as when an identity is registered by itself: no right to register turns into a
     // right to administer.
@@ -97,10 +107,21 @@ pub fn merged(
     }
 }
 
+/// Who suspended what is suspended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stop {
+    /// Somebody here.
+    Here,
+    /// Where the import comes from.
+    There,
+    /// Another place that identities come from.
+    Elsewhere,
+}
+
 /// Whether it may act, and whether that is so because of where it came from. What nobody answers
 /// for is suspended until somebody does.
 fn status(
-    known: Option<(IdentityStatus, bool)>,
+    known: Option<(IdentityStatus, Stop)>,
     said: Option<IdentityStatus>,
     was_unowned: bool,
     owned: bool,
@@ -118,10 +139,14 @@ fn status(
             Ok((status, status == Suspended))
         }
         // Suspended from there: from there it is active again.
-        (Some((Suspended, true)), Some(Active)) => Ok((Active, false)),
-        (Some((Suspended, true)), None) if was_unowned && owned => Ok((Active, false)),
+        (Some((Suspended, Stop::There)), Some(Active)) => Ok((Active, false)),
+        (Some((Suspended, Stop::There)), None) if was_unowned && owned => Ok((Active, false)),
         (Some((status, _)), Some(Active)) => Err(MergeError::NotActive(status)),
-        (Some((status, there)), None | Some(Suspended)) => Ok((status, there)),
+        (Some((status, stop)), None) => Ok((status, stop != Stop::Here)),
+        // Once it may act again here, it may not there.
+        (Some((Quarantined, _)), Some(Suspended)) => Ok((Quarantined, true)),
+        // Two have stopped it, and neither lets it go on alone: that is for somebody here.
+        (Some((status, stop)), Some(Suspended)) => Ok((status, stop == Stop::There)),
         (Some(_), Some(Retired)) => Ok((Retired, false)),
     }
 }
@@ -192,6 +217,17 @@ mod tests {
         assert_eq!(there.status, IdentityStatus::Suspended);
         let back = of(Some(&there), &owned(Some(IdentityStatus::Active))).unwrap();
         assert_eq!(back.status, IdentityStatus::Active);
+        let scim = Some(Box::new(Imported { suspended: true, ..Imported::of(ImportSource::Scim) }));
+        let (active, off) = (owned(Some(IdentityStatus::Active)), IdentityStatus::Suspended);
+        let elsewhere = Identity { status: off, imported: scim, ..known.clone() };
+        assert_eq!(of(Some(&elsewhere), &active), Err(MergeError::NotActive(off)));
+        let seen = of(Some(&elsewhere), &owned(None)).unwrap();
+        assert_eq!(seen, elsewhere, "nor does a file that says nothing of it take it over");
+        let both = of(Some(&elsewhere), &owned(Some(off))).unwrap();
+        for from in [ImportSource::Csv, ImportSource::Scim] {
+            let lifted = merged(&id("bot"), Some(&both), &active, from, Reach::Plain);
+            assert_eq!(lifted, Err(MergeError::NotActive(off)), "two stopped it");
+        }
         let quarantined = owned(Some(IdentityStatus::Quarantined));
         assert_eq!(of(None, &quarantined), Err(MergeError::Quarantine));
     }

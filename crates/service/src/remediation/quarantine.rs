@@ -9,6 +9,7 @@ use safeconduct_review::{Remediation, RemediationStep, RightTaken};
 
 use super::state::aside_of;
 use super::{RemediateError, entry, found};
+use crate::reviews::Reviewed;
 use crate::{Ending, Service, World};
 
 impl Service {
@@ -25,7 +26,8 @@ impl Service {
         let asked = by.is_some();
         self.step(|world, state| {
             let one = found(state, id)?;
-            let step = RemediationStep::Quarantined { asked };
+            let before = status_before(world, state, one);
+            let step = RemediationStep::Quarantined { asked, before };
             let entry = entry(one, &step, self.now(), by)?;
             let mut bodies = Vec::new();
             if let Some(aside) = aside_of(one) {
@@ -140,19 +142,50 @@ pub(super) fn with_status(
     Ok(Some(Body::IdentityChanged { identity, by: in_charge(one, by) }))
 }
 
-/// An identity that only this remediation stopped may act again; what a person stopped since
-/// stays stopped.
+/// What an identity goes back to once a remediation of all of it is lifted. Where others hold it
+/// already, that is what it was before them.
+fn status_before(world: &World, state: &Reviewed, one: &Remediation) -> Option<IdentityStatus> {
+    if one.plan.right != RightTaken::Identity {
+        return None;
+    }
+    let status = world.identity(&one.plan.holder)?.status;
+    if status != IdentityStatus::Quarantined {
+        return Some(status);
+    }
+    let others = state.remediations.by_id.values().filter(|other| {
+        other.set_aside
+            && other.plan.right == RightTaken::Identity
+            && other.plan.holder == one.plan.holder
+    });
+    let mut before = others.filter_map(|other| other.status_before).peekable();
+    let any = before.peek().copied();
+    let stopped = before.find(|status| *status != IdentityStatus::Active);
+    stopped.or(any).or(Some(status))
+}
+
+/// An identity that this remediation stopped is again what it was before; what a person stopped
+/// since stays stopped, and so does what was stopped meanwhile where it came from.
 pub(super) fn lifted(
     world: &mut World,
     one: &Remediation,
     by: &IdentityId,
 ) -> Result<Option<Body>, RemediateError> {
     let holder = &one.plan.holder;
-    let stopped = world.identity(holder).map(|known| known.status);
-    let mine = one.plan.right == RightTaken::Identity
-        && matches!(stopped, Some(IdentityStatus::Quarantined | IdentityStatus::Retired));
-    match mine && !world.is_set_aside_whole(holder) {
-        true => with_status(world, one, Some(by), IdentityStatus::Active),
-        false => Ok(None),
+    let Some(known) = world.identity(holder) else { return Ok(None) };
+    let made = match one.set_aside {
+        true => IdentityStatus::Quarantined,
+        false => IdentityStatus::Retired,
+    };
+    if one.plan.right != RightTaken::Identity || known.status != made {
+        return Ok(None);
     }
+    let stopped_there = known.imported.as_ref().is_some_and(|imported| imported.suspended);
+    let status = match one.status_before {
+        // Another remediation holds it still.
+        Some(IdentityStatus::Active) if world.is_set_aside_whole(holder) => return Ok(None),
+        Some(IdentityStatus::Active) if stopped_there => IdentityStatus::Suspended,
+        Some(before) => before,
+        None => return Ok(None),
+    };
+    with_status(world, one, Some(by), status)
 }

@@ -2,7 +2,7 @@
 //! lists of objects with a `value`: `members`. What directories are known to write otherwise is
 //! read as they mean it: operations in capitals, truth values as texts, a path within a value.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use safeconduct_model::Value;
@@ -190,21 +190,26 @@ fn apply(
     if path.part.is_some() {
         return Err(ScimError::Mutability(format!("{name}.value")));
     }
-    let held = members.remove(name);
-    let mut held = held.as_ref().and_then(Value::as_array).unwrap_or_default().to_vec();
+    let mut held = match members.remove(name) {
+        Some(Value::Array(held)) => held,
+        _ => Vec::new(),
+    };
     let named = value.map(listed).unwrap_or_default();
     match (op, &path.only) {
         (PatchOp::Add, None) => {
-            for one in named {
-                if !held.iter().any(|other| value_of(other) == value_of(&one)) {
-                    held.push(one);
-                }
+            let mut new: HashSet<_> = named.iter().map(value_of).collect();
+            for other in &held {
+                new.remove(&value_of(other));
             }
+            let new = named.iter().filter(|one| new.remove(&value_of(one))).cloned();
+            let new: Vec<Value> = new.collect();
+            held.extend(new);
         }
         (PatchOp::Replace, None) => held = named,
         // Some say whom to take away in the value.
         (PatchOp::Remove, None) if !named.is_empty() => {
-            held.retain(|one| !named.iter().any(|other| value_of(other) == value_of(one)));
+            let gone: HashSet<_> = named.iter().map(value_of).collect();
+            held.retain(|one| !gone.contains(&value_of(one)));
         }
         (PatchOp::Remove, None) => held.clear(),
         (PatchOp::Remove, Some(only)) => held.retain(|one| value_of(one) != Some(only)),

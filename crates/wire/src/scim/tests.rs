@@ -85,6 +85,7 @@ fn members_come_and_go() {
     for (operations, left) in [
         (r#"[{"op":"add","path":"members","value":[{"value":"b"},{"value":"c"}]}]"#, "a b c"),
         (r#"[{"op":"add","path":"members","value":{"value":"c"}}]"#, "a b c"),
+        (r#"[{"op":"add","path":"members","value":[{"value":"c"},{"value":"c"}]}]"#, "a b c"),
         (r#"[{"op":"remove","path":"members[value eq \"a\"]"}]"#, "b"),
         (r#"[{"op":"remove","path":"members","value":[{"value":"b"}]}]"#, "a"),
         (r#"[{"op":"remove","path":"members"}]"#, ""),
