@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cedar_policy_core::ast::{EntityReference, PrincipalOrResourceConstraint};
-use safeconduct_model::{EntityRef, PolicyEffect, PolicyId};
+use safeconduct_model::{Digest, EntityRef, PolicyEffect, PolicyId};
 use thiserror::Error;
 
-use crate::policies::Policies;
+use crate::policies::{Policies, Statement};
+use crate::reduce::{For, is_named, lost_to};
 
 /// A file that changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,10 +29,39 @@ pub enum RevokeError {
     /// It permits nothing.
     #[error("`{0}` permits nothing: it is a forbid")]
     Forbid(PolicyId),
+    /// Another permit may permit them the same, without what this one obliges to.
+    #[error(
+        "`{policy}` has obligations that would be lost where `{other}` permits the same: take \
+         `{other}` from them too, or give it the same `@obligation`"
+    )]
+    Obligation {
+        /// The statement that was to be taken.
+        policy: PolicyId,
+        /// The permit that would stay.
+        other: PolicyId,
+    },
+}
+
+impl Policies {
+    /// What a statement is called now that said that under that name: its name counts where it
+    /// still says the same, else what it says. One without an `@id` is called by its place in its
+    /// file, which another one has once one before it is gone.
+    pub fn still_says(&self, id: &PolicyId, says: Digest) -> Option<PolicyId> {
+        let mut other = None;
+        for statement in self.statements().filter(|statement| statement.digest() == says) {
+            let now = &statement.info().reference.id;
+            if now == id {
+                return Some(now.clone());
+            }
+            other = other.or_else(|| Some(now.clone()));
+        }
+        other
+    }
 }
 
 /// The files that change where each of these holders loses what that statement gives them. The
-/// ids of statements that others share stay.
+/// ids of all other statements stay: where one without an `@id` comes after it in its file, a
+/// statement is not taken out, and its holder is excepted from it.
 ///
 /// # Errors
 /// [`RevokeError`] says of which statement nothing can be taken.
@@ -48,6 +78,10 @@ pub fn revoke(
         let reference = &statement.info.reference;
         if reference.effect == PolicyEffect::Forbid {
             return Err(RevokeError::Forbid(id.clone()));
+        }
+        if let Some(other) = in_the_way(policies, statement, holder, rights) {
+            let other = other.info.reference.id.clone();
+            return Err(RevokeError::Obligation { policy: id.clone(), other });
         }
         let uid = holder.to_string();
         let alone = match &statement.principal {
@@ -68,17 +102,45 @@ pub fn revoke(
         }
     }
     let mut files = BTreeMap::new();
-    for (name, changes) in changes {
+    for (name, mut changes) in changes {
         let Some(unit) = policies.units.get(&name) else { continue };
         let before = Arc::clone(&unit.text);
         let mut after = before.to_string();
-        // From the end, so that what comes before stays where it is.
-        for (start, change) in changes.into_iter().rev() {
-            change.make(start, &mut after);
+        // From the end, so that what comes before stays where it is, and it is known whether one
+        // without a name stays after another.
+        let mut unnamed_stays = false;
+        for statement in unit.statements.iter().rev() {
+            let start = statement.range.start;
+            let mut goes = false;
+            if let Some(mut change) = changes.remove(&start) {
+                change.whole &= !unnamed_stays;
+                goes = change.whole;
+                change.make(start, &mut after);
+            }
+            unnamed_stays |= !goes && !is_named(&before, statement.range.clone());
         }
         files.insert(name, RevokedFile { before, after: after.into() });
     }
     Ok(files)
+}
+
+/// A permit that the holder keeps and that may permit them the same, without what this one
+/// obliges to.
+fn in_the_way<'p>(
+    policies: &'p Policies,
+    statement: &Statement,
+    holder: &EntityRef,
+    rights: &[(PolicyId, EntityRef)],
+) -> Option<&'p Statement> {
+    let ty = policies.resolve_type(holder.ty.as_str()).unwrap_or_else(|| holder.ty.clone());
+    let full = EntityRef { ty, id: holder.id.clone() };
+    let is_taken = |other: &Statement| {
+        let mut rights = rights.iter();
+        rights.any(|(id, of)| of == holder && *id == other.info.reference.id)
+    };
+    let others = policies.entries().map(|entry| &*entry.statement);
+    let kept = others.filter(|other| !std::ptr::eq(*other, statement) && !is_taken(other));
+    lost_to(&policies.schema, statement, For::Holder(&full), kept)
 }
 
 struct Change {
@@ -158,5 +220,61 @@ mod tests {
             revoke(&set, &[(id("gone"), agent("a"))]),
             Err(RevokeError::Unknown(id("gone")))
         );
+    }
+
+    #[test]
+    fn what_has_no_name_keeps_its_place() {
+        let only = |who: &str, when: &str| {
+            format!(
+                "permit (principal == Safeconduct::Agent::\"{who}\", action, resource) when {{ \
+                 context.session.steps < {when} }};\n"
+            )
+        };
+        let text = format!("{}{}{}", only("a", "1"), only("a", "2"), only("b", "3"));
+        let set = policies(&text);
+        let all: Vec<_> =
+            set.statements().map(|s| (s.info().reference.id.clone(), s.digest())).collect();
+        let (first, second, third) = (&all[0], &all[1], &all[2]);
+        let changed = revoke(&set, &[(first.0.clone(), agent("a"))]).unwrap();
+        let after = &changed.get("a.cedar").unwrap().after;
+        assert!(after.contains("unless { principal == Safeconduct::Agent::\"a\" }"), "{after}");
+        let then = policies(after);
+        for (id, says) in [second, third] {
+            assert_eq!(then.still_says(id, *says), Some(id.clone()));
+        }
+        assert_eq!(then.still_says(&first.0, first.1), None);
+        // The last goes, and what goes with it is in nobody's way.
+        let rights = [(third.0.clone(), agent("b")), (second.0.clone(), agent("a"))];
+        let changed = revoke(&set, &rights).unwrap();
+        assert_eq!(*changed.get("a.cedar").unwrap().after, *only("a", "1"));
+        // By hand it may have moved: then what it says counts, and never the name alone.
+        let moved = policies(&format!("{}{}", only("a", "2"), only("b", "3")));
+        assert_eq!(moved.still_says(&second.0, second.1), Some(first.0.clone()));
+        assert_eq!(moved.still_says(&first.0, first.1), None);
+    }
+
+    #[test]
+    fn a_right_with_obligations_is_not_taken_while_another_permits_the_same() {
+        let set = |who: &str| {
+            policies(&format!(
+                "@id(\"careful\") @obligation(\"redact:$.ssn\") permit (principal == \
+                 Safeconduct::Agent::\"a\", action, resource);\n@id(\"plain\") permit ({who}, \
+                 action, resource);\n"
+            ))
+        };
+        let id = |text: &str| PolicyId::new(text).unwrap();
+        let careful = (id("careful"), agent("a"));
+        let refused = RevokeError::Obligation { policy: id("careful"), other: id("plain") };
+        for who in ["principal", "principal == Safeconduct::Agent::\"a\"", "principal is Agent"] {
+            let who = who.replace("is Agent", "is Safeconduct::Agent");
+            let set = set(&who);
+            assert_eq!(revoke(&set, std::slice::from_ref(&careful)), Err(refused.clone()));
+            assert!(revoke(&set, &[careful.clone(), (id("plain"), agent("a"))]).is_ok());
+            assert!(revoke(&set, &[(id("plain"), agent("a"))]).is_ok());
+        }
+        assert!(refused.to_string().contains("take `plain` from them too"));
+        for who in ["principal == Safeconduct::Agent::\"b\"", "principal is Safeconduct::User"] {
+            assert!(revoke(&set(who), std::slice::from_ref(&careful)).is_ok(), "{who}");
+        }
     }
 }

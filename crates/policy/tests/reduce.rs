@@ -15,9 +15,9 @@ mod tests {
         Timestamp,
     };
     use safeconduct_policy::{
-        ActionSituation, AdditionalArguments, Chosen, Evidence, Kept, Learned, Policies, Proposal,
-        Question, RecordedDecision, Reduction, Surroundings, Used, Widened, learn, load, reduce,
-        widened,
+        ActionSituation, AdditionalArguments, Chosen, Evaluation, Evidence, Kept, Learned,
+        Policies, Proposal, Question, RecordedDecision, Reduction, Surroundings, Used, Widened,
+        learn, load, reduce, widened,
     };
 
     use crate::world::{entity, having, json, loaded, situation, sources, within};
@@ -59,13 +59,10 @@ mod tests {
     /// One use: who, what, to which file.
     type Use = (&'static str, &'static str, &'static str);
 
-    fn evaluate(
-        policies: &Policies,
-        (who, action, file): Use,
-    ) -> (Decision, Vec<Arc<safeconduct_model::PolicyRef>>) {
+    fn answer(policies: &Policies, (who, action, file): Use) -> Evaluation {
         let situation = situation(Tier::Low);
         let input = if action == "files.pay" { r#"{"amount":1}"# } else { r#"{"path":"/x"}"# };
-        let answer = policies
+        policies
             .evaluate(&Question {
                 principal: &agent(who),
                 action: &ActionName::new(action).unwrap(),
@@ -75,7 +72,14 @@ mod tests {
                 situation: &situation,
                 extra: &[],
             })
-            .unwrap();
+            .unwrap()
+    }
+
+    fn evaluate(
+        policies: &Policies,
+        one: Use,
+    ) -> (Decision, Vec<Arc<safeconduct_model::PolicyRef>>) {
+        let answer = answer(policies, one);
         (answer.enforced.decision(), answer.enforced.permits)
     }
 
@@ -269,6 +273,65 @@ mod tests {
         }
     }
 
+    /// What becomes of each statement, and what `widened` says of the same change by hand.
+    fn without(text: &str, uses: &[Use], taken: &str) -> (Vec<Proposal>, Option<Widened>) {
+        let old = loaded(&sources(text));
+        let reduction = reduced(&old, uses, &Chosen::All);
+        let proposals = reduction.statements.into_iter().map(|(_, _, proposal)| proposal);
+        let new = loaded(&sources(&text.replace(taken, "")));
+        (proposals.collect(), widened(&old, &new, &belongs))
+    }
+
+    #[test]
+    fn an_obligation_is_not_lost_to_a_permit_without_it() {
+        let careful = "@id(\"careful\") @obligation(\"redact:$.ssn\") permit (principal, action == \
+                       Safeconduct::Action::\"files.read_text_file\", resource) when { context.session.steps > 90 };";
+        let plain = |scope: &str| format!("{careful}\n@id(\"plain\") permit ({scope});");
+        let uses = [("a", READ, "/cases/1")];
+        let lost = Some(Widened::Obligation(PolicyId::new("careful").unwrap()));
+        let (proposals, wider) = without(&plain("principal, action, resource"), &uses, careful);
+        assert_eq!(proposals[0], Proposal::Kept(Kept::Obligation));
+        assert!(matches!(proposals[1], Proposal::Narrowed(_)));
+        assert_eq!(wider, lost);
+        // What another permit cannot permit is not lost to it.
+        let (proposals, wider) = without(
+            &plain("principal, action == Safeconduct::Action::\"files.pay\", resource"),
+            &uses,
+            careful,
+        );
+        assert_eq!((&proposals[0], wider), (&Proposal::Removed, None));
+        // Nor is what that one asks for too.
+        let both = plain("principal, action, resource")
+            .replace("@id(\"plain\")", "@id(\"plain\") @obligation(\"log; redact:$.ssn\")");
+        let (proposals, wider) = without(&both, &uses, careful);
+        assert_eq!((&proposals[0], wider), (&Proposal::Removed, None));
+        // One that is restated is not gone, wherever it stands.
+        let text = plain("principal, action, resource");
+        let (old, new) = (loaded(&sources(&text)), loaded(&sources(&format!("// So.\n{text}"))));
+        assert_eq!(widened(&old, &new, &belongs), None);
+        let less = text.replace("@obligation(\"redact:$.ssn\")", "");
+        assert!(widened(&old, &loaded(&sources(&less)), &belongs).is_some());
+    }
+
+    #[test]
+    fn another_history_is_another_condition() {
+        let text = |history: &str, effect: &str| {
+            loaded(&sources(&format!(
+                "@id(\"all\") permit (principal, action == \
+                 Safeconduct::Action::\"files.pay\", resource);\n@id(\"p\") \
+                 @history(\"{history}\") {effect} (principal, action == \
+                 Safeconduct::Action::\"files.read_text_file\", resource) when temporal {{ formerly \
+                 within 1h Safeconduct::Action::\"files.pay\"::response{{}} }};"
+            )))
+        };
+        let (id, set) = (PolicyId::new("p").unwrap(), text);
+        let wider = |effect| widened(&set("session", effect), &set("identity", effect), &belongs);
+        assert_eq!(wider("permit"), Some(Widened::Permit(id.clone())));
+        assert_eq!(wider("forbid"), Some(Widened::Forbid(id)));
+        let (one, same) = (set("session", "permit"), set("session", "permit"));
+        assert_eq!(widened(&one, &same, &belongs), None);
+    }
+
     const SCOPES: [&str; 7] = [
         "principal, action, resource",
         "principal == Safeconduct::Agent::\"a\", action, resource is Safeconduct::Path",
@@ -300,15 +363,22 @@ mod tests {
         #[test]
         fn it_never_widens_and_what_was_used_stays(
             statements in prop::collection::vec(
-                (0..SCOPES.len(), 0..CONDITIONS.len(), prop::bool::weighted(0.2)), 1..6),
+                (0..SCOPES.len(), 0..CONDITIONS.len(), prop::bool::weighted(0.2),
+                    prop::bool::weighted(0.2)), 1..6),
             uses in prop::collection::vec(prop::sample::select(every_use()), 0..6),
             holder in prop::option::of(prop::sample::select(WHO.to_vec())),
         ) {
-            let statement = |(at, (scope, condition, forbid)): (usize, &(usize, usize, bool))| {
+            let obliges = statements.iter().any(|(_, _, forbid, obliges)| *obliges && !*forbid);
+            let statement = |(at, one): (usize, &(usize, usize, bool, bool))| {
+                let (scope, condition, forbid, obliges) = one;
+                let asks = match *obliges && !*forbid {
+                    true => format!("@obligation(\"log:{}\") ", at % 2),
+                    false => String::new(),
+                };
                 let effect = if *forbid { "forbid" } else { "permit" };
                 // Some have no name.
                 let name = if at % 3 == 1 { String::new() } else { format!("@id(\"p{at}\")\n") };
-                format!("{name}{effect} ({}) {};\n", SCOPES[*scope], CONDITIONS[*condition])
+                format!("{name}{asks}{effect} ({}) {};\n", SCOPES[*scope], CONDITIONS[*condition])
             };
             let text: String = statements.iter().enumerate().map(statement).collect();
             let sources = sources(&text);
@@ -325,13 +395,18 @@ mod tests {
             for one in every_use() {
                 let (then, now) = (evaluate(&old, one).0, evaluate(&new, one).0);
                 prop_assert!(then == Decision::Permit || now == Decision::Deny, "{:?} is new", one);
+                if now == Decision::Permit {
+                    let (then, now) = (answer(&old, one).obligations, answer(&new, one).obligations);
+                    prop_assert!(then.iter().all(|it| now.contains(it)), "{:?} of {:?}", now, then);
+                }
                 if uses.contains(&one) {
                     prop_assert_eq!(then, now, "{:?} was used; {}", one, &narrowed.policies[0].text);
                 }
             }
-            // Right-sizing what is right-sized changes nothing.
+            // Right-sizing what is right-sized changes nothing, save where what was in the way of
+            // an obligation's permit is gone now.
             let again = reduced(&new, &uses, &chosen);
-            if matches!(chosen, Chosen::All) {
+            if matches!(chosen, Chosen::All) && !obliges {
                 prop_assert!(again.files.is_empty(), "{:?}", again);
             }
         }

@@ -120,6 +120,12 @@ mod tests {
                     }
                 }
             }
+            let mut obligations = Vec::new();
+            if decision == Decision::Permit {
+                for (_, answer) in self.evaluations(policies) {
+                    obligations.extend(answer.obligations);
+                }
+            }
             Decided {
                 session: SessionKey::task(
                     IdentityId::new(self.principal.uid.id.as_str()).unwrap(),
@@ -137,7 +143,7 @@ mod tests {
                 mode: Mode::Enforce,
                 reasons: reasons.iter().map(recorded).collect(),
                 shadow: shadow.iter().map(recorded).collect(),
-                obligations: Vec::new(),
+                obligations,
                 requestable: None,
                 policies: policies.digest(),
                 catalogue: Digest::from_bytes([0; 32]),
@@ -301,6 +307,84 @@ mod tests {
         let one = RecordedDecision { id: &id, at, decided: &decided };
         let replay = replay([one], &old, &new, &asked.around(ALL));
         assert_eq!((replay.same, replay.total()), (1, 1));
+    }
+
+    #[test]
+    fn other_obligations_are_not_the_same() {
+        let set = |asks: &str, condition: &str| {
+            loaded(&sources(&format!(
+                "@id(\"p\") {asks} permit (principal, action, resource) {condition};\n\
+                 @id(\"q\") permit (principal, action, resource in Safeconduct::Path::\"/cases\");"
+            )))
+        };
+        let steps = "when { context.session.steps < 5 }";
+        let (with, plain) = ("@obligation(\"redact:$.ssn\")", "");
+        let asked = [reads("a", "/cases/1"), reads("a", "/open")];
+        for condition in ["", steps] {
+            for (old, new) in [(with, plain), (plain, with), (with, "@obligation(\"log\")")] {
+                let (old, new) = (set(old, condition), set(new, condition));
+                let replay = replayed(&old, &new, &asked, ALL);
+                assert_eq!((replay.same, replay.not_replayable.count, replay.total()), (0, 2, 2));
+                let (_, why) = &replay.not_replayable.listed[0];
+                assert_eq!((why.as_str(), why.policy()), ("other_obligations", None));
+            }
+        }
+        // Where one more permit asks for it too, nothing is lost.
+        let more = "@id(\"r\") @obligation(\"redact:$.ssn\") permit (principal, action, resource);";
+        let text = |asks: &str| {
+            loaded(&sources(&format!(
+                "@id(\"p\") {asks} permit (principal, action, resource);{more}"
+            )))
+        };
+        let replay = replayed(&text(with), &text(plain), &asked, ALL);
+        assert_eq!((replay.same, replay.total()), (2, 2));
+        // A permit of which nobody knows whether it holds may ask for more.
+        let unknown = loaded(&sources(
+            "@id(\"p\") permit (principal, action, resource); @id(\"n\") \
+             @obligation(\"log\") permit (principal, action, resource) when { \
+             context.session.denials < 1 };",
+        ));
+        let old = loaded(&sources("@id(\"p\") permit (principal, action, resource);"));
+        let replay = replayed(&old, &unknown, &asked, ALL);
+        assert_eq!((replay.same, replay.not_replayable.count), (0, 2));
+    }
+
+    #[test]
+    fn another_history_is_not_the_same() {
+        let set = |history: &str| {
+            loaded(&sources(&format!(
+                "@id(\"all\") permit (principal, action, resource); @id(\"f\") \
+                 @history(\"{history}\") forbid (principal, action == \
+                 Safeconduct::Action::\"files.read_text_file\", resource) when temporal {{ formerly \
+                 within 1h Safeconduct::Action::\"files.pay\"::response{{}} }};"
+            )))
+        };
+        let asked = [reads("a", "/cases/1")];
+        let replay = replayed(&set("session"), &set("identity"), &asked, ALL);
+        assert_eq!((replay.same, replay.not_replayable.count), (0, 1));
+        let replay = replayed(&set("session"), &set("session"), &asked, ALL);
+        assert_eq!(replay.same, 1);
+    }
+
+    #[test]
+    fn what_is_kept_of_who_asked_for_itself_is_not_said_of_who_did_not() {
+        let permit = "@id(\"p\") permit (principal, action, resource)";
+        let old = loaded(&sources(&format!("{permit};")));
+        let new = loaded(&sources(&format!(
+            "{permit} when {{ principal has environment && principal.environment == \"a\" }};"
+        )));
+        let asked = reads("a", "/x");
+        let by_itself = asked.decided(&old);
+        let mut for_it = by_itself.clone();
+        for_it.session =
+            SessionKey::task(IdentityId::new("gateway").unwrap(), TaskId::new("task_1").unwrap());
+        let id = RecordId::new("dec_1").unwrap();
+        let at = situation(Tier::Low).now;
+        let one = |decided| RecordedDecision { id: &id, at, decided };
+        for both in [[&by_itself, &for_it], [&for_it, &by_itself]] {
+            let replay = replay(both.map(one), &old, &new, &asked.around(ALL));
+            assert_eq!((replay.same, replay.not_replayable.count), (1, 1));
+        }
     }
 
     const SCOPES: [&str; 6] = [

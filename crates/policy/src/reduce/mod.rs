@@ -10,6 +10,7 @@ mod envelope;
 mod head;
 mod learn;
 mod narrow;
+mod obliged;
 mod subset;
 mod used;
 
@@ -22,6 +23,7 @@ use safeconduct_model::{Entity, PolicyEffect, PolicyId, Span, Timestamp};
 
 pub use envelope::{NarrowedEnvelope, narrow_envelope};
 pub use learn::{Learned, learn};
+pub(crate) use obliged::{For, lost_to};
 pub use subset::{Widened, widened};
 pub use used::{StatementUse, Touched, USED_ACTIONS_MAX, Used};
 
@@ -107,6 +109,8 @@ pub enum Kept {
     UseNotKnown,
     /// One without an `@id` stands after it in its file, whose name would change.
     Unnamed,
+    /// It obliges to what another permit does not, which could permit the same without it.
+    Obligation,
     /// Its text could not be changed without losing a comment.
     Comment,
 }
@@ -147,6 +151,9 @@ impl Kept {
             Self::Shadow => "it has no effect",
             Self::UseNotKnown => "what it was used for cannot be told in full",
             Self::Unnamed => "one after it has no `@id`, and would change its name",
+            Self::Obligation => {
+                "it has obligations that would be lost where another permit permits the same"
+            }
             Self::Comment => "a comment stands where its scope would change",
         }
     }
@@ -194,6 +201,12 @@ impl Reduction {
     }
 }
 
+/// Whether the statement that stands there has an `@id`; not where its text is not laid out as
+/// expected.
+pub(crate) fn is_named(text: &str, range: std::ops::Range<usize>) -> bool {
+    Head::of(text, range).is_some_and(|head| head.is_named)
+}
+
 fn chosen_entries(policies: &Policies, chosen: &Chosen<'_>) -> BTreeSet<PolicyId> {
     let id = |entry: &Entry| entry.statement.info.reference.id.clone();
     match chosen {
@@ -235,6 +248,12 @@ impl One<'_> {
                 return Proposal::Kept(Kept::OlderThanTheRecord);
             }
             Some(_) => {}
+        }
+        // Others that go by the same proposal count as if they stayed.
+        let others = self.policies.entries().map(|entry| &*entry.statement);
+        let others = others.filter(|other| !std::ptr::eq(*other, self.statement));
+        if lost_to(&self.policies.schema, self.statement, For::Everyone, others).is_some() {
+            return Proposal::Kept(Kept::Obligation);
         }
         let Some(head) = &self.head else {
             return Proposal::Kept(Kept::Comment);

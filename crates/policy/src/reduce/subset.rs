@@ -10,6 +10,7 @@ use cedar_policy_core::ast::{
 use foldhash::quality::FixedState;
 use safeconduct_model::{EntityRef, PolicyEffect, PolicyId};
 
+use super::obliged::{For, lost_to, matches};
 use crate::annotations::PolicyMode;
 use crate::policies::{Policies, Statement};
 use crate::rego;
@@ -23,6 +24,12 @@ pub enum Widened {
     /// A forbid of the set before that is not there as it was.
     #[error("forbid `{0}` is gone, or no longer what it was")]
     Forbid(PolicyId),
+    /// A permit of the set before that is gone or changed asked for what another permit does not,
+    /// which may still permit the same.
+    #[error(
+        "permit `{0}` is gone or changed, and what it obliges to may be lost where others hold"
+    )]
+    Obligation(PolicyId),
     /// Rego files are not the same; what they say is not compared.
     #[error("the Rego files are not the same")]
     Rego,
@@ -30,8 +37,9 @@ pub enum Widened {
 
 /// Whether the new set may permit what the old one does not. It looks at the form of statements
 /// alone: each permit must be one of before with less in its scope or more in its condition, and
-/// each forbid must be there. `None` is a proof, wherever `belongs` is right: it says whether an
-/// entity belongs to another one for as long as both have their names.
+/// each forbid must be there; and where a permit with obligations goes or changes, no other one
+/// may be left to permit the same without them. `None` is a proof, wherever `belongs` is right: it
+/// says whether an entity belongs to another one for as long as both have their names.
 pub fn widened(
     old: &Policies,
     new: &Policies,
@@ -73,11 +81,22 @@ pub fn widened(
             return Some(Widened::Permit(permit.info.reference.id.clone()));
         }
     }
-    None
+    let stays = |permit: &Statement| changed.iter().any(|of| says_the_same(of, permit));
+    let others = || new.entries().map(|entry| &*entry.statement);
+    let lost = gone.iter().find(|permit| {
+        !stays(permit) && lost_to(&old.schema, permit, For::Everyone, others()).is_some()
+    });
+    lost.map(|permit| Widened::Obligation(permit.info.reference.id.clone()))
 }
 
+/// Whether all that has effect is the same. A temporal clause's name in the condition says whose
+/// history it is about.
 fn says_the_same(one: &Statement, other: &Statement) -> bool {
-    one.principal == other.principal
+    let (of_one, of_other) = (&one.info, &other.info);
+    of_one.reference.effect == of_other.reference.effect
+        && of_one.mode == of_other.mode
+        && of_one.obligations == of_other.obligations
+        && one.principal == other.principal
         && one.actions == other.actions
         && one.resource == other.resource
         && one.condition.expression() == other.condition.expression()
@@ -103,15 +122,6 @@ impl Form<'_> {
         if inner == outer || *outer == ActionConstraint::Any {
             return true;
         }
-        let matches = |constraint: &ActionConstraint, uid: &EntityUID, above: &[EntityUID]| {
-            match constraint {
-                ActionConstraint::Any => true,
-                ActionConstraint::Eq(named) => **named == *uid,
-                ActionConstraint::In(list) => {
-                    list.iter().any(|named| **named == *uid || above.contains(named))
-                }
-            }
-        };
         // Actions and their groups are the schema's, and no request's.
         self.old.schema.actions.values().all(|action| {
             !matches(inner, &action.uid, &action.ancestors)

@@ -1,6 +1,6 @@
 //! Which statements of two sets say the same.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::hash::Hash;
 
 use cedar_policy_core::ast::{
@@ -16,7 +16,10 @@ use crate::rego;
 pub(super) struct Class {
     /// Equal where scope and condition are; the effect and what annotations say aside.
     pub(super) whole: u32,
-    /// Equal where the condition is.
+    /// Equal where the obligations are, in whatever order.
+    pub(super) obligations: u32,
+    /// Equal where the condition is, in which a temporal clause's name says whose history it is
+    /// about.
     pub(super) condition: u32,
     /// Whether the condition could say something else of another principal.
     pub(super) of_principal: bool,
@@ -74,6 +77,7 @@ impl Classes {
     pub(super) fn of(old: &Policies, new: &Policies) -> Self {
         let mut conditions = Numbers(HashMap::default());
         let mut heads = Numbers(HashMap::default());
+        let mut obligations = Numbers(HashMap::default());
         let sort = |policies: &Policies| {
             let mut sorted = Sorted::default();
             for (position, entry) in (0..).zip(policies.entries()) {
@@ -89,6 +93,8 @@ impl Classes {
                 let head: Head<'_> =
                     (&statement.principal, &statement.actions, &statement.resource);
                 (class.condition, class.whole) = (condition, heads.of((head, condition)));
+                let asked: BTreeSet<_> = statement.info.obligations.iter().collect();
+                class.obligations = obligations.of(asked);
             }
         }
         Self { old: sorted_old, new: sorted_new, rego: rego_files(old, new) }
@@ -117,6 +123,7 @@ impl Sorted {
         let of = |var| temporal || expression.is_some_and(|e| mentions(e, var));
         self.classes.push(Class {
             whole: 0,
+            obligations: 0,
             condition: 0,
             of_principal: of(Var::Principal),
             of_resource: of(Var::Resource),

@@ -5,9 +5,12 @@ use std::sync::Arc;
 
 use foldhash::quality::FixedState;
 use hashbrown::{Equivalent, HashMap};
-use safeconduct_model::{ActionName, Decided, Decision, EntityRef, IdentityId, RecordedReason};
+use safeconduct_model::{
+    ActionName, Decided, Decision, EntityRef, IdentityId, Obligation, RecordedReason,
+};
 
 use super::Verdict;
+use super::view::by_itself;
 
 /// Most verdicts that are kept; beyond, all are found again.
 const KEPT_MAX: usize = 65_536;
@@ -21,11 +24,13 @@ struct Key {
     ours: bool,
     decision: Decision,
     principal: EntityRef,
+    by_itself: bool,
     user: Option<IdentityId>,
     action: ActionName,
     resources: Vec<EntityRef>,
     reasons: Vec<Listed>,
     shadow: Vec<Listed>,
+    obligations: Vec<Obligation>,
     catalogue: safeconduct_model::Digest,
     method: safeconduct_model::Method,
 }
@@ -60,11 +65,13 @@ impl Memo {
             ours,
             decision: decided.decision,
             principal: decided.principal.clone(),
+            by_itself: by_itself(decided),
             user: user(decided).cloned(),
             action: decided.action.clone(),
             resources: decided.resources.clone(),
             reasons: listed(&decided.reasons),
             shadow: listed(&decided.shadow),
+            obligations: decided.obligations.clone(),
             catalogue: decided.catalogue,
             method: decided.method,
         };
@@ -123,11 +130,13 @@ impl PartialEq for Key {
         self.ours == other.ours
             && self.decision == other.decision
             && self.principal == other.principal
+            && self.by_itself == other.by_itself
             && self.user == other.user
             && self.action == other.action
             && self.resources == other.resources
             && self.catalogue == other.catalogue
             && self.method == other.method
+            && self.obligations == other.obligations
             && same(&self.reasons, &other.reasons)
             && same(&self.shadow, &other.shadow)
     }
@@ -151,11 +160,13 @@ impl Equivalent<Key> for Asked<'_> {
         key.ours == *ours
             && key.decision == decided.decision
             && key.principal == decided.principal
+            && key.by_itself == by_itself(decided)
             && key.user.as_ref() == user(decided)
             && key.action == decided.action
             && key.resources == decided.resources
             && key.catalogue == decided.catalogue
             && key.method == decided.method
+            && key.obligations == decided.obligations
             && same(&key.reasons, &decided.reasons)
             && same(&key.shadow, &decided.shadow)
     }

@@ -123,6 +123,8 @@ pub enum NotReplayable {
     OtherStage,
     /// It was in a task for a user of whom nothing is known.
     UnknownUser,
+    /// It would be permitted too, under other obligations or under obligations that nobody knows.
+    OtherObligations,
     /// Rego has a say, which is not evaluated again.
     Rego,
 }
@@ -137,6 +139,7 @@ impl NotReplayable {
             Self::DoesNotFit(_) => "does_not_fit",
             Self::OtherStage => "other_stage",
             Self::UnknownUser => "unknown_user",
+            Self::OtherObligations => "other_obligations",
             Self::Rego => "rego",
         }
     }
@@ -148,7 +151,7 @@ impl NotReplayable {
             | Self::NotRecorded(policy)
             | Self::Membership(policy)
             | Self::DoesNotFit(policy) => Some(policy),
-            Self::OtherStage | Self::UnknownUser | Self::Rego => None,
+            Self::OtherStage | Self::UnknownUser | Self::OtherObligations | Self::Rego => None,
         }
     }
 }
@@ -172,6 +175,9 @@ impl fmt::Display for NotReplayable {
             }
             Self::OtherStage => f.write_str("it was denied after policies had permitted it"),
             Self::UnknownUser => f.write_str("nothing is known of the user for whom it was"),
+            Self::OtherObligations => {
+                f.write_str("it is permitted too, but not surely under the same obligations")
+            }
             Self::Rego => f.write_str("Rego is not evaluated again"),
         }
     }

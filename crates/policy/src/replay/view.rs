@@ -42,6 +42,12 @@ pub(super) struct Known {
     pub(super) attributes: bool,
 }
 
+/// Whether the principal asked for itself: who speaks of somebody else may have said more of them
+/// than is known.
+pub(super) fn by_itself(decided: &Decided) -> bool {
+    decided.principal.id.as_str() == decided.session.identity.as_str()
+}
+
 /// The questions of a decision; `None` where nobody knows the user for whom it was.
 pub(super) fn views(
     recorded: &RecordedDecision<'_>,
@@ -49,7 +55,7 @@ pub(super) fn views(
 ) -> Option<Vec<View<'static>>> {
     let Decided { principal, action, resources, task, .. } = recorded.decided;
     let bare = |uid: &EntityRef| Entity::bare(uid.clone());
-    let by_itself = principal.id.as_str() == recorded.decided.session.identity.as_str();
+    let by_itself = by_itself(recorded.decided);
     let actor = around.principal(principal);
     let mut all = vec![(Who::Actor, actor.is_some(), actor.unwrap_or_else(|| bare(principal)))];
     let user = task.as_ref().and_then(|task| task.on_behalf_of.as_ref());

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use safeconduct_model::{
-    Assurance, Confidentiality, Decision, Effect, Integrity, Label, PolicyEffect, PolicyId,
-    PolicyRef, Tier, Value,
+    Assurance, Confidentiality, Decision, Effect, Integrity, Label, Obligation, PolicyEffect,
+    PolicyId, PolicyRef, Tier, Value,
 };
 
 use super::classes::{Classes, RegoFiles};
@@ -91,7 +91,8 @@ fn says_the_same(olds: &[Vec<Near<'_>>], news: &[Option<Vec<Near<'_>>>]) -> bool
         let mut sorted: Vec<_> = enforced
             .map(|near| {
                 let effect = near.entry.statement.info.reference.effect;
-                (near.class.whole, effect == PolicyEffect::Forbid)
+                let class = near.class;
+                (class.whole, class.obligations, effect == PolicyEffect::Forbid)
             })
             .collect();
         sorted.sort_unstable();
@@ -121,6 +122,26 @@ enum Said {
     Open(NotReplayable),
 }
 
+/// What the permits of a draft oblige to, all questions of a decision together.
+#[derive(Default)]
+struct Obliged<'n> {
+    /// What those oblige to that hold.
+    surely: BTreeSet<&'n Obligation>,
+    /// What those oblige to that may.
+    maybe: BTreeSet<&'n Obligation>,
+}
+
+impl<'n> Obliged<'n> {
+    fn take(&mut self, said: &Said, near: &Near<'n>) {
+        let all = match said {
+            Said::Holds => &mut self.surely,
+            Said::Not | Said::Failed => return,
+            Said::Either(_) | Said::Open(_) => &mut self.maybe,
+        };
+        all.extend(&near.entry.statement.info.obligations);
+    }
+}
+
 struct Scales<'a, 'p> {
     new: &'p Policies,
     told: Told<'a>,
@@ -136,10 +157,11 @@ struct Scales<'a, 'p> {
 impl Scales<'_, '_> {
     fn verdict(&mut self, news: &[Option<Vec<Near<'_>>>]) -> Verdict {
         let (mut permitted, mut open) = (Vec::new(), None);
+        let mut asked = Obliged::default();
         for (at, new) in news.iter().enumerate() {
             // What no schema declares is denied.
             let say = match new {
-                Some(new) => self.say(at, new),
+                Some(new) => self.say(at, new, &mut asked),
                 None => Say::Deny(Vec::new()),
             };
             match say {
@@ -151,7 +173,10 @@ impl Scales<'_, '_> {
         let was = self.recorded.decided.decision;
         match open {
             Some(why) => Verdict::Unknown(why),
-            None if was == Decision::Permit => Verdict::Same,
+            None if was == Decision::Permit => match self.is_asked_as_it_was(&asked) {
+                true => Verdict::Same,
+                false => Verdict::Unknown(NotReplayable::OtherObligations),
+            },
             None if self.told.other_stage => Verdict::Unknown(NotReplayable::OtherStage),
             None => Verdict::Permitted(unique(permitted)),
         }
@@ -168,13 +193,23 @@ impl Scales<'_, '_> {
         Verdict::Denied(unique(then.map(|policy| policy.id.clone()).collect()))
     }
 
-    fn say(&mut self, at: usize, new: &[Near<'_>]) -> Say {
+    /// Whether it surely obliges to what it obliged to then. Nothing obliges a lease: it rests on
+    /// its task's mandate.
+    fn is_asked_as_it_was(&self, now: &Obliged<'_>) -> bool {
+        let then: BTreeSet<&Obligation> = self.recorded.decided.obligations.iter().collect();
+        let is_lease = self.recorded.decided.action.as_str() == LEASE;
+        is_lease || (now.surely == then && now.maybe.is_subset(&then))
+    }
+
+    fn say<'n>(&mut self, at: usize, new: &[Near<'n>], asked: &mut Obliged<'n>) -> Say {
         let (mut permits, mut against) = (Vec::new(), Vec::new());
         let (mut may_permit, mut may_deny) = (None, None);
         for near in new.iter().filter(|near| is_enforced(near)) {
             let PolicyRef { id, effect, .. } = &*near.entry.statement.info.reference;
             let (id, effect) = (id.clone(), *effect);
-            match (self.said(at, near), effect) {
+            let said = self.said(at, near);
+            asked.take(&said, near);
+            match (said, effect) {
                 (Said::Holds, PolicyEffect::Permit) => permits.push(id),
                 (Said::Holds, PolicyEffect::Forbid) | (Said::Failed, _) => against.push(id),
                 (Said::Not, _) => {}
