@@ -6,7 +6,7 @@ use safeconduct_model::{
     EntityId, EntityRef, IdentityId, IntentName, PolicyId, Reason, RecordId, Request, ScheduleName,
     Subject, Value,
 };
-use safeconduct_policy::{Evaluation, Policies};
+use safeconduct_policy::{Evaluation, Past, Policies, Question, QuestionError};
 
 use crate::Facts;
 
@@ -90,35 +90,35 @@ pub(crate) fn undertaking(request: &Request, facts: &Facts<'_>) -> Result<(), Ve
     }
 }
 
-/// Takes the permits out of an answer that are set aside for that principal, and what only they
-/// asked of the enforcement point. Gives the remediations where nothing permits it any more.
+/// What the policies say without the permits that are set aside for that principal, and the
+/// remediations where nothing permits it any more.
 ///
 /// INVARIANT: permits are only taken away, so what was denied stays denied. A policy that failed
 /// stays an error, set aside or not: otherwise setting it aside could let something through.
-pub(crate) fn take_out(
-    answer: &mut Evaluation,
+///
+/// # Errors
+/// As [`Policies::evaluate`].
+pub(crate) fn answer(
+    question: &Question<'_>,
+    past: Option<&Past<'_>>,
     aside: Option<&BTreeMap<AsideRight, RecordId>>,
     policies: &Policies,
-) -> BTreeSet<RecordId> {
+) -> Result<(Evaluation, BTreeSet<RecordId>), QuestionError> {
     let mut by = BTreeSet::new();
-    let Some(aside) = aside else { return by };
-    answer.enforced.permits.retain(|permit| {
-        let review = aside.get(&AsideRight::Statement(permit.id.clone()));
+    let Some(aside) = aside else {
+        return Ok((policies.evaluate_after(question, past)?, by));
+    };
+    let mut answer = policies.evaluate_without(question, past, |permit| {
+        let review = aside.get(&AsideRight::Statement(permit.clone()));
         by.extend(review.cloned());
-        review.is_none()
-    });
-    if by.is_empty() {
-        return by;
+        review.is_some()
+    })?;
+    if by.is_empty() || !answer.enforced.permits.is_empty() {
+        return Ok((answer, BTreeSet::new()));
     }
-    let left = answer.enforced.permits.iter().filter_map(|permit| policies.policy(&permit.id));
-    let asked: Vec<_> = left.flat_map(|info| &info.obligations).collect();
-    answer.obligations.retain(|obligation| asked.contains(&obligation));
-    if answer.enforced.permits.is_empty() {
-        // No approval brings it back: that is for whoever may restore it.
-        answer.requestable = None;
-        return by;
-    }
-    BTreeSet::new()
+    // No approval brings it back: that is for whoever may restore it.
+    answer.requestable = None;
+    Ok((answer, by))
 }
 
 /// What is set aside of whom a question is asked about.

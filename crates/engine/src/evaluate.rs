@@ -59,10 +59,8 @@ pub(crate) fn evaluate(
             situation: &situated.situation,
             extra: &situated.beside,
         };
-        let mut answer = policies
-            .evaluate_after(&question, past)
+        let (answer, aside) = aside::answer(&question, past, set_aside, policies)
             .map_err(|error| vec![refused(request, error)])?;
-        let aside = aside::take_out(&mut answer, set_aside, policies);
         answers.push(Answer { resource, answer, aside });
     }
     Ok(combine(&answers))

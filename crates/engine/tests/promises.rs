@@ -34,9 +34,13 @@ fn policies(statements: &[(bool, usize)]) -> Policies {
             )
         })
         .collect();
+    loaded(vec![SourceFile::new("p.cedar", text)])
+}
+
+fn loaded(files: Vec<SourceFile>) -> Policies {
     let server = ServerName::new("files").unwrap();
     let sources = Sources {
-        policies: vec![SourceFile::new("p.cedar", text)],
+        policies: files,
         servers: vec![server.clone()],
         actions: vec![(ActionName::new("files.read").unwrap(), Some(server))],
         ..Sources::default()
@@ -115,6 +119,16 @@ fn outcome_aside(
     status: IdentityStatus,
     set_aside: Option<&SetAside>,
 ) -> Outcome {
+    outcome_of(&policies(statements), path, steps, status, set_aside)
+}
+
+fn outcome_of(
+    policies: &Policies,
+    path: &str,
+    steps: u64,
+    status: IdentityStatus,
+    set_aside: Option<&SetAside>,
+) -> Outcome {
     let identity = IdentityId::new("agent").unwrap();
     let token = TokenId::new("t").unwrap();
     let request = Request {
@@ -172,7 +186,7 @@ fn outcome_aside(
         monitors: None,
     };
     let now = Now { at: Timestamp::default(), decision: RecordId::new("dec_1").unwrap() };
-    decide(&request, &facts, &policies(statements), &now)
+    decide(&request, &facts, policies, &now)
 }
 
 fn statements() -> impl Strategy<Value = Vec<(bool, usize)>> {
@@ -289,4 +303,45 @@ fn a_folder_s_border_is_a_border() {
     assert_eq!(inside("/cases/4711/notes.md"), Decision::Permit);
     assert_eq!(inside("/cases/47110/x"), Decision::Deny);
     assert_eq!(inside("/cases/4711/../4712/x"), Decision::Deny);
+}
+
+/// One decision where Rego permits everything and asks for something, with those permits of
+/// Cedar's set aside.
+fn beside_rego(aside: &[&str]) -> Outcome {
+    let cedar = r#"
+@id("one") @obligation("redact:$.one; redact:$.both") permit (principal, action, resource);
+@id("two") @obligation("redact:$.both") permit (principal, action, resource);
+"#;
+    let rego = r#"
+package safeconduct
+decision := {"allow": true, "obligations": ["redact:$.ssn"]}
+"#;
+    let files = vec![SourceFile::new("p.cedar", cedar), SourceFile::new("p.rego", rego)];
+    let mut set = SetAside::default();
+    for id in aside {
+        let right = AsideRight::Statement(PolicyId::new(*id).unwrap());
+        set.insert(IdentityId::new("agent").unwrap(), right, RecordId::new("rem_1").unwrap());
+    }
+    outcome_of(&loaded(files), "/x", 0, IdentityStatus::Active, Some(&set))
+}
+
+#[test]
+fn what_rego_permits_needs_a_permit_that_is_not_set_aside() {
+    assert_eq!(beside_rego(&[]).decision, Decision::Permit);
+    let outcome = beside_rego(&["one", "two"]);
+    assert_eq!(outcome.decision, Decision::Deny);
+    let codes: Vec<_> = outcome.reasons.iter().map(Reason::code).collect();
+    assert_eq!(codes, ["set_aside"]);
+}
+
+#[test]
+fn what_a_permit_alone_asked_for_goes_with_it_and_nothing_else_does() {
+    let asked = |aside: &[&str]| -> Vec<String> {
+        let outcome = beside_rego(aside);
+        assert_eq!(outcome.decision, Decision::Permit);
+        outcome.obligations.iter().map(ToString::to_string).collect()
+    };
+    assert_eq!(asked(&[]), ["redact:$.one", "redact:$.both", "redact:$.ssn"]);
+    assert_eq!(asked(&["one"]), ["redact:$.both", "redact:$.ssn"]);
+    assert_eq!(asked(&["two"]), ["redact:$.one", "redact:$.both", "redact:$.ssn"]);
 }

@@ -76,7 +76,7 @@ pub struct Policies {
     /// The actions as scopes can tell them apart, by their ids.
     actions: hashbrown::HashMap<Arc<str>, Side, FixedState>,
     entries: Vec<Entry>,
-    by_id: HashMap<PolicyId, u32>,
+    pub(crate) by_id: HashMap<PolicyId, u32>,
     /// The second engine, where the set has files for it.
     pub(crate) rego: Option<Arc<Rego>>,
     pub(crate) monitoring: Monitoring,

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use cedar_policy_core::ast::{
     ActionConstraint, EntityReference, EntityUID, PrincipalOrResourceConstraint,
 };
-use safeconduct_model::{ActionName, Digest, Entity, EntityId, EntityType, PolicyEffect};
+use safeconduct_model::{ActionName, Digest, Entity, EntityId, EntityType, PolicyEffect, PolicyId};
 use sha2::{Digest as _, Sha256};
 
 use crate::annotations::PolicyMode;
@@ -235,6 +235,12 @@ impl Policies {
     /// Every statement of Cedar with its scope, in the order of files. Rego has no statements.
     pub fn statements(&self) -> impl Iterator<Item = ScopedStatement> {
         self.entries().map(|entry| ScopedStatement(Arc::clone(&entry.statement)))
+    }
+
+    /// The statement of Cedar of that id.
+    pub fn statement(&self, id: &PolicyId) -> Option<ScopedStatement> {
+        let entry = self.entry(*self.by_id.get(id)?)?;
+        Some(ScopedStatement(Arc::clone(&entry.statement)))
     }
 
     /// Every statement that can apply to somebody, who belongs to what is said of them. It costs

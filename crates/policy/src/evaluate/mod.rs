@@ -21,7 +21,7 @@ use std::sync::Arc;
 use cedar_policy_core::ast::{Literal, SlotEnv, ValueKind};
 use cedar_policy_core::evaluator::Evaluator;
 use safeconduct_model::{
-    ActionName, Decision, Entity, Obligation, PolicyEffect, PolicyRef, Requestable, Value,
+    ActionName, Decision, Entity, Obligation, PolicyEffect, PolicyId, PolicyRef, Requestable, Value,
 };
 
 pub(crate) use condition::{Condition, without_locations};
@@ -163,13 +163,41 @@ impl Policies {
         question: &Question<'_>,
         past: Option<&Past<'_>>,
     ) -> Result<Evaluation, QuestionError> {
+        self.evaluate_without(question, past, |_| false)
+    }
+
+    /// The same as if permits of Cedar's did not apply that `is_aside` names. It is asked about
+    /// those alone that do, before Rego has its say: what Rego permits needs one of Cedar's that
+    /// is left.
+    ///
+    /// # Errors
+    /// As [`Policies::evaluate`].
+    pub fn evaluate_without(
+        &self,
+        question: &Question<'_>,
+        past: Option<&Past<'_>>,
+        is_aside: impl FnMut(&PolicyId) -> bool,
+    ) -> Result<Evaluation, QuestionError> {
         let asked = Prepared::of(self, question)?;
         let mut evaluation = self.by_cedar(&asked, question, past)?;
+        self.take_out(&mut evaluation, is_aside);
         if let Some(rego) = &self.rego {
             let cedar = if self.has_cedar() { Cedar::Present } else { Cedar::Absent };
             rego.join(rego.answer(&asked, question), cedar, &mut evaluation);
         }
         Ok(evaluation)
+    }
+
+    /// Takes permits out of what Cedar's policies say, and what only they asked for.
+    fn take_out(&self, of: &mut Evaluation, mut is_aside: impl FnMut(&PolicyId) -> bool) {
+        let before = of.enforced.permits.len();
+        of.enforced.permits.retain(|permit| !is_aside(&permit.id));
+        if of.enforced.permits.len() == before {
+            return;
+        }
+        let left = of.enforced.permits.iter().filter_map(|permit| self.policy(&permit.id));
+        let asked: Vec<_> = left.flat_map(|info| &info.obligations).collect();
+        of.obligations.retain(|obligation| asked.contains(&obligation));
     }
 
     /// What the policies of Cedar say.
