@@ -1,8 +1,10 @@
 //! What remediations have set aside, as decisions look it up.
 
-use std::collections::BTreeMap;
+use std::cell::OnceCell;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
 use safeconduct_engine::{AsideRight, SetAside};
 use safeconduct_model::{Digest, IdentityId, IntentName, PolicyId, RecordId, ScheduleName};
 use safeconduct_policy::Policies;
@@ -27,8 +29,8 @@ pub enum AsideOf {
     Statement {
         /// The policy.
         policy: PolicyId,
-        /// SHA-256 of what it says: what says the same under another name, once none has this
-        /// one, is the same right.
+        /// SHA-256 of what it says: what says the same under another name, where none of this
+        /// name does, is the same right.
         says: Digest,
     },
     /// An intent that they may undertake.
@@ -42,10 +44,11 @@ pub enum AsideOf {
 
 /// What is set aside under these policies.
 ///
-/// It looks at every statement where one that is set aside is not there under its name: that is
-/// paid when policies or remediations change, never by a decision.
+/// It looks at every statement where one that is set aside does not say the same under its name:
+/// that is paid when policies or remediations change, never by a decision.
 fn looked_up(asides: &BTreeMap<RecordId, Aside>, policies: &Policies) -> SetAside {
     let mut set = SetAside::default();
+    let said = OnceCell::new();
     for (review, Aside { holder, right }) in asides {
         let mut aside = |right| set.insert(holder.clone(), right, review.clone());
         match right {
@@ -54,19 +57,39 @@ fn looked_up(asides: &BTreeMap<RecordId, Aside>, policies: &Policies) -> SetAsid
                 aside(AsideRight::Intent(intent.clone(), schedule.clone()));
             }
             AsideOf::Statement { policy, says } => {
-                aside(AsideRight::Statement(policy.clone()));
-                if policies.policy(policy).is_some() {
+                if policies.statement(policy).is_some_and(|one| one.digest() == *says) {
+                    aside(AsideRight::Statement(policy.clone()));
                     continue;
                 }
-                let renamed = policies.statements().filter(|one| one.digest() == *says);
-                for statement in renamed {
-                    let id = statement.info().reference.id.clone();
-                    aside(AsideRight::Statement(id));
+                let all = said.get_or_init(|| by_what_they_say(policies));
+                let same = all.get(says).map(Vec::as_slice).unwrap_or_default();
+                for id in same {
+                    aside(AsideRight::Statement(id.clone()));
+                }
+                // A place in a file is another's by now; a name that its author gave stays the
+                // right's, and so does whatever stands where the text is nowhere.
+                if same.is_empty() || !is_place(policy) {
+                    aside(AsideRight::Statement(policy.clone()));
                 }
             }
         }
     }
     set
+}
+
+/// The statements by the digest of what they say.
+fn by_what_they_say(policies: &Policies) -> HashMap<Digest, Vec<PolicyId>, RandomState> {
+    let mut all: HashMap<_, Vec<_>, RandomState> = HashMap::default();
+    for statement in policies.statements() {
+        all.entry(statement.digest()).or_default().push(statement.info().reference.id.clone());
+    }
+    all
+}
+
+/// Whether an id is a place in a file (`cases.cedar#3`), which moves with what stands above it.
+fn is_place(policy: &PolicyId) -> bool {
+    let number = policy.as_str().rsplit_once('#').map(|(_, number)| number);
+    number.is_some_and(|n| !n.is_empty() && n.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 impl World {

@@ -12,6 +12,7 @@ use safeconduct_service::*;
 
 mod declassify;
 mod order;
+mod places;
 mod remediation;
 mod risk;
 mod streams;
