@@ -10,9 +10,9 @@ use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::request::Parts;
 use safeconduct_model::{IdentityId, RecordId, Value};
-use safeconduct_review::{CampaignState, FreezeError};
+use safeconduct_review::FreezeError;
 use safeconduct_service::{
-    CampaignPart, CampaignStepError, CaseAnswer, CasesOf, Operation, StartCampaign,
+    CampaignPart, CampaignStepError, CampaignsOf, CaseAnswer, CasesOf, Operation, StartCampaign,
     StartCampaignError,
 };
 use safeconduct_wire::admin::{
@@ -101,7 +101,8 @@ async fn begin_now(
     }
 }
 
-/// Lists the campaigns in which the caller has a part, or all with the right to read them.
+/// Lists the campaigns in which the caller has a part, or all with the right to read them, page by
+/// page.
 #[utoipa::path(
     get,
     path = "/v1/campaigns",
@@ -116,32 +117,34 @@ pub(crate) async fn list(
     parts: Parts,
 ) -> Result<Json<CampaignList>, Problem> {
     let caller = api.admit(&parts, Operation::CampaignsList).await?;
-    let CampaignListForm { state } = page::query(&parts.uri)?;
-    let open = match state.as_deref() {
-        None | Some("all") => false,
-        Some("open") => true,
+    let CampaignListForm { state, after, limit } = page::query(&parts.uri)?;
+    let of = match state.as_deref() {
+        None | Some("all") => CampaignsOf::All,
+        Some("open") => CampaignsOf::Open,
         Some(_) => return Err(Problem::invalid("`state` is `open` or `all`")),
     };
+    let limit = page::limit(limit)?;
+    let no_cursor = || Problem::invalid("`after` is no campaign");
+    let after = after.map(|after| RecordId::new(after).map_err(|_| no_cursor())).transpose()?;
+    let found = api.service.campaign_ids_after(of, after.as_ref(), limit);
+    let (ids, next) = found.ok_or_else(no_cursor)?;
     let all = api.authorize(&caller, Operation::CampaignsShow).is_ok();
     let (service, who) = (Arc::clone(&api.service), caller.proof.identity.clone());
     let campaigns = apart(move || {
         let mut found = Vec::new();
-        for id in service.campaign_ids() {
-            let over = service.with_campaign(&id, |running| {
-                let state = running.campaign.state();
-                matches!(state, CampaignState::SignedOff { .. } | CampaignState::Cancelled)
-            })?;
-            if (open && over) || !(all || has_part(service.campaign_part(&id, &who)?)) {
-                continue;
+        for id in ids {
+            if all || has_part(service.campaign_part(&id, &who)?) {
+                found.push(service.campaign_view(&id, &who)?);
             }
-            found.push(service.campaign_view(&id, &who)?);
+            // Those that are over are large, and in memory one at a time.
+            service.cool_campaign(&id);
         }
-        found.sort_by_key(|view| std::cmp::Reverse((view.began.clone(), view.id.clone())));
         Ok::<_, CampaignStepError>(found)
     });
     let campaigns = campaigns.await??;
     let standing = if all { api.service.standing_campaigns() } else { Vec::new() };
-    Ok(Json(CampaignList { campaigns, standing }))
+    let next = next.map(|next| next.to_string());
+    Ok(Json(CampaignList { campaigns, standing, next }))
 }
 
 const fn has_part(part: CampaignPart) -> bool {
@@ -381,7 +384,7 @@ pub(crate) async fn reiterate(
 }
 
 /// Signs what came out: its owner alone, over the digest that the campaign shows. What was decided
-/// is carried out from then on.
+/// can be planned from then on (`remediations.schedule` with the campaign).
 #[utoipa::path(
     post,
     path = "/v1/campaigns/{id}/sign-off",

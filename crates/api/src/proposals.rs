@@ -124,14 +124,20 @@ pub(crate) async fn answer(
     let caller = api.admit(&parts, Operation::ProposalsAnswer).await?;
     let body = json_bytes(&parts.headers, body).await?;
     let ProposalAnswerForm { answer, reason } = read_json(&body)?;
-    let (id, by) = (named(&id)?, &caller.proof.identity);
-    let one = match (&*answer, reason) {
-        ("approve", None) => api.service.approve_proposal(&id, by).await?,
-        ("reject", Some(reason)) => api.service.reject_proposal(&id, by, reason.into()).await?,
-        ("reject", None) => return Err(Problem::invalid("say why: `reason`")),
-        _ => return Err(Problem::invalid("`answer` is `approve`, or `reject` with a `reason`")),
-    };
-    Ok(Json(ProposalView::of(&one)))
+    let (id, by) = (named(&id)?, caller.proof.identity);
+    // Apart, so that a client that leaves does not leave a change approved and not in force.
+    let answering = tokio::spawn(async move {
+        let one = match (&*answer, reason) {
+            ("approve", None) => api.service.approve_proposal(&id, &by).await?,
+            ("reject", Some(why)) => api.service.reject_proposal(&id, &by, why.into()).await?,
+            ("reject", None) => return Err(Problem::invalid("say why: `reason`")),
+            _ => {
+                return Err(Problem::invalid("`answer` is `approve`, or `reject` with a `reason`"));
+            }
+        };
+        Ok(Json(ProposalView::of(&one)))
+    });
+    answering.await.map_err(|error| Problem::not_recorded(&error.to_string()))?
 }
 
 fn named(id: &str) -> Result<RecordId, Problem> {

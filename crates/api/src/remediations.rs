@@ -1,5 +1,7 @@
 //! Rights that are taken away, in stages; and given back by one call.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State};
@@ -15,7 +17,9 @@ use safeconduct_wire::admin::{
 };
 use safeconduct_wire::document::{FormError, read_json};
 
+use crate::admit::Admitted;
 use crate::body::json_bytes;
+use crate::estate::apart;
 use crate::page::{self, page_of};
 use crate::problem::{Problem, ProblemForm};
 use crate::refusals::{Misasked, Refused, Unreadable};
@@ -87,7 +91,8 @@ pub(crate) async fn show(
     Ok(Json(RemediationView::of(&one)).into_response())
 }
 
-/// Plans that rights are taken away, with notice: all of them, or none.
+/// Plans that rights are taken away, with notice: all of them, or none. Where one of those who hold
+/// them has a role, `identities.change_privileged` is needed.
 #[utoipa::path(
     post,
     path = "/v1/remediations",
@@ -112,13 +117,19 @@ pub(crate) async fn schedule(
     let caller = api.admit(&parts, Operation::RemediationsSchedule).await?;
     let body = json_bytes(&parts.headers, body).await?;
     let ScheduleForm { remediations, campaign, not_before } = read_json(&body)?;
-    let (now, by) = (api.service.now(), &caller.proof.identity);
+    let (now, by) = (api.service.now(), caller.proof.identity.clone());
     if remediations.is_empty() == campaign.is_none() {
         return Err(Problem::invalid("name `remediations`, or a `campaign`"));
     }
     if let Some(campaign) = campaign {
         let at = not_before.map_or(now, |at| at.0);
-        let ids = api.service.schedule_campaign(&campaign.0, at, Some(by)).await?;
+        let (service, id) = (Arc::clone(&api.service), campaign.0.clone());
+        // What was signed does not change any more.
+        let effects = apart(move || service.campaign_effects(&id)).await??;
+        may_touch(&api, &caller, effects.iter().map(|(case, _)| &case.holder))?;
+        let (service, runtime) = (Arc::clone(&api.service), tokio::runtime::Handle::current());
+        let plan = move || runtime.block_on(service.schedule_campaign(&campaign.0, at, Some(&by)));
+        let ids = apart(plan).await??;
         let ids = ids.iter().map(ToString::to_string).collect();
         return Ok((StatusCode::CREATED, Json(Scheduled { ids })).into_response());
     }
@@ -136,14 +147,17 @@ pub(crate) async fn schedule(
         })
     });
     let wanted = wanted.collect::<Result<Vec<_>, Problem>>()?;
-    let ids = api.service.schedule_remediations(wanted, Some(by)).await?;
+    may_touch(&api, &caller, wanted.iter().map(|one| &one.holder))?;
+    let ids = api.service.schedule_remediations(wanted, Some(&by)).await?;
     let ids = ids.iter().map(ToString::to_string).collect();
     Ok((StatusCode::CREATED, Json(Scheduled { ids })).into_response())
 }
 
 /// Moves a remediation on: sets the right aside (`quarantine`), brings it back (`restore`), takes it
 /// away for good (`apply`; what policies give becomes a proposal that somebody else approves), asks
-/// the decision point (`verify`), or gives back what was taken away (`roll_back`).
+/// the decision point (`verify`), or gives back what was taken away (`roll_back`). Nobody gives
+/// themselves back what was theirs; where one who holds such a right has a role,
+/// `identities.change_privileged` is needed.
 #[utoipa::path(
     post,
     path = "/v1/remediations/{id}/step",
@@ -155,7 +169,7 @@ pub(crate) async fn schedule(
         (status = 200, description = "It is done, and that is recorded", body = SteppedRemediation),
         Refused,
         (status = 404, description = "No such remediation is known", body = ProblemForm),
-        (status = 409, description = "Not now (`not_now`), or the policy folder has changed (`conflict`)", body = ProblemForm),
+        (status = 409, description = "Not now (`not_now`), the right is the caller's own (`own_right`), or the policy folder has changed (`conflict`)", body = ProblemForm),
         (status = 422, description = "The change does not pass its checks, or the probe says nothing", body = ProblemForm),
         Unreadable,
         (status = 503, description = "It could not be done or recorded", body = ProblemForm),
@@ -173,10 +187,58 @@ pub(crate) async fn step(
     let form: RemediationStepForm = read_json(&body)?;
     let id = named(&id)?;
     let whole = safeconduct_wire::json::parse(&body).map_err(FormError::from)?;
-    let waits_for = carry_out(&api, &id, &caller.proof.identity, form, &whole).await?;
-    let one = api.service.remediation(&id);
-    let one = one.ok_or_else(|| Problem::not_found("remediation", id.as_str()))?;
-    Ok(Json(SteppedRemediation { remediation: RemediationView::of(&one), waits_for }))
+    may_step(&api, &caller, &id, &form)?;
+    // Apart, so that a client that leaves does not leave half of it done.
+    let working = tokio::spawn(async move {
+        let waits_for = carry_out(&api, &id, &caller.proof.identity, form, &whole).await?;
+        let one = api.service.remediation(&id);
+        let one = one.ok_or_else(|| Problem::not_found("remediation", id.as_str()))?;
+        Ok(Json(SteppedRemediation { remediation: RemediationView::of(&one), waits_for }))
+    });
+    working.await.map_err(|error| Problem::not_recorded(&error.to_string()))?
+}
+
+/// INVARIANT: whoever cannot give a role cannot take rights from those who hold one, nor give any
+/// back to them.
+fn may_touch<'a>(
+    api: &Inner,
+    caller: &Admitted,
+    mut holders: impl Iterator<Item = &'a IdentityId>,
+) -> Result<(), Problem> {
+    let has_role = |id| caller.world.identity(id).is_some_and(|known| !known.roles.is_empty());
+    match holders.any(has_role) {
+        true => api.authorize(caller, Operation::IdentitiesChangePrivileged),
+        false => Ok(()),
+    }
+}
+
+/// Whether the caller may move on all that a step moves on.
+fn may_step(
+    api: &Inner,
+    caller: &Admitted,
+    id: &RecordId,
+    form: &RemediationStepForm,
+) -> Result<(), Problem> {
+    let named = std::iter::once(id).chain(form.with.iter().map(|one| &one.0));
+    let mut all: Vec<_> = named.filter_map(|id| api.service.remediation(id)).collect();
+    let gives_back = matches!(&*form.step, "restore" | "roll_back");
+    if gives_back {
+        // What went with one change of the policies comes back with it.
+        let proposals = all.iter().filter_map(|one| one.proposal.as_ref());
+        let proposals = proposals.filter_map(|id| api.service.policy_proposal(id));
+        let with: Vec<_> = proposals.flat_map(|one| one.change.remediations).collect();
+        let with = with.into_iter().filter_map(|id| RecordId::new(id).ok());
+        all.extend(with.filter_map(|id| api.service.remediation(&id)));
+    }
+    may_touch(api, caller, all.iter().map(|one| &one.plan.holder))?;
+    match gives_back && all.iter().any(|one| one.plan.holder == caller.proof.identity) {
+        true => Err(Problem::new(
+            StatusCode::CONFLICT,
+            "own_right",
+            "nobody gives themselves back what was theirs: somebody else has to",
+        )),
+        false => Ok(()),
+    }
 }
 
 async fn carry_out(
@@ -189,7 +251,7 @@ async fn carry_out(
     let RemediationStepForm { step, reason, with, draft, probes } = form;
     let why = || {
         let missing = || Problem::invalid("say why: `reason`");
-        reason.clone().map(std::sync::Arc::<str>::from).ok_or_else(missing)
+        reason.clone().map(Arc::<str>::from).ok_or_else(missing)
     };
     let waits = match &*step {
         "quarantine" => {

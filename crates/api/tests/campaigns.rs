@@ -160,3 +160,54 @@ async fn what_is_wrong_is_said_and_a_definition_with_a_schedule_is_kept() {
     let cancel = fixture.post(OPERATOR, &format!("/v1/campaigns/{id}/cancel"), &json!({})).await;
     assert_eq!(cancel.status, StatusCode::NO_CONTENT);
 }
+
+#[tokio::test]
+async fn a_list_goes_on_where_the_page_before_ended() {
+    let fixture = Fixture::new().await;
+    let (first, second) = (begun(&fixture).await, begun(&fixture).await);
+    let page = get(&fixture, AUDITOR, "/v1/campaigns?state=open&limit=1").await;
+    assert_eq!((&page["campaigns"][0]["id"], &page["next"]), (&json!(second), &json!(second)));
+    let rest = get(&fixture, AUDITOR, &format!("/v1/campaigns?limit=1&after={second}")).await;
+    assert_eq!(rest["campaigns"][0]["id"], first);
+    assert!(rest.get("next").is_none(), "{rest}");
+    let odd = fixture.get(AUDITOR, "/v1/campaigns?after=none").await;
+    assert_eq!(odd.status, StatusCode::BAD_REQUEST);
+    let cancel = fixture.post(AUDITOR, &format!("/v1/campaigns/{second}/cancel"), &json!({})).await;
+    assert_eq!(cancel.status, StatusCode::NO_CONTENT);
+    let open = get(&fixture, AUDITOR, "/v1/campaigns?state=open").await;
+    assert_eq!(open["campaigns"].as_array().unwrap().len(), 1);
+    assert_eq!(open["campaigns"][0]["id"], first);
+    let all = get(&fixture, AUDITOR, "/v1/campaigns").await;
+    assert_eq!(all["campaigns"][0]["state"], "cancelled", "it was let go of, and is read again");
+    assert_eq!(get(&fixture, AUDITOR, "/v1/campaigns").await, all);
+}
+
+#[tokio::test]
+async fn who_gives_no_role_takes_no_right_from_who_has_one_and_nobody_gives_themselves_back() {
+    let fixture = Fixture::new().await;
+    let schedule = async |who: &str, holder: &str| {
+        let one = json!({"holder": holder, "effect": "suspend", "reason": "not needed"});
+        fixture.post(who, "/v1/remediations", &json!({"remediations": [one]})).await
+    };
+    let refused = schedule(OPERATOR, ADMINISTRATOR).await;
+    assert_eq!(refused.status, StatusCode::FORBIDDEN);
+    assert_eq!(schedule(OPERATOR, AGENT).await.status, StatusCode::FORBIDDEN, "it has a role");
+    assert_eq!(schedule(OPERATOR, PEP).await.status, StatusCode::CREATED);
+    let planned = schedule(ADMINISTRATOR, OPERATOR).await;
+    assert_eq!(planned.status, StatusCode::CREATED);
+    let id = planned.json()["ids"][0].as_str().unwrap().to_owned();
+    let step = async |who: &str, step: &str, id: &str| {
+        let body = json!({"step": step, "reason": "so", "with": []});
+        fixture.post(who, &format!("/v1/remediations/{id}/step"), &body).await
+    };
+    for word in ["quarantine", "restore", "apply", "roll_back"] {
+        assert_eq!(step(OPERATOR, word, &id).await.status, StatusCode::FORBIDDEN, "{word}");
+    }
+    let own = schedule(ADMINISTRATOR, ADMINISTRATOR).await.json();
+    let own = step(ADMINISTRATOR, "restore", own["ids"][0].as_str().unwrap()).await;
+    assert_eq!(
+        (own.status, own.json()["code"].clone()),
+        (StatusCode::CONFLICT, json!("own_right"))
+    );
+    assert_eq!(step(ADMINISTRATOR, "restore", &id).await.status, StatusCode::OK);
+}

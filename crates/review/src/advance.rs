@@ -35,6 +35,17 @@ pub enum DecideError {
     /// The caller's fault: a denial stands.
     #[error("`{0}` has revoked this right, and takes that back only in another campaign")]
     Revoked(IdentityId),
+    /// The caller's fault: one person is one reviewer of a case.
+    #[error("`{by}` has answered this case already, for `{of}`: nobody answers it for two")]
+    Twice {
+        /// Who.
+        by: IdentityId,
+        /// For whom they have answered; themselves, where nobody else.
+        of: IdentityId,
+    },
+    /// The caller's fault: whom they stand in for was there.
+    #[error("`{0}` has answered this case themselves, and nobody does in their place")]
+    Answered(IdentityId),
     /// The caller's fault: silence is no answer.
     #[error("`no_response` is what comes of no answer")]
     NoResponse,
@@ -229,6 +240,16 @@ impl Campaign {
         });
         if revoked && decided.response != Response::Revoke {
             return Err(DecideError::Revoked(reviewer.clone()));
+        }
+        // INVARIANT: as many people have answered a stage of a case as there are answers.
+        let mut theirs = item.answers.iter().filter(|answer| answer.by == decided.by);
+        if let Some(other) = theirs.find(|answer| answer.reviewer() != reviewer) {
+            let (by, of) = (decided.by.clone(), other.reviewer().clone());
+            return Err(DecideError::Twice { by, of });
+        }
+        let themselves = |answer: &ReviewDecision| answer.by == *reviewer;
+        if decided.by != *reviewer && item.answers.iter().any(themselves) {
+            return Err(DecideError::Answered(reviewer.clone()));
         }
         let silent = decided.reason.trim().is_empty() && decided.response != Response::NotDecided;
         if silent || decided.reason.len() > REASON_BYTES_MAX {

@@ -180,6 +180,29 @@ fn a_revocation_is_not_taken_back_by_its_reviewer_nor_by_a_deputy() {
 }
 
 #[test]
+fn nobody_answers_for_two_and_nobody_for_one_who_has() {
+    let stages = vec![stage("s", Strategy::AllMustAccept)];
+    let mut campaign = campaign(definition(stages), &[right("a", Tier::Low)]);
+    open(&mut campaign, 0, &["ada", "bob", "eve"]);
+    let of = |by, of, response, day| ReviewDecision {
+        acting_for: Some(id(of)),
+        ..answer(by, response, day)
+    };
+    say(&mut campaign, 0, "ada", Response::Accept, 1);
+    let taken = campaign.decide(0, of("eve", "ada", Response::Revoke, 2)).unwrap_err();
+    assert_eq!(taken, DecideError::Answered(id("ada")));
+    campaign.apply(campaign.decide(0, of("eve", "bob", Response::Accept, 2)).unwrap());
+    let twice = |of| DecideError::Twice { by: id("eve"), of: id(of) };
+    let own = campaign.decide(0, answer("eve", Response::Accept, 3)).unwrap_err();
+    assert_eq!(own, twice("bob"));
+    // They may think better of it, and so may the one who was asked.
+    campaign.apply(campaign.decide(0, of("eve", "bob", Response::Reduce, 4)).unwrap());
+    say(&mut campaign, 0, "bob", Response::Accept, 5);
+    say(&mut campaign, 0, "eve", Response::Accept, 6);
+    assert_eq!(campaign.case(0).unwrap().1.answers.len(), 3);
+}
+
+#[test]
 fn escalations_add_or_replace_in_their_time() {
     let mut first = stage("s", Strategy::AllMustAccept);
     let escalation =

@@ -69,7 +69,8 @@ pub(crate) enum Campaign {
         #[command(flatten)]
         campaign: OneCampaign,
     },
-    /// Sign what came out, as its owner: what was decided is carried out from then on.
+    /// Sign what came out, as its owner. `review remediate schedule --campaign` then plans what was
+    /// decided.
     SignOff {
         #[command(flatten)]
         campaign: OneCampaign,

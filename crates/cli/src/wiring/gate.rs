@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use safeconduct_api::ReloadError;
 use safeconduct_model::Digest;
+use safeconduct_policy::Policies;
 use safeconduct_review::{ProposedTexts, folder_digest};
 use safeconduct_service::{Checked, GateError, Gated, PolicyGate, Service};
 use safeconduct_wire::config::{Config, PolicyChanges};
@@ -78,7 +79,8 @@ impl PolicyGate for Reloader {
     fn check(&self, files: BTreeMap<String, String>) -> Gated<'_, Checked> {
         let (config, file) = (Arc::clone(self.config()), self.file().clone());
         apart(move || {
-            let rules = Rules::with_policies(&config, &files).map_err(|error| told(&error))?;
+            let rules =
+                Rules::with_policies(&config, &files, None).map_err(|error| told(&error))?;
             let warnings = rules.warnings.iter().map(ToString::to_string).collect();
             let project = Project { file, config: Config::clone(&config), rules };
             let ran = policy::all_of(&project).map_err(|error| told(&error))?;
@@ -88,6 +90,18 @@ impl PolicyGate for Reloader {
                     Err(GateError::Refused(failures.into_iter().take(PROBLEMS_TOLD).collect()))
                 }
             }
+        })
+    }
+
+    fn draft(
+        &self,
+        files: BTreeMap<String, String>,
+        in_force: Arc<Policies>,
+    ) -> Gated<'_, Arc<Policies>> {
+        let config = Arc::clone(self.config());
+        apart(move || {
+            let rules = Rules::with_policies(&config, &files, Some(&in_force));
+            Ok(rules.map_err(|error| told(&error))?.policies)
         })
     }
 

@@ -112,6 +112,7 @@ impl Rules {
     pub(crate) fn with_policies(
         config: &Config,
         files: &BTreeMap<String, String>,
+        previous: Option<&Policies>,
     ) -> Result<Self, CommandError> {
         let ending = |end: &'static str| {
             let those = files.iter().filter(move |(name, _)| name.ends_with(end));
@@ -123,7 +124,7 @@ impl Rules {
             schemas: ending(".cedarschema").collect(),
             ..Texts::read(config)?
         };
-        Self::of(texts, config, None)
+        Self::of(texts, config, previous)
     }
 
     /// The files of the policy folder that these rules were loaded from.

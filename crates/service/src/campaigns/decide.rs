@@ -114,11 +114,16 @@ impl Service {
     }
 }
 
-/// For whom somebody can answer a case: themselves, or somebody whose deputy they are and who has
-/// not answered.
+/// For whom somebody can answer a case: for whom they have already, since nobody answers for two;
+/// themselves, or somebody whose deputy they are and who has not answered.
 pub(super) fn answers_for(world: &World, item: &Item, who: &IdentityId) -> Option<IdentityId> {
     if !item.open {
         return None;
+    }
+    let theirs = item.answers.iter().find(|answer| answer.by == *who);
+    let theirs = theirs.map(safeconduct_review::ReviewDecision::reviewer);
+    if let Some(of) = theirs.filter(|of| *of == who || is_deputy(world, who, of)) {
+        return Some(of.clone());
     }
     if item.reviewers.contains(who) {
         return Some(who.clone());
@@ -132,7 +137,10 @@ pub(super) fn waiting_for(world: &World, campaign: &Campaign, who: &IdentityId) 
     campaign.cases().filter(|(_, _, item)| waits_for(world, item, who)).count()
 }
 
-/// Whether a case waits for somebody.
+/// Whether a case waits for somebody. Who has answered it for one reviewer cannot for another.
 pub(super) fn waits_for(world: &World, item: &Item, who: &IdentityId) -> bool {
-    item.open && item.silent().any(|silent| silent == who || is_deputy(world, who, silent))
+    let answered = item.answers.iter().any(|answer| answer.by == *who);
+    item.open
+        && !answered
+        && item.silent().any(|silent| silent == who || is_deputy(world, who, silent))
 }

@@ -1,7 +1,7 @@
 //! One campaign, as far as its records were read.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use safeconduct_model::{Body, Digest, IdentityId, RecordId, Timestamp, Value};
 use safeconduct_review::{Campaign, Plan, Population, Source, Step};
@@ -130,11 +130,18 @@ impl Service {
             let over = state.campaigns.of.values().filter(|entry| entry.over);
             over.map(|entry| Arc::clone(&entry.kept)).collect()
         };
-        for kept in over {
-            let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
-            if kept.running.is_some() {
-                *kept = Kept { cold: true, ..Kept::default() };
-            }
+        over.iter().for_each(|kept| cool(kept));
+    }
+
+    /// Lets go of one campaign, where it is over: for those who look at many after each other.
+    pub fn cool_campaign(&self, id: &RecordId) {
+        let kept = {
+            let state = self.reviews.lock();
+            let over = state.campaigns.of.get(id).filter(|entry| entry.over);
+            over.map(|entry| Arc::clone(&entry.kept))
+        };
+        if let Some(kept) = kept {
+            cool(&kept);
         }
     }
 
@@ -192,6 +199,13 @@ impl Service {
             campaign.apply(read.map_err(|error| never(&error))?);
         }
         Ok(())
+    }
+}
+
+fn cool(kept: &Mutex<Kept>) {
+    let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+    if kept.running.is_some() {
+        *kept = Kept { cold: true, ..Kept::default() };
     }
 }
 

@@ -43,6 +43,15 @@ pub enum CasesOf {
     All,
 }
 
+/// Which campaigns are listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CampaignsOf {
+    /// Those that are not over.
+    Open,
+    /// All.
+    All,
+}
+
 /// What part somebody has in a campaign.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CampaignPart {
@@ -67,6 +76,34 @@ impl Service {
             owner: running.campaign.definition().owner == *who,
             reviewer: running.campaign.cases().any(|(_, _, item)| has_part(&world, item, who)),
         })
+    }
+
+    /// Ids of campaigns, those that began last first, of which nothing is read. At most `limit`
+    /// after the cursor, and the cursor of the next page; nothing where the cursor is no campaign.
+    pub fn campaign_ids_after(
+        &self,
+        of: CampaignsOf,
+        after: Option<&RecordId>,
+        limit: usize,
+    ) -> Option<(Vec<RecordId>, Option<RecordId>)> {
+        let state = self.reviews.lock();
+        let all = &state.campaigns.of;
+        let before = match after {
+            None => None,
+            Some(after) => Some(all.get(after)?.places.first().copied()?),
+        };
+        let wanted = all.iter().filter(|(_, entry)| match of {
+            CampaignsOf::Open => entry.begun && !entry.over,
+            CampaignsOf::All => entry.begun,
+        });
+        let placed = wanted.filter_map(|(id, entry)| Some((entry.places.first().copied()?, id)));
+        let mut keys: Vec<_> =
+            placed.filter(|(place, _)| before.is_none_or(|before| *place < before)).collect();
+        keys.sort_unstable_by_key(|(place, _)| std::cmp::Reverse(*place));
+        let more = keys.len() > limit;
+        let page: Vec<RecordId> = keys.into_iter().take(limit).map(|(_, id)| id.clone()).collect();
+        let next = page.last().filter(|_| more).cloned();
+        Some((page, next))
     }
 
     /// A campaign, as somebody sees it.

@@ -4,8 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use safeconduct_engine::placed;
 use safeconduct_model::{Digest, EntityRef, IdentityId, IdentityStatus, RecordId};
-use safeconduct_policy::revoke;
+use safeconduct_policy::{revoke, widened};
 use safeconduct_review::{
     Effect, PolicyProposal, ProposedTexts, Remediation, RemediationError, RemediationStep,
     RightTaken,
@@ -69,7 +70,7 @@ impl Service {
         draft: Option<BTreeMap<String, String>>,
     ) -> Result<PolicyProposal, RemediateError> {
         let folder = self.policy_gate()?.read().await?;
-        let mut files = folder;
+        let mut files = folder.clone();
         let shrinks = all.iter().any(|one| one.plan.effect == Effect::Reduce);
         match draft {
             None if shrinks => {
@@ -89,6 +90,9 @@ impl Service {
             let say = "what shrinks and what goes are two proposals: apply them one after another";
             return Err(RemediateError::Draft(say.into()));
         }
+        if shrinks {
+            self.check_shrinks(&world, &folder, &files).await?;
+        }
         take_statements(&world, &revoked, &mut files)?;
         take_intents(&world, &revoked, &mut files)?;
         let named: Vec<&str> = all.iter().map(|one| one.id.as_str()).collect();
@@ -99,6 +103,37 @@ impl Service {
             back: false,
         };
         self.propose_policies(proposal, by).await
+    }
+
+    /// INVARIANT: what is carried out as a reduction permits nothing that was not permitted before.
+    async fn check_shrinks(
+        &self,
+        world: &World,
+        folder: &BTreeMap<String, String>,
+        files: &BTreeMap<String, String>,
+    ) -> Result<(), RemediateError> {
+        let other = files.keys().find(|name| {
+            // Schemas and Rego say what is not compared.
+            files.get(*name) != folder.get(*name) && !name.ends_with(".cedar")
+        });
+        if let Some(other) = other {
+            let say = format!("a draft changes Cedar policies alone, and not `{other}`");
+            return Err(RemediateError::Draft(say));
+        }
+        let in_force = Arc::clone(&world.policies);
+        let draft = self.policy_gate()?.draft(files.clone(), in_force).await?;
+        let belongs = |of: &EntityRef, to: &EntityRef| {
+            let entries = world.catalogue.actions.values();
+            let mut places = entries.filter_map(|entry| placed(entry, of, &world.vocabulary));
+            places.any(|entity| entity.ancestors.contains(to))
+        };
+        match widened(&world.policies, &draft, &belongs) {
+            None => Ok(()),
+            Some(wider) => Err(RemediateError::Draft(format!(
+                "the draft cannot be shown to be narrower: {wider}; propose it as a change of the \
+                 policies instead (`policy propose`)"
+            ))),
+        }
     }
 
     async fn apply_at_once(&self, id: &RecordId, by: &IdentityId) -> Result<(), RemediateError> {

@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 
+use safeconduct_policy::Policies;
 use safeconduct_review::ProposedTexts;
 use thiserror::Error;
 
@@ -51,6 +52,14 @@ pub trait PolicyGate: Send + Sync + 'static {
     /// Loads a whole set with catalogue and intents as they are, and runs the project's policy
     /// tests over it, without putting it in force.
     fn check(&self, files: BTreeMap<String, String>) -> Gated<'_, Checked>;
+
+    /// Loads a whole set the same way, for a look at what it says; what did not change is taken
+    /// from the set that is in force.
+    fn draft(
+        &self,
+        files: BTreeMap<String, String>,
+        in_force: Arc<Policies>,
+    ) -> Gated<'_, Arc<Policies>>;
 
     /// Writes the files that change, each whole or not at all, and durably.
     fn write(&self, texts: ProposedTexts) -> Gated<'_, ()>;

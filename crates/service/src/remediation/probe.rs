@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use safeconduct_model::{
-    ActionName, Assurance, Authentication, Decision, Entity, EntityRef, IdentityId, Method,
+    ActionName, Assurance, Authentication, Decision, Entity, EntityRef, IdentityId, Method, Reason,
     RecordId, Subject, TokenId, Value,
 };
 use safeconduct_review::{Probe, Remediation, RemediationStep};
@@ -40,6 +40,9 @@ const SAYS_NOTHING: [&str; 9] = [
     "quarantined",
     "killed",
 ];
+
+/// Reasons by which a Deny shows that a right is gone.
+const PROVES: [&str; 3] = ["set_aside", "no_permit", "identity_not_active"];
 
 impl Service {
     /// Asks the decision point what was taken away, in the holder's name: the same stages as every
@@ -97,6 +100,12 @@ impl Service {
             let why = reason.message();
             return Err(RemediateError::Inconclusive { action: action.to_string(), why });
         }
+        let denied = wanted == Decision::Deny && outcome.decision == Decision::Deny;
+        if denied && !outcome.reasons.iter().any(|reason| self.proves(one, reason)) {
+            let codes: Vec<_> = outcome.reasons.iter().map(Reason::code).collect();
+            let why = format!("the Deny is not of the right ({})", codes.join(", "));
+            return Err(RemediateError::Inconclusive { action: action.to_string(), why });
+        }
         Ok(Probe {
             action,
             resource,
@@ -104,6 +113,22 @@ impl Service {
             answer: outcome.decision,
             reasons: outcome.reasons.iter().map(|reason| Arc::from(reason.code())).collect(),
             evidence: None,
+        })
+    }
+
+    /// Whether a reason of a Deny comes of the right being gone: nothing gives it, or the change
+    /// that took it away brought a forbid. Another forbid, or a budget, says nothing of it.
+    fn proves(&self, one: &Remediation, reason: &Reason) -> bool {
+        if PROVES.contains(&reason.code()) {
+            return true;
+        }
+        let Reason::Policy(forbid) = reason else { return false };
+        let texts = one.proposal.as_ref().and_then(|id| self.proposed_texts(id).ok());
+        let file = texts.as_ref().and_then(|texts| texts.files.get(&*forbid.span.file));
+        file.is_some_and(|file| {
+            let named = format!("@id(\"{}\")", forbid.id);
+            let names = |text: &Option<String>| text.as_ref().is_some_and(|t| t.contains(&named));
+            names(&file.after) && !names(&file.before)
         })
     }
 }

@@ -211,7 +211,13 @@ impl Service {
         })?;
         // Catalogue and intents may have changed since it was proposed.
         gate.check(after).await?;
-        gate.write(texts.clone()).await?;
+        if let Err(error) = gate.write(texts.clone()).await {
+            // Some of the files may be written: none is to stay that nobody agreed to by itself.
+            if let Err(left) = gate.write(texts.reversed()).await {
+                tracing::error!(proposal = %id, %left, "files of a change stay that is not in force");
+            }
+            return Err(error.into());
+        }
         if let Err(error) = gate.load(&cause).await {
             gate.write(texts.reversed()).await?;
             return Err(error.into());

@@ -8,7 +8,7 @@ use safeconduct_review::{Effect, Remediation, RemediationPlan, RemediationStep, 
 use sha2::{Digest as _, Sha256};
 
 use super::{RemediateError, change_of};
-use crate::{EstateError, Service};
+use crate::{EstateError, ReviewsSeen, Service};
 
 /// Most remediations that are kept. More are refused.
 pub const REMEDIATIONS_MAX: usize = 100_000;
@@ -41,8 +41,16 @@ impl Service {
         wanted: Vec<NewRemediation>,
         by: Option<&IdentityId>,
     ) -> Result<Vec<RecordId>, RemediateError> {
+        self.schedule_since(self.reviews_seen(), wanted, by).await
+    }
+
+    async fn schedule_since(
+        &self,
+        seen: ReviewsSeen,
+        wanted: Vec<NewRemediation>,
+        by: Option<&IdentityId>,
+    ) -> Result<Vec<RecordId>, RemediateError> {
         let (mut entries, mut ids) = (Vec::new(), Vec::new());
-        let seen = self.reviews_seen();
         let now = self.now();
         if self.reviews.lock().remediations.by_id.len() + wanted.len() > REMEDIATIONS_MAX {
             let (what, limit) = ("remediations", REMEDIATIONS_MAX);
@@ -73,6 +81,8 @@ impl Service {
         by: Option<&IdentityId>,
     ) -> Result<Vec<RecordId>, RemediateError> {
         let effects = self.campaign_effects(campaign)?;
+        // Before what was planned is read, so that two at once do not plan the same twice.
+        let seen = self.reviews_seen();
         let mut planned = BTreeSet::new();
         for one in self.remediations() {
             planned.insert((one.plan.cause, one.plan.holder, one.plan.grant));
@@ -96,7 +106,7 @@ impl Service {
                 reason: format!("campaign {campaign} decided to {}", effect.as_str()).into(),
             });
         }
-        self.schedule_remediations(wanted, by).await
+        self.schedule_since(seen, wanted, by).await
     }
 
     fn plan_of(&self, wanted: NewRemediation) -> Result<RemediationPlan, RemediateError> {

@@ -10,6 +10,8 @@ const FILES: &str = "p.cedar";
 struct Folder {
     files: Mutex<BTreeMap<String, String>>,
     service: std::sync::Weak<Service>,
+    /// A file that cannot be written.
+    locked: Mutex<Option<String>>,
 }
 
 fn loaded(
@@ -36,10 +38,21 @@ impl PolicyGate for Folder {
         }))
     }
 
+    fn draft(
+        &self,
+        files: BTreeMap<String, String>,
+        _: Arc<safeconduct_policy::Policies>,
+    ) -> Gated<'_, Arc<safeconduct_policy::Policies>> {
+        Gated(Box::pin(async move { loaded(&files) }))
+    }
+
     fn write(&self, texts: safeconduct_review::ProposedTexts) -> Gated<'_, ()> {
         Gated(Box::pin(async move {
             let mut files = self.files.lock().unwrap();
             for (name, file) in texts.files {
+                if self.locked.lock().unwrap().as_ref() == Some(&name) {
+                    return Err(GateError::Failed("locked".into()));
+                }
                 match file.after {
                     Some(text) => files.insert(name, text),
                     None => files.remove(&name),
@@ -75,6 +88,7 @@ async fn estate() -> Estate {
     let files = Arc::new(Folder {
         files: Mutex::new(BTreeMap::from([(FILES.to_owned(), POLICIES.to_owned())])),
         service: Arc::downgrade(&bench.service),
+        locked: Mutex::new(None),
     });
     let folder = Arc::clone(&files) as Arc<dyn PolicyGate>;
     bench.service.set_policy_gate(&folder);
@@ -367,6 +381,36 @@ async fn a_change_that_does_not_load_is_no_proposal_and_a_rejected_one_changes_n
 }
 
 #[tokio::test]
+async fn what_cannot_be_written_whole_is_written_back() {
+    let estate = estate().await;
+    let service = estate.service();
+    let files = [(FILES, POLICIES.replace("reads", "lectures")), ("q.cedar", "// more".into())];
+    let wanted = NewProposal {
+        files: files.map(|(name, text)| (name.to_owned(), text)).into(),
+        reason: "better".into(),
+        ..NewProposal::default()
+    };
+    let one = service.propose_policies(wanted, &me()).await.unwrap();
+    *estate.files.locked.lock().unwrap() = Some("q.cedar".into());
+    let failed = service.approve_proposal(&one.id, &who("grace")).await;
+    assert!(matches!(failed, Err(RemediateError::Folder(_))), "{failed:?}");
+    let left = BTreeMap::from([(FILES.to_owned(), POLICIES.to_owned())]);
+    assert_eq!(*estate.files.files.lock().unwrap(), left);
+}
+
+#[tokio::test]
+async fn a_deny_that_others_have_too_proves_nothing() {
+    let estate = estate().await;
+    let id = estate.set_aside(Effect::Suspend).await;
+    let forbid = "forbid (principal, action == Safeconduct::Action::\"files.show\", resource);";
+    estate.edit(|files| files.get_mut(FILES).unwrap().push_str(forbid));
+    estate.folder.load("a hand").await.unwrap();
+    let probe = |tool| vec![probing(tool, Decision::Deny)];
+    let other = estate.service().verify_remediation(&id, &me(), probe("show")).await;
+    assert!(matches!(other, Err(RemediateError::Inconclusive { .. })), "{other:?}");
+}
+
+#[tokio::test]
 async fn denials_of_what_was_taken_away_say_that_it_was_needed() {
     let estate = estate().await;
     let service = estate.service();
@@ -394,6 +438,14 @@ async fn what_shrinks_needs_the_smaller_text() {
         "permit (principal, action == Safeconduct::Action::\"files.read\", resource);",
         "permit (principal == Safeconduct::Agent::\"other\", action == Safeconduct::Action::\"files.read\", resource);",
     );
+    let more = "permit (principal, action == Safeconduct::Action::\"files.move\", resource);";
+    let wider = [(FILES, format!("{smaller}{more}")), ("x.cedarschema", String::new())];
+    for (file, text) in wider {
+        let draft = BTreeMap::from([(file.to_owned(), text)]);
+        let wide = service.apply_remediations(std::slice::from_ref(&id), &me(), Some(draft)).await;
+        assert!(matches!(wide, Err(RemediateError::Draft(_))), "{file}");
+    }
+    assert!(service.policy_proposals().is_empty());
     let draft = BTreeMap::from([(FILES.to_owned(), smaller)]);
     let done =
         service.apply_remediations(std::slice::from_ref(&id), &me(), Some(draft)).await.unwrap();

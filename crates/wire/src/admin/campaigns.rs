@@ -38,6 +38,10 @@ pub enum BeginWord {
 pub struct CampaignListForm {
     /// Those that are not over alone: `open`; `all` where nothing is said.
     pub state: Option<String>,
+    /// Those that began before this one: `next` of the page before.
+    pub after: Option<String>,
+    /// How many are looked at: 1 to 1000; left out, 100.
+    pub limit: Option<usize>,
 }
 
 /// Campaigns, the newest first, and those that begin by themselves.
@@ -47,6 +51,10 @@ pub struct CampaignList {
     pub campaigns: Vec<CampaignView>,
     /// The definitions that are kept, by name; for those with the right to read all.
     pub standing: Vec<StandingView>,
+    /// Where the next page starts: `after` of the next request. Absent at the end. A page has
+    /// fewer than were looked at where the caller has no part in some.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
 }
 
 /// A definition that is kept.

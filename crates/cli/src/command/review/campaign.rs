@@ -24,10 +24,8 @@ pub(super) fn run(shared: &Shared, command: args::Campaign) -> Result<Exit, Comm
         match command {
             args::Campaign::Start { file, now, remote } => start(shared, &file, now, &remote).await,
             args::Campaign::Ls { open, remote } => {
-                let query: Vec<_> =
-                    open.then(|| ("state", "open".to_owned())).into_iter().collect();
-                let client = Client::new(shared, &remote)?;
-                listed(shared, &client.call(Method::GET, "/v1/campaigns", &query, None).await?)
+                let state = open.then(|| ("state", "open".to_owned()));
+                listed(shared, &all(&Client::new(shared, &remote)?, state).await?)
             }
             args::Campaign::Show { campaign } => {
                 shown(shared, &ask(shared, &campaign, Method::GET, "", &[], None).await?)
@@ -125,6 +123,34 @@ async fn start(
         (None, None) => print_line(&format!("`{name}` is kept until something happens"))?,
     }
     Ok(Exit::Ok)
+}
+
+/// All pages of the list, as one.
+async fn all(
+    client: &Client,
+    state: Option<(&'static str, String)>,
+) -> Result<Value, CommandError> {
+    let (mut first, mut campaigns) = (None, Vec::new());
+    let mut after = None;
+    loop {
+        let query: Vec<_> = state.clone().into_iter().chain(after.take()).collect();
+        let mut page = client.call(Method::GET, "/v1/campaigns", &query, None).await?;
+        let next = page.get("next").and_then(Value::as_str).map(|next| ("after", next.to_owned()));
+        if let Some(Value::Array(found)) = page.get_mut("campaigns").map(Value::take) {
+            campaigns.extend(found);
+        }
+        first.get_or_insert(page);
+        after = next;
+        if after.is_none() {
+            break;
+        }
+    }
+    let mut whole = first.unwrap_or_default();
+    if let Some(members) = whole.as_object_mut() {
+        members.remove("next");
+        members.insert("campaigns".to_owned(), Value::Array(campaigns));
+    }
+    Ok(whole)
 }
 
 fn listed(shared: &Shared, answer: &Value) -> Result<Exit, CommandError> {
