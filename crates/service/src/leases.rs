@@ -22,6 +22,7 @@ use safeconduct_model::{
 use thiserror::Error;
 
 use crate::late::Late;
+use crate::line::Line;
 use crate::{
     AppendError, Entry, GrantSpec, IssueError, Issuer, NamingError, Proposal, RenewError, Secret,
     Service, SubmitError, Ticket, Versioned,
@@ -34,6 +35,9 @@ pub const LEASES_OF_TASK_MAX: usize = 32;
 
 /// Most leases that are not final. One more is refused.
 pub const LEASES_MAX: usize = 100_000;
+
+/// How often a lease's record is tried while the world changes; the last time nothing else does.
+const ATTEMPTS: usize = 4;
 
 /// How many leases are taken back at once.
 const AT_ONCE: usize = 16;
@@ -228,7 +232,7 @@ impl Service {
     ) -> Result<Leased, LeaseError> {
         let task = by.task.as_ref().ok_or(LeaseError::TaskEnded)?;
         self.end_if_overdue(&task.id);
-        if !self.task_goes_on(&task.id, self.clock.now()) {
+        if !self.task_may_ask(&task.id, self.clock.now()) {
             self.late_in_task(by, Late::Lease);
             return Err(LeaseError::TaskEnded);
         }
@@ -308,7 +312,7 @@ impl Service {
         let unknown = || LeaseError::UnknownLease(id.clone());
         let task = by.task.as_ref().ok_or_else(unknown)?;
         self.end_if_overdue(&task.id);
-        if !self.task_goes_on(&task.id, self.clock.now()) {
+        if !self.task_may_ask(&task.id, self.clock.now()) {
             self.late_in_task(by, Late::Lease);
             return Err(LeaseError::TaskEnded);
         }
@@ -378,9 +382,11 @@ impl Service {
         targets.get(name).cloned().ok_or_else(|| LeaseError::UnknownTarget(name.clone()))
     }
 
+    /// Where a task stands for its leases: one whose right a review has set aside keeps none.
     fn state_of(&self, task: &TaskId) -> TaskState {
         match self.line(task) {
             None => TaskState::Completed,
+            Some(line) if line.set_aside(&self.world()).is_some() => TaskState::Revoked,
             Some(line) => line.ended.map_or(TaskState::Active, |(_, state)| state),
         }
     }
@@ -447,16 +453,25 @@ impl Service {
         decision: RecordId,
     ) -> Result<(Lease, Ticket), LeaseError> {
         // A mandate never changes, so that what policy was asked about still is within it.
-        let line = self.line(task).filter(|line| line.ended.is_none());
-        let line = line.ok_or(LeaseError::TaskEnded)?;
+        self.while_it_goes_on(task, |line| self.try_plan(line, target, grant, at, &decision))
+    }
+
+    fn try_plan(
+        &self,
+        line: Line,
+        target: &TargetName,
+        grant: &GrantSpec,
+        at: &Target,
+        decision: &RecordId,
+    ) -> Result<(Lease, Ticket), LeaseError> {
         let id = LeaseId::new(self.ids.record("lease").shared())?;
         let name = at.issuer.name(&id, grant)?;
         let new = NewLease { id: id.clone(), target: target.clone(), kind: at.issuer.kind(), name };
         let lease = plan(new, &line.task, TaskState::Active, at.terms, self.clock.now())?;
-        let because = Some(decision);
+        let because = Some(decision.clone());
         let entry = self.lease_entry_of(&lease, LeaseState::Planned, None, because)?;
         let mut all = self.leases.all();
-        if all.len_of(task) >= LEASES_OF_TASK_MAX {
+        if all.len_of(&line.task.id) >= LEASES_OF_TASK_MAX {
             let (what, limit) = ("leases of this task", LEASES_OF_TASK_MAX);
             return Err(LeaseError::OverLimit { what, limit });
         }
@@ -479,28 +494,51 @@ impl Service {
     }
 
     fn queue_issued(&self, task: &TaskId, lease: &Lease) -> Result<Ticket, LeaseError> {
-        let line = self.line(task).filter(|line| line.ended.is_none());
-        let line = line.ok_or(LeaseError::TaskEnded)?;
-        let entry = self.lease_entry(lease, LeaseState::Issued, None)?;
-        let mut all = self.leases.all();
-        let slot = all.find_mut(&lease.id).ok_or(LeaseError::TaskEnded)?;
-        let state = advance(slot.state, LeaseEvent::Issued).map_err(|_| LeaseError::TaskEnded)?;
-        let ticket = self.gated(vec![entry], line.versions)?;
-        slot.state = state;
-        Ok(ticket)
+        self.while_it_goes_on(task, |line| {
+            let entry = self.lease_entry(lease, LeaseState::Issued, None)?;
+            let mut all = self.leases.all();
+            let slot = all.find_mut(&lease.id).ok_or(LeaseError::TaskEnded)?;
+            let state = advance(slot.state, LeaseEvent::Issued);
+            let state = state.map_err(|_| LeaseError::TaskEnded)?;
+            let ticket = self.gated(vec![entry], line.versions)?;
+            slot.state = state;
+            Ok(ticket)
+        })
     }
 
-    /// Queues what may happen only while a task and all above it go on.
+    /// Queues what may happen only while a task and all above it go on, and nothing that they rest
+    /// on is set aside. That is a matter of the whole world, of which most changes are none of
+    /// theirs: then it is tried again.
+    fn while_it_goes_on<T>(
+        &self,
+        task: &TaskId,
+        queue: impl Fn(Line) -> Result<T, LeaseError>,
+    ) -> Result<T, LeaseError> {
+        for attempt in 1..=ATTEMPTS {
+            let _alone = (attempt == ATTEMPTS).then(|| self.keep_changes_out());
+            let world = self.world();
+            let line = self.line(task).filter(|line| line.ended.is_none());
+            let line = line.filter(|line| line.set_aside(&world).is_none());
+            let mut line = line.ok_or(LeaseError::TaskEnded)?;
+            line.versions.push((Versioned::World, world.version));
+            match queue(line) {
+                Err(LeaseError::Submit(SubmitError::Stale)) if attempt < ATTEMPTS => {
+                    drop(self.keep_changes_out());
+                }
+                // With the world as it was, only an end is left.
+                Err(LeaseError::Submit(SubmitError::Stale)) => break,
+                other => return other,
+            }
+        }
+        Err(LeaseError::TaskEnded)
+    }
+
     fn gated(
         &self,
         entries: Vec<Entry>,
         reads: Vec<(Versioned, u64)>,
     ) -> Result<Ticket, LeaseError> {
-        match self.ledger.submit(Proposal { entries, reads, writes: Vec::new() }) {
-            // Only an end changes a task's version.
-            Err(SubmitError::Stale) => Err(LeaseError::TaskEnded),
-            other => Ok(other?),
-        }
+        Ok(self.ledger.submit(Proposal { entries, reads, writes: Vec::new() })?)
     }
 
     fn lease_entry(

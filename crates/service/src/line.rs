@@ -61,6 +61,13 @@ impl Line {
         tasks.filter_map(by).next()
     }
 
+    fn goes_on(&self, world: &World, now: Timestamp) -> bool {
+        self.ended.is_none()
+            && now < self.task.deadline
+            && self.everyone().all(|who| world.is_active(who))
+            && world.killed(&self.session()).is_none()
+    }
+
     /// The line as it is where not everyone who delegated may still act.
     pub(crate) fn among(mut self, world: &World) -> Self {
         if self.delegated_by.iter().any(|who| !world.is_active(who)) {
@@ -316,14 +323,18 @@ impl Service {
         self.tasks.live()
     }
 
-    /// Whether a task and all above it go on at that time, and everyone in it may act.
+    /// Whether a task and all above it go on at that time, everyone in it may act, and no review
+    /// has set the right aside by which one of them was begun.
     pub(crate) fn task_goes_on(&self, id: &TaskId, now: Timestamp) -> bool {
         let world = self.world();
-        self.line(id).is_some_and(|line| {
-            line.ended.is_none()
-                && now < line.task.deadline
-                && line.everyone().all(|who| world.is_active(who))
-                && world.killed(&line.session()).is_none()
-        })
+        let line = self.line(id);
+        line.is_some_and(|line| line.goes_on(&world, now) && line.set_aside(&world).is_none())
+    }
+
+    /// The same whatever reviews have set aside: for what is put to a decision next, which says by
+    /// which review it is denied.
+    pub(crate) fn task_may_ask(&self, id: &TaskId, now: Timestamp) -> bool {
+        let world = self.world();
+        self.line(id).is_some_and(|line| line.goes_on(&world, now))
     }
 }

@@ -9,6 +9,7 @@ use safeconduct_credential::lease::{Backoff, LeaseTerms};
 use safeconduct_ledger::decode;
 use safeconduct_model::*;
 use safeconduct_policy::{SourceFile, Sources, load};
+use safeconduct_review::{Grant, GrantSource};
 use safeconduct_service::memory::{MemoryClock, MemoryLedger, ports};
 use safeconduct_service::*;
 use safeconduct_session::Used;
@@ -160,14 +161,14 @@ fn intent() -> Intent {
         longest_s: 3600,
         idle_s: 3600,
         tier_max: Tier::Low,
-        delegation_depth: 0,
+        delegation_depth: 1,
         credentials: BTreeMap::from([(
             crm(),
             BTreeSet::from(["reader".into(), "owner".into(), "sealed".into()]),
         )]),
         schedules: BTreeMap::new(),
         undertakers: Undertakers {
-            kinds: BTreeSet::from([IdentityKind::User]),
+            kinds: BTreeSet::from([IdentityKind::User, IdentityKind::Agent]),
             ..Undertakers::default()
         },
     }
@@ -497,6 +498,107 @@ async fn who_may_not_act_any_more_gets_no_lease_and_keeps_none() {
         bench.service.lease(&by(&task), &crm(), Some(&reader())).await,
         Err(LeaseError::TaskEnded)
     ));
+}
+
+/// A task that `helper` was given by `lead`, out of one of theirs.
+async fn delegated(bench: &Bench) -> TaskRef {
+    let ada = bench.service.world().identity(&id("ada")).unwrap().clone();
+    let bob = Identity { id: id("bob"), ..ada.clone() };
+    bench.service.change_identity(bob, &id("ada")).await.unwrap();
+    let nobody = TaskRef { id: TaskId::new("none").unwrap(), agent: id("lead") };
+    let mut by = Authentication { task: None, ..by(&nobody) };
+    for (handle, agent) in [(1, "lead"), (2, "helper")] {
+        let identity = Identity {
+            id: id(agent),
+            kind: IdentityKind::Agent,
+            owner: Some(id("ada")),
+            fallback_owner: Some(id("bob")),
+            ..ada.clone()
+        };
+        bench.service.change_identity(identity, &id("ada")).await.unwrap();
+        let undertaking = Undertaking {
+            by: by.clone(),
+            agent: id(agent),
+            intent: intent().name,
+            version: None,
+            parameters: BTreeMap::new(),
+            prompt: None,
+            on_behalf_of: None,
+            narrowed: Narrowed::default(),
+            handle: Some(Digest::from_bytes([handle; 32])),
+            conversation: None,
+            run_of: None,
+            pep: id("test"),
+            trace: None,
+        };
+        let task = bench.service.begin_task(undertaking).await.unwrap();
+        by.task = Some(TaskRef { id: task.id.clone(), agent: id(agent) });
+    }
+    by.task.unwrap()
+}
+
+/// A remediation of what lets `lead` undertake `work`.
+async fn scheduled(bench: &Bench) -> RecordId {
+    let held = bench.service.can(&id("lead")).unwrap();
+    let intent = |grant: &&Grant| matches!(grant.source, GrantSource::Intent { .. });
+    let wanted = NewRemediation {
+        holder: id("lead"),
+        grant: Some(held.grants.iter().find(intent).unwrap().id),
+        effect: safeconduct_review::Effect::Revoke,
+        not_before: Timestamp::from_millis(NOW),
+        cause: None,
+        reason: "not undertaken".into(),
+    };
+    bench.service.schedule_remediations(vec![wanted], None).await.unwrap().remove(0)
+}
+
+#[tokio::test]
+async fn a_lease_ends_with_the_right_above_it_that_a_review_sets_aside() {
+    let bench = bench().await;
+    let child = delegated(&bench).await;
+    bench.service.lease(&by(&child), &crm(), Some(&reader())).await.unwrap();
+    assert!(bench.service.settle_leases().await.is_some());
+    let review = scheduled(&bench).await;
+    bench.service.quarantine(&review, Some(&id("ada"))).await.unwrap();
+    assert_eq!((bench.service.settle_leases().await, bench.roles()), (None, 0));
+    // What is asked for later is denied by a decision that names the review.
+    let denied = bench.service.lease(&by(&child), &crm(), Some(&reader())).await;
+    let Err(LeaseError::Denied { reasons, .. }) = denied else { panic!("it was leased") };
+    assert_eq!(reasons[0].code(), "set_aside");
+}
+
+#[tokio::test]
+async fn a_lease_on_its_way_is_not_handed_out_once_its_right_is_set_aside() {
+    let bench = bench().await;
+    let child = delegated(&bench).await;
+    let review = scheduled(&bench).await;
+    let service = Arc::clone(&bench.service);
+    *bench.database.then.lock().unwrap() = Some(Box::new(move || {
+        // In force before the first await.
+        let by = id("ada");
+        let mut aside = std::pin::pin!(service.quarantine(&review, Some(&by)));
+        let _ = aside.as_mut().poll(&mut std::task::Context::from_waker(std::task::Waker::noop()));
+    }));
+    let leased = bench.service.lease(&by(&child), &crm(), Some(&reader())).await;
+    assert!(matches!(leased, Err(LeaseError::TaskEnded)));
+    assert_eq!((bench.service.settle_leases().await, bench.roles()), (None, 0));
+    assert!(!bench.states().contains(&LeaseState::Issued));
+}
+
+/// Others change the world all the time: that takes no lease away.
+#[tokio::test]
+async fn a_lease_on_its_way_outlasts_changes_that_are_none_of_its_own() {
+    let bench = bench().await;
+    let task = bench.begin().await;
+    let known = bench.service.world().identity(&id("ada")).unwrap().clone();
+    let service = Arc::clone(&bench.service);
+    *bench.database.then.lock().unwrap() = Some(Box::new(move || {
+        let (other, by) = (Identity { id: id("bob"), ..known }, id("ada"));
+        let mut change = std::pin::pin!(service.change_identity(other, &by));
+        let _ = change.as_mut().poll(&mut std::task::Context::from_waker(std::task::Waker::noop()));
+    }));
+    bench.service.lease(&by(&task), &crm(), Some(&reader())).await.unwrap();
+    assert!(bench.service.world().identity(&id("bob")).is_some());
 }
 
 #[tokio::test]

@@ -164,7 +164,12 @@ impl Service {
         let also = (bodies, vec![Versioned::World]);
         let (_, ticket) = self.queue_reviews_and(&mut state, entries, reads, also)?;
         world.version += 1;
+        let moved = !Arc::ptr_eq(&world.set_aside, &self.world().set_aside);
         self.world.store(Arc::new(world));
+        if moved {
+            // Leases end with what they rest on, of whomever that is.
+            self.leases.look_at_all();
+        }
         Ok(Some(ticket))
     }
 }
