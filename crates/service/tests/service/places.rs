@@ -35,7 +35,7 @@ async fn aside(text: &str, policy: &str) -> Bench {
         reason: "not used".into(),
     };
     let ids = bench.service.schedule_remediations(vec![wanted], Some(&me())).await.unwrap();
-    bench.service.quarantine(&ids[0], Some(&me())).await.unwrap();
+    bench.service.quarantine(ids.first().unwrap(), Some(&me())).await.unwrap();
     bench
 }
 
