@@ -232,10 +232,7 @@ fn take_statements(
 
 /// The statement as it is called now, where it still says the same under this or another name.
 fn named(world: &World, policy: &str, says: Digest) -> Option<safeconduct_model::PolicyId> {
-    let all: Vec<_> = world.policies.statements().collect();
-    let by_name = all.iter().find(|one| one.info().reference.id.as_str() == policy);
-    let found = by_name.or_else(|| all.iter().find(|one| one.digest() == says));
-    found.map(|one| one.info().reference.id.clone())
+    world.policies.still_says(&safeconduct_model::PolicyId::new(policy).ok()?, says)
 }
 
 /// Takes intents from their holders: a forbid of undertaking them.
