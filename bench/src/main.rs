@@ -3,7 +3,7 @@
 //!
 //! Everything that is compared takes turns within the same run, and what counts is the ratio of
 //! the medians: absolute numbers belong to the machine that the report names. Arguments name the
-//! parts to run (`decide`, `flow`, `temporal`, `startup`, `tasks`, `risk`, `tokens`, `leases`, `replay`, `reviews`, `approvals`, `http`, `mcp`); without one all run,
+//! parts to run (`decide`, `flow`, `temporal`, `startup`, `tasks`, `risk`, `tokens`, `leases`, `approvals`, `uses`, `reviews`, `replay`, `http`, `mcp`); without one all run,
 //! and only then the two files are written.
 //!
 //! What this crate deliberately does not do: it tests nothing beyond "the answer was the one
