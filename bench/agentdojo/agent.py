@@ -19,6 +19,7 @@ class Call:
     approved: bool
     requestable: bool
     rules: list
+    problem: str | None = None  # why an approval did not come or did not help
 
 
 @dataclasses.dataclass
@@ -57,13 +58,16 @@ async def run(guard, upstream, trial, name, person):
         reached = len(trial.reached) > before
         requestable = bool(told.get("requestable"))
         approved = False
+        problem = None
         if not reached and requestable and by == "user" and person:
-            # Stands for the request, the person's answer and the call made again: the tool is
-            # called, and the gateway sees nothing of what it returns.
-            trial.call(tool, arguments)
-            approved = True
+            # The assistant asks, its owner approves that very call once, and it is made again.
+            problem = await guard.approve(task, tool, arguments)
+            if problem is None:
+                result = await session.call_tool(tool, arguments)
+                reached = approved = len(trial.reached) > before
+                problem = None if reached else str(result.meta or result.content)
         rules = [reason.get("rule") or reason.get("code") for reason in told.get("reasons", [])]
-        calls.append(Call(tool, by, reached, approved, requestable, rules))
+        calls.append(Call(tool, by, reached, approved, requestable, rules, problem))
         return reached
 
     async with connected(guard, task) as session:
@@ -73,6 +77,6 @@ async def run(guard, upstream, trial, name, person):
                 for tool, arguments in trial.attackers_calls():
                     await make(session, tool, arguments, "attacker")
     await guard.end(task)
-    all_made = all(call.reached or call.approved for call in calls if call.by == "user")
+    all_made = all(call.reached for call in calls if call.by == "user")
     completed = all_made and trial.completed()
     return Outcome(name, trial.attack, calls, completed, trial.attacked())

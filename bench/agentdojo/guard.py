@@ -18,7 +18,8 @@ ROOT = HERE.parents[1]
 PACK = ROOT / "policies" / "baseline"
 
 # What is in force: files of `world/policies` and of the baseline, whether the intent bounds
-# arguments, and arguments that are addresses too.
+# arguments, and arguments that are addresses too. Where the whole pack is in force tiers need
+# what they need as shipped; elsewhere what is measured is what these policies alone say.
 VARIANTS = {
     "nothing": {"own": [], "pack": [], "bounds": False},
     "intent": {"own": [], "pack": [], "bounds": True},
@@ -68,16 +69,19 @@ def write_project(folder, suite, upstream_url, variant):
             shutil.copy(file, folder / "policies" / f"baseline-{file.name}")
     config = {
         "version": 1,
-        "upstreams": {suite.name: {"http": {"url": upstream_url}}},
+        # Nobody is asked for what the attacker wants: who is there asks for the user's own calls.
+        "upstreams": {suite.name: {"http": {"url": upstream_url}, "approvals": "on_request"}},
         "intents": {},
-        # What is measured is what policies say of a tier.
-        "tiers": {"high": {"needs": "policy"}, "critical": {"needs": "policy"}},
+        # Hours of work go by in seconds here, and one person answers for all of it.
+        "approvals": {"asked_per_hour": 100},
         "identities": [
             {"id": "emma", "kind": "user"},
             {"id": "owner", "kind": "user"},
             {"id": "assistant", "kind": "agent", "owner": "owner", "fallback_owner": "emma"},
         ],
     }
+    if variant["pack"] is not None:
+        config["tiers"] = {"high": {"needs": "policy"}, "critical": {"needs": "policy"}}
     (folder / "safeconduct.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
 
 
@@ -87,12 +91,13 @@ class Guard:
     def __init__(self, suite, address, admin):
         self.suite, self.base = suite, f"http://{address}"
         self.admin = {"Authorization": f"Bearer {admin}"}
-        self.user = self.assistant = None
+        self.user = self.assistant = self.owner = None
         self.http = httpx2.AsyncClient(base_url=self.base, timeout=60)
 
     async def enter(self):
         self.user = await self._token("emma")
         self.assistant = await self._token("assistant")
+        self.owner = await self._token("owner")
 
     async def _token(self, identity):
         body = {"identity": identity, "ttl_s": 86_400}
@@ -116,6 +121,22 @@ class Guard:
     async def end(self, task):
         headers = {"Authorization": f"Bearer {self.user}"}
         await self.http.post(f"/v1/tasks/{task['task']}/end", json={}, headers=headers)
+
+    async def approve(self, task, tool, arguments):
+        """The assistant asks for a call that was denied, and its owner says yes, once. Says why
+        not where that does not work: `None` where it does."""
+        body = {"action": f"{self.suite.name}.{tool}", "arguments": arguments}
+        asked = await self.http.post(
+            "/v1/access-requests", json=body, headers=self.headers(task)
+        )
+        if asked.is_error:
+            return f"not asked: {asked.text}"
+        owner = {"Authorization": f"Bearer {self.owner}"}
+        path = f"/v1/access-requests/{asked.json()['id']}"
+        shown = (await self.http.get(path, headers=owner)).raise_for_status().json()
+        said = {"approve": {"scope": "once"}, "digest": shown["digest"]}
+        answered = await self.http.post(f"{path}/answer", json=said, headers=owner)
+        return f"not approved: {answered.text}" if answered.is_error else None
 
     def headers(self, task):
         """What the assistant sends along."""

@@ -146,8 +146,9 @@ file.
 
 AgentDojo {dojo} (suites of version v1.2.2), MCP SDK {mcp}, Python {python}. No model is in the
 loop. A task counts as completed where AgentDojo's grader says so and every call of the user's was
-made. Approvals are given by a person who approves the user's own calls, where they may be
-asked for, and nothing else.
+made. Approvals are real: the assistant asks (`POST /v1/access-requests`) for those of the user's own
+calls that were denied and may be asked for, its owner approves each once, and the call is made again
+through the gateway. Nobody asks for the attacker's.
 
 """
 
@@ -188,4 +189,4 @@ def show(found):
             for call in one.calls:
                 if not call.reached:
                     ask = "requestable" if call.requestable else "final"
-                    print(f"    {call.by} {call.tool}: {ask} {call.rules}")
+                    print(f"    {call.by} {call.tool}: {ask} {call.rules} {call.problem or ''}")

@@ -22,6 +22,10 @@ from upstream import Upstream  # noqa: E402
 # The first twenty of the workspace are run without attacks.
 WORKSPACE_TASKS = 20
 
+# So many tasks of a user, with all attacks on them, before a person and an agent begin anew: an
+# agent may ask one person fifty times an hour, and a day's work is done here in a minute.
+TASKS_OF_ONE_PERSON = 2
+
 
 def trials(suite):
     """Each task of a user alone, then with each attack."""
@@ -34,24 +38,31 @@ def trials(suite):
 
 async def measure(suite, variant, only):
     upstream = Upstream(suite)
+    every = [(task, attack) for task, attack in trials(suite) if not only or task in only]
+
+    async def play(guard, some, person, disguise=None):
+        played = []
+        for task, attack in some:
+            trial = Trial(suite, task, attack, disguise)
+            played.append(await agent.run(guard, upstream, trial, task, person))
+        return played
+
     found = {}
-    async with upstream.serving(), guarding(suite, upstream.url, variant) as guard:
-        for person in (False, True):
-            outcomes = []
-            for task, attack in trials(suite):
-                if only and task not in only:
-                    continue
-                trial = Trial(suite, task, attack)
-                outcomes.append(await agent.run(guard, upstream, trial, task, person))
-            found["with a person" if person else "alone"] = outcomes
-        for disguise in DISGUISES if variant == "baseline" else []:
-            outcomes = []
-            for task, attack in trials(suite):
-                if attack and not (only and task not in only):
-                    trial = Trial(suite, task, attack, disguise)
-                    outcomes.append(await agent.run(guard, upstream, trial, task, False))
-            if outcomes:
-                found[disguise] = outcomes
+    async with upstream.serving():
+        async with guarding(suite, upstream.url, variant) as guard:
+            found["alone"] = await play(guard, every, False)
+            found["with a person"] = []
+            for disguise in DISGUISES if variant == "baseline" else []:
+                some = [(task, attack) for task, attack in every if attack]
+                outcomes = await play(guard, some, False, disguise)
+                if outcomes:
+                    found[disguise] = outcomes
+        tasks = list(dict.fromkeys(task for task, _ in every))
+        for start in range(0, len(tasks), TASKS_OF_ONE_PERSON):
+            these = tasks[start : start + TASKS_OF_ONE_PERSON]
+            some = [(task, attack) for task, attack in every if task in these]
+            async with guarding(suite, upstream.url, variant) as guard:
+                found["with a person"] += await play(guard, some, True)
     return found
 
 
