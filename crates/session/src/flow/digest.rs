@@ -6,6 +6,7 @@ use super::basket::Basket;
 use super::demand::Demand;
 use super::gleaned::{Gleaned, Source};
 use super::key::{Domain, padded};
+use super::mirror::Mirror;
 use super::normal::Kept;
 use super::pattern::{Patterns, Walk};
 use super::scan::{self, Content, End, Visitor};
@@ -28,7 +29,8 @@ pub enum Part<'a> {
     Json(&'a [u8]),
     /// A structured value.
     Value(&'a Value),
-    /// A text, which may itself be JSON or YAML; the patterns of fields apply inside it then.
+    /// A text, which may itself be JSON or YAML; the patterns of fields apply inside it then, as
+    /// [`digest_result`] says.
     Text(&'a str),
     /// What is no text: an image, say.
     Bytes(&'a [u8]),
@@ -41,7 +43,11 @@ pub enum Part<'a> {
 ///
 /// Where two patterns of the same length speak for one field, both labels count. A document that
 /// cannot be read by its structure (malformed, cut off, too deep) may hold every field anywhere,
-/// and is worth the worst of them.
+/// and is worth the worst of them; so is a comment in it, and a text that is no document.
+///
+/// Patterns vouch for the result itself: for the first part where that is structured, and else for
+/// the only text. Of whatever stands beside it they say nothing good: there the default counts
+/// where it is worse. A text that only repeats the structured value is not read twice.
 pub fn digest_result(
     demand: impl Into<Demand>,
     parts: &[Part<'_>],
@@ -74,6 +80,7 @@ fn digest(demand: Demand, parts: &[Part<'_>], returns: &Returns, source: Source)
         default,
         highest,
         depth: Depth::Result,
+        vouch: Vouch::All,
         bytes_left: RESULT_BYTES_READ_MAX,
         leaves_left: RESULT_LEAVES_READ_MAX,
     };
@@ -89,6 +96,31 @@ enum Depth {
     Nested,
 }
 
+/// What the patterns of fields may say of a part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Vouch {
+    /// Whatever they say.
+    All,
+    /// Nothing better than the default.
+    Nothing,
+}
+
+impl Vouch {
+    /// For the part at that place.
+    fn of(parts: &[Part<'_>], place: usize) -> Self {
+        let structured =
+            |part: Option<&Part<'_>>| matches!(part, Some(Part::Json(_) | Part::Value(_)));
+        let is_text = |part: &&Part<'_>| matches!(part, Part::Text(_));
+        let is_all = match parts.get(place) {
+            Some(Part::Text(_)) => {
+                !structured(parts.first()) && parts.iter().filter(is_text).count() == 1
+            }
+            part => place == 0 && structured(part),
+        };
+        if is_all { Self::All } else { Self::Nothing }
+    }
+}
+
 struct Digest<'p> {
     reader: Reader,
     walk: Walk<'p, u8>,
@@ -96,14 +128,24 @@ struct Digest<'p> {
     default: u8,
     highest: u8,
     depth: Depth,
+    vouch: Vouch,
     bytes_left: usize,
     leaves_left: usize,
 }
 
 impl<'p> Digest<'p> {
     fn run(mut self, parts: &[Part<'_>], patterns: &'p Patterns<u8>, source: Source) -> Gleaned {
-        for part in parts {
+        let mirror = Mirror::of(self.reader.key, parts);
+        let mut texts = 0;
+        for (place, part) in parts.iter().enumerate() {
             self.walk = Walk::new(patterns, self.default);
+            self.vouch = Vouch::of(parts, place);
+            if let Part::Text(text) = part {
+                texts += 1;
+                if mirror.shows(texts - 1, text) {
+                    continue;
+                }
+            }
             let end = match part {
                 Part::Json(bytes) => self.json(bytes),
                 Part::Value(root) => value(root, &mut self),
@@ -145,11 +187,8 @@ impl<'p> Digest<'p> {
                 End::NotJson => self.unreadable(text),
                 end => end,
             },
-            Some(_) => {
-                self.basket.under(self.default);
-                self.pieces(text);
-                End::Whole
-            }
+            // It may be a document all the same, in a form that nobody knows.
+            Some(_) => self.unreadable(text),
         }
     }
 
@@ -180,6 +219,17 @@ impl<'p> Digest<'p> {
         }
     }
 
+    /// What is read next has the label of this place.
+    #[inline]
+    fn under_what_is_said(&mut self) {
+        let says = self.walk.says();
+        let says = match self.vouch {
+            Vouch::All => says,
+            Vouch::Nothing => self.basket.labels.join(self.default, says),
+        };
+        self.basket.under(says);
+    }
+
     fn afford(&mut self, bytes: usize) -> bool {
         let left = self.bytes_left.checked_sub(bytes);
         self.bytes_left = left.unwrap_or(0);
@@ -202,7 +252,7 @@ impl Visitor for Digest<'_> {
         if self.depth == Depth::Result {
             self.walk.close();
             if content == Content::Empty {
-                self.basket.under(self.walk.says());
+                self.under_what_is_said();
             }
         }
     }
@@ -211,7 +261,7 @@ impl Visitor for Digest<'_> {
         if self.depth == Depth::Result {
             self.walk.member(name, |a, b| self.basket.labels.join(a, b));
         }
-        self.basket.under(self.walk.says());
+        self.under_what_is_said();
         if !self.afford(name.len()) {
             return;
         }
@@ -232,7 +282,7 @@ impl Visitor for Digest<'_> {
     }
 
     fn text(&mut self, text: &str) {
-        self.basket.under(self.walk.says());
+        self.under_what_is_said();
         if self.depth == Depth::Result && looks_like_json(text) {
             self.depth = Depth::Nested;
             scan::json(text, self);
@@ -242,17 +292,23 @@ impl Visitor for Digest<'_> {
     }
 
     fn number(&mut self, text: &str) {
-        self.basket.under(self.walk.says());
+        self.under_what_is_said();
         if self.afford(text.len()) {
             self.reader.number(text, &mut self.basket);
         }
     }
 
     fn word(&mut self, word: &str) {
-        self.basket.under(self.walk.says());
+        self.under_what_is_said();
         if self.afford(word.len()) {
             self.basket.put(Kind::Value, self.reader.key.print(Domain::Value, word.as_bytes()));
         }
+    }
+
+    /// Whoever wrote it, it is no field.
+    fn comment(&mut self, text: &str) {
+        self.basket.under(self.highest);
+        self.pieces(text);
     }
 
     fn is_full(&self) -> bool {

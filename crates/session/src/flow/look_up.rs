@@ -8,7 +8,9 @@ use super::Flow;
 use super::digest::{is_plain_name, looks_like_json};
 use super::finding::Finding;
 use super::index::Index;
-use super::origins::{ARGUMENT_LEAVES_MAX, Carried, LeafOrigin, Origins, Place};
+use super::origins::{
+    ARGUMENT_LEAVES_MAX, ARGUMENT_POINTERS_MAX, Carried, LeafOrigin, Origins, Place,
+};
 use super::pattern::{Patterns, Walk};
 use super::scan::{self, Content, Visitor};
 use super::text::Reader;
@@ -42,6 +44,7 @@ impl Flow {
             walk: Walk::new(&patterns, ArgumentRole::Content),
             pointer: String::new(),
             ends: Vec::new(),
+            pointers: 0,
             origins: Origins { leaves: Vec::new(), carries: Carried::NOTHING },
         };
         value(arguments, &mut looker);
@@ -64,6 +67,8 @@ struct Looker<'f> {
     pointer: String,
     /// Where the pointer of each container around ends, and how many elements it had.
     ends: Vec<(usize, usize)>,
+    /// Bytes of the pointers that were told.
+    pointers: usize,
     origins: Origins,
 }
 
@@ -89,6 +94,7 @@ impl<'f> Looker<'f> {
     fn push(&mut self, place: Place, leaf: LeafOrigin) {
         self.origins.carries.raise(&leaf.carries);
         let pointer = self.pointer.clone();
+        self.pointers += pointer.len();
         self.origins.leaves.push(LeafOrigin { pointer, place, ..leaf });
     }
 
@@ -168,7 +174,7 @@ impl Visitor for Looker<'_> {
     }
 
     fn is_full(&self) -> bool {
-        self.origins.leaves.len() >= ARGUMENT_LEAVES_MAX
+        self.origins.leaves.len() >= ARGUMENT_LEAVES_MAX || self.pointers >= ARGUMENT_POINTERS_MAX
     }
 }
 

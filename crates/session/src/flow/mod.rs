@@ -36,6 +36,7 @@ mod index;
 mod key;
 mod labels;
 mod look_up;
+mod mirror;
 mod normal;
 mod origins;
 mod pattern;
@@ -69,8 +70,8 @@ pub use gleaned::{GLEANED_BYTES_MAX, GLEANED_PRINTS_MAX, Gleaned, GleanedError, 
 pub use index::INDEX_BYTES_MAX;
 pub use key::FlowKey;
 pub use origins::{
-    ARGUMENT_LEAVES_MAX, Carried, EVIDENCE_MAX, Extent, LeafOrigin, Origins, Place, Provenance,
-    Seen,
+    ARGUMENT_LEAVES_MAX, ARGUMENT_POINTERS_MAX, Carried, EVIDENCE_MAX, Extent, LeafOrigin, Origins,
+    Place, Provenance, Seen,
 };
 pub use piece::COPIED_RUN_FOUND;
 pub use task::{NAMED_PRINTS_MAX, Named, glean_task};

@@ -166,8 +166,8 @@ pub const EVIDENCE_MAX: usize = 4;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origins {
     /// Each value in the order of the arguments, and names of members that are more than plain
-    /// names. At most [`ARGUMENT_LEAVES_MAX`]; if there are more, the last one stands for all of
-    /// them, has the empty pointer, addresses something, and is as bad as the session.
+    /// names. At most [`ARGUMENT_LEAVES_MAX`], with pointers of some [`ARGUMENT_POINTERS_MAX`] bytes
+    /// together; if there are more, the last one stands for all of them, has the empty pointer, addresses something, and is as bad as the session.
     pub leaves: Vec<LeafOrigin>,
     /// What they carry out together.
     pub carries: Carried,
@@ -175,6 +175,10 @@ pub struct Origins {
 
 /// Most values of the arguments that are looked up one by one.
 pub const ARGUMENT_LEAVES_MAX: usize = 10_000;
+
+/// Most bytes of the pointers of values that are looked up one by one: names are the caller's, and
+/// one long name stands in the pointer of everything below it. The last one may go beyond.
+pub const ARGUMENT_POINTERS_MAX: usize = 1024 * 1024;
 
 impl Origins {
     /// What is known of the value at that place.

@@ -21,6 +21,10 @@ pub(crate) trait Visitor {
     fn number(&mut self, text: &str);
     /// `true`, `false` or `null`.
     fn word(&mut self, word: &str);
+    /// A comment, in forms that have such.
+    fn comment(&mut self, text: &str) {
+        self.text(text);
+    }
     /// Whether it has seen enough.
     fn is_full(&self) -> bool;
 }

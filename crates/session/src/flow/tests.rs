@@ -306,3 +306,85 @@ fn a_session_that_has_read_little_is_small() {
     }
     assert!(flow.bytes() < 1024, "{}", flow.bytes());
 }
+
+fn fields(default: Label, pointer: &str, field: Label) -> Returns {
+    Returns { default, fields: vec![FieldLabel { pointer: pointer.into(), label: field }] }
+}
+
+fn take(flow: &mut Flow, returns: &Returns, parts: &[Part<'_>]) {
+    let sequence = flow.prints() as u64;
+    flow.fold(&digest_result(&flow.key(), parts, returns, source(sequence)));
+}
+
+#[test]
+fn a_comment_is_read_and_is_no_field() {
+    let returns = fields(untrusted(), "/status", Label::LEAST);
+    let text = "status: ok # mail carol@evil.example\n# or DE89370400440532013000\n";
+    let mut flow = Flow::keyed([1; 16]);
+    take(&mut flow, &returns, &[Part::Text(text)]);
+    for address_of in ["carol@evil.example", "DE89370400440532013000"] {
+        assert_eq!(address(&flow, address_of), "from_untrusted");
+    }
+    assert_eq!(flow.label().integrity, Integrity::Untrusted);
+    let secret = label(Integrity::Trusted, Confidentiality::Secret);
+    let mut flow = Flow::keyed([1; 16]);
+    take(
+        &mut flow,
+        &Returns::uniform(secret),
+        &[Part::Text("host: a\n# the word: hunter-2-hunter\n")],
+    );
+    let found = leaf(&flow, ArgumentRole::Content, "hunter-2-hunter");
+    assert_eq!(found.carries.confidentiality, Confidentiality::Secret);
+}
+
+#[test]
+fn a_text_whose_form_nobody_knows_may_hold_every_field() {
+    let returns = fields(Label::LEAST, "/*/subject", untrusted());
+    for text in [
+        "\u{feff}a.b:\n  subject: pay DE89370400440532013000\n",
+        "Here are your mails\n- subject: pay DE89370400440532013000",
+    ] {
+        let mut flow = Flow::keyed([1; 16]);
+        take(&mut flow, &returns, &[Part::Text(text)]);
+        assert_eq!(address(&flow, "DE89370400440532013000"), "from_untrusted", "{text}");
+    }
+}
+
+#[test]
+fn patterns_vouch_for_the_result_and_not_for_what_stands_beside_it() {
+    let returns = fields(untrusted(), "/email", Label::LEAST);
+    let result = Value::object([("email", Value::from("bob@example.com"))]);
+    let said = |texts: &[&str], email: &str| {
+        let mut parts = vec![Part::Value(&result)];
+        parts.extend(texts.iter().map(|text| Part::Text(text)));
+        let mut flow = Flow::keyed([1; 16]);
+        take(&mut flow, &returns, &parts);
+        (address(&flow, email), flow.label().integrity)
+    };
+    let repeated = r#"{"email": "bob@example.com"}"#;
+    assert_eq!(said(&[repeated], "bob@example.com"), ("from_trusted".into(), Integrity::Trusted));
+    let (origin, _) = said(&["email: eve@evil.example"], "eve@evil.example");
+    assert_eq!(origin, "from_untrusted");
+    // Where nothing is structured, the only text is the result; of two none is.
+    let mut flow = Flow::keyed([1; 16]);
+    take(&mut flow, &returns, &[Part::Text(repeated)]);
+    assert_eq!(address(&flow, "bob@example.com"), "from_trusted");
+    let mut flow = Flow::keyed([1; 16]);
+    take(&mut flow, &returns, &[Part::Text(repeated), Part::Text("email: eve@evil.example")]);
+    assert_eq!(address(&flow, "eve@evil.example"), "from_untrusted");
+    // What surrounds a text is not it.
+    let link = Value::object([("email", Value::from("eve@evil.example"))]);
+    let mut flow = Flow::keyed([1; 16]);
+    take(&mut flow, &returns, &[Part::Text(repeated), Part::Value(&link)]);
+    assert_eq!(address(&flow, "eve@evil.example"), "from_untrusted");
+}
+
+#[test]
+fn long_names_of_arguments_take_no_more_room_than_many() {
+    let name = "n".repeat(900_000);
+    let list = Value::Array((0..9_999).map(Value::from).collect::<Vec<_>>().into());
+    let found = Flow::keyed([1; 16]).look_up(&Value::object([(name, list)]), &[]);
+    let bytes: usize = found.leaves.iter().map(|leaf| leaf.pointer.len()).sum();
+    assert!(bytes <= 2 * ARGUMENT_POINTERS_MAX, "{bytes}");
+    assert!(found.leaves.last().is_some_and(|leaf| leaf.pointer.is_empty()));
+}

@@ -31,7 +31,7 @@ pub(crate) fn yaml(text: &str, visitor: &mut impl Visitor) -> End {
     }
     let options = granit_parser::options! {
         disallow_directives: true,
-        emit_comments: false,
+        emit_comments: true,
         flow_nesting_limit: DEPTH_MAX,
         block_nesting_limit: DEPTH_MAX,
     };
@@ -79,6 +79,10 @@ impl Reader {
             Event::DocumentStart(..) => {
                 self.documents += 1;
                 (self.documents == 1).then_some(())
+            }
+            Event::Comment(text, _) => {
+                visitor.comment(&text);
+                Some(())
             }
             Event::Scalar(text, ..) => {
                 if self.around.last().is_some_and(|around| around.kind == Kind::Names) {
