@@ -58,6 +58,12 @@ pub fn result(data: &[u8]) {
         assert!(!leaf.is(Provenance::FromTask) && !leaf.is(Provenance::FromTrusted));
         assert!(leaf.seen.iter().next().is_some());
     }
+    // Whatever stands before it, and whatever form that makes of the whole: an address is found.
+    let (text, address) = (format!("{lossy} # eve@evil.example"), Value::from("eve@evil.example"));
+    let mut alone = Flow::keyed([7; 16]);
+    alone.fold(&digest_result(&alone.key(), &[Part::Text(&text)], &returns, source(1)));
+    let origins = alone.look_up(&address, &uses);
+    assert!(origins.leaves.iter().all(|leaf| leaf.is(Provenance::FromUntrusted)));
 }
 
 /// Normal forms: normalising twice changes nothing, and a text is found by its normal form.

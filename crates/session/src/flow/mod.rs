@@ -41,6 +41,7 @@ mod normal;
 mod origins;
 mod pattern;
 mod piece;
+mod said;
 mod scan;
 mod sheaf;
 mod side;

@@ -1,0 +1,86 @@
+//! What a session says to the world after it has read what nobody vouches for.
+
+use safeconduct_model::{ArgumentUse, Integrity, Label, Returns, Value};
+
+use super::Flow;
+use super::digest::{Part, digest_result};
+use super::gleaned::{Gleaned, Source};
+use super::origins::{Place, Provenance};
+use super::table::Kind;
+
+impl Flow {
+    /// What a call leaves behind that was permitted and that changes something: its own values,
+    /// as untrusted ones, so that they are no better when they are read back, from whatever place.
+    ///
+    /// Nothing of a session that has read nothing untrusted, and nothing of what its task or a
+    /// trusted result named. Words and pieces of texts are left out: whole values, and what looks
+    /// like an address in them, are what comes back. `uses` as in [`Flow::look_up`].
+    pub fn said(&self, arguments: &Value, uses: &[ArgumentUse], source: Source) -> Option<Gleaned> {
+        if self.label.integrity != Integrity::Untrusted {
+            return None;
+        }
+        let vouched = [Provenance::FromTask, Provenance::FromTrusted];
+        let origins = self.look_up(arguments, uses);
+        let own = origins.leaves.iter().filter(|leaf| !vouched.iter().any(|one| leaf.is(*one)));
+        // Where there are more values than are looked at, the last one stands for all of them.
+        let values = own.filter(|leaf| leaf.place == Place::Value);
+        let values = values.filter_map(|leaf| arguments.pointer(&leaf.pointer).cloned());
+        let values = Value::Array(values.collect());
+        let label = Label { integrity: Integrity::Untrusted, ..Label::LEAST };
+        let returns = Returns::uniform(label);
+        let mut said = digest_result(&self.key, &[Part::Value(&values)], &returns, source);
+        said.groups.retain(|group| group.marks.kind() == Kind::Value);
+        said.shingles = 0;
+        (said.prints() > 0).then_some(said)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use safeconduct_model::{ArgumentRole, Confidentiality};
+
+    use super::super::tests::{leaf, read, source, task, untrusted};
+    use super::*;
+
+    fn address(flow: &Flow, value: &str) -> Vec<Provenance> {
+        let found = leaf(flow, ArgumentRole::Address, value);
+        Provenance::ALL.into_iter().filter(|one| found.is(*one)).collect()
+    }
+
+    fn write(name: &str, account: &str) -> Value {
+        Value::object([
+            ("name", Value::from(name)),
+            ("account", Value::from(account)),
+            ("urgent", Value::Bool(true)),
+        ])
+    }
+
+    #[test]
+    fn what_an_untrusted_session_writes_is_untrusted_when_it_is_read_back() {
+        let mut flow = Flow::keyed([1; 16]);
+        let written = write("eve", "GB33BUKB20201555555555");
+        assert_eq!(flow.said(&written, &[], source(1)), None, "nothing untrusted was read");
+        read(&mut flow, 1, untrusted(), Part::Text("Save my account!"));
+        let said = flow.said(&written, &[], source(2)).unwrap();
+        assert!(said.label().confidentiality == Confidentiality::Public);
+        flow.fold(&Gleaned::decode(&said.encode()).unwrap());
+        read(&mut flow, 3, Label::LEAST, Part::Text("GB33 BUKB 2020 1555 5555 55"));
+        let both = [Provenance::FromTrusted, Provenance::FromUntrusted];
+        assert_eq!(address(&flow, "GB33BUKB20201555555555"), both);
+    }
+
+    #[test]
+    fn what_the_task_or_a_trusted_result_named_stays_what_it_is() {
+        let mut flow = Flow::keyed([1; 16]);
+        task(&mut flow, "save DE89370400440532013000", &[]);
+        read(&mut flow, 1, Label::LEAST, Part::Text("FR7630006000011234567890189"));
+        read(&mut flow, 2, untrusted(), Part::Text("hello"));
+        let before = flow.clone();
+        for account in ["DE89370400440532013000", "FR7630006000011234567890189"] {
+            if let Some(said) = flow.said(&write("bob", account), &[], source(3)) {
+                flow.fold(&said);
+            }
+            assert_eq!(address(&flow, account), address(&before, account));
+        }
+    }
+}
