@@ -32,14 +32,14 @@ $(NPM): package.json package-lock.json
 	npm install --no-save --no-audit --no-fund --loglevel=error
 	touch $@
 
-tools: $(PIP) $(NPM) chromium ## the Python and Node parts that demo and tests use
+tools: $(PIP) $(NPM) chromium cvc5 ## the Python and Node parts that demo and tests use
 
-# Where we may install it. Without it, the tests of the pages are skipped and say so.
-.PHONY: chromium
-chromium:
-	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
-		&& { apt-get install -y -qq chromium >/dev/null || { apt-get update -qq && apt-get install -y -qq chromium >/dev/null; }; } ; } \
-		|| echo "chromium is missing and could not be installed: the tests of the pages will be skipped"
+# Where we may install them. Without them, the tests of the pages and of proofs are skipped and say so.
+.PHONY: chromium cvc5
+chromium cvc5:
+	@command -v $@ >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
+		&& { apt-get install -y -qq $@ >/dev/null || { apt-get update -qq && apt-get install -y -qq $@ >/dev/null; }; } ; } \
+		|| echo "$@ is missing and could not be installed: what tests with it will be skipped"
 
 demo: build tools ## an agent works on a case through the gateway
 	$(BIN) demo $(if $(KEEP),--keep)
@@ -72,6 +72,7 @@ fuzz-smoke: ## each fuzz target over its seeds and a bounded number of mutations
 	cargo run --quiet --manifest-path fuzz/Cargo.toml --target-dir target --bin smoke
 
 bench: build tools ## speed, side by side; writes bench/RESULTS.md and bench/results.json
+	cargo build --release --locked -p safeconduct-tests --bin safeconduct-test-upstream
 	cargo run --release --locked -p safeconduct-bench
 
 DOJO := .cache/agentdojo

@@ -4,7 +4,8 @@
 //! a rule that stood in the way. Values of arguments are in no record; what is largest is told of
 //! the spend that the task's budget was charged with and of the bytes that were sent out.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
 
 use safeconduct_model::{
@@ -141,6 +142,40 @@ impl Use {
         keep_latest(&mut self.latest_denied, &other.latest_denied);
     }
 
+    /// Counts a decision.
+    fn count(&mut self, decision: &UsedDecision) {
+        self.first = earliest(self.first, Some(decision.at));
+        self.last = self.last.max(Some(decision.at));
+        match (decision.decision, decision.mode) {
+            (Decision::Permit, _) => {
+                self.permitted += 1;
+                self.approved += u64::from(decision.approved);
+                self.touched(decision.resources.iter().copied());
+                self.largest_spend = self.largest_spend.max(decision.spend);
+                self.largest_bytes_out = self.largest_bytes_out.max(decision.bytes_out);
+                keep(&mut self.latest, (decision.at, &decision.id));
+            }
+            (Decision::Deny, Mode::Observe) => {
+                self.observed += 1;
+                keep(&mut self.latest_denied, (decision.at, &decision.id));
+            }
+            (Decision::Deny, _) => {
+                self.denied += 1;
+                keep(&mut self.latest_denied, (decision.at, &decision.id));
+            }
+        }
+    }
+
+    /// Counts what came of one.
+    const fn came(&mut self, execution: Execution) {
+        *match execution {
+            Execution::Succeeded => &mut self.succeeded,
+            Execution::Failed => &mut self.failed,
+            Execution::NotExecuted => &mut self.not_executed,
+            Execution::Unknown => &mut self.unknown,
+        } += 1;
+    }
+
     /// Whether as many resources were touched as are counted, so that there may be more.
     pub fn touched_more(&self) -> bool {
         self.resources.len() >= RESOURCES_COUNTED_MAX
@@ -162,6 +197,17 @@ fn keep_latest(kept: &mut BTreeSet<(Timestamp, RecordId)>, more: &BTreeSet<(Time
     }
 }
 
+/// Keeps one more where it is among the latest.
+fn keep(kept: &mut BTreeSet<(Timestamp, RecordId)>, (at, id): (Timestamp, &RecordId)) {
+    let is_late = |(oldest_at, oldest): &(Timestamp, RecordId)| (at, id) > (*oldest_at, oldest);
+    if kept.len() < LATEST_KEPT || kept.first().is_some_and(is_late) {
+        kept.insert((at, id.clone()));
+        while kept.len() > LATEST_KEPT {
+            kept.pop_first();
+        }
+    }
+}
+
 fn earliest(one: Option<Timestamp>, other: Option<Timestamp>) -> Option<Timestamp> {
     match (one, other) {
         (Some(one), Some(other)) => Some(one.min(other)),
@@ -169,76 +215,112 @@ fn earliest(one: Option<Timestamp>, other: Option<Timestamp>) -> Option<Timestam
     }
 }
 
-/// What a record adds to the use of rights.
-pub type Added = Vec<(UseKey, Use)>;
-
-/// The decisions whose outcome is still to come, so that it can be counted where they were.
+/// Counts records as they come: the sums since they were last taken, and the decisions whose
+/// outcome is still to come, so that it can be counted where they were.
 #[derive(Debug, Clone, Default)]
-pub struct Awaited {
-    keys: BTreeMap<RecordId, Vec<UseKey>>,
+pub struct Tally {
+    rows: Rows,
+    awaited: HashMap<RecordId, Vec<Arc<UseKey>>, Hashed>,
     order: VecDeque<RecordId>,
 }
 
-impl Awaited {
-    /// Takes the next record in, and says what it adds. Adding all of it up in any order gives
-    /// the same.
-    pub fn take(&mut self, record: &Record) -> Added {
+/// Rows that are only looked up; whoever reads them gets them in order.
+type Rows = HashMap<Arc<UseKey>, Use, Hashed>;
+
+/// The ids of records are the server's own: nobody chooses what they hash to.
+type Hashed = BuildHasherDefault<DefaultHasher>;
+
+impl Tally {
+    /// Takes the next record in. The order of records of different decisions does not matter.
+    pub fn take(&mut self, record: &Record) {
         match &record.body {
             Body::Decided(decided) => {
-                self.decided(UsedDecision::of(record.id.clone(), record.at, decided))
+                self.decided(UsedDecision::of(record.id.clone(), record.at, decided));
             }
             Body::Executed(executed) => {
-                self.executed(&executed.decision, executed.execution).unwrap_or_default()
+                self.executed(&executed.decision, executed.execution);
             }
-            _ => Vec::new(),
+            _ => {}
         }
     }
 
-    /// Takes the next decision in, and says what it adds.
-    pub fn decided(&mut self, decision: UsedDecision) -> Added {
-        let (added, awaited) = (decision.adds(), decision.awaits_outcome());
-        if awaited {
-            self.wait(decision.id, added.iter().map(|(key, _)| key.clone()).collect());
+    /// Counts the next decision: in a row for each policy that it rests on, or in one without.
+    pub fn decided(&mut self, mut decision: UsedDecision) {
+        let policies = std::mem::take(&mut decision.policies);
+        let mut keys = Vec::with_capacity(policies.len().max(1));
+        if policies.is_empty() {
+            keys.push(self.count(decision.key(None), &decision));
         }
-        added
+        for policy in policies {
+            keys.push(self.count(decision.key(Some(policy)), &decision));
+        }
+        if decision.awaits_outcome() {
+            self.wait(decision.id, keys);
+        }
     }
 
-    /// Takes what came of a decision in, and says what it adds; `None` where the decision is not
-    /// waited for: its outcome came already, or it was too long ago.
-    pub fn executed(&mut self, decision: &RecordId, execution: Execution) -> Option<Added> {
-        let keys = self.keys.remove(decision)?;
-        Some(came_of(keys, execution))
+    fn count(&mut self, key: UseKey, decision: &UsedDecision) -> Arc<UseKey> {
+        // Most rows are there already.
+        let (key, fresh) = match self.rows.get_key_value(&key) {
+            Some((known, _)) => (Arc::clone(known), false),
+            None => (Arc::new(key), true),
+        };
+        if fresh {
+            self.rows.insert(Arc::clone(&key), Use::default());
+        }
+        if let Some(row) = self.rows.get_mut(&key) {
+            row.count(decision);
+        }
+        key
     }
 
-    fn wait(&mut self, decision: RecordId, keys: Vec<UseKey>) {
-        self.keys.insert(decision.clone(), keys);
+    /// Counts what came of a decision; `false` where the decision is not waited for: its outcome
+    /// came already, or it was too long ago.
+    pub fn executed(&mut self, decision: &RecordId, execution: Execution) -> bool {
+        let Some(keys) = self.awaited.remove(decision) else { return false };
+        for key in keys {
+            self.rows.entry(key).or_default().came(execution);
+        }
+        true
+    }
+
+    /// Counts what came of a decision that is not waited for any more.
+    pub fn executed_long_ago(&mut self, decision: &UsedDecision, execution: Execution) {
+        for key in decision.keys() {
+            self.rows.entry(Arc::new(key)).or_default().came(execution);
+        }
+    }
+
+    /// The sums since they were last taken, in order.
+    pub fn take_sums(&mut self) -> BTreeMap<UseKey, Use> {
+        let rows = std::mem::take(&mut self.rows).into_iter();
+        rows.map(|(key, used)| (Arc::unwrap_or_clone(key), used)).collect()
+    }
+
+    fn wait(&mut self, decision: RecordId, keys: Vec<Arc<UseKey>>) {
+        self.awaited.insert(decision.clone(), keys);
         self.order.push_back(decision);
         // Those whose outcome came are only skipped here, so that nothing is searched for.
         while self.order.len() > AWAITED_MAX {
             let Some(oldest) = self.order.pop_front() else { break };
-            self.keys.remove(&oldest);
+            self.awaited.remove(&oldest);
         }
     }
 }
 
 /// The use of rights, all in memory.
 #[derive(Debug, Clone, Default)]
-pub struct Usage {
-    rows: BTreeMap<UseKey, Use>,
-    awaited: Awaited,
-}
+pub struct Usage(Tally);
 
 impl Usage {
     /// Takes the next record in.
     pub fn take(&mut self, record: &Record) {
-        for (key, used) in self.awaited.take(record) {
-            self.rows.entry(key).or_default().add(&used);
-        }
+        self.0.take(record);
     }
 
     /// Every row, in order.
-    pub const fn rows(&self) -> &BTreeMap<UseKey, Use> {
-        &self.rows
+    pub fn rows(&self) -> BTreeMap<UseKey, Use> {
+        self.0.rows.iter().map(|(key, used)| (UseKey::clone(key), used.clone())).collect()
     }
 }
 
@@ -295,42 +377,24 @@ impl UsedDecision {
         }
     }
 
-    /// What it adds: a row for each policy that it rests on, or one without.
-    pub fn adds(&self) -> Added {
-        let mut used = Use { first: Some(self.at), last: Some(self.at), ..Use::default() };
-        let named = BTreeSet::from([(self.at, self.id.clone())]);
-        match (self.decision, self.mode) {
-            (Decision::Permit, _) => {
-                used.permitted = 1;
-                used.approved = u64::from(self.approved);
-                used.touched(self.resources.iter().copied());
-                used.largest_spend = self.spend;
-                used.largest_bytes_out = self.bytes_out;
-                used.latest = named;
-            }
-            (Decision::Deny, Mode::Observe) => {
-                used.observed = 1;
-                used.latest_denied = named;
-            }
-            (Decision::Deny, _) => {
-                used.denied = 1;
-                used.latest_denied = named;
+    /// The rows that it counts under: one for each policy that it rests on, or one without.
+    fn keys(&self) -> Vec<UseKey> {
+        match self.policies.is_empty() {
+            true => vec![self.key(None)],
+            false => {
+                self.policies.iter().map(|policy| self.key(Some(Arc::clone(policy)))).collect()
             }
         }
-        let key = |policy| UseKey {
+    }
+
+    fn key(&self, policy: Option<Arc<str>>) -> UseKey {
+        UseKey {
             principal: self.principal.clone(),
             policy,
             action: self.action.clone(),
             intent: self.intent.clone(),
             task: self.task,
             day: day_of(self.at),
-        };
-        match self.policies.is_empty() {
-            true => vec![(key(None), used)],
-            false => {
-                let policies = self.policies.iter().cloned();
-                policies.map(|policy| (key(Some(policy)), used.clone())).collect()
-            }
         }
     }
 
@@ -338,18 +402,6 @@ impl UsedDecision {
     pub fn awaits_outcome(&self) -> bool {
         self.decision == Decision::Permit || self.mode == Mode::Observe
     }
-}
-
-/// What the outcome of a decision adds that counts under those rows.
-pub fn came_of(keys: impl IntoIterator<Item = UseKey>, execution: Execution) -> Added {
-    let mut came = Use::default();
-    *match execution {
-        Execution::Succeeded => &mut came.succeeded,
-        Execution::Failed => &mut came.failed,
-        Execution::NotExecuted => &mut came.not_executed,
-        Execution::Unknown => &mut came.unknown,
-    } = 1;
-    keys.into_iter().map(|key| (key, came.clone())).collect()
 }
 
 /// The day of a moment, in UTC: days since 1970-01-01.

@@ -98,8 +98,8 @@ fn each_policy_that_a_permit_rests_on_was_used_and_an_outcome_counts_where_its_d
     usage.take(&decision(&Did { permit: false, ..permit(3, &[], DAY) }));
     usage.take(&outcome(1, Execution::Succeeded, 3 * DAY));
     usage.take(&outcome(9, Execution::Failed, 3 * DAY));
-    let rows: Vec<_> = usage
-        .rows()
+    let all = usage.rows();
+    let rows: Vec<_> = all
         .iter()
         .map(|(key, used)| {
             let counts = (used.permitted, used.denied, used.succeeded, used.failed);
@@ -132,7 +132,8 @@ fn resources_are_counted_up_to_a_limit_in_whatever_order() {
     dids.iter().for_each(|did| forth.take(&decision(did)));
     dids.iter().rev().for_each(|did| back.take(&decision(did)));
     assert_eq!(forth.rows(), back.rows());
-    let used = forth.rows().values().next().unwrap();
+    let rows = forth.rows();
+    let used = rows.values().next().unwrap();
     assert!(used.touched_more());
     assert_eq!((used.permitted, used.resources.len()), (400, RESOURCES_COUNTED_MAX));
 }
@@ -157,10 +158,10 @@ proptest! {
             let mut usage = Usage::default();
             part.iter().for_each(|record| usage.take(record));
             for (key, used) in usage.rows() {
-                added.entry(key.clone()).or_default().add(used);
+                added.entry(key).or_default().add(&used);
             }
         }
-        prop_assert_eq!(&added, whole.rows());
+        prop_assert_eq!(added, whole.rows());
         let permits: u64 = whole.rows().values().map(|used| used.permitted + used.denied).sum();
         prop_assert!(permits >= records.len() as u64);
     }

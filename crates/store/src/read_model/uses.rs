@@ -3,7 +3,7 @@
 //! Sums are added to, so it does not matter how many records one transaction holds: made again,
 //! the table is the same.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use rusqlite::types::Value;
@@ -11,8 +11,8 @@ use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use safeconduct_model::{
     ActionName, Amount, EntityId, EntityRef, EntityType, Execution, IntentName, RecordId, Timestamp,
 };
-use safeconduct_review::{Added, Awaited, TaskKind, Use, UseKey, UsedDecision, came_of};
-use safeconduct_service::{SeenAs, USES_MAX, UseQuery};
+use safeconduct_review::{Tally, TaskKind, Use, UseKey, UsedDecision};
+use safeconduct_service::{SeenAs, USES_MAX, UseQuery, UsedRights};
 
 use super::row;
 use crate::follower::FollowError;
@@ -72,9 +72,8 @@ pub(super) enum Told {
 /// Adds up what the records of a transaction add, and writes it once.
 #[derive(Debug, Default)]
 pub(super) struct Uses {
-    /// Decisions whose outcome nearly always comes soon. Those it no longer holds are looked up.
-    awaited: Awaited,
-    added: BTreeMap<UseKey, Use>,
+    /// Outcomes nearly always come soon. Decisions that it no longer holds are looked up.
+    tally: Tally,
     seen: BTreeSet<(SeenAs, EntityRef)>,
 }
 
@@ -87,21 +86,19 @@ impl Uses {
         within: &Transaction<'_>,
         index: &Index,
     ) -> Result<(), FollowError> {
-        let added = match told {
+        match told {
             Told::Decided(decision, resources) => {
                 self.seen.insert((SeenAs::Principal, decision.principal.clone()));
                 self.seen.extend(resources.into_iter().map(|uid| (SeenAs::Resource, uid)));
-                self.awaited.decided(*decision)
+                self.tally.decided(*decision);
             }
             Told::Executed(decision, execution) => {
-                match self.awaited.executed(&decision, execution) {
-                    Some(added) => added,
-                    None => long_ago(&decision, execution, sequence, within, index)?,
+                if !self.tally.executed(&decision, execution)
+                    && let Some(decision) = long_ago(&decision, sequence, within, index)?
+                {
+                    self.tally.executed_long_ago(&decision, execution);
                 }
             }
-        };
-        for (key, used) in added {
-            self.added.entry(key).or_default().add(&used);
         }
         Ok(())
     }
@@ -115,7 +112,7 @@ impl Uses {
         }
         let mut read = within.prepare_cached(READ)?;
         let mut write = within.prepare_cached(WRITE)?;
-        for (key, mut used) in std::mem::take(&mut self.added) {
+        for (key, mut used) in self.tally.take_sums() {
             let policy = key.policy.as_deref().unwrap_or_default();
             let intent = key.intent.as_ref().map_or("", |intent| intent.as_str());
             let (ty, id) = (key.principal.ty.as_str(), key.principal.id.as_str());
@@ -155,33 +152,30 @@ impl Uses {
     }
 }
 
-/// What the outcome of a decision adds that is no longer waited for, or whose outcome came before:
-/// an outcome counts once.
+/// The decision of an outcome that is no longer waited for; `None` where an outcome came before: it
+/// counts once.
 fn long_ago(
     decision: &RecordId,
-    execution: Execution,
     sequence: u64,
     within: &Transaction<'_>,
     index: &Index,
-) -> Result<Added, FollowError> {
+) -> Result<Option<UsedDecision>, FollowError> {
     const BEFORE: &str = "SELECT EXISTS
         (SELECT 1 FROM records WHERE parent = ?1 AND kind = 'outcome' AND seq < ?2)";
     const WHERE: &str = "SELECT seq FROM records WHERE id = ?1 AND kind = 'decision' LIMIT 1";
     let mut before = within.prepare_cached(BEFORE)?;
     if before.query_row(params![decision.as_str(), sequence.cast_signed()], |row| row.get(0))? {
-        return Ok(Vec::new());
+        return Ok(None);
     }
     let mut place = within.prepare_cached(WHERE)?;
     let place: Option<i64> = place.query_row([decision.as_str()], |row| row.get(0)).optional()?;
-    let Some(place) = place else { return Ok(Vec::new()) };
+    let Some(place) = place else { return Ok(None) };
     let told = |leaf: &[u8]| row::Row::of(leaf).map(|row| row.told);
     let told = index.read(place.cast_unsigned(), |frame| told(frame.leaf))?.transpose()?;
-    match told.flatten() {
-        Some(Told::Decided(decision, _)) if decision.awaits_outcome() => {
-            Ok(came_of(decision.adds().into_iter().map(|(key, _)| key), execution))
-        }
-        _ => Ok(Vec::new()),
-    }
+    Ok(match told.flatten() {
+        Some(Told::Decided(decision, _)) if decision.awaits_outcome() => Some(*decision),
+        _ => None,
+    })
 }
 
 /// The rows that a question is about, the latest days first; one more than it may have says that
@@ -190,21 +184,8 @@ pub(super) fn query(
     connection: &Connection,
     query: &UseQuery,
 ) -> rusqlite::Result<Vec<(UseKey, Use)>> {
-    let mut statement = String::from("SELECT * FROM uses WHERE TRUE");
-    let mut values: Vec<Value> = Vec::new();
-    let mut asked = |condition: &str, value: Option<Value>| {
-        if let Some(value) = value {
-            values.push(value);
-            statement.push_str(&format!(" AND {condition} ?{}", values.len()));
-        }
-    };
-    let text = |text: &str| Value::Text(text.to_owned());
-    let principal = query.principal.as_ref();
-    asked("principal_type =", principal.map(|principal| text(principal.ty.as_str())));
-    asked("principal =", principal.map(|principal| text(principal.id.as_str())));
-    asked("policy =", query.policy.as_ref().map(|policy| text(policy.as_str())));
-    asked("day >=", query.since_day.map(Value::Integer));
-    asked("day <=", query.until_day.map(Value::Integer));
+    let (conditions, values) = asked(query);
+    let mut statement = format!("SELECT * FROM uses WHERE TRUE{conditions}");
     statement.push_str(&format!(" ORDER BY day DESC, action LIMIT {}", USES_MAX + 1));
     let mut statement = connection.prepare_cached(&statement)?;
     let rows = statement.query_map(rusqlite::params_from_iter(values), |row| {
@@ -222,6 +203,47 @@ pub(super) fn query(
         Ok((key, use_of(row, 7)?))
     })?;
     rows.collect()
+}
+
+/// Which policies permitted, and under which intents: as many rows as there are of those, however
+/// many days and actions they were used on.
+pub(super) fn rights(connection: &Connection, query: &UseQuery) -> rusqlite::Result<UsedRights> {
+    let (conditions, values) = asked(query);
+    let statement = format!(
+        "SELECT DISTINCT policy, intent FROM uses WHERE permitted + observed > 0{conditions}"
+    );
+    let mut statement = connection.prepare_cached(&statement)?;
+    let mut rows = statement.query(rusqlite::params_from_iter(values))?;
+    let mut used = UsedRights::default();
+    while let Some(row) = rows.next()? {
+        let named = |at: usize| {
+            let name = row.get::<_, String>(at)?;
+            Ok::<_, rusqlite::Error>((!name.is_empty()).then(|| Arc::from(name)))
+        };
+        used.policies.extend(named(0)?);
+        used.intents.extend(named(1)?);
+    }
+    Ok(used)
+}
+
+/// What a question wants of rows, after other conditions, and the values in it.
+fn asked(query: &UseQuery) -> (String, Vec<Value>) {
+    let mut conditions = String::new();
+    let mut values: Vec<Value> = Vec::new();
+    let mut asked = |condition: &str, value: Option<Value>| {
+        if let Some(value) = value {
+            values.push(value);
+            conditions.push_str(&format!(" AND {condition} ?{}", values.len()));
+        }
+    };
+    let text = |text: &str| Value::Text(text.to_owned());
+    let principal = query.principal.as_ref();
+    asked("principal_type =", principal.map(|principal| text(principal.ty.as_str())));
+    asked("principal =", principal.map(|principal| text(principal.id.as_str())));
+    asked("policy =", query.policy.as_ref().map(|policy| text(policy.as_str())));
+    asked("day >=", query.since_day.map(Value::Integer));
+    asked("day <=", query.until_day.map(Value::Integer));
+    (conditions, values)
 }
 
 /// The ids of entities that decisions were about, in order.

@@ -5,7 +5,7 @@ use std::fs;
 use rusqlite::Connection;
 use rusqlite::types::Value;
 use safeconduct_model::{EntityId, EntityType, Executed, Execution};
-use safeconduct_service::{ReadModel as _, RecordQuery, SeenAs, UseQuery};
+use safeconduct_service::{ReadModel as _, RecordQuery, SeenAs, USES_MAX, UseQuery, UsedRights};
 
 use super::*;
 
@@ -231,11 +231,11 @@ fn use_is_counted_as_the_fold_counts_it_whenever_it_is_read() {
         store.close();
         all.uses.into_iter().collect::<std::collections::BTreeMap<_, _>>()
     };
-    assert_eq!(&counted(), usage.rows());
+    assert_eq!(counted(), usage.rows());
     let rows = content(&folder);
     block_on(Store::rebuild(folder.options())).unwrap();
     assert_eq!(content(&folder), rows);
-    assert_eq!(&counted(), usage.rows());
+    assert_eq!(counted(), usage.rows());
 
     let store = folder.open();
     block_on(store.applied(records.len() as u64 - 1));
@@ -264,6 +264,40 @@ fn use_is_counted_as_the_fold_counts_it_whenever_it_is_read() {
     assert!(store.read_model().uses(&before).unwrap().uses.is_empty());
     let since = UseQuery { since_day: Some(day), ..UseQuery::default() };
     assert_eq!(store.read_model().uses(&since).unwrap().uses.len(), usage.rows().len());
+}
+
+/// More rows than one answer holds do not keep anybody from being told which rights were used.
+#[test]
+fn rights_that_were_used_are_told_of_any_number_of_rows() {
+    let folder = Folder::new();
+    let days = USES_MAX as i64 + 50;
+    let of_day = |n: i64| {
+        let mut used = decision(n as u64 * 3);
+        used.at = used.at.plus_ms(n * 86_400_000);
+        used
+    };
+    let records: Vec<Record> = (0..days).map(of_day).collect();
+    let store = folder.open();
+    for part in records.chunks(500) {
+        append(&store, part.iter().map(leaf).collect());
+    }
+    block_on(store.applied(records.len() as u64 - 1));
+    let model = store.read_model();
+    let mut usage = safeconduct_review::Usage::default();
+    records.iter().for_each(|record| usage.take(record));
+    let principal = usage.rows().keys().next().unwrap().principal.clone();
+    let mine = |key: &&safeconduct_review::UseKey| key.principal == principal;
+    assert!(usage.rows().keys().filter(mine).count() > USES_MAX, "{}", usage.rows().len());
+    let query = UseQuery { principal: Some(principal.clone()), ..UseQuery::default() };
+    assert!(model.uses(&query).unwrap().more);
+    let mut wanted = UsedRights::default();
+    let all = usage.rows();
+    let rows = all.iter().filter(|(key, _)| mine(key));
+    rows.for_each(|(key, used)| wanted.take(key, used));
+    assert!(!wanted.policies.is_empty());
+    assert_eq!(model.used_rights(&query), Ok(wanted));
+    let none = UseQuery { until_day: Some(0), ..query };
+    assert_eq!(model.used_rights(&none), Ok(UsedRights::default()));
 }
 
 #[test]
