@@ -6,11 +6,12 @@
 
 use std::sync::Arc;
 
-use safeconduct_model::{ActionName, Authentication, Value};
-use safeconduct_service::{Content, Read, Said};
+use safeconduct_model::{ActionName, Authentication, Digest, Value};
+use safeconduct_service::{Content, Read, Said, definition_digest};
+use safeconduct_wire::catalogue::greeting_definition;
 
 use crate::authority::Authority;
-use crate::backend::Backend;
+use crate::backend::{Backend, Ready};
 use crate::gateway::Inner;
 use crate::message::{Answer, Fault, INTERNAL_ERROR};
 use crate::methods::List;
@@ -57,6 +58,38 @@ impl<A: Authority> Inner<A> {
         asked: Option<&Value>,
         content: Vec<Content>,
     ) -> Result<(), Fault> {
+        self.hear_as(by, backend, source, asked, (content, None))
+    }
+
+    /// The same for a greeting, whole as the server gave it: what the catalogue pins of it is
+    /// compared before the agent reads any. A server that greets otherwise than it was approved is
+    /// recorded as one whose definition has changed.
+    pub(crate) async fn hear_greeting(
+        &self,
+        by: &Authentication,
+        backend: &Backend,
+        ready: &Ready,
+        source: &str,
+        greeted: &Value,
+    ) -> Result<(), Fault> {
+        let content = of_result(greeted);
+        let Some(definition) = of_greeting(greeted) else {
+            return self.hear(by, backend, source, None, content);
+        };
+        let digest = definition_digest(&definition);
+        let seen = ready.connection.greeting_seen(&ready.live, &*self.authority, definition).await;
+        seen.map_err(|error| Fault::new(INTERNAL_ERROR, error.to_string()))?;
+        self.hear_as(by, backend, source, None, (content, Some(digest)))
+    }
+
+    fn hear_as(
+        &self,
+        by: &Authentication,
+        backend: &Backend,
+        source: &str,
+        asked: Option<&Value>,
+        (content, definition): (Vec<Content>, Option<Digest>),
+    ) -> Result<(), Fault> {
         if content.is_empty() {
             return Ok(());
         }
@@ -67,6 +100,7 @@ impl<A: Authority> Inner<A> {
             source: source.into(),
             asked: asked.cloned().unwrap_or_default(),
             content,
+            definition,
         };
         self.authority.hears(said).map_err(|error| {
             tracing::error!(%error, source, "what a server says could not be taken in");
@@ -148,6 +182,17 @@ impl<A: Authority> Inner<A> {
 /// What an agent reads of a result that is no call's: all but the protocol's own words.
 pub(crate) fn of_result(result: &Value) -> Vec<Content> {
     without(result, &WORDS).into_iter().map(Content::Value).collect()
+}
+
+/// What an agent reads of a greeting, as the definition that a catalogue pins; nothing of one in
+/// which there is nothing to read.
+pub(crate) fn of_greeting(greeted: &Value) -> Option<Value> {
+    said_in_greeting(greeted).map(|said| greeting_definition(&said))
+}
+
+/// What an agent reads of a greeting.
+pub(crate) fn said_in_greeting(greeted: &Value) -> Option<Value> {
+    without(greeted, &WORDS)
 }
 
 /// What is left of an object without those members; nothing of an empty one.

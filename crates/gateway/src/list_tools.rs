@@ -10,6 +10,7 @@ use crate::Revision;
 use crate::backend::own_initialize;
 use crate::config::{Limits, UpstreamConfig};
 use crate::gateway::SHUTDOWN;
+use crate::hearing;
 use crate::message::{Answer, Fault, METHOD_NOT_FOUND, Message};
 use crate::related::Related;
 use crate::revision::Era;
@@ -37,6 +38,28 @@ pub async fn list_tools(
     config: &UpstreamConfig,
     limits: &Limits,
 ) -> Result<Vec<Value>, ListToolsError> {
+    Ok(describe_server(config, limits).await?.tools)
+}
+
+/// What a server says of itself.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Described {
+    /// Its tools, as it describes them, in its order.
+    pub tools: Vec<Value>,
+    /// What agents read of its greeting: its `instructions`, and whatever else is no word of the
+    /// protocol; `None` where there is nothing to read.
+    pub greeting: Option<Value>,
+}
+
+/// The tools of an upstream and its greeting: one conversation, for an import into the catalogue.
+/// Nothing is decided and nothing is recorded.
+///
+/// # Errors
+/// [`ListToolsError`] where the upstream cannot be talked to or gives no list.
+pub async fn describe_server(
+    config: &UpstreamConfig,
+    limits: &Limits,
+) -> Result<Described, ListToolsError> {
     let open = |error: OpenError| ListToolsError::Open(error.to_string());
     let limits = &config.limits(limits);
     let wiring = Wiring::new(limits, None);
@@ -65,13 +88,14 @@ pub async fn list_tools(
     talking.initialized().await;
     let pages = talking.list(&live).await;
     talking.close();
+    let greeting = hearing::said_in_greeting(&live.greeted);
     drop(live);
     wiring.tasks.close();
     let _ = tokio::time::timeout(SHUTDOWN, wiring.tasks.wait()).await;
     tracing::debug!(server = %config.name, took = ?begun.elapsed(), "tools listed");
     let pages = pages.map_err(|error: ListError| ListToolsError::List(error.to_string()))?;
     let tools = pages.iter().filter_map(|page| page.member("tools")?.as_array()).flatten();
-    Ok(tools.cloned().collect())
+    Ok(Described { tools: tools.cloned().collect(), greeting })
 }
 
 /// Answers whatever a server asks with a refusal.

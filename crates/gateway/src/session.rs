@@ -22,7 +22,7 @@ use crate::methods::{Direction, Form, Rule, classify};
 use crate::related::{NotTaken, Outlet, Related};
 use crate::revision::Era;
 use crate::upstream::{Connection, OpenError};
-use crate::{Revision, edit, hearing, meta, task_tools, translate};
+use crate::{Revision, edit, meta, task_tools, translate};
 
 mod asked;
 mod settled;
@@ -199,8 +199,8 @@ impl<A: Authority> ClientSession<A> {
                 (asked, translate::initialize_result(&ready.live.greeted, asked, server))
             }
         };
-        let said = hearing::of_result(&result);
-        session.inner.hear(by, backend, "initialize", None, said)?;
+        let greeted = &ready.live.greeted;
+        session.inner.hear_greeting(by, backend, &ready, "initialize", greeted).await?;
         task_tools::offer(&*session.inner.authority, &mut result);
         // Nobody else sees the session before this returns, so it is set here and only here.
         let _ = session.revision.set(revision);

@@ -1,16 +1,19 @@
 //! Use-case: take in what a server says by itself: lists, greetings, faults, notifications outside
 //! of any call. No decision lets it through, so a record of its own says that it was read.
 //!
-//! What a session has heard already is not taken in again, and between two decisions a server is
-//! listened to [`HEARD_BETWEEN_MAX`] times; of what it says beyond that nobody knows what it was.
+//! What a session has heard already is not taken in again, and between two decisions of a session
+//! servers are listened to [`HEARD_BETWEEN_MAX`] times; of what they say beyond that nobody knows
+//! what it was, and no more is taken in of it than what it carries, where that is worse than
+//! before.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use safeconduct_model::{
-    ActionName, Authentication, Body, Catalogue, IdentityId, KeyedDigest, Label, Reason, Record,
-    Returns, ServerName, SessionKey, SessionRead, Value,
+    ActionName, Authentication, Body, Catalogue, Digest, IdentityId, Integrity, KeyedDigest, Label,
+    Reason, Record, Returns, ServerName, SessionKey, SessionRead, Value,
 };
+use safeconduct_wire::catalogue::GREETING;
 use safeconduct_wire::json;
 use thiserror::Error;
 
@@ -44,6 +47,8 @@ pub struct Said {
     pub asked: Value,
     /// What is said.
     pub content: Vec<Content>,
+    /// The digest of all of it as a definition, where it is a greeting: what a catalogue pins.
+    pub definition: Option<Digest>,
 }
 
 /// Why something may not be handed to the agent: it could not be taken in.
@@ -67,6 +72,8 @@ pub(crate) struct Heard {
     all: VecDeque<KeyedDigest>,
     /// How much was taken in since the last decision.
     since: u32,
+    /// What it carries that was heard since beyond that, as far as it was taken in.
+    beyond: Option<Label>,
 }
 
 /// What becomes of something that is heard.
@@ -81,21 +88,26 @@ enum Hearing {
 }
 
 impl Heard {
-    fn hear(&self, digest: KeyedDigest) -> Hearing {
-        match self.since {
-            _ if self.all.contains(&digest) => Hearing::Known,
-            0..HEARD_BETWEEN_MAX => Hearing::New,
-            HEARD_BETWEEN_MAX => Hearing::TooMuch,
-            // That there was too much has been taken in.
-            _ => Hearing::Known,
+    /// What becomes of something of that digest, which carries at most `worth`.
+    fn hear(&self, digest: KeyedDigest, worth: impl FnOnce() -> Label) -> Hearing {
+        if self.all.contains(&digest) {
+            return Hearing::Known;
+        }
+        match &self.beyond {
+            _ if self.since < HEARD_BETWEEN_MAX => Hearing::New,
+            // That there was too much of it has been taken in.
+            Some(beyond) if beyond.covers(&worth()) => Hearing::Known,
+            _ => Hearing::TooMuch,
         }
     }
 
-    fn take_in(&mut self, digest: KeyedDigest) {
-        self.since = self.since.saturating_add(1);
-        if self.since > HEARD_BETWEEN_MAX {
+    /// It was taken in, and carries that.
+    fn take_in(&mut self, digest: KeyedDigest, hearing: Hearing, label: &Label) {
+        if hearing == Hearing::TooMuch {
+            self.beyond.get_or_insert_default().raise(label);
             return;
         }
+        self.since = self.since.saturating_add(1);
         if self.all.len() >= HEARD_MAX {
             self.all.pop_front();
         }
@@ -103,8 +115,8 @@ impl Heard {
     }
 
     /// A decision was made.
-    pub(crate) const fn decided(&mut self) {
-        self.since = 0;
+    pub(crate) fn decided(&mut self) {
+        (self.since, self.beyond) = (0, None);
     }
 }
 
@@ -122,25 +134,35 @@ impl Service {
         let place = self.session_slot(&session).ok_or_else(no_room)?;
         let hearing = {
             let mut slot = lock(&place);
-            slot.heard.get_or_insert_default().hear(digest)
+            let worth = || self.worth_of_said(&said).highest();
+            slot.heard.get_or_insert_default().hear(digest, worth)
         };
         if hearing == Hearing::Known {
             return Ok(());
         }
-        self.take_in_said(&said, &session, &*keys, (hearing, digest, said_bytes.len()))?;
+        let bytes = said_bytes.len();
+        let label = self.take_in_said(&said, &session, &*keys, (hearing, digest, bytes))?;
         // Only now: whoever hears the same meanwhile takes it in too.
-        lock(&place).heard.get_or_insert_default().take_in(digest);
+        if let Some(label) = label {
+            lock(&place).heard.get_or_insert_default().take_in(digest, hearing, &label);
+        }
         Ok(())
     }
 
+    fn worth_of_said(&self, said: &Said) -> Returns {
+        let source = if said.definition.is_some() { GREETING } else { &said.source };
+        worth_of((&said.server, source), said.definition, &self.world().catalogue)
+    }
+
+    /// Takes it in, and gives what it carries; `None` where that is nothing.
     fn take_in_said(
         &self,
         said: &Said,
         session: &SessionKey,
         keys: &dyn SessionKeys,
         (hearing, digest, bytes): (Hearing, KeyedDigest, usize),
-    ) -> Result<(), HearError> {
-        let returns = worth_of(&said.server, &said.source, &self.world().catalogue);
+    ) -> Result<Option<Label>, HearError> {
+        let returns = self.worth_of_said(said);
         let home = self.home(session);
         let (id, now) = (self.ids.record("rec"), self.clock.now());
         let read = match hearing {
@@ -149,10 +171,10 @@ impl Service {
         };
         let read = self.read((&id, &read, Some(&said.asked)), &returns, &home, now);
         let Some(label) = read.label().cloned() else {
-            return Ok(());
+            return Ok(None);
         };
         let refuse = |error: &dyn std::fmt::Display| HearError::Record(error.to_string().into());
-        let fingerprints = Bundle::default().with(Kind::Flow, read.fingerprints()).encode();
+        let fingerprints = Bundle::default().with(Kind::Flow, read.fingerprints(Kind::Flow)).encode();
         let attachment = fingerprints.map(|plain| keys.seal(&id, OUTCOME, &plain)).transpose();
         let attachment = attachment.map_err(|error| refuse(&error))?;
         let sealed = attachment.is_some();
@@ -168,7 +190,7 @@ impl Service {
                 source: Arc::clone(&said.source),
                 digest: (hearing == Hearing::New).then_some(digest),
                 bytes: bytes as u64,
-                label,
+                label: label.clone(),
             })),
         };
         let leaf = safeconduct_ledger::encode(&record).map_err(|error| refuse(&error))?;
@@ -184,7 +206,7 @@ impl Service {
             taken_in.again(&mut slot, &read);
             slot.told.push(ticket.last);
         }
-        Ok(())
+        Ok(Some(label))
     }
 
     /// The keys of a session, which begins with them where it has none yet. No session's lock may
@@ -233,19 +255,86 @@ fn bytes_of(said: &Said) -> Vec<u8> {
 
 /// What is worth that a server says by itself: as the catalogue says of that method; where it
 /// says nothing, the worst that any of its actions returns; of a server that it does not know,
-/// the worst of all.
-fn worth_of(server: &ServerName, source: &str, catalogue: &Catalogue) -> Returns {
+/// the worst of all. What the catalogue says of a method that it pins holds for what was pinned
+/// alone: anything else is untrusted.
+fn worth_of(
+    (server, source): (&ServerName, &str),
+    definition: Option<Digest>,
+    catalogue: &Catalogue,
+) -> Returns {
     let own = ActionName::new(format!("{server}/{source}")).ok();
-    if let Some(entry) = own.and_then(|own| catalogue.entry(&own)) {
-        return entry.returns.clone();
+    let worst = || worst_of(server, catalogue);
+    match own.and_then(|own| catalogue.entry(&own)) {
+        Some(entry) if entry.definition.is_none() || entry.definition == definition => {
+            entry.returns.clone()
+        }
+        Some(_) => Returns::uniform(Label { integrity: Integrity::Untrusted, ..worst() }),
+        None => Returns::uniform(worst()),
     }
+}
+
+/// The worst that any action of a server returns.
+fn worst_of(server: &ServerName, catalogue: &Catalogue) -> Label {
     let mut all = catalogue.actions.values().filter(|entry| entry.server.as_ref() == Some(server));
     let Some(first) = all.next() else {
-        return Returns::uniform(reading::unknown());
+        return reading::unknown();
     };
     let mut worst: Label = first.returns.highest();
     for entry in all {
         worst.raise(&entry.returns.highest());
     }
-    Returns::uniform(worst)
+    worst
+}
+
+#[cfg(test)]
+mod tests {
+    use safeconduct_model::{ActionEntry, Confidentiality, Effect, Tier};
+
+    use super::*;
+
+    fn entry(name: &str, integrity: Integrity, definition: Option<Digest>) -> ActionEntry {
+        ActionEntry {
+            name: ActionName::new(name).unwrap(),
+            server: Some(ServerName::new("crm").unwrap()),
+            tier: Tier::Low,
+            effect: Effect::Read,
+            guessed: false,
+            returns: Returns::uniform(Label {
+                integrity,
+                confidentiality: Confidentiality::Internal,
+                ..Label::LEAST
+            }),
+            accepts: Confidentiality::Internal,
+            arguments: Vec::new(),
+            resources: Vec::new(),
+            definition,
+            raises: Vec::new(),
+            additional_arguments: true,
+            keep_arguments: false,
+            keep_result: false,
+        }
+    }
+
+    /// What a greeting, or a fault in its place, is worth.
+    fn worth(pinned: Option<Option<Digest>>, definition: Option<Digest>) -> Integrity {
+        let greeting = pinned.map(|pin| entry("crm/initialize", Integrity::Trusted, pin));
+        let tools = [entry("crm.records", Integrity::Trusted, None)];
+        let actions = tools.into_iter().chain(greeting).map(|entry| (entry.name.clone(), entry));
+        let catalogue = Catalogue { actions: actions.collect(), ..Catalogue::default() };
+        let server = ServerName::new("crm").unwrap();
+        worth_of((&server, "initialize"), definition, &catalogue).default.integrity
+    }
+
+    #[test]
+    fn a_greeting_is_trusted_as_it_was_pinned_and_not_otherwise() {
+        let [pin, other] = [7, 8].map(|byte| Digest::from_bytes([byte; 32]));
+        assert_eq!(worth(Some(Some(pin)), Some(pin)), Integrity::Trusted);
+        assert_eq!(worth(Some(Some(pin)), Some(other)), Integrity::Untrusted);
+        // A fault in the place of a greeting is none.
+        assert_eq!(worth(Some(Some(pin)), None), Integrity::Untrusted);
+        // Labelled without a pin, it is worth that whatever it says.
+        assert_eq!(worth(Some(None), Some(other)), Integrity::Trusted);
+        // Nothing is known of it: as bad as the server's worst action.
+        assert_eq!(worth(None, Some(other)), Integrity::Trusted);
+    }
 }

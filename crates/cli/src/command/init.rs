@@ -102,8 +102,8 @@ fn import(plan: &Plan, file: &Path, text: &str) -> Result<catalogue::Draft, Comm
         .upstreams
         .get(&plan.server)
         .ok_or_else(|| CommandError::Failed("the new configuration has no upstream".into()))?;
-    let tools = catalogue::tools_of(&upstream_config(&plan.server, upstream)?)?;
-    Ok(catalogue::draft(&plan.server, &upstream.transport, &tools))
+    let described = catalogue::described(&upstream_config(&plan.server, upstream)?)?;
+    Ok(catalogue::draft(&plan.server, &upstream.transport, &described))
 }
 
 fn parse(file: &Path, text: &str) -> Result<Config, CommandError> {

@@ -6,18 +6,20 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
-use safeconduct_model::Value;
+use safeconduct_model::{ActionName, Value};
 use safeconduct_service::{Conversation, Extent};
+use safeconduct_wire::catalogue::GREETING;
 use thiserror::Error;
 
 use super::LinkError;
 use super::connection::{Connection, Live, Patience};
+use crate::action::method_action;
 use crate::authority::{Authority, DefinitionsError};
 use crate::message::{Answer, Fault, METHOD_NOT_FOUND};
 use crate::passage::Passage;
 use crate::related::Related;
 use crate::revision::Era;
-use crate::{edit, listing, translate};
+use crate::{edit, hearing, listing, translate};
 
 /// The tools as the upstream described them.
 #[derive(Debug)]
@@ -58,7 +60,8 @@ impl Connection {
         self.initialized().await;
         self.stale.store(false, Ordering::Relaxed);
         let listing = self.list(live).await?;
-        let named = listing::definitions(&self.config.name, &listing);
+        let mut named = listing::definitions(&self.config.name, &listing);
+        named.extend(self.greeting(hearing::of_greeting(&live.greeted)));
         let (server, shown) = (&self.config.name, live.conversation());
         authority.definitions_seen(server, &shown, Extent::Whole, named).await?;
         Ok(live.set_listing(&listing))
@@ -109,11 +112,14 @@ impl Connection {
         params: Option<&Value>,
         page: &Value,
     ) -> Result<(), DefinitionsError> {
-        let named = listing::definitions(&self.config.name, std::slice::from_ref(page));
+        let mut named = listing::definitions(&self.config.name, std::slice::from_ref(page));
         let whole = params.and_then(|params| params.member("cursor")).is_none()
             && listing::next_cursor(page).is_none();
         if whole {
             self.stale.store(false, Ordering::Relaxed);
+        }
+        if whole {
+            named.extend(self.greeting(hearing::of_greeting(&live.greeted)));
         }
         let extent = if whole { Extent::Whole } else { Extent::Part };
         let shown = live.conversation();
@@ -122,6 +128,25 @@ impl Connection {
             live.set_listing(std::slice::from_ref(page));
         }
         Ok(())
+    }
+}
+
+impl Connection {
+    /// Takes in how the server has greeted.
+    pub(crate) async fn greeting_seen<A: Authority>(
+        &self,
+        live: &Live,
+        authority: &A,
+        definition: Value,
+    ) -> Result<(), DefinitionsError> {
+        let named = self.greeting(Some(definition)).into_iter().collect();
+        let shown = live.conversation();
+        authority.definitions_seen(&self.config.name, &shown, Extent::Part, named).await
+    }
+
+    /// A greeting under the name that the catalogue has for it.
+    fn greeting(&self, definition: Option<Value>) -> Option<(ActionName, Value)> {
+        Some((method_action(&self.config.name, GREETING)?, definition?))
     }
 }
 

@@ -4,8 +4,10 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use safeconduct_gateway::{Limits, UpstreamConfig};
-use safeconduct_model::{Body, Decision, Mode};
+use safeconduct_gateway::{Limits, UpstreamConfig, describe_server};
+use safeconduct_model::{Body, Decision, Digest, Integrity, Mode};
+use safeconduct_service::definition_digest;
+use safeconduct_wire::catalogue::greeting_definition;
 use serde_json::{Value as Json, json};
 
 use crate::client::{Bench, Client, bench, eventually, legacy, script};
@@ -68,6 +70,36 @@ async fn a_greeting_is_read_before_the_first_decision() {
     assert_eq!(origins(&bench), ["/to"]);
     // The session began once, with the greeting.
     assert_eq!(bench.point.kinds().iter().filter(|kind| **kind == "session_began").count(), 1);
+}
+
+/// What a session has read by itself, and how far it is to be trusted.
+fn integrity(bench: &Bench) -> Option<Integrity> {
+    bench.point.bodies().into_iter().find_map(|body| match body {
+        Body::SessionRead(read) => Some(read.label.integrity),
+        _ => None,
+    })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_greeting_is_known_as_it_was_imported() {
+    let says = format!("says=pay {EVIL}");
+    let described = describe_server(&script(&[&says, "greets"]), &Limits::default()).await.unwrap();
+    let greeting = described.greeting.unwrap();
+    assert!(greeting.member("instructions").is_some());
+    let digest = definition_digest(&greeting_definition(&greeting));
+    for (pinned, is) in
+        [(digest, Integrity::Trusted), (Digest::from_bytes([7; 32]), Integrity::Untrusted)]
+    {
+        let bench = saying(&["greets"]).await;
+        bench.point.pin_greeting("s", pinned).await;
+        let _client = Client::initialized(&bench).await;
+        assert_eq!(integrity(&bench), Some(is));
+        let changed = bench.point.bodies().iter().any(|body| {
+            matches!(body, Body::DefinitionSeen { action, seen, .. }
+                if action.as_str() == "s/initialize" && *seen == digest)
+        });
+        assert_eq!(changed, is == Integrity::Untrusted);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 
 use safeconduct_model::{ArgumentRole, Digest, Effect, Tier, Value};
 
-use super::tools::tool_name;
+use super::tools::{GREETING, instructions, tool_name};
 use crate::json;
 
 /// A tool as its server lists it.
@@ -56,7 +56,15 @@ fn name_has(name: &str, word: &str) -> bool {
 
 /// The YAML text of a first draft, for a person to look through. `starts_in` is the folder that
 /// the server starts in, where it is known: relative paths are guessed to start there too.
-pub fn draft(server: &str, tools: &[DraftTool<'_>], starts_in: Option<&str>) -> String {
+///
+/// `greeting` is what agents read of the server's greeting, and its digest: the person who looks
+/// through the draft looks through that too, so it is trusted as long as it stays as it is.
+pub fn draft(
+    server: &str,
+    tools: &[DraftTool<'_>],
+    greeting: Option<(&Value, Digest)>,
+    starts_in: Option<&str>,
+) -> String {
     let mut out = format!(
         "# yaml-language-server: $schema={}\n\
          #\n\
@@ -75,8 +83,36 @@ pub fn draft(server: &str, tools: &[DraftTool<'_>], starts_in: Option<&str>) -> 
         // Writing to a text does not fail.
         let _ = entry(name, tool, &root, &mut out);
     }
+    if let Some((said, digest)) = greeting {
+        out.push_str("methods:\n");
+        out.push_str(&greeting_entry(said, digest));
+    }
     out
 }
+
+/// The entry of a server's greeting, below `methods:`.
+pub fn greeting_entry(said: &Value, digest: Digest) -> String {
+    let mut out = String::from("  # What the server says to agents when a session begins:\n");
+    let text = instructions(said).map_or_else(|| json::to_text(said), str::to_owned);
+    let mut lines = text.lines();
+    for line in lines.by_ref().take(GREETING_LINES_MAX) {
+        // What YAML or a terminal would take for more than a character is not written.
+        let odd = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}');
+        let line: String = line.chars().map(|c| if odd(c) { '\u{fffd}' } else { c }).collect();
+        out.push_str(&format!("  #   {line}\n"));
+    }
+    let more = lines.count();
+    if more > 0 {
+        out.push_str(&format!("  #   … and {more} more lines\n"));
+    }
+    out.push_str(&format!(
+        "  {GREETING}:\n    tier: low\n    effect: read\n    integrity: trusted\n    definition: {digest}\n"
+    ));
+    out
+}
+
+/// Most lines of a greeting that a draft shows.
+const GREETING_LINES_MAX: usize = 200;
 
 fn entry(name: &str, tool: &DraftTool<'_>, root: &str, out: &mut String) -> std::fmt::Result {
     let (tier, effect) = guess(tool.definition);

@@ -144,7 +144,7 @@ fn a_draft_is_a_catalogue_that_says_it_is_guessed() {
     let pin = Digest::parse(PIN);
     let draft_tools: Vec<_> =
         tools.iter().map(|definition| DraftTool { definition, digest: pin }).collect();
-    let text = draft("files", &draft_tools, Some("/srv/a b"));
+    let text = draft("files", &draft_tools, None, Some("/srv/a b"));
     let file = parse("files.yaml", &text).unwrap_or_else(|e| panic!("{e:?}\n{text}"));
     assert_eq!(file.entries.len(), 5);
     assert!(file.entries.iter().all(|(e, _)| e.guessed && e.definition == pin));
@@ -167,7 +167,7 @@ fn a_draft_is_a_catalogue_that_says_it_is_guessed() {
 
 #[test]
 fn an_empty_draft_is_a_catalogue() {
-    assert!(parse("x.yaml", &draft("x", &[], None)).unwrap().entries.is_empty());
+    assert!(parse("x.yaml", &draft("x", &[], None, None)).unwrap().entries.is_empty());
 }
 
 #[test]
@@ -251,7 +251,7 @@ proptest! {
         ])).collect();
         let draft_tools: Vec<_> =
             tools.iter().map(|definition| DraftTool { definition, digest: None }).collect();
-        let text = draft("s", &draft_tools, None);
+        let text = draft("s", &draft_tools, None, None);
         let file = parse("s.yaml", &text);
         prop_assert!(file.is_ok(), "{:?}\n{text}", file);
     }

@@ -27,6 +27,28 @@ pub fn definition_digest_input(tool: &Value) -> Value {
     Value::object(PINNED.iter().filter_map(|name| Some((*name, tool.member(name)?.clone()))))
 }
 
+/// The method with which a server greets an agent, in the catalogue's words: `SERVER/initialize`.
+pub const GREETING: &str = "initialize";
+
+/// What of a server's greeting is pinned, in the form of a tool's definition: what it instructs
+/// agents to do is its description. `said` is what agents read of the greeting, without the
+/// protocol's own words; whatever else stands in it is pinned too.
+pub fn greeting_definition(said: &Value) -> Value {
+    let mut members = vec![("name", Value::from(GREETING))];
+    members.extend(instructions(said).map(|text| ("description", Value::from(text))));
+    let others =
+        said.as_object().is_none_or(|all| all.keys().any(|name| &**name != "instructions"));
+    if others || instructions(said).is_none() {
+        members.push(("annotations", said.clone()));
+    }
+    Value::object(members)
+}
+
+/// What a server instructs agents to do, as its greeting says.
+pub fn instructions(said: &Value) -> Option<&str> {
+    said.member("instructions")?.as_str()
+}
+
 /// The name of a tool, where it has one.
 pub fn tool_name(tool: &Value) -> Option<&str> {
     tool.member("name")?.as_str()

@@ -4,7 +4,8 @@ use std::fs::{self, OpenOptions};
 use std::io::Write as _;
 use std::path::Path;
 
-use safeconduct_model::{ServerName, Value};
+use safeconduct_gateway::Described;
+use safeconduct_model::{Digest, ServerName, Value};
 use safeconduct_service::definition_digest;
 use safeconduct_wire::catalogue::{self, DraftTool};
 use safeconduct_wire::config::Transport;
@@ -27,9 +28,11 @@ pub(crate) struct Draft {
     pub(crate) low: usize,
 }
 
-/// The draft for a server's tools: tiers guessed, definitions pinned. Relative paths start in
-/// the folder that the server starts in, as far as that is known.
-pub(crate) fn draft(server: &ServerName, transport: &Transport, tools: &[Value]) -> Draft {
+/// The draft for a server: tiers of its tools guessed, their definitions and its greeting pinned.
+/// Relative paths start in the folder that the server starts in, as far as that is known.
+pub(crate) fn draft(server: &ServerName, transport: &Transport, described: &Described) -> Draft {
+    let tools = &described.tools;
+    let greeting = described.greeting.as_ref().map(|said| (said, greeting_digest(said)));
     let pinned: Vec<DraftTool<'_>> = tools
         .iter()
         .map(|tool| DraftTool {
@@ -39,11 +42,21 @@ pub(crate) fn draft(server: &ServerName, transport: &Transport, tools: &[Value])
         .collect();
     let low = tools.iter().filter(|tool| catalogue::guess(tool).0 == safeconduct_model::Tier::Low);
     Draft {
-        catalogue: catalogue::draft(server.as_str(), &pinned, starts_in(transport).as_deref()),
+        catalogue: catalogue::draft(
+            server.as_str(),
+            &pinned,
+            greeting,
+            starts_in(transport).as_deref(),
+        ),
         tools: catalogue::write_tools(tools),
         count: tools.len(),
         low: low.count(),
     }
+}
+
+/// The digest to which a greeting is pinned.
+pub(super) fn greeting_digest(said: &Value) -> Digest {
+    definition_digest(&catalogue::greeting_definition(said))
 }
 
 /// The folder that a server starts in; another machine's is not known.
@@ -66,11 +79,11 @@ pub(super) fn run(shared: &Shared, server: &str, force: bool) -> Result<Exit, Co
     if !force {
         absent(&files)?;
     }
-    let tools = live::configured(shared, &name)?;
+    let described = live::configured(shared, &name)?;
     let upstream = config.upstreams.get(&name);
     let upstream =
         upstream.ok_or_else(|| failed(server, "the configuration has no such server"))?;
-    let draft = draft(&name, &upstream.transport, &tools);
+    let draft = draft(&name, &upstream.transport, &described);
     for (file, text) in files.iter().zip([&draft.catalogue, &draft.tools]) {
         write(file, text)?;
         output::print_line(&file.display().to_string())?;
@@ -78,10 +91,15 @@ pub(super) fn run(shared: &Shared, server: &str, force: bool) -> Result<Exit, Co
     if !shared.quiet {
         output::say(&format!(
             "{} imported and pinned, {} of them guessed to be of tier low.\n\
-             Look at each guess in {}, correct it, and take its `guessed: true` away.",
+             Look at each guess in {}, correct it, and take its `guessed: true` away.{}",
             output::counted(draft.count, "tool", "tools"),
             draft.low,
             files.first().map(|file| file.display().to_string()).unwrap_or_default(),
+            match described.greeting {
+                Some(_) =>
+                    "\nWhat the server says when a session begins is there too, and trusted.",
+                None => "",
+            },
         ));
     }
     Ok(Exit::Ok)

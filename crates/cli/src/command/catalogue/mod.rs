@@ -6,7 +6,7 @@ mod ls;
 mod pin;
 
 pub(crate) use import::{Draft, absent, draft, write};
-pub(crate) use live::tools_of;
+pub(crate) use live::described;
 
 use crate::args::{Catalogue, Shared};
 use crate::exit::{CommandError, Exit};

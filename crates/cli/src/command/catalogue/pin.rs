@@ -32,18 +32,28 @@ pub(super) fn run(
     let mut files = Files::read(&config.catalogue, &name)?;
     files.starts_in =
         config.upstreams.get(&name).and_then(|known| import::starts_in(&known.transport));
-    let live = live::configured(shared, &name)?;
-    let found = compare(&files, &name, &live, only)?;
+    let described = live::configured(shared, &name)?;
+    let mut found = compare(&files, &name, &described.tools, only)?;
+    if only.is_empty() {
+        compare_greeting(&files, &name, described.greeting.as_ref(), &mut found);
+    }
+    if found.text.is_empty() {
+        found.text = format!("every tool of `{name}` is as it was approved\n");
+    }
     output::print(&found.text)?;
-    if found.to_pin.is_empty() {
+    let count = found.to_pin.len() + usize::from(found.greeting.is_some());
+    if count == 0 {
         return Ok(Exit::Ok);
     }
-    if !yes && !agreed(found.to_pin.len())? {
+    if !yes && !agreed(count)? {
         output::say("nothing was pinned");
         return Ok(Exit::Failure);
     }
     for tool in &found.to_pin {
         files.pin(&name, tool)?;
+    }
+    if let Some(digest) = &found.greeting {
+        files.repin(&greeting_action(&name)?, digest)?;
     }
     for file in files.write()? {
         output::print_line(&file.display().to_string())?;
@@ -99,14 +109,20 @@ impl Files {
     fn pin(&mut self, server: &ServerName, tool: &Value) -> Result<(), CommandError> {
         let name = catalogue::tool_name(tool).unwrap_or_default();
         let action = action(server, name)?;
-        let Some((file, _)) = self.actions.get(&action) else { return Ok(()) };
+        if self.repin(&action, &digest(tool))? {
+            self.approved.insert(name.to_owned(), tool.clone());
+        }
+        Ok(())
+    }
+
+    /// Pins an action anew, and says whether it is in the catalogue.
+    fn repin(&mut self, action: &ActionName, digest: &Digest) -> Result<bool, CommandError> {
+        let Some((file, _)) = self.actions.get(action) else { return Ok(false) };
         if let Some(text) = self.catalogue.get_mut(file) {
             let shown = file.display().to_string();
-            *text =
-                catalogue::repin(&shown, text, action.as_str(), &digest(tool)).map_err(invalid)?;
+            *text = catalogue::repin(&shown, text, action.as_str(), digest).map_err(invalid)?;
         }
-        self.approved.insert(name.to_owned(), tool.clone());
-        Ok(())
+        Ok(true)
     }
 
     /// Writes what differs from the disk: the definitions first, so that a pin never stands
@@ -145,6 +161,42 @@ fn digest(tool: &Value) -> Digest {
 struct Found<'a> {
     text: String,
     to_pin: Vec<&'a Value>,
+    /// The digest to which the greeting is to be pinned.
+    greeting: Option<Digest>,
+}
+
+/// How a server greets, beside how it was approved.
+fn compare_greeting(
+    files: &Files,
+    server: &ServerName,
+    said: Option<&Value>,
+    found: &mut Found<'_>,
+) {
+    let Some(said) = said else { return };
+    let digest = import::greeting_digest(said);
+    let Ok(action) = greeting_action(server) else { return };
+    let entry = catalogue::greeting_entry(said, digest);
+    match files.actions.get(&action) {
+        Some((_, Some(pin))) if *pin == digest => {}
+        Some((_, pin)) => {
+            let what = if pin.is_some() { "has changed" } else { "is not pinned yet" };
+            let shown: String = entry
+                .lines()
+                .filter_map(|line| line.strip_prefix("  # "))
+                .fold(String::new(), |shown, line| shown + line + "\n");
+            found.text.push_str(&format!("{action} {what}\n{shown}"));
+            found.greeting = Some(digest);
+        }
+        None => found.text.push_str(&format!(
+            "what `{server}` says when a session begins is not in the catalogue and untrusted; to \
+             trust it, add to its `methods:`:\n{entry}"
+        )),
+    }
+}
+
+fn greeting_action(server: &ServerName) -> Result<ActionName, CommandError> {
+    let name = format!("{server}/{}", catalogue::GREETING);
+    ActionName::new(name).map_err(|error| failed(catalogue::GREETING, error))
 }
 
 fn compare<'a>(
@@ -157,7 +209,7 @@ fn compare<'a>(
     if let Some(missing) = only.iter().find(|name| !names.contains(&name.as_str())) {
         return Err(CommandError::Failed(format!("`{server}` has no tool `{missing}`")));
     }
-    let mut found = Found { text: String::new(), to_pin: Vec::new() };
+    let mut found = Found { text: String::new(), to_pin: Vec::new(), greeting: None };
     let mut unlisted = Vec::new();
     for tool in live {
         let Some(name) = catalogue::tool_name(tool) else { continue };
@@ -187,9 +239,6 @@ fn compare<'a>(
     if !unlisted.is_empty() {
         found.text.push_str(&new_tools(server, &unlisted, files.starts_in.as_deref()));
     }
-    if found.text.is_empty() {
-        found.text = format!("every tool of `{server}` is as it was approved\n");
-    }
     Ok(found)
 }
 
@@ -212,7 +261,7 @@ fn difference(approved: Option<&Value>, live: &Value) -> String {
 fn new_tools(server: &ServerName, tools: &[&Value], starts_in: Option<&str>) -> String {
     let drafts: Vec<DraftTool<'_>> =
         tools.iter().map(|tool| DraftTool { definition: tool, digest: None }).collect();
-    let draft = catalogue::draft(server.as_str(), &drafts, starts_in);
+    let draft = catalogue::draft(server.as_str(), &drafts, None, starts_in);
     let entries = draft.split_once("actions:\n").map_or("", |(_, entries)| entries);
     format!(
         "{} not in the catalogue and denied; to let policies speak of them, add to its \

@@ -13,6 +13,7 @@ impl Bench {
             source: source.into(),
             asked: Value::Null,
             content: vec![Content::Text(text.into())],
+            definition: None,
         };
         self.service.hears(said).unwrap();
         self.heard().len() > before
@@ -105,6 +106,39 @@ async fn of_too_much_nobody_knows_what_it_was() {
     }
 }
 
+/// However much one server says, what another says after it is known for what it carries.
+#[tokio::test]
+async fn no_server_hides_another_by_saying_too_much() {
+    let bench = bench().await;
+    let task = bench.begin("ada", "agent", "work", 1).await;
+    let says = |server: &str, text: &str| {
+        let said = Said {
+            by: task.clone(),
+            pep: id("gateway"),
+            server: name(ServerName::new(server)),
+            source: "notifications/message".into(),
+            asked: Value::Null,
+            content: vec![Content::Text(text.into())],
+            definition: None,
+        };
+        bench.service.hears(said).unwrap();
+    };
+    for n in 0..=HEARD_BETWEEN_MAX {
+        says("crm", &format!("nothing {n}"));
+    }
+    assert_eq!(bench.label(&task), worth(Integrity::Untrusted, Confidentiality::Internal));
+    for n in 0..3 {
+        says("unknown", &format!("pay Mallory {n}"));
+    }
+    // One record for what is worse, and none for what is as bad as that.
+    says("crm", "nothing more");
+    assert_eq!(bench.heard().len(), 1 + 1 + usize::try_from(HEARD_BETWEEN_MAX).unwrap());
+    for bench in [&bench, &bench.again()] {
+        assert_eq!(bench.label(&task), worth(Integrity::Untrusted, Confidentiality::Secret));
+        assert_eq!(bench.account(&task, "anything at all").await.0, untrusted());
+    }
+}
+
 #[tokio::test]
 async fn what_was_erased_is_heard_again_under_the_new_keys() {
     let bench = bench().await;
@@ -132,6 +166,7 @@ async fn a_server_that_nobody_knows_says_the_worst() {
         source: "resources/list".into(),
         asked: Value::Null,
         content: vec![Content::Text("hello".into())],
+        definition: None,
     };
     bench.service.hears(said).unwrap();
     assert_eq!(bench.label(&task), worth(Integrity::Untrusted, Confidentiality::Secret));
