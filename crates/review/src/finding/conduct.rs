@@ -7,13 +7,17 @@ use std::sync::Arc;
 use safeconduct_model::signal::{About, Kind, Severity};
 use safeconduct_model::{
     AccessAnswer, AccessEvent, ActionName, Body, Decided, IdentityId, IntentName, Lease, LeaseId,
-    LeaseState, Method, Record, RecordId, SessionScope, Signal, TaskId, Timestamp, TokenId,
+    LeaseState, Method, Record, RecordId, ReviewChange, ReviewedThing, SessionScope, Signal,
+    TaskId, Timestamp, TokenId,
 };
 
-use super::{AnswerFacts, LateUseFacts, PaceFacts, SharingFacts};
+use serde::Deserialize;
+
+use super::{AnswerCounts, AnswerFacts, LateUseFacts, PaceFacts, SharingFacts};
+use crate::Response;
 
 /// Kinds of records that are looked at for as far back as something is held against anybody.
-pub const RECENT_KINDS: [&str; 3] = ["signal", "used_after_end", "access_request"];
+pub const RECENT_KINDS: [&str; 4] = ["signal", "used_after_end", "access_request", "campaign"];
 
 /// Kinds of records that are looked at as far back as they are read: they say since when
 /// something has been so.
@@ -88,13 +92,32 @@ struct Acts {
     turns: Option<Told>,
 }
 
-/// An answer to an access request.
+/// An answer: to an access request, or about a case of a campaign.
 #[derive(Debug, Clone)]
 struct Answer {
-    request: RecordId,
+    to: Asked,
     at: Timestamp,
-    approved: bool,
+    yes: bool,
     record: RecordId,
+}
+
+/// What was asked.
+#[derive(Debug, Clone)]
+enum Asked {
+    /// An access request. When it was made is told by another record.
+    Request(RecordId),
+    /// A case: how long it was looked at, and how many were answered at once.
+    Case { took_ms: i64, batch: u64 },
+}
+
+/// What the record of an answer about a case says, as far as it matters here.
+#[derive(Deserialize)]
+struct AnsweredCase {
+    at: i64,
+    batch: u64,
+    by: String,
+    opened_at: i64,
+    response: String,
 }
 
 /// What records say. Each kind is to be taken in newest first.
@@ -157,9 +180,9 @@ impl Witness {
                 }
                 AccessEvent::Answered(answered) => {
                     let answer = Answer {
-                        request: change.request.clone(),
+                        to: Asked::Request(change.request.clone()),
                         at: record.at,
-                        approved: matches!(answered.answer, AccessAnswer::Approve { .. }),
+                        yes: matches!(answered.answer, AccessAnswer::Approve { .. }),
                         record: record.id.clone(),
                     };
                     self.answers.entry(answered.by.clone()).or_default().push(answer);
@@ -200,8 +223,29 @@ impl Witness {
                 told.also(record);
             }
             Body::SignalSeen(signal) => self.signal(record, signal),
+            Body::ReviewChanged(change) if change.what == ReviewedThing::Campaign => {
+                self.reviewed(record, change);
+            }
             _ => {}
         }
+    }
+
+    /// A step of a campaign: what matters is an answer. One of another form says nothing here.
+    fn reviewed(&mut self, record: &Record, change: &ReviewChange) {
+        if &*change.event != "decided" {
+            return;
+        }
+        let said = serde_json::from_str::<AnsweredCase>(change.detail.as_str()).ok();
+        let Some(said) = said else { return };
+        let Ok(by) = IdentityId::new(said.by) else { return };
+        let took_ms = said.at.saturating_sub(said.opened_at);
+        let answer = Answer {
+            to: Asked::Case { took_ms, batch: said.batch },
+            at: record.at,
+            yes: Response::parse(&said.response) == Some(Response::Accept),
+            record: record.id.clone(),
+        };
+        self.answers.entry(by).or_default().push(answer);
     }
 
     fn decided(&mut self, record: &Record, decided: &Decided) {
@@ -411,33 +455,56 @@ impl Witness {
     }
 
     fn answered(&self, by: &IdentityId, all: &[Answer]) -> Option<(AnswerFacts, Timestamp)> {
-        let mut waits: Vec<i64> = all
-            .iter()
-            .filter_map(|answer| Some(answer.at.ms_since(*self.requested.get(&answer.request)?)))
-            .collect();
-        waits.sort_unstable();
-        let mut times: Vec<Timestamp> = all.iter().map(|answer| answer.at).collect();
-        times.sort_unstable();
-        let (mut batch, mut run, mut before) = (0, 0, None::<Timestamp>);
-        for at in &times {
-            run = match before {
-                Some(before) if at.ms_since(before) <= ONE_GO_MS => run + 1,
-                _ => 1,
-            };
-            batch = batch.max(run);
-            before = Some(*at);
-        }
+        let is_case = |answer: &&Answer| matches!(answer.to, Asked::Case { .. });
+        let (cases, requests): (Vec<&Answer>, Vec<&Answer>) = all.iter().partition(is_case);
         let facts = AnswerFacts {
             by: by.clone(),
-            answers: all.len() as u64,
-            approved: all.iter().filter(|answer| answer.approved).count() as u64,
-            // Where nothing is known of it, nothing is held against anybody.
-            median_ms: waits.get(waits.len() / 2).copied().unwrap_or(i64::MAX),
-            batch,
+            requests: self.counted(&requests),
+            cases: self.counted(&cases),
             evidence: all.iter().take(KEPT).map(|answer| answer.record.clone()).collect(),
         };
-        Some((facts, *times.last()?))
+        Some((facts, all.iter().map(|answer| answer.at).max()?))
     }
+
+    fn counted(&self, answers: &[&Answer]) -> AnswerCounts {
+        if answers.is_empty() {
+            return AnswerCounts::default();
+        }
+        let took = |answer: &&Answer| match &answer.to {
+            Asked::Request(request) => Some(answer.at.ms_since(*self.requested.get(request)?)),
+            Asked::Case { took_ms, .. } => Some(*took_ms),
+        };
+        let mut waits: Vec<i64> = answers.iter().filter_map(took).collect();
+        waits.sort_unstable();
+        AnswerCounts {
+            answers: answers.len() as u64,
+            yes: answers.iter().filter(|answer| answer.yes).count() as u64,
+            // Where nothing is known of it, nothing is held against anybody.
+            median_ms: waits.get(waits.len() / 2).copied().unwrap_or(i64::MAX),
+            batch: largest_batch(answers),
+        }
+    }
+}
+
+/// The most answers in one go: as was said of them, or so close that nobody looked in between.
+fn largest_batch(answers: &[&Answer]) -> u64 {
+    let said = answers.iter().map(|answer| match answer.to {
+        Asked::Case { batch, .. } => batch,
+        Asked::Request(_) => 0,
+    });
+    let mut batch = said.max().unwrap_or(0);
+    let mut times: Vec<Timestamp> = answers.iter().map(|answer| answer.at).collect();
+    times.sort_unstable();
+    let (mut run, mut before) = (0, None::<Timestamp>);
+    for at in times {
+        run = match before {
+            Some(before) if at.ms_since(before) <= ONE_GO_MS => run + 1,
+            _ => 1,
+        };
+        batch = batch.max(run);
+        before = Some(at);
+    }
+    batch
 }
 
 impl Acts {

@@ -246,16 +246,26 @@ pub struct PaceFacts {
 pub struct AnswerFacts {
     /// Who.
     pub by: IdentityId,
-    /// How many answers.
-    pub answers: u64,
-    /// How many of them were yes.
-    pub approved: u64,
-    /// The median from the request to the answer, in milliseconds.
-    pub median_ms: i64,
-    /// The most answers in one go.
-    pub batch: u64,
+    /// Access requests.
+    pub requests: AnswerCounts,
+    /// Cases of campaigns.
+    pub cases: AnswerCounts,
     /// The latest answers.
     pub evidence: Vec<RecordId>,
+}
+
+/// Answers of one sort.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct AnswerCounts {
+    /// How many.
+    pub answers: u64,
+    /// How many of them were yes: approvals, or acceptances.
+    pub yes: u64,
+    /// The median time that they took, in milliseconds: from the request, or from the first look
+    /// at the case.
+    pub median_ms: i64,
+    /// The most in one go.
+    pub batch: u64,
 }
 
 /// What a policy permits agents, and what their intents need.
@@ -269,6 +279,8 @@ pub struct PolicyFacts {
     pub holders: u64,
     /// The actions that it permits some agent and that no intent's envelope holds.
     pub beyond: BTreeMap<ActionName, Tier>,
+    /// The records by which the policies, and the intents, came into force.
+    pub evidence: Vec<RecordId>,
 }
 
 /// What is done under an intent has changed.

@@ -7,6 +7,7 @@ use safeconduct_model::signal::Severity;
 use safeconduct_model::*;
 
 use super::*;
+use crate::{Response, ReviewDecision, Step};
 
 const NOW: i64 = 1_000 * DAY_MS;
 
@@ -280,18 +281,25 @@ fn nobody_reads_who_says_yes_so_fast_or_to_so_many() {
         (100, 95, 9, 1, true),
     ];
     for (answers, approved, median_s, batch, expected) in table {
-        let facts = AnswerFacts {
-            by: id("ada"),
-            answers,
-            approved,
-            median_ms: median_s * 1000,
-            batch,
-            evidence: Vec::new(),
-        };
-        let mut looked = Looked::default();
-        Thresholds::default().answers(&facts, &mut looked);
-        assert_eq!(!looked.observed.is_empty(), expected, "{facts:?}");
+        let counts = AnswerCounts { answers, yes: approved, median_ms: median_s * 1000, batch };
+        let none = AnswerCounts::default();
+        for (requests, cases) in [(counts, none), (none, counts)] {
+            let facts = AnswerFacts { by: id("ada"), requests, cases, evidence: Vec::new() };
+            let mut looked = Looked::default();
+            Thresholds::default().answers(&facts, &mut looked);
+            assert_eq!(!looked.observed.is_empty(), expected, "{facts:?}");
+        }
     }
+    // Those who read what they approve and not what they review are found too.
+    let read = AnswerCounts { answers: 100, yes: 60, median_ms: 90_000, batch: 1 };
+    let unread = AnswerCounts { answers: 20, yes: 20, median_ms: 1_500, batch: 20 };
+    let (by, evidence) = (id("ada"), Vec::new());
+    let mut looked = Looked::default();
+    let facts = AnswerFacts { by, requests: read, cases: unread, evidence };
+    Thresholds::default().answers(&facts, &mut looked);
+    let sheet = &looked.observed[0].facts;
+    assert_eq!(sheet.fact("cases"), Some(&Fact::Number(20)));
+    assert_eq!(sheet.fact("answers"), Some(&Fact::Number(100)));
 }
 
 #[test]
@@ -333,12 +341,14 @@ fn a_policy_permits_agents_what_some_intent_needs() {
         place: "a.cedar:1:1".into(),
         holders: 1,
         beyond: beyond.iter().map(|(name, tier)| (action(name), *tier)).collect(),
+        evidence: vec![RecordId::new("pol_1").unwrap()],
     };
     let mut looked = Looked::default();
     Thresholds::default().policy(&policy(&[]), &mut looked);
     assert_eq!(looked, Looked::default());
     Thresholds::default().policy(&policy(&[("a", Tier::Low), ("b", Tier::Critical)]), &mut looked);
     assert_eq!(looked.observed[0].severity, Severity::High);
+    assert_eq!(looked.observed[0].evidence.len(), 1);
 }
 
 #[test]
@@ -464,6 +474,50 @@ fn witnesses_tell_pace_turns_and_batches() {
         witness.requested_at(request, Timestamp::from_millis(answer * 1_000));
     }
     let (facts, last) = witness.answers().remove(0);
-    assert_eq!((facts.answers, facts.approved, facts.batch), (12, 12, 12));
-    assert_eq!((facts.median_ms, last), (5_000, Timestamp::from_millis(16_000)));
+    let requests = facts.requests;
+    assert_eq!((requests.answers, requests.yes, requests.batch), (12, 12, 12));
+    assert_eq!((requests.median_ms, last), (5_000, Timestamp::from_millis(16_000)));
+    assert_eq!(facts.cases, AnswerCounts::default());
+}
+
+#[test]
+fn witnesses_tell_how_cases_of_campaigns_were_answered() {
+    let mut witness = Witness::default();
+    for n in (0..6i64).rev() {
+        let opened_at = Timestamp::from_millis(n * 60_000);
+        let decided = ReviewDecision {
+            by: id("ada"),
+            acting_for: Some(id("bob")),
+            response: if n == 0 { Response::Revoke } else { Response::Accept },
+            reason: "fine".into(),
+            opened_at,
+            at: opened_at.plus_ms(2_000),
+            evidence: Digest::from_bytes([1; 32]),
+            batch: if n == 3 { 40 } else { 1 },
+        };
+        let step = Step::Decided { case: 7, decided: Box::new(decided.clone()) };
+        let detail = step.detail();
+        let members = detail.as_object().unwrap().iter().map(|(name, value)| match value {
+            Value::Integer(n) => format!("\"{name}\":{n}"),
+            Value::String(text) => format!("\"{name}\":\"{text}\""),
+            other => panic!("{other:?}"),
+        });
+        let text = format!("{{{}}}", members.collect::<Vec<_>>().join(","));
+        let change = ReviewChange {
+            what: ReviewedThing::Campaign,
+            id: "camp_1".into(),
+            sequence: 2,
+            event: step.event().into(),
+            about: None,
+            by: Some(id("ada")),
+            detail: ReviewDetail::new(text).unwrap(),
+        };
+        let record_id = RecordId::new(format!("rev_{n}")).unwrap();
+        let body = Body::ReviewChanged(Box::new(change));
+        witness.take(&Record { id: record_id, at: decided.at, trace: None, parent: None, body });
+    }
+    let (facts, _) = witness.answers().remove(0);
+    assert_eq!((facts.by, facts.requests), (id("ada"), AnswerCounts::default()));
+    assert_eq!((facts.cases.answers, facts.cases.yes, facts.cases.batch), (6, 5, 40));
+    assert_eq!((facts.cases.median_ms, facts.evidence.len()), (2_000, 4));
 }

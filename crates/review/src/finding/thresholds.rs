@@ -22,6 +22,8 @@ pub struct Thresholds {
     /// From how many decisions of one enforcement point about one action on it is said that they
     /// lack something, and from how many answers on that somebody does not read.
     pub least_sample: u64,
+    /// From how many in a hundred answers that are yes on nobody has read them.
+    pub yes_percent: u64,
     /// Below which median from the request to the answer nobody has read it.
     pub read_ms: i64,
     /// From how many answers in one go on nobody has read them.
@@ -43,6 +45,7 @@ impl Default for Thresholds {
             lease_grace_ms: 10 * 60_000,
             recent_ms: 30 * DAY_MS,
             least_sample: 10,
+            yes_percent: 95,
             read_ms: 10_000,
             batch: 10,
             calls_a_minute: 60,

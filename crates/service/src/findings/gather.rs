@@ -188,7 +188,7 @@ impl Gathering<'_> {
             kind: identity.kind,
             passkeys: self.world.passkeys_of(&identity.id).count() as u64,
             by_passkey: proved.map_or(0, |(count, _)| count),
-            answers: answered.map_or(0, |(facts, _)| facts.answers),
+            answers: answered.map_or(0, |(facts, _)| facts.requests.answers + facts.cases.answers),
             last,
             evidence,
         };
@@ -319,7 +319,10 @@ impl Gathering<'_> {
         let mut all: BTreeMap<(IdentityId, Option<IntentName>), DriftFacts> = BTreeMap::new();
         for (identity, signal, record) in self.evidence.witness.drifts().iter().take(DRIFTS_MAX) {
             let decision = RecordId::new(Arc::clone(&signal.id)).ok();
-            let intent = decision.as_ref().map(|id| self.intent_of(id)).transpose()?.flatten();
+            let found = decision.as_ref().map(|id| self.intent_of(id)).transpose()?.flatten();
+            // What somebody else calls a signal is no record of ours.
+            let decision = decision.filter(|_| found.is_some());
+            let intent = found.flatten();
             let facts = all.entry((identity.clone(), intent.clone())).or_insert(DriftFacts {
                 identity: identity.clone(),
                 intent,
@@ -335,11 +338,12 @@ impl Gathering<'_> {
         Ok(all.into_values().collect())
     }
 
-    fn intent_of(&self, decision: &RecordId) -> Result<Option<IntentName>, LookError> {
+    /// Under which intent a decision was made, where it is one.
+    fn intent_of(&self, decision: &RecordId) -> Result<Option<Option<IntentName>>, LookError> {
         let found = self.read.record(decision)?.records.into_iter().next();
         let Some(found) = found else { return Ok(None) };
         Ok(match decoded(&found.leaf)?.body {
-            Body::Decided(decided) => decided.task.map(|task| task.intent),
+            Body::Decided(decided) => Some(decided.task.map(|task| task.intent)),
             _ => None,
         })
     }

@@ -162,6 +162,12 @@ impl<'a> Rights<'a> {
         match &grant.source {
             GrantSource::Statement(statement) => {
                 self.statement(&mut facts, identity, statement, uses)?;
+                // Nobody holds it longer than it says what it says, nor than they are what they are.
+                let age = self.service.age_of(&statement.policy, statement.says);
+                let changed = self.evidence.witness.identity(&identity.id);
+                if let (Some(age), Some(changed)) = (age, changed) {
+                    facts.since = facts.since.min(age.since.max(changed.last));
+                }
                 facts.evidence.extend(self.evidence.policies.clone());
             }
             GrantSource::Intent { intent, schedule, .. } => {
@@ -236,11 +242,13 @@ impl<'a> Rights<'a> {
             .filter(|action| !self.needed.contains(*action) && !OURS.contains(&action.as_str()));
         let beyond: Vec<_> = beyond.map(|action| (action.clone(), self.tier(action))).collect();
         let policy = statement.policy.clone();
+        let evidence = self.evidence;
         let facts = self.policies.entry(policy.clone()).or_insert_with(|| PolicyFacts {
             policy,
             place: statement.span.to_string().into(),
             holders: 0,
             beyond: BTreeMap::new(),
+            evidence: evidence.policies.iter().chain(&evidence.intents).cloned().collect(),
         });
         facts.holders += 1;
         facts.beyond.extend(beyond);

@@ -5,7 +5,7 @@ use safeconduct_review::finding::FindingKind;
 
 use crate::bench::*;
 
-fn token(name: &str, whose: &str, bench: &Bench, days: i64) -> Token {
+pub(crate) fn token(name: &str, whose: &str, bench: &Bench, days: i64) -> Token {
     Token {
         id: TokenId::new(name).unwrap(),
         identity: id(whose),
@@ -48,7 +48,7 @@ async fn a_token_is_orphaned_when_its_identity_is_gone() {
     assert_eq!(bench.open(FindingKind::OrphanedToken), [""; 0], "it has ended");
 }
 
-fn lease(bench: &Bench, name: &str) -> Lease {
+pub(crate) fn lease(bench: &Bench, name: &str) -> Lease {
     Lease {
         id: LeaseId::new(name).unwrap(),
         task: task("task_1"),

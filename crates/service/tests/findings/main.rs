@@ -4,5 +4,6 @@
 mod bench;
 mod credentials;
 mod kept;
+mod kinds;
 mod people;
 mod rights;

@@ -88,7 +88,7 @@ async fn drift_of_an_intent_is_found_while_it_is_recent() {
     assert_eq!(bench.open(FindingKind::IntentDrift), [""; 0]);
 }
 
-fn requested() -> AccessEvent {
+pub(crate) fn requested() -> AccessEvent {
     AccessEvent::Requested(Box::new(AccessRequested {
         binding: Binding {
             principal: EntityRef::new("Safeconduct::Agent", "worker").unwrap(),
@@ -115,7 +115,7 @@ fn requested() -> AccessEvent {
     }))
 }
 
-fn answered(by: &str) -> AccessEvent {
+pub(crate) fn answered(by: &str) -> AccessEvent {
     AccessEvent::Answered(Box::new(AccessAnswered {
         by: id(by),
         method: Method::ApiKey,

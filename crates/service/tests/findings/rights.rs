@@ -100,7 +100,7 @@ async fn what_is_in_use_and_explained_by_nothing_is_an_orphan() {
     assert_eq!(bench.open(FindingKind::OrphanGrant), [""; 0], "that is long ago");
 }
 
-fn intent(text: &str) -> Intents {
+pub(crate) fn intent(text: &str) -> Intents {
     let intent = safeconduct_model::Intent {
         name: IntentName::new(text).unwrap(),
         version: 1,

@@ -3,35 +3,49 @@
 
 use super::written;
 use crate::finding::{
-    AnswerFacts, CoverageFacts, DriftFacts, FactSheet, FindingKind, Looked, Observed, Subject,
-    Thing, Thresholds, Window,
+    AnswerCounts, AnswerFacts, CoverageFacts, DriftFacts, FactSheet, FindingKind, Looked, Observed,
+    Subject, Thing, Thresholds, Window,
 };
 
-/// So many in a hundred answers are yes where nobody reads.
-const YES_PERCENT: u64 = 95;
-
 impl Thresholds {
-    /// Judges how somebody answers.
+    /// Judges how somebody answers: access requests, and cases of campaigns, each by themselves.
     pub fn answers(&self, facts: &AnswerFacts, looked: &mut Looked) {
-        let yes = facts.approved.saturating_mul(100) >= facts.answers.saturating_mul(YES_PERCENT);
-        let fast = facts.median_ms < self.read_ms;
-        let at_once = facts.batch >= self.batch;
-        if facts.answers < self.least_sample || !yes || !(fast || at_once) {
-            return;
-        }
+        let (fast, at_once) = self.unread(&facts.requests);
+        let (cases_fast, cases_at_once) = self.unread(&facts.cases);
         let mut signs = Vec::new();
         signs.extend(fast.then_some("faster than anybody reads"));
         signs.extend(at_once.then_some("many in one go"));
-        let median_s = u64::try_from(facts.median_ms / 1000).unwrap_or_default();
-        let sheet = FactSheet::default()
-            .texts("signs", signs)
-            .number("answers", facts.answers)
-            .number("approved", facts.approved)
-            .number("median_s", median_s)
-            .number("largest_batch", facts.batch);
+        signs.extend(cases_fast.then_some("cases of reviews faster than anybody reads"));
+        signs.extend(cases_at_once.then_some("many cases of reviews in one go"));
+        if signs.is_empty() {
+            return;
+        }
+        let mut sheet = FactSheet::default().texts("signs", signs);
+        let named = [
+            (&facts.requests, ["answers", "approved", "median_s", "largest_batch"]),
+            (&facts.cases, ["cases", "accepted", "case_median_s", "largest_case_batch"]),
+        ];
+        for (counts, [answers, yes, median, batch]) in named {
+            if counts.answers > 0 {
+                let median_s = u64::try_from(counts.median_ms / 1000).unwrap_or_default();
+                sheet = sheet
+                    .number(answers, counts.answers)
+                    .number(yes, counts.yes)
+                    .number(median, median_s)
+                    .number(batch, counts.batch);
+            }
+        }
         let observed =
             Observed::new(FindingKind::RubberStamping, Subject::identity(&facts.by), sheet);
         looked.observed.push(observed.shown_by(&facts.evidence));
+    }
+
+    /// Whether answers were given faster, or more at once, than anybody reads. Who says no now and
+    /// then has read.
+    fn unread(&self, counts: &AnswerCounts) -> (bool, bool) {
+        let yes = counts.yes.saturating_mul(100) >= counts.answers.saturating_mul(self.yes_percent);
+        let enough = counts.answers >= self.least_sample && yes;
+        (enough && counts.median_ms < self.read_ms, enough && counts.batch >= self.batch)
     }
 
     /// Judges what detectors said of an intent.

@@ -115,7 +115,7 @@ impl Thresholds {
         let name = facts.policy.shared();
         let subject = Subject { whom: None, thing: Thing::Policy, name };
         let observed = Observed::new(FindingKind::PolicyBeyondIntents, subject, sheet);
-        looked.observed.push(observed.at_least(severity_of(*tier)));
+        looked.observed.push(observed.at_least(severity_of(*tier)).shown_by(&facts.evidence));
     }
 }
 
