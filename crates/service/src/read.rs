@@ -1,6 +1,7 @@
 //! Port: what administration reads of the ledger. Crate `store` answers from its read model,
 //! which is folded from the ledger right behind it; nothing on the way of a decision uses it.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -88,6 +89,26 @@ pub struct UsesPage {
     pub read_up_to: u64,
 }
 
+/// Which rights somebody used: the policies that permitted, and the intents under which.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct UsedRights {
+    /// The policies, by name.
+    pub policies: BTreeSet<Arc<str>>,
+    /// The intents, by name.
+    pub intents: BTreeSet<Arc<str>>,
+}
+
+impl UsedRights {
+    /// Takes in the use of a right, where it was used: what an enforcement point only observed
+    /// was done too.
+    pub fn take(&mut self, key: &UseKey, used: &Use) {
+        if used.permitted + used.observed > 0 {
+            self.policies.extend(key.policy.clone());
+            self.intents.extend(key.intent.as_ref().map(|intent| intent.shared()));
+        }
+    }
+}
+
 /// As what an entity was seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum SeenAs {
@@ -150,6 +171,21 @@ pub trait ReadModel: Send + Sync + 'static {
     /// # Errors
     /// [`ReadError`].
     fn uses(&self, query: &UseQuery) -> Result<UsesPage, ReadError>;
+
+    /// Which rights were used, of all rows however many: nothing of it is a list of rows.
+    ///
+    /// # Errors
+    /// [`ReadError`]. A read model that cannot tell without a list refuses more than
+    /// [`USES_MAX`] rows.
+    fn used_rights(&self, query: &UseQuery) -> Result<UsedRights, ReadError> {
+        let page = self.uses(query)?;
+        if page.more {
+            return Err(ReadError(format!("there are more than {USES_MAX} rows of use").into()));
+        }
+        let mut used = UsedRights::default();
+        page.uses.iter().for_each(|(key, row)| used.take(key, row));
+        Ok(used)
+    }
 
     /// The ids of entities of that type that decisions were about, in order, those after the
     /// given one; at most `limit`.

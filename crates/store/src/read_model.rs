@@ -11,7 +11,7 @@ use safeconduct_ledger::CHECKPOINT_BYTES_MAX;
 use safeconduct_model::{EntityId, EntityType, RecordId};
 use safeconduct_service::{
     self as service, Grown, Page, ReadError, ReadRecord, RecordQuery, SeenAs, USES_MAX, UseQuery,
-    UsesPage,
+    UsedRights, UsesPage,
 };
 use tokio::sync::watch;
 
@@ -158,6 +158,14 @@ impl service::ReadModel for ReadModel {
         let more = uses.len() > USES_MAX;
         uses.truncate(USES_MAX);
         Ok(UsesPage { uses, more, read_up_to })
+    }
+
+    fn used_rights(&self, query: &UseQuery) -> Result<UsedRights, ReadError> {
+        let connection = self.readers.lock();
+        let connection = connection
+            .as_ref()
+            .ok_or_else(|| ReadError("it is being made again; try again shortly".into()))?;
+        uses::rights(connection, query).map_err(|error| ReadError(error.to_string().into()))
     }
 
     fn entities(

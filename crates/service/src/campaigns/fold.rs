@@ -4,9 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
 
 use foldhash::fast::RandomState;
-use safeconduct_model::{
-    Digest, IdentityId, RecordId, ReviewChange, ReviewedThing, Timestamp, Value,
-};
+use safeconduct_model::{Digest, IdentityId, RecordId, ReviewedThing, Timestamp, Value};
 use safeconduct_wire::campaign::CampaignFile;
 
 use super::kept::Kept;
@@ -44,8 +42,6 @@ pub(crate) struct Campaigns {
     pub(super) started: BTreeMap<Arc<str>, Started>,
     /// How many steps the things without a campaign have: kept definitions.
     pub(super) sequences: BTreeMap<Arc<str>, u64>,
-    /// The findings about each holder that are not closed, by id.
-    pub(super) findings: BTreeMap<IdentityId, BTreeMap<Arc<str>, Found>>,
     /// What could not begin, and is not tried again before then.
     pub(super) put_off: BTreeMap<(Arc<str>, Option<IdentityId>), Timestamp>,
     /// What was looked at of events.
@@ -99,15 +95,6 @@ pub(super) struct Started {
     pub(super) because: BTreeSet<(RecordId, IdentityId)>,
 }
 
-/// A finding that is not closed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Found {
-    pub(super) kind: Arc<str>,
-    pub(super) severity: Arc<str>,
-    /// Somebody said that it is as it should be.
-    pub(super) exempt: bool,
-}
-
 /// When somebody was shown a case, and what.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Shown {
@@ -118,36 +105,8 @@ pub(super) struct Shown {
 impl Campaigns {
     /// Takes a step in.
     pub(crate) fn take_in(&mut self, step: ReviewStep<'_>) {
-        match step.change.what {
-            ReviewedThing::Campaign => self.campaign(step),
-            ReviewedThing::Finding => self.finding(step.change),
-            ReviewedThing::Exemption => self.exemption(step.change),
-            _ => {}
-        }
-    }
-
-    fn finding(&mut self, change: &ReviewChange) {
-        let Some(whom) = &change.about else { return };
-        let of = self.findings.entry(whom.clone()).or_default();
-        if &*change.event == "closed" {
-            of.remove(&change.id);
-        } else {
-            let detail = parsed(change.detail.as_str());
-            let word = |name: &str| detail.member(name).and_then(Value::as_str).unwrap_or("");
-            let (kind, severity) = (word("kind").into(), word("severity").into());
-            of.insert(Arc::clone(&change.id), Found { kind, severity, exempt: false });
-        }
-        if of.is_empty() {
-            self.findings.remove(whom);
-        }
-    }
-
-    fn exemption(&mut self, change: &ReviewChange) {
-        let detail = parsed(change.detail.as_str());
-        let finding = detail.member("finding").and_then(Value::as_str).unwrap_or("");
-        let of = change.about.as_ref().and_then(|whom| self.findings.get_mut(whom));
-        if let Some(found) = of.and_then(|of| of.get_mut(finding)) {
-            found.exempt = &*change.event == "granted";
+        if step.change.what == ReviewedThing::Campaign {
+            self.campaign(step);
         }
     }
 

@@ -8,7 +8,7 @@ use safeconduct_model::{
     Digest, IdentityId, RecordId, ReviewChange, ReviewDetail, ReviewedThing, Timestamp, Value,
 };
 use safeconduct_review::{
-    Campaign, CampaignError, FreezeError, Only, Plan, Population, Scope, Source,
+    Campaign, CampaignError, Case, FreezeError, GrantKind, Only, Plan, Population, Scope, Source,
 };
 use safeconduct_wire::campaign::CampaignFile;
 use thiserror::Error;
@@ -19,7 +19,8 @@ use super::gather::Gathering;
 use super::people::{People, may_review};
 use super::{CAMPAIGNS_OPEN_MAX, STANDING_MAX};
 use crate::{
-    ReadModel, RecordReviewsError, ReviewEntry, ReviewsSeen, Service, UseQuery, Versioned, World,
+    ReadModel, RecordReviewsError, ReviewEntry, ReviewsSeen, Service, UseQuery, UsedRights,
+    Versioned, World,
 };
 
 /// How often a population is read again where the world changes meanwhile.
@@ -145,15 +146,26 @@ impl Service {
         match scope.only {
             Only::All => {}
             Only::Unused => {
-                let since = safeconduct_review::day_of(self.now()) - i64::from(plan.window_days);
-                let mut used = UsedRights::default();
-                let mut kept = Vec::with_capacity(cases.len());
-                for case in cases {
-                    if !used.is_used(read, world, since, &case).map_err(partial)? {
-                        kept.push(case);
+                let since_day =
+                    safeconduct_review::day_of(self.now()) - i64::from(plan.window_days);
+                let (holder, used) = (None, UsedRights::default());
+                let mut since = UsedSince { read, world, since_day, holder, used };
+                let mut failed = None;
+                cases.retain(|case| {
+                    if failed.is_some() {
+                        return false;
                     }
+                    match since.is_used(case) {
+                        Ok(used) => !used,
+                        Err(error) => {
+                            failed = Some(error);
+                            false
+                        }
+                    }
+                });
+                if let Some(error) = failed {
+                    return Err(partial(error));
                 }
-                cases = kept;
             }
             Only::WithFindings => {
                 let holders = self.holders_with_findings();
@@ -432,48 +444,37 @@ fn not_recorded(error: RecordReviewsError) -> StartCampaignError {
     }
 }
 
-/// Which rights of whom were used, holder by holder.
-#[derive(Default)]
-struct UsedRights {
+/// Which rights were used, of one holder after the other: never of all at once.
+struct UsedSince<'a> {
+    read: &'a dyn ReadModel,
+    world: &'a World,
+    since_day: i64,
     holder: Option<IdentityId>,
-    policies: BTreeSet<Arc<str>>,
-    intents: BTreeSet<Arc<str>>,
+    used: UsedRights,
 }
 
-impl UsedRights {
-    fn is_used(
-        &mut self,
-        read: &dyn ReadModel,
-        world: &World,
-        since_day: i64,
-        case: &safeconduct_review::Case,
-    ) -> Result<bool, String> {
+impl UsedSince<'_> {
+    fn is_used(&mut self, case: &Case) -> Result<bool, String> {
         if self.holder.as_ref() != Some(&case.holder) {
-            *self = Self { holder: Some(case.holder.clone()), ..Self::default() };
-            let principal = world.principal_of(&case.holder);
-            let query = UseQuery { principal, since_day: Some(since_day), ..UseQuery::default() };
-            let page = read.uses(&query).map_err(|error| error.to_string())?;
-            if page.more {
-                return Err(format!("`{}` used more than can be read at once", case.holder));
-            }
-            for (key, used) in page.uses {
-                if used.permitted + used.observed > 0 {
-                    self.policies.extend(key.policy);
-                    self.intents.extend(key.intent.map(|intent| intent.shared()));
-                }
-            }
+            let principal = self.world.principal_of(&case.holder);
+            let query = UseQuery {
+                principal: Some(principal.ok_or_else(|| format!("`{}` is gone", case.holder))?),
+                since_day: Some(self.since_day),
+                ..UseQuery::default()
+            };
+            self.used = self.read.used_rights(&query).map_err(|error| error.to_string())?;
+            self.holder = Some(case.holder.clone());
         }
-        use safeconduct_review::GrantKind;
         Ok(match case.what.kind {
-            GrantKind::Statement => self.policies.contains(&case.what.name),
+            GrantKind::Statement => self.used.policies.contains(&case.what.name),
             GrantKind::Intent => {
                 let name = case.what.name.split(' ').next().unwrap_or_default();
-                self.intents.contains(name)
+                self.used.intents.contains(name)
             }
             GrantKind::Delegation => {
                 let delegation = RecordId::new(Arc::clone(&case.what.name)).ok();
-                let delegation = delegation.and_then(|id| world.delegations.get(&id));
-                delegation.is_some_and(|of| self.intents.contains(of.intent.as_str()))
+                let delegation = delegation.and_then(|id| self.world.delegations.get(&id));
+                delegation.is_some_and(|of| self.used.intents.contains(of.intent.as_str()))
             }
             // It ends with its task.
             GrantKind::Lease => true,

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use safeconduct_model::{Body, Digest, IdentityId, RecordId, ReviewedThing, Tier, Timestamp};
+use safeconduct_review::finding::FindingState;
 use safeconduct_review::{GrantKind, Scope, Trigger};
 
 use super::StartCampaign;
@@ -27,8 +28,8 @@ pub(super) struct Events {
     /// Records below that place were looked at.
     up_to: u64,
     waiting: Vec<Happened>,
-    /// The rights of tier high and above, and of which policies that was.
-    high: Option<(Digest, BTreeSet<Digest>)>,
+    /// The rights of tier high and above at the last look, and of which policies that was.
+    high: Option<(Digest, Arc<BTreeMap<IdentityId, BTreeSet<Digest>>>)>,
 }
 
 /// An event about a holder.
@@ -142,7 +143,7 @@ impl Service {
             newer(read, kind, from, since, &mut found)?;
         }
         if wanted.contains(&Trigger::Grant) {
-            self.new_rights(read, &mut found)?;
+            self.new_rights(read, (from, since), &mut found)?;
         }
         let mut state = self.reviews.lock();
         let events = &mut state.campaigns.events;
@@ -155,64 +156,101 @@ impl Service {
         Ok(())
     }
 
-    /// Who has a right of tier high or above since the policies changed. The first look finds
-    /// nothing: it is what others are held against.
-    fn new_rights(&self, read: &dyn ReadModel, found: &mut Vec<Happened>) -> Result<(), ReadError> {
+    /// Who has a right of tier high or above that they did not have at the last look: because the
+    /// policies changed, they themselves did, or a user gave them their word. The first look
+    /// finds nothing: it is what others are held against.
+    fn new_rights(
+        &self,
+        read: &dyn ReadModel,
+        (from, since): (u64, Timestamp),
+        found: &mut Vec<Happened>,
+    ) -> Result<(), ReadError> {
         let world = self.world();
         let digest = world.policies.digest();
-        let before = {
-            let mut state = self.reviews.lock();
-            let high = &mut state.campaigns.events.high;
-            if high.as_ref().is_some_and(|(of, _)| *of == digest) {
-                return Ok(());
-            }
-            high.take()
+        let before = self.reviews.lock().campaigns.events.high.clone();
+        let Some((of, before)) = before else {
+            let rights = self.high_rights(&world, BTreeSet::new())?;
+            self.reviews.lock().campaigns.events.high = Some((digest, Arc::new(rights)));
+            return Ok(());
         };
-        let rights = self.high_rights(&world)?;
-        if let Some((_, before)) = &before {
-            let query = RecordQuery {
-                kind: Some("policies_loaded".into()),
-                limit: 1,
-                ..RecordQuery::default()
-            };
-            let loaded = read.query(&query)?.records.into_iter().next();
-            let loaded =
-                loaded.and_then(|record| safeconduct_ledger::decode(record.leaf.as_bytes()).ok());
-            if let Some(loaded) = loaded {
-                let new = rights.iter().filter(|(grant, _)| !before.contains(grant));
-                let holders: BTreeSet<_> = new.map(|(_, holder)| holder.clone()).collect();
-                found.extend(holders.into_iter().map(|holder| Happened {
-                    trigger: Trigger::Grant,
-                    holder,
-                    record: loaded.id.clone(),
-                    at: loaded.at,
-                }));
+        let mut changed = Vec::new();
+        for kind in ["identity_changed", "delegation_made"] {
+            newer(read, kind, from, since, &mut changed)?;
+        }
+        let loaded = if of == digest { None } else { loaded_last(read)? };
+        // Where more have changed than are counted, everyone is looked at.
+        let whole = of != digest || changed.len() >= WAITING_MAX;
+        let looked_at: BTreeSet<IdentityId> = match whole {
+            true => BTreeSet::new(),
+            false => changed.iter().map(|event| event.holder.clone()).collect(),
+        };
+        if !whole && looked_at.is_empty() {
+            return Ok(());
+        }
+        let rights = self.high_rights(&world, looked_at.clone())?;
+        let none = BTreeSet::new();
+        for (holder, rights) in &rights {
+            if rights.is_subset(before.get(holder).unwrap_or(&none)) {
+                continue;
+            }
+            let own = changed.iter().find(|event| event.holder == *holder);
+            let cause = own.or(changed.first()).map(|event| (event.record.clone(), event.at));
+            if let Some((record, at)) = loaded.clone().or(cause) {
+                let (trigger, holder) = (Trigger::Grant, holder.clone());
+                found.push(Happened { trigger, holder, record, at });
             }
         }
-        let rights = rights.into_iter().map(|(grant, _)| grant).collect();
-        self.reviews.lock().campaigns.events.high = Some((digest, rights));
+        let all = if whole {
+            Arc::new(rights)
+        } else {
+            let mut all = before;
+            let kept = Arc::make_mut(&mut all);
+            kept.retain(|holder, _| !looked_at.contains(holder));
+            kept.extend(rights);
+            all
+        };
+        self.reviews.lock().campaigns.events.high = Some((digest, all));
         Ok(())
     }
 
-    fn high_rights(&self, world: &World) -> Result<Vec<(Digest, IdentityId)>, ReadError> {
+    /// The rights of tier high or above of those holders, or of everyone.
+    fn high_rights(
+        &self,
+        world: &World,
+        holders: BTreeSet<IdentityId>,
+    ) -> Result<BTreeMap<IdentityId, BTreeSet<Digest>>, ReadError> {
         let scope = Scope {
+            holders,
             tiers: BTreeSet::from([Tier::High, Tier::Critical]),
-            sources: BTreeSet::from([GrantKind::Statement]),
+            sources: BTreeSet::from([GrantKind::Statement, GrantKind::Delegation]),
             ..Scope::default()
         };
         let mut cases = Vec::new();
         let gathered = Gathering::of(self, world).all(&scope, &mut cases);
         gathered.map_err(|error| ReadError(error.into()))?;
-        Ok(cases.into_iter().map(|case| (case.grant, case.holder)).collect())
+        let mut rights: BTreeMap<IdentityId, BTreeSet<Digest>> = BTreeMap::new();
+        for case in cases {
+            rights.entry(case.holder).or_default().insert(case.grant);
+        }
+        Ok(rights)
     }
 
     /// Everyone about whom something was found that is not closed, and that nobody excused.
     pub(super) fn holders_with_findings(&self) -> BTreeSet<IdentityId> {
-        let state = self.reviews.lock();
-        let all = state.campaigns.findings.iter();
-        let open = all.filter(|(_, of)| of.values().any(|found| !found.exempt));
-        open.map(|(holder, _)| holder.clone()).collect()
+        let (now, state) = (self.now(), self.reviews.lock());
+        let all = state.findings.book.iter();
+        let open = all.filter(|finding| finding.state(now) == FindingState::Open);
+        open.filter_map(|finding| finding.subject.whom.clone()).collect()
     }
+}
+
+/// The record by which the policies came into force last, and when.
+fn loaded_last(read: &dyn ReadModel) -> Result<Option<(RecordId, Timestamp)>, ReadError> {
+    let kind = Some("policies_loaded".into());
+    let query = RecordQuery { kind, limit: 1, ..RecordQuery::default() };
+    let loaded = read.query(&query)?.records.into_iter().next();
+    let loaded = loaded.and_then(|record| safeconduct_ledger::decode(record.leaf.as_bytes()).ok());
+    Ok(loaded.map(|record| (record.id, record.at)))
 }
 
 /// Reads the records of a kind from a place on.
@@ -250,6 +288,9 @@ fn newer(
 fn happened(record: safeconduct_model::Record) -> Option<Happened> {
     let (trigger, holder) = match record.body {
         Body::GlassBroken(broken) => (Trigger::BreakGlass, broken.agent),
+        // Whether they have more by it is for whoever compares their rights.
+        Body::IdentityChanged { identity, .. } => (Trigger::Grant, identity.id),
+        Body::DelegationMade(made) => (Trigger::Grant, made.agent),
         Body::ReviewChanged(change) if change.what == ReviewedThing::Finding => {
             let opens = matches!(&*change.event, "opened" | "reopened");
             let detail = super::fold::parsed(change.detail.as_str());

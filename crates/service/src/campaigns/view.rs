@@ -6,6 +6,7 @@ use std::sync::Arc;
 use safeconduct_model::{
     Body, EntityRef, Execution, IdentityId, IntentName, Record, RecordId, Timestamp,
 };
+use safeconduct_review::finding::FindingState;
 use safeconduct_review::{
     CampaignState, Case, GrantKind, Item, Response, Right, Scope, TaskKind, Use, UseKey, day_of,
 };
@@ -365,13 +366,15 @@ impl Service {
     }
 
     fn findings_about(&self, holder: &IdentityId) -> Vec<CampaignFinding> {
-        let state = self.reviews.lock();
-        let of = state.campaigns.findings.get(holder).into_iter().flatten();
-        let open = of.filter(|(_, found)| !found.exempt);
-        open.map(|(id, found)| CampaignFinding {
-            id: id.to_string(),
-            kind: found.kind.to_string(),
-            severity: found.severity.to_string(),
+        let (now, state) = (self.now(), self.reviews.lock());
+        let open = state.findings.book.iter().filter(|finding| {
+            finding.subject.whom.as_ref() == Some(holder)
+                && finding.state(now) == FindingState::Open
+        });
+        open.map(|finding| CampaignFinding {
+            id: finding.id.to_string(),
+            kind: finding.kind.as_str().to_owned(),
+            severity: finding.severity.as_str().to_owned(),
         })
         .collect()
     }

@@ -14,6 +14,9 @@ use safeconduct_service::*;
 
 mod course;
 mod estate;
+mod events;
+mod notice;
+mod population;
 
 const DAY: i64 = 86_400_000;
 
@@ -105,6 +108,8 @@ fn agent(name: &str, owner: &str) -> Identity {
 struct Reader {
     ledger: Arc<MemoryLedger>,
     used: Vec<(safeconduct_review::UseKey, safeconduct_review::Use)>,
+    /// Whether there is more than can be read at once.
+    more: bool,
 }
 
 impl Reader {
@@ -154,7 +159,7 @@ impl ReadModel for Reader {
                 && query.policy.as_ref().is_none_or(|of| key.policy.as_deref() == Some(of.as_str()))
         };
         let uses = self.used.iter().filter(|(key, _)| fits(&key)).cloned().collect();
-        Ok(UsesPage { uses, more: false, read_up_to: self.read_up_to() })
+        Ok(UsesPage { uses, more: self.more, read_up_to: self.read_up_to() })
     }
     fn entities(
         &self,
@@ -215,7 +220,7 @@ async fn bench() -> Bench {
     for identity in people {
         service.change_identity(identity, &id("root")).await.unwrap();
     }
-    let read = Reader { ledger: Arc::clone(&ledger), used: Vec::new() };
+    let read = Reader { ledger: Arc::clone(&ledger), used: Vec::new(), more: false };
     Bench { service, ledger, clock, ids, read }
 }
 
