@@ -7,7 +7,7 @@ use safeconduct_model::{
     ActionEntry, Digest, Entity, EntityId, EntityRef, EntityType, Identity, IdentityId, NameError,
     Obligation, RecordId, ServerName, Tiers, Timestamp,
 };
-use safeconduct_risk::Risk;
+use safeconduct_risk::RiskScore;
 use safeconduct_session::monitor::Monitors;
 use safeconduct_session::{Session, Used};
 
@@ -143,7 +143,7 @@ pub struct Facts<'a> {
     /// What actions need by their tiers.
     pub tiers: &'a Tiers,
     /// How risky it is, where that was asked and there is anything that speaks of it.
-    pub risk: Option<&'a Risk>,
+    pub risk: Option<RiskScore>,
     /// What people approved of this, where they did: evidence for policies, and no more.
     pub approval: Option<&'a ApprovalFacts>,
     /// What reviews have set aside; `None` where that is nothing.

@@ -11,7 +11,7 @@ use safeconduct_policy::{
     SessionSituation, Situation, TaskSituation,
 };
 
-use safeconduct_risk::Risk;
+use safeconduct_risk::{Kind, RiskScore};
 use safeconduct_session::Used;
 
 use crate::{Facts, resource};
@@ -215,10 +215,10 @@ fn situation<'a>(
 }
 
 /// The score, and the kinds of all that is behind it.
-fn risk(risk: &Risk) -> RiskSituation {
+fn risk(risk: RiskScore) -> RiskSituation {
     RiskSituation {
         score: risk.score,
         level: risk.level.as_str(),
-        signals: risk.kinds.iter().map(|kind| kind.as_str()).collect(),
+        signals: risk.kinds.iter().map(Kind::as_str).collect(),
     }
 }

@@ -89,6 +89,6 @@ fn not_fresh(request: &Request, facts: &Facts<'_>, now: &Now) -> Option<&'static
     if now.at.ms_since(proof.at) > i64::from(*proof_s) * 1000 {
         return Some("a fresh proof of who acts");
     }
-    let silent = facts.risk.is_some_and(|risk| risk.kinds.contains(&Kind::StreamSilent));
+    let silent = facts.risk.is_some_and(|risk| risk.kinds.contains(Kind::StreamSilent));
     silent.then_some("word from those who vouch for who acts")
 }

@@ -198,7 +198,9 @@ impl About {
     /// same name counts for one who acts and for one on whose behalf others act: a transmitter
     /// does not know the difference. Tasks above that of the session are for the caller to add.
     pub fn concerned(session: &SessionKey, on_behalf_of: Option<&IdentityId>) -> Vec<Self> {
-        let mut all = vec![Self::Session(session.clone())];
+        // Room for everyone of a task without delegation.
+        let mut all = Vec::with_capacity(8);
+        all.extend([Self::Session(session.clone())]);
         if let SessionScope::Task(task) = &session.scope {
             all.push(Self::Task(task.clone()));
         }

@@ -1,6 +1,6 @@
-//! What risk adds to a decision: the score of everything that concerns it, and the detectors'
-//! look at its record. `cargo run --release -p safeconduct-risk --example cost`; both together
-//! are to stay below 10 microseconds.
+//! What risk adds to a decision: the score of everything that concerns it, and showing its record
+//! to the detectors; and what their look at it costs them. The first two together are to stay
+//! below 10 microseconds. `cargo run --release -p safeconduct-risk --example cost`
 #![expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "a clock is the point")]
 #![expect(clippy::print_stdout, reason = "the result is for people")]
 
@@ -11,7 +11,7 @@ use safeconduct_model::{
     ActionName, Body, Decided, DecidedTask, Decision, Digest, EntityRef, IdentityId, IntentName,
     KeyedDigest, Method, Mode, NameError, Record, RecordId, SessionKey, TaskId, Timestamp,
 };
-use safeconduct_risk::detect::Detectors;
+use safeconduct_risk::detect::{Detectors, Glimpse};
 use safeconduct_risk::{
     About, HalfLives, Kind, SIGNALS_PER_SUBJECT_MAX, Severity, Signal, Signals, Source,
 };
@@ -47,13 +47,22 @@ fn scores(each: usize) -> Result<(), Box<dyn std::error::Error>> {
         concerned.push(about);
     }
     let half_lives = HalfLives::default();
-    let began = Instant::now();
-    for about in concerned.iter().cycle().take(ROUNDS as usize) {
+    let measured = |run: &dyn Fn(&[About])| {
+        let began = Instant::now();
+        concerned.iter().cycle().take(ROUNDS as usize).for_each(|about| run(about));
+        began.elapsed().as_nanos() / u128::from(ROUNDS)
+    };
+    let score_ns = measured(&|about| {
+        black_box(signals.weigh(about, black_box(now), &half_lives));
+    });
+    let parts_ns = measured(&|about| {
         black_box(signals.assess(about, black_box(now), &half_lives));
-    }
-    let each_ns = began.elapsed().as_nanos() / u128::from(ROUNDS);
+    });
     let subjects = concerned.first().map_or(0, Vec::len);
-    println!("score, {subjects} subjects with {each} signals each: {each_ns} ns");
+    println!(
+        "{subjects} subjects with {each} signals each: score {score_ns} ns, with its parts \
+         {parts_ns} ns"
+    );
     Ok(())
 }
 
@@ -68,6 +77,12 @@ fn detectors() -> Result<(), Box<dyn std::error::Error>> {
         found += black_box(detectors.observe(black_box(record))).len();
         took.push(began.elapsed().as_nanos());
     }
+    let began = Instant::now();
+    for record in &records {
+        black_box(Glimpse::of(black_box(record)));
+    }
+    let shown_ns = began.elapsed().as_nanos() / u128::from(ROUNDS);
+    println!("to show a record: {shown_ns} ns");
     took.sort_unstable();
     let sum: u128 = took.iter().sum();
     let at = |share: usize| took.get(took.len() * share / 1000).copied().unwrap_or_default();

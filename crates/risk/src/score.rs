@@ -8,7 +8,7 @@
 //! matter, and without new ones everything goes to 0. All of it is integers, rounded down.
 
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use safeconduct_model::Timestamp;
@@ -91,6 +91,40 @@ impl HalfLives {
     }
 }
 
+/// A set of kinds of signals.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Kinds(u64);
+
+const _: () = assert!(Kind::ALL.len() <= 64, "each kind has its bit");
+
+impl Kinds {
+    /// Whether that kind is one of them.
+    pub const fn contains(self, kind: Kind) -> bool {
+        self.0 & (1 << kind as u64) != 0
+    }
+
+    /// All of them, in their order.
+    pub fn iter(self) -> impl Iterator<Item = Kind> {
+        Kind::ALL.iter().copied().filter(move |kind| self.contains(*kind))
+    }
+
+    const fn with(self, kind: Kind) -> Self {
+        Self(self.0 | 1 << kind as u64)
+    }
+}
+
+/// How risky something is at a point in time: what a decision looks at. [`Risk`] says the same
+/// and why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RiskScore {
+    /// 0 to 100.
+    pub score: u8,
+    /// The level of that score.
+    pub level: Level,
+    /// The kinds of all signals that count for something.
+    pub kinds: Kinds,
+}
+
 /// How risky something is at a point in time, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Risk {
@@ -101,7 +135,7 @@ pub struct Risk {
     /// The signals that made it, those that count most first: at most [`PARTS_MAX`].
     pub parts: Vec<RiskPart>,
     /// The kinds of all signals that count for something, those of the others among them.
-    pub kinds: BTreeSet<Kind>,
+    pub kinds: Kinds,
     /// How many more signals still count for something.
     pub others: u64,
     /// What they add to the score. With the parts' points it sums up to the score.
@@ -133,6 +167,25 @@ pub struct RiskPart {
     pub detail: Arc<str>,
 }
 
+/// The score of signals without its parts: the same as [`assess`] finds, and nothing is kept,
+/// ordered or copied for it.
+pub fn weigh<'a>(
+    signals: impl IntoIterator<Item = &'a Signal>,
+    at: Timestamp,
+    half_lives: &HalfLives,
+) -> RiskScore {
+    let (mut total, mut kinds) = (0, Kinds::default());
+    for signal in signals {
+        let evidence = evidence(signal, at, half_lives);
+        if evidence > 0 {
+            total += evidence;
+            kinds = kinds.with(signal.kind);
+        }
+    }
+    let score = score(total);
+    RiskScore { score, level: Level::of(score), kinds }
+}
+
 /// Makes a score of signals. The same signal twice counts twice: [`crate::Signals`] keeps each
 /// once.
 pub fn assess<'a>(
@@ -148,7 +201,7 @@ pub fn assess<'a>(
     let total: u64 = weighed.iter().map(|(evidence, _)| evidence).sum();
     let score = score(total);
     // Of all: nobody hides one kind of signal behind many of others.
-    let kinds = weighed.iter().map(|(_, signal)| signal.kind).collect();
+    let kinds = weighed.iter().fold(Kinds::default(), |all, (_, signal)| all.with(signal.kind));
     let others = weighed.len().saturating_sub(PARTS_MAX) as u64;
     if others > 0 {
         // Only those that are shown need an order.

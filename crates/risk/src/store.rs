@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use safeconduct_model::Timestamp;
 
 use crate::score::fresh;
-use crate::{About, HalfLives, Risk, Signal, SignalError, assess};
+use crate::{About, HalfLives, Risk, RiskScore, Signal, SignalError, assess, weigh};
 
 /// Most signals about one subject. Of more, some are dropped and counted: of the source that says
 /// most, of the kind that it says most of, the oldest of those that weigh least: by severity and
@@ -129,8 +129,28 @@ impl Signals {
         at: Timestamp,
         half_lives: &HalfLives,
     ) -> Risk {
-        let about: BTreeSet<&About> = about.into_iter().collect();
-        assess(about.into_iter().flat_map(|about| self.about(about)), at, half_lives)
+        assess(self.of(about), at, half_lives)
+    }
+
+    /// The same without the parts, for decisions.
+    pub fn weigh<'a>(
+        &self,
+        about: impl IntoIterator<Item = &'a About>,
+        at: Timestamp,
+        half_lives: &HalfLives,
+    ) -> RiskScore {
+        weigh(self.of(about), at, half_lives)
+    }
+
+    /// What is said of all of those subjects, each once. Of most of them nothing is.
+    fn of<'a>(&self, about: impl IntoIterator<Item = &'a About>) -> impl Iterator<Item = &Signal> {
+        let mut all: Vec<&Held> = Vec::new();
+        for held in about.into_iter().filter_map(|about| self.subjects.get(about)) {
+            if !all.iter().any(|known| std::ptr::eq(*known, held)) {
+                all.push(held);
+            }
+        }
+        all.into_iter().flat_map(|held| &held.signals)
     }
 
     /// What is said of one subject, some of which may be over.

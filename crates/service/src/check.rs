@@ -271,7 +271,7 @@ impl Service {
                     None if !rules.programs(History::Identity).is_empty() => None,
                     None => Some(MonitorFacts { session: &home_now.monitors, identity: &nothing }),
                 },
-                risk: risk.as_ref(),
+                risk,
                 input_bytes: (canonical.len() as u64).saturating_add(given_back),
                 ..facts(&request, &world, &slot, &understood, &self.settings)
             };

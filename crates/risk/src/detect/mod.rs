@@ -14,6 +14,7 @@
 //! and take the place of none.
 
 mod drift;
+mod glimpse;
 mod profile;
 mod recent;
 mod run;
@@ -22,15 +23,17 @@ mod tuning;
 use std::sync::Arc;
 
 use safeconduct_model::{
-    ActionName, Body, Decided, DecidedTask, Decision, EntityRef, IdentityId, IntentName, Mode,
-    Origin, Record, RecordId, SessionKey, Task, TaskId, Timestamp, TokenId,
+    ActionName, Body, EntityRef, IdentityId, IntentName, Origin, Record, RecordId, SessionKey,
+    Task, TaskId, Timestamp, TokenId,
 };
 
 pub use drift::WINDOW as DRIFT_WINDOW;
+pub use glimpse::Glimpse;
 pub use profile::{ACTIONS_PER_PROFILE_MAX, CLASSES_PER_PROFILE_MAX, PAIRS_PER_PROFILE_MAX};
 pub use tuning::Tuning;
 
 use crate::{About, Confidence, Kind, Severity, Signal, Source};
+use glimpse::{Act, Shown};
 use profile::{Profile, Seen};
 use recent::Recent;
 use run::Run;
@@ -92,7 +95,7 @@ impl Detectors {
     /// Takes the next record in, and says what it shows.
     pub fn observe(&mut self, record: &Record) -> Vec<Signal> {
         match &record.body {
-            Body::Decided(decided) => self.decided(decided, &record.id, record.at),
+            Body::Decided(decided) => self.acted(&Act::of(decided), &record.id, record.at),
             Body::TaskBegan(task) => self.began(task, &record.id, record.at),
             Body::TaskEnded { task, .. } => {
                 self.families.remove(&About::Task(task.clone()));
@@ -103,6 +106,14 @@ impl Detectors {
                 self.used_after_end(used, &record.id, record.at)
             }
             _ => Vec::new(),
+        }
+    }
+
+    /// Takes the next record in, of which as much was kept as detectors look at.
+    pub fn look(&mut self, glimpse: &Glimpse) -> Vec<Signal> {
+        match &glimpse.0 {
+            Shown::Decision { id, at, kept } => self.acted(&kept.act(), id, *at),
+            Shown::Other(record) => self.observe(record),
         }
     }
 
@@ -120,26 +131,21 @@ impl Detectors {
         self.profiles.len()
     }
 
-    fn decided(&mut self, decided: &Decided, id: &RecordId, at: Timestamp) -> Vec<Signal> {
-        let intent = decided.task.as_ref().map(|task| task.intent.clone());
-        let profile = self.profiles.touch(&(decided.principal.clone(), intent), Profile::default);
-        let run_of = (decided.session.clone(), decided.principal.clone());
+    fn acted(&mut self, act: &Act<'_>, id: &RecordId, at: Timestamp) -> Vec<Signal> {
+        let profile_of = (act.principal.clone(), act.intent.cloned());
+        let profile = self.profiles.touch(&profile_of, Profile::default);
+        let run_of = (act.session.clone(), act.principal.clone());
         let run = self.runs.touch(&run_of, Run::default);
-        let seen = Seen {
-            decided,
-            at,
-            went_ahead: decided.decision == Decision::Permit || decided.mode == Mode::Observe,
-            before: run.last,
-        };
+        let seen = Seen { act, at, before: run.last };
         let mut found = Vec::new();
         if let Some(action) = profile.take(&seen, &self.tuning, &mut found) {
             run.last = Some(action);
         }
-        run.take(decided.decision, at, &self.tuning, &mut found);
-        if let Some(network) = decided.network {
+        run.take(act.decision, at, &self.tuning, &mut found);
+        if let Some(network) = act.network {
             run.came_from(network, at, &self.tuning, &mut found);
         }
-        found.into_iter().map(|finding| finding.about(whom(&finding, decided), id, at)).collect()
+        found.into_iter().map(|finding| finding.about(whom(&finding, act), id, at)).collect()
     }
 
     fn began(&mut self, task: &Task, id: &RecordId, at: Timestamp) -> Vec<Signal> {
@@ -190,44 +196,6 @@ impl Detectors {
     }
 }
 
-/// As much of a record as detectors look at, so that it is cheap to hand on; `None` where they do
-/// not look at such a record.
-pub fn glimpse(record: &Record) -> Option<Record> {
-    let body = match &record.body {
-        Body::Decided(decided) => Body::Decided(Box::new(Decided {
-            session: decided.session.clone(),
-            session_name: None,
-            pep: decided.pep.clone(),
-            principal: decided.principal.clone(),
-            action: decided.action.clone(),
-            resources: decided.resources.clone(),
-            reasons: Vec::new(),
-            shadow: Vec::new(),
-            obligations: Vec::new(),
-            requestable: None,
-            task: decided.task.as_ref().map(|task| {
-                let (id, intent) = (task.id.clone(), task.intent.clone());
-                Box::new(DecidedTask {
-                    id,
-                    intent,
-                    on_behalf_of: None,
-                    actors: Vec::new(),
-                    ..**task
-                })
-            }),
-            flow: Vec::new(),
-            label: None,
-            approval: None,
-            ..**decided
-        })),
-        Body::TaskBegan(_) | Body::TaskEnded { .. } | Body::UsedAfterEnd { .. } => {
-            record.body.clone()
-        }
-        _ => return None,
-    };
-    Some(Record { id: record.id.clone(), at: record.at, trace: None, parent: None, body })
-}
-
 /// The use of a credential after its task.
 struct Used<'a> {
     task: &'a TaskId,
@@ -271,18 +239,18 @@ pub fn replay<'a>(
 /// About whom a finding of a decision is: the session for what it does, the identity for its
 /// habits. An enforcement point that speaks for others has one session for all of them, so there
 /// it is always the one it spoke of.
-fn whom(finding: &Finding, decided: &Decided) -> About {
-    let own = decided.principal.id.as_str() == decided.session.identity.as_str();
+fn whom(finding: &Finding, act: &Act<'_>) -> About {
+    let own = act.principal.id.as_str() == act.session.identity.as_str();
     let habit = matches!(finding.kind, Kind::UnusualHour | Kind::UnusualVolume | Kind::Drift);
     if own {
         return match habit {
-            true => About::Identity(decided.session.identity.clone()),
-            false => About::Session(decided.session.clone()),
+            true => About::Identity(act.session.identity.clone()),
+            false => About::Session(act.session.clone()),
         };
     }
-    match IdentityId::new(decided.principal.id.shared()) {
+    match IdentityId::new(act.principal.id.shared()) {
         Ok(id) => About::Identity(id),
-        Err(_) => About::Session(decided.session.clone()),
+        Err(_) => About::Session(act.session.clone()),
     }
 }
 

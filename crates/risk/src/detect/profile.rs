@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use safeconduct_model::{ActionName, Decided, EntityType, Timestamp};
+use safeconduct_model::{ActionName, EntityType, Timestamp};
 
 use super::drift::Drift;
+use super::glimpse::Act;
 use super::{Finding, Tuning, doubled};
 use crate::fixed::BITS;
 use crate::{Kind, Severity};
@@ -34,10 +35,8 @@ const OTHER: ActionNo = ActionNo(ACTIONS_PER_PROFILE_MAX as u16);
 
 /// One decision, as a profile sees it.
 pub(super) struct Seen<'a> {
-    pub(super) decided: &'a Decided,
+    pub(super) act: &'a Act<'a>,
     pub(super) at: Timestamp,
-    /// Whether it was done: permitted, or only observed. What was stopped teaches nothing.
-    pub(super) went_ahead: bool,
     /// What the session did before.
     pub(super) before: Option<ActionNo>,
 }
@@ -79,22 +78,22 @@ impl Profile {
         self.action(seen, tuning, found);
         self.classes(seen, tuning, found);
         self.pair(seen, tuning, found);
-        if !seen.went_ahead {
+        if !seen.act.went_ahead {
             return None;
         }
         self.learned += 1;
-        let action = self.number(&seen.decided.action);
+        let action = self.number(seen.act.action);
         self.drift(action, seen, tuning, found);
         Some(action)
     }
 
     fn action(&mut self, seen: &Seen<'_>, tuning: &Tuning, found: &mut Vec<Finding>) {
-        let action = &seen.decided.action;
+        let action = seen.act.action;
         let room = self.actions.len() < ACTIONS_PER_PROFILE_MAX;
         if !room || self.actions.contains_key(action) || self.learned < tuning.learned_after {
             return;
         }
-        if seen.went_ahead || self.may_speak(Kind::UnseenAction, seen.at, tuning) {
+        if seen.act.went_ahead || self.may_speak(Kind::UnseenAction, seen.at, tuning) {
             found.push(Finding {
                 kind: Kind::UnseenAction,
                 severity: Severity::Low,
@@ -106,14 +105,14 @@ impl Profile {
     }
 
     fn classes(&mut self, seen: &Seen<'_>, tuning: &Tuning, found: &mut Vec<Finding>) {
-        for resource in &seen.decided.resources {
+        for resource in seen.act.resources {
             let room = self.classes.len() < CLASSES_PER_PROFILE_MAX;
             if !room || self.classes.contains(&resource.ty) {
                 continue;
             }
             let learned = self.learned >= tuning.learned_after;
             let speaks = learned
-                && (seen.went_ahead || self.may_speak(Kind::UnseenResource, seen.at, tuning));
+                && (seen.act.went_ahead || self.may_speak(Kind::UnseenResource, seen.at, tuning));
             if speaks {
                 found.push(Finding {
                     kind: Kind::UnseenResource,
@@ -123,7 +122,7 @@ impl Profile {
                     detail: format!("never in {} decisions", self.learned),
                 });
             }
-            if seen.went_ahead {
+            if seen.act.went_ahead {
                 self.classes.insert(resource.ty.clone());
             }
         }
@@ -131,7 +130,7 @@ impl Profile {
 
     /// Two known actions in an order that is new, where no order was new for some time.
     fn pair(&mut self, seen: &Seen<'_>, tuning: &Tuning, found: &mut Vec<Finding>) {
-        let known = self.actions.get(&seen.decided.action).copied();
+        let known = self.actions.get(seen.act.action).copied();
         let (Some(before), Some(now)) = (seen.before, known) else { return };
         let room = self.pairs.len() < PAIRS_PER_PROFILE_MAX;
         if !room || self.pairs.contains(&(before, now)) {
@@ -140,18 +139,18 @@ impl Profile {
         let settled = self.learned.saturating_sub(self.pair_learned_at) >= tuning.learned_after;
         let learned = self.learned >= tuning.pairs_learned_after;
         let may = learned && settled;
-        if may && (seen.went_ahead || self.may_speak(Kind::UnseenPair, seen.at, tuning)) {
+        if may && (seen.act.went_ahead || self.may_speak(Kind::UnseenPair, seen.at, tuning)) {
             let name = self.actions.iter().find(|(_, number)| **number == before);
             let name = name.map_or("?", |(name, _)| name.as_str());
             found.push(Finding {
                 kind: Kind::UnseenPair,
                 severity: Severity::Low,
                 confidence: 60,
-                topic: format!("{name} > {}", seen.decided.action).into(),
+                topic: format!("{name} > {}", seen.act.action).into(),
                 detail: format!("never in {} decisions", self.learned),
             });
         }
-        if seen.went_ahead {
+        if seen.act.went_ahead {
             self.pairs.insert((before, now));
             self.pair_learned_at = self.learned;
         }
@@ -176,7 +175,7 @@ impl Profile {
                 detail: format!("{near} of {all} decisions around {hour}:00 UTC"),
             });
         }
-        if seen.went_ahead {
+        if seen.act.went_ahead {
             if self.last_day.is_none_or(|last| last < day) {
                 self.last_day = Some(day);
                 self.days += 1;

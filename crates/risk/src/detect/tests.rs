@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 use safeconduct_model::{
-    Budget, DecidedTask, Digest, KeyedDigest, Method, NetworkDigest, TaskState,
+    Budget, Decided, DecidedTask, Decision, Digest, KeyedDigest, Method, Mode, NetworkDigest,
+    TaskState,
 };
 
 use super::*;
@@ -123,8 +124,8 @@ impl Story {
         self.at += after_ms;
         let record = record(self.records.len() as i64, self.at, body);
         // As the detectors at work are shown it; `found` holds that against the whole record.
-        let shown = glimpse(&record).unwrap();
-        self.found.extend(self.detectors.observe(&shown).iter().map(|signal| {
+        let shown = Glimpse::of(&record).unwrap();
+        self.found.extend(self.detectors.look(&shown).iter().map(|signal| {
             signal.check().unwrap();
             format!(
                 "{} {} of {}, {}: {}",
@@ -429,7 +430,7 @@ proptest! {
         let begun = replay(eager, &[], first);
         let (mut detectors, mut signals) = (begun.detectors.clone(), begun.signals);
         for record in rest {
-            signals.extend(detectors.observe(&glimpse(record).unwrap()));
+            signals.extend(detectors.look(&Glimpse::of(record).unwrap()));
         }
         prop_assert_eq!(&whole.signals, &signals);
         prop_assert_eq!(&whole.detectors, &detectors);

@@ -81,7 +81,8 @@ fn no_kind_is_hidden_behind_many_of_others() {
     signals.push(Signal { kind: Kind::StreamSilent, ..of(Severity::Low, 20) });
     let risk = assess(&signals, at(0), &HalfLives::default());
     assert!(risk.parts.iter().all(|part| part.kind != Kind::StreamSilent));
-    assert!(risk.kinds.contains(&Kind::StreamSilent));
+    assert!(risk.kinds.contains(Kind::StreamSilent));
+    assert_eq!(risk.kinds.iter().collect::<Vec<_>>(), [Kind::StreamSilent, Kind::Burst]);
 }
 
 proptest! {
@@ -95,6 +96,9 @@ proptest! {
         let points: u64 = risk.parts.iter().map(|part| u64::from(part.points)).sum();
         prop_assert_eq!(points + u64::from(risk.others_points), u64::from(risk.score));
         prop_assert_eq!(risk.level, Level::of(risk.score));
+        let Risk { score, level, kinds, .. } = risk;
+        let weighed = weigh(&signals, at(now), &HalfLives::default());
+        prop_assert_eq!(weighed, RiskScore { score, level, kinds });
     }
 
     #[test]

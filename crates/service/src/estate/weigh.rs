@@ -83,7 +83,7 @@ impl Service {
             task: line.as_ref().and_then(|line| task_facts(line, &world)),
             session: &home.session,
             monitors,
-            risk: risk.as_ref(),
+            risk,
             input_bytes,
             ..facts(&request, &world, slot, &understood, &self.settings)
         };

@@ -4,10 +4,11 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use safeconduct_model::{Body, Record, RecordId};
-use safeconduct_risk::detect::{Detectors, Tuning, glimpse};
+use safeconduct_risk::detect::{Detectors, Glimpse, Tuning};
 use safeconduct_risk::{Kind, Signal, Source};
 
 use crate::Service;
@@ -15,13 +16,18 @@ use crate::Service;
 /// Most records that wait for the detectors. Of more, the newest are not seen, and are counted.
 pub const RECORDS_SHOWN_MAX: usize = 8_192;
 
+/// How long the detectors let records gather before they look again, where they come one after
+/// another. Whoever decides would otherwise wake them up for each, which costs more than all else
+/// that they cost a decision.
+const GATHERED: Duration = Duration::from_millis(5);
+
 /// Most findings of a ledger that is read again that may have been lost with a crash.
 const LOST_MAX: usize = 4_096;
 
 /// What the detectors are shown.
 #[derive(Default)]
 pub(crate) struct Watching {
-    shown: ArcSwapOption<SyncSender<Record>>,
+    shown: ArcSwapOption<SyncSender<Glimpse>>,
     missed: AtomicU64,
     /// While the ledger is read again: the detectors, until they are at work.
     folding: Mutex<Option<Folding>>,
@@ -36,7 +42,7 @@ struct Folding {
 
 /// Detectors that are ready to work.
 pub struct Detecting {
-    shown: Receiver<Record>,
+    shown: Receiver<Glimpse>,
     detectors: Detectors,
     kinds: Vec<Kind>,
 }
@@ -51,7 +57,7 @@ impl Watching {
     pub(crate) fn show(&self, record: &Record) {
         let shown = self.shown.load();
         let Some(shown) = &*shown else { return };
-        let Some(glimpse) = glimpse(record) else { return };
+        let Some(glimpse) = Glimpse::of(record) else { return };
         if let Err(TrySendError::Full(_)) = shown.try_send(glimpse) {
             self.missed.fetch_add(1, Ordering::Relaxed);
         }
@@ -126,11 +132,25 @@ impl Service {
 impl Detecting {
     /// Works until [`Service::stop_detectors`]. It blocks: a thread of its own runs it.
     pub fn run(mut self, service: &Service) {
-        while let Ok(record) = self.shown.recv() {
-            let found = wanted(self.detectors.observe(&record), &self.kinds);
-            if !found.is_empty() {
-                service.found(&record.id, found);
+        // It waits to be woken up only where nothing came for a while.
+        while let Ok(first) = self.shown.recv() {
+            self.look(&first, service);
+            let mut more = true;
+            while more {
+                std::thread::sleep(GATHERED);
+                more = false;
+                while let Ok(next) = self.shown.try_recv() {
+                    self.look(&next, service);
+                    more = true;
+                }
             }
+        }
+    }
+
+    fn look(&mut self, shown: &Glimpse, service: &Service) {
+        let found = wanted(self.detectors.look(shown), &self.kinds);
+        if !found.is_empty() {
+            service.found(shown.record(), found);
         }
     }
 }

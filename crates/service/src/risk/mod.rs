@@ -5,10 +5,10 @@ use std::sync::{PoisonError, RwLock};
 
 use arc_swap::ArcSwap;
 use safeconduct_model::{Depth, IdentityId, Record, RecordId, Request, Subject, Timestamp};
-use safeconduct_risk::{About, HalfLives, Put, Risk, Signal, Signals};
+use safeconduct_risk::{About, HalfLives, Put, Risk, RiskScore, Signal, Signals};
 
 use crate::line::Line;
-use crate::{Service, Versioned, World};
+use crate::{Service, Ticket, Versioned, World};
 
 mod detect;
 mod take;
@@ -26,6 +26,8 @@ pub(crate) struct Risks {
     half_lives: ArcSwap<HalfLives>,
     /// Signals that wait for the disk.
     waiting: AtomicUsize,
+    /// The place behind the last record of a signal that was queued; 0 before there is one.
+    queued_to: AtomicU64,
     taken: AtomicU64,
     known: AtomicU64,
     expired: AtomicU64,
@@ -65,10 +67,27 @@ impl Risks {
         self.signals.read().unwrap_or_else(PoisonError::into_inner).would(signal, now)
     }
 
+    /// Notes that signals are queued. Comes before they can be known.
+    fn queued_to(&self, ticket: Ticket) {
+        self.queued_to.fetch_max(ticket.last.saturating_add(1), Ordering::AcqRel);
+    }
+
+    /// What was queued last: once that is durable, every signal that is known is.
+    fn last_queued(&self) -> Option<Ticket> {
+        let last = self.queued_to.load(Ordering::Acquire).checked_sub(1)?;
+        Some(Ticket { first: last, last })
+    }
+
     fn assess(&self, about: &[About], at: Timestamp) -> Risk {
         let half_lives = self.half_lives.load();
         let signals = self.signals.read().unwrap_or_else(PoisonError::into_inner);
         signals.assess(about, at, &half_lives)
+    }
+
+    fn weigh(&self, about: &[About], at: Timestamp) -> RiskScore {
+        let half_lives = self.half_lives.load();
+        let signals = self.signals.read().unwrap_or_else(PoisonError::into_inner);
+        signals.weigh(about, at, &half_lives)
     }
 
     /// Takes a recorded signal in again.
@@ -164,7 +183,7 @@ impl Service {
         line: Option<&Line>,
         world: &World,
         at: Timestamp,
-    ) -> Option<Risk> {
+    ) -> Option<RiskScore> {
         if self.risks.subjects.load(Ordering::Relaxed) == 0 {
             return None;
         }
@@ -178,7 +197,7 @@ impl Service {
         if !world.policies.looks_at_risk() && !by_tier() {
             return None;
         }
-        Some(self.risks.assess(&concerned(request, line), at))
+        Some(self.risks.weigh(&concerned(request, line), at))
     }
 }
 

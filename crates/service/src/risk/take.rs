@@ -182,6 +182,10 @@ impl Service {
         let (taken, fresh) = self.sort_out(signals, now);
         let mut queued = QueuedSignals { taken, ticket: None, stops: Vec::new() };
         if fresh.is_empty() {
+            // What is known, or was crowded out again, counts from when it was queued: its own
+            // record may still wait for the disk, and whoever sends it again waits with it.
+            let Taken { known, dropped, .. } = queued.taken;
+            queued.ticket = self.risks.last_queued().filter(|_| known + dropped > 0);
             return Ok(queued);
         }
         let mut entries = Vec::with_capacity(fresh.len());
@@ -200,7 +204,9 @@ impl Service {
         }
         // They rest on nothing that could have changed.
         let proposal = Proposal { entries, reads: Vec::new(), writes: Vec::new() };
-        queued.ticket = Some(self.ledger.submit(proposal)?);
+        let ticket = self.ledger.submit(proposal)?;
+        queued.ticket = Some(ticket);
+        self.risks.queued_to(ticket);
         self.risks.taken.fetch_add(fresh.len() as u64, Ordering::Relaxed);
         for (signal, record) in fresh.into_iter().zip(&queued.taken.recorded) {
             match signal.stops() {
