@@ -37,6 +37,7 @@ mod format;
 mod load;
 mod nesting;
 mod policies;
+mod prove;
 mod reduce;
 mod rego;
 mod replay;
@@ -57,6 +58,11 @@ pub use explain::{ExplainedClause, ExplainedClauses, Explanation, Verdict};
 pub use format::format;
 pub use load::{Loaded, load, load_reusing};
 pub use policies::{Policies, PolicyInfo};
+pub use prove::{
+    ActionProof, Beside, Counterexample, CounterexampleEntity, KindsProved, PROOF_CLAUSES_MAX,
+    PROOF_ENTITIES_MAX, PROOF_QUESTIONS_MAX, PROOF_STATEMENTS_MAX, Proof, ProofOutcome,
+    ProofVerdict, Unproven, prove,
+};
 pub use reduce::{
     Chosen, Evidence, Kept, Learned, NarrowedEnvelope, Proposal, ReducedFile, Reduction,
     StatementUse, Touched, USED_ACTIONS_MAX, Used, Widened, learn, narrow_envelope, reduce,

@@ -143,43 +143,46 @@ impl<'s> Checker<'s> {
         distinct.into_iter().filter_map(|action| self.asked.get(action)).flatten().filter(
             move |environment| match environment {
                 RequestEnv::DeclaredAction { principal, resource, .. } => {
-                    self.fits(policy.principal_constraint().as_inner(), principal)
-                        && self.fits(policy.resource_constraint().as_inner(), resource)
+                    fits(self.schema, policy.principal_constraint().as_inner(), principal)
+                        && fits(self.schema, policy.resource_constraint().as_inner(), resource)
                 }
                 RequestEnv::UndeclaredAction => false,
             },
         )
     }
+}
 
-    fn fits(&self, constraint: &PrincipalOrResourceConstraint, ty: &EntityType) -> bool {
-        let within = |reference: &EntityReference| match reference {
-            EntityReference::EUID(uid) => {
-                let above = uid.entity_type();
-                above == ty
-                    || self
-                        .schema
-                        .get_entity_type(above)
-                        .is_some_and(|above| above.has_descendant_entity_type(ty))
-            }
-            EntityReference::Slot(_) => true,
-        };
-        match constraint {
-            PrincipalOrResourceConstraint::Any => true,
-            PrincipalOrResourceConstraint::Eq(EntityReference::EUID(uid)) => {
-                uid.entity_type() == ty
-            }
-            PrincipalOrResourceConstraint::Eq(EntityReference::Slot(_)) => true,
-            PrincipalOrResourceConstraint::In(reference) => within(reference),
-            PrincipalOrResourceConstraint::Is(wanted) => **wanted == *ty,
-            PrincipalOrResourceConstraint::IsIn(wanted, reference) => {
-                **wanted == *ty && within(reference)
-            }
+/// Whether what a scope says of a principal or a resource can hold for one of that type.
+pub(crate) fn fits(
+    schema: &ValidatorSchema,
+    constraint: &PrincipalOrResourceConstraint,
+    ty: &EntityType,
+) -> bool {
+    let within = |reference: &EntityReference| match reference {
+        EntityReference::EUID(uid) => {
+            let above = uid.entity_type();
+            let above_of = |ty| {
+                let above = schema.get_entity_type(above);
+                above.is_some_and(|above| above.has_descendant_entity_type(ty))
+            };
+            above == ty || above_of(ty)
+        }
+        EntityReference::Slot(_) => true,
+    };
+    match constraint {
+        PrincipalOrResourceConstraint::Any => true,
+        PrincipalOrResourceConstraint::Eq(EntityReference::EUID(uid)) => uid.entity_type() == ty,
+        PrincipalOrResourceConstraint::Eq(EntityReference::Slot(_)) => true,
+        PrincipalOrResourceConstraint::In(reference) => within(reference),
+        PrincipalOrResourceConstraint::Is(wanted) => **wanted == *ty,
+        PrincipalOrResourceConstraint::IsIn(wanted, reference) => {
+            **wanted == *ty && within(reference)
         }
     }
 }
 
 /// The members of a context that every action shares.
-fn shipped_members(context: &Type) -> Vec<(&str, &AttributeType)> {
+pub(crate) fn shipped_members(context: &Type) -> Vec<(&str, &AttributeType)> {
     let Type::Record { attrs, .. } = context else {
         return Vec::new();
     };

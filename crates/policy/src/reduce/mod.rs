@@ -23,7 +23,7 @@ use safeconduct_model::{Entity, PolicyEffect, PolicyId, Span, Timestamp};
 
 pub use envelope::{NarrowedEnvelope, narrow_envelope};
 pub use learn::{Learned, learn};
-pub(crate) use obliged::{For, lost_to};
+pub(crate) use obliged::{For, lost_to, matches};
 pub use subset::{Widened, widened};
 pub use used::{StatementUse, Touched, USED_ACTIONS_MAX, Used};
 

@@ -53,7 +53,7 @@ fn is_enforced_permit(of: &Statement) -> bool {
 }
 
 /// Whether an action with these groups above it is one that a scope names.
-pub(super) fn matches(of: &ActionConstraint, uid: &EntityUID, above: &[EntityUID]) -> bool {
+pub(crate) fn matches(of: &ActionConstraint, uid: &EntityUID, above: &[EntityUID]) -> bool {
     match of {
         ActionConstraint::Any => true,
         ActionConstraint::Eq(named) => **named == *uid,

@@ -44,6 +44,11 @@ impl LoweringSchema {
         Self { fragment, outputs, mentions }
     }
 
+    /// The schema that it was made of.
+    pub(crate) const fn fragment(&self) -> &Fragment<RawName> {
+        &self.fragment
+    }
+
     /// The part that has these actions, or all of it.
     pub(super) fn part(&self, actions: Option<&BTreeSet<String>>) -> Result<PolicySchema, String> {
         let mut part = match actions {
