@@ -1,4 +1,4 @@
-//! Looks at the estate of a running server: when it starts, and once a day.
+//! Looks at the estate of a running server: when it starts, and again and again.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,18 +10,20 @@ use tokio_util::sync::CancellationToken;
 /// nothing else is kept waiting.
 const FIRST_AFTER: Duration = Duration::from_secs(30);
 
-/// How long after the end of one look the next one begins.
-const LOOK_EVERY: Duration = Duration::from_hours(24);
-
-/// Looks until told to stop.
-pub(super) async fn tend(service: Arc<Service>, read: Arc<dyn ReadModel>, stop: CancellationToken) {
+/// Looks until told to stop; `every` is how long after the end of one look the next one begins.
+pub(super) async fn tend(
+    service: Arc<Service>,
+    read: Arc<dyn ReadModel>,
+    every: Duration,
+    stop: CancellationToken,
+) {
     let mut wait = FIRST_AFTER;
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(wait) => {}
         }
-        wait = LOOK_EVERY;
+        wait = every;
         match look(&service, &read).await {
             Ok(report) => tracing::info!(
                 opened = report.opened,

@@ -121,6 +121,9 @@ pub(crate) async fn start(project: Project, listen: SocketAddr) -> Result<Runnin
 
     let folder = Arc::clone(&reloader) as Arc<dyn PolicyGate>;
     service.set_policy_gate(&folder);
+    if let Err(error) = service.resume_imports().await {
+        tracing::error!(%error, "an import that died is not done to its end");
+    }
     if let Err(error) = service.resume_proposals().await {
         tracing::error!(%error, "a change of the policies that was approved is not in force");
     }
@@ -185,7 +188,8 @@ pub(crate) async fn start(project: Project, listen: SocketAddr) -> Result<Runnin
     running.tasks.spawn(signals.tend(running.stop.clone()));
     let read = Arc::new(running.store.read_model());
     let (service, stop) = (Arc::clone(&running.service), running.stop.clone());
-    running.tasks.spawn(findings::tend(service, read, stop));
+    let every = Duration::from_secs(config.findings.look_every.0.seconds.into());
+    running.tasks.spawn(findings::tend(service, read, every, stop));
     let told = Arc::new(running.store.read_model());
     notices.run(told, next, &config, &running.tasks, &running.stop)?;
     running.tasks.spawn(trust.watch(running.stop.clone()));
@@ -257,6 +261,7 @@ fn restore(
     let settings = Settings {
         calls_max: config.session_calls,
         tiers: config.tiers.clone(),
+        thresholds: config.findings.to_thresholds(),
         ..asking(&config.approvals)
     };
     let world = World::new(

@@ -6,6 +6,7 @@ use safeconduct_model::{IdentityId, Mode, ServerName, TargetName};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::findings::FindingsForm;
 use super::notify_form::NotifyForm;
 use super::plain::Secret;
 use super::risk::{ApprovalsForm, RiskForm, TiersForm};
@@ -95,6 +96,9 @@ pub struct ConfigForm {
     /// How people are asked for approvals.
     #[serde(default)]
     pub approvals: ApprovalsForm,
+    /// From when on something is wrong with the estate.
+    #[serde(default)]
+    pub findings: FindingsForm,
     /// What a session may do.
     #[serde(default)]
     pub sessions: SessionsForm,

@@ -23,6 +23,7 @@
 //! );
 //! ```
 
+mod findings;
 mod form;
 mod notify;
 mod notify_form;
@@ -42,6 +43,7 @@ mod token_service_form;
 mod token_service_read;
 mod trust;
 
+pub use findings::*;
 pub use form::*;
 pub use notify::*;
 pub use notify_form::{ChannelForm, MailForm, NotifyForm, SlackForm, WebhookOutForm};

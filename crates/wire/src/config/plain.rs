@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use safeconduct_model::{Identity, IdentityId, Mode, ServerName, TargetName, Tiers};
 use serde::Deserialize;
 
+use super::findings::FindingsForm;
 use super::notify::NotifyConfig;
 use super::risk::{ApprovalsForm, RiskForm};
 use super::sign_in::SignIn;
@@ -82,6 +83,8 @@ pub struct Config {
     pub tiers: Tiers,
     /// How people are asked.
     pub approvals: ApprovalsForm,
+    /// From when on something is wrong with the estate.
+    pub findings: FindingsForm,
     /// Networks of proxies that say from where a request came.
     pub proxies: BTreeSet<String>,
     /// Calls that one session has; 10,000 where nothing is said.

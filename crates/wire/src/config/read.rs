@@ -7,7 +7,7 @@ use safeconduct_model::{Identity, ServerName};
 
 use super::form::{ConfigForm, HeaderForm, UpstreamForm};
 use super::plain::{Config, HeaderValue, Policies, Transport, Upstream};
-use super::{notify, risk, sign_in, signals_read, targets_read, token_service_read};
+use super::{findings, notify, risk, sign_in, signals_read, targets_read, token_service_read};
 use crate::document::{self, Diagnostic, Document, YamlLimits, closest};
 
 /// Reads a configuration. `file` is how messages name it; `folder` is where its relative paths
@@ -53,6 +53,7 @@ pub fn parse(file: &str, text: &str, folder: &Path) -> Result<Config, Vec<Diagno
         identities.into_iter().map(crate::identity::IdentityForm::into_model).collect();
     problems.extend(identity_problems(&document, &identities));
     problems.extend(risk::problems(&document));
+    problems.extend(findings::problems(&document));
     problems.sort_by_key(|problem| (problem.line, problem.column));
     let form = document.content;
     match listen {
@@ -81,6 +82,7 @@ pub fn parse(file: &str, text: &str, folder: &Path) -> Result<Config, Vec<Diagno
             risk: form.risk,
             tiers: form.tiers.to_model(),
             approvals: form.approvals,
+            findings: form.findings,
             proxies: form.proxies,
             session_calls: form.sessions.calls,
             hosts: form.allow.hosts,
