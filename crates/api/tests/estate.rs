@@ -84,6 +84,42 @@ async fn who_there_is_and_who_answers_for_them() {
     assert_eq!(fixture.get(OPERATOR, "/v1/estate/did/agent").await.status, StatusCode::FORBIDDEN);
 }
 
+/// Whom an enforcement point spoke of, and who is not registered, exists too.
+#[tokio::test]
+async fn who_appeared_and_is_not_registered_is_among_them() {
+    let fixture = Fixture::new().await;
+    let all = ok(&fixture, AUDITOR, "/v1/estate/who").await;
+    assert_eq!(all["unregistered"], json!([]));
+    for subject in ["bob", "ann", "bob"] {
+        decide(&fixture, subject, "read", "1").await;
+    }
+    let all = ok(&fixture, AUDITOR, "/v1/estate/who").await;
+    let unregistered = all["unregistered"].as_array().unwrap();
+    let ids: Vec<_> = unregistered.iter().map(|one| &one["id"]).collect();
+    assert_eq!(ids, ["ann", "bob"]);
+    assert_eq!(unregistered[1]["as"], json!(["subject"]));
+    assert_eq!(unregistered[1]["types"], json!(["Safeconduct::user"]));
+    assert!(unregistered[1]["first_seen"].as_str() <= unregistered[1]["last_seen"].as_str());
+
+    // A page has so many of both, and every one is in one page.
+    let mut seen = Vec::new();
+    let mut path = "/v1/estate/who?limit=2".to_owned();
+    loop {
+        let page = ok(&fixture, AUDITOR, &path).await;
+        let of = |name: &str| page[name].as_array().unwrap().clone();
+        let page_of_both = [of("identities"), of("unregistered")].concat();
+        assert!(page_of_both.len() <= 2);
+        seen.extend(page_of_both.iter().map(|one| one["id"].as_str().unwrap().to_owned()));
+        let Some(next) = page["next"].as_str() else { break };
+        path = format!("/v1/estate/who?limit=2&after={next}");
+    }
+    seen.sort();
+    let known = all["identities"].as_array().unwrap().iter().chain(unregistered);
+    let mut wanted: Vec<_> = known.map(|one| one["id"].as_str().unwrap().to_owned()).collect();
+    wanted.sort();
+    assert_eq!(seen, wanted);
+}
+
 #[tokio::test]
 async fn what_somebody_can_do_and_why() {
     let fixture = Fixture::new().await;

@@ -11,6 +11,11 @@ pub const GROUP_ID_PREFIX: &str = "grp_";
 /// One step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ImportStep {
+    /// Rows of an import that is about to begin lie beside it: a part of them.
+    Rows {
+        /// The digest of all of them.
+        of: Digest,
+    },
     /// A file was read, and what it says is about to be recorded.
     Began(Box<ImportBegan>),
     /// All of it is recorded: so many were new, and so many were changed.
@@ -50,12 +55,27 @@ pub struct ImportBegan {
     pub changed: u64,
     /// How many of its rows are wrong, and left out.
     pub wrong: u64,
+    /// Its rows, where they lie beside records before this one: whatever dies in between, all of
+    /// them are recorded in the end.
+    pub kept: Option<KeptRows>,
+}
+
+/// Rows that lie beside the records before the one by which their import began.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptRows {
+    /// SHA-256 of all of their bytes.
+    pub digest: Digest,
+    /// In how many records' attachments.
+    pub parts: u64,
+    /// Whose identities the import may change, in a word.
+    pub reach: Arc<str>,
 }
 
 impl ImportStep {
     /// The word for it in its record.
     pub const fn event(&self) -> &'static str {
         match self {
+            Self::Rows { .. } => "rows",
             Self::Began(_) => "began",
             Self::Completed { .. } => "completed",
             Self::GroupKept { .. } => "group_kept",
@@ -68,16 +88,28 @@ impl ImportStep {
         let number = |number: u64| Value::Integer(i64::try_from(number).unwrap_or(i64::MAX));
         let text = |text: &Arc<str>| Value::String(Arc::clone(text));
         Value::object(match self {
-            Self::Began(began) => vec![
-                ("bytes", number(began.bytes)),
-                ("changed", number(began.changed)),
-                ("digest", began.digest.to_string().as_str().into()),
-                ("name", text(&began.name)),
-                ("new", number(began.new)),
-                ("rows", number(began.rows)),
-                ("source", began.source.as_str().into()),
-                ("wrong", number(began.wrong)),
-            ],
+            Self::Rows { of } => vec![("of", of.to_string().as_str().into())],
+            Self::Began(began) => {
+                let mut members = vec![
+                    ("bytes", number(began.bytes)),
+                    ("changed", number(began.changed)),
+                    ("digest", began.digest.to_string().as_str().into()),
+                    ("name", text(&began.name)),
+                    ("new", number(began.new)),
+                    ("rows", number(began.rows)),
+                    ("source", began.source.as_str().into()),
+                    ("wrong", number(began.wrong)),
+                ];
+                members.extend(began.kept.as_ref().map(|kept| {
+                    let kept = [
+                        ("digest", kept.digest.to_string().as_str().into()),
+                        ("parts", number(kept.parts)),
+                        ("reach", text(&kept.reach)),
+                    ];
+                    ("kept", Value::object(kept))
+                }));
+                members
+            }
             Self::Completed { new, changed } => {
                 vec![("changed", number(*changed)), ("new", number(*new))]
             }
@@ -100,7 +132,17 @@ impl ImportStep {
             Some(Value::String(text)) => Some(Arc::clone(text)),
             _ => None,
         };
+        let kept = || {
+            let kept = detail.member("kept")?;
+            let text = |name: &str| kept.member(name).and_then(Value::as_str);
+            Some(KeptRows {
+                digest: Digest::parse(text("digest")?)?,
+                parts: kept.member("parts").and_then(Value::as_integer)?.try_into().ok()?,
+                reach: text("reach")?.into(),
+            })
+        };
         Some(match event {
+            "rows" => Self::Rows { of: Digest::parse(&text("of")?)? },
             "began" => Self::Began(Box::new(ImportBegan {
                 source: ImportSource::parse(&text("source")?)?,
                 name: text("name")?,
@@ -110,6 +152,7 @@ impl ImportStep {
                 new: number("new")?,
                 changed: number("changed")?,
                 wrong: number("wrong")?,
+                kept: kept(),
             })),
             "completed" => Self::Completed { new: number("new")?, changed: number("changed")? },
             "group_kept" => {
@@ -136,13 +179,24 @@ mod tests {
             new: 3,
             changed: 0,
             wrong: 1,
+            kept: None,
+        };
+        let with_rows = ImportBegan {
+            kept: Some(KeptRows {
+                digest: Digest::from_bytes([8; 32]),
+                parts: 3,
+                reach: "plain".into(),
+            }),
+            ..began.clone()
         };
         let kept = |id: Option<&str>| ImportStep::GroupKept {
             name: "clerks".into(),
             external_id: id.map(Into::into),
         };
         for step in [
+            ImportStep::Rows { of: Digest::from_bytes([8; 32]) },
             ImportStep::Began(Box::new(began)),
+            ImportStep::Began(Box::new(with_rows)),
             ImportStep::Completed { new: 3, changed: 0 },
             kept(None),
             kept(Some("g-1")),

@@ -146,7 +146,12 @@ impl Service {
         span.in_scope(|| {
             let mut queued = self.decide_and_queue(check, wish)?;
             describe(&span, &queued.ruling);
-            self.seen.saw(&queued.ruling.request.session.key, queued.ruling.outcome.record.at);
+            let Ruling { request, outcome, .. } = &*queued.ruling;
+            let asserted = match &request.subject {
+                Subject::Asserted { entity, .. } => Some(&entity.uid),
+                _ => None,
+            };
+            self.saw(&request.session.key, asserted, outcome.record.at);
             if let Some(label) = queued.ruling.outcome.label_at_permit() {
                 self.raise_above(&queued.ruling.request.session.key, label);
             }

@@ -109,7 +109,7 @@ pub use safeconduct_credential::token::{
 };
 pub use safeconduct_engine::{Outcome, Understood, Vocabulary};
 pub use safeconduct_risk::Risk;
-pub use seen::SeenAt;
+pub use seen::{APPEARED_MAX, AppearedAs, SeenAt, Unregistered};
 pub use service::*;
 pub use sessions::{ARCHIVED_SESSIONS_MAX, KEYS_HELD_MAX, SESSIONS_MAX, SessionView};
 pub use sightings::{Conversation, DEFINITIONS_MAX, Extent};

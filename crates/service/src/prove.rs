@@ -338,6 +338,7 @@ impl Service {
                 by = %vouch.token,
                 "somebody proved to be an identity that nobody has registered"
             );
+            self.seen.turned_away(&vouch.identity, self.clock.now());
             return Err(AuthenticateError::NotRegistered(vouch.identity.clone()));
         };
         if identity.status != IdentityStatus::Active {

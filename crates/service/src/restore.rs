@@ -314,7 +314,7 @@ impl Restore<'_> {
     }
 
     fn decided(&self, sequence: u64, record: &Record, decided: &Decided, sealed: Attachment) {
-        self.service.seen.saw(&decided.session, record.at);
+        self.service.saw(&decided.session, Some(&decided.principal), record.at);
         let step = Step {
             decision: decided.decision,
             action: decided.action.clone(),

@@ -67,6 +67,7 @@ described! {
     admin::EstateOne = "EstateOne";
     admin::EstateOwned = "EstateOwned";
     admin::EstateStop = "EstateStop";
+    admin::EstateUnregistered = "EstateUnregistered";
     admin::EstateWho = "EstateWho";
     admin::EstateWhy = "EstateWhy";
     admin::ExemptionRequest = "Exemption";

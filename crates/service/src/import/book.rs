@@ -1,6 +1,6 @@
 //! Which imports there were, and which groups directories keep here: a fold of their steps.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use safeconduct_model::{IdentityId, RecordId, Timestamp};
@@ -23,8 +23,8 @@ pub enum ImportState {
     Completed,
     /// It began, and this process is at it.
     UnderWay,
-    /// It began, and whatever was at it is gone: some of it may be recorded. Another import of
-    /// the same file does the rest.
+    /// It began, and whatever was at it is gone: some of it may be recorded, and the next process
+    /// does the rest.
     Interrupted,
 }
 
@@ -71,6 +71,16 @@ pub struct KeptGroup {
     pub steps: u64,
 }
 
+/// An import that died and can be done to its end.
+pub(super) struct Due {
+    pub(super) id: Arc<str>,
+    pub(super) record: RecordId,
+    pub(super) by: IdentityId,
+    pub(super) began: ImportBegan,
+    /// Where its rows lie.
+    pub(super) places: Vec<u64>,
+}
+
 /// What is known of imports.
 #[derive(Debug, Default)]
 pub(crate) struct Imports {
@@ -78,6 +88,8 @@ pub(crate) struct Imports {
     imports: VecDeque<ImportView>,
     /// Those that this process is at.
     at_work: Option<Arc<str>>,
+    /// Where the rows of those lie that are not over, by import.
+    rows: BTreeMap<Arc<str>, Vec<u64>>,
     groups: BTreeMap<Arc<str>, KeptGroup>,
 }
 
@@ -88,6 +100,9 @@ impl Imports {
         let detail = json::parse(change.detail.as_str().as_bytes()).ok();
         let read = detail.and_then(|detail| ImportStep::read(&change.event, &detail));
         match read {
+            Some(ImportStep::Rows { .. }) => {
+                self.rows.entry(Arc::clone(&change.id)).or_default().push(step.sequence);
+            }
             Some(ImportStep::Began(began)) => {
                 if self.imports.len() >= IMPORTS_KEPT_MAX {
                     self.imports.pop_front();
@@ -119,6 +134,37 @@ impl Imports {
             }
             None => {}
         }
+    }
+
+    /// Those that died and whose rows are kept, the oldest first.
+    pub(super) fn due(&self) -> Vec<Due> {
+        let died = self.imports.iter().filter(|import| {
+            import.state == ImportState::Interrupted && import.began.kept.is_some()
+        });
+        let due = died.filter_map(|import| {
+            let places = self.rows.get(&import.id).cloned().unwrap_or_default();
+            Some(Due {
+                id: Arc::clone(&import.id),
+                record: import.record.clone(),
+                by: import.by.clone()?,
+                began: import.began.clone(),
+                places,
+            })
+        });
+        due.collect()
+    }
+
+    /// Where rows lie that nobody needs: of imports that never began, and of those that are over.
+    pub(super) fn forget_idle_rows(&mut self) -> Vec<u64> {
+        let died = self.imports.iter().filter(|one| one.state == ImportState::Interrupted);
+        let died: BTreeSet<Arc<str>> = died.map(|import| Arc::clone(&import.id)).collect();
+        let idle = self.rows.extract_if(.., |id, _| !died.contains(id));
+        idle.flat_map(|(_, places)| places).collect()
+    }
+
+    /// Where the rows of an import lay that is over.
+    pub(super) fn forget_rows(&mut self, id: &str) -> Vec<u64> {
+        self.rows.remove(id).unwrap_or_default()
     }
 
     /// Begins to be at an import, where none is under way.
@@ -193,6 +239,7 @@ mod tests {
             new: 1,
             changed: 0,
             wrong: 0,
+            kept: None,
         }))
     }
 

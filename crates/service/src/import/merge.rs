@@ -17,6 +17,21 @@ pub enum Reach {
     Privileged,
 }
 
+impl Reach {
+    /// The word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::Privileged => "privileged",
+        }
+    }
+
+    /// The reach of that word.
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Plain, Self::Privileged].into_iter().find(|reach| reach.as_str() == word)
+    }
+}
+
 /// Why what is said cannot count. The file or the directory is at fault, or who sent it.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum MergeError {

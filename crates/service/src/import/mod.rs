@@ -1,11 +1,12 @@
 //! Use-case: take in identities that others keep. A file is read and compared with what is known
 //! first, so that whoever sends it learns of every wrong row before anything is recorded; then
-//! its beginning, its identities in portions, and its end are recorded. What died in between is
-//! seen by the end that is missing, and the same file again does the rest.
+//! its rows, its beginning, its identities in portions, and its end are recorded. What died after
+//! its beginning is done to its end by the next process; what died before it, did nothing.
 
 mod book;
 mod merge;
 mod replace;
+mod resume;
 
 use std::sync::Arc;
 
@@ -120,6 +121,7 @@ impl Service {
             new: 0,
             changed: 0,
             wrong: 0,
+            kept: None,
         };
         let (wrong, same, unowned, orphaned) = (faults, 0, 0, 0);
         let mut plan =
@@ -158,7 +160,8 @@ impl Service {
     ///
     /// # Errors
     /// [`ImportError`]. What was recorded until then stays, and the import is shown as
-    /// interrupted; the same file again does the rest.
+    /// interrupted; the same file again does the rest. Of a process that dies, the next one does
+    /// it ([`Service::resume_imports`]).
     pub async fn import(
         &self,
         plan: ImportPlan,
@@ -173,15 +176,16 @@ impl Service {
             return Err(ImportError::Busy);
         }
         let _at_work = AtWork(self);
-        let began = ImportStep::Began(Box::new(plan.began.clone()));
-        let record = self.record_import(&id, 0, &began, by).await?;
-        let (mut new, mut changed) = (0, 0);
-        for portion in plan.rows.chunks(PORTION) {
-            let (more_new, more_changed) = self.portion(&plan, portion, by, &record).await?;
-            new += more_new;
-            changed += more_changed;
+        let kept = self.keep_rows(&id, &plan.rows, plan.reach, by).await?;
+        let (parts, began) = (kept.parts, ImportBegan { kept: Some(kept), ..plan.began.clone() });
+        let step = ImportStep::Began(Box::new(began.clone()));
+        let record = self.record_import(&id, parts, &step, by).await?;
+        let done = self.record_rows(&id, (&began, plan.reach), &plan.rows, by, &record).await;
+        if done.is_err() {
+            // Whatever comes after this is newer than the file: no process goes on with it later.
+            self.forget_rows_of(&id);
         }
-        self.record_import(&id, 1, &ImportStep::Completed { new, changed }, by).await?;
+        done?;
         let shown = self.imports().into_iter().find(|import| import.id == id);
         let at = self.now();
         let (by, state) = (Some(by.clone()), ImportState::Completed);
@@ -190,7 +194,7 @@ impl Service {
 
     async fn portion(
         &self,
-        plan: &ImportPlan,
+        (source, reach): (ImportSource, Reach),
         rows: &[ImportRow],
         by: &IdentityId,
         because: &RecordId,
@@ -201,7 +205,7 @@ impl Service {
             let (mut changes, mut new) = (Vec::new(), 0);
             for row in rows {
                 let known = world.identity(&row.id);
-                let is = merged(&row.id, known, &row.said, plan.began.source, plan.reach)
+                let is = merged(&row.id, known, &row.said, source, reach)
                     .map_err(|problem| ImportError::Meanwhile { id: row.id.clone(), problem })?;
                 if known != Some(&is) {
                     new += u64::from(known.is_none());
@@ -225,6 +229,17 @@ impl Service {
         step: &ImportStep,
         by: &IdentityId,
     ) -> Result<RecordId, RecordReviewsError> {
+        self.record_import_with(id, sequence, step, by, None).await
+    }
+
+    async fn record_import_with(
+        &self,
+        id: &Arc<str>,
+        sequence: u64,
+        step: &ImportStep,
+        by: &IdentityId,
+        attachment: Option<Vec<u8>>,
+    ) -> Result<RecordId, RecordReviewsError> {
         let unmade =
             |error: &dyn std::fmt::Display| RecordReviewsError::Record(error.to_string().into());
         let detail = safeconduct_ledger::canonical(&step.detail());
@@ -240,7 +255,8 @@ impl Service {
         };
         let mut tries = TRIES;
         loop {
-            let entry = ReviewEntry::new(change.clone());
+            let entry =
+                ReviewEntry { attachment: attachment.clone(), ..ReviewEntry::new(change.clone()) };
             match self.record_reviews(self.reviews_seen(), vec![entry], Vec::new()).await {
                 Err(RecordReviewsError::Stale) if tries > 0 => tries -= 1,
                 recorded => {

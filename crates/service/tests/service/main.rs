@@ -11,9 +11,12 @@ use safeconduct_service::memory::{MemoryClock, MemoryLedger, ports};
 use safeconduct_service::*;
 
 mod declassify;
+mod durable;
+mod imports;
 mod order;
 mod places;
 mod remediation;
+mod removed;
 mod risk;
 mod streams;
 
@@ -234,6 +237,43 @@ async fn what_nobody_knows_is_denied_and_recorded() {
     let outcome = bench.service.check(stranger).await.unwrap().into_value().outcome;
     assert_eq!(codes(&outcome), ["unknown_identity"]);
     assert_eq!(decided(&bench.ledger).len(), 2);
+}
+
+#[tokio::test]
+async fn who_asks_and_is_not_registered_is_seen() {
+    let bench = bench(Settings::default()).await;
+    bench.clock.set(Timestamp::from_millis(1_790_000_000_000));
+    assert!(bench.service.unregistered(None, 10).is_empty());
+    for _ in 0..2 {
+        let mut stranger = check("read");
+        stranger.subject = Subject::Caller(proof("stranger", "t"));
+        bench.service.check(stranger).await.unwrap();
+        bench.clock.set(bench.service.now().plus_ms(1000));
+    }
+    bench.read().await.unwrap();
+    let wanted = Unregistered {
+        id: "stranger".into(),
+        types: BTreeSet::new(),
+        appeared: BTreeSet::from([AppearedAs::Caller]),
+        seen: SeenAt {
+            first: Timestamp::from_millis(1_790_000_000_000),
+            last: Timestamp::from_millis(1_790_000_001_000),
+        },
+    };
+    assert_eq!(bench.service.unregistered(None, 10), std::slice::from_ref(&wanted));
+    assert!(bench.service.unregistered(Some("stranger"), 10).is_empty());
+    assert!(bench.service.unregistered(None, 0).is_empty());
+    let (ports, ..) = ports();
+    let again = Service::new(ports, Settings::default(), world(POLICIES));
+    let mut restore = again.restore();
+    for (sequence, record) in (0..).zip(records(&bench.ledger)) {
+        restore.apply(sequence, &record, Attachment::Absent).unwrap();
+    }
+    restore.finish();
+    assert_eq!(again.unregistered(None, 10), [wanted]);
+    // Once somebody registers them they are among the others.
+    bench.service.change_identity(agent("stranger"), &me()).await.unwrap();
+    assert!(bench.service.unregistered(None, 10).is_empty());
 }
 
 #[tokio::test]

@@ -7,14 +7,35 @@ use serde::{Deserialize, Serialize};
 use super::IdentityView;
 use crate::document::Written;
 
-/// Everyone who exists, by id.
+/// Everyone who exists, by id: who is registered, and who appeared and is not. A page has so
+/// many of both together.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct EstateWho {
     /// The identities of this page.
     pub identities: Vec<EstateIdentity>,
+    /// Those who appeared and are not registered.
+    pub unregistered: Vec<EstateUnregistered>,
     /// Where the next page starts: `after` of the next request. Absent at the end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
+}
+
+/// Someone who appeared and is not registered.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct EstateUnregistered {
+    /// Who, as they appeared.
+    pub id: String,
+    /// Of what types enforcement points said that they are: `Safeconduct::User`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub types: Vec<String>,
+    /// As what: `caller` asked for a decision, `subject` was spoken of by an enforcement point,
+    /// `turned_away` proved who they are and was refused since the server began.
+    #[serde(rename = "as")]
+    pub appeared: Vec<&'static str>,
+    /// The first time.
+    pub first_seen: Written<Timestamp>,
+    /// The last time.
+    pub last_seen: Written<Timestamp>,
 }
 
 /// Someone who exists.
@@ -184,6 +205,13 @@ pub struct EstateStatement {
     pub requestable: bool,
     /// `enforce`, or `shadow` where it has no effect.
     pub mode: &'static str,
+    /// Since when it is in force without a break, under that id and saying the same; absent where
+    /// that is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<Written<Timestamp>>,
+    /// Since when it may be, where it is not known what the sets before held.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub perhaps_since: Option<Written<Timestamp>>,
 }
 
 /// What is decided now.

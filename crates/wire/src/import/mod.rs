@@ -8,6 +8,7 @@
 //! A cell is a text, whatever it begins with: formulas mean nothing here.
 
 mod alike;
+mod kept;
 mod kubernetes;
 mod oauth;
 mod pieces;
@@ -16,6 +17,7 @@ mod separated;
 mod spire;
 
 pub use alike::*;
+pub use kept::*;
 pub use row::*;
 
 /// Most bytes of a file.
