@@ -29,6 +29,7 @@ pub use conclude::Outcome;
 pub use explain::{Explained, explain, origins};
 pub use facts::{ApprovalFacts, Facts, Known, MonitorFacts, Understood, Vocabulary};
 pub use resource::placed;
+pub use situate::task_parameters;
 pub use task::TaskFacts;
 
 /// Decides one request.

@@ -1,10 +1,11 @@
 //! Stage 2: what the action is, what it touches, and where the session stands.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use safeconduct_model::{
     ActionEntry, Assurance, Entity, EntityId, EntityRef, INPUT_DEPTH_MAX, Method, Now,
-    RESOURCES_MAX, Reason, Request, Subject, Value,
+    RESOURCES_MAX, Reason, Request, Subject, TaskId, Value,
 };
 use safeconduct_policy::{
     ActionSituation, AdditionalArguments, ApprovalSituation, IdentitySituation, RiskSituation,
@@ -14,7 +15,7 @@ use safeconduct_policy::{
 use safeconduct_risk::{Kind, RiskScore};
 use safeconduct_session::Used;
 
-use crate::{Facts, resource};
+use crate::{Facts, Vocabulary, resource};
 
 /// What the policies are asked about.
 pub(crate) struct Situated<'a> {
@@ -138,8 +139,18 @@ pub(crate) fn beside(facts: &Facts<'_>, request: &Request) -> Vec<Entity> {
     let Some(known) = facts.task.as_ref().filter(|_| acts_in_task(request)) else {
         return Vec::new();
     };
-    let id = EntityId::new(known.task.id.shared()).ok();
-    let attributes = known.mandate.parameters.iter().filter_map(|(name, value)| {
+    let parameters = task_parameters(&known.task.id, &known.mandate.parameters, facts.vocabulary);
+    parameters.into_iter().chain(known.user.map(|user| user.entity.clone())).collect()
+}
+
+/// A task's parameters as policies see them; `None` where the task's id is no name of an entity.
+pub fn task_parameters(
+    task: &TaskId,
+    parameters: &BTreeMap<Arc<str>, Value>,
+    vocabulary: &Vocabulary,
+) -> Option<Entity> {
+    let id = EntityId::new(task.shared()).ok()?;
+    let attributes = parameters.iter().filter_map(|(name, value)| {
         let text: Arc<str> = match value {
             Value::String(text) => Arc::clone(text),
             Value::Bool(truth) => truth.to_string().into(),
@@ -149,12 +160,11 @@ pub(crate) fn beside(facts: &Facts<'_>, request: &Request) -> Vec<Entity> {
         };
         Some((Arc::clone(name), Value::String(text)))
     });
-    let parameters = id.map(|id| Entity {
-        uid: EntityRef { ty: facts.vocabulary.task_parameters().clone(), id },
+    Some(Entity {
+        uid: EntityRef { ty: vocabulary.task_parameters().clone(), id },
         attributes: attributes.collect(),
         ancestors: Vec::new(),
-    });
-    parameters.into_iter().chain(known.user.map(|user| user.entity.clone())).collect()
+    })
 }
 
 fn situation<'a>(

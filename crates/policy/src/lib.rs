@@ -26,6 +26,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod ages;
 mod annotations;
 mod baseline;
 mod canonical;
@@ -50,6 +51,7 @@ mod standing;
 mod temporal;
 mod validate;
 
+pub use ages::{Age, Ages};
 pub use annotations::{LIST_MAX, MESSAGE_BYTES_MAX, PolicyMode, QUORUM_MAX, TTL_S_MAX};
 pub use baseline::baseline;
 pub use diagnostic::{Diagnostic, LoadError, Severity};
@@ -69,8 +71,9 @@ pub use reduce::{
     widened,
 };
 pub use replay::{
-    Change, Changes, NotReplayable, REPLAY_LISTED_MAX, RecordedDecision, Replay, Replayer,
-    Surroundings, Unknowns, replay,
+    Change, Changes, ERAS_MAX, Fact, Lacking, Missing, NotReplayable, REPLAY_LISTED_MAX, Recalled,
+    RecalledSession, RecalledTask, RecordedDecision, Replay, Replayer, Surroundings, Unknowns,
+    replay,
 };
 pub use revoke::{RevokeError, RevokedFile, revoke};
 pub use schema::SHIPPED_SCHEMA;

@@ -14,8 +14,9 @@ mod tests {
         Timestamp,
     };
     use safeconduct_policy::{
-        ActionSituation, AdditionalArguments, Applied, Evaluation, Policies, Question,
-        RecordedDecision, Replay, Situation, Surroundings, replay,
+        ActionSituation, AdditionalArguments, Applied, ERAS_MAX, Evaluation, Fact, Missing,
+        Policies, Question, Recalled, RecalledSession, RecordedDecision, Replay, Replayer,
+        Situation, Surroundings, replay,
     };
 
     use crate::world::{entity, having, json, loaded, situation, sources, within};
@@ -25,6 +26,8 @@ mod tests {
     struct Around {
         entities: BTreeMap<EntityRef, Entity>,
         action: Option<ActionSituation>,
+        /// What is recalled of every decision.
+        recalled: Option<Recalled>,
     }
 
     impl Surroundings for Around {
@@ -39,6 +42,12 @@ mod tests {
         }
         fn action(&self, _: &ActionName, _: Digest) -> Option<ActionSituation> {
             self.action
+        }
+        fn recalls(&self) -> bool {
+            self.recalled.is_some()
+        }
+        fn recall(&self, _: &RecordedDecision<'_>, _: &Policies) -> Recalled {
+            self.recalled.clone().unwrap()
         }
     }
 
@@ -165,7 +174,185 @@ mod tests {
             for resource in self.resources.iter().filter(|_| resources) {
                 entities.insert(resource.uid.clone(), resource.clone());
             }
-            Around { entities, action: action.then(|| self.situation().action) }
+            let action = action.then(|| self.situation().action);
+            Around { entities, action, recalled: None }
+        }
+
+        /// All that can be recalled of it.
+        fn recalled(&self) -> Recalled {
+            Recalled {
+                input: Fact::Known(json(self.input)),
+                additional: Fact::Known(AdditionalArguments::Refused),
+                action: Some(self.situation().action),
+                session: Fact::Known(RecalledSession {
+                    steps: self.steps,
+                    denials: 0,
+                    distinct_resources: 0,
+                    actions: Vec::new(),
+                }),
+                ..Recalled::default()
+            }
+        }
+
+        /// What a draft says to it, with that recalled.
+        fn replayed(&self, old: &Policies, new: &Policies, recalled: Recalled) -> Replay {
+            let (id, decided) = (RecordId::new("dec_1").unwrap(), self.decided(old));
+            let at = situation(Tier::Low).now;
+            let recorded = RecordedDecision { id: &id, at, decided: &decided };
+            let around = Around { recalled: Some(recalled), ..self.around(ALL) };
+            replay([recorded], old, new, &around)
+        }
+    }
+
+    fn counts(replay: &Replay) -> [u64; 4] {
+        let changed = (replay.newly_denied.count, replay.newly_permitted.count);
+        [replay.same, changed.0, changed.1, replay.not_replayable.count]
+    }
+
+    const READS: &str = "action == Safeconduct::Action::\"files.read_text_file\"";
+
+    #[test]
+    fn arguments_that_are_opened_are_looked_at_for_real() {
+        let set = |condition: &str| {
+            loaded(&sources(&format!(
+                "@id(\"p\") permit (principal, {READS}, resource) {condition};"
+            )))
+        };
+        let old = set("");
+        let new = set("when { context.input.path like \"/cases/*\" }");
+        let within = Asked { input: r#"{"path":"/cases/1"}"#, ..reads("a", "/cases/1") };
+        let beyond = reads("a", "/x");
+        assert_eq!(counts(&within.replayed(&old, &new, within.recalled())), [1, 0, 0, 0]);
+        assert_eq!(counts(&beyond.replayed(&old, &new, beyond.recalled())), [0, 1, 0, 0]);
+        // The other way around: what was denied then is looked at too.
+        assert_eq!(counts(&beyond.replayed(&new, &old, beyond.recalled())), [0, 0, 1, 0]);
+        assert_eq!(counts(&within.replayed(&new, &old, within.recalled())), [1, 0, 0, 0]);
+        for (why, word) in [(Missing::Erased, "erased"), (Missing::NotKept, "not_recorded")] {
+            let recalled = Recalled { input: Fact::Missing(why), ..beyond.recalled() };
+            let replay = beyond.replayed(&old, &new, recalled);
+            let (_, found) = &replay.not_replayable.listed[0];
+            assert_eq!((replay.total(), found.as_str()), (1, word));
+            let lacking = found.lacking().unwrap();
+            assert_eq!((&*lacking.fact, lacking.why), ("context.input", why));
+        }
+    }
+
+    #[test]
+    fn what_contradicts_the_record_is_not_believed() {
+        let set = |steps: u64, more: &str| {
+            loaded(&sources(&format!(
+                "@id(\"p\") permit (principal, {READS}, resource) when {{ \
+                 context.session.steps < {steps} {more} }};"
+            )))
+        };
+        let (old, new) = (set(5, ""), set(2, "&& context.input.path like \"*\""));
+        let asked = reads("a", "/x");
+        let session = |steps| {
+            Fact::Known(RecalledSession {
+                steps,
+                denials: 0,
+                distinct_resources: 0,
+                actions: Vec::new(),
+            })
+        };
+        let with = |steps| Recalled { session: session(steps), ..asked.recalled() };
+        assert_eq!(counts(&asked.replayed(&old, &new, with(3))), [0, 1, 0, 0]);
+        // It was permitted, which it could not have been with nine steps before it.
+        let replay = asked.replayed(&old, &new, with(9));
+        assert_eq!(counts(&replay), [0, 0, 0, 1]);
+        let (_, why) = &replay.not_replayable.listed[0];
+        assert_eq!((why.as_str(), why.policy().unwrap().as_str()), ("context_incomplete", "p"));
+        // One decision of each kind through one replayer: what is kept of one is said of no other.
+        let (id, at) = (RecordId::new("dec_1").unwrap(), situation(Tier::Low).now);
+        let decided = asked.decided(&old);
+        let recorded = RecordedDecision { id: &id, at, decided: &decided };
+        let mut replayer = Replayer::new(&old, &new);
+        for steps in [3, 9, 1, 3] {
+            let around = Around { recalled: Some(with(steps)), ..asked.around(ALL) };
+            replayer.take(&recorded, &around);
+        }
+        assert_eq!(counts(&replayer.finish()), [1, 2, 0, 1]);
+    }
+
+    #[test]
+    fn each_decision_is_held_against_the_set_that_made_it() {
+        let permit = |id: &str, steps: usize| {
+            loaded(&sources(&format!(
+                "@id(\"{id}\") permit (principal, action, resource) when {{ \
+                 context.session.steps < {steps} }};"
+            )))
+        };
+        let (first, now) = (permit("p", 5), permit("q", 7));
+        // The draft has the condition of the first set, under another name.
+        let draft = permit("r", 5);
+        let few = reads("a", "/x");
+        let decided = [few.decided(&first), few.decided(&now)];
+        let (id, at) = (RecordId::new("dec_1").unwrap(), situation(Tier::Low).now);
+        let replayed = |sets: &[&Policies]| {
+            let mut replayer = Replayer::new(&now, &draft);
+            for set in sets {
+                replayer.enter(std::sync::Arc::new(loaded_again(set)));
+            }
+            for decided in &decided {
+                let recorded = RecordedDecision { id: &id, at, decided };
+                replayer.take(&recorded, &few.around(ALL));
+            }
+            replayer.finish()
+        };
+        let replay = replayed(&[]);
+        assert_eq!(counts(&replay), [0, 0, 0, 2]);
+        assert_eq!(replay.not_replayable.why["other_policy_set"], 1);
+        let replay = replayed(&[&first]);
+        assert_eq!(counts(&replay), [1, 0, 0, 1], "it permitted by that condition");
+        assert_eq!(replay.not_replayable.why["not_recorded"], 1);
+        let mut replayer = Replayer::new(&now, &draft);
+        let more = 10..10 + 2 * ERAS_MAX;
+        let more: Vec<_> = more.map(|steps| permit("p", steps)).collect();
+        for set in more.iter().chain([&first]) {
+            replayer.enter(std::sync::Arc::new(loaded_again(set)));
+        }
+        assert!(replayer.knows(first.digest()) && replayer.knows(now.digest()));
+        let known = more.iter().filter(|set| replayer.knows(set.digest())).count();
+        assert_eq!(known, ERAS_MAX - 1, "no more are held");
+    }
+
+    fn loaded_again(policies: &Policies) -> Policies {
+        let statements = policies.iter();
+        let texts = statements.map(|info| policies.source_text(&info.reference.id).unwrap());
+        let again = loaded(&sources(&texts.map(|text| text.to_string()).collect::<String>()));
+        assert_eq!(again.digest(), policies.digest());
+        again
+    }
+
+    /// Where the enforcement point speaks of somebody, policies saw no proof of theirs.
+    #[test]
+    fn how_somebody_was_proved_is_said_of_who_asked_alone() {
+        let set = |method: &str| {
+            loaded(&sources(&format!(
+                "@id(\"p\") permit (principal, action, resource); @id(\"f\") forbid (principal, \
+                 action, resource) when {{ context.identity.method == \"{method}\" }};"
+            )))
+        };
+        let (old, key, spoken) = (set("mtls"), set("api_key"), set("pep_assertion"));
+        let (id, at) = (RecordId::new("dec_1").unwrap(), situation(Tier::Low).now);
+        let asked = reads("a", "/x");
+        let own = asked.decided(&old);
+        let mut of_another = own.clone();
+        of_another.session = SessionKey::task(own.pep.clone(), TaskId::new("task_1").unwrap());
+        let mut of_itself = own.clone();
+        of_itself.pep = own.session.identity.clone();
+        for (new, expected) in [
+            (&key, [[0, 1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 1]]),
+            (&spoken, [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 1]]),
+        ] {
+            let mut replayer = Replayer::new(&old, new);
+            for (decided, expected) in [&own, &of_another, &of_itself].into_iter().zip(expected) {
+                let recorded = RecordedDecision { id: &id, at, decided };
+                let around = asked.around(ALL);
+                assert_eq!(counts(&replay([recorded], &old, new, &around)), expected);
+                replayer.take(&recorded, &around);
+            }
+            assert_eq!(replayer.finish().total(), 3);
         }
     }
 
@@ -466,6 +653,14 @@ mod tests {
                     _ => (1, 0, 0),
                 };
                 prop_assert_eq!(said, expected);
+                // With all that there was recalled, all of it is known.
+                let recalled = one.replayed(&old, &new, one.recalled());
+                let all = match (then, now) {
+                    (Decision::Permit, Decision::Deny) => [0, 1, 0, 0],
+                    (Decision::Deny, Decision::Permit) => [0, 0, 1, 0],
+                    _ => [1, 0, 0, 0],
+                };
+                prop_assert_eq!(counts(&recalled), all);
             }
             // One after the other through one replayer, what is kept of those before counts.
             let id = RecordId::new("dec_1").unwrap();

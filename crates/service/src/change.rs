@@ -166,6 +166,7 @@ impl Service {
     /// # Errors
     /// [`ChangeError`] where the records could not be made; all before them stay in force.
     pub async fn change_rules(&self, rules: RuleSet, cause: &str) -> Result<(), ChangeError> {
+        let policies = Arc::clone(&rules.policies);
         let queued = self.queue_changed(None, |world| {
             let mut changed = Vec::new();
             let RuleSet { policies, catalogue, catalogue_digest, vocabulary, intents, texts } =
@@ -199,6 +200,7 @@ impl Service {
             world.quarantined = Arc::new(world.seen.quarantined(&world.catalogue));
             Ok(changed)
         })?;
+        self.aging.in_force(self.clock.now(), &policies);
         match queued {
             Some(ticket) => Ok(self.ledger.durable(ticket).await?),
             None => Ok(()),

@@ -159,6 +159,10 @@ impl Restore<'_> {
             Body::PoliciesLoaded { digest, .. }
             | Body::CatalogueLoaded { digest, .. }
             | Body::IntentsLoaded { digest, .. } => {
+                if matches!(record.body, Body::PoliciesLoaded { .. }) {
+                    let beside = (sealed == Attachment::Present).then_some(sequence);
+                    self.service.aging.restore(record.at, *digest, beside);
+                }
                 if sealed == Attachment::Present && self.world.kept.len() < KEPT_SETS_MAX {
                     Arc::make_mut(&mut self.world.kept).insert(*digest);
                 }

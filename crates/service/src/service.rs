@@ -9,6 +9,7 @@ use safeconduct_review::finding::Thresholds;
 
 use crate::access::{ANSWER_WITHIN_MS, Pace, Requests};
 use crate::access_tokens::AccessTokens;
+use crate::ages::Aging;
 use crate::leases::Leases;
 use crate::past::Pasts;
 use crate::pending::PendingPermits;
@@ -96,6 +97,8 @@ pub struct Service {
     /// Where the policies lie.
     pub(crate) gate: OnceLock<Weak<dyn PolicyGate>>,
     pub(crate) risks: Risks,
+    /// Since when statements are in force.
+    pub(crate) aging: Aging,
 }
 
 impl Service {
@@ -126,6 +129,7 @@ impl Service {
             reviews: Reviews::default(),
             gate: OnceLock::new(),
             risks: Risks::default(),
+            aging: Aging::default(),
         }
     }
 

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use safeconduct_engine::{Vocabulary, placed};
 use safeconduct_model::{
-    ActionName, Catalogue, Digest, Entity, EntityRef, Identity, IdentityId, NameError,
+    ActionEntry, ActionName, Catalogue, Digest, Entity, EntityRef, Identity, IdentityId, NameError,
+    Tier,
 };
 use safeconduct_policy::{ActionSituation, Surroundings};
 
@@ -64,6 +65,25 @@ impl Surrounded {
         Ok(())
     }
 
+    /// From now on another catalogue says what actions are and what they touch.
+    pub fn enter_catalogue(&mut self, catalogue: Arc<Catalogue>, digest: Digest) {
+        (self.catalogue, self.catalogue_digest) = (catalogue, digest);
+    }
+
+    /// The digest of the catalogue that speaks.
+    pub const fn catalogue(&self) -> Digest {
+        self.catalogue_digest
+    }
+
+    /// What the catalogue of that digest says of an action, as a whole.
+    pub(crate) fn entry(&self, action: &ActionName, catalogue: Digest) -> Option<&ActionEntry> {
+        self.catalogue.entry(action).filter(|_| catalogue == self.catalogue_digest)
+    }
+
+    pub(crate) fn vocabulary(&self) -> &Vocabulary {
+        &self.vocabulary
+    }
+
     /// What policies see of an identity.
     pub fn identity(&self, id: &IdentityId) -> Option<&Entity> {
         self.entities.get(self.names.get(id)?)
@@ -84,15 +104,19 @@ impl Surroundings for Surrounded {
     }
 
     fn action(&self, action: &ActionName, catalogue: Digest) -> Option<ActionSituation> {
-        let entry = self.catalogue.entry(action)?;
         // What arguments make of a tier is not recorded.
-        let is_known = catalogue == self.catalogue_digest && entry.raises.is_empty();
-        is_known.then_some(ActionSituation {
-            tier: entry.tier,
-            effect: entry.effect,
-            trust: entry.returns.default.integrity,
-            guessed: entry.guessed,
-            accepts: entry.accepts,
-        })
+        let entry = self.entry(action, catalogue).filter(|entry| entry.raises.is_empty())?;
+        Some(situation(entry, entry.tier))
+    }
+}
+
+/// What a catalogue's entry says to policies.
+pub(crate) const fn situation(entry: &ActionEntry, tier: Tier) -> ActionSituation {
+    ActionSituation {
+        tier,
+        effect: entry.effect,
+        trust: entry.returns.default.integrity,
+        guessed: entry.guessed,
+        accepts: entry.accepts,
     }
 }

@@ -9,7 +9,7 @@ use std::path::Path;
 use safeconduct_ledger::CHECKPOINT_BYTES_MAX;
 
 use crate::cursor::{Attachments, Frame};
-use crate::frame::AttachmentState;
+use crate::frame::{AttachmentState, Header};
 use crate::scan::{self, ScanError};
 use crate::{segment, tlog};
 
@@ -51,6 +51,33 @@ pub struct Leaf<'a> {
     pub bytes: &'a [u8],
     /// What has become of what lies beside it.
     pub attachment: AttachmentState,
+    /// Where that lies, if it is there.
+    pub beside: Option<Beside>,
+}
+
+/// A place where something lies beside a record, to be read when it is wanted.
+#[derive(Debug, Clone, Copy)]
+pub struct Beside {
+    /// The first record of its segment.
+    segment: u64,
+    offset: u64,
+    header: Header,
+}
+
+impl Beside {
+    fn of(segment: u64, frame: &Frame<'_>) -> Option<Self> {
+        let (offset, header) = (frame.attachment_offset(), frame.header);
+        let present = frame.attachment() == AttachmentState::Present;
+        present.then_some(Self { segment, offset, header })
+    }
+
+    /// Reads it, from the data folder that its place was found in.
+    ///
+    /// # Errors
+    /// The operating system's; or it is damaged, or was erased since.
+    pub fn read(&self, data: &Path) -> io::Result<Vec<u8>> {
+        attachment(&segment::path(data, self.segment), &self.header, self.offset)
+    }
 }
 
 /// Reads the records in order, from the segments alone: no server is needed, and one may run
@@ -63,10 +90,11 @@ pub fn read(
     visit: &mut dyn FnMut(Leaf<'_>) -> io::Result<()>,
 ) -> Result<u64, ExportError> {
     let mut failed = None;
-    let scanned = scan::scan(data, Attachments::Skip, |_, frame| {
+    let scanned = scan::scan(data, Attachments::Skip, |segment, frame| {
         let (sequence, attachment) = (frame.header.sequence, frame.attachment());
+        let beside = Beside::of(segment, frame);
         if failed.is_none() {
-            failed = visit(Leaf { sequence, bytes: frame.leaf, attachment }).err();
+            failed = visit(Leaf { sequence, bytes: frame.leaf, attachment, beside }).err();
         }
     })?;
     match failed {
@@ -91,7 +119,8 @@ pub fn attachments(
             return;
         }
         if frame.attachment() == AttachmentState::Present {
-            match attachment(&segment::path(data, first), frame) {
+            match attachment(&segment::path(data, first), &frame.header, frame.attachment_offset())
+            {
                 Ok(bytes) => drop(found.insert(sequence, bytes)),
                 Err(error) => failed = Some(error),
             }
@@ -103,13 +132,13 @@ pub fn attachments(
     }
 }
 
-fn attachment(path: &Path, frame: &Frame<'_>) -> io::Result<Vec<u8>> {
-    let mut bytes = vec![0; frame.header.attachment_bytes];
-    File::open(path)?.read_exact_at(&mut bytes, frame.attachment_offset())?;
-    if frame.header.attachment_holds(&bytes) {
+fn attachment(path: &Path, header: &Header, offset: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; header.attachment_bytes];
+    File::open(path)?.read_exact_at(&mut bytes, offset)?;
+    if header.attachment_holds(&bytes) {
         return Ok(bytes);
     }
-    let sequence = frame.header.sequence;
+    let sequence = header.sequence;
     Err(io::Error::other(format!("what lies beside record {sequence} is damaged, or was erased")))
 }
 

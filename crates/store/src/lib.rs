@@ -70,7 +70,7 @@ mod verify;
 #[cfg(test)]
 mod tests;
 
-pub use export::{ExportError, Leaf, attachments, export, published_checkpoint, read};
+pub use export::{Beside, ExportError, Leaf, attachments, export, published_checkpoint, read};
 pub use frame::{AttachmentState, FrameProblem};
 pub use fsck::{Condition, SegmentCondition, fsck};
 pub use keys::{KeysError, SIGNING_KEY, VERIFIER_KEY, WRAPPING_KEY};

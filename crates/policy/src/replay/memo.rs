@@ -10,7 +10,7 @@ use safeconduct_model::{
 };
 
 use super::Verdict;
-use super::view::by_itself;
+use super::view::manner;
 
 /// Most verdicts that are kept; beyond, all are found again.
 const KEPT_MAX: usize = 65_536;
@@ -24,7 +24,7 @@ struct Key {
     ours: bool,
     decision: Decision,
     principal: EntityRef,
-    by_itself: bool,
+    manner: [bool; 4],
     user: Option<IdentityId>,
     action: ActionName,
     resources: Vec<EntityRef>,
@@ -65,7 +65,7 @@ impl Memo {
             ours,
             decision: decided.decision,
             principal: decided.principal.clone(),
-            by_itself: by_itself(decided),
+            manner: manner(decided),
             user: user(decided).cloned(),
             action: decided.action.clone(),
             resources: decided.resources.clone(),
@@ -130,7 +130,7 @@ impl PartialEq for Key {
         self.ours == other.ours
             && self.decision == other.decision
             && self.principal == other.principal
-            && self.by_itself == other.by_itself
+            && self.manner == other.manner
             && self.user == other.user
             && self.action == other.action
             && self.resources == other.resources
@@ -160,7 +160,7 @@ impl Equivalent<Key> for Asked<'_> {
         key.ours == *ours
             && key.decision == decided.decision
             && key.principal == decided.principal
-            && key.by_itself == by_itself(decided)
+            && key.manner == manner(decided)
             && key.user.as_ref() == user(decided)
             && key.action == decided.action
             && key.resources == decided.resources

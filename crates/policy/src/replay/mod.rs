@@ -1,15 +1,20 @@
 //! Recorded decisions under another policy set: what a draft would have said.
 //!
-//! A record has no arguments, and of the session it has what its decision rested on. So nothing is
-//! evaluated again that the record cannot answer: what a statement said then is read from its
-//! reasons, wherever the draft has a statement with the same condition; conditions over what is
-//! recorded are evaluated; and where neither helps, a decision is replayable only if the
-//! statements that could matter are the same. Each decision stands as if all before it had gone as
+//! A record has no arguments, and of the session it has what its decision rested on. What a
+//! statement said then is read from its reasons, wherever the draft has a statement with the same
+//! condition; conditions over what is recorded are evaluated. Only where neither answers is more
+//! recalled ([`Surroundings::recall`]): arguments that lie sealed beside the record, and what
+//! follows from the records before it. What was recalled is believed once the set that decided
+//! then says the same of it again; otherwise, and where something is not known, the decision is
+//! not replayable, and it is said for what. Each decision stands as if all before it had gone as
 //! recorded, and what other stages ask beside the policies (tiers, budgets, envelopes, rights that
 //! are set aside) stays as it was.
 
+mod again;
 mod classes;
+mod era;
 mod memo;
+mod recalled;
 mod told;
 mod view;
 mod weigh;
@@ -23,8 +28,12 @@ use safeconduct_model::{
 
 use crate::policies::Policies;
 use crate::situation::ActionSituation;
-use classes::Classes;
+use era::{Era, Eras};
 use memo::Memo;
+use weigh::Weighed;
+
+pub use era::ERAS_MAX;
+pub use recalled::{Fact, Lacking, Missing, Recalled, RecalledSession, RecalledTask};
 
 /// Most decisions of one sort that a replay names; it counts all of them.
 pub const REPLAY_LISTED_MAX: usize = 1_000;
@@ -54,6 +63,18 @@ pub trait Surroundings {
 
     /// What the catalogue of that digest says of an action.
     fn action(&self, action: &ActionName, catalogue: Digest) -> Option<ActionSituation>;
+
+    /// Whether anything can be recalled beside the records.
+    fn recalls(&self) -> bool {
+        false
+    }
+
+    /// What is known of the moment of a decision beside its record. Asked only of decisions whose
+    /// records alone do not answer. `then` is the set that decided.
+    fn recall(&self, recorded: &RecordedDecision<'_>, then: &Policies) -> Recalled {
+        let _ = (recorded, then);
+        Recalled::default()
+    }
 }
 
 /// What a draft would have said to recorded decisions. The counts add up to all that were taken.
@@ -110,10 +131,14 @@ pub struct Unknowns {
 /// Why a decision cannot be replayed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NotReplayable {
-    /// Another policy set decided it, and the draft's statement looks at what is not recorded.
+    /// A policy set decided it that is not at hand, and the draft's statement looks at what is not
+    /// recorded.
     OtherSet(PolicyId),
-    /// A statement of the draft looks at what is not recorded: arguments, the session.
-    NotRecorded(PolicyId),
+    /// A statement of the draft looks at what nobody knows: this, and perhaps more.
+    NotRecorded(PolicyId, Lacking),
+    /// What was recalled of its moment is not all: under it this statement of the set that decided
+    /// says something else than it said then.
+    ContextIncomplete(PolicyId),
     /// What the principal or a resource belonged to is not known, and a scope asks for it.
     Membership(PolicyId),
     /// What the record says does not fit what is said to surround it.
@@ -134,7 +159,9 @@ impl NotReplayable {
     pub const fn as_str(&self) -> &'static str {
         match self {
             Self::OtherSet(_) => "other_policy_set",
-            Self::NotRecorded(_) => "not_recorded",
+            Self::NotRecorded(_, Lacking { why: Missing::Erased, .. }) => "erased",
+            Self::NotRecorded(..) => "not_recorded",
+            Self::ContextIncomplete(_) => "context_incomplete",
             Self::Membership(_) => "membership_unknown",
             Self::DoesNotFit(_) => "does_not_fit",
             Self::OtherStage => "other_stage",
@@ -148,10 +175,19 @@ impl NotReplayable {
     pub const fn policy(&self) -> Option<&PolicyId> {
         match self {
             Self::OtherSet(policy)
-            | Self::NotRecorded(policy)
+            | Self::NotRecorded(policy, _)
+            | Self::ContextIncomplete(policy)
             | Self::Membership(policy)
             | Self::DoesNotFit(policy) => Some(policy),
             Self::OtherStage | Self::UnknownUser | Self::OtherObligations | Self::Rego => None,
+        }
+    }
+
+    /// What that policy looks at and nobody knows.
+    pub const fn lacking(&self) -> Option<&Lacking> {
+        match self {
+            Self::NotRecorded(_, lacking) => Some(lacking),
+            _ => None,
         }
     }
 }
@@ -162,11 +198,15 @@ impl fmt::Display for NotReplayable {
         match self {
             Self::OtherSet(policy) => write!(
                 f,
-                "another policy set decided it, and `{policy}` looks at what is not recorded"
+                "a policy set decided it that is not at hand, and `{policy}` looks at what is not \
+                 recorded"
             ),
-            Self::NotRecorded(policy) => {
-                write!(f, "`{policy}` looks at what is not recorded: arguments, or the session")
-            }
+            Self::NotRecorded(policy, lacking) => write!(f, "`{policy}` looks at {lacking}"),
+            Self::ContextIncomplete(policy) => write!(
+                f,
+                "what is known of its moment is not all: with that, `{policy}` would have said \
+                 something else than it did"
+            ),
             Self::Membership(policy) => {
                 write!(f, "nobody knows whether what `{policy}` names was concerned")
             }
@@ -195,45 +235,92 @@ pub(crate) enum Verdict {
 /// Replays recorded decisions under a draft, one after the other.
 #[derive(Debug)]
 pub struct Replayer<'p> {
-    old: &'p Policies,
     new: &'p Policies,
-    classes: Classes,
-    memo: Memo,
+    old: Era<'p>,
+    eras: Eras<'p>,
+    /// Verdicts on decisions of sets that are not at hand.
+    foreign: Memo,
     replay: Replay,
 }
 
 impl<'p> Replayer<'p> {
     /// For decisions of one set, under another. Decisions of further sets are replayed as far as
-    /// their records answer the draft by themselves.
+    /// their records answer the draft by themselves, unless those sets are told too.
     pub fn new(old: &'p Policies, new: &'p Policies) -> Self {
-        let classes = Classes::of(old, new);
-        Self { old, new, classes, memo: Memo::default(), replay: Replay::default() }
+        let (eras, foreign) = (Eras::default(), Memo::default());
+        Self { new, old: Era::given(old, new), eras, foreign, replay: Replay::default() }
+    }
+
+    /// Whether decisions of that set are replayed from what it said.
+    pub fn knows(&self, set: Digest) -> bool {
+        self.old.policies().digest() == set || self.eras.has(set)
+    }
+
+    /// Whether any condition of the draft looks at what no record says by itself. Where none does,
+    /// nothing has to be recalled.
+    pub fn looks_beyond_records(&self) -> bool {
+        self.new.entries().any(|entry| again::looks_beyond_records(entry))
+    }
+
+    /// Takes a further set in, under which recorded decisions were made. Of [`ERAS_MAX`] such sets
+    /// the one makes room whose decisions are the longest ago.
+    pub fn enter(&mut self, policies: Arc<Policies>) {
+        if self.old.policies().digest() != policies.digest() {
+            self.eras.enter(policies, self.new);
+        }
     }
 
     /// Takes the next decision in.
     pub fn take(&mut self, recorded: &RecordedDecision<'_>, around: &dyn Surroundings) {
-        let ours = recorded.decided.policies == self.old.digest();
-        let verdict = match self.memo.find(recorded.decided, ours) {
-            Some(known) => known,
-            None => {
-                let weighed = weigh::weigh(self.old, self.new, &self.classes, recorded, around);
-                if weighed.timeless {
-                    self.memo.keep(recorded.decided, ours, weighed.verdict.clone());
+        let set = recorded.decided.policies;
+        let era = match self.old.policies().digest() == set {
+            true => Some(&mut self.old),
+            false => self.eras.of(set),
+        };
+        let verdict = match era {
+            Some(era) => era.verdict(self.new, recorded, around),
+            None => match self.foreign.find(recorded.decided, false) {
+                Some(known) => known,
+                None => {
+                    let Weighed { verdict, timeless } =
+                        weigh::weigh(&self.old, self.new, false, recorded, around);
+                    if timeless {
+                        self.foreign.keep(recorded.decided, false, verdict.clone());
+                    }
+                    verdict
                 }
-                weighed.verdict
-            }
+            },
         };
         self.replay.take(recorded, verdict);
     }
 
     /// What surrounds decisions has changed: from now on everything is looked up again.
     pub fn surroundings_changed(&mut self) {
-        self.memo = Memo::default();
+        (self.old.memo, self.foreign) = (Memo::default(), Memo::default());
+        self.eras.forget_verdicts();
     }
 
     /// What the draft would have said.
     pub fn finish(self) -> Replay {
         self.replay
+    }
+}
+
+impl Era<'_> {
+    fn verdict(
+        &mut self,
+        new: &Policies,
+        recorded: &RecordedDecision<'_>,
+        around: &dyn Surroundings,
+    ) -> Verdict {
+        if let Some(known) = self.memo.find(recorded.decided, true) {
+            return known;
+        }
+        let Weighed { verdict, timeless } = weigh::weigh(self, new, true, recorded, around);
+        if timeless {
+            self.memo.keep(recorded.decided, true, verdict.clone());
+        }
+        verdict
     }
 }
 

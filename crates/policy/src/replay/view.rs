@@ -13,7 +13,7 @@ use crate::policies::{Entry, Policies};
 pub(super) const LEASE: &str = "lease";
 
 /// The action of beginning a task, about which a user has no say.
-const UNDERTAKE: &str = "undertake";
+pub(super) const UNDERTAKE: &str = "undertake";
 
 /// Who must be permitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +46,13 @@ pub(super) struct Known {
 /// than is known.
 pub(super) fn by_itself(decided: &Decided) -> bool {
     decided.principal.id.as_str() == decided.session.identity.as_str()
+}
+
+/// What else of a record verdicts depend on: whether it asked for itself, and under the enforcement
+/// point's own name; whether it was in a task, and shown an approval.
+pub(super) fn manner(decided: &Decided) -> [bool; 4] {
+    let asks = decided.pep == decided.session.identity;
+    [by_itself(decided), asks, decided.task.is_some(), decided.approval.is_some()]
 }
 
 /// The questions of a decision; `None` where nobody knows the user for whom it was.

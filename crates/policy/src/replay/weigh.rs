@@ -3,24 +3,16 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use safeconduct_model::{
-    Assurance, Confidentiality, Decision, Effect, Integrity, Label, Obligation, PolicyEffect,
-    PolicyId, PolicyRef, Tier, Value,
-};
+use safeconduct_model::{Decision, Obligation, PolicyEffect, PolicyId, PolicyRef};
 
-use super::classes::{Classes, RegoFiles};
+use super::classes::RegoFiles;
+use super::era::Era;
+use super::recalled::{Lacking, Missing, Recalled};
 use super::told::{Alone, Told, Truth};
 use super::view::{LEASE, Near, View, near, views};
-use super::{NotReplayable, RecordedDecision, Surroundings, Verdict};
+use super::{NotReplayable, RecordedDecision, Surroundings, Verdict, again};
 use crate::annotations::PolicyMode;
-use crate::evaluate::{EntityNeeds, Needs, Prepared, Question};
 use crate::policies::Policies;
-use crate::schema::{ContextField, ContextFields};
-use crate::shape::AdditionalArguments;
-use crate::situation::{
-    ActionSituation, FlowSituation, IdentitySituation, RiskSituation, SessionSituation, Situation,
-};
-use crate::temporal::Answers;
 
 /// A verdict, and whether it would be the same at any other time.
 pub(super) struct Weighed {
@@ -28,19 +20,20 @@ pub(super) struct Weighed {
     pub(super) timeless: bool,
 }
 
+/// Weighs one decision; `ours` where the set of that era made it.
 pub(super) fn weigh(
-    old: &Policies,
+    era: &Era<'_>,
     new: &Policies,
-    classes: &Classes,
+    ours: bool,
     recorded: &RecordedDecision<'_>,
     around: &dyn Surroundings,
 ) -> Weighed {
+    let (old, classes) = (era.policies(), &era.classes);
     let timeless = |verdict| Weighed { verdict, timeless: true };
     let Some(told) = Told::of(recorded.decided) else { return timeless(Verdict::Same) };
     let Some(views) = views(recorded, around) else {
         return timeless(Verdict::Unknown(NotReplayable::UnknownUser));
     };
-    let ours = recorded.decided.policies == old.digest();
     let olds: Option<Vec<_>> = ours
         .then(|| views.iter().map(|view| near(old, &classes.old, view, recorded.decided)).collect())
         .flatten();
@@ -57,7 +50,12 @@ pub(super) fn weigh(
     if ours && rego_stays && says_the_same(&olds, &news) {
         return timeless(Verdict::Same);
     }
+    let plain = Recalled {
+        action: around.action(&recorded.decided.action, recorded.decided.catalogue),
+        ..Recalled::default()
+    };
     let mut scales = Scales {
+        old,
         new,
         told,
         ours,
@@ -65,10 +63,18 @@ pub(super) fn weigh(
         olds: &olds,
         rego: classes.rego,
         recorded,
-        action: around.action(&recorded.decided.action, recorded.decided.catalogue),
+        around,
+        plain,
+        recalled: None,
+        incomplete: None,
         timeless: true,
     };
     let verdict = scales.verdict(&news);
+    // What was evaluated rests on what was recalled, which is not what it was.
+    let verdict = match scales.incomplete.take() {
+        Some(policy) => Verdict::Unknown(NotReplayable::ContextIncomplete(policy)),
+        None => verdict,
+    };
     Weighed { verdict, timeless: scales.timeless }
 }
 
@@ -143,6 +149,7 @@ impl<'n> Obliged<'n> {
 }
 
 struct Scales<'a, 'p> {
+    old: &'p Policies,
     new: &'p Policies,
     told: Told<'a>,
     ours: bool,
@@ -150,7 +157,14 @@ struct Scales<'a, 'p> {
     olds: &'a [Vec<Near<'p>>],
     rego: RegoFiles,
     recorded: &'a RecordedDecision<'a>,
-    action: Option<ActionSituation>,
+    around: &'a dyn Surroundings,
+    /// What is known by the record and the catalogue alone.
+    plain: Recalled,
+    /// What was recalled beside.
+    recalled: Option<Recalled>,
+    /// The statement of the set that decided which says something else of what was recalled than
+    /// it said then.
+    incomplete: Option<PolicyId>,
     timeless: bool,
 }
 
@@ -239,25 +253,29 @@ impl Scales<'_, '_> {
             Truth::Either | Truth::Unknown => {}
         }
         let condition = &near.entry.statement.condition;
-        let condition = match self.truth_then(at, |c| c.condition == near.class.condition, true) {
-            _ if condition.is_always() => Truth::Holds,
-            Truth::Either => Truth::Either,
-            Truth::Unknown => self.evaluated(at, near),
-            known => known,
-        };
+        let then = self.truth_then(at, |c| c.condition == near.class.condition, true);
         // It is the same statement: it did not fail, wherever its scope ends.
-        let condition = match (condition, whole) {
+        let then = match (then, whole) {
             (Truth::Unknown, Truth::Either) => Truth::Either,
-            (condition, _) => condition,
+            (then, _) => then,
         };
+        let (condition, lacking) = match then {
+            _ if condition.is_always() => (Truth::Holds, None),
+            Truth::Either | Truth::Unknown => match self.evaluated(at, near) {
+                Ok(known) => (known, None),
+                Err(lacking) => (then, Some(lacking)),
+            },
+            known => (known, None),
+        };
+        let not_recorded = || NotReplayable::NotRecorded(id(), lacking.unwrap_or_else(unrecorded));
         match (condition, near.surely) {
             (Truth::Not, _) => Said::Not,
             (Truth::Holds, true) => Said::Holds,
             (Truth::Failed, true) => Said::Failed,
             (Truth::Holds, false) => Said::Either(NotReplayable::Membership(id())),
             (Truth::Failed, false) => Said::Open(NotReplayable::Membership(id())),
-            (Truth::Either, _) => Said::Either(NotReplayable::NotRecorded(id())),
-            (Truth::Unknown, _) if self.ours => Said::Open(NotReplayable::NotRecorded(id())),
+            (Truth::Either, _) => Said::Either(not_recorded()),
+            (Truth::Unknown, _) if self.ours => Said::Open(not_recorded()),
             (Truth::Unknown, _) => Said::Open(NotReplayable::OtherSet(id())),
         }
     }
@@ -288,90 +306,55 @@ impl Scales<'_, '_> {
         if self.olds.iter().filter(has).count() == 1 { Alone::Yes } else { Alone::No }
     }
 
-    /// What a condition says that looks at nothing but what is recorded.
-    fn evaluated(&mut self, at: usize, near: &Near<'_>) -> Truth {
-        let needs = near.entry.statement.condition.needs();
-        let Some(view) = self.views.get(at).filter(|view| self.is_recorded(needs, view)) else {
-            return Truth::Unknown;
-        };
-        let situation = self.situation();
-        let question = Question {
-            principal: &view.principal,
-            action: &self.recorded.decided.action,
-            resource: &view.resource,
-            input: &Value::Null,
-            additional: AdditionalArguments::LeftOut,
-            situation: &situation,
-            extra: &[],
-        };
-        let Ok(prepared) = Prepared::without_arguments(self.new, &question) else {
-            return Truth::Unknown;
-        };
-        let declared = prepared.action();
-        let missing = [ContextField::Action, ContextField::Identity, ContextField::Time];
-        let missing = missing.into_iter().any(|f| needs.context.has(f) && !declared.fields.has(f));
-        if missing || (declared.holds_entities && !needs.context.is_empty()) {
-            return Truth::Unknown;
+    /// What a condition says again, by what is recorded or, where that is not enough, by what is
+    /// recalled.
+    fn evaluated(&mut self, at: usize, near: &Near<'_>) -> Result<Truth, Lacking> {
+        let view = self.views.get(at).ok_or_else(unrecorded)?;
+        let asked = again::Asked { recorded: self.recorded, view, recalled: &self.plain };
+        let told = asked.of(self.new, near.entry);
+        if let Ok(again::Said { truth, timeless }) = told {
+            self.timeless &= timeless;
+            return Ok(truth);
         }
-        let Ok(world) = prepared.world(&question, needs, &Answers::default()) else {
-            return Truth::Unknown;
-        };
-        self.timeless &= !needs.context.has(ContextField::Time);
-        match near.entry.statement.condition.satisfied(&world.evaluator()) {
-            Ok(true) => Truth::Holds,
-            Ok(false) => Truth::Not,
-            Err(_) => Truth::Failed,
+        // Without the set that decided there is nothing that what is recalled is held against.
+        if !self.ours || !self.around.recalls() {
+            return told.map(|said| said.truth);
         }
+        if self.recalled.is_none() {
+            let recalled = self.around.recall(self.recorded, self.old);
+            self.incomplete = self.contradicted(&recalled);
+            self.recalled = Some(recalled);
+        }
+        self.timeless = false;
+        let recalled = self.recalled.as_ref().unwrap_or(&self.plain);
+        let asked = again::Asked { recorded: self.recorded, view, recalled };
+        asked.of(self.new, near.entry).map(|said| said.truth)
     }
 
-    fn is_recorded(&self, needs: Needs, view: &View<'_>) -> bool {
-        use ContextField as F;
-        let mut recorded =
-            ContextFields::default().with(F::Time).with(F::Identity).with(F::IdentityMethod);
-        if self.action.is_some() {
-            recorded = recorded.with_whole(F::Action);
+    /// A statement of the set that decided that says something else of what was recalled than it
+    /// said then.
+    fn contradicted(&self, recalled: &Recalled) -> Option<PolicyId> {
+        for (view, olds) in self.views.iter().zip(self.olds) {
+            let asked = again::Asked { recorded: self.recorded, view, recalled };
+            for old in olds.iter().filter(|old| old.surely) {
+                let Ok(said) = asked.of(self.old, old.entry) else { continue };
+                let then = self.told.truth(old, (view.who, &view.resource.uid), self.alone(old));
+                let agree = match then {
+                    Truth::Unknown => true,
+                    Truth::Either => said.truth != Truth::Failed,
+                    then => then == said.truth,
+                };
+                if !agree {
+                    return Some(old.entry.statement.info.reference.id.clone());
+                }
+            }
         }
-        let known = |of: EntityNeeds, known: bool| {
-            (known && view.known.attributes) || !needs.entities.has(of)
-        };
-        needs.context.is_within(recorded)
-            && known(EntityNeeds::PRINCIPAL, view.known.principal)
-            && known(EntityNeeds::RESOURCE, view.known.resource)
-            && !needs.entities.has(EntityNeeds::OTHERS)
+        None
     }
+}
 
-    /// The moment, as far as it is recorded; nothing else of it is looked at.
-    fn situation(&self) -> Situation<'static> {
-        Situation {
-            session: SessionSituation {
-                steps: 0,
-                denials: 0,
-                distinct_resources: 0,
-                calls_left: 0,
-                actions: Vec::new(),
-                label: Label::least(),
-            },
-            identity: IdentitySituation {
-                kind: None,
-                method: self.recorded.decided.method,
-                assurance: Assurance::Low,
-                age_s: 0,
-            },
-            action: self.action.unwrap_or(ActionSituation {
-                tier: Tier::Critical,
-                effect: Effect::Administer,
-                trust: Integrity::Untrusted,
-                guessed: true,
-                accepts: Confidentiality::Public,
-            }),
-            now: self.recorded.at,
-            task: None,
-            flow: FlowSituation::default(),
-            risk: RiskSituation::default(),
-            approval: None,
-            request: None,
-        }
-    }
+fn unrecorded() -> Lacking {
+    Lacking { fact: "context".into(), why: Missing::NotRecorded }
 }
 
 fn unique(ids: Vec<PolicyId>) -> Arc<[PolicyId]> {

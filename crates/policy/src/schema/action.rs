@@ -144,6 +144,25 @@ impl ContextField {
         found.map(|(.., inner)| inner)
     }
 
+    /// How policies name it.
+    pub(crate) fn named(self) -> String {
+        let shipped = |field: Self| {
+            let found = Self::SHIPPED.into_iter().find(|(of, ..)| *of == field);
+            found.map(|(_, name, _)| name)
+        };
+        let inner = Self::INNER.into_iter().find(|(.., field)| *field == self);
+        match (self, inner, shipped(self)) {
+            (Self::Input, ..) => "context.input".to_owned(),
+            (Self::Request, ..) => "context.request".to_owned(),
+            (Self::Temporal, ..) => "when temporal".to_owned(),
+            (_, Some((of, name, _)), _) => {
+                format!("context.{}.{name}", shipped(of).unwrap_or_default())
+            }
+            (_, None, Some(name)) => format!("context.{name}"),
+            (_, None, None) => "context".to_owned(),
+        }
+    }
+
     /// The field of that name.
     pub(crate) fn of(name: &str) -> Self {
         match name {
@@ -193,6 +212,16 @@ impl ContextFields {
     /// Whether the other has all of these.
     pub(crate) const fn is_within(self, other: Self) -> bool {
         self.0 & !other.0 == 0
+    }
+
+    /// The first that the other has not, those first that are parts of others.
+    pub(crate) fn first_beyond(self, other: Self) -> Option<ContextField> {
+        use ContextField::{Input, Own, Request, Temporal};
+        let inner = ContextField::INNER.into_iter().map(|(.., inner)| inner);
+        let shipped = ContextField::SHIPPED.into_iter().map(|(field, ..)| field);
+        let mut all =
+            [Input, Temporal].into_iter().chain(inner).chain(shipped).chain([Request, Own]);
+        all.find(|field| self.has(*field) && !other.has(*field))
     }
 }
 

@@ -6,7 +6,7 @@ use safeconduct_model::{
     ActionName, Assurance, Authentication, Entity, EntityRef, IdentityId, IntentName, Method,
     PolicyEffect, PolicyId, Requestable, Span, Subject, TokenId, Value,
 };
-use safeconduct_policy::{PolicyMode, StandingRight};
+use safeconduct_policy::{Age, PolicyMode, StandingRight};
 
 use super::can::over;
 use super::{EstateError, Weighing};
@@ -58,12 +58,15 @@ pub struct WhyStatement {
     pub requestable: Option<Requestable>,
     /// Whether it has effect.
     pub mode: PolicyMode,
+    /// Since when it is in force without a break, where that is known.
+    pub age: Option<Age>,
 }
 
-impl From<&StandingRight> for WhyStatement {
-    fn from(right: &StandingRight) -> Self {
+impl WhyStatement {
+    fn of(right: &StandingRight, service: &Service) -> Self {
         let (statement, info) = (&right.statement, right.statement.info());
         Self {
+            age: service.age_of(&info.reference.id, statement.digest()),
             policy: info.reference.id.clone(),
             effect: info.reference.effect,
             span: info.reference.span.clone(),
@@ -101,7 +104,8 @@ impl Service {
         let total = standing.permits.len() + standing.forbids.len() + standing.shadow.len();
         let mut room = STATEMENTS_SHOWN_MAX;
         let mut shown = |rights: &[StandingRight]| -> Vec<WhyStatement> {
-            let shown: Vec<_> = rights.iter().take(room).map(WhyStatement::from).collect();
+            let shown: Vec<_> =
+                rights.iter().take(room).map(|one| WhyStatement::of(one, self)).collect();
             room -= shown.len();
             shown
         };
