@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 use safeconduct_model::{
-    ArgumentRole, Category, Confidentiality, Integrity, Label, Returns, Value,
+    ArgumentRole, Category, Confidentiality, FieldLabel, Integrity, Label, Returns, Value,
 };
 
 use super::table::Kind;
@@ -350,4 +350,79 @@ fn more_arguments_than_are_looked_up_are_as_bad_as_the_session() {
     assert!(last.is(Provenance::FromUntrusted));
     let seen: BTreeSet<&str> = origins.leaves.iter().map(|leaf| leaf.pointer.as_str()).collect();
     assert_eq!(seen.len(), ARGUMENT_LEAVES_MAX + 1);
+}
+
+/// Text that is made to look like the beginning of every form takes no more than its share of time:
+/// eight times as much of it takes eight times as long, not sixty-four.
+#[test]
+fn text_that_looks_like_every_token_is_read_in_linear_time() {
+    let takes = |form: &str, bytes: usize| {
+        let text = form.repeat(bytes / form.len());
+        let once = || {
+            let began = std::time::Instant::now();
+            let mut flow = Flow::keyed([6; 16]);
+            read(&mut flow, 1, untrusted(), Part::Text(&text));
+            leaf(&flow, ArgumentRole::Address, text.as_str());
+            began.elapsed()
+        };
+        (0..3).map(|_| once()).min().unwrap()
+    };
+    for form in [
+        "+0 (0 ",
+        "%25%",
+        "\\u0041\\u",
+        "QUJD",
+        "1,2,3,",
+        "Jan 1 Feb 2 ",
+        "a@b.",
+        "://",
+        "/../",
+        "\u{e9}\u{301}",
+        "0x",
+        "((((",
+        "- - -",
+        "12.34.",
+        "=?",
+        "DE89 3704 ",
+        "k: v # ",
+        "\"{[",
+    ] {
+        let (small, large) = (takes(form, 1 << 15), takes(form, 1 << 18));
+        let most = small * 32 + std::time::Duration::from_millis(50);
+        assert!(large <= most, "{form:?}: {small:?}, eight times as much {large:?}");
+    }
+}
+
+/// More labels than are told apart: what is joined is never less than what it was.
+#[test]
+fn a_result_of_very_many_labels_is_worth_each_of_them() {
+    let category = |n: usize| Category::new(&format!("c{}", n % 16)).unwrap();
+    let field = |n: usize| {
+        let confidentiality = Confidentiality::ALL[n % 4];
+        let categories = [category(n), category(n / 16)].into();
+        let label = Label { integrity: Integrity::Trusted, confidentiality, categories };
+        (format!("f{n}"), label)
+    };
+    let fields: Vec<_> = (0..200).map(field).collect();
+    let returns = Returns {
+        default: Label::LEAST,
+        fields: fields
+            .iter()
+            .map(|(name, label)| FieldLabel {
+                pointer: format!("/{name}").into(),
+                label: label.clone(),
+            })
+            .collect(),
+    };
+    let secret = |name: &str| format!("the-secret-{name}-of-many");
+    let result = Value::object(
+        fields.iter().map(|(name, _)| (name.as_str(), Value::from(secret(name).as_str()))),
+    );
+    let mut flow = Flow::keyed([7; 16]);
+    flow.fold(&digest_result(&flow.key(), &[Part::Value(&result)], &returns, source(1)));
+    for (name, label) in &fields {
+        let found = leaf(&flow, ArgumentRole::Content, secret(name).as_str());
+        assert!(flow.label().covers(label) && found.label.covers(label), "{name}: {found:?}");
+        assert!(found.carries.confidentiality >= label.confidentiality, "{name}");
+    }
 }
