@@ -11,20 +11,20 @@ use safeconduct_model::{
 };
 use safeconduct_review::{Grant, GrantSource, Use, UseKey, day_of};
 use safeconduct_service::{
-    EstateError, Held, Operation, ReadError, ReadModel, RecordQuery, UseQuery, Why, WhyStatement,
-    World,
+    EstateError, Held, Operation, ReadError, ReadModel, RecordQuery, Unregistered, UseQuery, Why,
+    WhyStatement, World,
 };
 use safeconduct_wire::admin::{
     EstateCan, EstateDid, EstateDidForm, EstateGrant, EstateIdentity, EstateLatest, EstateLease,
     EstateNow, EstateOwned, EstateOwnedOne, EstateReason, EstateStatement, EstateStop, EstateTask,
-    EstateUse, EstateWho, EstateWhy, EstateWhyForm,
+    EstateUnregistered, EstateUse, EstateWho, EstateWhy, EstateWhyForm,
 };
 use safeconduct_wire::document::Written;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
 use crate::identities::seen;
-use crate::page::{self, page_of};
+use crate::page;
 use crate::problem::{Problem, ProblemForm};
 use crate::refusals::{Misasked, Refused};
 use crate::router::{Inner, Shared};
@@ -46,7 +46,8 @@ pub(crate) struct Listed {
     limit: Option<usize>,
 }
 
-/// Who there is: everyone registered, who answers for them, and when they were seen.
+/// Who there is: everyone registered, who answers for them, and when they were seen; and everyone
+/// who appeared and is not registered.
 #[utoipa::path(
     get,
     path = "/v1/estate/who",
@@ -63,10 +64,52 @@ pub(crate) async fn who(
     let caller = api.admit(&parts, Operation::EstateWho).await?;
     let Listed { after, limit } = page::query(&parts.uri)?;
     let limit = page::limit(limit)?;
-    let found = caller.world.identities_after(after.as_deref(), limit + 1);
-    let (found, next) = page_of(found, limit, |identity| identity.id.to_string());
-    let one = |identity: &Identity| one(&api, &caller.world, identity);
-    Ok(Json(EstateWho { identities: found.into_iter().map(one).collect(), next }))
+    let (service, from) = (Arc::clone(&api.service), after.clone());
+    let appeared = apart(move || service.unregistered(from.as_deref(), limit + 1)).await?;
+    let mut found: Vec<Exists<'_>> = appeared.iter().map(Exists::Unregistered).collect();
+    let known = caller.world.identities_after(after.as_deref(), limit + 1);
+    found.extend(known.into_iter().map(Exists::Registered));
+    found.sort_by(|a, b| a.id().cmp(b.id()));
+    // Of two of one name none is left between pages.
+    let last = found.get(limit - 1).map(|one| one.id().to_owned());
+    let more = |last: &String| found.iter().any(|one| one.id() > last.as_str());
+    let next = last.clone().filter(more);
+    let mut who = EstateWho { identities: Vec::new(), unregistered: Vec::new(), next };
+    let shown = found.iter().filter(|one| last.as_ref().is_none_or(|last| one.id() <= last));
+    for exists in shown {
+        match exists {
+            Exists::Registered(identity) => {
+                who.identities.push(one(&api, &caller.world, identity));
+            }
+            Exists::Unregistered(one) => who.unregistered.push(unregistered(one)),
+        }
+    }
+    Ok(Json(who))
+}
+
+/// One of a page.
+enum Exists<'a> {
+    Registered(&'a Identity),
+    Unregistered(&'a Unregistered),
+}
+
+impl Exists<'_> {
+    fn id(&self) -> &str {
+        match self {
+            Self::Registered(identity) => identity.id.as_str(),
+            Self::Unregistered(one) => &one.id,
+        }
+    }
+}
+
+fn unregistered(one: &Unregistered) -> EstateUnregistered {
+    EstateUnregistered {
+        id: one.id.to_string(),
+        types: one.types.iter().map(ToString::to_string).collect(),
+        appeared: one.appeared.iter().map(|how| how.as_str()).collect(),
+        first_seen: Written(one.seen.first),
+        last_seen: Written(one.seen.last),
+    }
 }
 
 /// Whose owner is wanted.

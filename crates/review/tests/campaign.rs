@@ -235,6 +235,8 @@ enum Try {
     Reiterate,
     Say(u32, usize, Option<usize>, Response),
     Hand(u32, usize, usize),
+    Escalate,
+    Replace(usize),
 }
 
 const PEOPLE: [&str; 5] = ["a", "giver", "ada", "bob", "eve"];
@@ -249,7 +251,10 @@ fn tries() -> impl Generator<Value = Vec<Try>> {
             1 => Just(Try::Reiterate),
             8 => (0_u32..4, who.clone(), prop::option::of(who.clone()), response)
                 .prop_map(|(case, by, of, said)| Try::Say(case, by, of, said)),
-            1 => (0_u32..4, who.clone(), who).prop_map(|(case, a, b)| Try::Hand(case, a, b)),
+            1 => (0_u32..4, who.clone(), who.clone())
+                .prop_map(|(case, a, b)| Try::Hand(case, a, b)),
+            1 => Just(Try::Escalate),
+            1 => who.prop_map(Try::Replace),
         ],
         1..80,
     )
@@ -261,7 +266,16 @@ proptest! {
         tries in tries(),
         strategies in prop::collection::vec(prop::sample::select(Strategy::ALL.to_vec()), 1..4),
     ) {
-        let stages = strategies.iter().map(|one| stage("s", *one)).collect();
+        let to = || vec![Reviewer::Manager];
+        let escalations = vec![
+            Escalation { after_ms: DAY, to: to(), how: Escalate::Add },
+            Escalation { after_ms: 2 * DAY, to: to(), how: Escalate::Replace },
+        ];
+        let escalating = |one| StageDefinition {
+            escalations: escalations.clone(),
+            ..stage("s", one)
+        };
+        let stages = strategies.iter().map(|one| escalating(*one)).collect();
         let cases = ["a", "ada", "x", "y"].map(|holder| right(holder, Tier::High));
         let mut campaign = campaign(definition(stages), &cases);
         let frozen = campaign.population().clone();
@@ -283,6 +297,12 @@ proptest! {
                 Try::Hand(case, from, to) => {
                     campaign.reassign(case, &id(PEOPLE[from]), id(PEOPLE[to])).ok()
                 }
+                Try::Escalate => {
+                    campaign.escalate(at(day), |_| vec![id("max"), id("a"), id("giver")]).ok()
+                }
+                Try::Replace(gone) => {
+                    campaign.replace(&id(PEOPLE[gone]), |_| PEOPLE.map(id).to_vec()).ok()
+                }
             };
             if let Some(step) = step {
                 prop_assert_eq!(campaign.check(&step, None, at(day)), Ok(()));
@@ -291,6 +311,13 @@ proptest! {
             prop_assert_eq!(campaign.population(), &frozen);
             prop_assert_eq!(campaign.cases().count(), frozen.cases().len());
             for (_, case, item) in campaign.cases() {
+                for who in &item.reviewers {
+                    prop_assert!(*who != case.holder && Some(who) != case.given_by.as_ref());
+                }
+                // As many have answered as there are answers, and each for one.
+                let by: BTreeSet<_> = item.answers.iter().map(|said| &said.by).collect();
+                let of: BTreeSet<_> = item.answers.iter().map(ReviewDecision::reviewer).collect();
+                prop_assert_eq!((by.len(), of.len()), (item.answers.len(), item.answers.len()));
                 let mut revoked = BTreeSet::new();
                 for said in item.earlier.iter().chain(&item.answers) {
                     for who in [Some(&said.by), said.acting_for.as_ref()].into_iter().flatten() {

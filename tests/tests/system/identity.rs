@@ -245,6 +245,10 @@ fn what_proves_nobody_is_turned_away() {
     let nobody =
         server.ask("GET", "/v1/whoami", &program(&issuer, "nobody", 3, json!({})), &Json::Null);
     assert_eq!((nobody.status, &nobody.json()["code"]), (403, &json!("not_registered")));
+    // Who proved who they are and is not registered exists all the same.
+    let who = server.administer("GET", "/v1/estate/who", &Json::Null);
+    let appeared = who["unregistered"].as_array().unwrap();
+    assert!(appeared.iter().any(|one| one["as"] == json!(["turned_away"])), "{who}");
     let unknown = server.ask("GET", "/v1/identities/nobody", server.admin(), &Json::Null);
     assert_eq!(unknown.status, 404);
     // A megabyte of token does not even become a request.

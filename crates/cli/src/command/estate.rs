@@ -53,7 +53,10 @@ pub(crate) fn run(shared: &Shared, command: args::Estate) -> Result<Exit, Comman
             args::Estate::Who { after, limit, remote, .. } => {
                 let mut query = vec![("limit", limit.to_string())];
                 query.extend(after.map(|after| ("after", after)));
-                let answer = ask(shared, &remote, "/v1/estate/who", &query).await?;
+                let mut answer = ask(shared, &remote, "/v1/estate/who", &query).await?;
+                if shared.output == Format::Table {
+                    list_unregistered(&mut answer);
+                }
                 show(shared, &answer, "identities", &WHO)?;
                 more_after(shared, &answer)
             }
@@ -273,6 +276,24 @@ async fn stop(shared: &Shared, args: EstateStop) -> Result<Exit, CommandError> {
 }
 
 /// Says where a list goes on.
+/// Puts those who appeared and are not registered among the others: a table has both, by id.
+fn list_unregistered(answer: &mut Value) {
+    let unregistered: Vec<Value> = items_mut(answer, "unregistered")
+        .map(|one| {
+            let mut one = one.take();
+            if let Some(members) = one.as_object_mut() {
+                members.insert("status".into(), "unregistered".into());
+                members.insert("kind".into(), "?".into());
+            }
+            one
+        })
+        .collect();
+    if let Some(all) = answer.get_mut("identities").and_then(Value::as_array_mut) {
+        all.extend(unregistered);
+        all.sort_by(|one, other| text(one, "id").cmp(text(other, "id")));
+    }
+}
+
 fn more_after(shared: &Shared, answer: &Value) -> Result<Exit, CommandError> {
     let next = answer.get("next").and_then(Value::as_str);
     if let (Format::Table, Some(next)) = (shared.output, next) {

@@ -76,13 +76,13 @@ impl PolicyGate for Folder {
     }
 }
 
-struct Estate {
+pub(super) struct Estate {
     bench: Bench,
     folder: Arc<dyn PolicyGate>,
     files: Arc<Folder>,
 }
 
-async fn estate() -> Estate {
+pub(super) async fn estate() -> Estate {
     let bench = bench(Settings::default()).await;
     bench.service.change_identity(agent("other"), &me()).await.unwrap();
     let files = Arc::new(Folder {
@@ -95,12 +95,12 @@ async fn estate() -> Estate {
     Estate { bench, folder, files }
 }
 
-fn who(of: &str) -> IdentityId {
+pub(super) fn who(of: &str) -> IdentityId {
     name(IdentityId::new(of))
 }
 
 impl Estate {
-    fn service(&self) -> &Service {
+    pub(super) fn service(&self) -> &Service {
         &self.bench.service
     }
 
@@ -108,7 +108,7 @@ impl Estate {
         ask(self.service(), agent, tool).await
     }
 
-    fn grant(&self, holder: &str, policy: &str) -> Digest {
+    pub(super) fn grant(&self, holder: &str, policy: &str) -> Digest {
         let held = self.service().can(&who(holder)).unwrap();
         let of = |grant: &&safeconduct_review::Grant| match &grant.source {
             GrantSource::Statement(statement) => statement.policy.as_str() == policy,
@@ -118,8 +118,57 @@ impl Estate {
     }
 
     async fn schedule(&self, grant: Option<Digest>, effect: Effect, not_before: i64) -> RecordId {
+        self.schedule_from("agent", grant, effect, not_before).await
+    }
+
+    /// Due at once.
+    pub(super) async fn schedule_of(
+        &self,
+        holder: &str,
+        grant: Option<Digest>,
+        effect: Effect,
+    ) -> RecordId {
+        self.schedule_from(holder, grant, effect, 0).await
+    }
+
+    /// The folder is loaded as it is.
+    pub(super) async fn load(&self, cause: &str) {
+        self.folder.load(cause).await.unwrap();
+    }
+
+    pub(super) fn clock(&self) -> &MemoryClock {
+        &self.bench.clock
+    }
+
+    /// Another process over the same records and the same folder.
+    pub(super) fn again(&self) -> Service {
+        let (ports, ledger, clock) = ports();
+        clock.set(self.service().now());
+        let (entries, reads, writes) = (self.bench.ledger.entries(), Vec::new(), Vec::new());
+        ledger.submit(Proposal { entries: entries.clone(), reads, writes }).unwrap();
+        let text = self.files.files.lock().unwrap()[FILES].clone();
+        let service = Service::new(ports, Settings::default(), world(&text));
+        let mut restore = service.restore();
+        for (sequence, entry) in (0..).zip(&entries) {
+            let beside = match entry.attachment {
+                Some(_) => Attachment::Present,
+                None => Attachment::Absent,
+            };
+            restore.apply(sequence, &decode(&entry.leaf).unwrap(), beside).unwrap();
+        }
+        restore.finish();
+        service
+    }
+
+    async fn schedule_from(
+        &self,
+        holder: &str,
+        grant: Option<Digest>,
+        effect: Effect,
+        not_before: i64,
+    ) -> RecordId {
         let wanted = NewRemediation {
-            holder: who("agent"),
+            holder: who(holder),
             grant,
             effect,
             not_before: Timestamp::from_millis(not_before),
@@ -137,7 +186,7 @@ impl Estate {
         id
     }
 
-    fn one(&self, id: &RecordId) -> Remediation {
+    pub(super) fn one(&self, id: &RecordId) -> Remediation {
         self.service().remediation(id).unwrap()
     }
 
@@ -146,7 +195,7 @@ impl Estate {
     }
 }
 
-async fn ask(service: &Service, agent: &str, tool: &str) -> Result<(), Vec<&'static str>> {
+pub(super) async fn ask(service: &Service, agent: &str, tool: &str) -> Result<(), Vec<&'static str>> {
     let mut check = check(tool);
     check.subject = Subject::Caller(proof(agent, "t1"));
     let outcome = service.check(check).await.unwrap().into_value().outcome;
@@ -156,7 +205,7 @@ async fn ask(service: &Service, agent: &str, tool: &str) -> Result<(), Vec<&'sta
     }
 }
 
-fn probing(tool: &str, wanted: Decision) -> Probing {
+pub(super) fn probing(tool: &str, wanted: Decision) -> Probing {
     Probing {
         action: name(ActionName::new(format!("files.{tool}"))),
         resource: EntityRef::new("Server", "files").unwrap(),
