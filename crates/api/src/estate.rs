@@ -75,7 +75,7 @@ pub(crate) async fn who(
     let more = |last: &String| found.iter().any(|one| one.id() > last.as_str());
     let next = last.clone().filter(more);
     let mut who = EstateWho { identities: Vec::new(), unregistered: Vec::new(), next };
-    let shown = found.iter().filter(|one| last.as_ref().is_none_or(|last| one.id() <= last));
+    let shown = found.iter().filter(|one| last.as_deref().is_none_or(|last| one.id() <= last));
     for exists in shown {
         match exists {
             Exists::Registered(identity) => {

@@ -48,7 +48,8 @@ impl Life {
         assert_eq!(self.state(), None, "{kind:?}");
         make(&mut self.bench).await;
         self.bench.scan().await;
-        let found = self.found().unwrap_or_else(|| panic!("no {kind:?} about {}", self.about));
+        assert!(self.found().is_some(), "no {kind:?} about {}", self.about);
+        let found = self.found().unwrap();
         self.shows(&found);
         assert_eq!((self.state(), found.reopened), (Some(FindingState::Open), 0), "{kind:?}");
 

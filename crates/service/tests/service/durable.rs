@@ -1,5 +1,6 @@
 //! Nothing is answered before its record is durable, whatever the disk does; and the decisions of
 //! a session are one sequence without gaps.
+#![expect(clippy::indexing_slicing, clippy::panic, reason = "a test that cannot go on fails")]
 
 use std::future::poll_fn;
 use std::pin::Pin;

@@ -1,6 +1,7 @@
 //! What was taken away is denied, from the moment that it says so and for as long as it does,
 //! whatever else happens: other rights come and go, files are loaded again, the process is
 //! started again.
+#![expect(clippy::indexing_slicing, reason = "a test that cannot go on fails")]
 
 use proptest::prelude::*;
 use safeconduct_review::{Effect, RemediationState};

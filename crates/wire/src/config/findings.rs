@@ -188,7 +188,7 @@ mod tests {
             ("findings: { batch: 1 }", "s.yaml:2:20: 1 is less than 2"),
             ("findings: { hours_a_day: 25 }", "25 is more than 24"),
             ("findings: { yes_percent: 101 }", "101 is more than 100"),
-            ("findings: { unused_after: soon }", "this is no span of time"),
+            ("findings: { unused_after: soon }", "`soon` is no span of time"),
             ("findings: { unused: 9d }", "unknown key `unused`"),
         ] {
             let problems = read(text).unwrap_err();
