@@ -296,6 +296,7 @@ impl Rig {
             understood: &self.understood,
             tiers: &self.tiers,
             risk: None,
+            last_word: None,
             approval: None,
             set_aside: None,
             vocabulary: &self.vocabulary,

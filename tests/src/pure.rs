@@ -282,6 +282,7 @@ impl Ground {
                 ),
                 tiers: &self.tiers,
                 risk: None,
+                last_word: None,
                 approval: None,
                 vocabulary: &self.vocabulary,
                 catalogue: Digest::from_bytes([0; 32]),

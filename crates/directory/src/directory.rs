@@ -1,6 +1,6 @@
 //! The way of a credential: which trust record, which keys, does it hold, whom does it make.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
@@ -27,6 +27,8 @@ pub struct Directory {
     records: Vec<Arc<Vouching>>,
     by_issuer: HashMap<String, usize>,
     by_domain: BTreeMap<TrustDomain, usize>,
+    /// Whose claims make an identity that is named otherwise.
+    bound: BTreeMap<IdentityId, BTreeSet<Arc<str>>>,
     api_keys: Arc<dyn ApiKeys>,
 }
 
@@ -76,6 +78,7 @@ impl Directory {
             records: Vec::new(),
             by_issuer: HashMap::new(),
             by_domain: BTreeMap::new(),
+            bound: BTreeMap::new(),
             api_keys,
         };
         for vouching in records {
@@ -92,6 +95,11 @@ impl Directory {
             if let Some(earlier) = earlier.and_then(|at| directory.records.get(at)) {
                 let problem = format!("is that of record `{}` too", earlier.record.name());
                 return Err(TrustError { record: record.name().to_owned(), field, problem });
+            }
+            let issuer: Arc<str> = record.issuer.name().into();
+            for binding in &record.bindings {
+                let issuers = directory.bound.entry(binding.identity.clone()).or_default();
+                issuers.insert(Arc::clone(&issuer));
             }
             directory.records.push(vouching);
         }
@@ -119,6 +127,12 @@ impl Directory {
         // Counted first: a change in between makes the count too low, which costs one more check.
         let generation = found.generation();
         found.vouches().then_some(generation)
+    }
+
+    /// The issuers of which a trust record says that their claims make that identity. Those whom
+    /// its name tells are not among them, unless a record says so too.
+    pub fn issuers_of(&self, identity: &IdentityId) -> Vec<Arc<str>> {
+        self.bound.get(identity).into_iter().flatten().cloned().collect()
     }
 
     /// Proves who presents a credential. It may wait for keys to be fetched, at most some seconds,
@@ -233,10 +247,7 @@ fn token_proof(record: &TrustRecord, verified: Verified, now: Timestamp) -> Resu
     let refuse = || Refused::Token { trust: record.name.clone(), error: missing };
     let subject = verified.subject.as_deref().ok_or_else(refuse)?.to_owned();
     let (identity, claims) = name(record, &verified.claims, &subject)?;
-    let issuer = match &record.issuer {
-        Issuer::TrustDomain { trust_domain, .. } => format!("spiffe://{trust_domain}"),
-        Issuer::Url { issuer, .. } => issuer.clone(),
-    };
+    let issuer = record.issuer.name();
     let auth_time = verified.claims.member("auth_time").and_then(Value::as_integer);
     let auth_time = auth_time.map(|seconds| Timestamp::from_millis(seconds.saturating_mul(1000)));
     Ok(Proof {

@@ -63,6 +63,16 @@ pub(crate) enum Issuer {
     Url { issuer: String, source: KeySource },
 }
 
+impl Issuer {
+    /// As proofs and signals name it.
+    pub(crate) fn name(&self) -> String {
+        match self {
+            Self::TrustDomain { trust_domain, .. } => format!("spiffe://{trust_domain}"),
+            Self::Url { issuer, .. } => issuer.clone(),
+        }
+    }
+}
+
 /// Claims that make an identity.
 #[derive(Debug, Clone)]
 pub(crate) struct Binding {

@@ -144,10 +144,22 @@ pub struct Facts<'a> {
     pub tiers: &'a Tiers,
     /// How risky it is, where that was asked and there is anything that speaks of it.
     pub risk: Option<RiskScore>,
+    /// When those who vouch for everyone concerned spoke last, the oldest word of all; `None` where
+    /// nobody but ourselves vouches for them, or the action's tier does not ask.
+    pub last_word: Option<LastWord>,
     /// What people approved of this, where they did: evidence for policies, and no more.
     pub approval: Option<&'a ApprovalFacts>,
     /// What reviews have set aside; `None` where that is nothing.
     pub set_aside: Option<&'a SetAside>,
+}
+
+/// When somebody who vouches for others spoke last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LastWord {
+    /// Never, or nobody listens to them.
+    Never,
+    /// Then.
+    At(Timestamp),
 }
 
 /// What people approved, and who.

@@ -27,7 +27,7 @@ use safeconduct_policy::Policies;
 pub use aside::{AsideRight, SetAside};
 pub use conclude::Outcome;
 pub use explain::{Explained, explain, origins};
-pub use facts::{ApprovalFacts, Facts, Known, MonitorFacts, Understood, Vocabulary};
+pub use facts::{ApprovalFacts, Facts, Known, LastWord, MonitorFacts, Understood, Vocabulary};
 pub use resource::placed;
 pub use situate::task_parameters;
 pub use task::TaskFacts;

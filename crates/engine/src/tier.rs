@@ -1,11 +1,13 @@
 //! What an action needs beside a policy that permits it, by its tier: how deep it is looked at.
 
-use safeconduct_model::{Assurance, Depth, Now, Reason, Request, Requestable, Tier, Tiers};
+use safeconduct_model::{
+    Assurance, Depth, Now, Reason, Request, Requestable, Tier, TierRule, Tiers,
+};
 use safeconduct_risk::Kind;
 
 use crate::evaluate::Evaluated;
 use crate::situate::Situated;
-use crate::{Facts, TaskFacts};
+use crate::{Facts, LastWord, TaskFacts};
 
 /// The scope of an approval by which rules were set aside for an emergency.
 const BREAK_GLASS: &str = "break_glass";
@@ -60,11 +62,12 @@ fn missing<'a>(
     if let Some(most) = above {
         return Some((Reason::AboveTier { tier, most }, terms));
     }
-    let reason = match rule?.needs {
+    let rule = rule?;
+    let reason = match rule.needs {
         Depth::Policy => return None,
         Depth::Person => Reason::NeedsPerson { tier },
         Depth::FreshFacts => {
-            Reason::NeedsFreshFacts { tier, missing: not_fresh(request, facts, now)? }
+            Reason::NeedsFreshFacts { tier, missing: not_fresh(rule, request, facts, now)? }
         }
     };
     Some((reason, terms))
@@ -78,7 +81,12 @@ fn covers(facts: &Facts<'_>, terms: &Requestable) -> bool {
 }
 
 /// Which fact is missing or stale.
-fn not_fresh(request: &Request, facts: &Facts<'_>, now: &Now) -> Option<&'static str> {
+fn not_fresh(
+    rule: &TierRule,
+    request: &Request,
+    facts: &Facts<'_>,
+    now: &Now,
+) -> Option<&'static str> {
     let Tiers { proof_s, .. } = facts.tiers;
     let proof = request.subject.authentication();
     if !proof.method.is_attested() && proof.assurance < Assurance::Substantial {
@@ -90,5 +98,13 @@ fn not_fresh(request: &Request, facts: &Facts<'_>, now: &Now) -> Option<&'static
         return Some("a fresh proof of who acts");
     }
     let silent = facts.risk.is_some_and(|risk| risk.kinds.contains(Kind::StreamSilent));
-    silent.then_some("word from those who vouch for who acts")
+    if silent {
+        return Some("word from those who vouch for who acts");
+    }
+    let old = |word: LastWord| match (rule.signals_s, word) {
+        (None, _) => false,
+        (Some(_), LastWord::Never) => true,
+        (Some(signals_s), LastWord::At(at)) => now.at.ms_since(at) > i64::from(signals_s) * 1000,
+    };
+    facts.last_word.is_some_and(old).then_some("recent word from those who vouch for who acts")
 }

@@ -179,6 +179,7 @@ fn outcome_of(
         understood: &Understood::LeftToCaller,
         tiers: &Tiers::default(),
         risk: None,
+        last_word: None,
         approval: None,
         set_aside,
         vocabulary: &vocabulary,

@@ -208,8 +208,7 @@ impl About {
         for id in std::iter::once(&session.identity).chain(others) {
             all.push(Self::Identity(id.clone()));
             all.push(Self::User(id.clone()));
-            // An identity of an issuer of tokens is named `issuer|subject`.
-            if let Some((issuer, _)) = id.as_str().split_once('|') {
+            if let Some(issuer) = issuer_named(id) {
                 let issuer = Self::Issuer(issuer.into());
                 if !all.contains(&issuer) {
                     all.push(issuer);
@@ -217,6 +216,20 @@ impl About {
             }
         }
         all
+    }
+}
+
+/// Whose subject an identity is by its name: the issuer of `ISSUER|SUBJECT`, the trust domain of a
+/// SPIFFE ID. Of any other, only trust records tell.
+pub fn issuer_named(id: &IdentityId) -> Option<&str> {
+    const SPIFFE: &str = "spiffe://";
+    let name = id.as_str();
+    match name.strip_prefix(SPIFFE) {
+        Some(rest) => {
+            let domain = rest.split('/').next().map_or(0, str::len);
+            name.get(..SPIFFE.len() + domain)
+        }
+        None => name.split_once('|').map(|(issuer, _)| issuer),
     }
 }
 
@@ -482,6 +495,7 @@ mod tests {
                 "task task_1",
                 "identity spiffe://example.org/a",
                 "user spiffe://example.org/a",
+                "issuer spiffe://example.org",
                 "identity https://idp|ada",
                 "user https://idp|ada",
                 "issuer https://idp",

@@ -48,6 +48,9 @@ pub struct TierRule {
     pub needs: Depth,
     /// Who may approve, how many of them must, and for how long.
     pub terms: Requestable,
+    /// How old the last word may be of those who vouch for everyone concerned, in seconds, where
+    /// facts must be fresh. `None`: only a stream's silence that is said to be one counts.
+    pub signals_s: Option<u32>,
 }
 
 /// What actions need by their tiers. Those of tier `low` and `moderate` need nothing beside
@@ -66,8 +69,8 @@ impl Default for Tiers {
     fn default() -> Self {
         let terms = Requestable { approvers: "principal.owner".into(), quorum: 1, ttl_s: 900 };
         Self {
-            high: TierRule { needs: Depth::FreshFacts, terms: terms.clone() },
-            critical: TierRule { needs: Depth::Person, terms },
+            high: TierRule { needs: Depth::FreshFacts, terms: terms.clone(), signals_s: None },
+            critical: TierRule { needs: Depth::Person, terms, signals_s: None },
             proof_s: 3600,
         }
     }

@@ -281,6 +281,7 @@ impl Service {
                 ..facts(&request, &world, &slot, &understood, &self.settings)
             };
             let refuse = |reason| {
+                last_word: self.last_word_for(&request, line.as_ref(), &world),
                 safeconduct_engine::refuse(&request, &facts, &world.policies, &now, vec![reason])
             };
             let proof = request.subject.authentication();
@@ -658,6 +659,7 @@ fn came_from(outcome: &mut Outcome, network: Option<NetworkDigest>) {
 pub(crate) const fn acts_in(subject: &Subject) -> Option<&TaskRef> {
     match subject {
         Subject::Caller(proof) | Subject::Lessee(proof) | Subject::Asserted { by: proof, .. } => {
+        last_word: None,
             proof.task.as_ref()
         }
         Subject::Undertaker { .. } => None,

@@ -148,6 +148,12 @@ pub trait Prover: Send + Sync + 'static {
     /// Counts the changes of what vouches for credentials of that [`Vouch::token`]; `None` where
     /// nothing does any more: its keys were taken back, or are too old.
     fn vouching(&self, token: &TokenId) -> Option<u64>;
+
+    /// The issuers whose credentials make that identity though its name does not say so: what is
+    /// said of them, and that they fall silent, concerns it.
+    fn issuers_of(&self, _: &IdentityId) -> Vec<Arc<str>> {
+        Vec::new()
+    }
 }
 
 /// What was proved already, and who proves.
@@ -227,6 +233,11 @@ impl Proofs {
             }
         }
         None
+    }
+
+    /// Who vouches for an identity beside those whom its name tells.
+    pub(crate) fn issuers_of(&self, id: &IdentityId) -> Vec<Arc<str>> {
+        self.prover().map(|prover| prover.issuers_of(id)).unwrap_or_default()
     }
 
     /// Whether what vouched for a proof still does. What nobody vouched for rests on itself.

@@ -8,7 +8,7 @@ use safeconduct_credential::jose::Thumbprint;
 use safeconduct_directory::{
     Directory, Held, NoApiKeys, Presented, Proof, ProofMethod, TrustRecord,
 };
-use safeconduct_model::{Digest, Method, Timestamp, TokenId};
+use safeconduct_model::{Digest, IdentityId, Method, Timestamp, TokenId};
 use safeconduct_service::{Awaited, Prover, Service, Unproved, Vouch, Vouched};
 use safeconduct_wire::config::{Config, TrustForm};
 use sha2::{Digest as _, Sha256};
@@ -163,6 +163,10 @@ impl Prover for Trusted {
 
     fn vouching(&self, token: &TokenId) -> Option<u64> {
         self.directory.vouching(token.as_str().strip_prefix(TRUST)?)
+    }
+
+    fn issuers_of(&self, identity: &IdentityId) -> Vec<Arc<str>> {
+        self.directory.issuers_of(identity)
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use safeconduct_credential::jose::{JoseError, Thumbprint};
 use safeconduct_directory::{Directory, Held, NoApiKeys, Presented, ProofMethod, Refused};
-use safeconduct_model::Assurance;
+use safeconduct_model::{Assurance, IdentityId};
 
 use crate::server::{Answer, Server};
 use crate::{US, directory, jwks, key, now, prove, records, token};
@@ -174,6 +174,10 @@ async fn demanded_claims_and_bindings_decide_whom_a_token_makes() {
     assert_eq!(unmapped.unwrap_err(), Refused::Unmapped { trust: "it".into() });
     let several = prove(&directory, &with(r#"{"tenant":"acme","client_id":"c-3"}"#)).await;
     assert_eq!(several.unwrap_err(), Refused::Ambiguous { trust: "it".into() });
+    // What is said of the issuer concerns whom it makes, and nobody else.
+    let issuers = |id: &str| directory.issuers_of(&IdentityId::new(id).unwrap());
+    assert_eq!(issuers("case-agent"), [server.url("").into()]);
+    assert_eq!(issuers("somebody"), []);
 }
 
 #[tokio::test]

@@ -116,6 +116,7 @@ impl Service {
             understood: &Understood::LeftToCaller,
             tiers: &self.settings.tiers,
             risk: None,
+            last_word: None,
             approval: None,
             set_aside: None,
             vocabulary: &world.vocabulary,

@@ -91,3 +91,4 @@ impl Service {
         decide(&request, &facts, &world.policies, &now)
     }
 }
+            last_word: self.last_word_for(&request, line.as_ref(), world),

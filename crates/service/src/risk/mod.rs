@@ -1,10 +1,13 @@
 //! Signals, and the risk that decisions see of them.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use arc_swap::ArcSwap;
-use safeconduct_model::{Depth, IdentityId, Record, RecordId, Request, Subject, Timestamp};
+use safeconduct_engine::LastWord;
+use safeconduct_model::{
+    Depth, IdentityId, Record, RecordId, Request, Subject, TierRule, Timestamp,
+};
 use safeconduct_risk::{About, HalfLives, Put, Risk, RiskScore, Signal, Signals};
 
 use crate::line::Line;
@@ -12,10 +15,12 @@ use crate::{Service, Ticket, Versioned, World};
 
 mod detect;
 mod take;
+mod voices;
 
 pub use detect::{Detecting, RECORDS_SHOWN_MAX};
 pub use take::{SIGNALS_AT_ONCE_MAX, SIGNALS_WAITING_MAX, TakeSignalError, Taken};
 pub(crate) use take::{Stop, goes_on};
+pub(crate) use voices::Voice;
 
 /// What is known of everyone's risk.
 #[derive(Default)]
@@ -24,6 +29,8 @@ pub(crate) struct Risks {
     /// How many subjects there are: nearly always none, and then nobody waits for the lock.
     subjects: AtomicUsize,
     half_lives: ArcSwap<HalfLives>,
+    /// The streams that are received.
+    voices: ArcSwap<Vec<Arc<Voice>>>,
     /// Signals that wait for the disk.
     waiting: AtomicUsize,
     /// The place behind the last record of a signal that was queued; 0 before there is one.
@@ -107,10 +114,9 @@ impl Service {
         match about {
             About::Session(session) => {
                 let task = self.tasks.of_session(session);
-                About::concerned(
-                    session,
-                    task.and_then(|slot| slot.task.on_behalf_of.clone()).as_ref(),
-                )
+                let user = task.and_then(|slot| slot.task.on_behalf_of.clone());
+                let all = About::concerned(session, user.as_ref());
+                self.with_people(all, std::iter::once(&session.identity).chain(&user))
             }
             About::Task(id) => match self.line(id) {
                 None => vec![about.clone()],
@@ -118,15 +124,10 @@ impl Service {
                     let mut all =
                         About::concerned(&line.session(), line.task.on_behalf_of.as_ref());
                     all.extend(tasks_of(&line).filter(|above| above != about));
-                    all
+                    self.with_people(all, line.everyone())
                 }
             },
-            About::Identity(id) | About::User(id) => {
-                let both = [About::Identity(id.clone()), About::User(id.clone())];
-                let issuer = id.as_str().split_once('|');
-                let issuer = issuer.map(|(issuer, _)| About::Issuer(issuer.into()));
-                both.into_iter().chain(issuer).collect()
-            }
+            About::Identity(id) | About::User(id) => self.with_people(Vec::new(), [id]),
             About::Issuer(_) => vec![about.clone()],
         }
     }
@@ -173,7 +174,7 @@ impl Service {
 
     /// Sets after how long half of a signal is left.
     pub fn set_half_lives(&self, half_lives: HalfLives) {
-        self.risks.half_lives.store(std::sync::Arc::new(half_lives));
+        self.risks.half_lives.store(Arc::new(half_lives));
     }
 
     /// How risky a request is, where a policy looks at it and there is anything to look at.
@@ -188,16 +189,57 @@ impl Service {
             return None;
         }
         // Fresh facts are missing where a stream has fallen silent.
-        let by_tier = || {
-            let entry = world.catalogue.entry(&request.action);
-            let tier = entry.map(|entry| entry.tier_of(&request.input));
-            let rule = tier.and_then(|tier| self.settings.tiers.rule(tier));
-            rule.is_some_and(|rule| rule.needs == Depth::FreshFacts)
-        };
-        if !world.policies.looks_at_risk() && !by_tier() {
+        if !world.policies.looks_at_risk() && self.fresh_facts(request, world).is_none() {
             return None;
         }
-        Some(self.risks.weigh(&concerned(request, line), at))
+        Some(self.risks.weigh(&self.concerned(request, line), at))
+    }
+
+    /// When those who vouch for everyone concerned spoke last, where the tier of the action asks.
+    pub(crate) fn last_word_for(
+        &self,
+        request: &Request,
+        line: Option<&Line>,
+        world: &World,
+    ) -> Option<LastWord> {
+        self.fresh_facts(request, world)?.signals_s?;
+        let people: Vec<IdentityId> = people(request, line).collect();
+        self.last_word(&people)
+    }
+
+    /// What the tier of a request asks for, where that is fresh facts.
+    fn fresh_facts(&self, request: &Request, world: &World) -> Option<&TierRule> {
+        let tier = world.catalogue.entry(&request.action)?.tier_of(&request.input);
+        let rule = self.settings.tiers.rule(tier);
+        rule.filter(|rule| rule.needs == Depth::FreshFacts)
+    }
+
+    /// Everything whose signals concern a request: its session, the tasks that it acts in, and
+    /// everyone in it with those who vouch for them.
+    fn concerned(&self, request: &Request, line: Option<&Line>) -> Vec<About> {
+        let user = line.and_then(|line| line.task.on_behalf_of.as_ref());
+        let mut all = About::concerned(&request.session.key, user);
+        all.extend(line.into_iter().flat_map(tasks_of));
+        let people: Vec<IdentityId> = people(request, line).collect();
+        self.with_people(all, &people)
+    }
+
+    /// With those people, and those who vouch for them: the same name counts for one who acts and
+    /// for one on whose behalf others act.
+    fn with_people<'a>(
+        &self,
+        mut all: Vec<About>,
+        people: impl IntoIterator<Item = &'a IdentityId>,
+    ) -> Vec<About> {
+        for id in people {
+            let both = [About::Identity(id.clone()), About::User(id.clone())];
+            for about in both.into_iter().chain(self.vouching_for(id)) {
+                if !all.contains(&about) {
+                    all.push(about);
+                }
+            }
+        }
+        all
     }
 }
 
@@ -209,19 +251,14 @@ fn tasks_of(line: &Line) -> impl Iterator<Item = About> {
     })
 }
 
-/// Everything whose signals concern a request: its session, the tasks that it acts in and their
-/// users and agents, and, where somebody speaks for another, that other too.
-fn concerned(request: &Request, line: Option<&Line>) -> Vec<About> {
-    let user = line.and_then(|line| line.task.on_behalf_of.as_ref());
-    let mut all = About::concerned(&request.session.key, user);
-    all.extend(line.into_iter().flat_map(tasks_of));
+/// Everyone whom a request concerns: whoever asks and of whom they speak, for whom it is, and who
+/// delegated.
+fn people(request: &Request, line: Option<&Line>) -> impl Iterator<Item = IdentityId> {
     let spoken_of = match &request.subject {
         Subject::Caller(_) | Subject::Lessee(_) => None,
         Subject::Asserted { entity, .. } => IdentityId::new(entity.uid.id.shared()).ok(),
         Subject::Undertaker { agent, .. } => Some(agent.clone()),
     };
-    for id in spoken_of.into_iter().chain(line.into_iter().flat_map(|l| l.delegated_by.clone())) {
-        all.extend([About::Identity(id.clone()), About::User(id)]);
-    }
-    all
+    let own = std::iter::once(request.session.key.identity.clone()).chain(spoken_of);
+    own.chain(line.into_iter().flat_map(Line::everyone).cloned())
 }

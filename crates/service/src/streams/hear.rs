@@ -68,8 +68,8 @@ const SAID_AGAIN_MS: i64 = Kind::StreamSilent.half_life_ms();
 pub(super) struct State {
     pub(super) memory: Memory,
     pub(super) last_heard: Timestamp,
-    /// Whether it was heard at all, by this process or one before.
-    pub(super) heard: bool,
+    /// When it was really heard last, by this process or one before.
+    pub(super) heard: Option<Timestamp>,
     pub(super) silence: Option<Severity>,
     /// When it was last put on record by this process that the stream is silent.
     pub(super) silence_said: Option<Timestamp>,
@@ -93,7 +93,7 @@ impl State {
             memory,
             // Nobody could be heard while no process ran.
             last_heard: now,
-            heard: said.last.is_some(),
+            heard: said.last,
             silence: said.silence,
             silence_said: None,
             window: (0, 0),
@@ -215,6 +215,10 @@ impl Streams {
             }
         }
         only_what_stops_if_late(stream, event.issued_at, now, &mut intake)?;
+        if !stream.may_revoke && intake.signals.iter().any(|signal| signal.stops().is_some()) {
+            let description = "this stream may stop nobody";
+            return Err(refuse(DeliveryFault::AccessDenied, description));
+        }
         if let Some(state) = &intake.verification {
             check_verification(stream, state, now)?;
         }
@@ -235,7 +239,11 @@ impl Streams {
         state.memory.put(&event.id, now);
         state.silence = silence;
         state.silence_said = silence.map(|_| now);
-        (state.last_heard, state.heard) = (state.last_heard.max(now), true);
+        (state.last_heard, state.heard) = (state.last_heard.max(now), Some(now));
+        // One that says that it will say nothing vouches for nobody.
+        if silence.is_none() {
+            stream.voice.heard(now);
+        }
         if intake.verification.is_some() {
             state.verified_at = Some(now);
             state.asked = None;

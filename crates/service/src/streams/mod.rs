@@ -34,6 +34,7 @@ pub use sign::SignEventError;
 pub use view::{StreamStanding, StreamView};
 pub use webhook::WebhookFault;
 
+use crate::risk::Voice;
 use crate::{Awaited, Service};
 use hear::State;
 use memory::Memory;
@@ -91,6 +92,9 @@ struct Stream {
     age_max_s: u32,
     terms: StreamTerms,
     subjects: SubjectsForm,
+    /// Of whom it may speak, for those who must know whether it does.
+    voice: Arc<Voice>,
+    may_revoke: bool,
     delivery: DeliveryWord,
     bearer: Option<Zeroizing<String>>,
     silent_after_ms: Option<i64>,
@@ -125,7 +129,7 @@ impl Streams {
             let stream = Stream::new(name, form, bearer, State::from(&mut heard, form, now))?;
             Ok((Arc::clone(&stream.name), stream))
         });
-        let streams = streams.collect::<Result<_, StreamsError>>()?;
+        let streams = streams.collect::<Result<BTreeMap<_, Stream>, StreamsError>>()?;
         let webhooks = config.webhooks.iter().map(|(name, form)| {
             let key = secrets.webhooks.remove(name);
             let webhook = Webhook {
@@ -139,6 +143,8 @@ impl Streams {
             Ok((Arc::from(name.as_str()), webhook))
         });
         let webhooks = webhooks.collect::<Result<_, StreamsError>>()?;
+        let voices = streams.values().map(|stream| Arc::clone(&stream.voice)).collect();
+        service.risks.listen_to(voices);
         Ok(Self { service, keys, streams, webhooks })
     }
 
@@ -159,10 +165,11 @@ impl Stream {
             return Err(StreamsError::Secret(name.to_owned()));
         }
         let skew = ClockSkew::seconds(form.clock_skew_s);
+        let issuer: Arc<str> = form.issuer.as_str().into();
         let algorithms = form.algorithms.iter().copied().map(AlgorithmWord::as_str);
         Ok(Self {
             name: name.into(),
-            issuer: form.issuer.as_str().into(),
+            issuer: Arc::clone(&issuer),
             expect: EventExpect {
                 algorithms: algorithms.filter_map(Algorithm::parse).collect(),
                 issuer: form.issuer.clone(),
@@ -177,6 +184,8 @@ impl Stream {
                 critical: form.critical_subject_members.iter().map(|m| m.as_str().into()).collect(),
             },
             subjects: form.subjects.clone(),
+            voice: Arc::new(Voice::new(issuer, &form.subjects, state.heard)),
+            may_revoke: form.may_revoke,
             delivery: form.delivery,
             bearer,
             silent_after_ms: form.silent_after_s.map(|s| i64::from(s) * 1000),

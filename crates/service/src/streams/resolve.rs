@@ -12,10 +12,10 @@ impl Streams {
     /// Whom a subject, or the member of that name of a complex one, means: nobody, where the
     /// stream's configuration does not say.
     pub(super) fn resolve(&self, stream: &Stream, member: &str, subject: &SubjectId) -> Vec<About> {
-        if let Some(task) = self.task(member, subject) {
+        if let Some(task) = self.task(stream, member, subject) {
             return vec![task];
         }
-        let SubjectsForm { listed, issuers, .. } = &stream.subjects;
+        let SubjectsForm { listed, .. } = &stream.subjects;
         if let Some(id) = shown(subject).and_then(|text| listed.get(&*text)) {
             return named(member, &id.0);
         }
@@ -27,35 +27,36 @@ impl Streams {
             // Each transmitter speaks for its own, unless more was agreed, whatever format it
             // names them in.
             (None, subject) => {
-                let known = |issuer: &str| *issuer == *stream.issuer || issuers.contains(issuer);
                 let mut named = by_name(member, subject);
-                named.retain(|about| issuer_of(about).is_none_or(known));
+                named.retain(|about| self.is_known_to(stream, about));
                 named
             }
         }
     }
 
-    /// A task of ours, as our own transmitter names it.
-    fn task(&self, member: &str, subject: &SubjectId) -> Option<About> {
+    /// A task of ours, as our own transmitter names it, of whose agent or user the stream may
+    /// speak.
+    fn task(&self, stream: &Stream, member: &str, subject: &SubjectId) -> Option<About> {
         let (SubjectId::Opaque(id), "" | "session") = (subject, member) else { return None };
         let id = TaskId::new(id.clone()).ok()?;
-        self.service.task(&id).map(|_| About::Task(id))
+        let line = self.service.line(&id)?;
+        let own = |who: &IdentityId| self.service.may_speak_of(&stream.voice, who);
+        let may = stream.voice.speaks_of_everyone() || line.everyone().any(own);
+        may.then_some(About::Task(id))
+    }
+
+    /// Whether somebody whom a stream names by their own name is one of whom it may speak.
+    fn is_known_to(&self, stream: &Stream, about: &About) -> bool {
+        match about {
+            About::Identity(id) | About::User(id) => self.service.may_speak_of(&stream.voice, id),
+            About::Session(_) | About::Task(_) | About::Issuer(_) => false,
+        }
     }
 }
 
 /// An identity of ours, as the member of that name.
 fn named(member: &str, id: &IdentityId) -> Vec<About> {
     by_name(member, &SubjectId::Uri(id.as_str().into()))
-}
-
-/// Whose subject an identity is, by its name: `ISSUER|SUBJECT`.
-fn issuer_of(about: &About) -> Option<&str> {
-    match about {
-        About::Identity(id) | About::User(id) => {
-            id.as_str().split_once('|').map(|(issuer, _)| issuer)
-        }
-        About::Session(_) | About::Task(_) | About::Issuer(_) => None,
-    }
 }
 
 /// The text of a subject, as a list of them has it.

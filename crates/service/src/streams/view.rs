@@ -77,7 +77,7 @@ fn view(stream: &Stream) -> StreamView {
         name: Arc::clone(&stream.name),
         issuer: Arc::clone(&stream.issuer),
         delivery: stream.delivery,
-        standing: match (state.silence, state.heard) {
+        standing: match (state.silence, state.heard.is_some()) {
             (Some(_), _) => StreamStanding::Silent,
             (None, true) => StreamStanding::Speaking,
             (None, false) => StreamStanding::New,

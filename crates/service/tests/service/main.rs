@@ -10,8 +10,10 @@ use safeconduct_policy::{SourceFile, Sources, load};
 use safeconduct_service::memory::{MemoryClock, MemoryLedger, ports};
 use safeconduct_service::*;
 
+mod acknowledged;
 mod declassify;
 mod durable;
+mod examples;
 mod imports;
 mod order;
 mod places;
@@ -20,6 +22,7 @@ mod removed;
 mod risk;
 mod streams;
 
+mod vouched;
 const POLICIES: &str = r#"
 @id("reads") permit (principal, action == Safeconduct::Action::"files.read", resource);
 @id("redacted") @obligation("redact:$.ssn")

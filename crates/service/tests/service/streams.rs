@@ -14,9 +14,9 @@ use safeconduct_wire::signals::DeliveryFault;
 
 use super::*;
 
-const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
-const ISSUER: &str = "https://idp.example.com/123456789/";
-const REVOKED: &str = "https://schemas.openid.net/secevent/caep/event-type/session-revoked";
+pub(super) const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+pub(super) const ISSUER: &str = "https://idp.example.com/123456789/";
+pub(super) const REVOKED: &str = "https://schemas.openid.net/secevent/caep/event-type/session-revoked";
 
 struct Keys(Arc<KeySet>);
 
@@ -35,7 +35,7 @@ fn set_of(claims: &Value) -> String {
 }
 
 /// The claims of an event about someone, issued so many milliseconds from now.
-fn claims(id: &str, subject: &str, event: &str, ms: i64) -> Value {
+pub(super) fn claims(id: &str, subject: &str, event: &str, ms: i64) -> Value {
     let at = NOW.plus_ms(ms).as_millis() / 1000;
     let text = format!(
         r#"{{"iss":"{ISSUER}","aud":"us","iat":{at},"jti":"{id}","sub_id":{subject},
@@ -46,12 +46,12 @@ fn claims(id: &str, subject: &str, event: &str, ms: i64) -> Value {
 
 const AGENT: &str = r#"{"format":"opaque","id":"agent"}"#;
 
-struct Stage {
-    bench: Bench,
-    streams: Streams,
+pub(super) struct Stage {
+    pub(super) bench: Bench,
+    pub(super) streams: Streams,
 }
 
-async fn stage(more: &str) -> Stage {
+pub(super) async fn stage(more: &str) -> Stage {
     let (ports, ledger, clock) = ports();
     clock.set(NOW);
     let policies = r#"@id("all") permit (principal, action, resource);"#;
@@ -62,11 +62,12 @@ async fn stage(more: &str) -> Stage {
     Stage { bench, streams }
 }
 
-fn streams(bench: &Bench, more: &str, heard: Heard) -> Streams {
+pub(super) fn streams(bench: &Bench, more: &str, heard: Heard) -> Streams {
     let text = format!(
         "version: 1\nsignals: {{ streams: {{ idp: {{ issuer: '{ISSUER}', audience: us, \
          algorithms: [ES256], bearer_file: x, subjects: {{ opaque: '{{}}', \
-         email: 'mail|{{}}', issuers: ['https://idp.example.com/3456789/'] }}{more} }} }} }}"
+         email: 'mail|{{}}', issuers: ['https://idp.example.com/3456789/', \
+         'spiffe://prod.example.org'] }}{more} }} }} }}"
     );
     let config = parse("safeconduct.yaml", &text, Path::new("/")).unwrap();
     let keys = Keys(Arc::new(KeySet::of([key().public().clone()]).unwrap()));
@@ -77,16 +78,16 @@ fn streams(bench: &Bench, more: &str, heard: Heard) -> Streams {
 }
 
 impl Stage {
-    async fn push(&self, claims: &Value) -> Result<Received, SetError> {
+    pub(super) async fn push(&self, claims: &Value) -> Result<Received, SetError> {
         self.streams.pushed("idp", Some("secret"), &set_of(claims)).await
     }
 
-    fn status(&self) -> IdentityStatus {
+    pub(super) fn status(&self) -> IdentityStatus {
         let id = IdentityId::new("agent").unwrap();
         self.bench.service.world().identity(&id).unwrap().status
     }
 
-    fn signals(&self) -> Vec<(Kind, Severity)> {
+    pub(super) fn signals(&self) -> Vec<(Kind, Severity)> {
         let records = records(&self.bench.ledger);
         let signals = records.iter().filter_map(|record| match &record.body {
             Body::SignalSeen(signal) => Some((signal.kind, signal.severity)),
@@ -173,6 +174,55 @@ async fn a_transmitter_speaks_of_its_own_alone() {
         assert_eq!(named, Ok(Received::PassedOver), "{format}");
     }
     assert!(matches!(stage.push(&claims("2", &own, REVOKED, 0)).await, Ok(Received::Taken { .. })));
+}
+
+#[tokio::test]
+async fn of_those_who_have_no_issuer_in_their_name_it_may_speak_of_its_own_too() {
+    let stage = stage("").await;
+    let service = &stage.bench.service;
+    let ids = ["did:example:bot", "spiffe://prod.example.org/a", "spiffe://other.example/a"];
+    for id in ids {
+        service.change_identity(agent(id), &me()).await.unwrap();
+    }
+    let active = |id: &str| {
+        let id = IdentityId::new(id).unwrap();
+        service.world().identity(&id).unwrap().status == IdentityStatus::Active
+    };
+    let revoke = async |n: &str, id: &str| {
+        let (format, member) = if id.starts_with("did:") { ("did", "url") } else { ("uri", "uri") };
+        let subject = format!(r#"{{"format":"{format}","{member}":"{id}"}}"#);
+        stage.push(&claims(n, &subject, REVOKED, 0)).await
+    };
+    for (n, id) in ["did:example:bot", "spiffe://other.example/a"].into_iter().enumerate() {
+        assert_eq!(revoke(&format!("0{n}"), id).await, Ok(Received::PassedOver), "{id}");
+        assert!(active(id));
+    }
+    // It is agreed that it speaks for that trust domain.
+    let spiffe = revoke("1", "spiffe://prod.example.org/a").await;
+    assert!(matches!(spiffe, Ok(Received::Taken { .. })), "{spiffe:?}");
+    assert!(!active("spiffe://prod.example.org/a"));
+    // A trust record says that its claims make that one.
+    service.set_prover(Some(Arc::new(super::vouched::Makes("did:example:bot"))));
+    assert!(matches!(revoke("2", "did:example:bot").await, Ok(Received::Taken { .. })));
+    assert!(!active("did:example:bot"));
+}
+
+#[tokio::test]
+async fn one_that_may_stop_nobody_tells_of_risk_alone() {
+    const CHANGED: &str = "https://schemas.openid.net/secevent/caep/event-type/credential-change";
+    let stage = stage(", may_revoke: false").await;
+    let revoked = stage.push(&claims("1", AGENT, REVOKED, 0)).await;
+    assert_eq!(refused(revoked), DeliveryFault::AccessDenied);
+    assert_eq!((stage.status(), stage.signals()), (IdentityStatus::Active, Vec::new()));
+    let changed = claims("2", AGENT, CHANGED, 0);
+    let mut members = changed.as_object().unwrap().clone();
+    let event = json::parse(
+        format!(r#"{{"{CHANGED}":{{"credential_type":"password","change_type":"update"}}}}"#)
+            .as_bytes(),
+    );
+    members.insert("events".into(), event.unwrap());
+    let told = stage.push(&Value::Object(members)).await;
+    assert!(matches!(told, Ok(Received::Taken { .. })), "{told:?}");
 }
 
 #[tokio::test]

@@ -127,6 +127,11 @@ pub struct TierForm {
     /// How long an approval lasts, in seconds; 15 minutes where nothing is said.
     #[schemars(range(min = 1, max = 604_800))]
     pub ttl_s: Option<u32>,
+    /// How old the last word may be of the streams of those who vouch for everyone concerned, in
+    /// seconds, where facts must be fresh: whose issuer sends no stream here needs a person then.
+    /// Where nothing is said, only a stream counts that has fallen silent.
+    #[schemars(range(min = 1, max = 2_592_000))]
+    pub signals_s: Option<u32>,
 }
 
 impl TiersForm {
@@ -151,6 +156,7 @@ impl TierForm {
                 quorum: self.quorum.unwrap_or(quorum),
                 ttl_s: self.ttl_s.unwrap_or(ttl_s),
             },
+            signals_s: self.signals_s.or(shipped.signals_s),
         }
     }
 }
@@ -224,13 +230,14 @@ mod tests {
         assert_eq!(config.risk, RiskForm::default());
         assert!(config.risk.detectors.enabled);
         let config = read(
-            "tiers: { critical: { quorum: 2 }, high: { needs: policy } }\n\
+            "tiers: { critical: { quorum: 2, signals_s: 60 }, high: { needs: policy } }\n\
              risk: { half_lives: { burst: 60 }, detectors: { only: [drift], tuning: { denials: 3 } } }",
         )
         .unwrap();
         assert_eq!(config.tiers.high.needs, Depth::Policy);
         assert_eq!(config.tiers.critical.needs, Depth::Person);
         assert_eq!(config.tiers.critical.terms.quorum, 2);
+        assert_eq!(config.tiers.critical.signals_s, Some(60));
         assert_eq!(config.approvals, ApprovalsForm::default());
         let more = read(
             "approvals: { asked_per_hour: 4, refusal_holds_s: 0, answer_within_s: 60 }\n\

@@ -52,6 +52,8 @@ pub struct Stream {
     pub critical_subject_members: BTreeSet<String>,
     /// Who its subjects are here.
     pub subjects: SubjectsForm,
+    /// Whether it may stop those of whom it may speak.
+    pub may_revoke: bool,
     /// How it is polled.
     pub poll: PollForm,
     /// How it is managed.

@@ -82,6 +82,9 @@ pub struct StreamForm {
     /// Who the transmitter's subjects are here.
     #[serde(default)]
     pub subjects: SubjectsForm,
+    /// Whether it may stop those of whom it may speak: send what acts like the kill switch.
+    #[serde(default = "yes")]
+    pub may_revoke: bool,
     /// Poll: how it is asked.
     #[serde(default)]
     pub poll: PollForm,
@@ -101,7 +104,9 @@ pub enum DeliveryWord {
 }
 
 /// Who the subjects of a transmitter are here. Beside what stands here, `iss_sub` is the identity
-/// `ISSUER|SUBJECT`, and `uri`, `did` and `account` are the identity of that very name.
+/// `ISSUER|SUBJECT`, and `uri`, `did` and `account` are the identity of that very name, where the
+/// transmitter may speak of it: by its name or a trust record it is a subject of the
+/// transmitter's, or of one of `issuers`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SubjectsForm {
@@ -120,8 +125,9 @@ pub struct SubjectsForm {
     /// The identity of a subject of this very issuer, `{}` standing for its `sub`.
     #[schemars(length(min = 2, max = 1024))]
     pub iss_sub: Option<String>,
-    /// Further issuers whose subjects the transmitter may speak of. `iss_sub` of any other than
-    /// these and itself is nobody here.
+    /// Further issuers whose subjects the transmitter may speak of, a trust domain as
+    /// `spiffe://example.org`. Those of any other than these and itself are nobody here. Its
+    /// silence counts for all of them.
     #[schemars(length(max = 64), inner(length(min = 1, max = 1024)))]
     pub issuers: BTreeSet<String>,
     /// Subjects one by one, where none of the above fits: the subject's text as it comes, and the
@@ -228,6 +234,10 @@ pub struct ReachForm {
 
 const fn certain() -> u8 {
     100
+}
+
+const fn yes() -> bool {
+    true
 }
 
 const fn clock_skew_s() -> u32 {

@@ -99,6 +99,7 @@ fn stream(name: &str, form: StreamForm, folder: &Path) -> Result<Stream, Problem
         silent_after_s: form.silent_after_s,
         critical_subject_members: form.critical_subject_members,
         subjects: form.subjects,
+        may_revoke: form.may_revoke,
         poll: form.poll,
         manage: form.manage,
     })

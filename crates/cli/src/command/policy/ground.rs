@@ -281,6 +281,7 @@ impl Ground {
             understood: &posed.understood,
             tiers: &self.tiers,
             risk: None,
+            last_word: None,
             approval: None,
             set_aside: None,
             vocabulary: &self.vocabulary,
