@@ -68,6 +68,7 @@ use crate::{
         proposals::list,
         proposals::show,
         proposals::make,
+        proposals::folder,
         proposals::answer,
         remediations::list,
         remediations::show,

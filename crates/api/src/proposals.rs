@@ -9,9 +9,10 @@ use http::request::Parts;
 use safeconduct_model::RecordId;
 use safeconduct_service::{NewProposal, Operation};
 use safeconduct_wire::admin::{
-    ProposalAnswerForm, ProposalList, ProposalView, ProposalWithTexts, ProposeForm,
+    PolicyFolderView, ProposalAnswerForm, ProposalList, ProposalView, ProposalWithTexts,
+    ProposeForm,
 };
-use safeconduct_wire::document::read_json;
+use safeconduct_wire::document::{Written, read_json};
 
 use crate::body::json_bytes;
 use crate::problem::{Problem, ProblemForm};
@@ -63,6 +64,28 @@ pub(crate) async fn show(
     Ok(Json(ProposalWithTexts::of(&one, api.service.proposed_texts(&id)?)))
 }
 
+/// Shows the policy folder as it is, with its digest: what a change is edited from.
+#[utoipa::path(
+    get,
+    path = "/v1/policy-folder",
+    tag = "Policies",
+    operation_id = "proposals.folder",
+    responses(
+        (status = 200, description = "The folder", body = PolicyFolderView),
+        Refused,
+        (status = 503, description = "The folder could not be read", body = ProblemForm),
+    ),
+    security(("bearer" = []))
+)]
+pub(crate) async fn folder(
+    State(api): State<Shared>,
+    parts: Parts,
+) -> Result<Json<PolicyFolderView>, Problem> {
+    api.admit(&parts, Operation::ProposalsFolder).await?;
+    let (digest, files) = api.service.policy_folder().await?;
+    Ok(Json(PolicyFolderView { digest: Written(digest), files }))
+}
+
 /// Proposes a change of the policies: the whole folder as it is to be. It is loaded and tested as
 /// it would be in force; somebody else has to approve it.
 #[utoipa::path(
@@ -74,7 +97,7 @@ pub(crate) async fn show(
     responses(
         (status = 201, description = "It waits for somebody else, and that is recorded", body = ProposalView),
         Refused,
-        (status = 409, description = "Others changed the same", body = ProblemForm),
+        (status = 409, description = "Others changed the same, or the folder is not the one that was edited (`diverged`)", body = ProblemForm),
         (status = 422, description = "It does not load, or a policy test fails", body = ProblemForm),
         Unreadable,
         (status = 503, description = "The folder could not be read, or it could not be recorded", body = ProblemForm),
@@ -89,8 +112,8 @@ pub(crate) async fn make(
 ) -> Result<Response, Problem> {
     let caller = api.admit(&parts, Operation::ProposalsMake).await?;
     let body = json_bytes(&parts.headers, body).await?;
-    let ProposeForm { files, reason } = read_json(&body)?;
-    let wanted = NewProposal { files, reason, ..NewProposal::default() };
+    let ProposeForm { files, from, reason } = read_json(&body)?;
+    let wanted = NewProposal { files, reason, from: Some(from.0), ..NewProposal::default() };
     let made = api.service.propose_policies(wanted, &caller.proof.identity).await?;
     Ok((StatusCode::CREATED, Json(ProposalView::of(&made))).into_response())
 }
@@ -108,7 +131,7 @@ pub(crate) async fn make(
         (status = 200, description = "It is in force, or rejected, and that is recorded", body = ProposalView),
         Refused,
         (status = 404, description = "No such proposal is known", body = ProblemForm),
-        (status = 409, description = "The caller wrote it (`own_proposal`), it is answered (`not_now`), or the folder has changed (`conflict`)", body = ProblemForm),
+        (status = 409, description = "The caller wrote it (`own_proposal`) or gains by it (`own_gain`), it is answered (`not_now`), or the folder has changed (`conflict`)", body = ProblemForm),
         (status = 422, description = "It does not pass its checks any more", body = ProblemForm),
         Unreadable,
         (status = 503, description = "It could not be written, loaded or recorded", body = ProblemForm),

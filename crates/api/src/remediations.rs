@@ -155,7 +155,7 @@ pub(crate) async fn schedule(
 
 /// Moves a remediation on: sets the right aside (`quarantine`), brings it back (`restore`), takes it
 /// away for good (`apply`; what policies give becomes a proposal that somebody else approves), asks
-/// the decision point (`verify`), or gives back what was taken away (`roll_back`). Nobody gives
+/// for it on the way of a call through the enforcement point that serves it (`verify`), or gives back what was taken away (`roll_back`). Nobody gives
 /// themselves back what was theirs; where one who holds such a right has a role,
 /// `identities.change_privileged` is needed.
 #[utoipa::path(
@@ -323,6 +323,8 @@ impl From<RemediateError> for Problem {
             RemediateError::Proposal(safeconduct_review::ProposalError::OwnProposal(_)) => {
                 Self::new(StatusCode::CONFLICT, "own_proposal", detail)
             }
+            RemediateError::OwnGain { .. } => Self::new(StatusCode::CONFLICT, "own_gain", detail),
+            RemediateError::Diverged(_) => Self::new(StatusCode::CONFLICT, "diverged", detail),
             RemediateError::Proposal(
                 safeconduct_review::ProposalError::Reason
                 | safeconduct_review::ProposalError::Path(_)
@@ -355,7 +357,9 @@ impl From<RemediateError> for Problem {
             }
             RemediateError::Change(error) => error.into(),
             RemediateError::NoFolder | RemediateError::Folder(_) => Self::unavailable(detail),
-            RemediateError::Record(_) | RemediateError::Append(_) => Self::not_recorded(&detail),
+            RemediateError::Record(_) | RemediateError::Append(_) | RemediateError::End(_) => {
+                Self::not_recorded(&detail)
+            }
         }
     }
 }

@@ -205,6 +205,7 @@ impl Api {
             .route("/v1/policy-proposals/{id}", get(proposals::show))
             .route("/v1/policy-proposals/{id}/answer", post(proposals::answer))
             .route("/v1/remediations", get(remediations::list).post(remediations::schedule))
+            .route("/v1/policy-folder", get(proposals::folder))
             .route("/v1/remediations/{id}", get(remediations::show))
             .route("/v1/remediations/{id}/step", post(remediations::step))
             .route("/v1/log/tail", get(tail::tail))

@@ -328,6 +328,8 @@ pub(crate) enum Policy {
     },
     /// Measure how long a decision takes with this policy set.
     Bench(Question),
+    /// Write the policies of a running server into a folder, to edit them there.
+    Checkout(CheckoutPolicies),
     /// Propose the policies of a folder in place of those of a running server; somebody else
     /// approves them.
     Propose(ProposePolicies),

@@ -195,7 +195,9 @@ fn risk(review: &Review, case: &Case, index: &Index<'_>) -> Value {
     let events = events.map(Vec::as_slice).unwrap_or_default();
     let (status, lifecycle) = match events.last() {
         Some(&"verified") => ("closed", "completed"),
-        Some(&("applied" | "quarantined" | "scheduled" | "proposed")) => ("remediating", "planned"),
+        Some(&("applied" | "ended" | "quarantined" | "scheduled" | "proposed")) => {
+            ("remediating", "planned")
+        }
         _ => ("open", "recommendation"),
     };
     json!({

@@ -9,8 +9,8 @@ use safeconduct_model::{
 use safeconduct_pep::{Decide, InProcess};
 use safeconduct_service::{
     AccessAsked, AccessState, AccessSummary, AskAccess, AskAccessError, BEARER_BYTES_MAX,
-    BeginError, ClientRequest, Conversation, EndError, Ending, Extent, HearError, NotAuthenticated,
-    Said, Undertaking, Watch, definition_digest, token_digest,
+    BeginError, Check, ClientRequest, Conversation, EndError, Ending, Extent, HearError,
+    NotAuthenticated, Outcome, Said, Undertaking, Watch, definition_digest, token_digest,
 };
 use safeconduct_wire::catalogue::definition_digest_input;
 use thiserror::Error;
@@ -96,6 +96,9 @@ pub trait Authority: Decide {
         request: &RecordId,
         seen: AccessState,
     ) -> impl Future<Output = Option<AccessState>> + Send;
+
+    /// What would be decided, without deciding it: for probes.
+    fn weigh(&self, check: Check) -> Outcome;
 
     /// Whether policies could permit that identity the action at all: what lists may show.
     fn may_see(&self, authentication: &Authentication, action: &ActionName) -> bool;
@@ -201,6 +204,10 @@ impl Authority for InProcess {
         seen: AccessState,
     ) -> impl Future<Output = Option<AccessState>> + Send {
         self.service().wait_for_access(request, seen)
+    }
+
+    fn weigh(&self, check: Check) -> Outcome {
+        self.service().weigh_check(check)
     }
 
     fn may_see(&self, authentication: &Authentication, action: &ActionName) -> bool {

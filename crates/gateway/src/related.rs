@@ -11,6 +11,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::message::Id;
+use crate::probe::Probing;
 
 /// Most messages that wait for a client to read them; more are dropped.
 pub(crate) const OUTLET_MESSAGES_MAX: usize = 256;
@@ -55,6 +56,8 @@ pub(crate) struct Related {
     pub(crate) cancelled: CancellationToken,
     /// Set once the authority for it has ended.
     pub(crate) ended: CancellationToken,
+    /// Set where it is no request of a client, and goes no further than the decision.
+    pub(crate) probing: Option<Arc<Probing>>,
     /// The client's token for progress.
     progress: Mutex<Option<Value>>,
     alive: Mutex<Instant>,
@@ -163,6 +166,7 @@ impl Related {
             outlet,
             cancelled: CancellationToken::new(),
             ended: CancellationToken::new(),
+            probing: None,
             progress: Mutex::new(None),
             alive: Mutex::new(Instant::now()),
             asked: AtomicUsize::new(0),
@@ -170,6 +174,11 @@ impl Related {
             sign: Notify::new(),
             said: Mutex::default(),
         }
+    }
+
+    /// The same for a probe, where it is one.
+    pub(crate) fn probing(self, probing: Option<Arc<Probing>>) -> Self {
+        Self { probing, ..self }
     }
 
     pub(crate) fn set_progress(&self, token: Option<Value>) {

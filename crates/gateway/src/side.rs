@@ -57,6 +57,9 @@ impl<A: Authority> Side<A> {
             tracing::info!(server = %self.backend.config.name, method = &*request.method, ?why, "refused");
             return refused(&request.method, why).into();
         }
+        if let Some(probing) = &related.probing {
+            return self.probed(rule, request, probing);
+        }
         if &*request.method == "tools/call"
             && let Some(reply) = self.own_tool(&request).await
         {
@@ -415,7 +418,7 @@ impl<A: Authority> Side<A> {
         }
     }
 
-    pub(super) fn ask(
+    pub(crate) fn ask(
         &self,
         question: action::Question,
         method: Arc<str>,

@@ -33,8 +33,10 @@ mod canonical;
 mod diagnostic;
 mod evaluate;
 mod exact;
+mod excepted;
 mod explain;
 mod format;
+mod gains;
 mod load;
 mod nesting;
 mod policies;
@@ -58,6 +60,7 @@ pub use diagnostic::{Diagnostic, LoadError, Severity};
 pub use evaluate::{Applied, Evaluation, Question, QuestionError};
 pub use explain::{ExplainedClause, ExplainedClauses, Explanation, Verdict};
 pub use format::format;
+pub use gains::{Gains, gains};
 pub use load::{Loaded, load, load_reusing};
 pub use policies::{Policies, PolicyInfo};
 pub use prove::{

@@ -213,6 +213,15 @@ impl Policies {
         self.entries.is_empty() && self.rego.is_none()
     }
 
+    /// Whether another set in the place of this one would leave the decision to Rego alone, by
+    /// what it leaves out: this one has policies of Cedar, and that one Rego files that have effect
+    /// and nothing beside them. To want that is said by a permit for everything.
+    pub fn would_be_left_to_rego(&self, other: &Self) -> bool {
+        let alone =
+            !other.has_cedar() && other.rego.as_ref().is_some_and(|rego| rego.is_enforced());
+        self.has_cedar() && alone
+    }
+
     /// Whether there are policies of Cedar.
     pub(crate) fn has_cedar(&self) -> bool {
         !self.entries.is_empty()

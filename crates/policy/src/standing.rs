@@ -50,6 +50,19 @@ pub enum ScopeActions {
 }
 
 impl ScopedStatement {
+    pub(crate) fn of(statement: &Arc<Statement>) -> Self {
+        Self(Arc::clone(statement))
+    }
+
+    pub(crate) fn statement(&self) -> &Statement {
+        &self.0
+    }
+
+    /// Whether its scope names no resource.
+    pub(crate) fn is_over_everything(&self) -> bool {
+        matches!(self.0.resource, PrincipalOrResourceConstraint::Any)
+    }
+
     /// What is known of the policy: id, effect, place, mode and what its annotations say.
     pub fn info(&self) -> &Arc<PolicyInfo> {
         &self.0.info

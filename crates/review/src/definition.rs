@@ -44,6 +44,9 @@ pub struct Definition {
     pub no_answer: NoAnswer,
     /// Whether what is decided is carried out.
     pub remediation: RemediationStyle,
+    /// How long people have notice of what is carried out, from the signature on, in milliseconds:
+    /// 0 to [`crate::NOTICE_MS_MAX`]. Without it nothing is planned by itself.
+    pub notice_ms: Option<i64>,
     /// How often cases without an answer are put to reviewers again; 0 to [`ITERATIONS_MAX`].
     pub iterations: u32,
 }
@@ -230,6 +233,11 @@ pub enum DefinitionError {
     /// No stage, or too many.
     #[error("a campaign has 1 to {STAGES_MAX} stages, and this one has {0}")]
     Stages(usize),
+    /// A notice that is too long, or of what is not carried out.
+    #[error(
+        "a notice is of what is carried out (`remediation: automatic`), and lasts at most 366 days"
+    )]
+    Notice,
     /// A stage that is never open, or for ever.
     #[error("stage `{0}` must be open for at least a millisecond and at most 366 days")]
     Lasts(Arc<str>),
@@ -265,6 +273,10 @@ impl Definition {
         }
         if self.iterations > ITERATIONS_MAX {
             return Err(DefinitionError::Iterations(self.iterations));
+        }
+        let reports = self.remediation == RemediationStyle::ReportOnly;
+        if self.notice_ms.is_some_and(|ms| reports || !(0..=crate::NOTICE_MS_MAX).contains(&ms)) {
+            return Err(DefinitionError::Notice);
         }
         self.stages.iter().try_for_each(StageDefinition::check)
     }

@@ -42,6 +42,7 @@
 //!     stop: StopRule::default(),
 //!     no_answer: NoAnswer::default(),
 //!     remediation: RemediationStyle::Automatic,
+//!     notice_ms: None,
 //!     iterations: 0,
 //! });
 //! let grant = Digest::from_bytes([1; 32]);

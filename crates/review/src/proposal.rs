@@ -104,6 +104,18 @@ impl ProposedTexts {
         Self { files: self.files.into_iter().map(|(name, file)| (name, turn(file))).collect() }
     }
 
+    /// The folder with the change made, whatever its files were before: for showing.
+    pub fn onto(&self, folder: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+        let mut after = folder.clone();
+        for (name, file) in &self.files {
+            match &file.after {
+                Some(text) => after.insert(name.clone(), text.clone()),
+                None => after.remove(name),
+            };
+        }
+        after
+    }
+
     /// The folder with the change made, where every file is as it was: the files that differ
     /// otherwise.
     ///
@@ -120,14 +132,7 @@ impl ProposedTexts {
         if !differing.is_empty() {
             return Err(differing);
         }
-        let mut after = folder.clone();
-        for (name, file) in &self.files {
-            match &file.after {
-                Some(text) => after.insert(name.clone(), text.clone()),
-                None => after.remove(name),
-            };
-        }
-        Ok(after)
+        Ok(self.onto(folder))
     }
 }
 
@@ -200,6 +205,11 @@ impl ProposalState {
     /// Every state.
     pub const ALL: [Self; 6] =
         [Self::Open, Self::Approved, Self::Applied, Self::Rejected, Self::Conflict, Self::Failed];
+
+    /// Whether it waits for somebody, or is being put in force.
+    pub const fn is_open(self) -> bool {
+        matches!(self, Self::Open | Self::Approved)
+    }
 
     /// The word for it on every wire.
     pub const fn as_str(self) -> &'static str {

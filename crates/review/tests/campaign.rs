@@ -39,6 +39,7 @@ fn definition(stages: Vec<StageDefinition>) -> Definition {
         stop: StopRule::default(),
         no_answer: NoAnswer::default(),
         remediation: RemediationStyle::Automatic,
+        notice_ms: None,
         iterations: 1,
     }
 }

@@ -473,6 +473,19 @@ impl AccessTokens {
         self.live().tokens.get(token).is_some_and(|token| token.is_alive(now))
     }
 
+    /// What each token that is alive allows, of those of which that is known.
+    pub(crate) fn allowed_to(
+        &self,
+        now: Timestamp,
+    ) -> Vec<(TokenId, TaskId, Arc<[Allowance<Value>]>)> {
+        let live = self.live();
+        let alive = live.tokens.iter().filter(|(_, token)| token.is_alive(now));
+        let known = alive.filter_map(|(id, token)| {
+            Some((id.clone(), token.task.clone(), Arc::clone(token.allowances.as_ref()?)))
+        });
+        known.collect()
+    }
+
     /// Takes note of what a token that was just presented allows.
     pub(crate) fn presented(&self, token: &AccessToken) {
         if let Some(live) = self.live().tokens.get_mut(&token.id)

@@ -192,6 +192,8 @@ operations! {
     ProposalsList = "proposals.list",
     /// Propose a change of the policies.
     ProposalsMake = "proposals.make",
+    /// Read the policy folder as it is, to edit it.
+    ProposalsFolder = "proposals.folder",
     /// Read a change of the policies, with its texts.
     ProposalsShow = "proposals.show",
     /// Search the records.

@@ -346,7 +346,7 @@ impl Service {
 const END_AT_ONCE: usize = 256;
 
 /// Lets whatever else the runtime has to do come first, once.
-async fn let_others() {
+pub(crate) async fn let_others() {
     let mut waited = false;
     std::future::poll_fn(|context| {
         if std::mem::replace(&mut waited, true) {

@@ -127,6 +127,7 @@ impl Reviewed {
     fn take_in(&mut self, step: ReviewStep<'_>) {
         self.campaigns.take_in(step);
         self.findings.take_in(&step);
+        self.remediations.see_signature(&step);
         if step.change.what == ReviewedThing::Import {
             self.imports.take_in(&step);
         }

@@ -19,7 +19,9 @@ use crate::risk::Risks;
 use crate::seen::Seen;
 use crate::sessions::{SessionView, Sessions, Slot, lock};
 use crate::tasks::Tasks;
-use crate::{Clock, Ids, Ledger, LedgerHealth, PolicyGate, Target, Vault, Watch, World};
+use crate::{
+    Clock, EnforcementPoints, Ids, Ledger, LedgerHealth, PolicyGate, Target, Vault, Watch, World,
+};
 
 /// Numbers that a deployment may set.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,6 +98,8 @@ pub struct Service {
     pub(crate) reviews: Reviews,
     /// Where the policies lie.
     pub(crate) gate: OnceLock<Weak<dyn PolicyGate>>,
+    /// Where calls are let through or stopped.
+    pub(crate) points: OnceLock<Weak<dyn EnforcementPoints>>,
     pub(crate) risks: Risks,
     /// Since when statements are in force.
     pub(crate) aging: Aging,
@@ -128,6 +132,7 @@ impl Service {
             requests,
             reviews: Reviews::default(),
             gate: OnceLock::new(),
+            points: OnceLock::new(),
             risks: Risks::default(),
             aging: Aging::default(),
         }

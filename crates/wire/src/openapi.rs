@@ -82,6 +82,7 @@ described! {
     admin::RemediationList = "RemediationList";
     admin::RemediationStepForm = "RemediationStep";
     admin::RemediationView = "Remediation";
+    admin::PolicyFolderView = "PolicyFolder";
     admin::ScheduleForm = "RemediationSchedule";
     admin::Scheduled = "RemediationScheduled";
     admin::SteppedRemediation = "RemediationStepped";

@@ -133,10 +133,22 @@ pub(crate) struct VerifyRemediation {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct CheckoutPolicies {
+    /// The folder: empty, or with what the server has, or with what it had when it was written.
+    #[arg(value_name = "DIR")]
+    pub(crate) folder: PathBuf,
+    #[command(flatten)]
+    pub(crate) remote: Remote,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct ProposePolicies {
     /// The folder with all policy files, as they are to be.
     #[arg(value_name = "DIR")]
     pub(crate) folder: PathBuf,
+    /// Digest of what was edited; left out, what `policy checkout` has written down in the folder.
+    #[arg(long, value_name = "DIGEST")]
+    pub(crate) from: Option<String>,
     /// Why; it is recorded.
     #[arg(long, value_name = "TEXT")]
     pub(crate) reason: String,

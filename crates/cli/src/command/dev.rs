@@ -14,7 +14,7 @@ use crate::sample::{self, Sample};
 use crate::wiring::bootstrap::{self, ADMIN_TOKEN_FILE};
 use crate::wiring::project::Project;
 use crate::wiring::server::{self, Running};
-use crate::wiring::{runtime, telemetry};
+use crate::wiring::{gate, runtime, telemetry};
 
 /// How long the tokens of `dev` last, in milliseconds: one day.
 const TOKEN_TTL_MS: i64 = 86_400_000;
@@ -54,7 +54,7 @@ fn project(file: &Path, folder: &TempDir) -> Result<(Project, Option<PathBuf>), 
     let sampled = !file.exists() && file == Path::new("safeconduct.yaml");
     let world = folder.path().join("world");
     let file = if sampled { sample::write(Sample::CaseNotes, &world)? } else { file.to_owned() };
-    let mut project = Project::load(&file)?;
+    let mut project = gate::project(&file)?;
     project.config.data = folder.path().join("data");
     project.config.keys = folder.path().join("keys");
     Ok((project, sampled.then_some(world)))

@@ -3,12 +3,11 @@
 use crate::args::{self, Shared};
 use crate::exit::{CommandError, Exit};
 use crate::output::say;
-use crate::wiring::project::Project;
-use crate::wiring::{runtime, server, telemetry};
+use crate::wiring::{gate, runtime, server, telemetry};
 
 /// Serves until it is told to stop.
 pub(crate) fn run(shared: &Shared, args: args::Server) -> Result<Exit, CommandError> {
-    let project = Project::load(&shared.config)?;
+    let project = gate::project(&shared.config)?;
     runtime()?.block_on(async {
         let _telemetry = telemetry::start(project.config.otlp_endpoint.as_deref(), shared.quiet)?;
         for warning in &project.rules.warnings {

@@ -12,9 +12,9 @@ use safeconduct_model::{
 };
 use safeconduct_pep::{Asks, Decide, InProcess, Lapsed, Permit, Redeemed, Refusal};
 use safeconduct_service::{
-    AccessAsked, AccessState, AccessSummary, AskAccess, AskAccessError, BeginError, ClientRequest,
-    Conversation, EndError, Ending, Extent, HearError, NotAuthenticated, ObserveError, Read,
-    Report, Said, Undertaking, Watch,
+    AccessAsked, AccessState, AccessSummary, AskAccess, AskAccessError, BeginError, Check,
+    ClientRequest, Conversation, EndError, Ending, Extent, HearError, NotAuthenticated,
+    ObserveError, Outcome, Read, Report, Said, Undertaking, Watch,
 };
 
 /// Decides in this process, and counts.
@@ -139,6 +139,10 @@ impl Authority for Counted {
         seen: AccessState,
     ) -> impl Future<Output = Option<AccessState>> + Send {
         self.inner.access_changed(request, seen)
+    }
+
+    fn weigh(&self, check: Check) -> Outcome {
+        self.inner.weigh(check)
     }
 
     fn may_see(&self, authentication: &Authentication, action: &ActionName) -> bool {

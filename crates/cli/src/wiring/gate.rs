@@ -2,8 +2,6 @@
 //! by file, loaded by the way of every reload.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -11,12 +9,15 @@ use safeconduct_api::ReloadError;
 use safeconduct_model::Digest;
 use safeconduct_policy::Policies;
 use safeconduct_review::{ProposedTexts, folder_digest};
-use safeconduct_service::{Checked, GateError, Gated, PolicyGate, Service};
+use safeconduct_service::{
+    Checked, EnforcementPoints, GateError, Gated, PointProbe, PolicyGate, Probes, Service,
+};
 use safeconduct_wire::config::{Config, PolicyChanges};
 
 use crate::command::policy;
 use crate::exit::{CommandError, failed, not_valid};
-use crate::wiring::project::{Project, Rules, policy_folder};
+use crate::wiring::journal::{self, Found};
+use crate::wiring::project::{Project, Rules, policy_folder, read_config};
 use crate::wiring::reload::Reloader;
 
 /// Why a folder does not come in force that nobody has approved.
@@ -26,6 +27,32 @@ pub(super) const NOT_APPROVED: &str = "the policy folder is not what was approve
 
 /// Most problems of a change that are told.
 const PROBLEMS_TOLD: usize = 20;
+
+/// Reads a project for a server: a change of the policy folder that a process before left half made
+/// is completed first.
+///
+/// # Errors
+/// The folder cannot be written, or as [`Project::load`].
+pub(crate) fn project(file: &Path) -> Result<Project, CommandError> {
+    make_whole(&read_config(file)?)?;
+    Project::load(file)
+}
+
+fn make_whole(config: &Config) -> Result<(), CommandError> {
+    let folder = &config.policies.folder;
+    match journal::complete(folder) {
+        Ok(Found::None) => Ok(()),
+        Ok(Found::Completed) => {
+            tracing::warn!(folder = %folder.display(), "a change of the policies that was half written is whole now");
+            Ok(())
+        }
+        Ok(Found::Edited(names)) => {
+            tracing::error!(folder = %folder.display(), ?names, "a change of the policies was half written, and these files were edited since: nothing was overwritten");
+            Ok(())
+        }
+        Err(error) => Err(failed("the policy folder", error)),
+    }
+}
 
 /// Whether what lies in the folder may come in force.
 pub(super) fn is_approved(service: &Service, config: &Config, rules: &Rules) -> bool {
@@ -107,19 +134,17 @@ impl PolicyGate for Reloader {
 
     fn write(&self, texts: ProposedTexts) -> Gated<'_, ()> {
         let config = Arc::clone(self.config());
-        apart(move || {
-            for (name, file) in &texts.files {
-                let path = config.policies.folder.join(name);
-                let done = match &file.after {
-                    Some(text) => put(&path, text),
-                    None => gone(&path),
-                };
-                done.map_err(|error| {
-                    GateError::Failed(format!("`{}` cannot be written: {error}", path.display()))
-                })?;
-            }
-            Ok(())
-        })
+        Gated(Box::pin(async move {
+            // Nothing loads what is half written.
+            let _alone = self.alone().await;
+            apart(move || {
+                let folder = &config.policies.folder;
+                journal::change(folder, &texts).map_err(|error| {
+                    GateError::Failed(format!("`{}` cannot be written: {error}", folder.display()))
+                })
+            })
+            .await
+        }))
     }
 
     fn load<'a>(&'a self, cause: &'a str) -> Gated<'a, ()> {
@@ -130,6 +155,12 @@ impl PolicyGate for Reloader {
                 Err(ReloadError::Failed(problem)) => Err(GateError::Failed(problem)),
             }
         }))
+    }
+}
+
+impl EnforcementPoints for Reloader {
+    fn probe(&self, probe: PointProbe) -> Probes<'_> {
+        Probes(Box::pin(self.gateway().probe(probe)))
     }
 }
 
@@ -150,27 +181,5 @@ fn told(error: &CommandError) -> GateError {
             GateError::Refused(problems.collect())
         }
         other => GateError::Failed(other.to_string()),
-    }
-}
-
-/// Writes a file whole or not at all, and durably.
-fn put(path: &Path, text: &str) -> std::io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("/"));
-    fs::create_dir_all(folder)?;
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    // Nothing that begins with a dot is a policy.
-    let beside = folder.join(format!(".{name}.new"));
-    let mut file = File::create(&beside)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&beside, path)?;
-    File::open(folder)?.sync_all()
-}
-
-fn gone(path: &Path) -> std::io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(error),
-        Ok(()) => File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all(),
     }
 }

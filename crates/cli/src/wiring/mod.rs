@@ -6,6 +6,7 @@ mod findings;
 mod gate;
 pub(crate) mod intents;
 pub(crate) mod kept;
+mod journal;
 pub(crate) mod leases;
 mod notices;
 mod pages;

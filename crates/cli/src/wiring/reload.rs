@@ -13,7 +13,7 @@ use safeconduct_api::{
 };
 use safeconduct_gateway::Gateway;
 use safeconduct_model::{Digest, IdentityId, ServerName};
-use safeconduct_service::Service;
+use safeconduct_service::{LEFT_TO_REGO, Service};
 use safeconduct_wire::config::{Config, Transport};
 use safeconduct_wire::document::{Word, Written};
 use tokio::sync::mpsc;
@@ -72,6 +72,16 @@ impl Reloader {
         &self.config
     }
 
+    /// The gateway: what probes go through.
+    pub(super) const fn gateway(&self) -> &Gateway<Counted> {
+        &self.outward.gateway
+    }
+
+    /// Keeps reloads out while the folder is written.
+    pub(super) async fn alone(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.reloading.lock().await
+    }
+
     /// The configuration's file.
     pub(crate) fn file(&self) -> &PathBuf {
         &self.file
@@ -101,7 +111,12 @@ impl Reloader {
         })
         .await
         .map_err(|error| ReloadError::Failed(error.to_string()))?;
+        let in_force = self.service.world();
         match loaded {
+            Ok((rules, _)) if in_force.policies().would_be_left_to_rego(&rules.policies) => {
+                let digest = rules.policies.digest();
+                Err(self.refuse(&not_valid(LEFT_TO_REGO.to_owned()), Some(digest)).await)
+            }
             Ok((rules, _)) if !self.is_approved(&rules) => {
                 let digest = rules.policies.digest();
                 Err(self.refuse(&not_valid(NOT_APPROVED.to_owned()), Some(digest)).await)

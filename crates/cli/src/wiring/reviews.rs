@@ -21,8 +21,12 @@ pub(super) async fn tend(service: Arc<Service>, read: Arc<dyn ReadModel>, stop: 
         }
         let (service, read) = (Arc::clone(&service), Arc::clone(&read));
         let runtime = tokio::runtime::Handle::current();
-        let looked =
-            tokio::task::spawn_blocking(move || runtime.block_on(service.tend_campaigns(&*read)));
+        let looked = tokio::task::spawn_blocking(move || {
+            runtime.block_on(async {
+                service.tend_campaigns(&*read).await;
+                service.schedule_signed_off().await;
+            });
+        });
         if let Err(error) = looked.await {
             tracing::error!(%error, "campaigns could not be looked at");
         }

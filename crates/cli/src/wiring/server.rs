@@ -14,7 +14,7 @@ use safeconduct_model::{Identity, IdentityStatus};
 use safeconduct_pages::Pages;
 use safeconduct_pep::InProcess;
 use safeconduct_service::{
-    Attachment, Clock, Heard, Ledger, Pace, PolicyGate, Ports, Service, Settings, World,
+    Attachment, Clock, EnforcementPoints, Heard, Ledger, Pace, PolicyGate, Ports, Service, Settings, World,
 };
 use safeconduct_store::{AttachmentState, Store, StoreOptions, Vault};
 use safeconduct_wire::config::{ApprovalsForm, Config};
@@ -121,6 +121,9 @@ pub(crate) async fn start(project: Project, listen: SocketAddr) -> Result<Runnin
 
     let folder = Arc::clone(&reloader) as Arc<dyn PolicyGate>;
     service.set_policy_gate(&folder);
+    let points = Arc::clone(&reloader) as Arc<dyn EnforcementPoints>;
+    service.set_enforcement_points(&points);
+    service.resume_remediations().await;
     if let Err(error) = service.resume_imports().await {
         tracing::error!(%error, "an import that died is not done to its end");
     }

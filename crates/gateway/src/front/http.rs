@@ -36,6 +36,7 @@ use crate::message::{
     self, Answer, Fault, INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, Message, Request,
     response_bytes,
 };
+use crate::probe::Probing;
 use crate::related::{Outlet, Related};
 use crate::revision::Era;
 use crate::session::{Caller, ClientSession};
@@ -107,6 +108,22 @@ async fn serve<A: Authority>(
     }
     with_nonce(&mut response, next_nonce);
     response
+}
+
+/// Takes a message of a caller that is known as it takes a client's: for probes alone, which go no
+/// further than the decision.
+pub(crate) async fn probe<A: Authority>(
+    inner: &Arc<Inner<A>>,
+    backend: Arc<Backend>,
+    caller: Caller,
+    (headers, body): (HeaderMap, Vec<u8>),
+    probing: &Arc<Probing>,
+) {
+    let mut parts = HttpRequest::new(()).into_parts().0;
+    parts.headers = headers;
+    parts.extensions.insert(Arc::clone(probing));
+    let call = Call { inner: Arc::clone(inner), backend, caller, parts };
+    call.post(Body::from(body)).await;
 }
 
 /// Who calls.
@@ -233,7 +250,8 @@ impl<A: Authority> Call<A> {
             }
         };
         let (outlet, receiver) = Outlet::new();
-        let related = Arc::new(Related::new(Some(request.id.clone()), Some(outlet)));
+        let related = Related::new(Some(request.id.clone()), Some(outlet));
+        let related = Arc::new(related.probing(self.parts.extensions.get().cloned()));
         let id = request.id.clone();
         let side = Side {
             trace: trace(headers, request.params.as_ref()),

@@ -9,6 +9,6 @@ mod response;
 mod stream;
 mod streaming;
 
-pub(crate) use http::router;
+pub(crate) use http::{probe, router};
 pub use resource::{ProtectedResource, ResourceError};
 pub use stream::StreamError;

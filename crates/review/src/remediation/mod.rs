@@ -62,6 +62,8 @@ pub struct Remediation {
     pub quarantined_at: Option<Timestamp>,
     /// When the right was taken away.
     pub applied_at: Option<Timestamp>,
+    /// What existed only by the right, and was ended with it.
+    pub ended: Ended,
     /// What the last verification found.
     pub probes: Vec<Probe>,
     /// When denials first showed that it was needed.
@@ -142,6 +144,12 @@ impl RemediationState {
     /// The state of that word.
     pub fn parse(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|state| state.as_str() == word)
+    }
+
+    /// Whether something is still to be done about it: what is verified is done, though it can be
+    /// rolled back.
+    pub const fn is_open(self) -> bool {
+        !self.is_final() && !matches!(self, Self::Verified)
     }
 
     /// Whether nothing more happens to it.
@@ -230,6 +238,7 @@ impl Remediation {
             status_before: None,
             quarantined_at: None,
             applied_at: None,
+            ended: Ended::default(),
             probes: Vec::new(),
             needed_at: None,
             note: None,
@@ -286,6 +295,12 @@ impl Remediation {
             RemediationStep::Applied { .. } => {
                 self.must_go()?;
                 self.can_apply()
+            }
+            // While the change is being put in force, or after something was set aside or taken.
+            RemediationStep::Ended(_) => {
+                !self.state.is_final()
+                    && (self.proposal.is_some()
+                        || matches!(self.state, Quarantined | Applied | Verified | Failed))
             }
             RemediationStep::Conflict { .. } => self.can_apply() && self.proposal.is_some(),
             RemediationStep::Failed { .. } => {
@@ -353,7 +368,10 @@ impl Remediation {
                 self.proposal = None;
                 self.note = Some(Arc::clone(why));
             }
-            RemediationStep::Applied { .. } => {
+            RemediationStep::Ended(more) => self.ended = self.ended.and(*more),
+            RemediationStep::Applied { before, .. } => {
+                // Whoever stopped them since has the last word.
+                self.status_before = before.or(self.status_before);
                 self.set_aside = false;
                 self.applied_at = Some(at);
                 self.state = State::Applied;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use safeconduct_model::{
-    ActionName, Decision, Digest, EntityRef, IntentName, LeaseId, PolicyId, RecordId, ScheduleName,
-    TargetName,
+    ActionName, Decision, Digest, EntityRef, IdentityId, IntentName, LeaseId, PolicyId, RecordId,
+    ScheduleName, TargetName,
 };
 
 use crate::{Grant, GrantSource};
@@ -114,11 +114,42 @@ pub struct Probe {
     pub reasons: Vec<Arc<str>>,
     /// The decision's record, where the enforcement point recorded one.
     pub evidence: Option<RecordId>,
+    /// The enforcement point whose way the question went: `gateway:files`. `None` where it was put
+    /// to the decision point itself, since no enforcement point of this process serves the action.
+    pub point: Option<IdentityId>,
 }
 
 impl Probe {
     /// Whether it was answered as it should be.
     pub fn holds(&self) -> bool {
         self.wanted == self.answer
+    }
+}
+
+/// What existed only by a right that was taken away, and was ended with it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Ended {
+    /// Tasks, each with its session, its tokens, its leases and the tasks under it.
+    pub tasks: u64,
+    /// Leases of tasks that go on.
+    pub leases: u64,
+    /// Tokens: those of tasks that go on, and where somebody may not act at all any more their own.
+    pub tokens: u64,
+}
+
+impl Ended {
+    /// Whether nothing was.
+    pub const fn is_nothing(&self) -> bool {
+        self.tasks == 0 && self.leases == 0 && self.tokens == 0
+    }
+
+    /// Both together.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self {
+            tasks: self.tasks.saturating_add(other.tasks),
+            leases: self.leases.saturating_add(other.leases),
+            tokens: self.tokens.saturating_add(other.tokens),
+        }
     }
 }

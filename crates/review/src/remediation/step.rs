@@ -9,7 +9,7 @@ use safeconduct_model::{
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::{Probe, RemediationPlan, RightTaken};
+use super::{Ended, Probe, RemediationPlan, RightTaken};
 use crate::Effect;
 
 /// What happened to a remediation: plain data, of which it is a fold.
@@ -46,7 +46,12 @@ pub enum RemediationStep {
     Applied {
         /// The change of the policies, where there was one.
         proposal: Option<RecordId>,
+        /// What the status of the identity was, where somebody has changed it since that was set
+        /// aside: it is that again where the right comes back.
+        before: Option<IdentityStatus>,
     },
+    /// What existed only by the right has ended.
+    Ended(Ended),
     /// The policies have changed meanwhile: nothing was overwritten.
     Conflict {
         /// What differs.
@@ -110,6 +115,8 @@ struct Detail {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     holder: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    leases: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     name: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     not_before: Option<i64>,
@@ -129,6 +136,10 @@ struct Detail {
     schedule: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     target: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tasks: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tokens: Option<u64>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -138,6 +149,8 @@ struct ProbeForm {
     answer: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     evidence: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    point: Option<String>,
     reasons: Vec<String>,
     resource_id: String,
     resource_type: String,
@@ -154,6 +167,7 @@ impl RemediationStep {
             Self::Proposed { .. } => "proposed",
             Self::Withdrawn { .. } => "withdrawn",
             Self::Applied { .. } => "applied",
+            Self::Ended(_) => "ended",
             Self::Conflict { .. } => "conflict",
             Self::Failed { .. } => "failed",
             Self::Verified { .. } => "verified",
@@ -169,6 +183,7 @@ impl RemediationStep {
             Self::Quarantined { .. } => "a quarantine",
             Self::Restored { .. } => "restoring",
             Self::Proposed { .. } | Self::Withdrawn { .. } | Self::Applied { .. } => "applying",
+            Self::Ended(_) => "ending what rests on it",
             Self::Conflict { .. } => "a conflict",
             Self::Failed { .. } => "a failure",
             Self::Verified { .. } => "a verification",
@@ -193,9 +208,17 @@ impl RemediationStep {
                 Detail { proposal: Some(proposal.to_string()), ..Detail::default() }
             }
             Self::Withdrawn { why } => Detail { reason: owned(why), ..Detail::default() },
-            Self::Applied { proposal } => {
-                Detail { proposal: proposal.as_ref().map(ToString::to_string), ..Detail::default() }
-            }
+            Self::Applied { proposal, before } => Detail {
+                proposal: proposal.as_ref().map(ToString::to_string),
+                before: before.map(|status| status.as_str().to_owned()),
+                ..Detail::default()
+            },
+            Self::Ended(Ended { tasks, leases, tokens }) => Detail {
+                tasks: Some(*tasks),
+                leases: Some(*leases),
+                tokens: Some(*tokens),
+                ..Detail::default()
+            },
             Self::Conflict { problem } | Self::Failed { problem } => {
                 Detail { problem: owned(problem), ..Detail::default() }
             }
@@ -221,10 +244,8 @@ impl RemediationStep {
         Ok(match event {
             "scheduled" => Self::Scheduled { plan: Box::new(plan_of(form)?) },
             "quarantined" => {
-                let status = |word: String| IdentityStatus::parse(&word).ok_or(());
-                let before = form.before.map(|word| named(Some(word), "before", status));
                 let asked = form.asked.unwrap_or_default();
-                Self::Quarantined { asked, before: before.transpose()? }
+                Self::Quarantined { asked, before: status_of(form.before)? }
             }
             "restored" => Self::Restored { reason: text(form.reason, "reason")? },
             "rolled_back" => Self::RolledBack { reason: text(form.reason, "reason")? },
@@ -235,7 +256,15 @@ impl RemediationStep {
             "withdrawn" => Self::Withdrawn { why: text(form.reason, "reason")? },
             "applied" => {
                 let proposal = form.proposal.map(|id| named(Some(id), "proposal", RecordId::new));
-                Self::Applied { proposal: proposal.transpose()? }
+                Self::Applied { proposal: proposal.transpose()?, before: status_of(form.before)? }
+            }
+            "ended" => {
+                let count = |of: Option<u64>, name| of.ok_or(RemediationStepError::Member(name));
+                Self::Ended(Ended {
+                    tasks: count(form.tasks, "tasks")?,
+                    leases: count(form.leases, "leases")?,
+                    tokens: count(form.tokens, "tokens")?,
+                })
             }
             "conflict" => Self::Conflict { problem: text(form.problem, "problem")? },
             "failed" => Self::Failed { problem: text(form.problem, "problem")? },
@@ -257,6 +286,11 @@ fn named<T, E>(
 ) -> Result<T, RemediationStepError> {
     let missing = RemediationStepError::Member(name);
     text.and_then(|text| parse(text).ok()).ok_or(missing)
+}
+
+fn status_of(word: Option<String>) -> Result<Option<IdentityStatus>, RemediationStepError> {
+    let status = |word: String| IdentityStatus::parse(&word).ok_or(());
+    word.map(|word| named(Some(word), "before", status)).transpose()
 }
 
 fn of_plan(plan: &RemediationPlan) -> Detail {
@@ -333,6 +367,7 @@ fn of_probe(probe: &Probe) -> ProbeForm {
         action: probe.action.to_string(),
         answer: probe.answer.as_str().to_owned(),
         evidence: probe.evidence.as_ref().map(ToString::to_string),
+        point: probe.point.as_ref().map(ToString::to_string),
         reasons: probe.reasons.iter().map(ToString::to_string).collect(),
         resource_id: probe.resource.id.to_string(),
         resource_type: probe.resource.ty.to_string(),
@@ -347,6 +382,7 @@ fn probe_of(form: ProbeForm) -> Result<Probe, RemediationStepError> {
     };
     let resource = EntityRef::new(form.resource_type, form.resource_id);
     let evidence = form.evidence.map(|id| named(Some(id), "evidence", RecordId::new));
+    let point = form.point.map(|id| named(Some(id), "point", IdentityId::new));
     Ok(Probe {
         action: named(Some(form.action), "action", ActionName::new)?,
         resource: resource.map_err(|_| RemediationStepError::Member("resource"))?,
@@ -354,5 +390,6 @@ fn probe_of(form: ProbeForm) -> Result<Probe, RemediationStepError> {
         answer: named(Some(form.answer), "answer", decision)?,
         reasons: form.reasons.into_iter().map(Into::into).collect(),
         evidence: evidence.transpose()?,
+        point: point.transpose()?,
     })
 }

@@ -50,6 +50,7 @@ fn probe(answer: Decision) -> Probe {
         answer,
         reasons: vec!["no_permit".into()],
         evidence: Some(id("dec_9")),
+        point: Some(IdentityId::new("gateway:crm").unwrap()),
     }
 }
 
@@ -65,8 +66,9 @@ fn steps() -> Vec<RemediationStep> {
         RemediationStep::Restored { reason: reason() },
         RemediationStep::Proposed { proposal: id("prop_1") },
         RemediationStep::Withdrawn { why: reason() },
-        RemediationStep::Applied { proposal: Some(id("prop_1")) },
-        RemediationStep::Applied { proposal: None },
+        RemediationStep::Applied { proposal: Some(id("prop_1")), before: None },
+        RemediationStep::Applied { proposal: None, before: Some(IdentityStatus::Suspended) },
+        RemediationStep::Ended(Ended { tasks: 2, leases: 1, tokens: 0 }),
         RemediationStep::Conflict { problem: "`a.cedar` has changed".into() },
         RemediationStep::Failed { problem: "the ledger was full".into() },
         RemediationStep::Verified { probes: vec![probe(Decision::Deny)] },
@@ -134,10 +136,10 @@ fn what_is_ended_does_not_come_back_and_what_is_suspended_does_not_go() {
     assert!(!lease.set_aside);
     let restored = RemediationStep::Restored { reason: "x".into() };
     assert_eq!(lease.check(&restored, at(1)), Err(RemediationError::Ended("lease")));
-    assert!(walk(&mut lease, &RemediationStep::Applied { proposal: None }, 2));
+    assert!(walk(&mut lease, &RemediationStep::Applied { proposal: None, before: None }, 2));
     let mut suspended = begun(1, Effect::Suspend);
     assert!(walk(&mut suspended, &RemediationStep::Quarantined { asked: true, before: None }, 0));
-    let applied = RemediationStep::Applied { proposal: None };
+    let applied = RemediationStep::Applied { proposal: None, before: None };
     assert_eq!(suspended.check(&applied, at(1)), Err(RemediationError::Suspended));
     let denied = RemediationStep::Verified { probes: vec![probe(Decision::Deny)] };
     assert!(walk(&mut suspended, &denied, 1));
@@ -155,7 +157,7 @@ proptest! {
     fn every_interleaving_holds_the_promises(
         kind in 0..5_usize,
         effect in prop::sample::select(vec![Effect::Reduce, Effect::Suspend, Effect::Revoke]),
-        tries in prop::collection::vec((0..14_usize, 1..60_i64), 0..40),
+        tries in prop::collection::vec((0..15_usize, 1..60_i64), 0..40),
     ) {
         prop_assume!(plan(kind, effect, 100).check(at(0)).is_ok());
         let all = steps();

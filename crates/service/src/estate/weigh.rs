@@ -8,10 +8,10 @@ use safeconduct_model::{
 use safeconduct_policy::History;
 use safeconduct_session::monitor::Monitors;
 
-use crate::Service;
 use crate::check::{acts_in, facts, task_facts};
 use crate::past::{self, lock_past};
 use crate::sessions::{Slot, lock};
+use crate::{Check, Service, World};
 
 /// A question to weigh.
 #[derive(Debug, Clone)]
@@ -33,30 +33,53 @@ impl Service {
     /// no approval is looked for.
     pub fn weigh(&self, weighing: Weighing) -> Outcome {
         let Weighing { subject, action, resource, input, asserted } = weighing;
+        self.weigh_check(Check {
+            pep: subject.authentication().identity.clone(),
+            subject,
+            action,
+            resource: Some(resource),
+            input,
+            asserted,
+            session_name: None,
+            mode: Mode::Enforce,
+            trace: None,
+            parent: None,
+            understood: Understood::LeftToCaller,
+            network: None,
+        })
+    }
+
+    /// The same of the very question that an enforcement point asks.
+    pub fn weigh_check(&self, check: Check) -> Outcome {
+        self.weigh_in(check, &self.world())
+    }
+
+    /// The same in another world: where other policies are in force, or other rights set aside.
+    pub(crate) fn weigh_in(&self, check: Check, world: &World) -> Outcome {
+        let Check { subject, understood, .. } = check;
         let proof = subject.authentication();
         let key = SessionKey::of(proof);
         let in_task = acts_in(&subject).cloned();
         let mandate = in_task.as_ref().and_then(|task| self.unseal(&task.id));
         let history = in_task.as_ref().and_then(|task| self.history(&task.id));
         let past = self.past_of(past::name_of(&subject));
-        let (world, now) = (self.world(), self.clock.now());
+        let now = self.clock.now();
         let line = in_task.as_ref().and_then(|task| self.line(&task.id));
         let line = line
-            .map(|line| line.with(mandate.as_ref()).among(&world))
+            .map(|line| line.with(mandate.as_ref()).among(world))
             .map(|line| self.as_presented(proof, line));
-        let pep = proof.identity.clone();
-        let input_bytes = safeconduct_ledger::canonical(&input).len() as u64;
+        let input_bytes = safeconduct_ledger::canonical(&check.input).len() as u64;
         let request = Request {
             // It is recorded nowhere, so it is digested by nothing.
             input_digest: KeyedDigest::from_bytes([0; 32]),
-            session: SessionRef { key: key.clone(), name: None },
+            session: SessionRef { key: key.clone(), name: check.session_name },
             subject,
-            action,
-            resource: Some(resource),
-            input,
-            asserted,
-            pep,
-            mode: Mode::Enforce,
+            action: check.action,
+            resource: check.resource,
+            input: check.input,
+            asserted: check.asserted,
+            pep: check.pep,
+            mode: check.mode,
             trace: None,
             parent: None,
         };
@@ -77,18 +100,17 @@ impl Service {
             None if !rules.programs(History::Identity).is_empty() => None,
             None => Some(MonitorFacts { session: &home.monitors, identity: &no_past }),
         };
-        let risk = self.risk(&request, line.as_ref(), &world, now);
-        let understood = Understood::LeftToCaller;
+        let risk = self.risk(&request, line.as_ref(), world, now);
         let facts = Facts {
-            task: line.as_ref().and_then(|line| task_facts(line, &world)),
+            task: line.as_ref().and_then(|line| task_facts(line, world)),
             session: &home.session,
             monitors,
             risk,
             input_bytes,
-            ..facts(&request, &world, slot, &understood, &self.settings)
+            ..facts(&request, world, slot, &understood, &self.settings)
         };
         let now = Now { at: now, decision: self.ids.record("dec") };
+            last_word: self.last_word_for(&request, line.as_ref(), world),
         decide(&request, &facts, &world.policies, &now)
     }
 }
-            last_word: self.last_word_for(&request, line.as_ref(), world),

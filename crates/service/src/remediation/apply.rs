@@ -6,14 +6,14 @@ use std::sync::Arc;
 
 use safeconduct_engine::placed;
 use safeconduct_model::{Digest, EntityRef, IdentityId, IdentityStatus, RecordId};
-use safeconduct_policy::{revoke, widened};
+use safeconduct_policy::{ScopeActions, ScopeSide, ScopedStatement, revoke, widened};
 use safeconduct_review::{
     Effect, PolicyProposal, ProposedTexts, Remediation, RemediationError, RemediationStep,
-    RightTaken,
+    RightTaken, folder_digest,
 };
 
 use super::proposals::NewProposal;
-use super::quarantine::{lifted, with_status};
+use super::quarantine::{lifted, status_since, with_status};
 use super::{RemediateError, entry, found};
 use crate::{Service, UNDERTAKE, World};
 
@@ -50,7 +50,7 @@ impl Service {
             all.into_iter().partition(|one| one.plan.right.is_of_policies());
         let now = self.now();
         for one in of_policies.iter().chain(&others) {
-            one.check(&RemediationStep::Applied { proposal: None }, now)?;
+            one.check(&RemediationStep::Applied { proposal: None, before: None }, now)?;
         }
         let mut done = AppliedRights::default();
         if !of_policies.is_empty() {
@@ -95,12 +95,14 @@ impl Service {
         }
         take_statements(&world, &revoked, &mut files)?;
         take_intents(&world, &revoked, &mut files)?;
+        self.keep_cedar(&world, &revoked, &mut files).await?;
         let named: Vec<&str> = all.iter().map(|one| one.id.as_str()).collect();
         let proposal = NewProposal {
             files,
             reason: format!("remediation {}", named.join(", ")),
             remediations: all.iter().map(|one| one.id.clone()).collect(),
             back: false,
+            from: Some(folder_digest(&folder)),
         };
         self.propose_policies(proposal, by).await
     }
@@ -122,12 +124,7 @@ impl Service {
         }
         let in_force = Arc::clone(&world.policies);
         let draft = self.policy_gate()?.draft(files.clone(), in_force).await?;
-        let belongs = |of: &EntityRef, to: &EntityRef| {
-            let entries = world.catalogue.actions.values();
-            let mut places = entries.filter_map(|entry| placed(entry, of, &world.vocabulary));
-            places.any(|entity| entity.ancestors.contains(to))
-        };
-        match widened(&world.policies, &draft, &belongs) {
+        match widened(&world.policies, &draft, &|of, to| belongs(world, of, to)) {
             None => Ok(()),
             Some(wider) => Err(RemediateError::Draft(format!(
                 "the draft cannot be shown to be narrower: {wider}; propose it as a change of the \
@@ -136,10 +133,36 @@ impl Service {
         }
     }
 
+    /// Where the last statements of Cedar go and Rego files stay, these would decide alone. What goes
+    /// is forbidden to its holder instead, beside being taken out: then Cedar still has its say, and
+    /// permits nothing.
+    async fn keep_cedar(
+        &self,
+        world: &World,
+        revoked: &[&Remediation],
+        files: &mut BTreeMap<String, String>,
+    ) -> Result<(), RemediateError> {
+        let in_force = Arc::clone(&world.policies);
+        let draft = self.policy_gate()?.draft(files.clone(), Arc::clone(&in_force)).await?;
+        if !in_force.would_be_left_to_rego(&draft) {
+            return Ok(());
+        }
+        let mut taken = BTreeSet::new();
+        for one in revoked {
+            let RightTaken::Statement { policy, says, .. } = &one.plan.right else { continue };
+            let id = named(world, policy.as_str(), *says);
+            let Some(statement) = id.and_then(|id| world.policies.statement(&id)) else { continue };
+            taken.insert(forbidden(&one.id, &principal(world, one)?, &statement));
+        }
+        write_taken(files, &taken);
+        Ok(())
+    }
+
     async fn apply_at_once(&self, id: &RecordId, by: &IdentityId) -> Result<(), RemediateError> {
         self.step(|world, state| {
             let one = found(state, id)?;
-            let step = RemediationStep::Applied { proposal: None };
+            let before = status_since(world, one);
+            let step = RemediationStep::Applied { proposal: None, before };
             let entry = entry(one, &step, self.now(), Some(by))?;
             let mut bodies = Vec::new();
             if one.plan.right == RightTaken::Identity {
@@ -191,10 +214,18 @@ impl Service {
             reason: reason.to_string(),
             remediations: remediations?,
             back: true,
+            from: Some(folder_digest(&folder)),
         };
         let proposal = self.propose_policies(back, by).await?;
         Ok(AppliedRights { applied: Vec::new(), proposal: Some(proposal.id) })
     }
+}
+
+/// Whether an entity belongs to another one for as long as both have their names.
+pub(super) fn belongs(world: &World, of: &EntityRef, to: &EntityRef) -> bool {
+    let entries = world.catalogue.actions.values();
+    let mut places = entries.filter_map(|entry| placed(entry, of, &world.vocabulary));
+    places.any(|entity| entity.ancestors.contains(to))
 }
 
 /// Takes statements of the policies from their holders.
@@ -256,13 +287,38 @@ fn take_intents(
             one.id, UNDERTAKE
         ));
     }
-    if !taken.is_empty() {
-        let text = files.entry(OF_REVIEWS.to_owned()).or_insert_with(|| {
-            "// What reviews have taken away. Changed by proposals only.\n".to_owned()
-        });
-        taken.iter().for_each(|statement| text.push_str(statement));
-    }
+    write_taken(files, &taken);
     Ok(())
+}
+
+/// Writes what is taken away into the file for that.
+fn write_taken(files: &mut BTreeMap<String, String>, taken: &BTreeSet<String>) {
+    if taken.is_empty() {
+        return;
+    }
+    let text = files.entry(OF_REVIEWS.to_owned()).or_insert_with(|| {
+        "// What reviews have taken away. Changed by proposals only.\n".to_owned()
+    });
+    taken.iter().for_each(|statement| text.push_str(statement));
+}
+
+/// A forbid over the scope of a statement, for one holder.
+fn forbidden(review: &RecordId, who: &EntityRef, statement: &ScopedStatement) -> String {
+    let action = match statement.actions() {
+        ScopeActions::Any => "action".to_owned(),
+        ScopeActions::Eq(one) => format!("action == {one}"),
+        ScopeActions::In(all) => format!("action in [{}]", all.join(", ")),
+    };
+    let resource = match statement.resource() {
+        ScopeSide::Any => "resource".to_owned(),
+        ScopeSide::Is(ty) => format!("resource is {ty}"),
+        ScopeSide::Eq(uid) => format!("resource == {uid}"),
+        ScopeSide::In(uid) => format!("resource in {uid}"),
+        ScopeSide::IsIn(ty, uid) => format!("resource is {ty} in {uid}"),
+    };
+    format!(
+        "\n@id(\"review.{review}\")\nforbid (\n  principal == {who},\n  {action},\n  {resource}\n);\n"
+    )
 }
 
 fn principal(world: &World, one: &Remediation) -> Result<EntityRef, RemediateError> {

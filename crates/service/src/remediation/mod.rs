@@ -3,7 +3,10 @@
 
 mod apply;
 mod aside;
+mod divergence;
+mod ends;
 mod gate;
+mod points;
 mod probe;
 mod proposals;
 mod quarantine;
@@ -26,7 +29,9 @@ use crate::{
 };
 
 pub use aside::{Aside, AsideOf};
+pub use divergence::Divergence;
 pub use gate::*;
+pub use points::*;
 pub use probe::{PROBE_INPUT_BYTES_MAX, Probing};
 pub use proposals::*;
 pub use schedule::{NewRemediation, REMEDIATIONS_MAX};
@@ -70,6 +75,20 @@ pub enum RemediateError {
     /// The folder has changed since: nothing was overwritten.
     #[error("the policy folder has changed meanwhile, and nothing was overwritten: {0}")]
     Conflict(String),
+    /// Nobody's fault: what was edited is not what there is any more. Nothing is merged.
+    #[error(
+        "the policies have changed since they were edited, and nothing is applied over that: {0}; \
+             edit what there is now (`policy checkout`)"
+    )]
+    Diverged(Box<Divergence>),
+    /// The caller's fault: whoever gains by a change does not approve it.
+    #[error("`{by}` gains by the change (`{what}`): somebody else has to approve it")]
+    OwnGain {
+        /// Who wanted to approve it.
+        by: IdentityId,
+        /// The statement, or the remediation that it would undo.
+        what: String,
+    },
     /// The author's fault: the change does not pass its checks.
     #[error("the change does not pass its checks: {}", .0.join("; "))]
     Refused(Vec<String>),
@@ -110,6 +129,9 @@ pub enum RemediateError {
     /// Our fault, or others changed the same: what hangs on it did not end.
     #[error(transparent)]
     Change(#[from] crate::ChangeError),
+    /// Our fault: a task that rests on what was taken away could not be ended.
+    #[error(transparent)]
+    End(#[from] crate::EndError),
 }
 
 /// How often a step is tried where others change the same.

@@ -1,14 +1,16 @@
-//! The proof: what was taken away is asked for again, and is denied; what is used is not.
+//! The proof: what was taken away is asked for again, and is denied; what is used is not. Where an
+//! enforcement point of this process serves the action, the question goes its way.
 
 use std::sync::Arc;
 
+use safeconduct_engine::Outcome;
 use safeconduct_model::{
-    ActionName, Assurance, Authentication, Decision, Entity, EntityRef, IdentityId, Method, Reason,
-    RecordId, Subject, TokenId, Value,
+    ActionName, Assurance, Authentication, Body, Decision, Entity, EntityRef, IdentityId, Method,
+    Mode, Reason, RecordId, Subject, TokenId, Value,
 };
 use safeconduct_review::{Probe, Remediation, RemediationStep};
 
-use super::{RemediateError, entry, found};
+use super::{PointProbe, Probed, RemediateError, entry, found};
 use crate::{Service, Weighing};
 
 /// Most bytes of a probe's arguments in canonical form.
@@ -44,10 +46,14 @@ const SAYS_NOTHING: [&str; 9] = [
 /// Reasons by which a Deny shows that a right is gone.
 const PROVES: [&str; 3] = ["set_aside", "no_permit", "identity_not_active"];
 
+/// The reason that is given beside others where a Deny would not have been carried out.
+const OBSERVED: &str = "observed_only";
+
 impl Service {
-    /// Asks the decision point what was taken away, in the holder's name: the same stages as every
-    /// decision, without recording one, so that no session of theirs is touched and no use is
-    /// counted. The answers are recorded with the remediation.
+    /// Asks for what was taken away, in the holder's name: on the way of a call through the
+    /// enforcement point that serves the action, and of the decision point where none does; by the
+    /// same stages as every decision, without recording one, so that no session of theirs is
+    /// touched and no use is counted. The answers are recorded with the remediation.
     ///
     /// # Errors
     /// [`RemediateError::Inconclusive`] where a question cannot be put to the policies; nothing is
@@ -59,8 +65,11 @@ impl Service {
         probings: Vec<Probing>,
     ) -> Result<Remediation, RemediateError> {
         let one = self.remediation(id).ok_or_else(|| RemediateError::Unknown(id.clone()))?;
-        let probes = probings.into_iter().map(|probing| self.probe(&one, probing));
-        let step = RemediationStep::Verified { probes: probes.collect::<Result<_, _>>()? };
+        let mut probes = Vec::with_capacity(probings.len());
+        for probing in probings {
+            probes.push(self.probe(&one, probing).await?);
+        }
+        let step = RemediationStep::Verified { probes };
         let seen = self.reviews_seen();
         let entry = {
             let state = self.reviews.lock();
@@ -70,16 +79,58 @@ impl Service {
         self.remediation(id).ok_or_else(|| RemediateError::Unknown(id.clone()))
     }
 
-    fn probe(&self, one: &Remediation, probing: Probing) -> Result<Probe, RemediateError> {
+    async fn probe(&self, one: &Remediation, probing: Probing) -> Result<Probe, RemediateError> {
         let Probing { action, resource, input, wanted } = probing;
+        let silent =
+            |why: String| Err(RemediateError::Inconclusive { action: action.to_string(), why });
         if safeconduct_ledger::canonical(&input).len() > PROBE_INPUT_BYTES_MAX {
-            let why = format!("its arguments have more than {PROBE_INPUT_BYTES_MAX} bytes");
-            return Err(RemediateError::Inconclusive { action: action.to_string(), why });
+            return silent(format!("its arguments have more than {PROBE_INPUT_BYTES_MAX} bytes"));
         }
         let world = self.world();
         let ty = world.policies().resolve_type(resource.ty.as_str()).unwrap_or(resource.ty);
         let resource = EntityRef { ty, id: resource.id };
-        let proof = Authentication {
+        let (point, outcome) = match self.through_a_point(one, &action, &input).await? {
+            Probed::Silent(why) => return silent(why),
+            Probed::Weighed { point, outcome } => (Some(point), *outcome),
+            Probed::NotServed => {
+                let outcome = self.weigh(Weighing {
+                    subject: Subject::Caller(self.prober(one)?),
+                    action: action.clone(),
+                    resource: Entity::bare(resource.clone()),
+                    input,
+                    asserted: None,
+                });
+                (None, outcome)
+            }
+        };
+        if let Some(reason) = outcome.reasons.iter().find(|one| SAYS_NOTHING.contains(&one.code()))
+        {
+            return silent(reason.message());
+        }
+        if point.is_some()
+            && let Some(touched) = other_than(&outcome, &resource)
+        {
+            return silent(format!("with these arguments it touches {touched}"));
+        }
+        let denied = wanted == Decision::Deny && outcome.decision == Decision::Deny;
+        if denied && !outcome.reasons.iter().any(|reason| self.proves(one, reason)) {
+            let codes: Vec<_> = outcome.reasons.iter().map(Reason::code).collect();
+            return silent(format!("the Deny is not of the right ({})", codes.join(", ")));
+        }
+        let mut reasons: Vec<Arc<str>> =
+            outcome.reasons.iter().map(|reason| Arc::from(reason.code())).collect();
+        let mut answer = outcome.decision;
+        if outcome.decision == Decision::Deny && outcome.mode == Mode::Observe {
+            // The call goes ahead there, whatever is decided.
+            answer = Decision::Permit;
+            reasons.push(OBSERVED.into());
+        }
+        Ok(Probe { action, resource, wanted, answer, reasons, evidence: None, point })
+    }
+
+    /// Who asks: the holder, with no task and the least that a proof can be worth.
+    fn prober(&self, one: &Remediation) -> Result<Authentication, RemediateError> {
+        Ok(Authentication {
             identity: one.plan.holder.clone(),
             token: TokenId::new(format!("probe-{}", one.id))?,
             method: Method::ApiKey,
@@ -87,33 +138,22 @@ impl Service {
             at: self.now(),
             expires_at: None,
             task: None,
-        };
-        let outcome = self.weigh(Weighing {
-            subject: Subject::Caller(proof),
-            action: action.clone(),
-            resource: Entity::bare(resource.clone()),
-            input,
-            asserted: None,
-        });
-        let silent = outcome.reasons.iter().find(|reason| SAYS_NOTHING.contains(&reason.code()));
-        if let Some(reason) = silent {
-            let why = reason.message();
-            return Err(RemediateError::Inconclusive { action: action.to_string(), why });
-        }
-        let denied = wanted == Decision::Deny && outcome.decision == Decision::Deny;
-        if denied && !outcome.reasons.iter().any(|reason| self.proves(one, reason)) {
-            let codes: Vec<_> = outcome.reasons.iter().map(Reason::code).collect();
-            let why = format!("the Deny is not of the right ({})", codes.join(", "));
-            return Err(RemediateError::Inconclusive { action: action.to_string(), why });
-        }
-        Ok(Probe {
-            action,
-            resource,
-            wanted,
-            answer: outcome.decision,
-            reasons: outcome.reasons.iter().map(|reason| Arc::from(reason.code())).collect(),
-            evidence: None,
         })
+    }
+
+    async fn through_a_point(
+        &self,
+        one: &Remediation,
+        action: &ActionName,
+        input: &Value,
+    ) -> Result<Probed, RemediateError> {
+        let world = self.world();
+        let server = world.catalogue().entry(action).and_then(|entry| entry.server.clone());
+        let Some((server, points)) = server.zip(self.enforcement_points()) else {
+            return Ok(Probed::NotServed);
+        };
+        let (action, input, proof) = (action.clone(), input.clone(), self.prober(one)?);
+        Ok(points.probe(PointProbe { server, action, input, proof }).await)
     }
 
     /// Whether a reason of a Deny comes of the right being gone: nothing gives it, or the change
@@ -131,4 +171,16 @@ impl Service {
             names(&file.after) && !names(&file.before)
         })
     }
+}
+
+/// What a call would touch where that is not what was named. The server stands for all that it
+/// offers; a call that was denied before that was known touches nothing yet.
+fn other_than(outcome: &Outcome, named: &EntityRef) -> Option<String> {
+    let Body::Decided(decided) = &outcome.record.body else { return None };
+    let is_server = named.ty.as_str().rsplit("::").next() == Some("Server");
+    if is_server || decided.resources.is_empty() || decided.resources.contains(named) {
+        return None;
+    }
+    let touched: Vec<_> = decided.resources.iter().map(ToString::to_string).collect();
+    Some(touched.join(", "))
 }

@@ -3,22 +3,31 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use safeconduct_model::{Digest, IdentityId, RecordId, ReviewChange, ReviewDetail, ReviewedThing};
+use safeconduct_model::{
+    Digest, Identity, IdentityId, RecordId, ReviewChange, ReviewDetail, ReviewedThing,
+};
+use safeconduct_policy::{Policies, widened};
 use safeconduct_review::{
     PROPOSED_REMEDIATIONS_MAX, PolicyProposal, ProposalError, ProposalState, ProposalStep,
     ProposedChange, ProposedTexts, RemediationStep, folder_digest, is_policy_path,
 };
 use sha2::{Digest as _, Sha256};
 
-use super::{RemediateError, change_of, entry, found};
+use super::apply::belongs;
+use super::ends::Beside;
+use super::{PolicyGate, RemediateError, change_of, entry, found};
 use crate::reviews::Reviewed;
-use crate::{ATTACHED_BYTES_MAX, RecordReviewsError, ReviewEntry, Service};
+use crate::{ATTACHED_BYTES_MAX, RecordReviewsError, ReviewEntry, Service, World};
 
-/// Most proposals that are kept. More are refused.
+/// Most proposals that wait for an answer, or are being put in force. More are refused.
 pub const PROPOSALS_MAX: usize = 10_000;
 
 /// Most warnings of a change that are recorded with it, and their most characters.
 const WARNINGS: (usize, usize) = (16, 200);
+
+/// Why a change is refused after which Rego would decide alone.
+pub const LEFT_TO_REGO: &str = "the last policy of Cedar goes, and the Rego files beside it would \
+    decide alone: where that is wanted, say so by `permit (principal, action, resource);`";
 
 /// The id under which the folder is recorded as it was when proposals began to count.
 const FOLDER: &str = "folder";
@@ -34,6 +43,8 @@ pub struct NewProposal {
     pub remediations: Vec<RecordId>,
     /// Whether it gives back what those took away.
     pub back: bool,
+    /// Digest of the folder that was edited, where it was not the one that is read here.
+    pub from: Option<Digest>,
 }
 
 impl Service {
@@ -77,6 +88,11 @@ impl Service {
     ) -> Result<PolicyProposal, RemediateError> {
         let gate = self.policy_gate()?;
         let folder = gate.read().await?;
+        if let Some(from) = wanted.from.filter(|from| *from != folder_digest(&folder)) {
+            let from = from.to_string();
+            let found = self.divergence(&*gate, &from, &folder, &wanted.files).await;
+            return Err(RemediateError::Diverged(Box::new(found)));
+        }
         let texts = ProposedTexts::between(&folder, &wanted.files);
         if let Some(odd) = texts.files.keys().find(|name| !is_policy_path(name)) {
             return Err(ProposalError::Path(odd.clone()).into());
@@ -102,6 +118,7 @@ impl Service {
             warnings: Vec::new(),
         };
         change.check()?;
+        self.check_rego(&*gate, &wanted.files).await?;
         let checked = gate.check(wanted.files).await?;
         change.tests = checked.tests;
         let short = |text: &String| text.chars().take(WARNINGS.1).collect();
@@ -110,7 +127,7 @@ impl Service {
         let seen = self.reviews_seen();
         let entries = {
             let state = self.reviews.lock();
-            if state.proposals.by_id.len() >= PROPOSALS_MAX {
+            if state.proposals.open >= PROPOSALS_MAX {
                 let (what, limit) = ("proposals", PROPOSALS_MAX);
                 return Err(RemediateError::OverLimit { what, limit });
             }
@@ -157,8 +174,68 @@ impl Service {
         if let Some(other) = under_way {
             return Err(RemediateError::Busy(other));
         }
+        self.check_gain(id, by).await?;
         self.proposal_step(id, &ProposalStep::Approved, Some(by)).await?;
         self.put_in_force(id).await
+    }
+
+    /// INVARIANT: nobody approves what gives something, by name, to them or to whom they answer
+    /// for: nor what brings a right of theirs back.
+    async fn check_gain(&self, id: &RecordId, by: &IdentityId) -> Result<(), RemediateError> {
+        let unknown = || RemediateError::UnknownProposal(id.clone());
+        let one = self.policy_proposal(id).ok_or_else(unknown)?;
+        if one.state != ProposalState::Open {
+            return Ok(());
+        }
+        let gains = |what: String| Err(RemediateError::OwnGain { by: by.clone(), what });
+        let world = self.world();
+        if one.change.back {
+            let undone = one.change.remediations.iter().filter_map(|id| RecordId::new(&**id).ok());
+            let mut undone = undone.filter_map(|id| self.remediation(&id));
+            if let Some(own) = undone.find(|of| answers_for(&world, by, &of.plan.holder)) {
+                return gains(own.id.to_string());
+            }
+        }
+        let gate = self.policy_gate()?;
+        let folder = gate.read().await?;
+        // Where it is a conflict that is found, and said, when it is put in force.
+        let Ok(after) = self.proposed_texts(id)?.on(&folder) else { return Ok(()) };
+        let in_force = Arc::clone(&world.policies);
+        let old = gate.draft(folder, Arc::clone(&in_force)).await;
+        // So is that it does not load any more.
+        let Ok(new) = gate.draft(after, in_force).await else { return Ok(()) };
+        // What does not load by now gives nothing that could be kept.
+        let old = old.unwrap_or_else(|_| Arc::clone(&world.policies));
+        if widened(&old, &new, &|of, to| belongs(&world, of, to)).is_none() {
+            return Ok(());
+        }
+        let named = safeconduct_policy::gains(&old, &new);
+        if named.is_empty() {
+            return Ok(());
+        }
+        let mut own = world
+            .identities
+            .values()
+            .filter(|known| known.identity.id == *by || is_accountable(&known.identity, by));
+        match own.find_map(|known| named.of(&known.entity)) {
+            Some(statement) => gains(statement.to_string()),
+            None => Ok(()),
+        }
+    }
+
+    /// Where the last statement of Cedar goes and Rego files stay, these would decide alone. Whoever
+    /// wants that says so.
+    async fn check_rego(
+        &self,
+        gate: &dyn PolicyGate,
+        files: &BTreeMap<String, String>,
+    ) -> Result<(), RemediateError> {
+        let in_force = Arc::clone(&self.world().policies);
+        let new = gate.draft(files.clone(), Arc::clone(&in_force)).await?;
+        match in_force.would_be_left_to_rego(&new) {
+            true => Err(RemediateError::Refused(vec![LEFT_TO_REGO.to_owned()])),
+            false => Ok(()),
+        }
     }
 
     /// Goes on with a change that was approved when the process before ended. To be called once
@@ -176,7 +253,8 @@ impl Service {
 
     async fn put_in_force(&self, id: &RecordId) -> Result<PolicyProposal, RemediateError> {
         let failed = match self.write_and_load(id).await {
-            Ok(()) => {
+            Ok(before) => {
+                self.end_what_it_took(id, before).await;
                 let done = self.proposal_step(id, &ProposalStep::Applied, None).await?;
                 tracing::info!(proposal = %id, "a change of the policies is in force");
                 return Ok(done);
@@ -192,7 +270,29 @@ impl Service {
         Err(failed)
     }
 
-    async fn write_and_load(&self, id: &RecordId) -> Result<(), RemediateError> {
+    /// Ends what existed only by what a change has taken away. It comes before the record that says
+    /// that it is in force: a process that ends in between does it again.
+    async fn end_what_it_took(&self, id: &RecordId, before: Option<Arc<Policies>>) {
+        let Some(one) = self.policy_proposal(id).filter(|one| !one.change.back) else { return };
+        let ids = one.change.remediations.iter().filter_map(|id| RecordId::new(&**id).ok());
+        let ids: Vec<RecordId> = ids.collect();
+        let Some(before) = before else {
+            if !ids.is_empty() {
+                tracing::error!(proposal = %id, "what rests on rights that were taken away is not known and goes on until it ends");
+            }
+            return;
+        };
+        let beside = Beside::of(&self.world(), &before, &ids);
+        for taken in ids.iter().filter_map(|id| self.remediation(id)) {
+            let by = one.answered_by.as_ref();
+            if let Err(error) = self.end_what_policies_gave(&taken, &beside, by).await {
+                tracing::error!(%error, review = %taken.id, "what rests on a right could not be ended");
+            }
+        }
+    }
+
+    /// Writes and loads a change. Gives the policies of before, where they are known.
+    async fn write_and_load(&self, id: &RecordId) -> Result<Option<Arc<Policies>>, RemediateError> {
         let gate = self.policy_gate()?;
         let unknown = || RemediateError::UnknownProposal(id.clone());
         let one = self.policy_proposal(id).ok_or_else(unknown)?;
@@ -201,16 +301,28 @@ impl Service {
         let cause = format!("proposal {id}");
         if folder_digest(&folder).to_string() == one.change.to {
             // It was written, and the process ended before it could say so.
-            return Ok(gate.load(&cause).await?);
+            let in_force = Arc::clone(&self.world().policies);
+            let before = match texts.reversed().on(&folder) {
+                Ok(files) => gate.draft(files, in_force).await.ok(),
+                Err(_) => None,
+            };
+            gate.load(&cause).await?;
+            return Ok(before);
         }
         if folder_digest(&folder).to_string() != one.change.from {
-            return Err(RemediateError::Conflict(differing(&texts, &folder)));
+            let why = differing(&texts, &folder);
+            let base = Digest::parse(&one.change.from).and_then(|of| self.folder_of(of, &folder));
+            let wanted = texts.onto(base.as_ref().unwrap_or(&folder));
+            let found = self.divergence(&*gate, &one.change.from, &folder, &wanted).await;
+            return Err(RemediateError::Conflict(format!("{why}; {found}")));
         }
         let after = texts.on(&folder).map_err(|names| {
             RemediateError::Conflict(format!("`{}` changed", names.join("`, `")))
         })?;
         // Catalogue and intents may have changed since it was proposed.
+        self.check_rego(&*gate, &after).await?;
         gate.check(after).await?;
+        let before = Arc::clone(&self.world().policies);
         if let Err(error) = gate.write(texts.clone()).await {
             // Some of the files may be written: none is to stay that nobody agreed to by itself.
             if let Err(left) = gate.write(texts.reversed()).await {
@@ -222,7 +334,7 @@ impl Service {
             gate.write(texts.reversed()).await?;
             return Err(error.into());
         }
-        Ok(())
+        Ok(Some(before))
     }
 
     /// Takes a step of a proposal, with the steps of its remediations that follow from it.
@@ -270,7 +382,7 @@ impl Service {
                 RemediationStep::RolledBack { reason: proposal.change.reason.as_str().into() }
             }
             ProposalStep::Applied => {
-                RemediationStep::Applied { proposal: Some(proposal.id.clone()) }
+                RemediationStep::Applied { proposal: Some(proposal.id.clone()), before: None }
             }
             _ if back => return Ok(Vec::new()),
             ProposalStep::Conflict { problem } => {
@@ -351,11 +463,22 @@ fn differing(texts: &ProposedTexts, folder: &BTreeMap<String, String>) -> String
     }
 }
 
-/// Whether a proposal still waits for an answer.
+/// Whether somebody is that identity, or one of those accountable for it.
+fn answers_for(world: &World, who: &IdentityId, of: &IdentityId) -> bool {
+    who == of || world.identity(of).is_some_and(|identity| is_accountable(identity, who))
+}
+
+/// Whether somebody is an owner of an identity, or its sponsor: it acts for their purposes.
+fn is_accountable(identity: &Identity, who: &IdentityId) -> bool {
+    let all = [&identity.owner, &identity.fallback_owner, &identity.sponsor];
+    all.into_iter().flatten().any(|one| one == who)
+}
+
 impl Service {
     /// How many proposals wait for somebody.
     pub fn open_proposals(&self) -> usize {
         let state = self.reviews.lock();
-        state.proposals.by_id.values().filter(|one| one.state == ProposalState::Open).count()
+        let waiting = state.proposals.by_id.values();
+        waiting.filter(|one| one.state == ProposalState::Open).count()
     }
 }

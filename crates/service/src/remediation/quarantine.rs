@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use safeconduct_model::{
-    Body, Identity, IdentityId, IdentityStatus, KillScope, RecordId, TaskState,
+    Body, Delegation, Identity, IdentityId, IdentityStatus, KillScope, LeaseState, RecordId,
+    TaskState,
 };
-use safeconduct_review::{Remediation, RemediationStep, RightTaken};
+use safeconduct_review::{Ended, Remediation, RemediationStep, RightTaken};
 
 use super::state::aside_of;
 use super::{RemediateError, entry, found};
 use crate::reviews::Reviewed;
-use crate::{Ending, Service, World};
+use crate::{Ending, LeaseView, Service, World};
 
 impl Service {
     /// Sets a right aside, before its time where somebody asks. From this moment it counts for
@@ -24,6 +25,7 @@ impl Service {
         by: Option<&IdentityId>,
     ) -> Result<Remediation, RemediateError> {
         let asked = by.is_some();
+        let word = self.remediation(id).and_then(|one| self.word_of(&one));
         self.step(|world, state| {
             let one = found(state, id)?;
             let before = status_before(world, state, one);
@@ -52,19 +54,31 @@ impl Service {
         })
         .await?;
         let one = self.remediation(id).ok_or_else(|| RemediateError::Unknown(id.clone()))?;
+        if let Some(word) = &word {
+            let tasks = self.end_delegated(&one, word, by).await?;
+            self.record_ended(id, Ended { tasks, ..Ended::default() }).await?;
+        }
         self.end_what_rests_on(&one, by).await?;
         tracing::warn!(review = %id, holder = %one.plan.holder, right = one.plan.right.as_str(), "a right is set aside");
         Ok(one)
     }
 
+    /// The standing word that a remediation ends, while it stands.
+    fn word_of(&self, one: &Remediation) -> Option<Delegation> {
+        let RightTaken::Delegation { id } = &one.plan.right else { return None };
+        self.world().delegations.get(id).cloned()
+    }
+
     /// Ends what a right was used for that is not looked at again by decisions: leases, and all
-    /// that somebody does who may do nothing.
+    /// that somebody does who may do nothing; for good, their tokens too. What ended is said with
+    /// the remediation. It can be done again: what has ended stays so.
     pub(super) async fn end_what_rests_on(
         &self,
         one: &Remediation,
         by: Option<&IdentityId>,
     ) -> Result<(), RemediateError> {
         let holder = &one.plan.holder;
+        let mut ended = Ended::default();
         match &one.plan.right {
             RightTaken::Identity => {
                 let scope = KillScope::Identity(holder.clone());
@@ -74,7 +88,11 @@ impl Service {
                     by: by.cloned(),
                     reason: format!("{holder} is quarantined by review {}", one.id).into(),
                 };
-                self.end_all(&scope, &ending).await?;
+                let tasks = self.end_all(&scope, &ending).await?;
+                ended.tasks = u64::try_from(tasks.len()).unwrap_or(u64::MAX);
+                if !one.set_aside && one.applied_at.is_some() {
+                    ended.tokens = self.revoke_tokens_of(one, &in_charge(one, by)).await?;
+                }
             }
             RightTaken::Intent { intent, schedule } => {
                 for view in self.leases(None) {
@@ -86,13 +104,46 @@ impl Service {
                     });
                     if of_right {
                         self.end_lease(&view.lease.id, "the right was set aside");
+                        ended.leases += u64::from(view.state == LeaseState::Issued);
                     }
                 }
             }
-            RightTaken::Lease { lease, .. } => self.end_lease(lease, "taken back by a review"),
+            RightTaken::Lease { lease, .. } => {
+                let is_it =
+                    |of: &LeaseView| of.lease.id == *lease && of.state == LeaseState::Issued;
+                ended.leases = u64::from(self.leases(None).iter().any(is_it));
+                self.end_lease(lease, "taken back by a review");
+            }
             RightTaken::Statement { .. } | RightTaken::Delegation { .. } => {}
         }
-        Ok(())
+        self.record_ended(&one.id, ended).await
+    }
+
+    /// Ends once more what rests on rights that were set aside or taken away, where the process
+    /// before may have ended in between. To be called once, before requests.
+    pub async fn resume_remediations(&self) {
+        let due: Vec<Remediation> = {
+            let state = self.reviews.lock();
+            let all = state.remediations.by_id.values();
+            let taken = all
+                .filter(|one| one.set_aside || (one.applied_at.is_some() && !one.state.is_final()));
+            taken
+                .filter(|one| !matches!(one.plan.right, RightTaken::Statement { .. }))
+                .cloned()
+                .collect()
+        };
+        for one in due {
+            // An intent that was taken away by the policies is denied by them; and who was given
+            // back by a hand since then works on.
+            let by_policies = one.plan.right.is_of_policies() && !one.set_aside;
+            let whole = one.plan.right == RightTaken::Identity;
+            if by_policies || (whole && self.world().is_active(&one.plan.holder)) {
+                continue;
+            }
+            if let Err(error) = self.end_what_rests_on(&one, None).await {
+                tracing::error!(%error, review = %one.id, "what rests on a right could not be ended");
+            }
+        }
     }
 
     /// Brings back what was set aside, or lets a plan go.
@@ -121,8 +172,18 @@ impl Service {
     }
 }
 
+/// What a person, or another rule, has made of the status of an identity that is set aside whole,
+/// since it was: that is what it is again where the right comes back.
+pub(super) fn status_since(world: &World, one: &Remediation) -> Option<IdentityStatus> {
+    if one.plan.right != RightTaken::Identity || !one.set_aside {
+        return None;
+    }
+    let status = world.identity(&one.plan.holder)?.status;
+    (status != IdentityStatus::Quarantined).then_some(status)
+}
+
 /// Who is named in a record of something that time did.
-fn in_charge(one: &Remediation, by: Option<&IdentityId>) -> IdentityId {
+pub(super) fn in_charge(one: &Remediation, by: Option<&IdentityId>) -> IdentityId {
     by.or(one.scheduled_by.as_ref()).unwrap_or(&one.plan.holder).clone()
 }
 
@@ -181,8 +242,10 @@ pub(super) fn lifted(
     }
     let stopped_there = known.imported.as_ref().is_some_and(|imported| imported.suspended);
     let status = match one.status_before {
-        // Another remediation holds it still.
-        Some(IdentityStatus::Active) if world.is_set_aside_whole(holder) => return Ok(None),
+        // Another remediation holds it still, and gives it back when that is lifted.
+        Some(IdentityStatus::Active) if world.is_set_aside_whole(holder) => {
+            IdentityStatus::Quarantined
+        }
         Some(IdentityStatus::Active) if stopped_there => IdentityStatus::Suspended,
         Some(before) => before,
         None => return Ok(None),

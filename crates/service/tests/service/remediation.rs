@@ -195,7 +195,11 @@ impl Estate {
     }
 }
 
-pub(super) async fn ask(service: &Service, agent: &str, tool: &str) -> Result<(), Vec<&'static str>> {
+pub(super) async fn ask(
+    service: &Service,
+    agent: &str,
+    tool: &str,
+) -> Result<(), Vec<&'static str>> {
     let mut check = check(tool);
     check.subject = Subject::Caller(proof(agent, "t1"));
     let outcome = service.check(check).await.unwrap().into_value().outcome;
@@ -523,4 +527,216 @@ async fn only_what_was_approved_is_an_approved_folder() {
     assert!(!service.is_approved_folder(to), "nobody has approved it");
     service.approve_proposal(&one.id, &who("grace")).await.unwrap();
     assert!(service.is_approved_folder(to) && !service.is_approved_folder(first));
+}
+
+fn proposal(text: String) -> NewProposal {
+    NewProposal {
+        files: BTreeMap::from([(FILES.to_owned(), text)]),
+        reason: "better".into(),
+        ..NewProposal::default()
+    }
+}
+
+#[tokio::test]
+async fn who_gains_by_a_change_does_not_approve_it() {
+    let estate = estate().await;
+    let service = estate.service();
+    let person = |of: &str| Identity { kind: IdentityKind::User, ..agent(of) };
+    for of in ["alice", "carol"] {
+        service.change_identity(person(of), &me()).await.unwrap();
+    }
+    let more = |who: &str| {
+        format!(
+            "{POLICIES}\npermit (principal == Safeconduct::{who}, \
+             action == Safeconduct::Action::\"files.move\", resource);"
+        )
+    };
+    for (text, gains) in [(more("User::\"carol\""), "carol"), (more("Agent::\"agent\""), "alice")] {
+        let made = service.propose_policies(proposal(text), &me()).await.unwrap();
+        let refused = service.approve_proposal(&made.id, &who(gains)).await;
+        assert!(matches!(refused, Err(RemediateError::OwnGain { .. })), "{gains}: {refused:?}");
+        assert_eq!(service.policy_proposal(&made.id).unwrap().state, ProposalState::Open);
+        service.approve_proposal(&made.id, &who("grace")).await.unwrap();
+        let back = proposal(POLICIES.to_owned());
+        let back = service.propose_policies(back, &me()).await.unwrap();
+        // Who loses by it gains nothing.
+        service.approve_proposal(&back.id, &who(gains)).await.unwrap();
+    }
+    // Nor does the owner of an agent approve that its right comes back.
+    let id = estate.set_aside(Effect::Revoke).await;
+    let done = service.apply_remediations(std::slice::from_ref(&id), &me(), None).await.unwrap();
+    service.approve_proposal(&done.proposal.unwrap(), &who("alice")).await.unwrap();
+    let back = service.roll_back(&id, &me(), "it is needed".into()).await.unwrap();
+    let back = back.proposal.unwrap();
+    for gains in ["agent", "alice", "bob"] {
+        let refused = service.approve_proposal(&back, &who(gains)).await;
+        assert!(matches!(refused, Err(RemediateError::OwnGain { .. })), "{gains}: {refused:?}");
+    }
+    service.approve_proposal(&back, &who("grace")).await.unwrap();
+    assert_eq!(estate.ask("agent", "read").await, Ok(()));
+}
+
+#[tokio::test]
+async fn what_was_edited_from_another_folder_is_shown_beside_what_came_since() {
+    let estate = estate().await;
+    let service = estate.service();
+    let (base, _) = service.policy_folder().await.unwrap();
+    let renamed = POLICIES.replace("reads", "lectures");
+    let first = NewProposal { from: Some(base), ..proposal(renamed.clone()) };
+    let first = service.propose_policies(first, &me()).await.unwrap();
+    service.approve_proposal(&first.id, &who("grace")).await.unwrap();
+    let later = POLICIES.replace("ask a person", "ask two people")
+        + "@id(\"new\") forbid (principal, action, resource) when { context.action.effect == \"write\" };";
+    let stale = NewProposal { from: Some(base), ..proposal(later.clone()) };
+    let refused = service.propose_policies(stale, &me()).await;
+    let Err(RemediateError::Diverged(found)) = refused else { panic!("{refused:?}") };
+    assert_eq!(found.from, base.to_string());
+    assert_eq!(found.now, first.change.to);
+    assert_eq!(found.meanwhile.as_deref(), Some(&["- reads".to_owned(), "+ lectures".into()][..]));
+    assert_eq!(found.wanted, ["+ new"], "a message is no other statement");
+    assert_eq!(service.policy_proposals().len(), 1, "nothing is proposed");
+    // Edited from what there is now it is one.
+    let (now, _) = service.policy_folder().await.unwrap();
+    let again = later.replace("reads", "lectures");
+    let fresh = NewProposal { from: Some(now), ..proposal(again) };
+    let fresh = service.propose_policies(fresh, &me()).await.unwrap();
+    // And where another comes in between, that is a conflict which says all of it.
+    estate.edit(|files| files.get_mut(FILES).unwrap().push_str("\n// by hand\n"));
+    let conflict = service.approve_proposal(&fresh.id, &who("grace")).await;
+    let Err(RemediateError::Conflict(told)) = conflict else { panic!("{conflict:?}") };
+    assert!(told.contains(&fresh.change.from) && told.contains("+ new"), "{told}");
+    // Nobody knows how a folder was that no proposal has made.
+    let odd = NewProposal { from: Some(Digest::from_bytes([7; 32])), ..proposal(renamed) };
+    let refused = service.propose_policies(odd, &me()).await.unwrap_err();
+    assert!(refused.to_string().contains("is not known"), "{refused}");
+}
+
+const REGO: &str = "package safeconduct\nimport rego.v1\ndefault allow := true\n";
+
+#[tokio::test]
+async fn the_last_statement_of_cedar_does_not_leave_rego_to_decide_alone() {
+    let estate = estate().await;
+    let service = estate.service();
+    let own =
+        "@id(\"own\") permit (principal == Safeconduct::Agent::\"agent\", action, resource);\n";
+    estate.edit(|files| {
+        *files = [(FILES, own), ("r.rego", REGO)].map(|(n, t)| (n.to_owned(), t.to_owned())).into();
+    });
+    estate.folder.load("a hand").await.unwrap();
+    assert_eq!(estate.ask("agent", "read").await, Ok(()));
+    let emptied = BTreeMap::from([("r.rego".to_owned(), REGO.to_owned())]);
+    let alone = NewProposal { files: emptied, ..proposal(String::new()) };
+    let refused = service.propose_policies(alone, &me()).await.unwrap_err();
+    assert!(refused.to_string().contains("say so by `permit"), "{refused}");
+    let id = estate.schedule(Some(estate.grant("agent", "own")), Effect::Revoke, 0).await;
+    service.quarantine(&id, Some(&me())).await.unwrap();
+    let done = service.apply_remediations(std::slice::from_ref(&id), &me(), None).await.unwrap();
+    service.approve_proposal(&done.proposal.unwrap(), &who("grace")).await.unwrap();
+    assert!(estate.ask("agent", "read").await.is_err(), "what was taken is denied");
+    assert!(estate.ask("other", "read").await.is_err(), "and nobody gets what nobody gave");
+    let files = estate.files.files.lock().unwrap().clone();
+    assert!(files["reviews.cedar"].contains(&format!("review.{id}")), "{files:?}");
+    assert!(!files[FILES].contains("own"), "{files:?}");
+}
+
+#[tokio::test]
+async fn a_later_suspension_outlives_a_roll_back() {
+    let estate = estate().await;
+    let service = estate.service();
+    let status = || service.world().identity(&who("agent")).unwrap().status;
+    let gone = async |later: Option<IdentityStatus>| {
+        service.change_identity(agent("agent"), &me()).await.unwrap();
+        let id = estate.schedule(None, Effect::Revoke, 0).await;
+        service.quarantine(&id, Some(&me())).await.unwrap();
+        if let Some(status) = later {
+            let stopped = Identity { status, ..agent("agent") };
+            service.change_identity(stopped, &me()).await.unwrap();
+        }
+        service.apply_remediations(std::slice::from_ref(&id), &me(), None).await.unwrap();
+        assert_eq!(status(), IdentityStatus::Retired);
+        id
+    };
+    let id = gone(None).await;
+    service.roll_back(&id, &me(), "back".into()).await.unwrap();
+    assert_eq!(status(), IdentityStatus::Active);
+    let id = gone(Some(IdentityStatus::Suspended)).await;
+    service.roll_back(&id, &me(), "back".into()).await.unwrap();
+    assert_eq!(status(), IdentityStatus::Suspended, "who stopped it later has the last word");
+    // Another review that suspended it holds it still, and gives it back.
+    service.change_identity(agent("agent"), &me()).await.unwrap();
+    let first = estate.schedule(None, Effect::Revoke, 0).await;
+    service.quarantine(&first, Some(&me())).await.unwrap();
+    let second = estate.schedule(None, Effect::Suspend, 0).await;
+    service.quarantine(&second, Some(&me())).await.unwrap();
+    service.apply_remediations(std::slice::from_ref(&first), &me(), None).await.unwrap();
+    service.roll_back(&first, &me(), "back".into()).await.unwrap();
+    assert_eq!(status(), IdentityStatus::Quarantined);
+    assert!(estate.ask("agent", "read").await.is_err());
+    service.restore_right(&second, &me(), "back".into()).await.unwrap();
+    assert_eq!(status(), IdentityStatus::Active);
+}
+
+/// An enforcement point that gives one answer.
+struct Point(fn(&PointProbe, &Service) -> Probed, std::sync::Weak<Service>);
+
+impl EnforcementPoints for Point {
+    fn probe(&self, probe: PointProbe) -> Probes<'_> {
+        Probes(Box::pin(async move { (self.0)(&probe, &self.1.upgrade().unwrap()) }))
+    }
+}
+
+fn as_a_gateway(probe: &PointProbe, service: &Service, mode: Mode) -> Probed {
+    let mut asked = check(probe.action.as_str().strip_prefix("files.").unwrap());
+    asked.subject = Subject::Caller(probe.proof.clone());
+    asked.input = probe.input.clone();
+    asked.mode = mode;
+    let outcome = Box::new(service.weigh_check(asked));
+    Probed::Weighed { point: who("gateway:files"), outcome }
+}
+
+#[tokio::test]
+async fn a_probe_goes_through_the_point_that_serves_the_action() {
+    let estate = estate().await;
+    let service = estate.service();
+    let weak = Arc::downgrade(&estate.bench.service);
+    let point: Arc<dyn EnforcementPoints> =
+        Arc::new(Point(|probe, service| as_a_gateway(probe, service, Mode::Enforce), weak));
+    service.set_enforcement_points(&point);
+    let id = estate.set_aside(Effect::Suspend).await;
+    let probes = vec![probing("read", Decision::Deny), probing("show", Decision::Permit)];
+    let before = decided(&estate.bench.ledger).len();
+    let verified = service.verify_remediation(&id, &me(), probes).await.unwrap();
+    assert_eq!(verified.state, RemediationState::Verified);
+    assert_eq!(verified.probes[0].point, Some(who("gateway:files")));
+    assert_eq!(decided(&estate.bench.ledger).len(), before);
+}
+
+#[tokio::test]
+async fn a_point_that_only_observes_has_not_taken_the_right_away() {
+    let estate = estate().await;
+    let service = estate.service();
+    let weak = Arc::downgrade(&estate.bench.service);
+    let point: Arc<dyn EnforcementPoints> =
+        Arc::new(Point(|probe, service| as_a_gateway(probe, service, Mode::Observe), weak));
+    service.set_enforcement_points(&point);
+    let id = estate.set_aside(Effect::Suspend).await;
+    let probes = vec![probing("read", Decision::Deny)];
+    let failed = service.verify_remediation(&id, &me(), probes).await.unwrap();
+    assert_eq!(failed.state, RemediationState::Failed);
+    assert_eq!(failed.probes[0].answer, Decision::Permit);
+    assert!(failed.probes[0].reasons.iter().any(|code| &**code == "observed_only"));
+}
+
+#[tokio::test]
+async fn a_point_that_does_not_come_to_a_decision_proves_nothing() {
+    let estate = estate().await;
+    let service = estate.service();
+    let weak = Arc::downgrade(&estate.bench.service);
+    let point: Arc<dyn EnforcementPoints> =
+        Arc::new(Point(|_, _| Probed::Silent("it was refused".into()), weak));
+    service.set_enforcement_points(&point);
+    let id = estate.set_aside(Effect::Suspend).await;
+    let silent =
+        service.verify_remediation(&id, &me(), vec![probing("read", Decision::Deny)]).await;
+    assert!(matches!(silent, Err(RemediateError::Inconclusive { .. })), "{silent:?}");
 }

@@ -15,6 +15,7 @@ mod aside;
 mod ends;
 mod flow;
 mod runs;
+mod taken;
 
 const POLICIES: &str = r#"
 @id("begin") permit (principal, action == Safeconduct::Action::"undertake", resource)

@@ -149,12 +149,26 @@ pub struct RemediationView {
     /// When denials showed that it was needed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub needed_at: Option<Written<Timestamp>>,
+    /// What existed only by the right, and was ended with it; absent where nothing was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ended: Option<EndedView>,
     /// What the last verification found.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub probes: Vec<ProbeView>,
     /// What went wrong, or why it was given back.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
+}
+
+/// What was ended with a right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct EndedView {
+    /// Tasks, each with its session, its tokens and its leases.
+    pub tasks: u64,
+    /// Leases of tasks that go on.
+    pub leases: u64,
+    /// Tokens: those of tasks that go on, and of somebody who may not act any more.
+    pub tokens: u64,
 }
 
 /// One question of a verification, and its answer.
@@ -172,6 +186,9 @@ pub struct ProbeView {
     pub reasons: Vec<String>,
     /// Whether that is as it should be.
     pub holds: bool,
+    /// The enforcement point whose way it went; absent where the decision point itself was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub point: Option<String>,
 }
 
 /// What was planned.
@@ -213,6 +230,11 @@ impl RemediationView {
             quarantined_at: one.quarantined_at.map(Written),
             applied_at: one.applied_at.map(Written),
             needed_at: one.needed_at.map(Written),
+            ended: (!one.ended.is_nothing()).then(|| EndedView {
+                tasks: one.ended.tasks,
+                leases: one.ended.leases,
+                tokens: one.ended.tokens,
+            }),
             probes: one.probes.iter().map(ProbeView::of).collect(),
             note: one.note.as_ref().map(ToString::to_string),
         }
@@ -228,6 +250,7 @@ impl ProbeView {
             answer: probe.answer.as_str(),
             reasons: probe.reasons.iter().map(ToString::to_string).collect(),
             holds: probe.holds(),
+            point: probe.point.as_ref().map(ToString::to_string),
         }
     }
 }
@@ -238,9 +261,21 @@ impl ProbeView {
 pub struct ProposeForm {
     /// All Cedar, Rego and schema files of the policy folder by their paths, as they are to be.
     pub files: BTreeMap<String, String>,
+    /// Digest of the folder that was edited: what `GET /v1/policy-folder` gave. Where the folder is
+    /// another by now, nothing is proposed, and both changes are shown.
+    pub from: Written<Digest>,
     /// Why, for the record.
     #[schemars(length(min = 1, max = 4096))]
     pub reason: String,
+}
+
+/// The policy folder as it is: what a change is edited from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct PolicyFolderView {
+    /// Its digest.
+    pub digest: Written<Digest>,
+    /// All its Cedar, Rego and schema files, by their paths.
+    pub files: BTreeMap<String, String>,
 }
 
 /// The answer to a proposal.

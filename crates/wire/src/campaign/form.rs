@@ -47,6 +47,9 @@ pub struct CampaignForm {
     pub no_answer: BTreeMap<Word<Tier>, Word<Effect>>,
     /// Whether what is decided is carried out; `automatic` where nothing is said.
     pub remediation: Option<Word<RemediationStyle>>,
+    /// How long people have notice of what is carried out, from the signature on: `14d`; it is then
+    /// planned by itself. Without it somebody plans it (`review remediate schedule --campaign`).
+    pub notice: Option<Written<Span>>,
     /// How often cases without an answer are put to reviewers again; never where nothing is said.
     #[serde(default)]
     #[schemars(range(min = 0, max = 10))]

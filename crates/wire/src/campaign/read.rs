@@ -70,6 +70,7 @@ fn plan(form: &CampaignForm) -> Result<Plan, (String, String)> {
         stop: rule(form.stop_on.as_ref(), form.advance_on.as_ref()),
         no_answer: NoAnswer(form.no_answer.iter().map(|(tier, to)| (tier.0, to.0)).collect()),
         remediation: form.remediation.map_or(RemediationStyle::Automatic, |word| word.0),
+        notice_ms: form.notice.as_ref().map(ms),
         iterations: form.iterations,
     };
     definition.check().map_err(|error| (pointer_of(&definition, &error), error.to_string()))?;
@@ -88,6 +89,7 @@ fn pointer_of(definition: &Definition, error: &DefinitionError) -> String {
     let named = match error {
         DefinitionError::Stages(_) => return "/stages".to_owned(),
         DefinitionError::Iterations(_) => return "/iterations".to_owned(),
+        DefinitionError::Notice => return "/notice".to_owned(),
         DefinitionError::Lasts(stage)
         | DefinitionError::Nobody(stage)
         | DefinitionError::Outside(stage)

@@ -46,6 +46,7 @@ pub(crate) fn run(shared: &Shared, command: Policy) -> Result<Exit, CommandError
         Policy::Explain { decision: Some(id), source, .. } => recorded::run(shared, &source, &id),
         Policy::Explain { question, .. } => explain::run(shared, whole(&question)),
         Policy::Bench(question) => bench::run(shared, whole(&question)),
+        Policy::Checkout(args) => propose::checkout(shared, &args),
         Policy::Propose(args) => propose::propose(shared, &args),
         Policy::Proposals { remote } => propose::list(shared, &remote),
         Policy::Proposal { id, remote } => propose::one(shared, &remote, &id),

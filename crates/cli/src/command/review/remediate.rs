@@ -187,10 +187,16 @@ fn shown(shared: &Shared, answer: &Value) -> Result<Exit, CommandError> {
     if answer.get("needed_at").is_some() {
         print_line("  denials show that it was needed")?;
     }
+    if let Some(ended) = answer.get("ended") {
+        let count = |name: &str| ended.get(name).and_then(Value::as_u64).unwrap_or_default();
+        let (tasks, leases, tokens) = (count("tasks"), count("leases"), count("tokens"));
+        print_line(&format!("  ended with it: tasks {tasks}, leases {leases}, tokens {tokens}"))?;
+    }
     for probe in answer.get("probes").and_then(Value::as_array).into_iter().flatten() {
         let holds = probe.get("holds").and_then(Value::as_bool) == Some(true);
+        let point = probe.get("point").and_then(Value::as_str).unwrap_or("the decision point");
         print_line(&format!(
-            "  {} {} on {}: {}",
+            "  {} {} on {}: {} at {point}",
             if holds { "ok  " } else { "FAIL" },
             text(probe, "/action"),
             text(probe, "/resource"),
