@@ -136,6 +136,16 @@ fn can(shared: &Shared, mut answer: Value, when: &str) -> Result<Exit, CommandEr
     Ok(Exit::Ok)
 }
 
+/// Since when a statement is in force, as far as that is known.
+fn since(statement: &Value) -> String {
+    let surely = text(statement, "since");
+    match (surely, text(statement, "perhaps_since")) {
+        ("", _) => "not known".to_owned(),
+        (surely, "") => surely.to_owned(),
+        (surely, perhaps) => format!("{surely}, perhaps {perhaps}"),
+    }
+}
+
 fn why(shared: &Shared, answer: &Value, when: &str) -> Result<Exit, CommandError> {
     if shared.output != Format::Table {
         print(&output::document(shared.output, answer)?)?;
@@ -156,13 +166,13 @@ fn why(shared: &Shared, answer: &Value, when: &str) -> Result<Exit, CommandError
             }
             let columns = ["effect", "policy", "at", "principals", "actions", "resources"];
             let columns = columns.iter().map(|column| text(statement, column).to_owned());
-            columns.chain([notes.join(", ")]).collect()
+            columns.chain([since(statement), notes.join(", ")]).collect()
         })
         .collect();
     match rows.is_empty() {
         true => print_line("no statement speaks of it: it is denied")?,
         false => print(&output::table(
-            &["EFFECT", "POLICY", "AT", "PRINCIPALS", "ACTIONS", "RESOURCES", "NOTES"],
+            &["EFFECT", "POLICY", "AT", "PRINCIPALS", "ACTIONS", "RESOURCES", "SINCE", "NOTES"],
             &rows,
         ))?,
     }

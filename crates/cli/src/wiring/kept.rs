@@ -147,15 +147,9 @@ impl Kept {
         let (digest, bytes) = texts.policies;
         let sources = read_policies(bytes)?;
         let namespace = sources.naming.namespace.clone();
-        let loaded = safeconduct_policy::load(&sources);
-        let policies = loaded.map_err(|error| failed("the policies of then", error))?.policies;
-        same("policies", digest, policies.digest())?;
+        let policies = set_of(digest, &sources, None)?;
         let (digest, bytes) = texts.catalogue;
-        let form: CatalogueForm = read("catalogue", bytes)?;
-        once("catalogue", form.catalogue.iter().chain(&form.tools).map(|file| &file.name))?;
-        let (files, tools) = (self::sources(form.catalogue), self::sources(form.tools));
-        same("catalogue", digest, catalogue_digest(&files, &tools))?;
-        let catalogue = resolve(merged(&files)?, &policies)?;
+        let catalogue = catalogue_of(digest, bytes, &policies)?;
         let intents = match texts.intents {
             None => Intents::none(),
             Some((digest, bytes)) => {
@@ -173,6 +167,48 @@ impl Kept {
         let (catalogue_digest, intents) = (texts.catalogue.0, Arc::new(intents));
         Ok(Self { policies, namespace, catalogue, catalogue_digest, intents })
     }
+}
+
+/// A policy set as it once was in force; what did not change is taken from another.
+///
+/// # Errors
+/// It does not load any more, or is not what the record says.
+pub(crate) fn policies_of(
+    digest: Digest,
+    bytes: &[u8],
+    other: &Policies,
+) -> Result<Policies, CommandError> {
+    set_of(digest, &read_policies(bytes)?, Some(other))
+}
+
+fn set_of(
+    digest: Digest,
+    sources: &Sources,
+    other: Option<&Policies>,
+) -> Result<Policies, CommandError> {
+    let loaded = match other {
+        Some(other) => safeconduct_policy::load_reusing(sources, other),
+        None => safeconduct_policy::load(sources),
+    };
+    let policies = loaded.map_err(|error| failed("the policies of then", error))?.policies;
+    same("policies", digest, policies.digest())?;
+    Ok(policies)
+}
+
+/// A catalogue as it once was in force, beside those policies.
+///
+/// # Errors
+/// It does not load any more, or is not what the record says.
+pub(crate) fn catalogue_of(
+    digest: Digest,
+    bytes: &[u8],
+    policies: &Policies,
+) -> Result<Catalogue, CommandError> {
+    let form: CatalogueForm = read("catalogue", bytes)?;
+    once("catalogue", form.catalogue.iter().chain(&form.tools).map(|file| &file.name))?;
+    let (files, tools) = (sources(form.catalogue), sources(form.tools));
+    same("catalogue", digest, catalogue_digest(&files, &tools))?;
+    resolve(merged(&files)?, policies)
 }
 
 fn read_policies(bytes: &[u8]) -> Result<Sources, CommandError> {

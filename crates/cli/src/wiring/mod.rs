@@ -1,5 +1,6 @@
 //! From a configuration file to a running server.
 
+mod ages;
 pub(crate) mod bootstrap;
 pub(crate) mod counted;
 mod findings;

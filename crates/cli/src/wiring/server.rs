@@ -34,7 +34,8 @@ use crate::wiring::reload::{Outward, Reloader};
 use crate::wiring::signals::Signals;
 use crate::wiring::tls::Certificate;
 use crate::wiring::{
-    bootstrap, findings, gate, leases, pages, reviews, risk, telemetry, token_service, upstream,
+    ages, bootstrap, findings, gate, leases, pages, reviews, risk, telemetry, token_service,
+    upstream,
 };
 
 /// How often overdue outcomes and tasks are looked for.
@@ -193,6 +194,7 @@ pub(crate) async fn start(project: Project, listen: SocketAddr) -> Result<Runnin
     let (service, stop) = (Arc::clone(&running.service), running.stop.clone());
     let every = Duration::from_secs(config.findings.look_every.0.seconds.into());
     running.tasks.spawn(findings::tend(service, read, every, stop));
+    running.tasks.spawn(ages::tell(Arc::clone(&running.service)));
     let told = Arc::new(running.store.read_model());
     notices.run(told, next, &config, &running.tasks, &running.stop)?;
     running.tasks.spawn(trust.watch(running.stop.clone()));

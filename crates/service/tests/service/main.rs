@@ -19,6 +19,7 @@ mod order;
 mod places;
 mod remediation;
 mod removed;
+mod replay;
 mod risk;
 mod streams;
 

@@ -6,6 +6,7 @@ pub(super) mod learn;
 mod past;
 pub(super) mod reduce;
 mod report;
+mod sets;
 
 #[cfg(test)]
 mod tests;

@@ -8,8 +8,8 @@ use std::path::Path;
 
 use safeconduct_model::{ActionName, Decision, Entity, EntityRef, IdentityId, PolicyId, Timestamp};
 use safeconduct_policy::{
-    Chosen, Evidence, NarrowedEnvelope, RecordedDecision, Reduction, Sources, Surroundings as _,
-    Used, load_reusing, narrow_envelope, reduce, widened,
+    Ages, Chosen, Evidence, NarrowedEnvelope, RecordedDecision, Reduction, Sources,
+    Surroundings as _, Used, load_reusing, narrow_envelope, reduce, widened,
 };
 use safeconduct_service::Surrounded;
 use serde_json::{Value as Json, json};
@@ -95,8 +95,11 @@ struct Seen {
     /// The time that was asked for, and when what was looked at begins.
     since: Option<Timestamp>,
     from: Timestamp,
-    /// When a policy set was in force first: since then each statement may have been.
+    /// When a policy set was in force first: since then each statement may have been of which no
+    /// more is known.
     in_force: Option<Timestamp>,
+    /// Since when statements are in force, by the texts that were kept of the sets before.
+    ages: Ages,
     decisions: u64,
 }
 
@@ -104,36 +107,48 @@ impl Seen {
     fn of(shared: &Shared, args: &PolicyReduce, ground: &Ground) -> Result<Self, CommandError> {
         let since = args.since.as_deref().map(moment).transpose()?;
         let (mut used, mut intents) = (Used::default(), BTreeMap::<_, BTreeSet<_>>::new());
-        let (mut in_force, mut decisions) = (None, 0);
+        let (mut loaded, mut decisions) = (Vec::new(), 0);
         let mut last = None;
-        let first = past::through(shared, &args.source, ground, |met, around| match met {
-            Met::Policies(at) => {
-                in_force.get_or_insert(at);
-            }
-            Met::Identity => last = Some(around.clone()),
-            Met::Decision(id, at, decided) if since.is_none_or(|since| since <= at) => {
-                decisions += 1;
-                last.get_or_insert_with(|| around.clone());
-                used.take(&RecordedDecision { id, at, decided }, around);
-                let task = decided.task.as_ref().filter(|_| decided.decision == Decision::Permit);
-                if let Some(task) = task {
-                    let actions = intents.entry(task.intent.to_string()).or_default();
-                    actions.insert(decided.action.clone());
+        let past::Through { first, whole } =
+            past::through(shared, &args.source, ground, |met, around| match met {
+                Met::Policies(at, set, beside) => loaded.push((at, set, beside)),
+                Met::Identity => last = Some(around.clone()),
+                Met::Decision(id, at, decided) if since.is_none_or(|since| since <= at) => {
+                    decisions += 1;
+                    last.get_or_insert_with(|| around.clone());
+                    used.take(&RecordedDecision { id, at, decided }, around);
+                    let task =
+                        decided.task.as_ref().filter(|_| decided.decision == Decision::Permit);
+                    if let Some(task) = task {
+                        let actions = intents.entry(task.intent.to_string()).or_default();
+                        actions.insert(decided.action.clone());
+                    }
                 }
-            }
-            Met::Decision(..) => {}
-        })?;
+                Met::Decision(..) => {}
+            })?;
         let nothing = || CommandError::Failed("there are no records to look at".into());
         let (first, around) = (first.ok_or_else(nothing)?, last.ok_or_else(nothing)?);
         let from = since.map_or(first, |since| since.max(first));
-        Ok(Self { used, intents, around, since, from, in_force, decisions })
+        // Where older records were left out, what came in force before them is not known.
+        let in_force = loaded.first().map(|(at, ..)| *at).filter(|_| whole);
+        let ages = past::ages(shared, ground, &loaded)?;
+        Ok(Self { used, intents, around, since, from, in_force, ages, decisions })
     }
 
-    /// Since when each statement may have been in force: a record of a policy set does not say
-    /// what was in it, so since there was one at all.
+    /// Since when each statement may have been in force: as the kept texts tell, and where they do
+    /// not, since there was a policy set at all. Of one that never was, there is nothing to tell.
     fn since_each(&self, ground: &Ground) -> BTreeMap<PolicyId, Timestamp> {
-        let ids = ground.policies.iter().map(|info| info.reference.id.clone());
-        ids.filter_map(|id| Some((id, self.in_force?))).collect()
+        let statements = ground.policies.statements();
+        let each = statements.filter_map(|statement| {
+            let first = self.in_force?;
+            let since = match self.ages.of(&statement) {
+                Some(age) => age.perhaps,
+                None if self.ages.is_known() => return None,
+                None => first,
+            };
+            Some((statement.info().reference.id.clone(), since))
+        });
+        each.collect()
     }
 
     /// Whether nothing can have been in force before the records that were looked at.

@@ -87,6 +87,10 @@ pub(super) fn document(replay: &Replay) -> Json {
             "decision": id.as_str(),
             "why": why.as_str(),
             "policy": why.policy().map(|policy| policy.as_str()),
+            "lacks": why.lacking().map(|lacking| json!({
+                "fact": &*lacking.fact,
+                "why": lacking.why.as_str(),
+            })),
         })
     });
     json!({

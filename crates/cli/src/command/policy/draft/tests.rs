@@ -187,7 +187,7 @@ fn a_draft_is_compared_and_replayed() {
         "policy desk says something else",
         "policy idle is gone",
         "not replayable 2",
-        "not replayable: dec_1: `desk` looks at what is not recorded",
+        "not replayable: dec_1: `desk` looks at `context.session.steps`, which is not recorded",
     ] {
         assert!(said.contains(line), "{line}: {said}");
     }
