@@ -225,10 +225,11 @@ impl Service {
         }
         // Only of whoever acts in person: where an enforcement point stands says nothing of those
         // of whom it speaks.
-        let network = match &check.subject {
-            Subject::Caller(_) => check.network.map(|network| slot.place(network, &*keys)),
+        let came_by = match &check.subject {
+            Subject::Caller(_) => check.network,
             Subject::Lessee(_) | Subject::Asserted { .. } | Subject::Undertaker { .. } => None,
         };
+        let network = came_by.map(|network| slot.place(network, &*keys));
         let given_back = check.asserted.as_ref().map_or(0, given_back_bytes);
         let request = Request {
             input_digest: match &check.asserted {
@@ -384,7 +385,8 @@ impl Service {
                     let ticket = Ticket { last: whole.last.saturating_sub(after), ..whole };
                     // Here and not where it is waited for: whoever goes away meanwhile is seen too.
                     late.iter().for_each(|record| self.risks.watching.show(record));
-                    self.risks.watching.show(&outcome.record);
+                    let from = came_by.map(|network| (&request.session.key.identity, network));
+                    self.risks.watching.show_from(&outcome.record, from);
                     if slot.advance(&outcome, &keys, ticket, began.is_some(), kept) {
                         self.sessions.holds_keys(&place);
                     }

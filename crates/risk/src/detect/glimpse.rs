@@ -30,6 +30,8 @@ pub(super) struct Act<'a> {
     /// Whether it was done: permitted, or only observed. What was stopped teaches nothing.
     pub(super) went_ahead: bool,
     pub(super) network: Option<NetworkDigest>,
+    /// The network so that it can be told apart in all sessions; no record says it.
+    pub(super) place: Option<NetworkDigest>,
 }
 
 /// The same, to keep.
@@ -43,6 +45,7 @@ pub(super) struct Kept {
     decision: Decision,
     went_ahead: bool,
     network: Option<NetworkDigest>,
+    place: Option<NetworkDigest>,
 }
 
 impl Glimpse {
@@ -59,6 +62,16 @@ impl Glimpse {
             }
             _ => return None,
         }))
+    }
+
+    /// With the network that the call came from, in a form in which those of all sessions of one
+    /// identity can be told apart: it is not recorded, so it must tell nothing else to anybody.
+    #[must_use]
+    pub const fn from_place(mut self, network: Option<NetworkDigest>) -> Self {
+        if let Shown::Decision { kept, .. } = &mut self.0 {
+            kept.place = network;
+        }
+        self
     }
 
     /// The record's id.
@@ -82,6 +95,7 @@ impl<'a> Act<'a> {
             decision: decided.decision,
             went_ahead: decided.decision == Decision::Permit || decided.mode == Mode::Observe,
             network: decided.network,
+            place: None,
         }
     }
 
@@ -95,6 +109,7 @@ impl<'a> Act<'a> {
             decision: self.decision,
             went_ahead: self.went_ahead,
             network: self.network,
+            place: self.place,
         }
     }
 }
@@ -110,6 +125,7 @@ impl Kept {
             decision: self.decision,
             went_ahead: self.went_ahead,
             network: self.network,
+            place: self.place,
         }
     }
 }

@@ -7,7 +7,9 @@
 //! Found are: bursts; actions, classes of resource and pairs of actions that are new for an
 //! identity and intent; streaks of denials; unusual hours (UTC) and volumes; fan-out of tasks;
 //! credentials that are used after their task; drift; one session that acts from two networks,
-//! where the records say from which (crate `model`, `NetworkDigest`).
+//! where the records say from which (crate `model`, `NetworkDigest`). That two sessions of one
+//! identity do is found only at work: no record lets networks of two sessions be compared, so
+//! whoever shows a decision says it beside ([`Glimpse::from_place`]), and a replay finds none.
 //!
 //! What is new is learned, and it is learned from what went ahead, not from what was denied: who
 //! has the patience to change slowly teaches the detectors to find it usual. They add to policies
@@ -15,6 +17,7 @@
 
 mod drift;
 mod glimpse;
+mod places;
 mod profile;
 mod recent;
 mod run;
@@ -23,17 +26,19 @@ mod tuning;
 use std::sync::Arc;
 
 use safeconduct_model::{
-    ActionName, Body, EntityRef, IdentityId, IntentName, Origin, Record, RecordId, SessionKey,
-    Task, TaskId, Timestamp, TokenId,
+    ActionName, Body, EntityRef, IdentityId, IntentName, NetworkDigest, Origin, Record, RecordId,
+    SessionKey, Task, TaskId, Timestamp, TokenId,
 };
 
 pub use drift::WINDOW as DRIFT_WINDOW;
 pub use glimpse::Glimpse;
+pub use places::PLACES_PER_IDENTITY_MAX;
 pub use profile::{ACTIONS_PER_PROFILE_MAX, CLASSES_PER_PROFILE_MAX, PAIRS_PER_PROFILE_MAX};
 pub use tuning::Tuning;
 
 use crate::{About, Confidence, Kind, Severity, Signal, Source};
 use glimpse::{Act, Shown};
+use places::Places;
 use profile::{Profile, Seen};
 use recent::Recent;
 use run::Run;
@@ -57,6 +62,8 @@ pub struct Detectors {
     tuning: Tuning,
     profiles: Recent<(EntityRef, Option<IntentName>), Profile>,
     runs: Recent<(SessionKey, EntityRef), Run>,
+    /// From where each acts, in all its sessions: known only of what was shown with it.
+    places: Recent<IdentityId, Places>,
     /// What a task descends from.
     roots: Recent<TaskId, About>,
     /// How many tasks began below it, since when.
@@ -86,6 +93,7 @@ impl Detectors {
             tuning,
             profiles: Recent::holding(PROFILES_MAX),
             runs: Recent::holding(SESSIONS_MAX),
+            places: Recent::holding(PROFILES_MAX),
             roots: Recent::holding(TASKS_MAX),
             families: Recent::holding(TASKS_MAX),
             used_after_end: Recent::holding(TASKS_MAX),
@@ -121,6 +129,7 @@ impl Detectors {
     pub const fn forgotten(&self) -> u64 {
         self.profiles.forgotten()
             + self.runs.forgotten()
+            + self.places.forgotten()
             + self.roots.forgotten()
             + self.families.forgotten()
             + self.used_after_end.forgotten()
@@ -145,7 +154,27 @@ impl Detectors {
         if let Some(network) = act.network {
             run.came_from(network, at, &self.tuning, &mut found);
         }
-        found.into_iter().map(|finding| finding.about(whom(&finding, act), id, at)).collect()
+        let mut found: Vec<Signal> =
+            found.into_iter().map(|finding| finding.about(whom(&finding, act), id, at)).collect();
+        if let Some(place) = act.place {
+            found.extend(self.came_from(place, act, id, at));
+        }
+        found
+    }
+
+    /// Where the identity is now, beside where its other sessions are.
+    fn came_from(
+        &mut self,
+        place: NetworkDigest,
+        act: &Act<'_>,
+        id: &RecordId,
+        at: Timestamp,
+    ) -> Option<Signal> {
+        let who = &act.session.identity;
+        let mut found = Vec::new();
+        let places = self.places.touch(who, Places::default);
+        places.take(place, act.session, at, &self.tuning, &mut found);
+        found.pop().map(|finding| finding.about(About::Identity(who.clone()), id, at))
     }
 
     fn began(&mut self, task: &Task, id: &RecordId, at: Timestamp) -> Vec<Signal> {

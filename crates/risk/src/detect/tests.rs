@@ -242,6 +242,44 @@ fn an_enforcement_point_s_session_is_not_blamed_for_one_of_its_subjects() {
     assert_eq!(story.found(), [found]);
 }
 
+/// A call of a session of one identity, from a network.
+fn at_place(session: &'static str, network: u64, minute: i64) -> Glimpse {
+    let did = Did { session, ..did("crm.read") };
+    let record = record(minute, START + minute * 60_000, decision(&did));
+    Glimpse::of(&record).unwrap().from_place(Some(NetworkDigest::new(network)))
+}
+
+#[test]
+fn a_credential_that_is_used_elsewhere_too_is_found_once_for_each_new_place() {
+    let mut detectors = Detectors::default();
+    let mut look = |session, network, minute| {
+        let found = detectors.look(&at_place(session, network, minute));
+        let two = found.into_iter().filter(|signal| signal.kind == Kind::TwoPlaces);
+        two.map(|signal| (signal.about.to_string(), signal.severity)).collect::<Vec<_>>()
+    };
+    let elsewhere = [("identity agent".to_owned(), Severity::Moderate)];
+    assert_eq!(look("t1", 1, 0), []);
+    // Another session from there is no news, nor is one session that moves: that has its own.
+    assert_eq!(look("t2", 1, 1), []);
+    assert_eq!(look("t2", 2, 2), [], "the same session was there just before");
+    assert_eq!(look("t3", 3, 3), elsewhere);
+    // What is known is not said again, and nobody can be where nobody was for long.
+    assert_eq!(look("t1", 1, 4), []);
+    assert_eq!(look("t3", 3, 5), []);
+    assert_eq!(look("t4", 4, 60), []);
+}
+
+#[test]
+fn the_places_of_an_identity_are_bounded() {
+    let mut detectors = Detectors::default();
+    for n in 0..200 {
+        detectors.look(&at_place("t1", n, n as i64));
+    }
+    let agent = IdentityId::new("agent").unwrap();
+    let places = format!("{:?}", detectors.places.peek(&agent).unwrap());
+    assert_eq!(places.matches("Place {").count(), PLACES_PER_IDENTITY_MAX);
+}
+
 #[test]
 fn denials_in_a_row_are_found_ever_more_seldom() {
     let mut story = Story::new();

@@ -1,13 +1,15 @@
 //! The detectors at work: behind the decisions, never on their way.
 
 use std::collections::VecDeque;
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use safeconduct_model::{Body, Record, RecordId};
+use safeconduct_model::{Body, IdentityId, Network, NetworkDigest, Record, RecordId};
 use safeconduct_risk::detect::{Detectors, Glimpse, Tuning};
 use safeconduct_risk::{Kind, Signal, Source};
 
@@ -29,6 +31,9 @@ const LOST_MAX: usize = 4_096;
 pub(crate) struct Watching {
     shown: ArcSwapOption<SyncSender<Glimpse>>,
     missed: AtomicU64,
+    /// What makes networks of one identity comparable while this process lives: random, and
+    /// nothing that it makes is recorded.
+    places: RandomState,
     /// While the ledger is read again: the detectors, until they are at work.
     folding: Mutex<Option<Folding>>,
 }
@@ -55,9 +60,18 @@ impl Watching {
     /// Shows the detectors a record that is queued, where they are at work and have room. Those of
     /// one session are shown under its lock, so in their order.
     pub(crate) fn show(&self, record: &Record) {
+        self.show_from(record, None);
+    }
+
+    /// The same of what somebody does in person, from a network.
+    pub(crate) fn show_from(&self, record: &Record, from: Option<(&IdentityId, Network)>) {
         let shown = self.shown.load();
         let Some(shown) = &*shown else { return };
         let Some(glimpse) = Glimpse::of(record) else { return };
+        let place = from.map(|(who, network)| {
+            NetworkDigest::new(self.places.hash_one((who.as_str(), network.as_bytes())))
+        });
+        let glimpse = glimpse.from_place(place);
         if let Err(TrySendError::Full(_)) = shown.try_send(glimpse) {
             self.missed.fetch_add(1, Ordering::Relaxed);
         }

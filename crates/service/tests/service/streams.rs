@@ -16,7 +16,8 @@ use super::*;
 
 pub(super) const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 pub(super) const ISSUER: &str = "https://idp.example.com/123456789/";
-pub(super) const REVOKED: &str = "https://schemas.openid.net/secevent/caep/event-type/session-revoked";
+pub(super) const REVOKED: &str =
+    "https://schemas.openid.net/secevent/caep/event-type/session-revoked";
 
 struct Keys(Arc<KeySet>);
 
