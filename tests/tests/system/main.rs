@@ -30,6 +30,7 @@ mod mutual_tls;
 mod oauth;
 mod openid;
 mod pages;
+mod proofs;
 mod risk;
 mod sessions;
 mod signals;

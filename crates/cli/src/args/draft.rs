@@ -16,7 +16,35 @@ pub(crate) struct PolicyDiff {
     #[arg(long, value_name = "SINCE")]
     pub(crate) replay: Option<String>,
     #[command(flatten)]
+    pub(crate) proving: Proving,
+    #[command(flatten)]
     pub(crate) source: Source,
+}
+
+/// Whether a draft is proved to permit nothing new.
+#[derive(Debug, Args)]
+pub(crate) struct Proving {
+    /// Prove that the draft permits nothing that the policies of before do not, with the solver
+    /// cvc5 (the Debian package `cvc5`, or the program that CVC5 names). Ends with 1 where that is
+    /// not proved.
+    #[arg(long)]
+    pub(crate) prove: bool,
+    /// Seconds that the solver has for one question.
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value_t = 10,
+        value_parser = clap::value_parser!(u64).range(1..=3600)
+    )]
+    pub(crate) prove_question_s: u64,
+    /// Seconds that it has for all of them.
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value_t = 300,
+        value_parser = clap::value_parser!(u64).range(1..=86_400)
+    )]
+    pub(crate) prove_total_s: u64,
 }
 
 #[derive(Debug, Args)]
@@ -42,6 +70,8 @@ pub(crate) struct PolicyReduce {
     /// Write the files that change into this folder too, as they would be.
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) proving: Proving,
     #[command(flatten)]
     pub(crate) source: Source,
 }

@@ -54,6 +54,10 @@ fn collect(command: &clap::Command, path: &str, found: &mut BTreeMap<String, Str
 }
 
 const OTHERS: &[(&str, &str)] = &[
+    (
+        "CVC5",
+        "the solver of `policy diff` and `policy reduce` with --prove; by default `cvc5` on the path",
+    ),
     ("NO_COLOR", "--color never, where --color is auto"),
     ("RUST_LOG", "which log lines are written, such as `safeconduct=debug`"),
     ("SAFECONDUCT_TASK", "the handle of the task that a client of `mcp`, or `lease`, acts in"),

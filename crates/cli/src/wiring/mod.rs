@@ -18,6 +18,7 @@ mod reviews;
 mod risk;
 pub(crate) mod server;
 mod signals;
+pub(crate) mod solver;
 pub(crate) mod telemetry;
 mod tls;
 mod token_service;

@@ -57,10 +57,11 @@ fn rego(old: &Policies, new: &Policies) -> Option<Beside> {
         units.map(|(name, unit)| (Arc::clone(name), Arc::clone(&unit.text))).collect()
     };
     let (before, after) = (files(old), files(new));
-    let alone = !old.has_cedar() || !new.has_cedar();
-    match (before == after, before.is_empty() && after.is_empty()) {
+    // Beside policies of Cedar they only forbid; alone they permit.
+    let part = old.has_cedar() == new.has_cedar();
+    match (before == after && part, before.is_empty() && after.is_empty()) {
         (_, true) => None,
-        (true, false) if !alone => Some(Beside::SameRego),
-        _ => Some(Beside::OtherRego),
+        (true, false) => Some(Beside::SameRego),
+        (false, false) => Some(Beside::OtherRego),
     }
 }

@@ -83,7 +83,7 @@ pub enum Unproven {
     #[error("the two sets are not under the same schema")]
     Schemas,
     /// What the second engine says is not compared.
-    #[error("the Rego files are not the same, and what they say is not compared")]
+    #[error("the Rego files, or what stands beside them, are not the same, which is not compared")]
     Rego,
     /// Nobody to ask.
     #[error("there is no solver to ask")]
@@ -141,10 +141,10 @@ pub enum Beside {
         /// The one that permits without.
         to: PolicyId,
     },
-    /// There are Rego files, the same in both: they can only forbid more, where there are
-    /// policies of Cedar.
+    /// There are Rego files, which say the same in both.
     SameRego,
-    /// The Rego files are not the same, and what they say is not compared.
+    /// The Rego files are not the same, or stand alone in one set and beside policies of Cedar in
+    /// the other: what they say is not compared.
     OtherRego,
 }
 
@@ -317,9 +317,9 @@ impl fmt::Display for Beside {
             Self::ObligationsMayBeLost { policy, to } => {
                 write!(f, "what `{policy}` obliges to may be lost where `{to}` permits the same")
             }
-            Self::SameRego => f.write_str("the Rego files are the same, and can only forbid more"),
+            Self::SameRego => f.write_str("the Rego files are the same"),
             Self::OtherRego => {
-                f.write_str("the Rego files are not the same, and what they say is not compared")
+                f.write_str("the Rego files, or what stands beside them, are not the same")
             }
         }
     }

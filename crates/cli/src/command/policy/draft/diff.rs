@@ -8,7 +8,7 @@ use std::path::Path;
 use safeconduct_policy::{Policies, PolicyInfo};
 use serde_json::{Value as Json, json};
 
-use super::{past, report};
+use super::{past, proof, report};
 use crate::args::{PolicyDiff, Shared};
 use crate::command::policy::ground::Ground;
 use crate::command::records::moment;
@@ -21,24 +21,25 @@ use crate::wiring::project::{Project, Rules, read_config};
 /// # Errors
 /// One of them does not load, or the records cannot be read.
 pub(crate) fn run(shared: &Shared, args: &PolicyDiff) -> Result<Exit, CommandError> {
-    output::print(&text(shared, args)?)?;
-    Ok(Exit::Ok)
+    let (text, exit) = text(shared, args)?;
+    output::print(&text)?;
+    Ok(exit)
 }
 
-pub(super) fn text(shared: &Shared, args: &PolicyDiff) -> Result<String, CommandError> {
+pub(super) fn text(shared: &Shared, args: &PolicyDiff) -> Result<(String, Exit), CommandError> {
     let (old, new) = (project(shared, &args.old)?, project(shared, &args.new)?);
     let since = args.replay.as_deref().map(moment).transpose()?;
     let statements = statements(&old.rules.policies, &new.rules.policies);
+    let ground = Ground::of(&old)?;
+    let sets = (&*old.rules.policies, &*new.rules.policies);
     let replay = match since {
-        Some(since) => {
-            let ground = Ground::of(&old)?;
-            let sets = (&*old.rules.policies, &*new.rules.policies);
-            Some(past::replay((shared, &args.source, &ground), sets, Some(since))?)
-        }
+        Some(since) => Some(past::replay((shared, &args.source, &ground), sets, Some(since))?),
         None => None,
     };
+    let proved = proof::proved(&args.proving, sets, &proof::belongs(&ground))?;
+    let exit = proved.as_ref().map_or(Exit::Ok, proof::Proved::exit);
     let diff = files(&old.rules, &new.rules);
-    match shared.output {
+    let text = match shared.output {
         Format::Json | Format::Yaml => {
             let mut document = json!({
                 "files": diff.iter().map(|(name, diff)| json!({"file": name, "diff": diff})).collect::<Vec<_>>(),
@@ -46,6 +47,9 @@ pub(super) fn text(shared: &Shared, args: &PolicyDiff) -> Result<String, Command
             });
             if let (Some(replay), Some(members)) = (&replay, document.as_object_mut()) {
                 members.insert("replay".into(), report::document(replay));
+            }
+            if let (Some(proved), Some(members)) = (&proved, document.as_object_mut()) {
+                members.insert("proof".into(), proved.document());
             }
             output::document(shared.output, &document)
         }
@@ -57,9 +61,13 @@ pub(super) fn text(shared: &Shared, args: &PolicyDiff) -> Result<String, Command
             if let Some(replay) = &replay {
                 text.push_str(&report::table(replay));
             }
+            if let Some(proved) = &proved {
+                text.push_str(&proved.table());
+            }
             Ok(text)
         }
-    }
+    };
+    Ok((text?, exit))
 }
 
 /// The project with another folder of policies.

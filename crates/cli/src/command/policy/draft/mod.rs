@@ -4,6 +4,7 @@
 pub(super) mod diff;
 pub(super) mod learn;
 mod past;
+mod proof;
 pub(super) mod reduce;
 mod report;
 mod sets;

@@ -15,7 +15,7 @@ use safeconduct_service::Surrounded;
 use serde_json::{Value as Json, json};
 
 use super::past::{self, Met};
-use super::report;
+use super::{proof, report};
 use crate::args::{PolicyReduce, Shared};
 use crate::command::policy::ground::Ground;
 use crate::command::records::moment;
@@ -28,16 +28,22 @@ use crate::wiring::project::Project;
 /// # Errors
 /// The project or the records cannot be read, or nothing of that name is there.
 pub(crate) fn run(shared: &Shared, args: &PolicyReduce) -> Result<Exit, CommandError> {
-    output::print(&text(shared, args)?)?;
-    Ok(Exit::Ok)
+    let (text, exit) = text(shared, args)?;
+    output::print(&text)?;
+    Ok(exit)
 }
 
-pub(super) fn text(shared: &Shared, args: &PolicyReduce) -> Result<String, CommandError> {
+pub(super) fn text(shared: &Shared, args: &PolicyReduce) -> Result<(String, Exit), CommandError> {
     let project = Project::load(&shared.config)?;
     let ground = Ground::of(&project)?;
     let seen = Seen::of(shared, args, &ground)?;
     if let Some(intent) = &args.what.intent {
-        return envelope(shared, &project, intent, &seen);
+        let text = envelope(shared, &project, intent, &seen)?;
+        if !args.proving.prove {
+            return Ok((text, Exit::Ok));
+        }
+        output::say("an intent's envelope is no policy, and is not proved");
+        return Ok((text, Exit::Failure));
     }
     let policies = &ground.policies;
     let (ids, holder) = chosen(args, &ground, &seen)?;
@@ -74,16 +80,25 @@ pub(super) fn text(shared: &Shared, args: &PolicyReduce) -> Result<String, Comma
     }
     let sets = (&**policies, &draft.policies);
     let replay = past::replay((shared, &args.source, &ground), sets, seen.since)?;
-    match shared.output {
+    let proved = proof::proved(&args.proving, sets, &proof::belongs(&ground))?;
+    let exit = proved.as_ref().map_or(Exit::Ok, proof::Proved::exit);
+    let text = match shared.output {
         Format::Json | Format::Yaml => {
             let mut document = document(&reduction, &seen);
             if let Some(members) = document.as_object_mut() {
                 members.insert("replay".into(), report::document(&replay));
             }
+            if let (Some(proved), Some(members)) = (&proved, document.as_object_mut()) {
+                members.insert("proof".into(), proved.document());
+            }
             output::document(shared.output, &document)
         }
-        _ => Ok(table(&reduction, &seen) + report::table(&replay).as_str()),
-    }
+        _ => {
+            let proved = proved.as_ref().map(proof::Proved::table).unwrap_or_default();
+            Ok([table(&reduction, &seen), report::table(&replay), proved].concat())
+        }
+    };
+    Ok((text?, exit))
 }
 
 /// What the records tell of use.

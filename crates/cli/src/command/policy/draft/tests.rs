@@ -69,9 +69,11 @@ impl Scene {
         all.extend(["--export", &records]);
         let Arguments { shared, command } = Arguments::try_parse_from(all).unwrap();
         let said = match command {
-            Command::Policy(Policy::Diff(args)) => diff::text(&shared, &args),
+            Command::Policy(Policy::Diff(args)) => diff::text(&shared, &args).map(|said| said.0),
             Command::Policy(Policy::Learn(args)) => learn::text(&shared, &args).map(|said| said.0),
-            Command::Policy(Policy::Reduce(args)) => reduce::text(&shared, &args),
+            Command::Policy(Policy::Reduce(args)) => {
+                reduce::text(&shared, &args).map(|said| said.0)
+            }
             _ => panic!("{words:?}"),
         };
         said.map_err(|error| error.to_string())
