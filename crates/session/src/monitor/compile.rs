@@ -66,6 +66,11 @@ impl Program {
         if compiler.nodes.len() > NODES_MAX || compiler.symbols > SYMBOLS_MAX {
             return Err(Refused::TooLarge);
         }
+        let asks = answer.steps.iter().filter_map(|step| match step {
+            Step::Read(node) => Some(*node),
+            _ => None,
+        });
+        let asks = asks.collect();
         let mut listens = Listens::To(Vec::new());
         compiler.nodes.iter().for_each(|node| listens.add(&node.listens));
         Ok(Self {
@@ -74,6 +79,7 @@ impl Program {
             symbols: usize::from(compiler.symbols),
             nodes: compiler.nodes,
             answer,
+            asks,
             lookback_ms: source.formula.lookback_ms(),
             listens,
             reads,

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use super::datum::Datum;
 use super::program::{Program, ProgramName, ProgramSet};
-use super::run::{State, View};
+use super::run::{State, View, asks_in_vain};
 use super::table::Stamp;
-use super::{Event, PROGRAM_ROWS_MAX, PROGRAMS_MAX, ROWS_MAX};
+use super::{Event, PROGRAM_ROWS_MAX, PROGRAMS_MAX, Part, ROWS_MAX};
 
 /// What is remembered of a history, for programs to be answered. Empty takes one null pointer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -34,16 +34,7 @@ impl Monitors {
             return;
         }
         let now = self.now(event);
-        let inner = self.0.get_or_insert_with(|| {
-            Box::new(Inner {
-                events: now.index,
-                at: now.at,
-                programs: BTreeMap::new(),
-                set: programs.digest,
-                rows: 0,
-                crowded_until: i64::MIN,
-            })
-        });
+        let inner = self.inner(programs, now);
         inner.retain(programs);
         if inner.rows >= ROWS_MAX {
             inner.forget(programs, now);
@@ -58,6 +49,36 @@ impl Monitors {
         if inner.programs.is_empty() && inner.crowded_until <= now.at {
             self.0 = None;
         }
+    }
+
+    /// Takes note of an event of which it is not known whether it happened or, where parts of it
+    /// are named, what stands in these. What depends on that has no answer until it could not
+    /// matter any more. The event itself is not taken in: that is for [`Monitors::observe`].
+    pub fn doubt(&mut self, programs: &ProgramSet, event: &Event<'_>, parts: Option<&[Part]>) {
+        let action = programs.name_of(event.action);
+        let mut doubted = programs.in_doubt(event.kind, action, parts).peekable();
+        if doubted.peek().is_none() {
+            return;
+        }
+        let now = self.now(event);
+        let inner = self.inner(programs, now);
+        inner.retain(programs);
+        for program in doubted {
+            inner.blind(program, now);
+        }
+    }
+
+    fn inner(&mut self, programs: &ProgramSet, now: Stamp) -> &mut Inner {
+        self.0.get_or_insert_with(|| {
+            Box::new(Inner {
+                events: now.index,
+                at: now.at,
+                programs: BTreeMap::new(),
+                set: programs.digest,
+                rows: 0,
+                crowded_until: i64::MIN,
+            })
+        })
     }
 
     /// Whether a condition holds at an event that is not taken in yet, with those values of the
@@ -137,6 +158,9 @@ impl Answering<'_> {
             return None;
         }
         let Self { event, action, now, env, .. } = self;
+        if asks_in_vain(program, state, event, action) {
+            return Some(false);
+        }
         let view = View::of(program, state, event, action, *now, env).ok()?;
         view.holds(parameters, env).ok()
     }
@@ -157,6 +181,21 @@ impl Inner {
             programs.program(*name).into_iter().for_each(|program| state.forget(program, now));
         }
         self.rows = self.programs.values().map(State::rows).sum();
+    }
+
+    /// A program has no answer as long as what happened now could matter.
+    fn blind(&mut self, program: &Program, now: Stamp) {
+        let until = now.at.saturating_add(program.lookback_ms);
+        if self.programs.len() >= PROGRAMS_MAX && !self.programs.contains_key(&program.name) {
+            self.crowded_until = self.crowded_until.max(until);
+            return;
+        }
+        let crowded_until = self.crowded_until;
+        let state = self
+            .programs
+            .entry(program.name)
+            .or_insert_with(|| State { blind_until: crowded_until, ..State::of(program) });
+        state.blind_until = state.blind_until.max(until);
     }
 
     fn take(&mut self, program: &Program, event: &Event<'_>, action: &str, now: Stamp) {

@@ -62,6 +62,7 @@
 
 mod compile;
 mod datum;
+mod delta;
 mod fold;
 mod formula;
 mod lint;

@@ -8,7 +8,7 @@ use safeconduct_model::ActionName;
 use sha2::{Digest as _, Sha256};
 
 use super::datum::Datum;
-use super::formula::{Comparison, Field, Formula, Matches, Parameter, Symbol};
+use super::formula::{Comparison, Field, Formula, Matches, Parameter, Part, Symbol};
 
 /// The name of a program: a digest of all that it says, so that equal names are equal programs,
 /// whatever policy set they come from.
@@ -32,6 +32,8 @@ pub struct Program {
     pub(super) nodes: Vec<Node>,
     /// What must be found when a request is decided on.
     pub(super) answer: Plan,
+    /// The nodes that the answer needs a row of.
+    pub(super) asks: Vec<usize>,
     pub(super) lookback_ms: i64,
     pub(super) listens: Listens,
     /// The fields of events that it reads.
@@ -266,6 +268,11 @@ impl ProgramSet {
         set
     }
 
+    /// A digest over the names of all: equal sets have equal ones.
+    pub const fn digest(&self) -> [u8; 16] {
+        self.digest
+    }
+
     /// Whether there are none: then no event needs to be taken in.
     pub fn is_empty(&self) -> bool {
         self.programs.is_empty()
@@ -303,6 +310,23 @@ impl ProgramSet {
         let of_it =
             reads.filter(move |(event, _)| *event.kind == *kind && *event.action == *action);
         of_it.map(|(_, field)| field)
+    }
+
+    /// The programs for which it matters what stands in those parts of such an event; where no
+    /// parts are named, those for which it matters whether it happened.
+    pub(super) fn in_doubt(
+        &self,
+        kind: &str,
+        action: &str,
+        parts: Option<&[Part]>,
+    ) -> impl Iterator<Item = &Arc<Program>> {
+        self.concerned(kind, action).filter(move |program| {
+            let read = |(event, field): &(EventName, Field)| {
+                let asked = parts.is_none_or(|parts| parts.contains(&field.of));
+                asked && *event.kind == *kind && *event.action == *action
+            };
+            parts.is_none() || program.reads.iter().any(read)
+        })
     }
 
     /// What policies call an action.

@@ -7,6 +7,7 @@ use std::ops::ControlFlow;
 use safeconduct_model::Value;
 
 use super::datum::Datum;
+use super::delta::Delta;
 use super::formula::{Field, Part, Symbol};
 use super::program::{
     Counted, Keeps, Left, Node, Operand, Pattern, Plan, Program, Slot, Step, Test,
@@ -28,14 +29,11 @@ pub(super) enum Stored {
     Rows(Table),
     Last {
         stamp: Option<Stamp>,
-        rows: BTreeSet<(Row, Row)>,
+        rows: Delta,
     },
     /// From which event on a row was found at every one, up to which.
     Runs(BTreeMap<Row, (u64, u64)>),
 }
-
-/// Rows that an event finds at one node: key and rest.
-pub(super) type Delta = BTreeSet<(Row, Row)>;
 
 /// Too many rows had to be looked at, or a condition is already known to hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,20 +69,20 @@ impl State {
     pub(super) fn of(program: &Program) -> Self {
         let stored = |node: &Node| match node.keeps {
             Keeps::Latest | Keeps::Since(_) => Stored::Rows(Table::default()),
-            Keeps::Last => Stored::Last { stamp: None, rows: BTreeSet::new() },
+            Keeps::Last => Stored::Last { stamp: None, rows: Delta::new() },
             Keeps::Runs => Stored::Runs(BTreeMap::new()),
         };
         Self { nodes: program.nodes.iter().map(stored).collect(), blind_until: i64::MIN }
     }
 
+    /// Whether a node remembers nothing.
+    fn is_empty(&self, at: usize) -> bool {
+        self.nodes.get(at).is_none_or(|stored| stored.rows() == 0)
+    }
+
     /// How many rows it has.
     pub(super) fn rows(&self) -> usize {
-        let of = |stored: &Stored| match stored {
-            Stored::Rows(table) => table.rows(),
-            Stored::Last { rows, .. } => rows.len(),
-            Stored::Runs(runs) => runs.len(),
-        };
-        self.nodes.iter().map(of).sum()
+        self.nodes.iter().map(Stored::rows).sum()
     }
 
     /// Forgets what no answer can depend on any more.
@@ -120,7 +118,7 @@ impl State {
                 Stored::Last { stamp, rows } => {
                     let before = rows.len();
                     all &= delta.len() <= room + before;
-                    *rows = delta.into_iter().take(room + before).collect();
+                    *rows = delta.first(room + before);
                     room = (room + before).saturating_sub(rows.len());
                     *stamp = Some(now);
                 }
@@ -158,6 +156,32 @@ impl State {
     }
 }
 
+impl Stored {
+    fn rows(&self) -> usize {
+        match self {
+            Self::Rows(table) => table.rows(),
+            Self::Last { rows, .. } => rows.len(),
+            Self::Runs(runs) => runs.len(),
+        }
+    }
+}
+
+/// Whether a condition cannot hold at an event, whatever the values of the request: it asks for
+/// what has never happened, or not for so long that it is forgotten, and does not happen now.
+pub(super) fn asks_in_vain(
+    program: &Program,
+    state: Option<&State>,
+    event: &Event<'_>,
+    action: &str,
+) -> bool {
+    let found = |at: usize| {
+        let node = program.nodes.get(at);
+        node.is_some_and(|node| node.listens.hears(event.kind, action))
+    };
+    let empty = |at: usize| state.is_none_or(|state| state.is_empty(at));
+    program.asks.iter().any(|at| empty(*at) && !found(*at))
+}
+
 impl Node {
     pub(super) fn kept(&self) -> Kept {
         // A place behind the one that is not stored comes one earlier.
@@ -190,21 +214,21 @@ impl<'v> View<'v> {
         env.resize(program.symbols, Datum::Absent);
         view.deltas.reserve_exact(program.nodes.len());
         for node in &program.nodes {
-            let mut delta = Delta::new();
+            let mut rows = Vec::new();
             if node.listens.hears(event.kind, action) {
                 let mut take = |env: &mut Vec<Datum>| {
                     let mut rest = row(&node.rest, env).into_vec();
                     if let Some(own) = node.instant.filter(|own| *own < rest.len()) {
                         rest.remove(own);
                     }
-                    delta.insert((row(&node.key, env), rest.into()));
+                    rows.push((row(&node.key, env), rest.into()));
                     ControlFlow::Continue(())
                 };
                 if view.run(&node.plan.steps, env, &mut take).is_break() {
                     return Err(TooMuch);
                 }
             }
-            view.deltas.push(delta);
+            view.deltas.push(Delta::of(rows));
         }
         Ok(view)
     }
@@ -617,8 +641,8 @@ fn of_key<'d>(
     key: &[Symbol],
     env: &[Datum],
 ) -> impl Iterator<Item = &'d Row> + use<'d> {
-    let from = (row(key, env), Row::default());
-    delta.range(&from..).take_while(move |(of, _)| *of == from.0).map(|(_, rest)| rest)
+    let known = |of: &Row| of.iter().cmp(key.iter().map(|symbol| value(env, *symbol)));
+    delta.of_key(known).iter().map(|(_, rest)| rest)
 }
 
 /// The rows of a table that have what is known of a key.
