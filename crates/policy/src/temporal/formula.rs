@@ -23,15 +23,22 @@ pub(crate) struct Events {
 pub(crate) type ActionNamed = fn(&[String], &str) -> String;
 
 impl Events {
-    /// Of what Dogwood derived from the schema.
-    pub(crate) fn of(signatures: impl Iterator<Item = EventSignature>, named: ActionNamed) -> Self {
+    /// Of what Dogwood derived from the schema, or from a part of it: then `several` says of which
+    /// fields the whole has several types of entities.
+    pub(crate) fn of(
+        signatures: impl Iterator<Item = EventSignature>,
+        named: ActionNamed,
+        several: &dyn Fn(&str, &[String]) -> bool,
+    ) -> Self {
         let sorts = signatures.map(|signature| {
             let fields = signature.fields().map(|field| {
                 let sort = match field.field_type() {
                     EventFieldType::Cedar(ty) => sort(ty),
                     // Entities are given as such.
                     EventFieldType::EntityTypes(types) => match types.as_slice() {
-                        [one] => Sort::Entity(one.as_str().into()),
+                        [one] if !several(signature.action(), field.path()) => {
+                            Sort::Entity(one.as_str().into())
+                        }
                         _ => Sort::Entity("".into()),
                     },
                 };

@@ -1,16 +1,17 @@
 //! What Dogwood makes of a file's temporal clauses.
 
 use std::collections::BTreeSet;
-use std::ops::Range;
 use std::sync::{Arc, LazyLock};
 
-use cedar_policy_core::ast::{ActionConstraint, EntityUID, Template};
+use cedar_policy_core::ast::Template;
 use dogwood_language::{
-    Error, LoweredPolicySet, ParsedPolicySet, ServiceSchema, ValidationError, Validator,
+    Error, LoweredPolicySet, ParsedPolicySet, PolicySchema, ServiceSchema, ValidationError,
+    Validator,
 };
 use safeconduct_session::monitor::{Always, Program, ProgramName, Source, always};
 use sha2::{Digest as _, Sha256};
 
+use super::batch::{self, Batch};
 use super::formula::{self, Events, Shipped};
 use super::leaves::{History, Leaf};
 use super::mask::Masked;
@@ -53,112 +54,6 @@ pub(super) struct Lowered {
     always: Option<Always>,
 }
 
-/// Most actions of one batch, and most policies: what is checked together is checked for each
-/// of these actions.
-const BATCH_ACTIONS: usize = 8;
-const BATCH_POLICIES: usize = 64;
-
-/// Some policies of a file, with its macros, as a text of their own.
-#[derive(Debug, Default)]
-struct Batch {
-    text: String,
-    /// Where its parts start, in it and in the file.
-    parts: Vec<(usize, usize)>,
-    policies: usize,
-    /// The actions that they name; `None` where they may be about any.
-    actions: Option<BTreeSet<String>>,
-}
-
-impl Batch {
-    fn of(located: &Located<'_>, masked: &Masked, actions: Option<BTreeSet<String>>) -> Self {
-        let mut batch = Self { actions, ..Self::default() };
-        masked.definitions.iter().for_each(|range| batch.add(located, range));
-        batch
-    }
-
-    fn add(&mut self, located: &Located<'_>, range: &Range<usize>) {
-        self.parts.push((self.text.len(), range.start));
-        self.text.push_str(located.text.get(range.clone()).unwrap_or_default());
-        self.text.push('\n');
-    }
-
-    /// Where an offset lies in the file.
-    fn place(&self, offset: usize) -> usize {
-        let before = self.parts.partition_point(|(start, _)| *start <= offset);
-        let part = before.checked_sub(1).and_then(|at| self.parts.get(at));
-        part.map_or(offset, |(start, from)| from + (offset - start))
-    }
-}
-
-/// Puts policies together that name the same few actions.
-fn batches(
-    located: &Located<'_>,
-    masked: &Masked,
-    templates: &[Template],
-    schema: &Schema,
-) -> Vec<Batch> {
-    let mut about_any = Batch::of(located, masked, None);
-    let mut batches: Vec<Batch> = Vec::new();
-    for (range, template) in masked.statements.iter().zip(templates) {
-        let clauses = masked.clauses.iter();
-        if !clauses.clone().any(|clause| range.contains(&clause.range.start)) {
-            continue;
-        }
-        let Some(named) = actions(located, masked, range, template, schema) else {
-            about_any.add(located, range);
-            about_any.policies += 1;
-            continue;
-        };
-        let fits = batches.last().and_then(|last| last.actions.as_ref()).is_some_and(|known| {
-            known.union(&named).count() <= BATCH_ACTIONS || named.is_subset(known)
-        });
-        if !fits || batches.last().is_some_and(|last| last.policies >= BATCH_POLICIES) {
-            batches.push(Batch::of(located, masked, Some(BTreeSet::new())));
-        }
-        if let Some(last) = batches.last_mut() {
-            last.add(located, range);
-            last.policies += 1;
-            last.actions.iter_mut().for_each(|known| known.extend(named.iter().cloned()));
-        }
-    }
-    if about_any.policies > 0 {
-        batches.push(about_any);
-    }
-    batches
-}
-
-/// The actions that a policy names in its scope, its clauses and the macros that are there;
-/// `None` where its scope is about more than it names.
-fn actions(
-    located: &Located<'_>,
-    masked: &Masked,
-    range: &Range<usize>,
-    template: &Template,
-    schema: &Schema,
-) -> Option<BTreeSet<String>> {
-    let id = |uid: &EntityUID| {
-        let id: &str = uid.eid().as_ref();
-        schema.actions.contains_key(id).then(|| id.to_owned())
-    };
-    let mut named: BTreeSet<String> = match template.action_constraint() {
-        ActionConstraint::Any => return None,
-        ActionConstraint::Eq(uid) => std::iter::once(id(uid)).collect::<Option<_>>()?,
-        ActionConstraint::In(list) => list.iter().map(|uid| id(uid)).collect::<Option<_>>()?,
-    };
-    for range in masked.definitions.iter().chain([range]) {
-        let text = located.text.get(range.clone()).unwrap_or_default();
-        for written in text.split("Action::\"").skip(1) {
-            // What is escaped is not looked for: then all actions are there.
-            let name = written.split('"').next().unwrap_or_default();
-            if name.contains('\\') {
-                return None;
-            }
-            named.insert(name.to_owned());
-        }
-    }
-    Some(named)
-}
-
 /// The clauses of a file, in the order of their places. `None` where something is wrong, which
 /// is told.
 pub(super) fn lower(
@@ -171,9 +66,21 @@ pub(super) fn lower(
     let before = problems.len();
     let mut found: Vec<Option<Lowered>> = Vec::new();
     found.resize_with(masked.clauses.len(), || None);
-    for batch in batches(located, masked, templates, schema) {
-        lower_batch(located, masked, &batch, schema, &mut found, problems);
+    let policies = batch::spoken(located, masked, templates, schema);
+    for batch in batch::batches(located, masked, &policies, batch::LEAST) {
+        if lower_least(located, masked, &batch, schema, &mut found).is_some() {
+            continue;
+        }
+        // What is wrong is told by all that the schema says.
+        let policies = batch.policies.iter().copied();
+        for batch in batch::batches(located, masked, policies, batch::WHOLE) {
+            let dogwood = schema.lowering().part(batch.actions.as_ref());
+            lower_batch(located, masked, &batch, schema, dogwood, &mut found, problems);
+        }
     }
+    let mut told = problems.split_off(before);
+    told.sort_by_key(|problem| (problem.line, problem.column));
+    problems.append(&mut told);
     if problems.len() > before {
         return None;
     }
@@ -188,16 +95,41 @@ pub(super) fn lower(
     all.collect::<Vec<_>>().into_iter().collect()
 }
 
-fn lower_batch(
+/// Lowers some policies with no more of the schema than their clauses need; `None` where anything
+/// is said of it.
+///
+/// Dogwood has the same to say of the whole schema, or less: what is left out of the least part
+/// can make it refuse, and nothing in it says what the whole does not. So where it is content
+/// nothing else needs to be asked. What it finds is the same either way, but for the types of who
+/// acts and what is touched, which [`clauses`] takes from the whole.
+pub(super) fn lower_least(
     located: &Located<'_>,
     masked: &Masked,
-    batch: &Batch,
+    batch: &Batch<'_>,
     schema: &Schema,
+    found: &mut [Option<Lowered>],
+) -> Option<()> {
+    // A name that is written with an escape would not be seen to be there.
+    if batch.text.contains('\\') {
+        return None;
+    }
+    let dogwood = schema.lowering().least(batch, schema);
+    let mut problems = Vec::new();
+    lower_batch(located, masked, batch, schema, dogwood, found, &mut problems)?;
+    problems.is_empty().then_some(())
+}
+
+pub(super) fn lower_batch(
+    located: &Located<'_>,
+    masked: &Masked,
+    batch: &Batch<'_>,
+    schema: &Schema,
+    dogwood: Result<PolicySchema, String>,
     found: &mut [Option<Lowered>],
     problems: &mut Vec<Diagnostic>,
 ) -> Option<()> {
     let parsed = parsed(located, &batch.text, &|offset| batch.place(offset), problems)?;
-    let dogwood = match schema.lowering().part(batch.actions.as_ref()) {
+    let dogwood = match dogwood {
         Ok(dogwood) => dogwood,
         Err(problem) => {
             let message = format!("the schema cannot be used with temporal clauses: {problem}");
@@ -213,7 +145,7 @@ fn lower_batch(
         }
     };
     validate(located, batch, &lowered, problems);
-    clauses(masked, batch, &lowered, found);
+    clauses(masked, batch, &lowered, schema, found);
     Some(())
 }
 
@@ -250,16 +182,27 @@ pub(super) fn expanded(
 
 fn clauses(
     masked: &Masked,
-    batch: &Batch,
+    batch: &Batch<'_>,
     lowered: &LoweredPolicySet,
+    schema: &Schema,
     found: &mut [Option<Lowered>],
 ) {
-    let events = Events::of(lowered.event_signatures(), named);
+    let several = |action: &str, field: &[String]| {
+        let (principals, resources) = schema.lowering().applied_to(action);
+        let types = match field.first().map(String::as_str) {
+            Some("callerPrincipal") => principals,
+            _ => resources,
+        };
+        types > 1
+    };
+    let events = Events::of(lowered.event_signatures(), named, &several);
     for field in lowered.nonrelativized_temporal_fields() {
         let start = batch.place(field.condition.span.start);
-        let mut all = masked.clauses.iter().zip(found.iter_mut());
-        let place = all.find(|(clause, _)| clause.body.start <= start && start <= clause.body.end);
-        let Some((clause, place)) = place else { continue };
+        let at = masked.clauses.partition_point(|clause| clause.body.end < start);
+        let Some((clause, place)) = masked.clauses.get(at).zip(found.get_mut(at)) else { continue };
+        if start < clause.body.start {
+            continue;
+        }
         let own: Vec<String> = field.target_actions.iter().map(|a| a.id.clone()).collect();
         let condition = &field.condition.condition;
         let source = formula::source(condition, &own, &events, named, &Shipped);
@@ -281,7 +224,7 @@ fn named(_: &[String], action: &str) -> String {
 /// What Dogwood's checks say of the clauses; what they say of the rest, Cedar's say too.
 fn validate(
     located: &Located<'_>,
-    batch: &Batch,
+    batch: &Batch<'_>,
     lowered: &LoweredPolicySet,
     problems: &mut Vec<Diagnostic>,
 ) {

@@ -6,16 +6,20 @@
 //! context at the same place ([`mask`]), so that the policy around it is loaded as any other. A
 //! file without one is not looked at.
 
+mod batch;
 pub(crate) mod formula;
 mod leaves;
 mod lower;
 mod mask;
+mod roles;
 mod slice;
 
 #[cfg(test)]
 mod corpus;
 #[cfg(test)]
 mod differential;
+#[cfg(test)]
+mod least;
 #[cfg(test)]
 mod whole;
 
