@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use arc_swap::ArcSwap;
 use safeconduct_engine::LastWord;
 use safeconduct_model::{
-    Depth, IdentityId, Record, RecordId, Request, Subject, TierRule, Timestamp,
+    Depth, IdentityId, Record, RecordId, Request, Subject, TierRule, Tiers, Timestamp,
 };
 use safeconduct_risk::{About, HalfLives, Put, Risk, RiskScore, Signal, Signals};
 
@@ -202,6 +202,9 @@ impl Service {
         line: Option<&Line>,
         world: &World,
     ) -> Option<LastWord> {
+        let Tiers { high, critical, .. } = &self.settings.tiers;
+        // Where no tier asks, no decision looks which one it is.
+        high.signals_s.or(critical.signals_s)?;
         self.fresh_facts(request, world)?.signals_s?;
         let people: Vec<IdentityId> = people(request, line).collect();
         self.last_word(&people)
