@@ -188,12 +188,12 @@ operations! {
     PoliciesShow = "policies.show",
     /// Approve or reject a change of the policies that somebody else wrote.
     ProposalsAnswer = "proposals.answer",
+    /// Read the policy folder as it is, to edit it.
+    ProposalsFolder = "proposals.folder",
     /// List changes of the policies that were proposed.
     ProposalsList = "proposals.list",
     /// Propose a change of the policies.
     ProposalsMake = "proposals.make",
-    /// Read the policy folder as it is, to edit it.
-    ProposalsFolder = "proposals.folder",
     /// Read a change of the policies, with its texts.
     ProposalsShow = "proposals.show",
     /// Search the records.

@@ -79,10 +79,10 @@ described! {
     admin::ProposalView = "Proposal";
     admin::ProposalWithTexts = "ProposalWithTexts";
     admin::ProposeForm = "Propose";
+    admin::PolicyFolderView = "PolicyFolder";
     admin::RemediationList = "RemediationList";
     admin::RemediationStepForm = "RemediationStep";
     admin::RemediationView = "Remediation";
-    admin::PolicyFolderView = "PolicyFolder";
     admin::ScheduleForm = "RemediationSchedule";
     admin::Scheduled = "RemediationScheduled";
     admin::SteppedRemediation = "RemediationStepped";

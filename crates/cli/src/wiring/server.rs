@@ -14,7 +14,8 @@ use safeconduct_model::{Identity, IdentityStatus};
 use safeconduct_pages::Pages;
 use safeconduct_pep::InProcess;
 use safeconduct_service::{
-    Attachment, Clock, EnforcementPoints, Heard, Ledger, Pace, PolicyGate, Ports, Service, Settings, World,
+    Attachment, Clock, EnforcementPoints, Heard, Ledger, Pace, PolicyGate, Ports, Service,
+    Settings, World,
 };
 use safeconduct_store::{AttachmentState, Store, StoreOptions, Vault};
 use safeconduct_wire::config::{ApprovalsForm, Config};

@@ -106,11 +106,11 @@ impl Service {
             session: &home.session,
             monitors,
             risk,
+            last_word: self.last_word_for(&request, line.as_ref(), world),
             input_bytes,
             ..facts(&request, world, slot, &understood, &self.settings)
         };
         let now = Now { at: now, decision: self.ids.record("dec") };
-            last_word: self.last_word_for(&request, line.as_ref(), world),
         decide(&request, &facts, &world.policies, &now)
     }
 }
