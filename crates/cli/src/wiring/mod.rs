@@ -6,7 +6,6 @@ pub(crate) mod counted;
 mod findings;
 pub(crate) mod gate;
 pub(crate) mod intents;
-pub(crate) mod kept;
 mod journal;
 pub(crate) mod kept;
 pub(crate) mod leases;
