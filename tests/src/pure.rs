@@ -302,12 +302,12 @@ impl Ground {
             answers.push(Asked { answer, traced, origins, label });
             sessions.decided(&self.policies, &request, &outcome);
             approvals.used(&request, &outcome);
-            if let Some(Approved { by, at_most, uses }) = &step.approved {
+            if let Some(Approved { by, at_most, uses, for_s }) = &step.approved {
                 // It is decided once more when people are asked for it.
                 sessions.decided(&self.policies, &request, &outcome);
                 let tier = self.catalogue.entry(&step.action).unwrap().tier_of(&step.input);
                 let people = self.identities.iter().map(|(id, one)| (id.clone(), &one.identity));
-                let yes = RehearsedYes { by, at_most, uses: *uses };
+                let yes = RehearsedYes { by, at_most, uses: *uses, for_s: *for_s };
                 let asked = (&request, &outcome);
                 let made = approvals.approved(asked, tier, &people.collect(), yes);
                 made.unwrap_or_else(|no| panic!("{}, step {}: {no}", test.name, number + 1));

@@ -11,7 +11,8 @@ use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::request::Parts;
 use safeconduct_model::{
-    Authentication, Constraint, Entity, IdentityId, Method, Mode, RecordId, Subject,
+    ArgumentRule, Authentication, Constraint, Entity, IdentityId, Method, Mode, RecordId, Subject,
+    Value,
 };
 use safeconduct_service::{
     AccessExtent, AccessMade, AccessQuery, AccessState, AccessSummary, AccessWord,
@@ -364,7 +365,11 @@ async fn extent_of(api: &Shared, id: &RecordId, extent: Extent) -> Result<Access
             let detail = format!("no argument of its own stands at `{pointer}`");
             Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "scope", detail)
         })?;
+        // From 0 on: "at most 100" lets no negative amount through.
+        let least = Constraint::AtLeast(Value::Integer(0));
+        let least = ArgumentRule { constraint: least, ..rule.clone() };
         rule.constraint = Constraint::AtMost(most);
+        bounds.arguments.push(least);
     }
     Ok(match until {
         None => AccessExtent::Task { bounds, uses },

@@ -6,9 +6,14 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::request::Parts;
-use safeconduct_model::{Authentication, IdentityId, RecordId};
-use safeconduct_service::{BreakGlass, BreakGlassError, GlassView, MendGlassError, Operation};
-use safeconduct_wire::admin::{BrokenGlassList, BrokenGlassView, GlassRequest};
+use safeconduct_model::{Authentication, DueVerdict, IdentityId, RecordId, Timestamp};
+use safeconduct_service::{
+    BreakGlass, BreakGlassError, DueReview, GlassView, MendGlassError, Operation, ReviewDueError,
+    ReviewingDue,
+};
+use safeconduct_wire::admin::{
+    BrokenGlassList, BrokenGlassView, DueReviewList, DueReviewRequest, DueReviewView, GlassRequest,
+};
 use safeconduct_wire::document::{Written, read_json};
 
 use crate::access_requests::on_page;
@@ -115,6 +120,86 @@ pub(crate) async fn mend(
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
+/// Lists the reviews that are due of rules that were set aside: until somebody else than who did
+/// it has done them.
+#[utoipa::path(
+    get,
+    path = "/v1/break-glass/reviews",
+    tag = "Access requests",
+    operation_id = "glass.reviews",
+    responses((status = 200, description = "What is due, and what is late", body = DueReviewList), Refused),
+    security(("bearer" = []))
+)]
+pub(crate) async fn reviews(
+    State(api): State<Shared>,
+    parts: Parts,
+) -> Result<Json<DueReviewList>, Problem> {
+    api.admit(&parts, Operation::GlassReviews).await?;
+    let now = api.service.now();
+    let due = api.service.due_reviews();
+    Ok(Json(DueReviewList { due: due.iter().map(|due| due_shown(due, now)).collect() }))
+}
+
+/// Does a review that is due: somebody who did not set the rules aside says what they found.
+#[utoipa::path(
+    post,
+    path = "/v1/break-glass/{id}/review",
+    tag = "Access requests",
+    operation_id = "glass.review",
+    params(("id" = String, Path, description = "The record by which they were set aside")),
+    request_body = DueReviewRequest,
+    responses(
+        (status = 204, description = "It is done, and that is recorded"),
+        Refused,
+        (status = 404, description = "No review of that is due", body = ProblemForm),
+        Unreadable,
+        (status = 503, description = "It could not be recorded", body = ProblemForm),
+    ),
+    security(("bearer" = []))
+)]
+pub(crate) async fn review(
+    State(api): State<Shared>,
+    Path(id): Path<String>,
+    parts: Parts,
+    body: Body,
+) -> Result<Response, Problem> {
+    let caller = api.admit(&parts, Operation::GlassReview).await?;
+    let body = json_bytes(&parts.headers, body).await?;
+    let DueReviewRequest { verdict, note } = read_json(&body)?;
+    let verdict = DueVerdict::parse(&verdict).ok_or_else(|| {
+        Problem::invalid(format!("`{verdict}` is no verdict: it is `justified` or `unjustified`"))
+    })?;
+    let of = RecordId::new(id.as_str()).map_err(|_| Problem::not_found("due review", &id))?;
+    let by = caller.proof.clone();
+    let reviewing = ReviewingDue { of, by, verdict, note: note.into() };
+    api.service.review_due(reviewing).await.map_err(|error| {
+        let detail = error.to_string();
+        let denied = Denied { proof: caller.proof.clone(), operation: Operation::GlassReview };
+        match error {
+            ReviewDueError::Unknown(of) => Problem::not_found("due review", of.as_str()),
+            ReviewDueError::NotAPerson(_) | ReviewDueError::WithinTask => {
+                Problem::refused(denied, "not_a_person", detail)
+            }
+            ReviewDueError::Own(_) => Problem::refused(denied, "own_doing", detail),
+            ReviewDueError::CredentialEnded => Problem::unauthenticated(),
+            ReviewDueError::Note { .. } => Problem::invalid(detail),
+            ReviewDueError::NotRecorded(error) => Problem::not_recorded(&error),
+        }
+    })?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+fn due_shown(due: &DueReview, now: Timestamp) -> DueReviewView {
+    DueReviewView {
+        of: Written(due.of.clone()),
+        about: Written(due.about.clone()),
+        cause: due.cause.to_string(),
+        since: Written(due.since),
+        late_from: Written(due.late_from),
+        late: due.is_late(now),
+    }
+}
+
 fn shown(view: &GlassView) -> BrokenGlassView {
     let broken = &view.broken;
     BrokenGlassView {
@@ -154,7 +239,7 @@ fn not_broken(api: &Inner, proof: &Authentication, error: BreakGlassError) -> Pr
             let outcome = &ruling.value().outcome;
             Problem::decided(&outcome.record.id, &outcome.reasons, detail)
         }
-        BreakGlassError::TooMany => {
+        BreakGlassError::TooMany | BreakGlassError::Unreviewed => {
             Problem::new(StatusCode::INSUFFICIENT_STORAGE, "over_limit", detail)
         }
         BreakGlassError::NotRecorded(error) => Problem::not_recorded(&error),

@@ -35,6 +35,9 @@ pub(crate) struct ReadyForm {
     /// Whether everyone is told who is to be told. Decisions do not wait for it, so readiness does
     /// not either.
     deliveries: CheckForm,
+    /// Whether what was done in emergencies has been looked at in time. Readiness does not wait for
+    /// that either.
+    reviews: CheckForm,
 }
 
 /// Whether one thing is well.
@@ -79,9 +82,13 @@ pub(crate) async fn ready(State(api): State<Shared>) -> Response {
     let deliveries = trouble.map(|_| "somebody is not told; see the server's log".to_owned());
     let (ledger, policies) = (CheckForm::of(ledger), CheckForm::of(policies));
     let deliveries = CheckForm::of(deliveries);
+    let now = api.service.now();
+    let late = api.service.due_reviews().iter().any(|due| due.is_late(now));
+    let reviews = late.then(|| "a review of what was done in an emergency is late".to_owned());
+    let reviews = CheckForm::of(reviews);
     let ready = ledger.ok && policies.ok && !stopping;
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(ReadyForm { ready, ledger, policies, deliveries })).into_response()
+    (status, Json(ReadyForm { ready, ledger, policies, deliveries, reviews })).into_response()
 }
 
 /// Gives the process's numbers to Prometheus.

@@ -39,6 +39,8 @@ use crate::{
         break_glass::break_glass,
         break_glass::list,
         break_glass::mend,
+        break_glass::review,
+        break_glass::reviews,
         campaigns::start,
         campaigns::list,
         campaigns::show,

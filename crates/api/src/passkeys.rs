@@ -74,6 +74,7 @@ pub(crate) async fn list(
         (status = 204, description = "It is gone, and that is recorded"),
         Refused,
         (status = 404, description = "No such passkey is registered", body = ProblemForm),
+        (status = 409, description = "It is the caller's last: somebody else takes that away", body = ProblemForm),
         (status = 503, description = "It could not be recorded", body = ProblemForm),
     ),
     security(("bearer" = []))
@@ -94,6 +95,9 @@ pub(crate) async fn remove(
     match api.service.remove_passkey(&found.id, &found.identity, by).await {
         Ok(()) => Ok(StatusCode::NO_CONTENT.into_response()),
         Err(PasskeyError::Change(error)) => Err(error.into()),
+        Err(error @ PasskeyError::Last(_)) => {
+            Err(Problem::new(StatusCode::CONFLICT, "last_passkey", error.to_string()))
+        }
         // Somebody else was faster.
         Err(_) => Err(Problem::not_found("passkey", &id)),
     }

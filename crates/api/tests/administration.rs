@@ -393,7 +393,16 @@ async fn passkeys_are_seen_and_taken_away_by_their_owner_and_by_administrators()
             counter: 0,
             synced: true,
         };
-        fixture.service.register_passkey(passkey, &identity).await.unwrap();
+        let by = safeconduct_model::Authentication {
+            token: safeconduct_model::TokenId::new("passkey").unwrap(),
+            identity,
+            method: safeconduct_model::Method::Passkey,
+            assurance: safeconduct_model::Assurance::High,
+            at: fixture.service.now(),
+            expires_at: None,
+            task: None,
+        };
+        fixture.service.register_passkey(passkey, &by).await.unwrap();
     }
     let listed = async |who: &str, query: &str| -> Vec<String> {
         let answer = fixture.get(who, &format!("/v1/passkeys{query}")).await;
@@ -417,6 +426,7 @@ async fn passkeys_are_seen_and_taken_away_by_their_owner_and_by_administrators()
         (OPERATOR, "b", StatusCode::FORBIDDEN),
         (ADMINISTRATOR, "none", StatusCode::NOT_FOUND),
         (NOBODY, "-a", StatusCode::NO_CONTENT),
+        (NOBODY, "b", StatusCode::CONFLICT),
         (ADMINISTRATOR, "c", StatusCode::NO_CONTENT),
         (ADMINISTRATOR, "c", StatusCode::NOT_FOUND),
     ] {

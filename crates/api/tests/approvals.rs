@@ -391,9 +391,13 @@ async fn an_answer_is_to_what_was_shown_and_no_wider() {
     assert_eq!(code(&bench.answer("lea", &id, task("/none")).await), (422, "scope".into()));
     let low = json!({ "approve": { "scope": "task", "uses": 2, "at_most": { "/amount": 5 } } });
     assert_eq!(code(&bench.answer("lea", &id, low).await), (422, "scope".into()));
+    let until = "2126-01-01T00:00:00.000Z";
+    let long = json!({ "approve": { "scope": "until", "uses": 2, "until": until } });
+    assert_eq!(code(&bench.answer("lea", &id, long).await), (422, "scope".into()));
     assert_eq!(bench.answer("lea", &id, task("/amount")).await.status, StatusCode::OK);
     assert!(bench.permits("pay", pay(20)).await);
     assert!(!bench.permits("pay", pay(21)).await);
+    assert!(!bench.permits("pay", pay(-20)).await, "at most is from 0 on");
     assert!(!bench.permits("pay", json!({ "to": "other", "amount": 1 })).await);
     assert!(bench.permits("pay", pay(1)).await);
     assert!(!bench.permits("pay", pay(1)).await);

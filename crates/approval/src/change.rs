@@ -29,6 +29,12 @@ pub enum Event {
     Answered(Box<Answered>),
     /// Those of the escalation may answer too.
     Escalated,
+    /// People were told that it waits for them: those of a later stage or of the escalation, and
+    /// those of the first one where a group of requests had asked them and is answered.
+    Asked {
+        /// Those; at most [`crate::ASKED_MAX`], none who was told of this stage before.
+        people: BTreeSet<IdentityId>,
+    },
     /// Its time was over.
     Expired,
     /// What was approved was used once.
@@ -52,6 +58,7 @@ impl Event {
             Self::Requested(_) => "requested",
             Self::Answered(_) => "answered",
             Self::Escalated => "escalated",
+            Self::Asked { .. } => "asked",
             Self::Expired => "expired",
             Self::Spent { .. } => "spent",
             Self::Revoked { .. } => "revoked",
@@ -75,7 +82,7 @@ pub struct Opened {
     pub interested: BTreeSet<IdentityId>,
     /// On which terms it is answered.
     pub terms: Terms,
-    /// Keyed digest of [`crate::likeness`], under a key that all requests of one agent share.
+    /// Keyed digest of [`crate::likeness`], under a key that all requests share.
     pub likeness: KeyedDigest,
     /// Until when it waits; after `at`, at most [`crate::WAIT_MS_MAX`].
     pub answer_by: Timestamp,

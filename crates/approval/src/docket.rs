@@ -1,18 +1,21 @@
 //! All requests together: which are alike, who was asked how often, what was refused. A fold of
 //! the changes of all of them, in the order in which they were recorded.
 
+mod asking;
 mod fold;
 mod group;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Bound;
+use std::sync::Arc;
 
 use safeconduct_model::{IdentityId, KeyedDigest, RecordId, TaskId, Timestamp};
 use thiserror::Error;
 
 use crate::binding::{resource_types, same_parties};
-use crate::{AccessRequest, Attempt, Change, Event, OpenError, Opened, SpendError, State};
+use crate::{AccessRequest, Attempt, Binding, Change, Event, OpenError, Opened, SpendError, State};
 
+pub use asking::Telling;
 pub use group::{GroupError, Word};
 
 /// Most requests that wait or may be used, in all.
@@ -39,8 +42,9 @@ const HOUR_MS: i64 = 3_600_000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pace {
     /// How often one approver is asked in any hour; 0 to [`ASKED_PER_HOUR_MAX`], which is what
-    /// more counts as. A group of like requests asks once. One agent has at most half of it,
-    /// rounded up, so that it uses nobody up for the others.
+    /// more counts as. A group of like requests asks once; later stages and escalations count.
+    /// One agent has at most half of it, rounded up, together with those whom it acts for and
+    /// those below it, so that none uses anybody up for the others.
     pub asked_per_hour: u32,
     /// How long a refusal answers its repetitions, in milliseconds.
     pub refusal_holds_ms: i64,
@@ -65,7 +69,8 @@ pub struct Docket {
     across_tasks: BTreeMap<IdentityId, BTreeSet<RecordId>>,
     /// The ended ones, in the order of their ends.
     ended: VecDeque<RecordId>,
-    /// Whose request of which likeness was refused, when last, and by which request.
+    /// In whose request of which likeness something was refused, when last, and by which request:
+    /// of everyone who acted in it, and of the user for whom they did.
     refusals: BTreeMap<(IdentityId, KeyedDigest), (Timestamp, RecordId)>,
     /// The same, in order.
     refused: VecDeque<(Timestamp, IdentityId, KeyedDigest)>,
@@ -79,8 +84,8 @@ pub struct Docket {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Asking {
     at: Timestamp,
-    /// Which agent's request it was about.
-    agent: IdentityId,
+    /// Who acts in the request that it was about.
+    actors: Arc<[IdentityId]>,
 }
 
 /// What becomes of somebody's wish to ask.
@@ -220,7 +225,7 @@ impl Docket {
         if let Some(standing) = siblings.iter().find(same) {
             return Ok(Opening::Standing(standing.opened().id.clone()));
         }
-        if let Some(request) = self.refusal(&agent, &opened.likeness, at) {
+        if let Some(request) = self.refusal(&opened.binding, &opened.likeness, at) {
             return Err(AskError::Repeat { request: request.clone() });
         }
         if siblings.len() >= LIVE_PER_TASK_MAX {
@@ -231,7 +236,11 @@ impl Docket {
         }
         let joins = self.joins(&opened);
         if !joins {
-            self.spare(&agent, &mut opened)?;
+            let quorum = opened.terms.quorum as usize;
+            let spared = self.spare(&opened.binding.actors, &mut opened.asked, at);
+            if let Some(retry_at) = spared.filter(|_| opened.asked.len() < quorum) {
+                return Err(AskError::ApproversBusy { retry_at });
+            }
         }
         let mut change = AccessRequest::open(opened).map_err(AskError::Open)?;
         if joins && let Event::Requested(opened) = &mut change.event {
@@ -271,16 +280,19 @@ impl Docket {
         best.ok_or(nearest)
     }
 
-    /// The request of that agent that was refused and was like this one, where it was refused not
-    /// long ago.
+    /// The request that was refused and was like this one, where it was refused not long ago and
+    /// somebody acts in both, or both are for the same user: nobody has another ask in their
+    /// place.
     pub fn refusal(
         &self,
-        agent: &IdentityId,
+        of: &Binding,
         likeness: &KeyedDigest,
         at: Timestamp,
     ) -> Option<&RecordId> {
-        let (refused_at, request) = self.refusals.get(&(agent.clone(), *likeness))?;
-        (at.ms_since(*refused_at) < self.pace.refusal_holds_ms).then_some(request)
+        parties(of).find_map(|who| {
+            let (refused_at, request) = self.refusals.get(&(who.clone(), *likeness))?;
+            (at.ms_since(*refused_at) < self.pace.refusal_holds_ms).then_some(request)
+        })
     }
 
     /// Whether it is one more of a group that waits.
@@ -292,33 +304,11 @@ impl Docket {
                 && alike(request.opened(), opened)
         })
     }
+}
 
-    /// Takes away those who were asked enough, in all or by this agent.
-    fn spare(&self, agent: &IdentityId, opened: &mut Opened) -> Result<(), AskError> {
-        let at = opened.at;
-        let most = self.pace.asked_per_hour.min(ASKED_PER_HOUR_MAX) as usize;
-        let full = self.askings.len() >= ASKED_IN_ALL_MAX;
-        let mut retry_at = None;
-        opened.asked.retain(|person| {
-            let times = self.asked.get(person).into_iter().flatten();
-            let recent = || times.clone().filter(|asking| at.ms_since(asking.at) < HOUR_MS);
-            let own = || recent().filter(|asking| asking.agent == *agent);
-            let used_up = own().count() >= most.div_ceil(2);
-            let spared = full || recent().count() >= most || used_up;
-            if spared {
-                let first = if used_up { own().next() } else { recent().next() };
-                let free = first.map_or(at, |asking| asking.at).plus_ms(HOUR_MS);
-                retry_at = Some(retry_at.map_or(free, |so_far: Timestamp| so_far.min(free)));
-            }
-            !spared
-        });
-        match retry_at {
-            Some(retry_at) if opened.asked.len() < opened.terms.quorum as usize => {
-                Err(AskError::ApproversBusy { retry_at })
-            }
-            _ => Ok(()),
-        }
-    }
+/// Everyone who acts, and the user for whom they do.
+fn parties(of: &Binding) -> impl Iterator<Item = &IdentityId> {
+    of.actors.iter().chain(&of.on_behalf_of)
 }
 
 /// Whether one answer can settle both.

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 
 use safeconduct_model::{Assurance, IdentityId};
 
-use crate::{AccessRequest, AnswerError, Approver, Deputies};
+use crate::{AccessRequest, AnswerError, Answered, Approver, Deputies};
 
 /// A person, with the groups that they are in when they answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,6 +91,20 @@ impl AccessRequest {
             return Err(AnswerError::Interested(answerer.person.identity.clone()));
         }
         self.term_of(stands_in.unwrap_or(&answerer.person), holders)
+    }
+
+    /// Whether an answer would count today that was given then: by the same term, of the same
+    /// person. Whoever has lost the right since has approved nothing. The caller makes sure that
+    /// they still may act, and that a deputy still is one.
+    pub fn still_counts(&self, answer: &Answered, answerer: &Answerer, holders: &Holders) -> bool {
+        let stands_in = answerer.standing_in_for.as_ref();
+        let same = answerer.person.identity == answer.by
+            && stands_in.map(|of| &of.identity) == answer.standing_in_for.as_ref();
+        let of = stands_in.unwrap_or(&answerer.person);
+        let by_part = matches!(answer.term, Approver::OnBehalfOf | Approver::PrincipalOwner);
+        let parted = stands_in.is_some() && self.has_part(&answerer.person.identity, holders)
+            || !by_part && self.has_part(&of.identity, holders);
+        same && !parted && self.is(of, &answer.term, holders)
     }
 
     fn term_of(&self, person: &Person, holders: &Holders) -> Result<Approver, AnswerError> {

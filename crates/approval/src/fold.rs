@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use safeconduct_model::{IdentityId, RecordId, Timestamp};
 use thiserror::Error;
 
-use crate::{Answer, Answered, Approver, Change, Event, Opened, Scope, State};
+use crate::{ASKED_MAX, Answer, Answered, Approver, Change, Event, Opened, Scope, State};
 
 /// One access request, as it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub struct AccessRequest {
     last_at: Timestamp,
     answers: Vec<Answered>,
     escalated: bool,
+    /// Who was told that the stage which is due waits for them.
+    told: BTreeSet<IdentityId>,
     /// What the first approver approved, and all others must.
     scope: Option<Scope>,
     /// The stage that answers count in.
@@ -83,6 +85,7 @@ impl AccessRequest {
             last_at: opened.at,
             answers: Vec::new(),
             escalated: false,
+            told: opened.asked.clone(),
             scope: None,
             stage: 0,
             grant: None,
@@ -131,6 +134,11 @@ impl AccessRequest {
             Event::Requested(_) => false,
             Event::Answered(answered) => standing == State::Pending && self.counts(answered),
             Event::Escalated => standing == State::Pending && self.escalation_due(at),
+            Event::Asked { people } => {
+                standing == State::Pending
+                    && (1..=ASKED_MAX).contains(&people.len())
+                    && people.is_disjoint(&self.told)
+            }
             Event::Expired => !self.state.is_final() && standing == State::Expired,
             Event::Spent { .. } => standing == State::Approved,
             Event::Revoked { .. } => !standing.is_final(),
@@ -155,6 +163,7 @@ impl AccessRequest {
             Event::Requested(_) => {}
             Event::Answered(answered) => self.take_answer(answered, at),
             Event::Escalated => self.escalated = true,
+            Event::Asked { people } => self.told.extend(people.iter().cloned()),
             Event::Expired => self.state = State::Expired,
             Event::Revoked { .. } => self.state = State::Revoked,
             Event::Spent { .. } => {
@@ -181,11 +190,13 @@ impl AccessRequest {
             return;
         }
         self.stage = self.stage.saturating_add(1);
+        self.told.clear();
         if usize::from(self.stage) < self.opened.terms.approvers.stages().len() {
             return;
         }
-        let lasts = at.plus_ms(i64::from(self.opened.terms.ttl_s) * 1000);
-        let ends = [until, self.opened.ends_at].into_iter().flatten().fold(lasts, Ord::min);
+        let lasts = self.opened.terms.lasts_until(at);
+        // What holds until a time holds in other tasks too, whenever the one that asked ends.
+        let ends = until.or(self.opened.ends_at).map_or(lasts, |ends| ends.min(lasts));
         self.grant = Some(Grant { from: at, until: ends, left });
         self.state = State::Approved;
     }
@@ -237,6 +248,11 @@ impl AccessRequest {
         let stage = approvers.stages().get(usize::from(self.stage)).into_iter().flatten();
         let more = approvers.escalation().filter(|_| self.escalated);
         stage.chain(more.iter().flat_map(|escalation| &escalation.to)).collect()
+    }
+
+    /// Who was told that the stage which is due waits for them; nobody, where a group asked them.
+    pub const fn told(&self) -> &BTreeSet<IdentityId> {
+        &self.told
     }
 
     /// Whether this person answered, or somebody for them.

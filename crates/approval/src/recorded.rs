@@ -37,6 +37,7 @@ impl Change {
                 AccessEvent::Answered(Box::new(of_answer(answered, method)))
             }
             Event::Escalated => AccessEvent::Escalated,
+            Event::Asked { people } => AccessEvent::Asked { people: people.clone() },
             Event::Expired => AccessEvent::Expired,
             Event::Spent { decision } => AccessEvent::Spent { decision: decision.clone() },
             Event::Revoked { by, reason } => {
@@ -90,6 +91,7 @@ impl Change {
                 answer: answer_of(&answered.answer, scope)?,
             })),
             AccessEvent::Escalated => Event::Escalated,
+            AccessEvent::Asked { people } => Event::Asked { people: people.clone() },
             AccessEvent::Expired => Event::Expired,
             AccessEvent::Spent { decision } => Event::Spent { decision: decision.clone() },
             AccessEvent::Revoked { by, reason } => {

@@ -43,7 +43,8 @@ pub enum Scope {
         bounds: Allowance<Value>,
         /// How often; 1 to [`USES_MAX`].
         uses: u32,
-        /// Until when.
+        /// Until when: no later than the policy lets an approval last. It outlives the task that
+        /// asked, where that ends before.
         until: Timestamp,
     },
 }
@@ -72,6 +73,12 @@ pub enum ScopeError {
     /// How often, or until when.
     #[error("an approval is for 1 to {USES_MAX} uses, and until a time to come")]
     Unbounded,
+    /// Longer than the policy lets an approval of it last.
+    #[error("the policy lets an approval of this last until {0}: name a time up to then")]
+    TooLong(Timestamp),
+    /// A number with an upper end alone: what is negative would be let through too.
+    #[error("what may stand at `{0}` has no lower end: name `AtLeast` 0 or more beside `AtMost`")]
+    NoLowerEnd(Arc<str>),
     /// More rules or choices than an allowance may have.
     #[error("the bounds have more than {limit} {what}")]
     TooMany {
@@ -158,6 +165,11 @@ impl Scope {
         if !(1..=USES_MAX).contains(&self.uses()) || !timely {
             return Err(ScopeError::Unbounded);
         }
+        // Cut short in silence, it would not be what the approver said.
+        let longest = opened.terms.lasts_until(at);
+        if self.until().is_some_and(|until| until > longest) {
+            return Err(ScopeError::TooLong(longest));
+        }
         bounded(bounds, &opened.binding)?;
         self.admits(&opened.binding, shown).map_err(ScopeError::NotCovered)
     }
@@ -177,6 +189,19 @@ fn bounded(bounds: &Allowance<Value>, bound: &Binding) -> Result<(), ScopeError>
     }
     if bounds.resources.len() + bounds.arguments.len() > RULES_MAX {
         return Err(ScopeError::TooMany { what: "rules", limit: RULES_MAX });
+    }
+    // Only numbers that are not negative have something narrower than themselves.
+    let upper =
+        bounds.arguments.iter().filter(|rule| matches!(rule.constraint, Constraint::AtMost(_)));
+    let zero = Constraint::AtLeast(Value::Integer(0));
+    let has_lower = |pointer: &str| {
+        bounds.arguments.iter().any(|rule| {
+            *rule.pointer == *pointer
+                && matches!(&rule.constraint, Constraint::AtLeast(least) if zero.admits(least))
+        })
+    };
+    if let Some(rule) = upper.into_iter().find(|rule| !has_lower(&rule.pointer)) {
+        return Err(ScopeError::NoLowerEnd(Arc::clone(&rule.pointer)));
     }
     let arguments = bounds.arguments.iter().map(|rule| &rule.constraint);
     let ids = bounds.resources.iter().filter_map(|rule| rule.id.as_ref());

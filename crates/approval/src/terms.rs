@@ -1,6 +1,6 @@
 //! The terms on which a request is answered: those of the policy, with what the tier adds.
 
-use safeconduct_model::{Assurance, Requestable, Tier};
+use safeconduct_model::{Assurance, Requestable, Tier, Timestamp};
 use thiserror::Error;
 
 pub use safeconduct_model::{Deputies, Standing};
@@ -74,6 +74,11 @@ impl Terms {
             self.standing = Standing::Refused;
         }
         self
+    }
+
+    /// Until when what is approved at that time lasts, at most.
+    pub const fn lasts_until(&self, approved_at: Timestamp) -> Timestamp {
+        approved_at.plus_ms(self.ttl_s as i64 * 1000)
     }
 
     /// Checks the numbers, which anyone can set.

@@ -362,3 +362,91 @@ fn what_is_due_says_so() {
     let revoked = request.revoke(None, "task_ended".into(), after(3_600_000));
     assert_eq!(revoked, Err(RevokeError::Final(State::Expired)));
 }
+
+#[test]
+fn a_number_that_may_differ_has_a_lower_end_too() {
+    let without = |drop: Option<i64>| {
+        let mut bounds = bounds(1000);
+        let least = |rule: &ArgumentRule<Value>| matches!(rule.constraint, Constraint::AtLeast(_));
+        bounds.arguments.retain(|rule| !least(rule));
+        if let Some(least) = drop {
+            let mut rule = bounds.arguments.last().unwrap().clone();
+            rule.constraint = Constraint::AtLeast(Value::Integer(least));
+            bounds.arguments.push(rule);
+        }
+        Scope::Task { bounds, uses: 3 }
+    };
+    let asked = request("resource.owner", 1, &payment(250));
+    let refused = Err(AnswerError::Scope(ScopeError::NoLowerEnd("/amount".into())));
+    assert_eq!(approve_as(&asked, &lead("ada"), without(None)), refused);
+    assert_eq!(approve_as(&asked, &lead("ada"), without(Some(-1))), refused);
+    let approved = approved(without(Some(0)));
+    for (amount, fits) in [(-1, false), (-1000, false), (0, true), (1000, true), (1001, false)] {
+        assert_eq!(spend(&approved, &payment(amount), after(2000)).is_ok(), fits, "{amount}");
+    }
+}
+
+/// Who says "until three" is held to it: neither cut short by the policy in silence nor by the
+/// end of the task that happened to ask.
+#[test]
+fn until_a_time_is_until_that_time() {
+    let scope = |ms| Scope::Until { bounds: bounds(250), uses: 2, until: after(ms) };
+    let of_a_task_that_ends = Opened {
+        answer_by: after(60_000),
+        ends_at: Some(after(60_000)),
+        ..opened(terms("resource.owner", 1), &payment(250))
+    };
+    let opening = AccessRequest::open(of_a_task_that_ends).unwrap();
+    let mut asked = AccessRequest::begin(&opening).unwrap();
+    // The policy says fifteen minutes, from the answer one second after the start.
+    let late = Err(AnswerError::Scope(ScopeError::TooLong(after(901_000))));
+    assert_eq!(approve_as(&asked, &lead("ada"), scope(901_001)), late);
+    asked.apply(&approve_as(&asked, &lead("ada"), scope(901_000)).unwrap()).unwrap();
+    assert_eq!(asked.grant().unwrap().until, after(901_000));
+    assert!(spend(&asked, &payment(250), after(900_999)).is_ok());
+    assert_eq!(spend(&asked, &payment(250), after(901_000)), Err(SpendError::Expired));
+    // Every other scope ends with the task.
+    let opening = AccessRequest::open(Opened {
+        answer_by: after(60_000),
+        ends_at: Some(after(60_000)),
+        ..opened(terms("resource.owner", 1), &payment(250))
+    });
+    let mut once = AccessRequest::begin(&opening.unwrap()).unwrap();
+    once.apply(&approve_as(&once, &lead("ada"), Scope::Once).unwrap()).unwrap();
+    assert_eq!(once.grant().unwrap().until, after(60_000));
+}
+
+#[test]
+fn an_answer_counts_as_long_as_whoever_gave_it_might_give_it() {
+    let approved = |terms: &str, by: &Answerer| {
+        let mut request = request(terms, 1, &payment(250));
+        request.apply(&approve(&request, by).unwrap()).unwrap();
+        request
+    };
+    let counts = |request: &AccessRequest, by: &Answerer, holders: &Holders| {
+        request.still_counts(&request.answers()[0], by, holders)
+    };
+    let of_group = approved("group:leads", &lead("bob"));
+    assert!(counts(&of_group, &lead("bob"), &facts()));
+    let left = Answerer::in_person(Person::named(id("bob")), Assurance::High);
+    assert!(!counts(&of_group, &left, &facts()), "no lead any more");
+    assert!(!counts(&of_group, &lead("cy"), &facts()), "another lead");
+    let parted = Holders { interested: [id("bob")].into(), ..facts() };
+    assert!(!counts(&of_group, &lead("bob"), &parted), "who acts is theirs by now");
+    // Another term that they would have had does not help: they answered by this one.
+    let by_owner = approved("resource.owner", &lead("ada"));
+    assert!(counts(&by_owner, &lead("ada"), &facts()));
+    let sold = Holders { resource_owners: [id("bob")].into(), ..facts() };
+    assert!(!counts(&by_owner, &lead("ada"), &sold));
+    let stands_in = Answerer {
+        person: Person::named(id("dan")),
+        standing_in_for: Some(member("bob", "leads")),
+        assurance: Assurance::High,
+    };
+    let by_deputy = approved("group:leads", &stands_in);
+    assert!(counts(&by_deputy, &stands_in, &facts()));
+    let of_nobody = Answerer { standing_in_for: None, ..stands_in.clone() };
+    assert!(!counts(&by_deputy, &of_nobody, &facts()));
+    let of_one_who_left = Answerer { standing_in_for: Some(Person::named(id("bob"))), ..stands_in };
+    assert!(!counts(&by_deputy, &of_one_who_left, &facts()));
+}

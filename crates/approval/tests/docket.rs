@@ -86,9 +86,18 @@ fn a_refused_request_in_other_words_is_refused() {
     reworded.binding.task = None;
     assert_eq!(docket.open(reworded.clone()), repeat);
     assert!(matches!(docket.open(ask("req_2", 100, after(20))), Ok(Opening::New(_))));
-    let mut other_agent = reworded.clone();
-    other_agent.binding.actors = vec![id("other-agent")];
-    assert!(matches!(docket.open(other_agent), Ok(Opening::New(_))));
+    // Whoever acts in both, or for the same user: a child, a sibling, the parent itself.
+    let of = |actors: &[&str], user: &str| {
+        let mut other = reworded.clone();
+        other.binding.actors = actors.iter().copied().map(id).collect();
+        other.binding.on_behalf_of = Some(id(user));
+        other
+    };
+    for actors in [&["child", "agent"][..], &["sibling", "parent-agent"], &["parent-agent"]] {
+        assert_eq!(docket.open(of(actors, "another")), repeat, "{actors:?}");
+    }
+    assert_eq!(docket.open(of(&["other-agent"], "uma")), repeat);
+    assert!(matches!(docket.open(of(&["other-agent"], "another")), Ok(Opening::New(_))));
     let later = after(7_200_010);
     let again = Opened { at: later, answer_by: later.plus_ms(1), ..reworded };
     assert!(matches!(docket.open(again), Ok(Opening::New(_))));
@@ -166,6 +175,93 @@ fn one_agent_uses_nobody_up_for_the_others() {
     assert_eq!(docket.open(other), busy);
     let later = elsewhere("req_5", 5, "task_5", after(3_600_001));
     assert!(matches!(docket.open(later), Ok(Opening::New(_))));
+}
+
+#[test]
+fn a_line_of_delegation_has_one_share() {
+    let mut docket = docket();
+    let line = |child: &str, opened: Opened| {
+        let mut opened = opened;
+        opened.binding.actors = vec![id(child), id("root")];
+        opened
+    };
+    for (n, child) in [(1, "child-1"), (2, "child-2")] {
+        let (name, task) = (format!("req_{n}"), format!("task_{n}"));
+        take(&mut docket, line(child, elsewhere(&name, n, &task, after(n))));
+    }
+    // Three are asked at most, two of them by one line: neither a third child nor the root asks.
+    let busy = Err(AskError::ApproversBusy { retry_at: after(3_600_001) });
+    assert_eq!(docket.open(line("child-3", elsewhere("req_3", 3, "task_3", after(3)))), busy);
+    assert_eq!(docket.open(by("root", elsewhere("req_3", 3, "task_3", after(3)))), busy);
+    let other = by("other-agent", elsewhere("req_3", 3, "task_3", after(3)));
+    assert_eq!(take(&mut docket, other).len(), 3);
+}
+
+/// The people of a stage, told once each.
+fn told(docket: &mut Docket, name: &str, people: &[&str], at: Timestamp) -> Vec<IdentityId> {
+    match docket.tell(&record(name), people.iter().copied().map(id).collect(), at) {
+        Telling::Now { change, .. } => {
+            docket.apply(&change).unwrap();
+            let Event::Asked { people } = change.event else { panic!("another change") };
+            people.into_iter().collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+#[test]
+fn later_stages_count_and_wait_for_their_turn() {
+    let mut docket = docket();
+    let staged = |name: &str, amount: i64, agent: &str, at: Timestamp| {
+        let mut opened = by(agent, elsewhere(name, amount, name, at));
+        opened.terms = terms("group:leads then identity:dan", 1);
+        opened
+    };
+    let agents = ["one", "two", "three", "four"];
+    for (n, agent) in (1..).zip(agents) {
+        let name = format!("req_{n}");
+        let mut opened = staged(&name, n, agent, after(n));
+        // Each asks another lead first.
+        opened.asked = [id("ada"), id(&format!("lead-{n}"))].into();
+        take(&mut docket, opened);
+        answer(&mut docket, &name, n, &Word::Approve, after(100 + n));
+        assert!(docket.request(&record(&name)).unwrap().told().is_empty(), "a new stage");
+    }
+    // Three an hour, whatever the stage.
+    for n in 1..=3 {
+        assert_eq!(told(&mut docket, &format!("req_{n}"), &["dan"], after(200)), [id("dan")]);
+        assert_eq!(told(&mut docket, &format!("req_{n}"), &["dan"], after(201)), []);
+    }
+    let later = Telling::Later(after(3_600_200));
+    assert_eq!(docket.tell(&record("req_4"), [id("dan")].into(), after(202)), later);
+    // And what they were asked in a later stage counts for who asks them first.
+    let mut first = staged("req_5", 5, "five", after(203));
+    first.asked = [id("dan")].into();
+    let busy = Err(AskError::ApproversBusy { retry_at: after(3_600_200) });
+    assert_eq!(docket.open(first), busy);
+}
+
+#[test]
+fn a_later_stage_of_a_group_asks_once_and_nobody_is_left_behind() {
+    let mut docket = docket();
+    for (name, amount) in [("req_1", 1), ("req_2", 2), ("req_3", 3)] {
+        let mut opened = ask(name, amount, after(amount));
+        opened.terms = terms("group:leads then identity:dan", 1);
+        take(&mut docket, opened);
+    }
+    assert_eq!(docket.left_behind(&record("req_2"), after(4)), [], "the group was asked");
+    // The one that asked for all of them goes on without them.
+    answer(&mut docket, "req_1", 1, &Word::Approve, after(5));
+    let left = docket.left_behind(&record("req_1"), after(6));
+    assert_eq!(left, [record("req_2"), record("req_3")]);
+    let leads = ["ada", "bob", "cy"];
+    assert_eq!(told(&mut docket, "req_2", &leads, after(6)), leads.map(id));
+    assert_eq!(docket.left_behind(&record("req_1"), after(7)), []);
+    assert_eq!(told(&mut docket, "req_3", &leads, after(7)), [], "they know of it by req_2");
+    // In the second stage, too.
+    assert_eq!(told(&mut docket, "req_1", &["dan"], after(8)), [id("dan")]);
+    answer(&mut docket, "req_2", 2, &Word::Approve, after(9));
+    assert_eq!(told(&mut docket, "req_2", &["dan"], after(9)), [], "dan knows of req_1");
 }
 
 #[test]

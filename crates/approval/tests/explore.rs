@@ -29,6 +29,7 @@ enum Step {
     Due,
     Spend(i64),
     Revoke,
+    Tell(&'static str),
 }
 
 /// The machine, what the nodes have in hand, and what has happened.
@@ -57,6 +58,8 @@ struct Model {
     quorum: u32,
     scope: fn() -> Scope,
     people: &'static [&'static str],
+    /// Who may be told that it waits for them, beside those who were when it was made.
+    told: &'static [&'static str],
     /// How many different people the policy wants before anything is used.
     wanted: usize,
     uses: u32,
@@ -65,7 +68,9 @@ struct Model {
 impl Model {
     fn steps(&self) -> Vec<Step> {
         let answers = self.people.iter().flat_map(|who| [Step::Approve(who), Step::Refuse(who)]);
-        answers.chain([Step::Due, Step::Spend(250), Step::Spend(251), Step::Revoke]).collect()
+        let tells = self.told.iter().map(|who| Step::Tell(who));
+        let others = [Step::Due, Step::Spend(250), Step::Spend(251), Step::Revoke];
+        answers.chain(tells).chain(others).collect()
     }
 
     /// The change of a step, where the machine gives one.
@@ -88,6 +93,13 @@ impl Model {
                 request.spend(&attempt(&bound, &input), record("dec"), at).ok()
             }
             Step::Revoke => request.revoke(None, "task_ended".into(), at).ok(),
+            Step::Tell(who) => {
+                // As the docket makes it; here so that it lands whenever it may or may not.
+                let like = request.revoke(None, "".into(), at).ok()?;
+                let known = request.told().contains(&id(who));
+                let event = Event::Asked { people: [id(who)].into() };
+                (!known).then_some(Change { event, ..like })
+            }
         }
     }
 
@@ -119,6 +131,10 @@ impl Model {
                 Answer::Refuse { .. } => seen.refused = true,
             },
             Event::Escalated => assert!(at >= 600_000, "escalated early"),
+            Event::Asked { .. } => {
+                assert_eq!(before.state(), State::Pending, "told of what waits for nobody");
+                assert!(at < 3_600_000, "told after its time");
+            }
             Event::Expired => seen.expired = true,
             Event::Spent { .. } => {
                 seen.spends += 1;
@@ -186,6 +202,10 @@ fn once() -> Scope {
     Scope::Once
 }
 
+fn until() -> Scope {
+    Scope::Until { bounds: bounds(250), uses: 2, until: after(1_200_000) }
+}
+
 fn twice() -> Scope {
     Scope::Task { bounds: bounds(250), uses: 2 }
 }
@@ -204,6 +224,7 @@ fn one_approver_one_use() {
         quorum: 1,
         scope: once,
         people: &["ada", "bob", "uma"],
+        told: &[],
         wanted: 1,
         uses: 1,
     });
@@ -216,6 +237,7 @@ fn a_quorum_of_two() {
         quorum: 2,
         scope: once,
         people: &["ada", "bob"],
+        told: &[],
         wanted: 2,
         uses: 1,
     });
@@ -228,6 +250,21 @@ fn two_stages_with_an_escalation() {
         quorum: 1,
         scope: once,
         people: &["ada", "cy", "dan"],
+        told: &[],
+        wanted: 2,
+        uses: 1,
+    });
+}
+
+/// Who is told of it, and when, changes nothing but who knows.
+#[test]
+fn two_stages_of_which_others_are_told() {
+    holds(&Model {
+        approvers: "resource.owner then identity:cy",
+        quorum: 1,
+        scope: once,
+        people: &["ada", "cy"],
+        told: &["cy", "dan"],
         wanted: 2,
         uses: 1,
     });
@@ -240,6 +277,21 @@ fn two_uses_of_one_task() {
         quorum: 1,
         scope: twice,
         people: &["ada", "agent"],
+        told: &[],
+        wanted: 1,
+        uses: 2,
+    });
+}
+
+/// The policy's fifteen minutes let nobody approve before the second moment.
+#[test]
+fn two_uses_until_a_time() {
+    holds(&Model {
+        approvers: "resource.owner",
+        quorum: 1,
+        scope: until,
+        people: &["ada"],
+        told: &[],
         wanted: 1,
         uses: 2,
     });

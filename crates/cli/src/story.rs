@@ -147,6 +147,9 @@ impl Placed {
             "review_due" => {
                 format!("a review is due of {}, about {}", body("/of"), body("/about"))
             }
+            "review_done" => {
+                format!("{} has reviewed {}: {}", body("/by"), body("/of"), body("/verdict"))
+            }
             what @ ("finding" | "exemption" | "campaign" | "remediation" | "policy_proposal"
             | "import") => {
                 let named = |pointer: &str, word: &str| match body(pointer) {
@@ -285,6 +288,11 @@ fn access(record: &Value) -> String {
                 _ => format!("refused: {}", body("/answered/reason")),
             };
             format!("{by} ({method}) {word}  {request}")
+        }
+        "asked" => {
+            let people = record.pointer("/body/asked").and_then(Value::as_array);
+            let people = people.into_iter().flatten().filter_map(Value::as_str);
+            format!("{} are asked too  {request}", people.collect::<Vec<_>>().join(", "))
         }
         "spent" => format!("the approval was used by {}  {request}", body("/decision")),
         "revoked" => match body("/by") {

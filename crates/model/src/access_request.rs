@@ -98,6 +98,11 @@ pub enum AccessEvent {
     Answered(Box<AccessAnswered>),
     /// Those of the escalation may answer too.
     Escalated,
+    /// People were told that it waits for them, after those who were told when it was made.
+    Asked {
+        /// Those.
+        people: BTreeSet<IdentityId>,
+    },
     /// Its time was over.
     Expired,
     /// What was approved was used once.
@@ -121,6 +126,7 @@ impl AccessEvent {
             Self::Requested(_) => "requested",
             Self::Answered(_) => "answered",
             Self::Escalated => "escalated",
+            Self::Asked { .. } => "asked",
             Self::Expired => "expired",
             Self::Spent { .. } => "spent",
             Self::Revoked { .. } => "revoked",
@@ -211,4 +217,31 @@ pub struct BrokenGlass {
     pub reason: Arc<str>,
     /// Until when.
     pub until: Timestamp,
+}
+
+/// What somebody found who looked at what was done in an emergency.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum DueVerdict {
+    /// It was right to do.
+    Justified,
+    /// It was not.
+    Unjustified,
+}
+
+impl DueVerdict {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Justified, Self::Unjustified];
+
+    /// The word for it on every wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Justified => "justified",
+            Self::Unjustified => "unjustified",
+        }
+    }
+
+    /// The verdict of that word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|verdict| verdict.as_str() == word)
+    }
 }

@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use crate::{
     AccessChange, ActionName, Amount, ArgumentRole, BrokenGlass, Decision, Delegation, Digest,
-    EntityRef, Identity, IdentityId, IntentName, KeyedDigest, KillScope, Label, Lease, LeaseState,
-    Method, Minted, Mode, NetworkDigest, Obligation, Passkey, PasskeyId, PasskeyUse, PolicyEffect,
-    PolicyId, RecordId, Requestable, ReviewChange, ServerName, SessionKey, SessionName, Signal,
-    Span, Task, TaskId, TaskState, Timestamp, Token, TokenId, TraceId,
+    DueVerdict, EntityRef, Identity, IdentityId, IntentName, KeyedDigest, KillScope, Label, Lease,
+    LeaseState, Method, Minted, Mode, NetworkDigest, Obligation, Passkey, PasskeyId, PasskeyUse,
+    PolicyEffect, PolicyId, RecordId, Requestable, ReviewChange, ServerName, SessionKey,
+    SessionName, Signal, Span, Task, TaskId, TaskState, Timestamp, Token, TokenId, TraceId,
 };
 
 /// One record.
@@ -254,6 +254,17 @@ pub enum Body {
         /// Why, in a short fixed word: `break_glass`.
         cause: Arc<str>,
     },
+    /// Somebody has looked at it: not whom it is about.
+    ReviewDone {
+        /// The record of what happened, as [`Body::ReviewDue`] names it.
+        of: RecordId,
+        /// Who looked.
+        by: IdentityId,
+        /// What they found.
+        verdict: DueVerdict,
+        /// What they say of it, in their words.
+        note: Arc<str>,
+    },
     /// Something happened in the access reviews; what is large of it is in the attachment.
     ReviewChanged(Box<ReviewChange>),
 }
@@ -297,6 +308,7 @@ impl Body {
             Self::GlassBroken(_) => "glass_broken",
             Self::GlassMended { .. } => "glass_mended",
             Self::ReviewDue { .. } => "review_due",
+            Self::ReviewDone { .. } => "review_done",
             Self::ReviewChanged(change) => change.what.as_str(),
         }
     }

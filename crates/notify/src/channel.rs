@@ -16,6 +16,7 @@ use zeroize::Zeroizing;
 
 use crate::counts::Counts;
 use crate::follow::Hears;
+use crate::groups::Groups;
 use crate::lane::{Lane, Tells, Tried};
 use crate::mail::Mailer;
 use crate::notice::Notice;
@@ -48,6 +49,7 @@ pub struct Grounds<'a> {
 pub struct Channels {
     lanes: Vec<(Arc<Lane<Notice>>, Everything)>,
     counts: Arc<Counts>,
+    groups: Groups,
 }
 
 /// Whether a channel is told of everything, or of what wants someone.
@@ -71,7 +73,8 @@ impl Channels {
             let lane = Lane::new(name.clone(), channel.tries, tells, Arc::clone(&counts));
             Ok((Arc::new(lane), everything))
         });
-        Ok(Self { lanes: lanes.collect::<Result<_, _>>()?, counts })
+        let lanes = lanes.collect::<Result<_, _>>()?;
+        Ok(Self { lanes, counts, groups: Groups::default() })
     }
 
     /// Whether nobody is told.
@@ -95,8 +98,9 @@ impl Channels {
 impl Hears for Channels {
     fn record(&self, sequence: u64, record: &Record) {
         let Some(notice) = Notice::of(record).map(Arc::new) else { return };
+        let wants_someone = self.groups.grew(record) || notice.kind.wants_someone();
         for (lane, everything) in &self.lanes {
-            if *everything == Everything::Yes || notice.kind.wants_someone() {
+            if *everything == Everything::Yes || wants_someone {
                 lane.put(sequence, Arc::clone(&notice));
             }
         }

@@ -22,6 +22,7 @@ mod channel;
 mod counts;
 mod cursor;
 mod follow;
+mod groups;
 mod lane;
 mod mail;
 mod notice;

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use safeconduct_model::{
-    AccessAnswer, AccessChange, AccessEvent, AccessRequested, Body, BrokenGlass, Record,
-    ReviewChange, ReviewedThing,
+    AccessAnswer, AccessChange, AccessEvent, AccessRequested, Body, BrokenGlass, IdentityId,
+    Passkey, Record, ReviewChange, ReviewedThing,
 };
 use serde_json::{Value as Json, json};
 
@@ -21,6 +21,9 @@ pub enum NoticeKind {
     Joined,
     /// Nobody answered in time, so others may.
     Escalated,
+    /// It waits for people who were not told when it was made: those of a later stage or of the
+    /// escalation, or of a group that is answered.
+    Asked,
     /// Somebody answered.
     Answered,
     /// Nobody answered.
@@ -29,6 +32,8 @@ pub enum NoticeKind {
     Revoked,
     /// Rules were set aside.
     GlassBroken,
+    /// Somebody has a new passkey: whoever did not make it has to say so.
+    PasskeyRegistered,
     /// A stage of a review of rights has begun, or others are asked in it.
     ReviewAsked,
     /// A stage of a review of rights ends, and cases wait for answers.
@@ -43,10 +48,12 @@ impl NoticeKind {
         match self {
             Self::Requested | Self::Joined => "access_request.requested",
             Self::Escalated => "access_request.escalated",
+            Self::Asked => "access_request.asked",
             Self::Answered => "access_request.answered",
             Self::Expired => "access_request.expired",
             Self::Revoked => "access_request.revoked",
             Self::GlassBroken => "glass.broken",
+            Self::PasskeyRegistered => "passkey.registered",
             Self::ReviewAsked => "review.asked",
             Self::ReviewReminded => "review.reminded",
             Self::ReviewOver => "review.over",
@@ -58,8 +65,9 @@ impl NoticeKind {
         matches!(
             self,
             Self::Requested
-                | Self::Escalated
+                | Self::Asked
                 | Self::GlassBroken
+                | Self::PasskeyRegistered
                 | Self::ReviewAsked
                 | Self::ReviewReminded
         )
@@ -92,6 +100,7 @@ impl Notice {
         let told = match &record.body {
             Body::AccessRequestChanged(change) => of_request(change)?,
             Body::GlassBroken(broken) => of_glass(broken),
+            Body::PasskeyRegistered { passkey, by } => of_passkey(passkey, by),
             Body::ReviewChanged(change) => of_review(change)?,
             _ => return None,
         };
@@ -152,6 +161,11 @@ fn of_request(change: &AccessChange) -> Option<Told> {
             let title = "A request was not answered in time: others may answer now".to_owned();
             told(NoticeKind::Escalated, title, vec![request])
         }
+        // Who is spared for now is told later: the escalation itself asks nobody.
+        AccessEvent::Asked { people } => {
+            let title = "A request waits for other people now".to_owned();
+            told(NoticeKind::Asked, title, vec![request, ("people", people.len().to_string())])
+        }
         AccessEvent::Answered(answered) => {
             let said = match answered.answer {
                 AccessAnswer::Approve { .. } => "approved",
@@ -187,11 +201,10 @@ fn requested(asked: &AccessRequested, path: String) -> Told {
         .iter()
         .enumerate()
         .map(|(n, resource)| (format!("resource_{}", n + 1), shown(&resource.to_string())));
-    let title = format!("{who} asks to do {what}");
     // Nobody is asked where a group of like requests has asked them.
-    let kind = match asked.asked.is_empty() {
-        true => NoticeKind::Joined,
-        false => NoticeKind::Requested,
+    let (kind, title) = match asked.asked.is_empty() {
+        true => (NoticeKind::Joined, format!("{who} asks for more of the same: {what}")),
+        false => (NoticeKind::Requested, format!("{who} asks to do {what}")),
     };
     Told { kind, title, lines, values: values.collect(), path }
 }
@@ -207,6 +220,20 @@ fn of_glass(broken: &BrokenGlass) -> Told {
     ];
     let (values, path) = (Vec::new(), "/approve".to_owned());
     Told { kind: NoticeKind::GlassBroken, title, lines, values, path }
+}
+
+/// Whose it is reads that there is one, and whether they made it.
+fn of_passkey(passkey: &Passkey, by: &IdentityId) -> Told {
+    let whose = shown(passkey.identity.as_str());
+    let title = format!("{whose} has a new passkey; if {whose} did not make it, remove it at once");
+    let lines = vec![
+        ("identity", whose),
+        ("name", shown(&passkey.name)),
+        ("by", shown(by.as_str())),
+        ("site", shown(&passkey.rp)),
+    ];
+    let (values, path) = (Vec::new(), "/passkeys".to_owned());
+    Told { kind: NoticeKind::PasskeyRegistered, title, lines, values, path }
 }
 
 /// What a step of a review of rights is worth telling: who is asked is for the review to say, since

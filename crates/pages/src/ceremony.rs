@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use safeconduct_model::{Digest, RecordId, Timestamp};
+use safeconduct_model::{Authentication, Digest, RecordId, Timestamp};
 
 use crate::glass::Breaking;
 use crate::requests::Answer;
@@ -20,10 +20,17 @@ pub const CEREMONY_MS: i64 = 120_000;
 /// What a ceremony is for.
 #[derive(Debug, Clone)]
 pub(crate) enum Purpose {
+    /// Somebody who has a passkey wants another of that name.
+    Vouch {
+        /// What its owner calls it.
+        name: String,
+    },
     /// A passkey of that name is made.
     Register {
         /// What its owner calls it.
         name: String,
+        /// Who wants it, as they proved it.
+        by: Box<Authentication>,
     },
     /// Requests are answered.
     Answer {
@@ -95,7 +102,7 @@ mod tests {
         let at = Timestamp::from_millis;
         let about = Digest::from_bytes([1; 32]);
         let begin = |browser: u8| {
-            let purpose = Purpose::Register { name: "key".into() };
+            let purpose = Purpose::Vouch { name: "key".into() };
             ceremonies.begin([browser; 32], about, purpose, at(0)).unwrap().unwrap()
         };
         let (first, other) = (begin(1), begin(2));

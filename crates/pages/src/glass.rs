@@ -175,7 +175,9 @@ impl From<BreakGlassError> for Failure {
             | BreakGlassError::UnknownTask { .. }
             | BreakGlassError::Reason { .. }
             | BreakGlassError::Time => StatusCode::BAD_REQUEST,
-            BreakGlassError::TooMany => StatusCode::SERVICE_UNAVAILABLE,
+            BreakGlassError::TooMany | BreakGlassError::Unreviewed => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
         };
         Self::says(status, format!("{}. Nothing is set aside.", sentence(&error.to_string())))
     }

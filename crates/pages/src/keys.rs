@@ -3,8 +3,9 @@
 use axum::extract::{Request, State};
 use axum::response::Response;
 use http::HeaderMap;
-use safeconduct_model::{Digest, PasskeyId};
+use safeconduct_model::{Authentication, Digest, PasskeyId};
 
+use crate::answer::proved;
 use crate::browser::Browser;
 use crate::ceremony::Purpose;
 use crate::failure::Failure;
@@ -23,28 +24,59 @@ pub(crate) async fn page(State(pages): State<Pages>, headers: HeaderMap) -> Resp
     }
 }
 
-/// `POST /passkeys/new`: a name is given, and the authenticator is asked for a key.
+/// `POST /passkeys/new`: a name is given, and the authenticator is asked for a key; first for one
+/// that is known, where there is any.
 pub(crate) async fn begin(State(pages): State<Pages>, request: Request) -> Response {
     handled(pages, request, "/passkeys/new", async |pages, browser, form| {
         let name = form.text("name").trim().to_owned();
-        let browser_id = browser.id;
-        let about = [b"register\0", browser.who.identity.as_str().as_bytes()].concat();
-        let about = Digest::from_bytes(secret::digest(&about));
-        let purpose = Purpose::Register { name: name.clone() };
-        let begun = pages.ceremonies().begin(browser_id, about, purpose, pages.now())?;
+        let world = pages.service().world();
+        let here = |passkey: &safeconduct_model::Passkey| passkey.rp == pages.site().rp;
+        if !world.passkeys_of(&browser.who.identity).any(here) {
+            return make(pages, browser, name, browser.who.clone());
+        }
+        let about = about(browser, &[b"another passkey", name.as_bytes()]);
+        let purpose = Purpose::Vouch { name: name.clone() };
+        let begun = pages.ceremonies().begin(browser.id, about, purpose, pages.now())?;
         let challenge = begun.ok_or_else(Failure::busy)?;
-        show::register(pages, browser, &challenge, &name)
+        Ok(show::vouch(pages, browser, &challenge, &name))
     })
     .await
 }
 
-/// `POST /passkeys/confirm`: the authenticator has made a key.
+/// Asks the authenticator for a new key.
+fn make(
+    pages: &Pages,
+    browser: &Browser,
+    name: String,
+    by: Authentication,
+) -> Result<Response, Failure> {
+    let about = about(browser, &[b"register"]);
+    let purpose = Purpose::Register { name: name.clone(), by: Box::new(by) };
+    let begun = pages.ceremonies().begin(browser.id, about, purpose, pages.now())?;
+    let challenge = begun.ok_or_else(Failure::busy)?;
+    show::register(pages, browser, &challenge, &name)
+}
+
+/// What somebody's authenticator is asked about.
+fn about(browser: &Browser, what: &[&[u8]]) -> Digest {
+    let who = browser.who.identity.as_str().as_bytes();
+    let parts = what.iter().copied().chain([who]).flat_map(|part| [part, b"\0"]);
+    Digest::from_bytes(secret::digest(&parts.collect::<Vec<_>>().concat()))
+}
+
+/// `POST /passkeys/confirm`: a known passkey has signed that there shall be another, or the
+/// authenticator has made it.
 pub(crate) async fn confirm(State(pages): State<Pages>, request: Request) -> Response {
     handled(pages, request, "/passkeys/confirm", async |pages, browser, form| {
         let now = pages.now();
         let ceremony = pages.ceremonies().end(&browser.id, now).ok_or_else(Failure::foreign)?;
-        let Purpose::Register { name } = &ceremony.purpose else {
-            return Err(Failure::foreign());
+        let (name, by) = match &ceremony.purpose {
+            Purpose::Vouch { name } => {
+                let by = proved(pages, browser, form, &ceremony).await?;
+                return make(pages, browser, name.clone(), by);
+            }
+            Purpose::Register { name, by } => (name, by),
+            _ => return Err(Failure::foreign()),
         };
         let sent = Creation {
             client_data: form.text("client_data"),
@@ -52,7 +84,7 @@ pub(crate) async fn confirm(State(pages): State<Pages>, request: Request) -> Res
         };
         let identity = browser.who.identity.clone();
         let passkey = webauthn::made(pages.site(), &ceremony.challenge, identity, name, sent, now)?;
-        pages.service().register_passkey(passkey, &browser.who.identity).await?;
+        pages.service().register_passkey(passkey, by).await?;
         Ok(guard::see(HERE))
     })
     .await

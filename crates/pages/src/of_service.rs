@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use safeconduct_model::signal::About;
 use safeconduct_model::{
     Allowance, Authentication, Digest, IdentityId, RecordId, RecordedFlow, Standing, Value,
     ValueOrigin,
@@ -178,10 +177,7 @@ impl OfService {
             let intent = world.intents().version(name, None);
             (name.clone(), intent.map_or_else(|| "".into(), |it| Arc::clone(&it.description)))
         });
-        let mut about: Vec<About> = agent.cloned().map(About::Identity).into_iter().collect();
-        about.extend(summary.task.clone().map(About::Task));
-        about.extend(summary.on_behalf_of.clone().map(About::User));
-        let risk = self.0.risk_of(&about);
+        let risk = self.0.risk_of(&view.concerned);
         let parts = risk.parts.iter().map(|part| {
             let detail = if part.detail.is_empty() { &part.topic } else { &part.detail };
             let what = format!("{}: {detail}", part.kind.as_str().replace(['_', '-'], " "));

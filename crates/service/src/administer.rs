@@ -140,6 +140,10 @@ operations! {
     GlassList = "glass.list",
     /// Let rules hold again that somebody else set aside.
     GlassMend = "glass.mend",
+    /// Do a review that is due of rules which somebody else set aside.
+    GlassReview = "glass.review",
+    /// See which reviews are due.
+    GlassReviews = "glass.reviews",
     /// Register or change an identity that has no role and gets none.
     IdentitiesChange = "identities.change",
     /// Register or change an identity that has a role or gets one.

@@ -2,9 +2,12 @@
 //! it away. That a signature is right is seen before, by whoever asked for it; here is what only
 //! the records can say: whose key it is, that it is known, and that it counts on.
 
-use safeconduct_model::{Body, IdentityId, PASSKEYS_MAX, Passkey, PasskeyId, PasskeyUse};
+use safeconduct_model::{
+    Assurance, Authentication, Body, IdentityId, PASSKEYS_MAX, Passkey, PasskeyId, PasskeyUse,
+};
 use thiserror::Error;
 
+use crate::access::assurance;
 use crate::{ChangeError, Service};
 
 /// Most passkeys in all. More are refused.
@@ -16,6 +19,16 @@ pub enum PasskeyError {
     /// The caller's fault: nobody of that name may act.
     #[error("`{0}` is not registered, or may not act")]
     NotActive(IdentityId),
+    /// The caller's fault: whoever has a passkey registers another by using it.
+    #[error("`{0}` has a passkey already: use it to register another")]
+    NeedsPasskey(IdentityId),
+    /// The caller's fault: nobody takes their own last passkey away, and so no stolen session
+    /// makes room for a passkey of its own.
+    #[error(
+        "this is the last passkey of `{0}`: register another first, or have an administrator \
+         remove it"
+    )]
+    Last(IdentityId),
     /// The caller's fault: the authenticator has given this id before.
     #[error("this passkey is registered already")]
     Taken,
@@ -39,16 +52,20 @@ pub enum PasskeyError {
 }
 
 impl Service {
-    /// Registers a passkey for its identity. Loud: whoever can do this can answer for them.
+    /// Registers a passkey for its identity. Loud: whoever can do this can answer for them. The
+    /// first takes that they signed in; every other takes one that they have, used just now
+    /// ([`crate::PASSKEY_FRESH_MS`]), so that a stolen session is no way to a passkey.
     ///
     /// # Errors
     /// [`PasskeyError`] says what does not fit.
     pub async fn register_passkey(
         &self,
         passkey: Passkey,
-        by: &IdentityId,
+        by: &Authentication,
     ) -> Result<(), PasskeyError> {
         let (id, identity) = (passkey.id.clone(), passkey.identity.clone());
+        let proved = by.identity == identity && assurance(by, self.now()) == Assurance::High;
+        let by = &by.identity;
         self.change_of_passkeys(|world| {
             if !world.is_active(&passkey.identity) {
                 return Err(PasskeyError::NotActive(passkey.identity));
@@ -61,6 +78,11 @@ impl Service {
             {
                 return Err(PasskeyError::TooMany(PASSKEYS_MAX));
             }
+            // Those for elsewhere prove nothing here.
+            let here = world.passkeys_of(&passkey.identity).any(|known| known.rp == passkey.rp);
+            if here && !proved {
+                return Err(PasskeyError::NeedsPasskey(passkey.identity));
+            }
             world.with_passkey(passkey.clone());
             Ok(Body::PasskeyRegistered { passkey: Box::new(passkey), by: by.clone() })
         })
@@ -69,7 +91,8 @@ impl Service {
         Ok(())
     }
 
-    /// Takes a passkey of an identity away: nothing is proved by it any more.
+    /// Takes a passkey of an identity away: nothing is proved by it any more. Their last one is
+    /// for somebody else to take away.
     ///
     /// # Errors
     /// [`PasskeyError`] says what does not fit.
@@ -80,10 +103,12 @@ impl Service {
         by: &IdentityId,
     ) -> Result<(), PasskeyError> {
         self.change_of_passkeys(|world| {
-            world
-                .passkey(id)
-                .filter(|passkey| passkey.identity == *identity)
-                .ok_or_else(|| PasskeyError::Unknown(identity.clone()))?;
+            let known = world.passkey(id).filter(|passkey| passkey.identity == *identity);
+            let known = known.ok_or_else(|| PasskeyError::Unknown(identity.clone()))?;
+            let here = world.passkeys_of(identity).filter(|other| other.rp == known.rp).count();
+            if by == identity && here < 2 {
+                return Err(PasskeyError::Last(identity.clone()));
+            }
             std::sync::Arc::make_mut(&mut world.passkeys).remove(id);
             let (passkey, identity, by) = (id.clone(), identity.clone(), by.clone());
             Ok(Body::PasskeyRemoved { passkey, identity, by })

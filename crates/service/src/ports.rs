@@ -169,6 +169,13 @@ pub trait Vault: Send + Sync + 'static {
         session: &SessionKey,
         wrapped: &[u8],
     ) -> Result<Arc<dyn SessionKeys>, VaultError>;
+
+    /// Keyed digest by which what different sessions ask for is held against each other, under a
+    /// key of this server alone.
+    ///
+    /// # Errors
+    /// [`VaultError::NotAuthentic`] where there is no such key.
+    fn likeness(&self, bytes: &[u8]) -> Result<KeyedDigest, VaultError>;
 }
 
 /// The keys of one session: one digests, one seals.

@@ -11,7 +11,8 @@ use safeconduct_approval::{
 use safeconduct_engine::{ApprovalFacts, Outcome};
 use safeconduct_model::{
     Absent, Allowance, ArgumentRule, Assurance, Body, Constraint, Decision, Identity, IdentityId,
-    IdentityKind, KeyedDigest, OtherArguments, RecordId, Request, ResourceRule, Tier, Value,
+    IdentityKind, KeyedDigest, OtherArguments, RecordId, Request, ResourceRule, Tier, Timestamp,
+    Value,
 };
 use thiserror::Error;
 
@@ -35,6 +36,9 @@ pub struct RehearsedYes<'a> {
     pub at_most: &'a [(Arc<str>, Value)],
     /// How often in the same task; once where nothing is said.
     pub uses: Option<u32>,
+    /// For how many seconds in every task of the intent; in the same task alone where nothing is
+    /// said.
+    pub for_s: Option<u32>,
 }
 
 /// Why nothing was approved.
@@ -180,7 +184,7 @@ impl RehearsedApprovals {
             let person = Person { identity: by.clone(), groups: person.groups.clone() };
             let answerer = Answerer::in_person(person, Assurance::High);
             let known = self.docket.request(&id).ok_or(RehearsedNo::Broken)?;
-            let scope = scope(yes, known, &shown)?;
+            let scope = scope(yes, known, &shown, at)?;
             let change = known.approve(&answerer, &holders, scope, &shown, at)?;
             self.take_in(&change)?;
         }
@@ -198,8 +202,10 @@ fn scope(
     yes: RehearsedYes<'_>,
     known: &safeconduct_approval::AccessRequest,
     shown: &Attempt<'_>,
+    at: Timestamp,
 ) -> Result<Scope, RehearsedNo> {
-    let Some(uses) = yes.uses else {
+    let until = yes.for_s.map(|seconds| at.plus_ms(i64::from(seconds) * 1000));
+    let Some(uses) = yes.uses.or(until.map(|_| 1)) else {
         if yes.at_most.is_empty() {
             return Ok(Scope::Once);
         }
@@ -214,9 +220,15 @@ fn scope(
     for (pointer, most) in yes.at_most {
         let rule = bounds.arguments.iter_mut().find(|rule| rule.pointer == *pointer);
         let rule = rule.ok_or_else(|| RehearsedNo::Nowhere(Arc::clone(pointer)))?;
+        let least = Constraint::AtLeast(Value::Integer(0));
+        let least = ArgumentRule { constraint: least, ..rule.clone() };
         rule.constraint = Constraint::AtMost(most.clone());
+        bounds.arguments.push(least);
     }
-    Ok(Scope::Task { bounds, uses })
+    Ok(match until {
+        Some(until) => Scope::Until { bounds, uses, until },
+        None => Scope::Task { bounds, uses },
+    })
 }
 
 /// The bounds that allow this very call again.

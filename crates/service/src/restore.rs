@@ -153,6 +153,10 @@ impl Restore<'_> {
                 self.service.restore_glass(record, broken);
             }
             Body::GlassMended { glass, .. } => self.service.restore_mended(glass),
+            Body::ReviewDue { of, about, cause } => {
+                self.service.restore_review_due(of, about, cause, record.at);
+            }
+            Body::ReviewDone { of, .. } => self.service.restore_review_done(of),
             Body::ReviewChanged(change) => {
                 self.service.restore_review(sequence, record, change, sealed);
             }
@@ -171,7 +175,6 @@ impl Restore<'_> {
             | Body::PoliciesRefused { .. }
             | Body::TokenKeysRotated { .. }
             | Body::TrustLoaded { .. }
-            | Body::ReviewDue { .. }
             | Body::UsedAfterEnd { .. } => {}
         }
         Ok(())

@@ -30,6 +30,8 @@ const VERSION: u8 = 1;
 /// Makes and unwraps the keys of sessions, under one wrapping key.
 pub struct Vault {
     wrapping: XChaCha20Poly1305,
+    /// What is asked for is held against what was refused by this, whoever asks.
+    likening: Hmac<Sha256>,
 }
 
 impl std::fmt::Debug for Vault {
@@ -41,7 +43,13 @@ impl std::fmt::Debug for Vault {
 impl Vault {
     /// A vault under that wrapping key.
     pub fn new(wrapping_key: &[u8; 32]) -> Self {
-        Self { wrapping: XChaCha20Poly1305::new(Key::from_slice(wrapping_key)) }
+        let mut likening = Zeroizing::new([0; 64]);
+        let derived = Hkdf::<Sha256>::new(None, wrapping_key).expand(LIKENING, &mut *likening);
+        debug_assert!(derived.is_ok());
+        Self {
+            wrapping: XChaCha20Poly1305::new(Key::from_slice(wrapping_key)),
+            likening: <Hmac<Sha256> as KeyInit>::new(GenericArray::from_slice(&*likening)),
+        }
     }
 }
 
@@ -72,6 +80,11 @@ impl service::Vault for Vault {
         let data_key: &[u8; 32] =
             plain.as_slice().try_into().map_err(|_| VaultError::NotAuthentic)?;
         Ok(Arc::new(Keys::derive(data_key)))
+    }
+
+    fn likeness(&self, bytes: &[u8]) -> Result<KeyedDigest, VaultError> {
+        let digest = self.likening.clone().chain_update(bytes).finalize();
+        Ok(KeyedDigest::from_bytes(digest.into_bytes().into()))
     }
 }
 
@@ -159,6 +172,7 @@ fn context(purpose: &[u8], parts: &[&str]) -> Vec<u8> {
 
 const SEALING: &[u8] = b"safeconduct v1 seal";
 const DIGESTING: &[u8] = b"safeconduct v1 digest";
+const LIKENING: &[u8] = b"safeconduct v1 likeness";
 
 #[cfg(test)]
 mod tests {
@@ -185,6 +199,15 @@ mod tests {
         let sealed = keys.seal(&id("dec_1"), "arguments", b"secret").unwrap();
         assert!(!sealed.windows(6).any(|bytes| bytes == b"secret"));
         assert_eq!(again.open(&id("dec_1"), "arguments", &sealed).unwrap(), b"secret");
+    }
+
+    #[test]
+    fn likenesses_are_of_the_server_and_of_no_session() {
+        let (vault, other) = (Vault::new(&[1; 32]), Vault::new(&[2; 32]));
+        let (keys, _) = vault.begin(&session("a")).unwrap();
+        assert_eq!(vault.likeness(b"x"), Vault::new(&[1; 32]).likeness(b"x"));
+        assert_ne!(vault.likeness(b"x"), other.likeness(b"x"));
+        assert_ne!(vault.likeness(b"x").unwrap(), keys.digest(b"x"));
     }
 
     #[test]

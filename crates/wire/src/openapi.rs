@@ -46,6 +46,9 @@ described! {
     admin::AskRequest = "AccessAsk";
     admin::BrokenGlassList = "BrokenGlassList";
     admin::BrokenGlassView = "BrokenGlass";
+    admin::DueReviewList = "DueReviewList";
+    admin::DueReviewRequest = "DueReviewDoing";
+    admin::DueReviewView = "DueReview";
     admin::CampaignDecided = "CampaignDecided";
     admin::CampaignDecideForm = "CampaignDecide";
     admin::CampaignItems = "CampaignItems";

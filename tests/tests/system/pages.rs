@@ -200,19 +200,24 @@ fn a_person_signs_in_and_keeps_passkeys() {
     assert_eq!(seen["complaints"], json!([]), "{seen:#}");
     ada.shot("passkeys");
 
-    // The same device has one already, and a person who is not verified makes none.
-    ada.sees(&register, "A new passkey");
+    // Another takes the first one; the same device has one already, and a person who is not
+    // verified vouches for none.
+    ada.sees(&register, "Confirm that it is you");
+    ada.sees(&json!({ "step": "press", "name": "Confirm with passkey" }), "A new passkey");
     ada.does(&json!({ "step": "press_in_vain", "name": "Make the passkey" }));
     ada.does(&json!({ "step": "authenticator", "verified": false }));
     ada.sees(&json!({ "step": "open", "path": "/passkeys" }), "Your passkeys");
-    ada.sees(&register, "A new passkey");
-    ada.does(&json!({ "step": "press_in_vain", "name": "Make the passkey" }));
+    ada.sees(&register, "Confirm that it is you");
+    ada.does(&json!({ "step": "press_in_vain", "name": "Confirm with passkey" }));
 
     // A page of another site sends a form in the person's browser.
     let forged = json!({ "step": "forge", "path": "/sign-out", "fields": { "token": "x" } });
     assert_eq!(ada.sees(&forged, "This did not work")["status"], 403);
     ada.sees(&json!({ "step": "open", "path": "/passkeys" }), "Your passkeys");
-    ada.sees(&json!({ "step": "press", "name": "Remove My key" }), "Your passkeys");
+    // Their last one is not for them to take away.
+    let removing = json!({ "step": "press", "name": "Remove My key" });
+    assert_eq!(ada.sees(&removing, "This did not work")["status"], 409);
+    ada.sees(&json!({ "step": "open", "path": "/passkeys" }), "Your passkeys");
     ada.sees(&json!({ "step": "press", "name": "Sign out" }), "Sign in");
     let seen = ada.sees(&json!({ "step": "open", "path": "/passkeys" }), "Sign in");
     assert_eq!(seen["cookies"], json!([]), "{seen:#}");
@@ -222,7 +227,7 @@ fn a_person_signs_in_and_keeps_passkeys() {
         .map(|line| server::record_of(line)["kind"].as_str().unwrap().to_owned())
         .filter(|kind| kind.starts_with("passkey"))
         .collect();
-    assert_eq!(kinds, ["passkey_registered", "passkey_removed"]);
+    assert_eq!(kinds, ["passkey_registered", "passkey_used"]);
 }
 
 /// An agent in a task of its own.

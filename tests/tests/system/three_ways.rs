@@ -5,7 +5,7 @@ use std::process::Command;
 use std::rc::Rc;
 use std::sync::Mutex;
 
-use safeconduct_model::{Decision, Execution, Identity, IdentityId, Value};
+use safeconduct_model::{Decision, Execution, Identity, IdentityId, Timestamp, Value};
 use safeconduct_tests::answer::Answer;
 use safeconduct_tests::case::{self, Case};
 use safeconduct_tests::project::Project;
@@ -64,7 +64,9 @@ enum Ways {
 /// approved of them, one test or way would find of another.
 fn apart(case: Case) -> Vec<(Case, Ways)> {
     let history = |text: &String| text.contains("@history(\"identity\")");
-    let stands = |step: &Step| step.approved.as_ref().is_some_and(|yes| yes.uses.is_some());
+    let stands = |step: &Step| {
+        step.approved.as_ref().is_some_and(|yes| yes.uses.is_some() || yes.for_s.is_some())
+    };
     let stands = case.suite.tests.iter().flat_map(|test| &test.steps).any(stands);
     if !stands && !case.own_world().policies.values().any(history) {
         return vec![(case, Ways::Both)];
@@ -330,6 +332,11 @@ impl Http<'_> {
             None if at_most.is_empty() => json!({ "scope": "once" }),
             None => json!({ "scope": "edited" }),
         };
+        if let Some(seconds) = approved.for_s {
+            let until = Timestamp::from_millis(unix_ms() + i64::from(seconds) * 1000);
+            let uses = approved.uses.unwrap_or(1);
+            extent = json!({ "scope": "until", "uses": uses, "until": until.to_string() });
+        }
         if !at_most.is_empty() {
             extent["at_most"] = Json::Object(at_most);
         }
@@ -501,6 +508,12 @@ fn ask_gateway(http: &Http<'_>, project: &Project, test: &Test) {
             assert!(!denied, "{}: {name}: {answer}", test.name);
         }
     }
+}
+
+/// Now, by the clock that the server has too.
+fn unix_ms() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    i64::try_from(since.as_millis()).unwrap()
 }
 
 /// Has a live server answer what the step says.

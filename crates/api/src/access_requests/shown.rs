@@ -1,6 +1,5 @@
 //! Access requests as they are shown.
 
-use safeconduct_model::signal::About;
 use safeconduct_model::{RecordId, Standing};
 use safeconduct_service::{
     AccessState, AccessSummary, AccessView, AnswerError, AskedView, ShownValue,
@@ -118,17 +117,13 @@ fn leaf(of: &ShownValue) -> ShownLeaf {
 }
 
 fn evidence(api: &Inner, view: &AccessView) -> EvidenceView {
-    let of = &view.summary;
-    let mut about: Vec<About> =
-        of.actors.first().cloned().map(About::Identity).into_iter().collect();
-    about.extend(of.task.clone().map(About::Task));
-    about.extend(of.on_behalf_of.clone().map(About::User));
+    let about = &view.concerned;
     EvidenceView {
         denied_by: view.denied_by.clone().map(Written),
         reasons: view.reasons.iter().map(AccessReason::from).collect(),
         flow: view.flow.iter().map(ArgumentOrigin::from).collect(),
         risk_then: view.risk,
-        risk: signals::shown_risk(&api.service.risk_of(&about), &about),
+        risk: signals::shown_risk(&api.service.risk_of(about), about),
         earlier: EarlierView {
             approved: view.earlier.approved,
             refused: view.earlier.refused,

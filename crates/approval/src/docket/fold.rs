@@ -1,8 +1,11 @@
 //! The state of all requests: a fold of their changes.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use safeconduct_model::{IdentityId, KeyedDigest, Timestamp};
 
-use super::{Asking, Docket, ENDED_MAX, HOUR_MS, REFUSALS_MAX};
+use super::{Asking, Docket, ENDED_MAX, HOUR_MS, REFUSALS_MAX, parties};
 use crate::{AccessRequest, Change, Event, FoldError, Opened, Scope, State};
 
 impl Docket {
@@ -24,7 +27,7 @@ impl Docket {
             return Err(FoldError::Stale { made_at: 0, stands_at: 1 });
         }
         if !self.joins(opened) {
-            self.count_asked(agent, opened);
+            self.count_asked(&opened.binding.actors, &opened.asked, opened.at);
         }
         let key = (agent.clone(), opened.binding.task.clone());
         self.live.entry(key).or_default().insert(opened.id.clone());
@@ -33,8 +36,7 @@ impl Docket {
         Ok(())
     }
 
-    fn count_asked(&mut self, agent: &IdentityId, opened: &Opened) {
-        let at = opened.at;
+    fn count_asked(&mut self, actors: &[IdentityId], people: &BTreeSet<IdentityId>, at: Timestamp) {
         let over = |(time, _): &(Timestamp, IdentityId)| at.ms_since(*time) >= HOUR_MS;
         while self.askings.front().is_some_and(over) {
             let Some((_, person)) = self.askings.pop_front() else { break };
@@ -45,8 +47,9 @@ impl Docket {
                 }
             }
         }
-        for person in &opened.asked {
-            let asking = Asking { at, agent: agent.clone() };
+        let actors: Arc<[IdentityId]> = actors.into();
+        for person in people {
+            let asking = Asking { at, actors: Arc::clone(&actors) };
             self.asked.entry(person.clone()).or_default().push_back(asking);
             self.askings.push_back((at, person.clone()));
         }
@@ -56,6 +59,12 @@ impl Docket {
         let request = self.requests.get_mut(&change.request).ok_or(FoldError::NotOpened)?;
         request.apply(change)?;
         let (opened, state) = (request.opened(), request.state());
+        if let Event::Asked { people } = &change.event {
+            let actors = opened.binding.actors.clone();
+            self.count_asked(&actors, people, change.at);
+            return Ok(());
+        }
+        let parties: Vec<IdentityId> = parties(&opened.binding).cloned().collect();
         // INVARIANT: `take_in` refuses a request without an actor.
         let Some(agent) = opened.binding.actors.first().cloned() else { return Ok(()) };
         let (likeness, refused) = (opened.likeness, state == State::Refused);
@@ -81,7 +90,7 @@ impl Docket {
             }
         }
         if refused {
-            self.remember(key.0, likeness, change);
+            parties.into_iter().for_each(|who| self.remember(who, likeness, change));
         }
         self.ended.push_back(change.request.clone());
         if self.ended.len() > ENDED_MAX
@@ -92,15 +101,15 @@ impl Docket {
         Ok(())
     }
 
-    fn remember(&mut self, agent: IdentityId, likeness: KeyedDigest, change: &Change) {
-        self.refused.push_back((change.at, agent.clone(), likeness));
-        self.refusals.insert((agent, likeness), (change.at, change.request.clone()));
+    fn remember(&mut self, who: IdentityId, likeness: KeyedDigest, change: &Change) {
+        self.refused.push_back((change.at, who.clone(), likeness));
+        self.refusals.insert((who, likeness), (change.at, change.request.clone()));
         let over = |(at, ..): &(Timestamp, IdentityId, KeyedDigest)| {
             change.at.ms_since(*at) >= self.pace.refusal_holds_ms
         };
         while self.refused.len() > REFUSALS_MAX || self.refused.front().is_some_and(over) {
-            let Some((at, agent, likeness)) = self.refused.pop_front() else { break };
-            let key = (agent, likeness);
+            let Some((at, who, likeness)) = self.refused.pop_front() else { break };
+            let key = (who, likeness);
             // It may have been refused again since.
             if self.refusals.get(&key).is_some_and(|(last, _)| *last == at) {
                 self.refusals.remove(&key);

@@ -86,7 +86,7 @@ pub(crate) fn attempt<'a>(binding: &'a Binding, input: &'a Value) -> Attempt<'a>
     Attempt { binding, input, asserted: None, digest: &digest }
 }
 
-/// An allowance of payments from that account to that payee up to an amount.
+/// An allowance of payments from that account to that payee, from 0 up to an amount.
 pub(crate) fn bounds(most: i64) -> Allowance<Value> {
     let rule = |pointer: &str, constraint| ArgumentRule {
         pointer: pointer.into(),
@@ -102,6 +102,7 @@ pub(crate) fn bounds(most: i64) -> Allowance<Value> {
         arguments: vec![
             rule("/to", Constraint::Equals(Value::from("acme"))),
             rule("/amount", Constraint::AtMost(Value::Integer(most))),
+            rule("/amount", Constraint::AtLeast(Value::Integer(0))),
         ],
         others: OtherArguments::Refused,
     }

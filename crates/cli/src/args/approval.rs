@@ -153,6 +153,24 @@ pub(crate) enum BreakGlass {
         #[command(flatten)]
         remote: Remote,
     },
+    /// List the reviews that are due of what was set aside.
+    Reviews {
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Do a review that is due: of what somebody else than you set aside.
+    Review {
+        /// The id of what `begin` recorded.
+        id: String,
+        /// What you found: `justified` or `unjustified`.
+        #[arg(long, value_name = "VERDICT")]
+        verdict: String,
+        /// What there is to say of it, for the record.
+        #[arg(long, value_name = "TEXT")]
+        note: String,
+        #[command(flatten)]
+        remote: Remote,
+    },
     /// Let the rules hold again.
     End {
         /// The id of what `begin` recorded.

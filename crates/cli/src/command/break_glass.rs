@@ -40,6 +40,20 @@ pub(crate) fn run(shared: &Shared, command: args::BreakGlass) -> Result<Exit, Co
                 let columns = ["id", "agent", "task", "by", "at", "until", "reason"];
                 show(shared, &broken, "broken", &columns)
             }
+            args::BreakGlass::Reviews { remote } => {
+                let client = Client::new(shared, &remote)?;
+                let due = client.call(Method::GET, "/v1/break-glass/reviews", &[], None).await?;
+                let columns = ["of", "about", "cause", "since", "late_from", "late"];
+                show(shared, &due, "due", &columns)
+            }
+            args::BreakGlass::Review { id, verdict, note, remote } => {
+                let client = Client::new(shared, &remote)?;
+                let path = format!("/v1/break-glass/{}/review", segment(&id));
+                let body = json!({ "verdict": verdict, "note": note });
+                client.send(Method::POST, &path, &[], Some(&body)).await?;
+                print_line("the review is done")?;
+                Ok(Exit::Ok)
+            }
             args::BreakGlass::End { id, remote } => {
                 let client = Client::new(shared, &remote)?;
                 let path = format!("/v1/break-glass/{}/mend", segment(&id));

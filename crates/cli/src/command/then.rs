@@ -336,4 +336,8 @@ impl Vault for Past {
     fn unwrap(&self, _: &SessionKey, _: &[u8]) -> Result<Arc<dyn SessionKeys>, VaultError> {
         Err(VaultError::NotAuthentic)
     }
+
+    fn likeness(&self, _: &[u8]) -> Result<safeconduct_model::KeyedDigest, VaultError> {
+        Err(VaultError::NotAuthentic)
+    }
 }

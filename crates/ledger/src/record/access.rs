@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use safeconduct_model::{
     self as model, AccessAnswer, AccessAnswered, AccessChange, AccessEvent, AccessRequested,
-    Assurance, Binding, Body, BrokenGlass, Deputies, Method, Standing,
+    Assurance, Binding, Body, BrokenGlass, Deputies, DueVerdict, Method, Standing,
 };
 
 use super::decode::{entity, keyed, name, parse, shared, time, unknown, word};
@@ -18,6 +18,9 @@ const ASSURANCES: &[Assurance] = &[Assurance::Low, Assurance::Substantial, Assur
 pub(super) fn write_change(change: &AccessChange, o: &mut Object<'_>) -> Result<(), EncodeError> {
     if let AccessEvent::Answered(answered) = &change.event {
         o.nested("answered", |o| write_answered(answered, o))?;
+    }
+    if let AccessEvent::Asked { people } = &change.event {
+        o.texts("asked", people.iter().map(AsRef::as_ref))?;
     }
     if let AccessEvent::Revoked { by, .. } = &change.event {
         o.optional("by", by.as_ref().map(AsRef::as_ref));
@@ -128,18 +131,30 @@ pub(super) fn body(kind: &str, json: &[u8]) -> Result<Option<Body>, DecodeError>
                 cause: shared(&form.cause),
             }
         }
+        "review_done" => {
+            let form: form::ReviewDone<'_> = parse(json)?;
+            Body::ReviewDone {
+                of: name("of", &form.of)?,
+                by: name("by", &form.by)?,
+                verdict: word("verdict", &form.verdict, &DueVerdict::ALL, DueVerdict::as_str)?,
+                note: shared(&form.note),
+            }
+        }
         _ => return Ok(None),
     }))
 }
 
 fn change(form: form::AccessRequest<'_>) -> Result<AccessChange, DecodeError> {
-    let form::AccessRequest { answered, by, decision, event, reason, requested, .. } = form;
+    let form::AccessRequest { answered, asked, by, decision, event, reason, requested, .. } = form;
     let of = unknown("event", &event);
     // Members of another event are no part of what is written again: not canonical.
     let event = match &*event.0 {
         "requested" => AccessEvent::Requested(Box::new(self::requested(requested.ok_or(of)?)?)),
         "answered" => AccessEvent::Answered(Box::new(self::answered(answered.ok_or(of)?)?)),
         "escalated" => AccessEvent::Escalated,
+        "asked" => AccessEvent::Asked {
+            people: asked.iter().map(|who| name("asked", who)).collect::<Result<_, _>>()?,
+        },
         "expired" => AccessEvent::Expired,
         "spent" => AccessEvent::Spent { decision: name("decision", &decision.ok_or(of)?)? },
         "revoked" => AccessEvent::Revoked {

@@ -154,6 +154,12 @@ fn write_body(body: &Body, out: &mut Vec<u8>) -> Result<(), EncodeError> {
                 o.text("cause", cause);
                 o.text("of", of.as_str());
             }
+            Body::ReviewDone { of, by, verdict, note } => {
+                o.text("by", by.as_str());
+                o.text("note", note);
+                o.text("of", of.as_str());
+                o.text("verdict", verdict.as_str());
+            }
             Body::ReviewChanged(change) => review::write(change, o)?,
         }
         Ok(())

@@ -308,6 +308,8 @@ forms! {
     Edit { obligation: Obligation<'a>, values: u64, }
     AccessRequest {
         answered: Option<AccessAnswered<'a>>,
+        #[serde(default)]
+        asked: Vec<Text<'a>>,
         by: Option<Text<'a>>,
         decision: Option<Text<'a>>,
         event: Text<'a>,
@@ -365,6 +367,7 @@ forms! {
     GlassMended { by: Option<Text<'a>>, glass: Text<'a>, }
     ReviewChange { about: Option<Text<'a>>, by: Option<Text<'a>>, detail: Option<&'a RawValue>, event: Text<'a>, id: Text<'a>, sequence: u64, }
     ReviewDue { about: Text<'a>, cause: Text<'a>, of: Text<'a>, }
+    ReviewDone { by: Text<'a>, note: Text<'a>, of: Text<'a>, verdict: Text<'a>, }
     PasskeyRegistered { by: Text<'a>, passkey: Passkey<'a>, }
     Passkey {
         aaguid: Text<'a>,

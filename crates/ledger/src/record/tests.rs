@@ -311,6 +311,12 @@ fn access_bodies() -> Vec<Body> {
         of(1, answered(until)),
         of(1, answered(AccessAnswer::Refuse { reason: "not this \"one\"".into() })),
         of(1, AccessEvent::Escalated),
+        of(
+            2,
+            AccessEvent::Asked {
+                people: ["ada", "bob"].map(|who| id(IdentityId::new(who))).into(),
+            },
+        ),
         of(1, AccessEvent::Expired),
         of(2, AccessEvent::Spent { decision: id(RecordId::new("dec_2")) }),
         of(1, AccessEvent::Revoked { by: None, reason: "task_ended".into() }),
@@ -332,6 +338,12 @@ fn access_bodies() -> Vec<Body> {
             of: id(RecordId::new("glass_1")),
             about: id(IdentityId::new("ada")),
             cause: "break_glass".into(),
+        },
+        Body::ReviewDone {
+            of: id(RecordId::new("glass_1")),
+            by: id(IdentityId::new("bob")),
+            verdict: DueVerdict::Justified,
+            note: "the pager was on fire".into(),
         },
     ]
 }

@@ -5,7 +5,7 @@ use http::StatusCode;
 use maud::html;
 
 use super::frame::{Page, Script, token};
-use super::prove::button;
+use super::prove::{asked, button};
 use super::{arguments, time};
 use crate::browser::Browser;
 use crate::failure::Failure;
@@ -57,6 +57,23 @@ pub(crate) fn passkeys(pages: &Pages, browser: &Browser) -> Response {
     };
     let (title, status, browser) = ("Your passkeys", StatusCode::OK, Some(browser));
     Page { title, status, browser, script: Script::None, body }.answer(pages)
+}
+
+/// The page on which a passkey that is known vouches for another.
+pub(crate) fn vouch(
+    pages: &Pages,
+    browser: &Browser,
+    challenge: &Challenge,
+    name: &str,
+) -> Response {
+    let said = html! {
+        strong { "I want another passkey, named " (arguments::text(name)) }
+    };
+    let facts = html! {
+        p.note { "Whoever has it can answer in your name. Confirm with a passkey that you have; \
+                  then the new one is made." }
+    };
+    asked(pages, browser, "/passkeys", challenge, said, facts)
 }
 
 /// The page on which the authenticator makes one.

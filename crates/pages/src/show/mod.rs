@@ -23,7 +23,7 @@ use crate::pages::Pages;
 use frame::{Page, Script};
 
 pub(crate) use glass::{glasses, prove_glass};
-pub(crate) use keys::{passkeys, register};
+pub(crate) use keys::{passkeys, register, vouch};
 pub(crate) use list::list;
 pub(crate) use prove::{prove, prove_all};
 pub(crate) use request::{answered, request};

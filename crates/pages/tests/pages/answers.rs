@@ -71,6 +71,60 @@ async fn looking_answers_nothing() {
     assert_eq!(browser.open("/approve").await.status, StatusCode::OK, "still signed in");
 }
 
+/// Scanners of mail, previews and browsers that load ahead open links: with HEAD, and saying so.
+#[tokio::test]
+async fn head_and_prefetch_answer_nothing() {
+    let bench = bench().await;
+    let request = bench.ask("mail", input()).await;
+    let mut browser = bench.signed_in("ada").await;
+    let path = format!("/approve/{request}");
+    let page = browser.open(&path).await;
+    let token = page.field(&format!("action=\"{path}\""), "token");
+    let binding = page.field(&format!("action=\"{path}\""), "binding");
+    let full = format!("{path}?answer=once&token={token}&binding={}", binding.replace(':', "%3A"));
+    let before = bench.bodies().len();
+    for of in [path.clone(), full, format!("{path}/confirm"), format!("{path}/all/confirm")] {
+        for method in ["HEAD", "GET"] {
+            for (name, value) in [
+                ("sec-purpose", "prefetch"),
+                ("sec-purpose", "prefetch;prerender"),
+                ("purpose", "prefetch"),
+                ("x-moz", "prefetch"),
+            ] {
+                let request = http::Request::builder().method(method).uri(&of);
+                let request = request.header(name, value).body(axum::body::Body::empty()).unwrap();
+                let seen = browser.send(request).await;
+                assert!(method == "GET" || seen.text.is_empty(), "{of}");
+                let page = of.split('?').next() == Some(path.as_str());
+                let wanted = if page { StatusCode::OK } else { StatusCode::METHOD_NOT_ALLOWED };
+                assert_eq!(seen.status, wanted, "{method} {of}");
+            }
+        }
+    }
+    assert_eq!(bench.state(&request), AccessState::Pending);
+    assert_eq!(bench.bodies().len(), before);
+}
+
+/// Where the agent acts for itself, detectors speak of its session: the approver reads it.
+#[tokio::test]
+async fn the_risk_that_is_shown_is_the_one_that_decisions_see() {
+    use safeconduct_model::signal::{About, Kind, Severity, Signal, Source};
+    let bench = bench().await;
+    let request = bench.ask("mail", input()).await;
+    let mut browser = bench.signed_in("ada").await;
+    let path = format!("/approve/{request}");
+    let quiet = browser.open(&path).await;
+    assert!(!quiet.text.contains("denial streak"), "{}", quiet.text);
+    let token = safeconduct_model::TokenId::new("tok_agent").unwrap();
+    let session = safeconduct_model::SessionKey::credential(id("agent"), token);
+    let (about, at) = (About::Session(session), bench.service.now());
+    let (kind, source) = (Kind::DenialStreak, Source::Detector);
+    let signal = Signal::new(about, kind, Severity::High, source, "s1", at);
+    bench.service.take_signals(vec![signal], None).await.unwrap();
+    let seen = browser.open(&path).await;
+    assert!(seen.text.contains("denial streak"), "{}", seen.text);
+}
+
 #[tokio::test]
 async fn nobody_sees_or_answers_what_is_not_theirs() {
     let bench = bench().await;

@@ -17,10 +17,23 @@ async fn begin(browser: &mut Browser<'_>, name: &str) -> Seen {
     browser.post("/passkeys/new", &[("token", &token), ("name", name)]).await
 }
 
-/// Registers a passkey on a device.
+/// Sends what a device says to the page that asks for it.
+async fn confirm(browser: &mut Browser<'_>, page: &Seen, said: &[(&str, String)]) -> Seen {
+    let token = page.field("action=\"/passkeys/confirm\"", "token");
+    let mut fields = vec![("token", token.as_str())];
+    fields.extend(said.iter().map(|(name, value)| (*name, value.as_str())));
+    browser.post("/passkeys/confirm", &fields).await
+}
+
+/// Registers a passkey on a device; where its owner has one, it is on that device too.
 pub(crate) async fn register(browser: &mut Browser<'_>, device: &mut Authenticator) -> Seen {
-    let page = begin(browser, "My key").await;
+    let mut page = begin(browser, "My key").await;
     assert_eq!(page.status, StatusCode::OK, "{}", page.text);
+    if page.attribute("data-passkey") == "get" {
+        let signed = device.sign(&page.attribute("data-challenge"));
+        page = confirm(browser, &page, &signed).await;
+        assert_eq!(page.status, StatusCode::OK, "{}", page.text);
+    }
     let token = page.field("action=\"/passkeys/confirm\"", "token");
     let made = device.make(&page.attribute("data-challenge"));
     let mut fields = vec![("token", token.as_str())];
@@ -106,8 +119,55 @@ async fn a_passkey_is_registered_by_who_has_just_signed_in_and_no_later() {
     assert!(seen.text.contains("/sign-in/start?next=%2Fpasskeys&amp;anew"), "{}", seen.text);
     assert_eq!(begin(&mut browser, "Another").await.status, StatusCode::FORBIDDEN);
     bench.later(0);
+    // The last one is not for its owner to take away: room for another's would be made so.
+    let last = browser.post("/passkeys/remove", &fields).await;
+    assert_eq!(last.status, StatusCode::CONFLICT, "{}", last.text);
+    assert!(last.text.contains("last passkey"), "{}", last.text);
+    let mut other = Authenticator::new();
+    let page = begin(&mut browser, "Another").await;
+    let page = confirm(&mut browser, &page, &device.sign(&page.attribute("data-challenge"))).await;
+    let made = other.make(&page.attribute("data-challenge"));
+    assert_eq!(confirm(&mut browser, &page, &made).await.status, StatusCode::SEE_OTHER);
     assert_eq!(browser.post("/passkeys/remove", &fields).await.status, StatusCode::SEE_OTHER);
-    assert!(bench.service.world().passkeys_of(&id("ada")).next().is_none());
+    assert_eq!(bench.service.world().passkeys_of(&id("ada")).count(), 1);
+}
+
+/// A session that somebody else took, however fresh, is no way to a passkey of theirs.
+#[tokio::test]
+async fn a_second_passkey_takes_the_first_one() {
+    let bench = bench().await;
+    let mut device = Authenticator::new();
+    let mut ada = bench.signed_in("ada").await;
+    assert_eq!(register(&mut ada, &mut device).await.status, StatusCode::SEE_OTHER);
+    let mut stolen = bench.signed_in("ada").await;
+    let mut theirs = Authenticator::new();
+    let page = begin(&mut stolen, "Mine").await;
+    assert_eq!(page.attribute("data-passkey"), "get");
+    let challenge = page.attribute("data-challenge");
+    let made = confirm(&mut stolen, &page, &theirs.make(&challenge)).await;
+    assert_eq!(made.status, StatusCode::FORBIDDEN);
+    let page = begin(&mut stolen, "Mine").await;
+    let signed = confirm(&mut stolen, &page, &theirs.sign(&page.attribute("data-challenge"))).await;
+    assert_eq!(signed.status, StatusCode::FORBIDDEN, "a passkey that nobody knows");
+    // What the first passkey has signed for something else does not vouch.
+    let page = begin(&mut stolen, "Mine").await;
+    let signed = confirm(&mut stolen, &page, &device.sign(&challenge)).await;
+    assert_eq!(signed.status, StatusCode::FORBIDDEN);
+    let world = bench.service.world();
+    let mut forged = world.passkeys_of(&id("ada")).next().unwrap().clone();
+    forged.id = safeconduct_model::PasskeyId::new("forged").unwrap();
+    let by = safeconduct_model::Authentication {
+        identity: id("ada"),
+        token: safeconduct_model::TokenId::new("trust:staff").unwrap(),
+        method: safeconduct_model::Method::Oidc,
+        assurance: safeconduct_model::Assurance::High,
+        at: bench.service.now(),
+        expires_at: None,
+        task: None,
+    };
+    let refused = bench.service.register_passkey(forged, &by).await;
+    assert!(matches!(refused, Err(safeconduct_service::PasskeyError::NeedsPasskey(_))));
+    assert_eq!(bench.service.world().passkeys_of(&id("ada")).count(), 1);
 }
 
 #[tokio::test]

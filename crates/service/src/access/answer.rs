@@ -1,6 +1,6 @@
 //! Use-case: a person answers a request.
 
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard};
 
 use safeconduct_approval::{
     AccessRequest, AnswerError, Answerer, Attempt, Change, EditError, GroupError, Lowering,
@@ -163,6 +163,7 @@ impl Service {
     ) -> Result<AccessSettled, AnswerAccessError> {
         let (settled, ticket) = self.queue_answer(&answering)?;
         self.tell_of_access(&settled.request, happened(settled.state));
+        self.ask_others(&settled.request);
         let durable = self.ledger.durable(ticket).await;
         durable.map_err(|error| AnswerAccessError::NotRecorded(error.0))?;
         Ok(settled)
@@ -181,6 +182,12 @@ impl Service {
             let now = self.now();
             let mut state = self.requests.lock();
             let before = self.before(&mut state, id, &world)?;
+            if let AccessWord::Approve(_) = answering.word
+                && !self.stands_by(&state, &before, &world)
+            {
+                self.end_lost(state, &before, now);
+                return Err(AnswerError::Closed(State::Revoked).into());
+            }
             let by =
                 self.answerer(&answering.by, answering.standing_in_for.as_ref(), &world, now)?;
             let change = self.change_of(&before, &by, answering, &world, now)?;
@@ -279,6 +286,28 @@ impl Service {
         Ok(Before { request, agent, asked, reads })
     }
 
+    /// Whether those who said yes before could say so today.
+    fn stands_by(&self, state: &Ledgered, before: &Before, world: &World) -> bool {
+        let keys = before.asked.as_ref().map(|(_, keys)| &**keys);
+        self.stands_by_its_approvers(state, &before.request, keys, world)
+    }
+
+    /// Takes back what somebody approved who has lost the right to: it would never be enough, and
+    /// who asks again asks others.
+    fn end_lost(&self, mut state: MutexGuard<'_, Ledgered>, before: &Before, now: Timestamp) {
+        let Before { request, agent, .. } = before;
+        let id = &request.opened().id;
+        let Ok(change) = request.revoke(None, "approver_lost_right".into(), now) else { return };
+        let queued = self.queue_changes(&mut state, agent, &[change], Method::ApiKey, Vec::new());
+        drop(state);
+        match queued {
+            Ok(_) => self.tell_of_access(id, AccessHappened::Settled(AccessState::Revoked)),
+            Err(error) => {
+                tracing::error!(%error, request = %id, "the end of an access request could not be recorded");
+            }
+        }
+    }
+
     fn answerer(
         &self,
         by: &Authentication,
@@ -370,7 +399,7 @@ impl Service {
 
 /// How much a proof is worth here: only a passkey that was used just now is worth most, because
 /// it was a person who did, and for this.
-pub(super) fn assurance(by: &Authentication, now: Timestamp) -> Assurance {
+pub(crate) fn assurance(by: &Authentication, now: Timestamp) -> Assurance {
     let age = now.ms_since(by.at);
     match by.method {
         Method::Passkey if by.at <= now && age <= PASSKEY_FRESH_MS => by.assurance,

@@ -74,12 +74,12 @@ impl Service {
         Ok(self.ledger.durable(ticket).await?)
     }
 
-    /// Records what is due of requests: their expiry, and that others may answer too. Returns how
-    /// many changed. To be called every second or so; what is over counts for nothing before that
+    /// Records what is due of requests: their expiry, that others may answer too, and who is told
+    /// of that. Returns how many changed. To be called every second or so; what is over counts for nothing before that
     /// too.
     pub fn sweep_access(&self) -> usize {
         let now = self.now();
-        let mut happened = Vec::new();
+        let (mut happened, mut asking) = (Vec::new(), Vec::new());
         {
             let mut state = self.requests.lock();
             let due: Vec<RecordId> = state
@@ -92,8 +92,12 @@ impl Service {
             for id in due {
                 let Some(request) = state.docket.request(&id) else { continue };
                 let Some((change, agent)) = request.due(now).zip(agent_of(request).cloned()) else {
+                    asking.push(id);
                     continue;
                 };
+                if matches!(change.event, safeconduct_approval::Event::Escalated) {
+                    asking.push(id.clone());
+                }
                 let what = match change.event {
                     safeconduct_approval::Event::Escalated => AccessHappened::Escalated,
                     _ => AccessHappened::Settled(AccessState::Expired),
@@ -113,7 +117,7 @@ impl Service {
             self.requests.settle(&state);
         }
         happened.iter().for_each(|(id, what)| self.tell_of_access(id, *what));
-        happened.len()
+        happened.len() + asking.iter().filter(|id| self.ask_others(id)).count()
     }
 
     /// Takes back what is asked for and was approved in a task that has ended. What was approved

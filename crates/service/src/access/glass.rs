@@ -14,9 +14,9 @@ use safeconduct_model::{
 use thiserror::Error;
 
 use super::answer::assurance;
-use super::{ATTEMPTS, AccessHappened, AccessNews, Glass, Ledgered, people};
+use super::{ATTEMPTS, AccessHappened, AccessNews, Glass, Ledgered, REVIEWS_DUE_MAX, people};
 use crate::{
-    Check, Entry, Proposal, Recorded, Ruling, Service, SubmitError, Unrecorded, Versioned,
+    Check, Entry, Proposal, Recorded, Ruling, Service, SubmitError, Unrecorded, Versioned, World,
 };
 
 /// The action that policy decides when somebody sets rules aside. Its principal is that person,
@@ -132,6 +132,9 @@ pub enum BreakGlassError {
     /// Nobody's fault: too many at one time.
     #[error("rules are set aside {GLASSES_MAX} times already")]
     TooMany,
+    /// The fault of those who should have: nobody looks at what was done before.
+    #[error("{REVIEWS_DUE_MAX} reviews are due: do some of them first")]
+    Unreviewed,
     /// Our fault: it could not be recorded.
     #[error("nothing could be recorded: {0}")]
     NotRecorded(Arc<str>),
@@ -296,12 +299,16 @@ impl Service {
             if state.glasses.len() >= GLASSES_MAX {
                 return Err(BreakGlassError::TooMany);
             }
+            if state.due.len() >= REVIEWS_DUE_MAX {
+                return Err(BreakGlassError::Unreviewed);
+            }
             reads.push(state.read(&breaking.agent));
             let writes = vec![Versioned::Access(breaking.agent.clone())];
             match self.ledger.submit(Proposal { entries, reads, writes }) {
                 Ok(ticket) => {
                     state.agent(&breaking.agent).version += 1;
                     let glass = Glass { broken: view.broken.clone(), at: now };
+                    state.is_due(&view.id, &breaking.by.identity, &CAUSE.into(), now);
                     state.glasses.insert(view.id.clone(), glass);
                     self.requests.settle(&state);
                     return Ok((view, ticket));
@@ -395,7 +402,8 @@ impl Service {
         let hit: Vec<RecordId> = {
             let state = self.requests.lock();
             let hit = state.glasses.iter().filter(|(_, glass)| match scope {
-                KillScope::Identity(agent) => glass.broken.agent == *agent,
+                // What was set aside by the word of somebody ends with them.
+                KillScope::Identity(who) => glass.broken.agent == *who || glass.broken.by == *who,
                 KillScope::Task(task) => glass.broken.task.as_ref() == Some(task),
                 KillScope::All => true,
                 KillScope::Session(_) => false,
@@ -434,11 +442,13 @@ impl Service {
 }
 
 impl Ledgered {
-    /// The rules that are set aside for that agent in that task, as policies see it.
+    /// The rules that are set aside for that agent in that task, as policies see it: by the word
+    /// of somebody who still may act.
     pub(super) fn glass_over(
         &self,
         agent: &IdentityId,
         task: Option<&TaskId>,
+        world: &World,
         at: Timestamp,
     ) -> Option<ApprovalFacts> {
         let over = |glass: &&Glass| {
@@ -447,6 +457,7 @@ impl Ledgered {
                 && broken.task.as_ref().is_none_or(|only| Some(only) == task)
                 && at < broken.until
                 && at >= glass.at
+                && people::person(world, &broken.by).is_some()
         };
         let (id, glass) = self.glasses.iter().find(|(_, glass)| over(glass))?;
         Some(ApprovalFacts {

@@ -16,7 +16,9 @@
 //! after it, never before.
 
 mod answer;
+mod asking;
 mod at_once;
+mod due;
 mod end;
 mod glass;
 mod people;
@@ -41,11 +43,13 @@ use safeconduct_model::{
 
 use crate::{Entry, Service, SessionKeys, Unrecorded, Versioned};
 
+pub(crate) use answer::assurance;
 pub(crate) use glass::BREAKING;
 pub(crate) use request::{Beside, Denied, Found, Queuing, Wish, WishOf, parties};
 
 pub use answer::*;
 pub use at_once::*;
+pub use due::*;
 pub use end::*;
 pub use glass::*;
 pub use request::*;
@@ -88,7 +92,7 @@ pub struct AccessNews {
     pub request: RecordId,
     /// What happened.
     pub what: AccessHappened,
-    /// Whom to tell: who may answer now, or, of what is settled, who asked.
+    /// Whom to tell: who is asked now, or, of what is settled, who asked.
     pub to: BTreeSet<IdentityId>,
     /// Who asked.
     pub asked_by: IdentityId,
@@ -103,11 +107,12 @@ pub struct AccessNews {
 /// What happened to a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AccessHappened {
-    /// It was made.
+    /// People are told that it waits for them: it was made, or others may answer than before.
     Asked,
-    /// Somebody approved, and others must.
+    /// Somebody approved, and others must. Those are told by [`AccessHappened::Asked`].
     Answered,
-    /// Nobody answered for a while, and others may too.
+    /// Nobody answered for a while, and others may too. Those are told by
+    /// [`AccessHappened::Asked`].
     Escalated,
     /// It stands so now, and nobody need answer any more.
     Settled(AccessState),
@@ -138,6 +143,8 @@ pub(crate) struct Ledgered {
     waiters: usize,
     /// Rules that are set aside, by the record of it.
     glasses: BTreeMap<RecordId, Glass>,
+    /// Reviews that are due, by the record of what happened.
+    due: BTreeMap<RecordId, DueReview>,
 }
 
 /// Where a request lies.
@@ -149,6 +156,8 @@ struct Place {
     denied_by: Option<RecordId>,
     /// What stands in the agenda.
     due: Option<Timestamp>,
+    /// When people are looked for who were not told yet that it waits for them.
+    ask_at: Option<Timestamp>,
     /// How each answer was proved, in their order.
     methods: Vec<Method>,
 }
@@ -192,6 +201,7 @@ impl Requests {
                 waiting: BTreeMap::new(),
                 waiters: 0,
                 glasses: BTreeMap::new(),
+                due: BTreeMap::new(),
             }),
         }
     }
@@ -249,13 +259,13 @@ impl Ledgered {
     fn take_in(&mut self, change: &Change) -> Result<(), FoldError> {
         self.docket.apply(change)?;
         let id = &change.request;
-        let due = self.docket.request(id).and_then(AccessRequest::due_at);
-        if let Some(place) = self.places.get_mut(id) {
-            if let Some(before) = place.due {
-                self.agenda.remove(&(before, id.clone()));
-            }
-            place.due = due;
-            self.agenda.extend(due.map(|due| (due, id.clone())));
+        match self.asks_after(change) {
+            Some(ask_at) => self.ask_at(id, ask_at),
+            None => self.plan(id),
+        }
+        // Where the one is answered that asked for a whole group, nobody knows of the others.
+        for other in self.docket.left_behind(id, change.at) {
+            self.ask_at(&other, Some(change.at));
         }
         if let Some(waiting) = self.waiting.remove(id) {
             self.waiters = self.waiters.saturating_sub(waiting.len());

@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use safeconduct_approval::{ASKED_MAX, Approver, Binding, Holders, INTERESTED_MAX, Person};
-use safeconduct_model::{EntityRef, Identity, IdentityId, IdentityKind};
+use safeconduct_approval::{
+    ASKED_MAX, Answered, Answerer, Approver, Binding, Holders, INTERESTED_MAX, Person,
+};
+use safeconduct_model::{Assurance, EntityRef, Identity, IdentityId, IdentityKind};
 
 use crate::World;
 
@@ -86,6 +88,18 @@ pub(super) fn person(world: &World, id: &IdentityId) -> Option<Person> {
     let identity = world.identity(id).filter(|_| world.is_active(id))?;
     (identity.kind == IdentityKind::User)
         .then(|| Person { identity: identity.id.clone(), groups: identity.groups.clone() })
+}
+
+/// Who answered, as they are now: `None` where they may not act any more, or are no deputy of
+/// whom they stood in for.
+pub(super) fn answered_by(world: &World, answer: &Answered) -> Option<Answerer> {
+    let mut by = Answerer::in_person(person(world, &answer.by)?, Assurance::High);
+    if let Some(of) = &answer.standing_in_for {
+        let known = world.identity(of);
+        let of = known.filter(|of| of.fallback_owner.as_ref() == Some(&answer.by))?;
+        by.standing_in_for = Some(Person { identity: of.id.clone(), groups: of.groups.clone() });
+    }
+    Some(by)
 }
 
 /// Most people whom one person is asked to stand in for.

@@ -14,7 +14,7 @@ use safeconduct_model::{
 use thiserror::Error;
 
 use super::sealed::{self, Asked};
-use super::spend::{meets, stands_by_its_approvers};
+use super::spend::meets;
 use super::{
     ASKING_AGENTS_MAX, AccessHappened, AccessNews, AccessState, Ledgered, Place, Recording,
     bounds_of, people,
@@ -227,11 +227,11 @@ impl Service {
             parties.binding(sealed::digest(keys, asked.canonical, request.asserted.as_ref()));
         let deadline = line.map(|line| line.task.deadline);
         let latest = now.plus_ms(self.settings.answer_within_ms.min(WAIT_MS_MAX));
-        let alike = likeness(&binding.action, &binding.resources, &request.input);
+        let alike = self.alike(&binding, &request.input)?;
         let opened = Opened {
             id: self.ids.record("req"),
             at: now,
-            likeness: keys.digest(&alike),
+            likeness: alike,
             binding,
             asked_by,
             interested,
@@ -286,9 +286,14 @@ impl Service {
     ) -> Result<Option<Found>, Unrecorded> {
         let (request, now) = (asked.request, asked.outcome.record.at);
         let mut state = self.requests.lock();
-        // Who never asked has no keys.
+        let alike = self.alike(&parties.bare, &request.input)?;
+        let refused = |state: &Ledgered| {
+            let refused = state.docket.refusal(&parties.bare, &alike, now).cloned();
+            refused.map(|request| Found::Refused(AskError::Repeat { request }))
+        };
+        // Who never asked has no keys, and may ask for what another was refused.
         let Some(keys) = self.known_request_keys(&mut state, &parties.agent)? else {
-            return Ok(None);
+            return Ok(refused(&state));
         };
         let asserted = request.asserted.as_ref();
         let binding = parties.binding(sealed::digest(&*keys, asked.canonical, asserted));
@@ -296,12 +301,13 @@ impl Service {
             |input: &Value| sealed::digest(&*keys, &safeconduct_ledger::canonical(input), asserted);
         let input = &request.input;
         let attempt = Attempt { binding: &binding, input, asserted, digest: &digest };
-        let holds = |request: &AccessRequest| {
-            meets(request, terms, now) && stands_by_its_approvers(request, world)
+        let holds = |state: &Ledgered, request: &AccessRequest| {
+            meets(request, terms, now)
+                && self.stands_by_its_approvers(state, request, Some(&*keys), world)
         };
         self.end_outdated(&mut state, &binding, holds, now);
         let covering = state.docket.covering(&attempt, now).ok();
-        let covering = covering.filter(|covering| holds(covering));
+        let covering = covering.filter(|covering| holds(&state, covering));
         let live = || state.docket.live(&parties.agent, parties.task());
         let same = |request: &&AccessRequest| {
             request.opened().binding == binding && !request.standing(now).is_final()
@@ -314,13 +320,17 @@ impl Service {
                 answer_by: known.opened().answer_by,
             }));
         }
-        let alike = keys.digest(&likeness(&binding.action, &binding.resources, input));
-        let refused = state.docket.refusal(&parties.agent, &alike, now);
-        if let Some(request) = refused.cloned() {
-            return Ok(Some(Found::Refused(AskError::Repeat { request })));
+        if let Some(refused) = refused(&state) {
+            return Ok(Some(refused));
         }
         let full = live().count() >= LIVE_PER_TASK_MAX;
         Ok(full.then_some(Found::Refused(AskError::TooManyOfTask)))
+    }
+
+    /// The digest by which a reworded repeat is found, whoever asks.
+    fn alike(&self, binding: &Binding, input: &Value) -> Result<KeyedDigest, Unrecorded> {
+        let alike = likeness(&binding.action, &binding.resources, input);
+        self.vault.likeness(&alike).map_err(|error| super::broken(&error))
     }
 
     /// Takes back the same request where it holds no more: it was made on terms that are less
@@ -329,14 +339,14 @@ impl Service {
         &self,
         state: &mut Ledgered,
         binding: &Binding,
-        holds: impl Fn(&AccessRequest) -> bool,
+        holds: impl Fn(&Ledgered, &AccessRequest) -> bool,
         now: Timestamp,
     ) {
         let Some(agent) = binding.actors.first() else { return };
         let outdated = state
             .docket
             .live(agent, binding.task.as_ref())
-            .filter(|request| request.opened().binding == *binding && !holds(request));
+            .filter(|request| request.opened().binding == *binding && !holds(state, request));
         let changes: Vec<Change> = outdated
             .filter_map(|request| request.revoke(None, "terms_changed".into(), now).ok())
             .collect();
@@ -355,22 +365,14 @@ impl Service {
         }
     }
 
-    fn news(&self, id: &RecordId, what: AccessHappened) -> Option<AccessNews> {
+    pub(super) fn news(&self, id: &RecordId, what: AccessHappened) -> Option<AccessNews> {
         let request = self.requests.lock().docket.request(id)?.clone();
         let opened = request.opened();
         let asked = self.asked_of(&request);
-        let world = self.world();
         let to = match what {
             AccessHappened::Settled(_) => BTreeSet::from([opened.asked_by.clone()]),
             AccessHappened::Asked => opened.asked.clone(),
-            _ => {
-                let owners = asked.as_ref().map(|asked| asked.owners.clone()).unwrap_or_default();
-                let holders = people::holders(&world, &opened.binding, &owners);
-                let (terms, parts) = (request.open_terms(), &opened.interested);
-                let mut to = people::named(&world, terms, &opened.binding, &holders, parts);
-                to.retain(|person| !request.has_answered(person) && *person != opened.asked_by);
-                to
-            }
+            _ => BTreeSet::new(),
         };
         Some(AccessNews {
             request: id.clone(),
@@ -464,7 +466,7 @@ impl<'s> Beside<'s> {
             of.sealed_at.push(ticket.last);
         }
         if let Event::Requested(_) = &change.event {
-            let place = Place { at: ticket.last, denied_by, due: None, methods: Vec::new() };
+            let place = Place { denied_by, ..Place::new(ticket.last) };
             state.places.insert(change.request.clone(), place);
         }
         if let Err(error) = state.take_in(&change) {

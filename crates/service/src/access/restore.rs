@@ -71,7 +71,7 @@ impl Service {
         match &recorded.event {
             AccessEvent::Requested(_) => {
                 let denied_by = record.parent.clone();
-                let place = Place { at: sequence, denied_by, due: None, methods: Vec::new() };
+                let place = Place { denied_by, ..Place::new(sequence) };
                 state.places.insert(id.clone(), place);
             }
             AccessEvent::Answered(answered) => {
@@ -115,7 +115,8 @@ impl Service {
         for (agent, task) in waiting {
             self.wait_for_people(&state, &agent, &task);
         }
-        agents.extend(state.glasses.values().map(|glass| glass.broken.agent.clone()));
+        let glasses = state.glasses.values();
+        agents.extend(glasses.flat_map(|it| [it.broken.agent.clone(), it.broken.by.clone()]));
         self.requests.settle(&state);
         drop(state);
         // A crash may have come between the end of an identity and that of what it was given.

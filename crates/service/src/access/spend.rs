@@ -2,7 +2,9 @@
 
 use std::sync::{Arc, MutexGuard};
 
-use safeconduct_approval::{AccessRequest, Answer, Attempt, Binding, Deputies, Standing, Terms};
+use safeconduct_approval::{
+    AccessRequest, Answer, Approver, Attempt, Binding, Deputies, Standing, Terms,
+};
 use safeconduct_engine::ApprovalFacts;
 use safeconduct_model::{Decision, RecordId, Request, Tier, Timestamp, Value};
 
@@ -23,13 +25,6 @@ struct Using<'s> {
     keys: Arc<dyn SessionKeys>,
 }
 
-/// Whether all who said yes to a request may still act: the word of whoever may not is worth
-/// nothing from then on, also where they gave it before.
-pub(super) fn stands_by_its_approvers(request: &AccessRequest, world: &World) -> bool {
-    let mut yes = request.answers().iter().filter(|one| matches!(one.answer, Answer::Approve(_)));
-    yes.all(|answer| people::person(world, &answer.by).is_some())
-}
-
 /// Whether a request was made on terms that are as strict as those of now: otherwise others
 /// answered, or fewer, or they proved too little of who they are.
 pub(super) fn meets(request: &AccessRequest, wanted: &Terms, at: Timestamp) -> bool {
@@ -44,6 +39,32 @@ pub(super) fn meets(request: &AccessRequest, wanted: &Terms, at: Timestamp) -> b
 }
 
 impl Service {
+    /// Whether all who said yes to a request could say so today, by the same term: the word of
+    /// whoever may not act, is in the group no more, or owns no more what is touched, is worth
+    /// nothing from then on, also where they gave it before. Without keys nobody knows who owns
+    /// what only an enforcement point has spoken of.
+    pub(super) fn stands_by_its_approvers(
+        &self,
+        state: &Ledgered,
+        request: &AccessRequest,
+        keys: Option<&dyn SessionKeys>,
+        world: &World,
+    ) -> bool {
+        let opened = request.opened();
+        let yes = || request.answers().iter().filter(|it| matches!(it.answer, Answer::Approve(_)));
+        let by_owner = yes().any(|answer| answer.term == Approver::ResourceOwner);
+        let owners = keys.zip(state.places.get(&opened.id)).filter(|_| by_owner);
+        let owners = owners.and_then(|(keys, place)| {
+            self.open_asked(keys, &opened.id, place.at, opened.binding.arguments)
+        });
+        let owners = owners.map(|asked| asked.owners).unwrap_or_default();
+        let holders = people::holders(world, &opened.binding, &owners);
+        yes().all(|answer| {
+            people::answered_by(world, answer)
+                .is_some_and(|answerer| request.still_counts(answer, &answerer, &holders))
+        })
+    }
+
     /// What people approved of a call that is denied otherwise. Where nothing waits and nothing
     /// was approved of anybody, this looks at nothing.
     pub(crate) fn approved(
@@ -73,7 +94,7 @@ impl Service {
                 Attempt { binding: &binding, input: &request.input, asserted, digest: &digest };
             if let Ok(covering) = state.docket.covering(&attempt, at)
                 && meets(covering, &wanted, at)
-                && stands_by_its_approvers(covering, world)
+                && self.stands_by_its_approvers(&state, covering, Some(&*keys), world)
             {
                 let approved = |answer: &Answer| matches!(answer, Answer::Approve(_));
                 let answers = covering.answers().iter().filter(|one| approved(&one.answer));
@@ -87,7 +108,7 @@ impl Service {
                 return Some(Approved { facts, uses });
             }
         }
-        let facts = state.glass_over(&parties.agent, parties.task(), at)?;
+        let facts = state.glass_over(&parties.agent, parties.task(), world, at)?;
         Some(Approved { facts, uses: None })
     }
 

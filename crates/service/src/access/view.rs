@@ -7,10 +7,11 @@ use safeconduct_approval::{
     AccessRequest, Answer, Answerer, Grant, Lowering, Opened, Person, Shown, ShownValue, Standing,
     shown, shown_text,
 };
+use safeconduct_model::signal::About;
 use safeconduct_model::{
     Absent, ActionName, Allowance, ArgumentRule, Assurance, Authentication, Body, Constraint,
-    EntityRef, IdentityId, IntentName, KeyedDigest, Method, OtherArguments, RecordId, RecordedFlow,
-    RecordedReason, ResourceRule, TaskId, Tier, Timestamp, Value,
+    Decided, EntityRef, IdentityId, IntentName, KeyedDigest, Method, OtherArguments, RecordId,
+    RecordedFlow, RecordedReason, ResourceRule, SessionKey, TaskId, Tier, Timestamp, Value,
 };
 
 use super::answer::assurance;
@@ -140,6 +141,9 @@ pub struct AccessView {
     pub flow: Vec<RecordedFlow>,
     /// How risky it was when it was denied, 1 to 100; 0 where nothing spoke of it.
     pub risk: u8,
+    /// Everything whose signals concern it, as they concern the decision: who acts, all whom they
+    /// act for, the session, the tasks, and the issuers that vouch for them.
+    pub concerned: Vec<About>,
     /// The requests that one answer can settle together with this one, itself included.
     pub group: Vec<RecordId>,
     /// What became of earlier requests of this agent for the same action.
@@ -345,8 +349,12 @@ impl Service {
         let asked = self.asked_of(&request);
         let denied_by = place.as_ref().and_then(|place| place.denied_by.clone());
         let denial = place.and_then(|place| self.denial(place.at, denied_by.as_ref()?));
+        let session = denial.as_ref().map(|denial| denial.session.clone());
+        let concerned = self.concerned_by_request(&summary, session);
+        let denial = denial.map(|denial| (denial.reasons, denial.flow, denial.risk));
         let (reasons, flow, risk) = denial.unwrap_or_default();
         Some(AccessView {
+            concerned,
             summary,
             asked: asked.map(AskedView::from),
             denied_by,
@@ -356,6 +364,20 @@ impl Service {
             group,
             earlier,
         })
+    }
+
+    /// Everything whose signals concern a request.
+    fn concerned_by_request(&self, of: &AccessSummary, session: Option<SessionKey>) -> Vec<About> {
+        let known = of.task.clone().map(About::Task).into_iter();
+        let known = known.chain(session.map(About::Session));
+        let people = of.actors.iter().chain(&of.on_behalf_of).cloned().map(About::Identity);
+        let mut all: Vec<About> = Vec::new();
+        for about in known.chain(people).flat_map(|about| self.concerned_by(&about)) {
+            if !all.contains(&about) {
+                all.push(about);
+            }
+        }
+        all
     }
 
     /// How much a proof is worth for an answer, at this moment.
@@ -375,18 +397,12 @@ impl Service {
     }
 
     /// What the record of a Deny says, which stands a little before that of its request.
-    fn denial(
-        &self,
-        at: u64,
-        denied_by: &RecordId,
-    ) -> Option<(Vec<RecordedReason>, Vec<RecordedFlow>, u8)> {
+    fn denial(&self, at: u64, denied_by: &RecordId) -> Option<Decided> {
         (1..=2).find_map(|back| {
             let leaf = self.ledger.leaf(at.checked_sub(back)?).ok()?;
             let record = safeconduct_ledger::decode(&leaf).ok()?;
             match record.body {
-                Body::Decided(decided) if record.id == *denied_by => {
-                    Some((decided.reasons, decided.flow, decided.risk))
-                }
+                Body::Decided(decided) if record.id == *denied_by => Some(*decided),
                 _ => None,
             }
         })

@@ -102,10 +102,14 @@ async fn an_approval_for_a_task_is_counted_and_never_wider_than_its_intent() {
     let mut bounds = view.asked.as_ref().unwrap().bounds(&view.summary);
     let amount = bounds.arguments.iter_mut().find(|rule| &*rule.pointer == "/amount").unwrap();
     amount.constraint = Constraint::AtMost(Value::Integer(1000));
+    let least = Constraint::AtLeast(Value::Integer(0));
+    let least = ArgumentRule { constraint: least, ..amount.clone() };
+    bounds.arguments.push(least);
     let by = passkey("lea", bench.service.now());
     let for_task = AccessExtent::Task { bounds, uses: 2 };
     assert_eq!(bench.answer(&asked.request, by, for_task).await, Ok(AccessState::Approved));
 
+    assert!(bench.ask(call(&task, "pay", pay(-300))).await.is_err(), "nothing below 0");
     let beyond = bench.ask(call(&task, "pay", pay(900))).await;
     assert_eq!(beyond, Err(vec!["outside_intent"]), "the intent ends at 500");
     assert_eq!(bench.ask(call(&task, "pay", pay(300))).await, Ok(()));

@@ -15,6 +15,7 @@ mod answers;
 mod binding;
 mod ends;
 mod races;
+mod rights;
 
 const POLICIES: &str = r#"
 @id("begin") permit (principal, action == Safeconduct::Action::"undertake", resource);

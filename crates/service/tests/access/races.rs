@@ -142,3 +142,47 @@ async fn expiry_and_answer_at_once_leave_one_of_them() {
         assert_eq!(bench.again().state(&asked.request), state);
     }
 }
+
+/// Approving while the policies change: an answer by the old terms is recorded before the new ones
+/// are in force, or not at all, and nothing of it is used under stricter ones.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn an_answer_and_a_policy_that_changes_at_once() {
+    let (mut before, mut after) = (0, 0);
+    for round in 0..20 {
+        let bench = Arc::new(bench().await);
+        let asked = bench.request(call(&proof("agent"), "mail", mail("x"))).await;
+        let stricter = POLICIES.replace("quorum=1", "quorum=2");
+        let changing = {
+            let (bench, stricter) = (Arc::clone(&bench), stricter.clone());
+            tokio::spawn(async move { bench.change_policies(&stricter).await })
+        };
+        // In half of the rounds the change has a head start.
+        if round % 2 == 0 {
+            tokio::task::yield_now().await;
+        }
+        let answered = bench.answer(&asked.request, proof("lea"), AccessExtent::Once).await;
+        changing.await.unwrap();
+        assert!(matches!(answered, Ok(AccessState::Approved)), "{answered:?}");
+        let used = bench.ask(call(&proof("agent"), "mail", mail("x"))).await;
+        assert_eq!(used, Err(vec!["policy"]), "one answer is not enough any more");
+        let records = bench.records();
+        let place = |of: &dyn Fn(&Body) -> bool| records.iter().rposition(|r| of(&r.body)).unwrap();
+        let changed = place(&|body| matches!(body, Body::PoliciesLoaded { .. }));
+        let answer = place(&|body| match body {
+            Body::AccessRequestChanged(change) => {
+                matches!(change.event, AccessEvent::Answered(_))
+            }
+            _ => false,
+        });
+        if answer < changed {
+            before += 1
+        } else {
+            after += 1
+        }
+        assert_eq!(bench.spent(), 0);
+        // Asking again is by the terms of now.
+        let again = bench.request(call(&proof("agent"), "mail", mail("x"))).await;
+        assert_eq!((again.made, again.state), (AccessMade::Now, AccessState::Pending));
+    }
+    assert_eq!(before + after, 20);
+}

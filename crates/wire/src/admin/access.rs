@@ -637,6 +637,41 @@ pub struct BrokenGlassList {
     pub broken: Vec<BrokenGlassView>,
 }
 
+/// A review that is due of what somebody did in an emergency.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct DueReviewView {
+    /// The record of what happened.
+    pub of: Written<RecordId>,
+    /// Who did it: somebody else reviews it.
+    pub about: Written<IdentityId>,
+    /// Why: `break_glass`.
+    pub cause: String,
+    /// Since when it is due.
+    pub since: Written<Timestamp>,
+    /// From when on it is late.
+    pub late_from: Written<Timestamp>,
+    /// Whether it is.
+    pub late: bool,
+}
+
+/// Reviews that are due.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct DueReviewList {
+    /// Those first that have been due for longest.
+    pub due: Vec<DueReviewView>,
+}
+
+/// What somebody found who has looked.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DueReviewRequest {
+    /// `justified` or `unjustified`.
+    pub verdict: String,
+    /// What they say of it.
+    #[schemars(length(min = 1, max = 1024))]
+    pub note: String,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -472,9 +472,10 @@ fn of_entity(body: &Body, record: &Record) -> Event {
             let activity = match &change.event {
                 AccessEvent::Requested(_) => CREATE,
                 AccessEvent::Expired | AccessEvent::Revoked { .. } => DELETE,
-                AccessEvent::Answered(_) | AccessEvent::Escalated | AccessEvent::Spent { .. } => {
-                    UPDATE
-                }
+                AccessEvent::Answered(_)
+                | AccessEvent::Escalated
+                | AccessEvent::Asked { .. }
+                | AccessEvent::Spent { .. } => UPDATE,
             };
             let event = entity(activity, "access_request", change.request.as_str())
                 .with("status_detail", json!(change.event.as_str()));
@@ -489,6 +490,10 @@ fn of_entity(body: &Body, record: &Record) -> Event {
             let mut event = entity(CREATE, "review_due", of.as_str());
             event.unmapped("about", about.as_str());
             event
+        }
+        Body::ReviewDone { of, by, verdict, .. } => {
+            let event = entity(DELETE, "review_due", of.as_str());
+            done(event.with("status_detail", json!(verdict.as_str())), by.as_str())
         }
         // A kind that is told above, or one to come.
         other => entity((OTHER, other.kind()), other.kind(), record.id.as_str()),

@@ -163,6 +163,9 @@ pub struct ApprovedForm {
     /// How often in the same task; left out, once.
     #[schemars(range(min = 1, max = 1000))]
     pub uses: Option<u32>,
+    /// For how many seconds in every task of the intent, so often.
+    #[schemars(range(min = 1, max = 604800))]
+    pub for_s: Option<u32>,
 }
 
 /// One test: a matrix (`principals`, `actions`, perhaps `resources`, `expect`), or `steps`.

@@ -172,6 +172,9 @@ pub struct Approved {
     pub at_most: Vec<(Arc<str>, Value)>,
     /// How often in the same task; once where nothing is said.
     pub uses: Option<u32>,
+    /// For how many seconds in every task of the intent; in the same task alone where nothing is
+    /// said.
+    pub for_s: Option<u32>,
 }
 
 /// How the live definition of an action stands to the approved one.

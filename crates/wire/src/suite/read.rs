@@ -111,6 +111,7 @@ fn approved(form: &ApprovedForm) -> Approved {
         by: form.by.iter().map(|by| by.0.clone()).collect(),
         at_most: at_most.collect(),
         uses: form.uses,
+        for_s: form.for_s,
     }
 }
 

@@ -107,8 +107,8 @@ impl<'a> Course<'a> {
         let identities = identities.iter().map(|(id, known)| (id.clone(), &known.identity));
         let entry = self.ground.catalogue.entry(&posed.request().action);
         let tier = entry.map_or(Tier::Critical, |entry| entry.tier_of(&posed.request().input));
-        let Approved { by, at_most, uses } = approved;
-        let yes = RehearsedYes { by, at_most, uses: *uses };
+        let Approved { by, at_most, uses, for_s } = approved;
+        let yes = RehearsedYes { by, at_most, uses: *uses, for_s: *for_s };
         let asked = (posed.request(), &outcome);
         let made = self.approvals.approved(asked, tier, &identities.collect(), yes);
         self.sessions.decided(&self.ground.policies, posed.request(), &outcome);

@@ -16,7 +16,7 @@ use crate::exit::CommandError;
 use crate::story::{self, Placed};
 
 /// Kinds that the server's index has by kind and time only.
-const BY_KIND: [&str; 15] = [
+const BY_KIND: [&str; 16] = [
     "task_began",
     "task_ended",
     "lease_changed",
@@ -31,6 +31,7 @@ const BY_KIND: [&str; 15] = [
     "glass_broken",
     "glass_mended",
     "review_due",
+    "review_done",
     "remediation",
 ];
 

@@ -174,7 +174,7 @@ impl Known {
                 agents && self.within(placed)
             }
             "glass_mended" => self.down.contains(at("/glass")),
-            "review_due" => self.down.contains(at("/of")),
+            "review_due" | "review_done" => self.down.contains(at("/of")),
             // A right was set aside, or given back, while they acted.
             "remediation" => self.acts(at("/about")) && self.within(placed),
             _ => key(Some(body)).is_some_and(|key| self.sessions.contains(&key)),
