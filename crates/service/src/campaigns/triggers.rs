@@ -29,7 +29,15 @@ pub(super) struct Events {
     up_to: u64,
     waiting: Vec<Happened>,
     /// The rights of tier high and above at the last look, and of which policies that was.
-    high: Option<(Digest, Arc<BTreeMap<IdentityId, BTreeSet<Digest>>>)>,
+    high: Option<HighRights>,
+}
+
+/// Rights of tier high and above, by who holds them.
+#[derive(Debug, Clone)]
+struct HighRights {
+    /// The policies that gave them.
+    policies: Digest,
+    of: Arc<BTreeMap<IdentityId, BTreeSet<Digest>>>,
 }
 
 /// An event about a holder.
@@ -168,18 +176,19 @@ impl Service {
         let world = self.world();
         let digest = world.policies.digest();
         let before = self.reviews.lock().campaigns.events.high.clone();
-        let Some((of, before)) = before else {
-            let rights = self.high_rights(&world, BTreeSet::new())?;
-            self.reviews.lock().campaigns.events.high = Some((digest, Arc::new(rights)));
+        let Some(HighRights { policies, of: before }) = before else {
+            let of = Arc::new(self.high_rights(&world, BTreeSet::new())?);
+            let all = HighRights { policies: digest, of };
+            self.reviews.lock().campaigns.events.high = Some(all);
             return Ok(());
         };
         let mut changed = Vec::new();
         for kind in ["identity_changed", "delegation_made"] {
             newer(read, kind, from, since, &mut changed)?;
         }
-        let loaded = if of == digest { None } else { loaded_last(read)? };
+        let loaded = if policies == digest { None } else { loaded_last(read)? };
         // Where more have changed than are counted, everyone is looked at.
-        let whole = of != digest || changed.len() >= WAITING_MAX;
+        let whole = policies != digest || changed.len() >= WAITING_MAX;
         let looked_at: BTreeSet<IdentityId> = match whole {
             true => BTreeSet::new(),
             false => changed.iter().map(|event| event.holder.clone()).collect(),
@@ -209,7 +218,8 @@ impl Service {
             kept.extend(rights);
             all
         };
-        self.reviews.lock().campaigns.events.high = Some((digest, all));
+        let all = HighRights { policies: digest, of: all };
+        self.reviews.lock().campaigns.events.high = Some(all);
         Ok(())
     }
 

@@ -313,8 +313,8 @@ async fn intent_drift() {
     let drifts = async |bench: &mut Bench| {
         bench.does("worker", "read").await;
         let entries = bench.ledger.entries();
-        let decisions = entries.iter().map(|one| safeconduct_ledger::decode(&one.leaf).unwrap());
-        let last = decisions.filter(|record| matches!(record.body, Body::Decided(_))).last();
+        let mut records = entries.iter().map(|one| safeconduct_ledger::decode(&one.leaf).unwrap());
+        let last = records.rfind(|record| matches!(record.body, Body::Decided(_)));
         let (about, now) = (About::Identity(id("worker")), bench.service.now());
         let decision = last.unwrap().id;
         let (kind, severity) = (Kind::Drift, Severity::Moderate);

@@ -146,7 +146,7 @@ impl Estate {
         clock.set(self.service().now());
         let (entries, reads, writes) = (self.bench.ledger.entries(), Vec::new(), Vec::new());
         ledger.submit(Proposal { entries: entries.clone(), reads, writes }).unwrap();
-        let text = self.files.files.lock().unwrap()[FILES].clone();
+        let text = self.files.files.lock().unwrap().get(FILES).cloned().unwrap();
         let service = Service::new(ports, Settings::default(), world(&text));
         let mut restore = service.restore();
         for (sequence, entry) in (0..).zip(&entries) {
