@@ -160,3 +160,84 @@ permit (principal == Safeconduct::Agent::"agent", action == Safeconduct::Action:
     let talk = String::from_utf8_lossy(&nothing.stderr);
     assert!(talk.contains("no policy set was in force at 2020"), "{talk}");
 }
+
+/// Decisions of two policy sets under a draft that looks at arguments, which were kept: from the
+/// data folder each is held against the set that made it, and its arguments are opened.
+#[test]
+fn a_draft_over_arguments_is_replayed_from_what_was_kept() {
+    let project = world();
+    let tools = json!([{ "name": "read", "inputSchema": {
+        "type": "object", "properties": { "path": { "type": "string" } },
+    } }]);
+    project.write("catalogue/crm.tools.json", &tools.to_string());
+    let actions = json!({ "server": "crm", "actions": {
+        "read": { "tier": "low", "effect": "read", "keep": { "arguments": true } },
+    } });
+    project.write("catalogue/crm.yaml", &actions.to_string());
+    let permit = |name: &str, when: &str| {
+        format!(
+            "@id(\"{name}\")\npermit (principal == Safeconduct::Agent::\"agent\", action == \
+             Safeconduct::Action::\"crm.read\", resource) when {{ {when} }};\n"
+        )
+    };
+    project.write("policies/p.cedar", &permit("first", "context.session.steps < 9"));
+    project.configure(&json!({
+        "version": 1,
+        "upstreams": { "crm": project.upstream("crm", &tools) },
+        "identities": [
+            { "id": "alice", "kind": "user" },
+            { "id": "bob", "kind": "user" },
+            { "id": "agent", "kind": "agent", "owner": "alice", "fallback_owner": "bob" },
+        ],
+    }));
+    let server = Server::start(&project);
+    let (_, token) = server.mint("agent");
+    let mut client = server.mcp("crm", &token);
+    let mut call = |path: &str| client.call("read", &json!({ "path": path })).unwrap();
+    let count = |kind: &str| {
+        let lines = exported(&project);
+        lines.iter().map(record_of).filter(|record| record["kind"] == kind).count()
+    };
+    call("/a/1");
+    call("/b/1");
+    wait_until("the outcomes are there", || count("outcome") == 2);
+    project.write("policies/p.cedar", &permit("second", "context.session.steps < 7"));
+    wait_until("the policies are loaded", || count("policies_loaded") == 2);
+    call("/b/2");
+    wait_until("the outcome is there", || count("outcome") == 3);
+    // How old a statement is, shows by what was kept of the sets before.
+    let since = said(&project, &server, &["why", "agent", "crm.read", "-o", "json"]);
+    let since: Json = serde_json::from_str(&since).unwrap();
+    let statement = &since["statements"][0];
+    assert_eq!(statement["policy"], "second");
+    assert!(statement["since"].is_string() && statement["perhaps_since"].is_null(), "{statement}");
+
+    let path = "context has input && context.input has path && context.input.path like \"/a/*\"";
+    project.write("draft/p.cedar", &permit("second", path));
+    let replayed = |more: &[&str]| {
+        let output = tools::command()
+            .arg("--config")
+            .arg(project.config())
+            .args(["policy", "diff"])
+            .args([project.path("policies"), project.path("draft")])
+            .args(["--replay", "1h", "--offline", "-o", "json"])
+            .args(more)
+            .output()
+            .unwrap();
+        let talk = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "{talk}");
+        serde_json::from_slice::<Json>(&output.stdout).unwrap()["replay"].clone()
+    };
+    let replay = replayed(&[]);
+    assert_eq!(replay["not_replayable"]["count"], 0, "{replay}");
+    assert_eq!(replay["newly_denied"]["count"], 2, "{replay}");
+    let because: Vec<_> = replay["newly_denied"]["listed"].as_array().unwrap().iter().collect();
+    assert_eq!(because[0]["because"], json!(["first"]), "the set of then is what it is held against");
+    assert_eq!(because[1]["because"], json!(["second"]));
+    // Without the key that they are sealed under, nothing is guessed.
+    std::fs::rename(project.path("keys/kek"), project.path("kek")).unwrap();
+    let replay = replayed(&[]);
+    assert_eq!(replay["not_replayable"]["count"], 3, "{replay}");
+    let lacking = &replay["not_replayable"]["listed"][0]["lacks"];
+    assert_eq!(*lacking, json!({ "fact": "context.input", "why": "not_opened" }), "{replay}");
+}
