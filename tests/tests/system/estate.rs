@@ -232,7 +232,11 @@ fn a_draft_over_arguments_is_replayed_from_what_was_kept() {
     assert_eq!(replay["not_replayable"]["count"], 0, "{replay}");
     assert_eq!(replay["newly_denied"]["count"], 2, "{replay}");
     let because: Vec<_> = replay["newly_denied"]["listed"].as_array().unwrap().iter().collect();
-    assert_eq!(because[0]["because"], json!(["first"]), "the set of then is what it is held against");
+    assert_eq!(
+        because[0]["because"],
+        json!(["first"]),
+        "the set of then is what it is held against"
+    );
     assert_eq!(because[1]["because"], json!(["second"]));
     // Without the key that they are sealed under, nothing is guessed.
     std::fs::rename(project.path("keys/kek"), project.path("kek")).unwrap();
