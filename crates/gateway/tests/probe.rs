@@ -1,5 +1,5 @@
 //! Probes: they go the way of a call, up to the decision, and nothing comes of them.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![expect(clippy::panic, clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod support;
 
