@@ -145,6 +145,7 @@ async fn call(service: &Service, task: &Task) -> Result<(), Failure> {
         detail: None,
         edits: Vec::new(),
         read: Default::default(),
+        beside: Default::default(),
     };
     service.observe(report).await?;
     Ok(())

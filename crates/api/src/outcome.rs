@@ -57,6 +57,7 @@ pub(crate) async fn report(
             // It says nothing of what its agent has read.
             (None, _) => Read::Unseen,
         },
+        beside: Read::Nothing,
     };
     api.service.observe(report).await?;
     Ok(StatusCode::NO_CONTENT.into_response())

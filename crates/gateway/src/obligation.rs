@@ -80,46 +80,69 @@ impl Plan {
         edits
     }
 
-    /// Edits a result. Where a part of it cannot be looked into, the part is withheld.
+    /// Edits a result. Where a part of it cannot be looked into, the part is withheld. Where the
+    /// path of an obligation leads nowhere in some part, an edit of no values says so, beside the
+    /// one of what was found elsewhere: no declassifier takes such a result for redacted.
     pub fn edit_result(&self, result: &mut Value) -> Vec<Edit> {
         let mut edits = Vec::new();
         for (obligation, steps) in &self.output {
-            edits.push(Edit { obligation: obligation.clone(), values: redact(result, steps) });
+            let Led { to, nowhere } = redact(result, steps);
+            let edit = |values| Edit { obligation: obligation.clone(), values };
+            edits.extend((to > 0).then(|| edit(to)));
+            edits.extend((nowhere || to == 0).then(|| edit(0)));
         }
         edits
     }
 }
 
-fn redact(result: &mut Value, steps: &[Step]) -> u64 {
-    let mut values = 0;
-    let mut parts = false;
+/// Where a path led.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Led {
+    /// To how many values.
+    to: u64,
+    /// Whether some branch of it ended before its last step: a member that is not there, an
+    /// element of what is no list.
+    nowhere: bool,
+}
+
+impl Led {
+    const NOWHERE: Self = Self { to: 0, nowhere: true };
+    const TO_ONE: Self = Self { to: 1, nowhere: false };
+}
+
+impl std::iter::Sum for Led {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        all.fold(Self::default(), |a, b| Self { to: a.to + b.to, nowhere: a.nowhere || b.nowhere })
+    }
+}
+
+fn redact(result: &mut Value, steps: &[Step]) -> Led {
+    let mut parts: Vec<Led> = Vec::new();
     if let Some(structured) = edit::member_mut(result, "structuredContent") {
-        values += mask(structured, steps);
-        parts = true;
+        parts.push(mask(structured, steps));
     }
     for name in ["content", "contents"] {
         match edit::member_mut(result, name) {
             Some(Value::Array(items)) => {
-                values += items.iter_mut().map(|item| redact_part(item, steps)).sum::<u64>();
-                parts = true;
+                parts.push(items.iter_mut().map(|item| redact_part(item, steps)).sum());
             }
-            Some(single @ Value::Object(_)) => {
-                values += redact_part(single, steps);
-                parts = true;
-            }
+            Some(single @ Value::Object(_)) => parts.push(redact_part(single, steps)),
             _ => {}
         }
     }
     if let Some(Value::Array(messages)) = edit::member_mut(result, "messages") {
         let contents = messages.iter_mut().filter_map(|m| edit::member_mut(m, "content"));
-        values += contents.map(|content| redact_part(content, steps)).sum::<u64>();
-        parts = true;
+        parts.push(contents.map(|content| redact_part(content, steps)).sum());
     }
-    if parts { values } else { mask(result, steps) }
+    if parts.is_empty() { mask(result, steps) } else { parts.into_iter().sum() }
 }
 
 /// One content block or one resource's contents.
-fn redact_part(part: &mut Value, steps: &[Step]) -> u64 {
+fn redact_part(part: &mut Value, steps: &[Step]) -> Led {
+    if let Value::Object(members) = part {
+        // What surrounds the content could hold anything.
+        members.retain(|name, _| AROUND.contains(&&**name));
+    }
     if let Some(resource) = edit::member_mut(part, "resource") {
         return redact_part(resource, steps);
     }
@@ -127,14 +150,14 @@ fn redact_part(part: &mut Value, steps: &[Step]) -> u64 {
         let parsed = text.as_str().and_then(|text| json::parse(text.as_bytes()).ok());
         // A bare text or number is JSON too, yet no path leads into it.
         if let Some(mut inner @ (Value::Object(_) | Value::Array(_))) = parsed {
-            let values = mask(&mut inner, steps);
-            if values > 0 {
+            let led = mask(&mut inner, steps);
+            if led.to > 0 {
                 *text = Value::from(json::to_text(&inner));
             }
-            return values;
+            return led;
         }
         *text = Value::from(WITHHELD);
-        return 1;
+        return Led::TO_ONE;
     }
     if edit::take(part, "blob").is_some() {
         // What a resource held as bytes; its address stays.
@@ -142,11 +165,14 @@ fn redact_part(part: &mut Value, steps: &[Step]) -> u64 {
     } else {
         *part = Value::object([("type", Value::from("text")), ("text", WITHHELD.into())]);
     }
-    1
+    Led::TO_ONE
 }
 
-/// Masks what the path leads to; gives how many values that were.
-fn mask(value: &mut Value, steps: &[Step]) -> u64 {
+/// What stays of a content block whose fields are redacted.
+const AROUND: [&str; 6] = ["type", "text", "uri", "mimeType", "resource", "blob"];
+
+/// Masks what the path leads to.
+fn mask(value: &mut Value, steps: &[Step]) -> Led {
     each(value, steps, &mut |found| {
         *found = match found {
             Value::String(_) => Value::from(MASK),
@@ -185,17 +211,17 @@ fn remove(value: &mut Value, steps: &[Step]) -> u64 {
     removed
 }
 
-fn each(value: &mut Value, steps: &[Step], act: &mut impl FnMut(&mut Value)) -> u64 {
+fn each(value: &mut Value, steps: &[Step], act: &mut impl FnMut(&mut Value)) -> Led {
     let Some((step, below)) = steps.split_first() else {
         act(value);
-        return 1;
+        return Led::TO_ONE;
     };
     match (step, value) {
         (Step::Member(name), Value::Object(members)) => {
-            members.get_mut(name.as_str()).map_or(0, |member| each(member, below, act))
+            members.get_mut(name.as_str()).map_or(Led::NOWHERE, |member| each(member, below, act))
         }
         (Step::Element(at), Value::Array(items)) => {
-            items.get_mut(*at).map_or(0, |item| each(item, below, act))
+            items.get_mut(*at).map_or(Led::NOWHERE, |item| each(item, below, act))
         }
         (Step::Every, Value::Array(items)) => {
             items.iter_mut().map(|item| each(item, below, act)).sum()
@@ -203,7 +229,7 @@ fn each(value: &mut Value, steps: &[Step], act: &mut impl FnMut(&mut Value)) -> 
         (Step::Every, Value::Object(members)) => {
             members.values_mut().map(|member| each(member, below, act)).sum()
         }
-        _ => 0,
+        _ => Led::NOWHERE,
     }
 }
 
@@ -292,6 +318,38 @@ mod tests {
             r#"{"messages":[{"role":"user","content":{"type":"text","text":"1234"}}]}"#,
         );
         assert!(!text.contains("1234"));
+    }
+
+    /// No result is taken for redacted in which the field stands elsewhere than expected.
+    #[test]
+    fn an_edit_of_no_values_says_that_a_path_led_nowhere() {
+        let told = |obligation: &str, result: &str| -> Vec<u64> {
+            let mut value = json::parse(result.as_bytes()).unwrap();
+            let edits = plan(&[obligation]).unwrap().edit_result(&mut value);
+            edits.into_iter().map(|edit| edit.values).collect()
+        };
+        let text = |inner: &str| {
+            let text = json::to_text(&Value::from(inner));
+            format!(r#"{{"type":"text","text":{text}}}"#)
+        };
+        let (hit, miss) = (text(r#"{"ssn":1}"#), text(r#"{"result":{"ssn":1}}"#));
+        let content = |parts: &str| format!(r#"{{"content":[{parts}]}}"#);
+        assert_eq!(told("redact:$.ssn", &content(&hit)), [1]);
+        assert_eq!(told("redact:$.ssn", &content(&miss)), [0]);
+        assert_eq!(told("redact:$.ssn", &content(&format!("{hit},{miss}"))), [1, 0]);
+        let structured =
+            format!(r#"{{"content":[{hit}],"structuredContent":{{"a":{{"ssn":1}}}}}}"#);
+        assert_eq!(told("redact:$.ssn", &structured), [1, 0]);
+        let list = text(r#"{"list":[{"ssn":1},{"of":{"ssn":2}}]}"#);
+        assert_eq!(told("redact:$.list[*].ssn", &content(&list)), [1, 0]);
+        assert_eq!(told("redact:$.ssn", r#"{"of":{"ssn":1}}"#), [0]);
+    }
+
+    #[test]
+    fn what_surrounds_a_redacted_part_is_withheld() {
+        let part = r#"{"type":"text","text":"{\"ssn\":1}","_meta":{"ssn":1234},"note":"1234"}"#;
+        let (text, values) = edited("redact:$.ssn", &format!(r#"{{"content":[{part}]}}"#));
+        assert!(!text.contains("1234") && values == 1, "{text}");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The way back to whoever waits for a call, and what happens to the call meanwhile.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use safeconduct_model::Value;

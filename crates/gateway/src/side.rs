@@ -326,11 +326,21 @@ impl<A: Authority> Side<A> {
         Reply::from(self.fit_answer(&method, answer, ready)).delivered(status, form)
     }
 
+    async fn hear_greeting(
+        &self,
+        method: &str,
+        ready: &Ready,
+        greeted: &Value,
+    ) -> Result<(), Fault> {
+        let by = &self.caller.authentication;
+        self.inner.hear_greeting(by, &self.backend, ready, method, greeted).await
+    }
+
     async fn discover(&self, request: Request, ready: &Ready, related: &Arc<Related>) -> Reply {
         let method = Arc::clone(&request.method);
         if ready.live.revision.era() == Era::Legacy {
             let mut result = translate::discover_result(&ready.live.greeted);
-            if let Err(fault) = self.hear(&method, None, &Answer::Result(result.clone())) {
+            if let Err(fault) = self.hear_greeting(&method, ready, &ready.live.greeted).await {
                 return fault.into();
             }
             task_tools::offer(&*self.inner.authority, &mut result);
@@ -339,7 +349,11 @@ impl<A: Authority> Side<A> {
         match self.forward(request, ready, related, Patience::Bounded).await {
             Err(error) => error.fault().into(),
             Ok(Answered { mut answer, status, form }) => {
-                if let Err(fault) = self.hear(&method, None, &answer) {
+                let heard = match &answer {
+                    Answer::Result(result) => self.hear_greeting(&method, ready, result).await,
+                    Answer::Fault(_) => self.hear(&method, None, &answer),
+                };
+                if let Err(fault) = heard {
                     return fault.into();
                 }
                 if let Answer::Result(result) = &mut answer {

@@ -12,8 +12,12 @@ pub(crate) enum Kind {
     Values = 1,
     /// Fingerprints of what was read.
     Flow = 2,
-    /// What rules of order and count look at.
+    /// What rules of order and count look at; of no bytes where there was nothing to look at.
     Event = 3,
+    /// Fingerprints of what was read beside it, which no declassifier lowers.
+    Beside = 4,
+    /// Fingerprints of what the call itself said.
+    Said = 5,
 }
 
 /// The bytes are no bundle.
@@ -64,7 +68,7 @@ impl Bundle {
         }
         let mut parts: Vec<(Kind, Vec<u8>)> = Vec::new();
         while let Some((kind, after)) = rest.split_first() {
-            let kind = [Kind::Values, Kind::Flow, Kind::Event]
+            let kind = [Kind::Values, Kind::Flow, Kind::Event, Kind::Beside, Kind::Said]
                 .into_iter()
                 .find(|known| *known as u8 == *kind)
                 .ok_or(NoBundle)?;

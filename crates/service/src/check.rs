@@ -20,7 +20,7 @@ use tracing::{Instrument as _, Span};
 
 use crate::access::{BREAK_GLASS, BREAKING, Beside, Denied, Found, Queuing, Wish, WishOf};
 use crate::line::Line;
-use crate::past::{self, Happened, lock_past};
+use crate::past::{self, Happened, is_blind, lock_past};
 use crate::recall::{Recall, flow_key};
 use crate::refold::ARGUMENTS;
 use crate::service::Settings;
@@ -263,26 +263,29 @@ impl Service {
             let risk = self.risk(&request, line.as_ref(), &world, now.at);
             let (rules, nothing) = (world.policies.monitors(), Monitors::default());
             // Of what may be missing nothing is known: then a policy that asks for it fails.
-            let blind = past.as_ref().and_then(|past| past.blind_until).max(home_now.blind_until);
-            let blind = blind.is_some_and(|until| now.at <= until);
+            let blind = is_blind((&home_now.order, past.as_deref()), rules, now.at);
             let facts = Facts {
                 task: line.as_ref().and_then(|line| task_facts(line, &world)),
                 session: &home_now.session,
                 monitors: match &past {
                     _ if blind => None,
                     Some(past) => {
-                        Some(MonitorFacts { session: &home_now.monitors, identity: &past.monitors })
+                        let session = &home_now.order.monitors;
+                        Some(MonitorFacts { session, identity: &past.monitors })
                     }
                     // Rules about an identity may have come in force since it was looked for.
                     None if !rules.programs(History::Identity).is_empty() => None,
-                    None => Some(MonitorFacts { session: &home_now.monitors, identity: &nothing }),
+                    None => {
+                        let session = &home_now.order.monitors;
+                        Some(MonitorFacts { session, identity: &nothing })
+                    }
                 },
                 risk,
+                last_word: self.last_word_for(&request, line.as_ref(), &world),
                 input_bytes: (canonical.len() as u64).saturating_add(given_back),
                 ..facts(&request, &world, &slot, &understood, &self.settings)
             };
             let refuse = |reason| {
-                last_word: self.last_word_for(&request, line.as_ref(), &world),
                 safeconduct_engine::refuse(&request, &facts, &world.policies, &now, vec![reason])
             };
             let proof = request.subject.authentication();
@@ -394,10 +397,22 @@ impl Service {
                         history.session.witness(&outcome.step);
                         history.version += 1;
                     }
-                    let happened = Happened::requested(&request, &outcome, ticket.last);
-                    if let Some(happened) = happened.filter(|_| !rules.is_empty()) {
-                        let slot = history.as_deref_mut().unwrap_or(&mut slot);
-                        happened.take_in(&world.policies, slot, past.as_deref_mut());
+                    let order = &mut history.as_deref_mut().unwrap_or(&mut slot).order;
+                    let happened = match rules.is_empty() {
+                        true => None,
+                        false => Happened::requested(&request, &outcome, ticket.last),
+                    };
+                    match happened {
+                        Some(happened) => {
+                            happened.take_in(&world.policies, History::Session, order);
+                            if let Some(past) = &mut past {
+                                happened.take_in(&world.policies, History::Identity, past);
+                            }
+                        }
+                        None => order.tell(ticket.last),
+                    }
+                    if past.is_none() {
+                        self.note_past(past::name_of(&request.subject), ticket.last);
                     }
                     if let Some(label) = outcome.label_at_permit() {
                         let home = history.as_deref_mut().unwrap_or(&mut slot);
@@ -443,7 +458,9 @@ impl Service {
             let mut slot = lock(place);
             let mut history = history.map(|slot| lock(slot));
             let kept = history.as_deref_mut().unwrap_or(&mut slot);
-            if kept.recall == Recall::Whole {
+            let world = self.world();
+            let programs = world.policies.monitors().programs(History::Session);
+            if kept.recall == Recall::Whole && kept.order.follows(programs) {
                 kept.flow_used = true;
                 return Ok((slot, history));
             }
@@ -642,6 +659,7 @@ pub(crate) fn facts<'a>(
         understood,
         tiers: &settings.tiers,
         risk: None,
+        last_word: None,
         approval: None,
         set_aside: world.set_aside(),
         vocabulary: &world.vocabulary,
@@ -661,7 +679,6 @@ fn came_from(outcome: &mut Outcome, network: Option<NetworkDigest>) {
 pub(crate) const fn acts_in(subject: &Subject) -> Option<&TaskRef> {
     match subject {
         Subject::Caller(proof) | Subject::Lessee(proof) | Subject::Asserted { by: proof, .. } => {
-        last_word: None,
             proof.task.as_ref()
         }
         Subject::Undertaker { .. } => None,

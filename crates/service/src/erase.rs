@@ -6,6 +6,7 @@ use safeconduct_model::{Body, IdentityId, Record, SessionKey, SessionScope, Task
 use thiserror::Error;
 
 use crate::access::is_of_requests;
+use crate::past::lock_past;
 use crate::recall::Recall;
 use crate::sessions::{Slot, lock};
 use crate::{AppendError, Entry, Proposal, Service, SubmitError};
@@ -92,6 +93,9 @@ impl Service {
         {
             let_go(&mut lock(&home));
         }
+        if let Some(past) = self.pasts.known(session.identity.as_str()) {
+            lock_past(&past).unlearn();
+        }
         self.ledger.durable(ticket).await?;
         Ok(erased)
     }
@@ -108,6 +112,7 @@ impl Service {
 fn let_go(slot: &mut Slot) {
     slot.session.let_go();
     slot.recall = Recall::Due;
+    slot.order.unlearn();
 }
 
 /// The entries beside which something of the session lies.

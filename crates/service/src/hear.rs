@@ -174,7 +174,8 @@ impl Service {
             return Ok(None);
         };
         let refuse = |error: &dyn std::fmt::Display| HearError::Record(error.to_string().into());
-        let fingerprints = Bundle::default().with(Kind::Flow, read.fingerprints(Kind::Flow)).encode();
+        let fingerprints =
+            Bundle::default().with(Kind::Flow, read.fingerprints(Kind::Flow)).encode();
         let attachment = fingerprints.map(|plain| keys.seal(&id, OUTCOME, &plain)).transpose();
         let attachment = attachment.map_err(|error| refuse(&error))?;
         let sealed = attachment.is_some();

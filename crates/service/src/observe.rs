@@ -3,21 +3,21 @@
 use std::sync::{Arc, PoisonError};
 
 use safeconduct_model::{
-    Body, Edit, Executed, Execution, IdentityId, Obligation, Record, RecordId, Returns, SessionKey,
-    Timestamp, Value,
+    ActionEntry, Body, Edit, Effect, Executed, Execution, IdentityId, Integrity, Obligation,
+    Record, RecordId, Returns, SessionKey, Timestamp, Value,
 };
-use safeconduct_session::flow::{Demand, Flow, GLEANED_BYTES_MAX};
-use safeconduct_wire::json;
+use safeconduct_policy::History;
+use safeconduct_session::flow::{Demand, Flow, FlowKey, GLEANED_BYTES_MAX, Gleaned, Source};
 use thiserror::Error;
 
 use crate::bundle::{Bundle, Kind};
 use crate::past::{self, Happened, lock_past};
 use crate::pending::{Held, Pending};
-use crate::reading::{self, Reading};
+use crate::reading::{self, Output, Reading};
 use crate::recall::{OUTCOME, Recall};
 use crate::refold::{Call, kind_of};
 use crate::sessions::{Slot, lock};
-use crate::{AppendError, Entry, Proposal, Ruling, Service, SessionKeys, SubmitError};
+use crate::{AppendError, Entry, Proposal, Ruling, Service, SessionKeys, SubmitError, World};
 
 /// What an enforcement point says of a permit that it acted on.
 #[derive(Debug, Clone)]
@@ -39,6 +39,9 @@ pub struct Report {
     pub edits: Vec<Edit>,
     /// What the agent reads of it.
     pub read: Read,
+    /// What the agent reads beside it: progress, log messages, what was asked meanwhile, and what
+    /// no obligation looked at. No declassifier lowers that.
+    pub beside: Read,
 }
 
 /// What an agent reads of an outcome.
@@ -88,7 +91,7 @@ pub const KEPT_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// What lies beside an outcome together, with room for the seal and the form around it, is never
 /// more than the ledger takes: no outcome is lost for what was read.
 const _: () = {
-    let together = KEPT_BYTES_MAX + GLEANED_BYTES_MAX + reading::STRUCTURED_BYTES_MAX;
+    let together = KEPT_BYTES_MAX + 3 * GLEANED_BYTES_MAX + reading::STRUCTURED_BYTES_MAX;
     assert!(together + 1024 <= crate::ATTACHED_BYTES_MAX, "too much lies beside an outcome");
 };
 
@@ -149,7 +152,7 @@ impl Service {
         let world = self.world();
         let entry = world.catalogue.entry(&pending.action);
         let returns = entry.map(|entry| &entry.returns);
-        let worth = reading::worth(returns, &pending.declassifiers, &[], &world.catalogue);
+        let worth = reading::worth(returns, &[], &[], &world.catalogue);
         let home = self.home(&pending.session);
         let read =
             self.read((decision, read, pending.said()), &worth.returns, &home, self.clock.now());
@@ -178,15 +181,15 @@ impl Service {
             &world.catalogue,
         );
         let told = (&report.decision, &report.read, pending.said());
-        let read = self.read(told, &worth.returns, &home, now);
+        let declassified = worth.declassified.filter(|_| report.read != Read::Nothing);
+        let whole = reading::worth(entry.map(|entry| &entry.returns), &[], &[], &world.catalogue);
+        let beside = (&report.decision, &report.beside, pending.said());
+        let beside = self.read(beside, &whole.returns, &home, now);
+        let read = self.read(told, &worth.returns, &home, now).and_beside(beside);
+        let read = read.and_said(self.said(report, pending, entry, &home));
         let rules = world.policies.monitors();
-        let output = past::looks_at_result(rules, kind_of(report.execution), &pending.action)
-            .then(|| reading::structured(&report.read))
-            .flatten()
-            .map(|output| (json::to_bytes(&output), output))
-            // A longer one is absent, then as when it is folded again.
-            .filter(|(bytes, _)| bytes.len() <= reading::STRUCTURED_BYTES_MAX);
-        let (sealed_output, output) = output.unzip();
+        let looked = past::looks_at_result(rules, kind_of(report.execution), &pending.action);
+        let output = if looked { Output::of(&report.read) } else { Output::Unknown };
         let keys = pending.keys.as_deref();
         let digest = keys.zip(report.result.as_deref()).map(|(keys, bytes)| keys.digest(bytes));
         let record = Record {
@@ -206,7 +209,7 @@ impl Service {
                 detail: report.detail.clone(),
                 edits: report.edits.clone(),
                 label: read.label().cloned(),
-                declassified: read.label().and(worth.declassified),
+                declassified,
             }),
         };
         // What was read was read, whether or not it can be recorded.
@@ -218,8 +221,10 @@ impl Service {
         let kept = kept.filter(|_| entry.is_some_and(|entry| entry.keep_result));
         let bundle = Bundle::default()
             .with(Kind::Values, kept.cloned())
-            .with(Kind::Flow, read.fingerprints())
-            .with(Kind::Event, sealed_output);
+            .with(Kind::Flow, read.fingerprints(Kind::Flow))
+            .with(Kind::Event, output.to_seal())
+            .with(Kind::Beside, read.fingerprints(Kind::Beside))
+            .with(Kind::Said, read.fingerprints(Kind::Said));
         let attachment = match (keys, bundle.encode()) {
             (Some(keys), Some(bytes)) => {
                 Some(keys.seal(&record.id, OUTCOME, &bytes).map_err(|error| refuse(&error))?)
@@ -233,43 +238,52 @@ impl Service {
         if sealed && let Some(slot) = self.sessions.known(&pending.session) {
             lock(&slot).sealed_at.push(ticket.last);
         }
-        let called = pending.call.as_ref().filter(|_| !rules.is_empty());
-        match (called, self.sessions.known(&home)) {
-            // Decided by another process, or too large to be held: its call lies in the ledger, and
-            // is folded from there.
-            (called, Some(slot))
-                if keys.is_none() || (called.is_some() && pending.held == Held::Bare) =>
-            {
-                let past = called.and_then(|call| self.pasts.of(call.principal.id.as_str()));
-                {
-                    let mut slot = lock(&slot);
-                    slot.told.push(ticket.last);
-                    slot.recall = Recall::Due;
-                }
-                if let Some(past) = past {
-                    let mut past = lock_past(&past);
-                    past.told.push(ticket.last);
-                    past.recall = Recall::Due;
-                }
-            }
-            (Some(call), Some(slot)) => {
-                self.recall(&home);
-                let past = self.past_of(call.principal.id.as_str());
-                let (call, at) = (Call::clone(call), Some(ticket.last));
-                let happened = Happened::executed(call, report.execution, output, now, at);
-                let mut slot = lock(&slot);
-                let mut past = past.as_ref().map(|past| lock_past(past));
-                taken_in.again(&mut slot, &read);
-                happened.take_in(&world.policies, &mut slot, past.as_deref_mut());
-            }
-            (None, Some(slot)) if read.label().is_some() => {
-                let mut slot = lock(&slot);
-                taken_in.again(&mut slot, &read);
-                slot.told.push(ticket.last);
-            }
-            _ => {}
+        if read.label().is_some()
+            && let Some(slot) = self.sessions.known(&home)
+        {
+            let mut slot = lock(&slot);
+            taken_in.again(&mut slot, &read);
+            slot.told.push(ticket.last);
         }
+        self.remember_outcome(&world, pending, &home, (report.execution, output, now, ticket.last));
         Ok(ticket)
+    }
+
+    /// Rules of order and count come to know of an outcome.
+    fn remember_outcome(
+        &self,
+        world: &World,
+        pending: &Pending,
+        home: &SessionKey,
+        (execution, output, at, sequence): (Execution, Output, Timestamp, u64),
+    ) {
+        let rules = world.policies.monitors();
+        let whole = pending.keys.is_some()
+            && (pending.held == Held::Whole || !past::looks_at_arguments(rules, &pending.action));
+        let slot = self.sessions.known(home);
+        let call = pending.call.as_ref();
+        let past = call.and_then(|call| self.pasts.of(call.principal.id.as_str()));
+        let mut slot = slot.as_ref().map(|slot| lock(slot));
+        let order = slot.as_mut().map(|slot| &mut slot.order);
+        let mut past = past.as_ref().map(|past| lock_past(past));
+        match call.filter(|_| whole && !rules.is_empty()) {
+            Some(call) => {
+                let call = Call::clone(call);
+                let happened = Happened::executed(call, (execution, output), at, sequence);
+                order.into_iter().for_each(|order| {
+                    happened.take_in(&world.policies, History::Session, order);
+                });
+                past.iter_mut().for_each(|past| {
+                    happened.take_in(&world.policies, History::Identity, past);
+                });
+            }
+            // No rule looks at it now; or it was decided by another process, or is too large to be
+            // held: its call lies in the ledger, and is folded from there.
+            None => {
+                order.into_iter().for_each(|order| order.tell(sequence));
+                past.iter_mut().for_each(|past| past.tell(sequence));
+            }
+        }
     }
 
     /// What was read, as fingerprints under the key of the session where that is kept.
@@ -327,20 +341,58 @@ impl Service {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner).remove(decision);
     }
 
-    /// The call, where what comes of it is read with it in view: by rules of order and count, or
-    /// because its result may vouch for something.
-    fn remembers_call(&self, ruling: &Ruling) -> Option<Box<Call>> {
+    /// What a call says to the world on the session's own account, under the key of its
+    /// fingerprints.
+    fn said(
+        &self,
+        report: &Report,
+        pending: &Pending,
+        entry: Option<&ActionEntry>,
+        home: &SessionKey,
+    ) -> Option<(Gleaned, FlowKey)> {
+        let (entry, said) = (entry?, pending.said()?);
+        if entry.effect == Effect::Read || report.execution == Execution::NotExecuted {
+            return None;
+        }
+        self.recall(home);
+        let flow =
+            self.sessions.known(home).and_then(|slot| lock(&slot).session.flow().cloned())?;
+        let sequence = u64::try_from(self.clock.now().as_millis()).unwrap_or(0);
+        let source = Source { sequence, record: report.decision.clone() };
+        Some((flow.said(said, &entry.arguments, source)?, flow.key()))
+    }
+
+    /// Whether a call says something to the world of which its session cannot vouch.
+    fn says(&self, entry: &ActionEntry, session: &SessionKey) -> bool {
+        entry.effect != Effect::Read
+            && self.sessions.known(&self.home(session)).is_some_and(|slot| {
+                let slot = lock(&slot);
+                let label = slot.session.flow().map(Flow::label);
+                label.is_some_and(|label| label.integrity == Integrity::Untrusted)
+            })
+    }
+
+    /// The call; with its arguments where what comes of it is read with them in view: by rules of order and count,
+    /// because its result may vouch for something, or because what it says may come back.
+    fn remembers_call(&self, ruling: &Ruling) -> (Option<Box<Call>>, Held) {
         let world = self.world();
         let (action, outcome) = (&ruling.request.action, &ruling.outcome);
         let wanted = past::looks_at_arguments(world.policies.monitors(), action)
-            || world.catalogue.entry(action).is_some_and(|entry| entry.returns.vouches())
+            || world.catalogue.entry(action).is_some_and(|entry| {
+                entry.returns.vouches() || self.says(entry, &ruling.request.session.key)
+            })
             || outcome.obligations.iter().any(|one| one.declassifier().is_some());
-        wanted.then(|| Call::of(&ruling.request, outcome).map(Box::new)).flatten()
+        let (call, held) = match wanted {
+            true => (Call::of(&ruling.request, outcome), Held::Whole),
+            false => (Call::bare(outcome), Held::Bare),
+        };
+        (call.map(Box::new), held)
     }
 
     /// Remembers that an outcome is to come.
     pub(crate) fn expect_outcome(&self, ruling: &Ruling, keys: Arc<dyn SessionKeys>) {
         let at = ruling.outcome.record.at;
+        let (call, held) = self.remembers_call(ruling);
         let pending = Pending {
             session: ruling.request.session.key.clone(),
             action: ruling.request.action.clone(),
@@ -353,8 +405,8 @@ impl Service {
                 .filter_map(Obligation::declassifier)
                 .cloned()
                 .collect(),
-            call: self.remembers_call(ruling),
-            held: Held::Whole,
+            call,
+            held,
             since: at,
             deadline: at.plus_ms(self.settings.outcome_deadline_ms),
         };
@@ -398,6 +450,8 @@ impl Service {
             detail: Some(why.into()),
             edits: Vec::new(),
             read: Read::Unseen,
+            // What was said meanwhile is in no record.
+            beside: Read::Unseen,
         };
         // A ledger that takes no record has turned readiness red already; after a restart the
         // permit is found without outcome and recorded then.

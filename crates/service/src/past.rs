@@ -1,34 +1,84 @@
-//! What identities remember for rules of order and count that are about all of their sessions.
+//! What sessions and identities remember for rules of order and count.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use foldhash::fast::RandomState;
 use safeconduct_engine::Outcome;
-use safeconduct_model::{
-    ActionName, Decision, EntityId, Execution, Request, Subject, Timestamp, Value,
-};
+use safeconduct_model::{ActionName, Decision, EntityId, Execution, Request, Subject, Timestamp};
 use safeconduct_policy::{History, Monitoring, Policies};
-use safeconduct_session::monitor::{ERROR, Monitors, Part, REQUEST, RESPONSE};
+use safeconduct_session::monitor::{ERROR, Monitors, Part, ProgramSet, REQUEST, RESPONSE};
 
 use crate::Service;
-use crate::recall::{Places, Recall};
+use crate::reading::Output;
+use crate::recall::Places;
 use crate::refold::{Call, Refold};
-use crate::sessions::Slot;
 
 /// Most identities that remember something. Of one more nothing is known, so that a policy with
 /// a rule about all of its sessions fails: a Deny.
 pub const IDENTITIES_REMEMBERED_MAX: usize = 1_000_000;
 
-/// What one identity remembers.
+/// What a session or an identity remembers.
 #[derive(Default)]
 pub(crate) struct Remembered {
     pub(crate) monitors: Monitors,
     /// Until when something may be missing in that.
     pub(crate) blind_until: Option<Timestamp>,
-    /// The decisions and outcomes that it rests on.
-    pub(crate) told: Places,
-    pub(crate) recall: Recall,
+    /// All decisions and outcomes, whatever the rules are: rules that come later are given what
+    /// the ledger holds of them.
+    told: Places,
+    /// The rules for which that was folded; of others it is folded again before they are asked.
+    rules: Option<[u8; 16]>,
+}
+
+impl Remembered {
+    /// Whether it is what those rules want to be remembered.
+    pub(crate) fn follows(&self, programs: &ProgramSet) -> bool {
+        programs.is_empty() || self.told.is_empty() || self.rules == Some(programs.digest())
+    }
+
+    /// Takes in what the record at that place tells of.
+    pub(crate) fn take_in(
+        &mut self,
+        sequence: u64,
+        programs: &ProgramSet,
+        observe: impl FnOnce(&mut Monitors),
+    ) {
+        if self.told.is_empty() {
+            (self.monitors, self.blind_until) = (Monitors::default(), None);
+            self.rules = Some(programs.digest());
+        }
+        self.told.push(sequence);
+        match self.rules == Some(programs.digest()) {
+            true => observe(&mut self.monitors),
+            false => self.unlearn(),
+        }
+    }
+
+    /// Takes note of a record that is folded later, with all before it.
+    pub(crate) fn tell(&mut self, sequence: u64) {
+        self.told.push(sequence);
+        self.unlearn();
+    }
+
+    /// All of it is folded from the ledger again before it is asked.
+    pub(crate) fn unlearn(&mut self) {
+        (self.monitors, self.rules) = (Monitors::default(), None);
+    }
+}
+
+/// Whether nothing is known at that time of what happened in a session, or to an identity: then a
+/// policy that asks for it fails.
+pub(crate) fn is_blind(
+    (session, identity): (&Remembered, Option<&Remembered>),
+    rules: &Monitoring,
+    now: Timestamp,
+) -> bool {
+    let blind = |kept: &Remembered, history| {
+        kept.blind_until.is_some_and(|until| now <= until) || !kept.follows(rules.programs(history))
+    };
+    blind(session, History::Session)
+        || identity.is_some_and(|identity| blind(identity, History::Identity))
 }
 
 /// What all identities remember, by name.
@@ -36,6 +86,11 @@ pub(crate) struct Remembered {
 pub(crate) struct Pasts(Mutex<HashMap<Arc<str>, Arc<Mutex<Remembered>>, RandomState>>);
 
 impl Pasts {
+    /// What that identity remembers, where it is known.
+    pub(crate) fn known(&self, identity: &str) -> Option<Arc<Mutex<Remembered>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(identity).cloned()
+    }
+
     /// What that identity remembers; `None` at the limit.
     pub(crate) fn of(&self, identity: &str) -> Option<Arc<Mutex<Remembered>>> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -84,12 +139,12 @@ pub(crate) struct Happened {
     call: Call,
     what: What,
     at: Timestamp,
-    sequence: Option<u64>,
+    sequence: u64,
 }
 
 enum What {
     Requested(Decision),
-    Executed(Execution, Option<Value>),
+    Executed(Execution, Output),
 }
 
 impl Happened {
@@ -97,45 +152,30 @@ impl Happened {
     pub(crate) fn requested(request: &Request, outcome: &Outcome, sequence: u64) -> Option<Self> {
         let call = Call::of(request, outcome)?;
         let (what, at) = (What::Requested(outcome.decision), outcome.record.at);
-        Some(Self { call, what, at, sequence: Some(sequence) })
+        Some(Self { call, what, at, sequence })
     }
 
-    /// What came of a call; without a place in the ledger where it could not be recorded.
+    /// What came of a call.
     pub(crate) fn executed(
         call: Call,
-        execution: Execution,
-        output: Option<Value>,
+        (execution, output): (Execution, Output),
         at: Timestamp,
-        sequence: Option<u64>,
+        sequence: u64,
     ) -> Self {
         Self { call, what: What::Executed(execution, output), at, sequence }
     }
 
-    /// The session and the identity remember it.
-    pub(crate) fn take_in(
-        &self,
-        policies: &Policies,
-        home: &mut Slot,
-        past: Option<&mut Remembered>,
-    ) {
-        self.observed(policies, History::Session, &mut home.monitors);
-        self.sequence.into_iter().for_each(|sequence| home.told.push(sequence));
-        if let Some(past) = past {
-            self.observed(policies, History::Identity, &mut past.monitors);
-            self.sequence.into_iter().for_each(|sequence| past.told.push(sequence));
-        }
-    }
-
-    fn observed(&self, policies: &Policies, history: History, monitors: &mut Monitors) {
-        match &self.what {
+    /// The session or the identity remembers it.
+    pub(crate) fn take_in(&self, policies: &Policies, history: History, kept: &mut Remembered) {
+        let programs = policies.monitors().programs(history);
+        kept.take_in(self.sequence, programs, |monitors| match &self.what {
             What::Requested(decision) => {
-                self.call.requested(policies, history, monitors, (self.at, *decision));
+                self.call.requested(programs, monitors, (self.at, *decision));
             }
             What::Executed(execution, output) => {
-                let event = (self.at, *execution, output.as_ref());
-                self.call.executed(policies, history, monitors, event);
+                self.call.executed(programs, monitors, (self.at, *execution, output));
             }
-        }
+        });
     }
 }
 
@@ -147,24 +187,56 @@ impl Service {
             return None;
         }
         let past = self.pasts.of(identity)?;
-        let told = {
-            let past = lock_past(&past);
-            match past.recall {
-                Recall::Whole => None,
-                Recall::Due => Some(past.told.clone()),
-            }
-        };
-        if let Some(told) = told {
-            let mut monitors = Monitors::default();
-            let mut refold = Refold::new(self, History::Identity);
-            told.iter().for_each(|at| refold.fold(at, &mut monitors, None));
-            let mut past = lock_past(&past);
-            if past.recall == Recall::Due {
-                past.monitors = monitors;
-                past.blind_until = refold.blind_until(&told);
-                past.recall = Recall::Whole;
-            }
-        }
+        self.learn(History::Identity, &|look| look(&mut lock_past(&past)));
         Some(past)
     }
+
+    /// An identity takes note of a record that no rule looks at now.
+    pub(crate) fn note_past(&self, identity: &str, sequence: u64) {
+        if let Some(past) = self.pasts.of(identity) {
+            lock_past(&past).tell(sequence);
+        }
+    }
+
+    /// Sees to it that what is remembered is what the rules want, folded from the ledger where it
+    /// is not. No session's lock may be held; `at` locks what is remembered for each look.
+    pub(crate) fn learn(&self, history: History, at: &dyn Fn(&mut dyn FnMut(&mut Remembered))) {
+        let policies = Arc::clone(self.world().policies());
+        let programs = policies.monitors().programs(history);
+        let mut refold = Refold::new(self, Some((Arc::clone(&policies), history)));
+        let (mut folded, mut monitors) = (Places::default(), Monitors::default());
+        // What is added while it is folded is folded then.
+        for _ in 0..LEARNING_MAX {
+            let mut left = Vec::new();
+            at(&mut |kept| {
+                if kept.follows(programs) {
+                    return;
+                }
+                match kept.told.beyond(&folded) {
+                    Some(more) if more.is_empty() => {
+                        kept.monitors = std::mem::take(&mut monitors);
+                        kept.blind_until = refold.blind_until(&folded);
+                        kept.rules = Some(programs.digest());
+                    }
+                    Some(more) => {
+                        left = more.to_vec();
+                        folded = kept.told.clone();
+                    }
+                    None => {
+                        refold = Refold::new(self, Some((Arc::clone(&policies), history)));
+                        monitors = Monitors::default();
+                        left = kept.told.iter().collect();
+                        folded = kept.told.clone();
+                    }
+                }
+            });
+            if left.is_empty() {
+                return;
+            }
+            left.into_iter().for_each(|at| refold.fold(at, Some(&mut monitors), None));
+        }
+    }
 }
+
+/// How often one waits for what is remembered to be whole before it counts as unknown.
+const LEARNING_MAX: usize = 16;

@@ -27,7 +27,7 @@ pub(crate) struct Pending {
     pub(crate) keys: Option<Arc<dyn SessionKeys>>,
     /// What may lower the label of its result, where the permit says so.
     pub(crate) declassifiers: Vec<Arc<str>>,
-    /// The call, where rules of order and count may look at what comes of it.
+    /// The call.
     pub(crate) call: Option<Box<Call>>,
     /// Whether its arguments are held too.
     pub(crate) held: Held,
@@ -48,7 +48,7 @@ impl Pending {
     /// What the call itself said, where that is remembered.
     pub(crate) fn said(&self) -> Option<&Value> {
         let whole = self.call.as_deref().filter(|_| self.held == Held::Whole);
-        whole.map(|call| &call.input)
+        whole.and_then(|call| call.input.as_ref())
     }
 
     /// Bytes of its arguments in memory, as they are estimated.
@@ -59,7 +59,7 @@ impl Pending {
     /// Lets go of the arguments of its call.
     fn strip(&mut self) {
         if let Some(call) = &mut self.call {
-            call.input = Value::Null;
+            call.input = None;
             self.held = Held::Bare;
         }
     }
@@ -210,7 +210,7 @@ mod tests {
                 principal: safeconduct_model::EntityRef::new("Agent", "agent").unwrap(),
                 resources: Vec::new(),
                 action: ActionName::new("read").unwrap(),
-                input: Value::from("x".repeat(n)),
+                input: Some(Value::from("x".repeat(n))),
             })
         };
         let mut permits = PendingPermits::default();

@@ -9,6 +9,7 @@ use safeconduct_session::flow::{Demand, Flow, FlowKey, Gleaned, Part, Source, di
 
 use safeconduct_wire::json;
 
+use crate::bundle::{Bundle, Kind};
 use crate::{Content, Read};
 
 /// What becomes of a session by what was read in it.
@@ -18,8 +19,19 @@ pub(crate) enum Reading {
     Nothing,
     /// Something was or may have been, and nobody says what.
     Unseen(Label),
-    /// This was; the fingerprints are under the key of that tag.
-    Seen(Box<Gleaned>, [u8; TAG_BYTES]),
+    /// This was.
+    Seen(Box<Seen>),
+}
+
+/// What was seen, as fingerprints under one key.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    /// All that was read, joined.
+    label: Label,
+    /// What came of a call, and what was read beside it, by what they are sealed as.
+    gleaned: Vec<(Kind, Gleaned)>,
+    /// The tag of the key.
+    tag: [u8; TAG_BYTES],
 }
 
 /// Bytes of the tag of a key.
@@ -31,15 +43,56 @@ impl Reading {
         match self {
             Self::Nothing => None,
             Self::Unseen(label) => Some(label),
-            Self::Seen(gleaned, _) => Some(gleaned.label()),
+            Self::Seen(seen) => Some(&seen.label),
         }
     }
 
-    /// What is sealed of it: the tag of the key, and the fingerprints.
-    pub(crate) fn fingerprints(&self) -> Option<Vec<u8>> {
+    /// What is sealed of one part of it: the tag of the key, and the fingerprints.
+    pub(crate) fn fingerprints(&self, part: Kind) -> Option<Vec<u8>> {
+        let Self::Seen(seen) = self else {
+            return None;
+        };
+        let (_, gleaned) = seen.gleaned.iter().find(|(kind, _)| *kind == part)?;
+        Some([seen.tag.as_slice(), &gleaned.encode()].concat())
+    }
+
+    /// Both: what came of a call, and what was read beside it. Where nobody says what one of them
+    /// was, nobody says what they were.
+    pub(crate) fn and_beside(self, beside: Self) -> Self {
+        match (self, beside) {
+            (read, Self::Nothing) => read,
+            (Self::Nothing, Self::Seen(seen)) => Self::Seen(Box::new(seen.beside())),
+            (Self::Seen(mut seen), Self::Seen(beside)) => {
+                let beside = beside.beside();
+                seen.label.raise(&beside.label);
+                seen.gleaned.extend(beside.gleaned);
+                Self::Seen(seen)
+            }
+            (one, other) => {
+                let mut label = Label::LEAST;
+                [&one, &other].into_iter().filter_map(Self::label).for_each(|one| {
+                    label.raise(one);
+                });
+                Self::Unseen(label)
+            }
+        }
+    }
+
+    /// And what the session said by the call itself.
+    pub(crate) fn and_said(self, said: Option<(Gleaned, FlowKey)>) -> Self {
+        let Some((said, key)) = said else { return self };
         match self {
-            Self::Seen(gleaned, tag) => Some([tag.as_slice(), &gleaned.encode()].concat()),
-            Self::Nothing | Self::Unseen(_) => None,
+            Self::Nothing => {
+                let (label, tag) = (said.label().clone(), key.tag());
+                Self::Seen(Box::new(Seen { label, gleaned: vec![(Kind::Said, said)], tag }))
+            }
+            Self::Seen(mut seen) => {
+                seen.label.raise(said.label());
+                seen.gleaned.push((Kind::Said, said));
+                Self::Seen(seen)
+            }
+            // It may have been anything.
+            Self::Unseen(label) => Self::Unseen(label),
         }
     }
 
@@ -48,14 +101,35 @@ impl Reading {
         match self {
             Self::Nothing => {}
             Self::Unseen(label) => flow.forget(label),
-            Self::Seen(gleaned, _) => flow.fold(gleaned),
+            Self::Seen(seen) => seen.gleaned.iter().for_each(|(_, gleaned)| flow.fold(gleaned)),
         }
     }
 }
 
+impl Seen {
+    /// The same, read beside the outcome of a call.
+    fn beside(self) -> Self {
+        let gleaned = self.gleaned.into_iter().map(|(_, gleaned)| (Kind::Beside, gleaned));
+        Self { gleaned: gleaned.collect(), ..self }
+    }
+}
+
+/// A session takes in again what was read, as it was sealed; where that is not there any more, or
+/// is under another key, what is left of it is its label.
+pub(crate) fn fold_again(flow: &mut Flow, bundle: Option<&Bundle>, label: &Label) {
+    let parts = [Kind::Flow, Kind::Beside, Kind::Said]
+        .map(|kind| bundle.and_then(|bundle| bundle.part(kind)));
+    let sealed: Vec<_> = parts.into_iter().flatten().collect();
+    let read: Vec<_> = sealed.iter().filter_map(|part| gleaned(part, &flow.key())).collect();
+    if read.is_empty() || read.len() < sealed.len() {
+        flow.forget(label);
+    }
+    read.iter().for_each(|gleaned| flow.fold(gleaned));
+}
+
 /// The fingerprints that were sealed, where they are under that key: under another one nothing
 /// would be found by them.
-pub(crate) fn gleaned(sealed: &[u8], key: &FlowKey) -> Option<Gleaned> {
+fn gleaned(sealed: &[u8], key: &FlowKey) -> Option<Gleaned> {
     let (tag, bytes) = sealed.split_first_chunk::<TAG_BYTES>()?;
     if *tag != key.tag() {
         return None;
@@ -90,7 +164,11 @@ pub(crate) fn worth(
             tracing::warn!(%name, "a permit names a declassifier that no catalogue has");
             continue;
         };
-        let kept = |term: &Obligation| edits.iter().any(|edit| edit.obligation == *term);
+        // An edit of no values says that there was nothing where it looked: elsewhere, perhaps.
+        let kept = |term: &Obligation| {
+            let mut done = edits.iter().filter(|edit| edit.obligation == *term).peekable();
+            done.peek().is_some() && done.all(|edit| edit.values > 0)
+        };
         if !declassifier.requires.iter().all(kept) {
             continue;
         }
@@ -115,24 +193,79 @@ pub(crate) fn unknown() -> Label {
 /// Longest result that rules see the structure of, in bytes of JSON.
 pub(crate) const STRUCTURED_BYTES_MAX: usize = 1024 * 1024;
 
-/// The structured result, as rules of order and count see it: the value that comes first, or the
-/// first text that is JSON. A value behind that is what surrounds a text (`_meta`, annotations).
-pub(crate) fn structured(read: &Read) -> Option<Value> {
-    let Read::This(contents) = read else {
-        return None;
-    };
-    let value = contents.first().and_then(|content| match content {
-        Content::Value(value) => Some(value.clone()),
-        Content::Text(_) | Content::Opaque(_) => None,
-    });
-    value.or_else(|| {
-        contents.iter().find_map(|content| match content {
-            Content::Text(text) if text.len() <= STRUCTURED_BYTES_MAX => {
-                json::parse(text.as_bytes()).ok()
+/// The result of a call, as rules of order and count see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Output {
+    /// This.
+    Is(Value),
+    /// There was nothing.
+    Nothing,
+    /// There was something in which they see no structure, or nobody says what it was.
+    Unknown,
+}
+
+impl Output {
+    /// The value that comes first, or the first text that is JSON, of at most
+    /// [`STRUCTURED_BYTES_MAX`]. A value behind that is what surrounds a text (`_meta`,
+    /// annotations).
+    pub(crate) fn of(read: &Read) -> Self {
+        let contents = match read {
+            Read::Nothing => return Self::Nothing,
+            Read::Unseen => return Self::Unknown,
+            Read::This(contents) if contents.is_empty() => return Self::Nothing,
+            Read::This(contents) => contents,
+        };
+        if let Some(Content::Value(value)) = contents.first() {
+            return Self::short(value.clone());
+        }
+        for content in contents {
+            match content {
+                // Which one is the result would be for whoever wrote them to choose.
+                Content::Text(text) if text.len() > STRUCTURED_BYTES_MAX => return Self::Unknown,
+                Content::Text(text) => {
+                    if let Ok(value) = json::parse(text.as_bytes()) {
+                        return Self::short(value);
+                    }
+                }
+                Content::Value(_) | Content::Opaque(_) => {}
             }
-            _ => None,
-        })
-    })
+        }
+        Self::Unknown
+    }
+
+    /// A longer one is not known, then as when it is folded again.
+    fn short(value: Value) -> Self {
+        match json::to_bytes(&value).len() <= STRUCTURED_BYTES_MAX {
+            true => Self::Is(value),
+            false => Self::Unknown,
+        }
+    }
+
+    /// The value, where there is one.
+    pub(crate) const fn value(&self) -> Option<&Value> {
+        match self {
+            Self::Is(value) => Some(value),
+            Self::Nothing | Self::Unknown => None,
+        }
+    }
+
+    /// What is sealed of it.
+    pub(crate) fn to_seal(&self) -> Option<Vec<u8>> {
+        match self {
+            Self::Is(value) => Some(json::to_bytes(value)),
+            Self::Nothing => Some(Vec::new()),
+            Self::Unknown => None,
+        }
+    }
+
+    /// What was sealed; not known where nothing is there, or not any more.
+    pub(crate) fn unsealed(sealed: Option<&[u8]>) -> Self {
+        match sealed {
+            Some([]) => Self::Nothing,
+            Some(bytes) => json::parse(bytes).map_or(Self::Unknown, Self::Is),
+            None => Self::Unknown,
+        }
+    }
 }
 
 /// Takes what was read apart. `said` are the arguments of the call: an answer that repeats them
@@ -165,7 +298,9 @@ pub(crate) fn read(
         }
         None => digest_result(demand, &parts, returns, source),
     };
-    Reading::Seen(Box::new(gleaned), key.tag())
+    let label = gleaned.label().clone();
+    let gleaned = vec![(Kind::Flow, gleaned)];
+    Reading::Seen(Box::new(Seen { label, gleaned, tag: key.tag() }))
 }
 
 #[cfg(test)]
@@ -176,10 +311,21 @@ mod tests {
     fn what_surrounds_a_text_is_not_its_result() {
         let text = Content::Text(r#"{"state":"closed"}"#.into());
         let meta = Content::Value(Value::object([("_meta", Value::from(1))]));
-        let closed = json::parse(br#"{"state":"closed"}"#).ok();
-        assert_eq!(structured(&Read::This(vec![text.clone(), meta.clone()])), closed);
+        let closed = Output::Is(json::parse(br#"{"state":"closed"}"#).unwrap());
+        assert_eq!(Output::of(&Read::This(vec![text.clone(), meta.clone()])), closed);
         let own = Content::Value(Value::from(7));
-        assert_eq!(structured(&Read::This(vec![own, text, meta])), Some(Value::from(7)));
+        let output = Output::of(&Read::This(vec![own, text.clone(), meta]));
+        assert_eq!(output, Output::Is(Value::from(7)));
+        assert_eq!(Output::unsealed(output.to_seal().as_deref()), output);
+        // What has no structure, or too much of it, is not what has none of the fields.
+        let long = Content::Text("x".repeat(STRUCTURED_BYTES_MAX + 1).into());
+        let padded = Content::Value(Value::from("x".repeat(STRUCTURED_BYTES_MAX)));
+        for read in [vec![Content::Text("closed".into())], vec![long, text], vec![padded]] {
+            assert_eq!(Output::of(&Read::This(read)), Output::Unknown);
+        }
+        let nothing = Output::of(&Read::This(Vec::new()));
+        assert_eq!(Output::unsealed(nothing.to_seal().as_deref()), Output::Nothing);
+        assert_eq!(Output::unsealed(None), Output::Unknown);
     }
 
     #[test]
@@ -188,8 +334,9 @@ mod tests {
         let (key, other) = (FlowKey::from_bytes([1; 16]), FlowKey::from_bytes([2; 16]));
         let returns = Returns::uniform(unknown());
         let decision = RecordId::new("dec_1").unwrap();
-        let sealed =
-            super::read((&read, None), &returns, &key, 1, &decision).fingerprints().unwrap();
+        let sealed = super::read((&read, None), &returns, &key, 1, &decision)
+            .fingerprints(Kind::Flow)
+            .unwrap();
         assert!(gleaned(&sealed, &key).is_some_and(|gleaned| gleaned.prints() > 0));
         assert_eq!(gleaned(&sealed, &other), None);
         assert_eq!(gleaned(&[], &key), None);

@@ -12,7 +12,6 @@ use safeconduct_model::{
 };
 use safeconduct_policy::History;
 use safeconduct_session::flow::{Flow, glean_task};
-use safeconduct_session::monitor::Monitors;
 
 use crate::refold::Refold;
 use crate::sessions::lock;
@@ -60,6 +59,16 @@ impl Places {
         self.all.iter().copied()
     }
 
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    /// Those behind all of these, where these are the first of them.
+    pub(crate) fn beyond(&self, first: &Self) -> Option<&[u64]> {
+        let same = first.is_empty() || self.more == first.more;
+        self.all.strip_prefix(first.all.as_slice()).filter(|_| same)
+    }
+
     pub(crate) fn clear(&mut self) {
         *self = Self::default();
     }
@@ -79,6 +88,9 @@ impl Service {
     /// takes several, one after the other.
     pub(crate) fn recall(&self, home: &SessionKey) {
         self.recall_below(home, usize::from(DEPTH_MAX) + 1);
+        if let Some(place) = self.sessions.known(home) {
+            self.learn(History::Session, &|look| look(&mut lock(&place).order));
+        }
     }
 
     fn recall_below(&self, home: &SessionKey, levels: usize) {
@@ -94,9 +106,8 @@ impl Service {
                 slot.told.clone()
             };
             let mut flow = self.beginning(home, levels);
-            let mut monitors = Monitors::default();
-            let mut refold = Refold::new(self, History::Session);
-            told.iter().for_each(|at| refold.fold(at, &mut monitors, Some(&mut flow)));
+            let mut refold = Refold::new(self, None);
+            told.iter().for_each(|at| refold.fold(at, None, Some(&mut flow)));
             let mut slot = lock(&place);
             // Others may have been faster, or may have added to it.
             if slot.recall == Recall::Whole || slot.told != told {
@@ -106,8 +117,7 @@ impl Service {
                 flow.forget(slot.session.label());
             }
             slot.session.recall(flow);
-            (slot.monitors, slot.recall) = (monitors, Recall::Whole);
-            slot.blind_until = refold.blind_until(&told);
+            slot.recall = Recall::Whole;
             slot.recalls += 1;
             let more = slot.flow_grown();
             self.sessions.holds_flow(&place, more);
@@ -168,8 +178,13 @@ impl Service {
     /// decision reads it back: whoever must not wait for the disk calls
     /// [`Service::recall_for`] first, where that may block.
     pub fn recall_due(&self, by: &Authentication) -> bool {
+        let world = self.world();
+        let programs = world.policies().monitors().programs(History::Session);
         let slot = self.sessions.known(&self.home(&SessionKey::of(by)));
-        slot.is_some_and(|slot| lock(&slot).recall == Recall::Due)
+        slot.is_some_and(|slot| {
+            let slot = lock(&slot);
+            slot.recall == Recall::Due || !slot.order.follows(programs)
+        })
     }
 
     /// Reads back what the session of that proof has read. Waits for the disk.

@@ -12,10 +12,11 @@ use safeconduct_model::{
 };
 use safeconduct_policy::{History, Policies};
 use safeconduct_session::flow::Flow;
-use safeconduct_session::monitor::{ERROR, Event, Monitors, REQUEST, RESPONSE};
+use safeconduct_session::monitor::{ERROR, Event, Monitors, Part, ProgramSet, REQUEST, RESPONSE};
 use safeconduct_wire::json;
 
 use crate::bundle::{Bundle, Kind};
+use crate::reading::Output;
 use crate::recall::{OUTCOME, Places};
 use crate::{Service, SessionKeys, reading};
 
@@ -25,8 +26,8 @@ pub(crate) const ARGUMENTS: &str = "arguments";
 /// Folds records again, in their order.
 pub(crate) struct Refold<'s> {
     service: &'s Service,
-    policies: Arc<Policies>,
-    history: History,
+    /// The rules for which it is folded, where it is for rules.
+    rules: Option<(Arc<Policies>, History)>,
     /// The keys that were last used.
     keys: Option<(SessionKey, Arc<dyn SessionKeys>)>,
     /// Calls whose outcomes may follow.
@@ -43,7 +44,8 @@ pub(crate) struct Call {
     pub(crate) principal: EntityRef,
     pub(crate) resources: Vec<EntityRef>,
     pub(crate) action: safeconduct_model::ActionName,
-    pub(crate) input: Value,
+    /// The arguments, where they are known.
+    pub(crate) input: Option<Value>,
 }
 
 impl Call {
@@ -56,35 +58,64 @@ impl Call {
             principal: decided.principal.clone(),
             resources: decided.resources.clone(),
             action: request.action.clone(),
-            input: request.input.clone(),
+            input: Some(request.input.clone()),
         })
+    }
+
+    /// The same without its arguments, for outcomes that nobody looks at with them in view.
+    pub(crate) fn bare(outcome: &Outcome) -> Option<Self> {
+        let Body::Decided(decided) = &outcome.record.body else {
+            return None;
+        };
+        let (principal, action) = (decided.principal.clone(), decided.action.clone());
+        Some(Self { principal, resources: Vec::new(), action, input: None })
     }
 
     /// Takes its event in.
     pub(crate) fn requested(
         &self,
-        policies: &Policies,
-        history: History,
+        programs: &ProgramSet,
         monitors: &mut Monitors,
         (at, decision): (Timestamp, safeconduct_model::Decision),
     ) {
         let resources: Vec<_> = self.resources.iter().collect();
         let event = self.event(REQUEST, &resources, None, at);
+        self.doubted(programs, monitors, &event, &[]);
         let event = Event { decision: Some(decision), ..event };
-        monitors.observe(policies.monitors().programs(history), &event);
+        monitors.observe(programs, &event);
     }
 
-    /// Takes the event of its outcome in.
+    /// Takes the event of its outcome in. Where nobody knows the outcome, it may have succeeded.
     pub(crate) fn executed(
         &self,
-        policies: &Policies,
-        history: History,
+        programs: &ProgramSet,
         monitors: &mut Monitors,
-        (at, execution, output): (Timestamp, Execution, Option<&Value>),
+        (at, execution, output): (Timestamp, Execution, &Output),
     ) {
         let resources: Vec<_> = self.resources.iter().collect();
-        let event = self.event(kind_of(execution), &resources, output, at);
-        monitors.observe(policies.monitors().programs(history), &event);
+        let event = self.event(kind_of(execution), &resources, output.value(), at);
+        if execution == Execution::Unknown {
+            monitors.doubt(programs, &Event { kind: RESPONSE, ..event }, None);
+        }
+        let lost: &[Part] = if matches!(output, Output::Unknown) { &[Part::Output] } else { &[] };
+        self.doubted(programs, monitors, &event, lost);
+        monitors.observe(programs, &event);
+    }
+
+    /// What is not known of an event.
+    fn doubted(
+        &self,
+        programs: &ProgramSet,
+        monitors: &mut Monitors,
+        event: &Event<'_>,
+        lost: &[Part],
+    ) {
+        if self.input.is_none() {
+            monitors.doubt(programs, event, Some(&[Part::Input]));
+        }
+        if !lost.is_empty() {
+            monitors.doubt(programs, event, Some(lost));
+        }
     }
 
     fn event<'a>(
@@ -99,7 +130,7 @@ impl Call {
             action: &self.action,
             principal: Some(&self.principal),
             resources,
-            input: &self.input,
+            input: self.input.as_ref().unwrap_or(&Value::Null),
             output,
             beside: None,
             at,
@@ -117,17 +148,18 @@ pub(crate) const fn kind_of(execution: Execution) -> &'static str {
 }
 
 impl<'s> Refold<'s> {
-    pub(crate) fn new(service: &'s Service, history: History) -> Self {
-        let policies = Arc::clone(service.world().policies());
+    pub(crate) fn new(service: &'s Service, rules: Option<(Arc<Policies>, History)>) -> Self {
         let (keys, calls) = (None, HashMap::default());
-        Self { service, policies, history, keys, calls, first: None, unreadable: false }
+        Self { service, rules, keys, calls, first: None, unreadable: false }
     }
 
     /// Until when rules of order and count have no answer, because something that they may depend
     /// on is missing in what was folded.
     pub(crate) fn blind_until(&self, told: &Places) -> Option<Timestamp> {
-        let programs = self.policies.monitors().programs(self.history);
-        let lookback = programs.iter().map(|program| program.lookback_ms()).max()?;
+        let programs = self.rules.iter().flat_map(|(policies, history)| {
+            policies.monitors().programs(*history).iter().map(|program| program.lookback_ms())
+        });
+        let lookback = programs.max()?;
         let now = self.service.clock.now();
         let since = match self.unreadable {
             true => Some(now),
@@ -137,19 +169,25 @@ impl<'s> Refold<'s> {
         since.map(|since| since.plus_ms(lookback))
     }
 
-    /// Folds the record at that place.
-    pub(crate) fn fold(&mut self, at: u64, monitors: &mut Monitors, flow: Option<&mut Flow>) {
+    /// Folds the record at that place: for rules, or for what was read.
+    pub(crate) fn fold(
+        &mut self,
+        at: u64,
+        monitors: Option<&mut Monitors>,
+        flow: Option<&mut Flow>,
+    ) {
         let leaf = self.service.ledger.leaf(at).ok();
         match leaf.and_then(|leaf| decode(&leaf).ok()) {
             Some(record) => {
                 self.first.get_or_insert(record.at);
-                match record.body {
-                    Body::Decided(decided) => {
+                match (record.body, monitors) {
+                    (Body::Decided(decided), Some(monitors)) => {
                         self.decided(at, (&record.id, record.at), *decided, monitors);
                     }
-                    Body::SessionRead(read) => self.read(at, &record.id, &read, flow),
-                    Body::Executed(executed) => {
-                        self.executed(at, (&record.id, record.at), executed, monitors, flow);
+                    (Body::SessionRead(read), _) => self.read(at, &record.id, &read, flow),
+                    (Body::Executed(executed), monitors) => {
+                        let plain = (&record.id, record.at);
+                        self.executed(at, plain, &executed, (monitors, flow));
                     }
                     _ => {}
                 }
@@ -171,15 +209,17 @@ impl<'s> Refold<'s> {
         decided: Decided,
         monitors: &mut Monitors,
     ) {
-        if self.policies.monitors().programs(self.history).is_empty() {
+        let Some((policies, history)) = self.rules.clone() else {
             return;
-        }
-        let plain = self.opened(at, id, &decided.session, ARGUMENTS);
-        // What was erased, or never kept, is absent: a rule that compares it does not hold.
-        let input = plain.and_then(|plain| json::parse(&plain).ok()).unwrap_or(Value::Null);
-        let Decided { principal, resources, action, decision, .. } = decided;
+        };
+        let programs = policies.monitors().programs(history);
+        let Decided { principal, resources, action, decision, session, .. } = decided;
+        // What was erased, or never kept, is not known.
+        let asked = [REQUEST, RESPONSE, ERROR].iter().any(|kind| programs.listens(kind, &action));
+        let plain = asked.then(|| self.opened(at, id, &session, ARGUMENTS)).flatten();
+        let input = plain.and_then(|plain| json::parse(&plain).ok());
         let call = Call { principal, resources, action, input };
-        call.requested(&self.policies, self.history, monitors, (time, decision));
+        call.requested(programs, monitors, (time, decision));
         self.calls.insert(id.clone(), call);
     }
 
@@ -187,25 +227,27 @@ impl<'s> Refold<'s> {
         &mut self,
         at: u64,
         (id, time): (&RecordId, Timestamp),
-        executed: Executed,
-        monitors: &mut Monitors,
-        flow: Option<&mut Flow>,
+        executed: &Executed,
+        (monitors, flow): (Option<&mut Monitors>, Option<&mut Flow>),
     ) {
-        let plain = self.opened(at, id, &executed.session, OUTCOME);
+        let kind = kind_of(executed.execution);
+        let call = self.calls.remove(&executed.decision).zip(self.rules.clone());
+        let looked = call.as_ref().is_some_and(|(call, (policies, history))| {
+            let programs = policies.monitors().programs(*history);
+            programs.reads(kind, &call.action).any(|field| field.of == Part::Output)
+        });
+        let read = flow.zip(executed.label.as_ref());
+        let plain = (looked || read.is_some())
+            .then(|| self.opened(at, id, &executed.session, OUTCOME))
+            .flatten();
         let bundle = plain.and_then(|plain| Bundle::decode(&plain).ok());
-        let part = |kind| bundle.as_ref().and_then(|bundle| bundle.part(kind));
-        if let Some(call) = self.calls.remove(&executed.decision) {
-            let output = part(Kind::Event).and_then(|bytes| json::parse(bytes).ok());
-            let event = (time, executed.execution, output.as_ref());
-            call.executed(&self.policies, self.history, monitors, event);
+        if let (Some((call, (policies, history))), Some(monitors)) = (call, monitors) {
+            let sealed = bundle.as_ref().and_then(|bundle| bundle.part(Kind::Event));
+            let event = (time, executed.execution, &Output::unsealed(sealed));
+            call.executed(policies.monitors().programs(history), monitors, event);
         }
-        let (Some(flow), Some(label)) = (flow, &executed.label) else {
-            return;
-        };
-        match part(Kind::Flow).and_then(|bytes| reading::gleaned(bytes, &flow.key())) {
-            Some(gleaned) => flow.fold(&gleaned),
-            // It was erased, or its key was: what is left of it is its label.
-            None => flow.forget(label),
+        if let Some((flow, label)) = read {
+            reading::fold_again(flow, bundle.as_ref(), label);
         }
     }
 
@@ -216,11 +258,7 @@ impl<'s> Refold<'s> {
         };
         let plain = self.opened(at, id, &read.session, OUTCOME);
         let bundle = plain.and_then(|plain| Bundle::decode(&plain).ok());
-        let part = bundle.as_ref().and_then(|bundle| bundle.part(Kind::Flow));
-        match part.and_then(|bytes| reading::gleaned(bytes, &flow.key())) {
-            Some(gleaned) => flow.fold(&gleaned),
-            None => flow.forget(&read.label),
-        }
+        reading::fold_again(flow, bundle.as_ref(), &read.label);
     }
 
     fn opened(

@@ -14,7 +14,7 @@ use safeconduct_session::monitor::Monitors;
 use safeconduct_session::{Session, Used};
 
 use crate::past::name_of;
-use crate::reading::{self, Reading};
+use crate::reading::{self, Output, Reading};
 use crate::refold::Call;
 use crate::{Content, Read};
 
@@ -116,9 +116,10 @@ impl RehearsedSessions {
             return;
         };
         let event = (outcome.record.at, outcome.decision);
-        call.requested(policies, History::Session, &mut kept.monitors, event);
+        let rules = policies.monitors();
+        call.requested(rules.programs(History::Session), &mut kept.monitors, event);
         let past = self.identities.entry(name_of(&request.subject).into()).or_default();
-        call.requested(policies, History::Identity, past, event);
+        call.requested(rules.programs(History::Identity), past, event);
     }
 
     /// Takes in what came of a permitted call. All that the permit obliges to was done.
@@ -135,11 +136,12 @@ impl RehearsedSessions {
         let Some(call) = Call::of(request, outcome) else {
             return;
         };
-        let output = reading::structured(&happened.read);
-        let event = (happened.at, happened.execution, output.as_ref());
-        call.executed(policies, History::Session, &mut kept.monitors, event);
+        let output = Output::of(&happened.read);
+        let event = (happened.at, happened.execution, &output);
+        let rules = policies.monitors();
+        call.executed(rules.programs(History::Session), &mut kept.monitors, event);
         let past = self.identities.entry(name_of(&request.subject).into()).or_default();
-        call.executed(policies, History::Identity, past, event);
+        call.executed(rules.programs(History::Identity), past, event);
     }
 
     fn reading(

@@ -5,14 +5,12 @@ use std::sync::{Arc, PoisonError};
 
 use safeconduct_model::{
     Body, Decided, Decision, IdentityId, KillScope, Label, Mode, NameError, Origin, Passkey,
-    Record, RecordId, SessionKey, Signal, Task, TaskId, TaskState, Timestamp, Value,
+    Record, RecordId, SessionKey, Signal, Task, TaskId, TaskState, Timestamp,
 };
-use safeconduct_policy::History;
 use safeconduct_session::flow::Flow;
 use safeconduct_session::{Charge, Step, fingerprint};
 
 use crate::access::is_of_requests;
-use crate::past::lock_past;
 use crate::pending::{Held, Pending};
 use crate::recall::Recall;
 use crate::refold::Call;
@@ -86,11 +84,11 @@ impl Restore<'_> {
                 if sealed == Attachment::Present {
                     self.slot(&executed.session, |slot| slot.sealed_at.push(sequence));
                 }
-                match &executed.label {
-                    Some(label) => self.was_read(sequence, &executed.session, label),
-                    None => self.happened(sequence, &executed.session, None),
+                if let Some(label) = &executed.label {
+                    self.was_read(sequence, &executed.session, label);
                 }
-                self.happened_to(sequence, call.as_ref().map(|call| call.principal.id.as_str()));
+                let principal = call.as_ref().map(|call| call.principal.id.as_str());
+                self.happened(sequence, &executed.session, principal);
             }
             Body::SessionRead(read) => {
                 if sealed == Attachment::Present {
@@ -236,24 +234,9 @@ impl Restore<'_> {
 
     /// What rules of order and count may look at is folded again with the next decision.
     fn happened(&self, sequence: u64, session: &SessionKey, principal: Option<&str>) {
-        let world = self.service.world();
-        if !world.policies().monitors().programs(History::Session).is_empty() {
-            self.slot(&self.service.home(session), |slot| {
-                slot.recall = Recall::Due;
-                slot.told.push(sequence);
-            });
-        }
-        self.happened_to(sequence, principal);
-    }
-
-    fn happened_to(&self, sequence: u64, principal: Option<&str>) {
-        let world = self.service.world();
-        if !world.policies().monitors().programs(History::Identity).is_empty()
-            && let Some(past) = principal.and_then(|name| self.service.pasts.of(name))
-        {
-            let mut past = lock_past(&past);
-            past.recall = Recall::Due;
-            past.told.push(sequence);
+        self.slot(&self.service.home(session), |slot| slot.order.tell(sequence));
+        if let Some(principal) = principal {
+            self.service.note_past(principal, sequence);
         }
     }
 
@@ -362,7 +345,7 @@ impl Restore<'_> {
             asked_by: decided.pep.clone(),
             keys: None,
             declassifiers: Vec::new(),
-            call: self.followed(decided),
+            call: Some(Self::followed(decided)),
             held: Held::Bare,
             since: at,
             deadline: at,
@@ -373,17 +356,13 @@ impl Restore<'_> {
         }
     }
 
-    /// Whose call it was, where an outcome of it belongs to what its identity remembers.
-    fn followed(&self, decided: &Decided) -> Option<Box<Call>> {
-        let world = self.service.world();
-        let wanted = !world.policies().monitors().programs(History::Identity).is_empty();
-        wanted.then(|| {
-            Box::new(Call {
-                principal: decided.principal.clone(),
-                resources: Vec::new(),
-                action: decided.action.clone(),
-                input: Value::Null,
-            })
+    /// Whose call it was: an outcome of it belongs to what its identity remembers.
+    fn followed(decided: &Decided) -> Box<Call> {
+        Box::new(Call {
+            principal: decided.principal.clone(),
+            resources: Vec::new(),
+            action: decided.action.clone(),
+            input: None,
         })
     }
 

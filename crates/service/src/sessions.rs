@@ -4,11 +4,11 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 
 use foldhash::fast::RandomState;
-use safeconduct_model::{IdentityId, Network, NetworkDigest, SessionKey, SessionScope, Timestamp};
+use safeconduct_model::{IdentityId, Network, NetworkDigest, SessionKey, SessionScope};
 use safeconduct_session::Session;
 use safeconduct_session::flow::Flow;
-use safeconduct_session::monitor::Monitors;
 
+use crate::past::Remembered;
 use crate::recall::{Places, Recall};
 use crate::tasks::{ENDED_TASKS_MAX, TASKS_MAX, TaskSlot};
 use crate::warm::{Cooled, Mercy, Warm};
@@ -39,19 +39,16 @@ pub(crate) struct Slot {
     pub(crate) keys_at: Option<u64>,
     /// The entries whose attachments hold sealed values.
     pub(crate) sealed_at: Vec<u64>,
-    /// What it remembers for rules of order and count.
-    pub(crate) monitors: Monitors,
-    /// Until when something may be missing in that.
-    pub(crate) blind_until: Option<Timestamp>,
-    /// Whether that, and what it has read, is in memory.
+    /// What it remembers for rules of order and count, of tasks that came from it too.
+    pub(crate) order: Remembered,
+    /// Whether what it has read is in memory.
     pub(crate) recall: Recall,
     /// How often that was read back: whoever adds to it sees by this whether it has been replaced
     /// since.
     pub(crate) recalls: u64,
     /// What servers have said by themselves that it has read.
     pub(crate) heard: Option<Box<crate::hear::Heard>>,
-    /// The outcomes by which it has read something, and the decisions that rules look at; those of
-    /// tasks that came from it included.
+    /// The records by which it has read something; those of tasks that came from it included.
     pub(crate) told: Places,
     /// From where its last request came, with the digest that stands for it.
     came_from: Option<(Network, NetworkDigest)>,
@@ -263,7 +260,7 @@ impl Sessions {
         slot.sealed_at.shrink_to_fit();
         slot.told.clear();
         slot.heard = None;
-        slot.monitors = Monitors::default();
+        slot.order = Remembered::default();
     }
 }
 

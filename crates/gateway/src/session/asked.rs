@@ -189,6 +189,7 @@ impl<A: Authority> ClientSession<A> {
             detail: detail.map(Arc::from),
             edits: Vec::new(),
             read: Read::Nothing,
+            beside: Read::Nothing,
         };
         let redeemed = match authority.redeem(permit) {
             Ok(redeemed) => redeemed,
@@ -229,7 +230,8 @@ impl<A: Authority> ClientSession<A> {
             Answer::Fault(_) => report(decision, Execution::Failed, Some("client_error")),
         };
         outcome.edits = edits;
-        outcome.read = read;
+        // What was edited is the client's answer: nothing of what was asked is lowered by it.
+        outcome.beside = read;
         let asked_by = outcome.decision.clone();
         self.inner.observe(outcome).await;
         match answer {
@@ -279,6 +281,7 @@ impl<A: Authority> ClientSession<A> {
             detail: detail.map(Arc::from),
             edits,
             read: Read::Nothing,
+            beside: Read::Nothing,
         };
         let authority = &self.inner.authority;
         let permit = match self.inner.decide(gated).await {
@@ -395,7 +398,7 @@ impl<A: Authority> ClientSession<A> {
                         asked.remove(&id);
                     }
                 }
-                let said = notification.params.as_ref().and_then(notify::content);
+                let said = notify::said_in(&notification);
                 let heard = said.is_none_or(|said| self.hears(by, &method, said));
                 heard.then(|| notification_bytes(&method, notification.params.as_ref()))
             }

@@ -66,8 +66,8 @@ impl<A: Authority> Side<A> {
                 // Of a call that was not made nothing was changed.
                 let edits = if execution == Execution::NotExecuted { Vec::new() } else { edits };
                 // What the server has said meanwhile was read, whatever came of the call.
-                let read = related.said();
-                self.observe(Report { edits, read, ..report }).await;
+                let beside = related.said();
+                self.observe(Report { edits, beside, ..report }).await;
                 return error.fault().into();
             }
         };
@@ -91,8 +91,8 @@ impl<A: Authority> Side<A> {
             Err(denied) => denied,
         };
         let report = self.report(decision, Execution::Unknown, begun, None);
-        let report = Report { edits, read: related.said(), ..report };
-        self.conclude(answer, report).await.delivered(status, form)
+        let report = Report { edits, beside: related.said(), ..report };
+        self.conclude(answer, report, &plan).await.delivered(status, form)
     }
 
     fn redacted(&self, answer: Answer, plan: &Plan, edits: &mut Vec<Edit>) -> Answer {
@@ -109,7 +109,7 @@ impl<A: Authority> Side<A> {
 
     /// Records the outcome of a call that was answered; the record is queued before the reply
     /// leaves, and is waited for by nobody.
-    async fn conclude(&self, answer: Answer, report: Report) -> Reply {
+    async fn conclude(&self, answer: Answer, report: Report, plan: &Plan) -> Reply {
         let (execution, detail) = match &answer {
             Answer::Fault(_) => (Execution::Failed, Some("upstream_error")),
             Answer::Result(result) => match result.member("isError").and_then(Value::as_bool) {
@@ -119,17 +119,21 @@ impl<A: Authority> Side<A> {
         };
         let mut report = Report { execution, detail: detail.map(Arc::from), ..report };
         let (read, reply) = match answer {
-            Answer::Result(result) => {
+            Answer::Result(mut result) => {
                 let bytes = json::to_bytes(&result);
                 report.result = Some(bytes.clone());
+                // What was not redacted is not lowered by a redaction.
+                let around = plan.redacts().then(|| reading::take_around(&mut result)).flatten();
+                if let Some(around) = around {
+                    report.beside = and(Read::This(vec![around]), report.beside);
+                }
                 (reading::of_result(result), Reply::result(bytes))
             }
             Answer::Fault(fault) => {
                 (reading::of_fault(&fault.message, fault.data.as_ref()), fault.into())
             }
         };
-        // The answer first: it is what rules look at.
-        report.read = and(Read::This(read), report.read);
+        report.read = Read::This(read);
         self.observe(report).await;
         reply
     }
@@ -150,6 +154,7 @@ impl<A: Authority> Side<A> {
             detail: detail.map(Arc::from),
             edits: Vec::new(),
             read: Read::Nothing,
+            beside: Read::Nothing,
         }
     }
 

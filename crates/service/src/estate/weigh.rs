@@ -93,12 +93,14 @@ impl Service {
         let home = home.as_deref().unwrap_or(slot);
         let past = past.as_ref().map(|past| lock_past(past));
         let (rules, no_past) = (world.policies.monitors(), Monitors::default());
-        let blind = past.as_ref().and_then(|past| past.blind_until).max(home.blind_until);
+        let blind = past.as_ref().and_then(|past| past.blind_until).max(home.order.blind_until);
         let monitors = match &past {
             _ if blind.is_some_and(|until| now <= until) => None,
-            Some(past) => Some(MonitorFacts { session: &home.monitors, identity: &past.monitors }),
+            Some(past) => {
+                Some(MonitorFacts { session: &home.order.monitors, identity: &past.monitors })
+            }
             None if !rules.programs(History::Identity).is_empty() => None,
-            None => Some(MonitorFacts { session: &home.monitors, identity: &no_past }),
+            None => Some(MonitorFacts { session: &home.order.monitors, identity: &no_past }),
         };
         let risk = self.risk(&request, line.as_ref(), world, now);
         let facts = Facts {

@@ -22,8 +22,8 @@ mod removed;
 mod replay;
 mod risk;
 mod streams;
-
 mod vouched;
+
 const POLICIES: &str = r#"
 @id("reads") permit (principal, action == Safeconduct::Action::"files.read", resource);
 @id("redacted") @obligation("redact:$.ssn")
@@ -377,6 +377,7 @@ fn report(decision: &RecordId, by: &str) -> Report {
         detail: None,
         edits: Vec::new(),
         read: Read::Nothing,
+        beside: Read::Nothing,
     }
 }
 

@@ -17,7 +17,11 @@ fn worth(integrity: Integrity, confidentiality: Confidentiality) -> Label {
 impl Bench {
     /// The agent reads a text as the result of a permitted call. Returns the call's decision.
     async fn reads(&self, by: &Authentication, text: &str) -> RecordId {
-        let check = call(by.clone(), "records", READ);
+        self.does(call(by.clone(), "records", READ), text).await
+    }
+
+    /// That call is permitted and gives that text.
+    async fn does(&self, check: Check, text: &str) -> RecordId {
         let ruling = self.service.check(check).await.unwrap();
         assert_eq!(ruling.value().outcome.decision, Decision::Permit);
         let decision = ruling.value().decision().clone();
@@ -30,6 +34,7 @@ impl Bench {
             detail: None,
             edits: Vec::new(),
             read: Read::This(vec![Content::Text(text.into())]),
+            beside: Read::Nothing,
         };
         self.service.observe(report).await.unwrap();
         decision
@@ -68,6 +73,24 @@ async fn a_value_that_stood_in_a_result_is_known_by_it_after_a_crash_too() {
         assert_eq!(bench.account(&task, "FR14 2004 1010 0505 0001 3M02 606").await.0, [].into());
         let worst = worth(Integrity::Untrusted, Confidentiality::Internal);
         assert_eq!(bench.label(&task), worst);
+    }
+}
+
+/// What it reads back it cannot vouch for, from whatever place and after a crash too.
+#[tokio::test]
+async fn what_an_untrusted_session_writes_is_its_own_word() {
+    let bench = bench().await;
+    let task = bench.begin("ada", "agent", "work", 1).await;
+    let pay = || call(task.clone(), "pay", &[("account", IBAN)]);
+    bench.does(call(task.clone(), "pay", &[("account", "FR14 2004")]), "done").await;
+    // Nothing untrusted was read before that one; the answer was.
+    assert_eq!(bench.account(&task, "FR14 2004").await.0, [].into());
+    assert_eq!(bench.account(&task, IBAN).await.0, [].into());
+    let written = bench.does(pay(), "done").await;
+    let own = ([ValueOrigin::Untrusted].into(), vec![written]);
+    for bench in [&bench, &bench.again()] {
+        assert_eq!(bench.account(&task, IBAN).await, own);
+        assert_eq!(bench.account(&task, "FR14 2004").await.0, [].into());
     }
 }
 
@@ -120,6 +143,28 @@ async fn a_new_task_sheds_nothing_and_a_child_begins_with_what_its_parent_read()
     let grandchild = bench.delegate(&child, "agent", 5, 2).await;
     for bench in [&bench, &bench.again()] {
         assert_eq!(bench.account(&grandchild, IBAN).await.0, untrusted);
+    }
+}
+
+/// A task within another shares what that one reads, whenever its own first decision falls, and
+/// however often that is read back.
+#[tokio::test]
+async fn what_a_parent_reads_is_its_childs_in_memory_and_read_back() {
+    for flow_bytes_held in [Settings::default().flow_bytes_held, 1] {
+        let bench = bench_with(Settings { flow_bytes_held, ..Settings::default() }).await;
+        let root = bench.begin("orchestrator", "agent", "work", 3).await;
+        let child = bench.delegate(&root, "helper", 4, 2).await;
+        assert_eq!(bench.account(&child, IBAN).await.0, [].into());
+        let later = bench.delegate(&root, "helper", 5, 2).await;
+        bench.reads(&root, IBAN).await;
+        for bench in [&bench, &bench.again()] {
+            for task in [&later, &child, &root] {
+                let untrusted = BTreeSet::from([ValueOrigin::Untrusted]);
+                assert_eq!(bench.account(task, IBAN).await.0, untrusted);
+            }
+            let worst = worth(Integrity::Untrusted, Confidentiality::Internal);
+            assert_eq!(bench.label(&root), worst);
+        }
     }
 }
 

@@ -167,15 +167,6 @@ impl Flow {
     pub fn for_child(&self) -> Self {
         self.clone()
     }
-
-    /// The same for a child that began while this flow had that label: what has raised it since is
-    /// not the child's.
-    #[must_use]
-    pub fn for_child_of(&self, label: &Label) -> Self {
-        let mut child = Self { label: label.clone(), ..self.clone() };
-        child.label.raise(&child.forgotten());
-        child
-    }
 }
 
 /// Equal are those that answer alike: the layout of the index does not count.

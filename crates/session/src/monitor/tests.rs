@@ -203,3 +203,50 @@ fn time_that_steps_back_stands_still() {
     assert_eq!(answer(&monitors, &set, &programs[2], "u", 11 * HOUR_MS), Some(true));
     assert_eq!(answer(&monitors, &set, &programs[2], "u", 11 * HOUR_MS + 1), Some(false));
 }
+
+/// A year of events under a window of a year: what is remembered stays within its limit, and what
+/// found no room leaves the program without an answer for that window and no longer.
+#[test]
+fn a_year_of_events_is_bounded_and_blinds_for_a_year() {
+    const YEAR_MS: i64 = 366 * 24 * HOUR_MS;
+    let body = Formula::All(vec![matches("b", Term::Of(Symbol(0))), Formula::Instant(Symbol(1))]);
+    let body = Formula::Formerly { window_ms: YEAR_MS, body: Box::new(body) };
+    let count = Term::Aggregate(Box::new(Aggregate { sum: None, over: vec![Symbol(1)], body }));
+    let many = Formula::Compare(Comparison::Greater, count, Term::Is(Datum::Long(3)));
+    let program = compiled(9, many);
+    let programs = set(&[Arc::clone(&program)]);
+    let (mut monitors, step) = (Monitors::default(), 2 * HOUR_MS);
+    let mut at = 0;
+    for n in 0..4392 {
+        at = n * step;
+        observe(&mut monitors, &programs, "b", "u", at);
+        assert!(monitors.rows() <= PROGRAM_ROWS_MAX);
+        if n == 2000 {
+            assert_eq!(answer(&monitors, &programs, &program, "u", at), Some(true));
+        }
+    }
+    for later in [1, YEAR_MS / 2, YEAR_MS] {
+        assert_eq!(answer(&monitors, &programs, &program, "u", at + later), None);
+    }
+    assert_eq!(answer(&monitors, &programs, &program, "u", at + YEAR_MS + 1), Some(false));
+}
+
+/// What depends on an event of which something is not known has no answer as long as it could
+/// matter; the others go on.
+#[test]
+fn doubt_blinds_what_depends_on_it() {
+    let programs = all();
+    let set = set(&programs);
+    let mut monitors = Monitors::default();
+    with("a", "u", 0, |event| monitors.doubt(&set, event, Some(&[Part::Output])));
+    assert_eq!(monitors, Monitors::default());
+    with("a", "u", 0, |event| monitors.doubt(&set, event, Some(&[Part::Input])));
+    let at = |at| {
+        let answers = programs.iter().take(2).map(|one| answer(&monitors, &set, one, "u", at));
+        answers.collect::<Vec<_>>()
+    };
+    assert_eq!(at(HOUR_MS), [None, Some(false)]);
+    assert_eq!(at(HOUR_MS + 1), [Some(false), Some(false)]);
+    with("b", "u", 0, |event| monitors.doubt(&set, event, None));
+    assert_eq!(answer(&monitors, &set, &programs[1], "u", HOUR_MS), None);
+}

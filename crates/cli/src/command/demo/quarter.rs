@@ -85,6 +85,7 @@ async fn one(service: &Service, token: &str, call: usize) -> Result<(), CommandE
         detail: None,
         edits: Vec::new(),
         read: Read::Nothing,
+        beside: Read::Nothing,
     };
     service.observe(report).await.map_err(|error| failed("an outcome", error))
 }
