@@ -11,8 +11,8 @@ use safeconduct_model::{
 };
 use safeconduct_policy::{Naming, Policies, SourceFile, Sources, ToolDefinition, load};
 use safeconduct_service::{
-    RehearsedApprovals, RehearsedOutcome, RehearsedSessions, RehearsedYes, definition_digest,
-    entity_of,
+    RehearsedApprovals, RehearsedOutcome, RehearsedRisk, RehearsedSessions, RehearsedYes,
+    definition_digest, entity_of,
 };
 use safeconduct_session::flow::Origins;
 use safeconduct_wire::json::from_serde;
@@ -240,6 +240,7 @@ impl Ground {
         let mut sessions = RehearsedSessions::default();
         let mut tasks = tasks::begun(self, test, &mut sessions);
         let mut approvals = RehearsedApprovals::default();
+        let mut risk = RehearsedRisk::default();
         let mut answers = Vec::new();
         for (number, step) in test.steps.iter().enumerate() {
             tasks.end(&step.after_end_of);
@@ -248,6 +249,13 @@ impl Ground {
             }
             let (subject, caller, known) =
                 self.who(step, step.in_task.as_ref().and_then(|name| tasks.named(name)));
+            let at = step.now.unwrap_or(DEFAULT_NOW);
+            for told in &step.signals {
+                let weight = (told.severity, told.confidence);
+                risk.tell(&told.about, told.kind, weight, at).unwrap();
+            }
+            let standing = |known: Option<Known>| known.map(|known| risk.standing(known));
+            let (caller, known) = (standing(caller), standing(known));
             let proof = subject.authentication();
             let key = SessionKey::of(proof);
             let request = Request {
@@ -263,6 +271,11 @@ impl Ground {
                 trace: None,
                 parent: None,
             };
+            let task = step.in_task.as_ref().and_then(|name| tasks.facts(name, &self.identities));
+            let others = task
+                .iter()
+                .flat_map(|known| known.task.on_behalf_of.iter().chain(&known.delegated_by));
+            let score = risk.score(&request, others, at);
             let standing = sessions.standing(&request);
             let facts = Facts {
                 caller: caller.as_ref(),
@@ -272,7 +285,7 @@ impl Ground {
                 session: standing.session,
                 sequence: standing.sequence,
                 used: standing.used,
-                task: step.in_task.as_ref().and_then(|name| tasks.facts(name, &self.identities)),
+                task: task.clone(),
                 killed: None,
                 set_aside: None,
                 input_bytes: 0,
@@ -281,14 +294,13 @@ impl Ground {
                     UNDERSTOOD.iter().map(|kind| (*kind).into()).collect(),
                 ),
                 tiers: &self.tiers,
-                risk: None,
+                risk: score,
                 last_word: None,
                 approval: None,
                 vocabulary: &self.vocabulary,
                 catalogue: Digest::from_bytes([0; 32]),
                 monitors: Some(standing.monitors),
             };
-            let at = step.now.unwrap_or(DEFAULT_NOW);
             let now = Now { at, decision: RecordId::new(format!("step_{}", number + 1)).unwrap() };
             let mut outcome = decide(&request, &facts, &self.policies, &now);
             assert_eq!(outcome, decide(&request, &facts, &self.policies, &now), "not pure");

@@ -60,15 +60,17 @@ enum Ways {
     Gateway,
 }
 
-/// A case as it can be asked: what identities remember over all their sessions, and what stays
-/// approved of them, one test or way would find of another.
+/// A case as it can be asked: what identities remember over all their sessions, what stays
+/// approved of them and what was told of them, one test or way would find of another.
 fn apart(case: Case) -> Vec<(Case, Ways)> {
     let history = |text: &String| text.contains("@history(\"identity\")");
     let stands = |step: &Step| {
         step.approved.as_ref().is_some_and(|yes| yes.uses.is_some() || yes.for_s.is_some())
     };
     let stands = case.suite.tests.iter().flat_map(|test| &test.steps).any(stands);
-    if !stands && !case.own_world().policies.values().any(history) {
+    let mut steps = case.suite.tests.iter().flat_map(|test| &test.steps);
+    let told = steps.any(|step| !step.signals.is_empty());
+    if !(stands || told) && !case.own_world().policies.values().any(history) {
         return vec![(case, Ways::Both)];
     }
     let alone = |test: &Test| {
@@ -256,6 +258,7 @@ impl Http<'_> {
         let handles = self.begin(test, &mut tokens);
         let ask = |step: &Step| {
             self.end(step, &handles);
+            self.tell_of(step);
             let (identity, subject) = self.subject(step);
             let token = tokens.of(&identity, step);
             let mut context = step.context.as_ref().map_or_else(|| json!({}), of_value);
@@ -305,6 +308,23 @@ impl Http<'_> {
             (answer, id)
         };
         test.steps.iter().map(ask).collect()
+    }
+
+    /// Tells what a step says of people.
+    fn tell_of(&self, step: &Step) {
+        let told = step.signals.iter().map(|told| {
+            json!({
+                "about": { "identity": told.about.as_str() },
+                "kind": told.kind.as_str(),
+                "severity": told.severity.as_str(),
+                "confidence": told.confidence.as_percent(),
+            })
+        });
+        let told: Vec<Json> = told.collect();
+        if !told.is_empty() {
+            let body = json!({ "signals": told });
+            self.server.administer("POST", "/v1/signals", &body);
+        }
     }
 
     /// Says what came of a permitted step.
@@ -466,6 +486,7 @@ fn ask_gateway(http: &Http<'_>, project: &Project, test: &Test) {
     let handles = http.begin(test, &mut tokens);
     for step in &test.steps {
         http.end(step, &handles);
+        http.tell_of(step);
         let handle = step.in_task.as_ref().map(|name| handles[name].handle.as_str());
         let identity = match &step.principal {
             Principal::Registered(id) => id.clone(),

@@ -256,7 +256,7 @@ fn tasks_of(line: &Line) -> impl Iterator<Item = About> {
 
 /// Everyone whom a request concerns: whoever asks and of whom they speak, for whom it is, and who
 /// delegated.
-fn people(request: &Request, line: Option<&Line>) -> impl Iterator<Item = IdentityId> {
+pub(crate) fn people(request: &Request, line: Option<&Line>) -> impl Iterator<Item = IdentityId> {
     let spoken_of = match &request.subject {
         Subject::Caller(_) | Subject::Lessee(_) => None,
         Subject::Asserted { entity, .. } => IdentityId::new(entity.uid.id.shared()).ok(),

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use safeconduct_model::signal::{Kind, Severity};
 use safeconduct_model::{
     ActionName, Category, Confidentiality, Decision, EntityId, EntityType, Execution, IdentityId,
     IdentityKind, IdentityStatus, IntentName, Role, ServerName, SessionName, Timestamp,
@@ -168,6 +169,21 @@ pub struct ApprovedForm {
     pub for_s: Option<u32>,
 }
 
+/// What somebody tells of somebody, as of now.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ToldForm {
+    /// Of whom: an identity, whoever it is that acts or on whose behalf.
+    pub about: Written<IdentityId>,
+    /// What was seen; `reported` where nothing is said. A revoking one stops them at once.
+    pub kind: Option<Word<Kind>>,
+    /// How bad it is.
+    pub severity: Word<Severity>,
+    /// How sure it is, in percent; wholly where nothing is said.
+    #[schemars(range(max = 100))]
+    pub confidence: Option<u8>,
+}
+
 /// One test: a matrix (`principals`, `actions`, perhaps `resources`, `expect`), or `steps`.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -299,6 +315,10 @@ pub struct StepForm {
     /// The tasks that end right before.
     #[serde(default)]
     pub after_end_of: BTreeSet<String>,
+    /// Signals that come in right before. They count for the steps that come after, too.
+    #[serde(default)]
+    #[schemars(length(max = 16))]
+    pub signals: Vec<ToldForm>,
     /// What they do.
     pub action: Written<ActionName>,
     /// What they do it to: the name of a resource. Without it, the catalogue finds the resource

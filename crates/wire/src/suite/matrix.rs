@@ -44,6 +44,7 @@ pub(super) fn steps(reader: &mut Reader<'_>, at: &str, test: &TestForm, line: u3
                     session: None,
                     in_task: None,
                     after_end_of: BTreeSet::new(),
+                    signals: Vec::new(),
                     approved: None,
                     action: action.0.clone(),
                     resource_name: resource_name.map(str::to_owned),

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use safeconduct_model::signal::{Confidence, Kind, Severity};
 use safeconduct_model::{
     ActionName, Allowance, Budget, Category, Confidentiality, Decision, Entity, Execution,
     Identity, IdentityId, IntentName, Obligation, ServerName, SessionName, Timestamp, Value,
@@ -137,6 +138,8 @@ pub struct Step {
     pub in_task: Option<String>,
     /// The tasks that end right before.
     pub after_end_of: BTreeSet<String>,
+    /// The signals that come in right before.
+    pub signals: Vec<Told>,
     /// What they do.
     pub action: ActionName,
     /// The resource's name in the file.
@@ -161,6 +164,19 @@ pub struct Step {
     pub outcome: Execution,
     /// What the agent then reads, where that is said.
     pub result: Option<Value>,
+}
+
+/// What somebody tells of somebody, as of now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Told {
+    /// Of whom.
+    pub about: IdentityId,
+    /// What was seen.
+    pub kind: Kind,
+    /// How bad it is.
+    pub severity: Severity,
+    /// How sure it is.
+    pub confidence: Confidence,
 }
 
 /// What people say to a request: yes.

@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use safeconduct_model::signal::{Confidence, Kind};
 use safeconduct_model::{ActionName, Entity, Execution, Obligation, Timestamp, Value};
 use serde_json::{Map, Value as Json};
 
 use super::fixtures::{self, Fixtures};
-use super::form::{ApprovedForm, ExpectForm, OptionsForm, StepForm, SuiteForm, TestForm};
+use super::form::{ApprovedForm, ExpectForm, OptionsForm, StepForm, SuiteForm, TestForm, ToldForm};
 use super::plain::{
-    Approved, Definition, Expect, Principal, SessionExpect, Sessions, Step, Suite, Test,
+    Approved, Definition, Expect, Principal, SessionExpect, Sessions, Step, Suite, Test, Told,
 };
 use super::{matrix, tasks, world};
 use crate::document::{self, Diagnostic, Document, YamlLimits, closest};
@@ -102,6 +103,15 @@ pub(super) fn input(map: &Map<String, Json>) -> Value {
     Value::object(map.iter().map(|(name, value)| (name.as_str(), from_serde(value))))
 }
 
+fn told(form: &ToldForm) -> Told {
+    Told {
+        about: form.about.0.clone(),
+        kind: form.kind.map_or(Kind::Reported, |word| word.0),
+        severity: form.severity.0,
+        confidence: form.confidence.map_or(Confidence::CERTAIN, Confidence::percent),
+    }
+}
+
 fn approved(form: &ApprovedForm) -> Approved {
     let at_most = form
         .at_most
@@ -171,6 +181,7 @@ impl Reader<'_> {
                 session: form.session.clone().map(|name| name.0),
                 in_task: form.in_task.clone(),
                 after_end_of: form.after_end_of.clone(),
+                signals: form.signals.iter().map(told).collect(),
                 approved: form.approved.as_ref().map(approved),
                 action: form.action.0.clone(),
                 resource_name: form.resource.clone(),

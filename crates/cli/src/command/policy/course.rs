@@ -3,8 +3,8 @@
 use safeconduct_engine::{Explained, Outcome, Understood};
 use safeconduct_model::{Decision, NameError, Reason, SessionKey, Tier, Timestamp, TokenId};
 use safeconduct_service::{
-    RehearsedApprovals, RehearsedNo, RehearsedOutcome, RehearsedSessions, RehearsedTasks,
-    RehearsedYes,
+    RehearsedApprovals, RehearsedNo, RehearsedOutcome, RehearsedRisk, RehearsedSessions,
+    RehearsedTasks, RehearsedYes,
 };
 use safeconduct_session::flow::Origins;
 use safeconduct_wire::suite::{Approved, BegunBy, DEFAULT_NOW, Sessions, Step, TaskCase, Test};
@@ -20,6 +20,7 @@ pub(super) struct Course<'a> {
     pub(super) sessions: RehearsedSessions,
     pub(super) tasks: RehearsedTasks,
     pub(super) approvals: RehearsedApprovals,
+    risk: RehearsedRisk,
 }
 
 impl<'a> Course<'a> {
@@ -28,7 +29,8 @@ impl<'a> Course<'a> {
         let mut sessions = RehearsedSessions::default();
         let tasks = tasks::begun(ground, test, &mut sessions, failures);
         let approvals = RehearsedApprovals::default();
-        Self { ground, together: test.sessions, sessions, tasks, approvals }
+        let risk = RehearsedRisk::default();
+        Self { ground, together: test.sessions, sessions, tasks, approvals, risk }
     }
 
     /// Puts the question of a step, the tasks that end before it ended. `number` counts from 1.
@@ -40,7 +42,12 @@ impl<'a> Course<'a> {
         if self.together == Sessions::Apart {
             self.sessions.clear();
         }
-        self.ground.pose(&Asked {
+        for told in &step.signals {
+            let weight = (told.severity, told.confidence);
+            // INVARIANT: nothing of it is near a limit of signals.
+            let _ = self.risk.tell(&told.about, told.kind, weight, when(step));
+        }
+        let posed = self.ground.pose(&Asked {
             principal: &step.principal,
             credential: credential(step),
             session_name: step.session.clone(),
@@ -58,7 +65,12 @@ impl<'a> Course<'a> {
             },
             at: when(step),
             named: format!("step_{number}"),
-        })
+        })?;
+        let task = step.in_task.as_deref();
+        let task = task.and_then(|name| self.tasks.facts(name, &self.ground.identities));
+        let others =
+            task.iter().flat_map(|known| known.task.on_behalf_of.iter().chain(&known.delegated_by));
+        Ok(posed.told(&self.risk, others))
     }
 
     /// Decides a step.

@@ -14,7 +14,10 @@ use safeconduct_model::{
     SessionRef, Subject, TaskRef, Tiers, Timestamp, TokenId, Value,
 };
 use safeconduct_policy::Policies;
-use safeconduct_service::{RehearsedApprovals, RehearsedSessions, Standing, entity_of};
+use safeconduct_risk::RiskScore;
+use safeconduct_service::{
+    RehearsedApprovals, RehearsedRisk, RehearsedSessions, Standing, entity_of,
+};
 use safeconduct_session::flow::Origins;
 use safeconduct_wire::suite::{Definition, Principal};
 
@@ -68,9 +71,25 @@ pub(crate) struct Posed {
     definition: Definition,
     understood: Understood,
     now: Now,
+    /// How risky it is, where anything was told.
+    risk: Option<RiskScore>,
 }
 
 impl Posed {
+    /// The same after what was told of people; those others count too.
+    pub(crate) fn told<'a>(
+        self,
+        told: &RehearsedRisk,
+        others: impl IntoIterator<Item = &'a IdentityId>,
+    ) -> Self {
+        Self {
+            risk: told.score(&self.request, others, self.now.at),
+            caller: self.caller.map(|known| told.standing(known)),
+            subject: self.subject.map(|known| told.standing(known)),
+            ..self
+        }
+    }
+
     /// The session that the question belongs to.
     pub(crate) const fn session(&self) -> &SessionKey {
         &self.request.session.key
@@ -169,6 +188,7 @@ impl Ground {
             definition: asked.definition,
             understood: asked.understood.clone(),
             now,
+            risk: None,
         })
     }
 
@@ -280,7 +300,7 @@ impl Ground {
             calls_max: self.calls_max,
             understood: &posed.understood,
             tiers: &self.tiers,
-            risk: None,
+            risk: posed.risk,
             last_word: None,
             approval: None,
             set_aside: None,
