@@ -474,14 +474,12 @@ impl AccessTokens {
     }
 
     /// What each token that is alive allows, of those of which that is known.
-    pub(crate) fn allowed_to(
-        &self,
-        now: Timestamp,
-    ) -> Vec<(TokenId, TaskId, Arc<[Allowance<Value>]>)> {
+    pub(crate) fn allowed_to(&self, now: Timestamp) -> Vec<Allowed> {
         let live = self.live();
         let alive = live.tokens.iter().filter(|(_, token)| token.is_alive(now));
         let known = alive.filter_map(|(id, token)| {
-            Some((id.clone(), token.task.clone(), Arc::clone(token.allowances.as_ref()?)))
+            let allowances = Arc::clone(token.allowances.as_ref()?);
+            Some(Allowed { token: id.clone(), task: token.task.clone(), allowances })
         });
         known.collect()
     }
@@ -522,6 +520,13 @@ impl AccessTokens {
         });
         Some(Arc::clone(narrowed))
     }
+}
+
+/// What a token that is alive allows.
+pub(crate) struct Allowed {
+    pub(crate) token: TokenId,
+    pub(crate) task: TaskId,
+    pub(crate) allowances: Arc<[Allowance<Value>]>,
 }
 
 impl LiveToken {

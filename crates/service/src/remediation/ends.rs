@@ -290,11 +290,11 @@ impl Service {
                 .or_insert_with(|| self.task(task).is_some_and(|view| view.task.agent == *holder))
         };
         let alive = self.access.allowed_to(self.now());
-        let alive = alive.into_iter().filter(|(_, task, _)| is_of(task));
-        let lost = alive.filter(|(_, _, allowances)| {
-            beside.nothing_left(holder, allowances.iter().map(|one| &one.action))
+        let alive = alive.into_iter().filter(|one| is_of(&one.task));
+        let lost = alive.filter(|one| {
+            beside.nothing_left(holder, one.allowances.iter().map(|one| &one.action))
         });
-        lost.map(|(token, ..)| token).collect()
+        lost.map(|one| one.token).collect()
     }
 
     /// Takes an access token back. Whether it was alive.

@@ -230,7 +230,7 @@ impl RemediationView {
             quarantined_at: one.quarantined_at.map(Written),
             applied_at: one.applied_at.map(Written),
             needed_at: one.needed_at.map(Written),
-            ended: (!one.ended.is_nothing()).then(|| EndedView {
+            ended: (!one.ended.is_nothing()).then_some(EndedView {
                 tasks: one.ended.tasks,
                 leases: one.ended.leases,
                 tokens: one.ended.tokens,
