@@ -259,7 +259,7 @@ impl<'p> Replayer<'p> {
     /// Whether any condition of the draft looks at what no record says by itself. Where none does,
     /// nothing has to be recalled.
     pub fn looks_beyond_records(&self) -> bool {
-        self.new.entries().any(|entry| again::looks_beyond_records(entry))
+        self.new.entries().any(again::looks_beyond_records)
     }
 
     /// Takes a further set in, under which recorded decisions were made. Of [`ERAS_MAX`] such sets
