@@ -44,7 +44,9 @@ type Taken = [Option<RecordId>; 2];
 async fn does_one(estate: &Estate, taken: &mut Taken, one: Does) {
     let service = estate.service();
     match one {
-        Does::SetsAside(n) if taken[n].is_none() => {
+        // One at a time: what is taken from one holder is another statement for the others, and a
+        // plan about the one that was is a conflict.
+        Does::SetsAside(n) if taken.iter().all(Option::is_none) => {
             let grant = Some(estate.grant(AGENTS[n], "reads"));
             let id = estate.schedule_of(AGENTS[n], grant, Effect::Revoke).await;
             service.quarantine(&id, Some(&me())).await.unwrap();
