@@ -267,7 +267,8 @@ fn least_action(
         };
         let context = match &applies.context.0 {
             Type::Type { ty: TypeVariant::Record(record), .. } => {
-                let own = ["input", "output"];
+                // Where a field of events has the name of a member, it is checked as that.
+                let own = ["input", "output", "decision", "callerPrincipal", "callerResource"];
                 let attributes = record.attributes.iter();
                 let attributes = attributes.filter(|(name, _)| {
                     own.contains(&name.as_str()) || looks_at(&batch.text, name)
