@@ -196,6 +196,18 @@ fn a_draft_is_compared_and_replayed() {
 }
 
 #[test]
+fn a_reduction_is_proved_where_there_is_a_solver() {
+    let said = scene().said(&["reduce", "--all", "--prove"]).unwrap();
+    if said.contains("there is no solver to ask") {
+        return eprintln!("skipped: a proof of a reduction: no cvc5");
+    }
+    let said = said.split_once("proof            ").unwrap().1;
+    assert!(said.starts_with("proved never wider, by cvc5 "), "{said}");
+    let nobody = scene().said(&["reduce", "--all"]).unwrap();
+    assert!(!nobody.contains("proof"), "{nobody}");
+}
+
+#[test]
 fn a_first_policy_is_learned() {
     let scene = scene();
     let said = scene.said(&["learn", "--from", "a"]).unwrap();
