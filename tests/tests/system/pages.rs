@@ -216,7 +216,7 @@ fn a_person_signs_in_and_keeps_passkeys() {
     ada.sees(&json!({ "step": "open", "path": "/passkeys" }), "Your passkeys");
     // Their last one is not for them to take away.
     let removing = json!({ "step": "press", "name": "Remove My key" });
-    assert_eq!(ada.sees(&removing, "This did not work")["status"], 409);
+    assert_eq!(ada.sees(&removing, "This does not count")["status"], 409);
     ada.sees(&json!({ "step": "open", "path": "/passkeys" }), "Your passkeys");
     ada.sees(&json!({ "step": "press", "name": "Sign out" }), "Sign in");
     let seen = ada.sees(&json!({ "step": "open", "path": "/passkeys" }), "Sign in");
