@@ -350,6 +350,8 @@ fn statement(why: &WhyStatement) -> EstateStatement {
         temporal: why.temporal,
         requestable: why.requestable.is_some(),
         mode: why.mode.as_str(),
+        since: why.age.map(|age| Written(age.since)),
+        perhaps_since: why.age.filter(|age| age.perhaps < age.since).map(|a| Written(a.perhaps)),
     }
 }
 

@@ -351,15 +351,12 @@ impl Service {
         home: &SessionKey,
     ) -> Option<(Gleaned, FlowKey)> {
         let (entry, said) = (entry?, pending.said()?);
-        if entry.effect == Effect::Read || report.execution == Execution::NotExecuted {
-            return None;
-        }
         self.recall(home);
         let flow =
             self.sessions.known(home).and_then(|slot| lock(&slot).session.flow().cloned())?;
         let sequence = u64::try_from(self.clock.now().as_millis()).unwrap_or(0);
         let source = Source { sequence, record: report.decision.clone() };
-        Some((flow.said(said, &entry.arguments, source)?, flow.key()))
+        reading::said(&flow, entry, (said, report.execution), source)
     }
 
     /// Whether a call says something to the world of which its session cannot vouch.

@@ -200,7 +200,7 @@ impl Service {
 
     /// Sees to it that what is remembered is what the rules want, folded from the ledger where it
     /// is not. No session's lock may be held; `at` locks what is remembered for each look.
-    pub(crate) fn learn(&self, history: History, at: &dyn Fn(&mut dyn FnMut(&mut Remembered))) {
+    pub(crate) fn learn(&self, history: History, at: impl Fn(&mut dyn FnMut(&mut Remembered))) {
         let policies = Arc::clone(self.world().policies());
         let programs = policies.monitors().programs(history);
         let mut refold = Refold::new(self, Some((Arc::clone(&policies), history)));
@@ -213,7 +213,7 @@ impl Service {
                     return;
                 }
                 match kept.told.beyond(&folded) {
-                    Some(more) if more.is_empty() => {
+                    Some([]) => {
                         kept.monitors = std::mem::take(&mut monitors);
                         kept.blind_until = refold.blind_until(&folded);
                         kept.rules = Some(programs.digest());

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use safeconduct_model::{
-    Catalogue, Confidentiality, Edit, Integrity, Label, Obligation, RecordId, Returns, Value,
+    ActionEntry, Catalogue, Confidentiality, Edit, Effect, Execution, Integrity, Label, Obligation,
+    RecordId, Returns, Value,
 };
 use safeconduct_session::flow::{Demand, Flow, FlowKey, Gleaned, Part, Source, digest_result};
 
@@ -301,6 +302,20 @@ pub(crate) fn read(
     let label = gleaned.label().clone();
     let gleaned = vec![(Kind::Flow, gleaned)];
     Reading::Seen(Box::new(Seen { label, gleaned, tag: key.tag() }))
+}
+
+/// What a call says to the world on its session's own account, where it may have changed
+/// anything, and the key of its fingerprints.
+pub(crate) fn said(
+    flow: &Flow,
+    entry: &ActionEntry,
+    (arguments, execution): (&Value, Execution),
+    source: Source,
+) -> Option<(Gleaned, FlowKey)> {
+    if entry.effect == Effect::Read || execution == Execution::NotExecuted {
+        return None;
+    }
+    Some((flow.said(arguments, &entry.arguments, source)?, flow.key()))
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use safeconduct_model::{
     Catalogue, Edit, Execution, Label, Obligation, Request, SessionKey, Timestamp, Value,
 };
 use safeconduct_policy::{History, Policies};
-use safeconduct_session::flow::{Flow, glean_task};
+use safeconduct_session::flow::{Flow, Source, glean_task};
 use safeconduct_session::monitor::Monitors;
 use safeconduct_session::{Session, Used};
 
@@ -159,8 +159,14 @@ impl RehearsedSessions {
         self.results += 1;
         let at = u64::try_from(happened.at.as_millis()).unwrap_or(0);
         let (sequence, key) = (at + self.results, Flow::keyed(REHEARSAL_KEY).key());
-        let said = (&happened.read, Some(&request.input));
-        reading::read(said, &worth.returns, &key, sequence, &outcome.record.id)
+        let told = (&happened.read, Some(&request.input));
+        let read = reading::read(told, &worth.returns, &key, sequence, &outcome.record.id);
+        let flow = self.known(self.home(&request.session.key)).session.flow();
+        let call = (&request.input, happened.execution);
+        let source = Source { sequence, record: outcome.record.id.clone() };
+        read.and_said(
+            flow.zip(entry).and_then(|(flow, entry)| reading::said(flow, entry, call, source)),
+        )
     }
 
     /// What the task of a session has used.

@@ -355,6 +355,7 @@ fn more_arguments_than_are_looked_up_are_as_bad_as_the_session() {
 /// Text that is made to look like the beginning of every form takes no more than its share of time:
 /// eight times as much of it takes eight times as long, not sixty-four.
 #[test]
+#[expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "it is about time")]
 fn text_that_looks_like_every_token_is_read_in_linear_time() {
     let takes = |form: &str, bytes: usize| {
         let text = form.repeat(bytes / form.len());

@@ -382,7 +382,7 @@ fn patterns_vouch_for_the_result_and_not_for_what_stands_beside_it() {
 #[test]
 fn long_names_of_arguments_take_no_more_room_than_many() {
     let name = "n".repeat(900_000);
-    let list = Value::Array((0..9_999).map(Value::from).collect::<Vec<_>>().into());
+    let list = Value::Array((0..9_999).map(Value::from).collect());
     let found = Flow::keyed([1; 16]).look_up(&Value::object([(name, list)]), &[]);
     let bytes: usize = found.leaves.iter().map(|leaf| leaf.pointer.len()).sum();
     assert!(bytes <= 2 * ARGUMENT_POINTERS_MAX, "{bytes}");
