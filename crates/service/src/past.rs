@@ -187,7 +187,8 @@ impl Service {
             return None;
         }
         let past = self.pasts.of(identity)?;
-        self.learn(History::Identity, &|look| look(&mut lock_past(&past)));
+        let at = |look: &mut dyn FnMut(&mut Remembered)| look(&mut lock_past(&past));
+        self.learn(History::Identity, at);
         Some(past)
     }
 

@@ -13,6 +13,7 @@ use safeconduct_model::{
 use safeconduct_policy::History;
 use safeconduct_session::flow::{Flow, glean_task};
 
+use crate::past::Remembered;
 use crate::refold::Refold;
 use crate::sessions::lock;
 use crate::{Service, SessionKeys};
@@ -89,7 +90,8 @@ impl Service {
     pub(crate) fn recall(&self, home: &SessionKey) {
         self.recall_below(home, usize::from(DEPTH_MAX) + 1);
         if let Some(place) = self.sessions.known(home) {
-            self.learn(History::Session, &|look| look(&mut lock(&place).order));
+            let at = |look: &mut dyn FnMut(&mut Remembered)| look(&mut lock(&place).order);
+            self.learn(History::Session, at);
         }
     }
 
