@@ -13,9 +13,17 @@ const QUIET_MS: i64 = 600_000;
 /// Most groups that are remembered. Of more, people are told once too often.
 const GROUPS_MAX: usize = 10_000;
 
+/// Like requests: whose, for what, in which task.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Group {
+    asked_by: IdentityId,
+    action: ActionName,
+    task: Option<TaskId>,
+}
+
 /// When people were last told of each group.
 #[derive(Default)]
-pub(crate) struct Groups(Mutex<BTreeMap<(IdentityId, ActionName, Option<TaskId>), Timestamp>>);
+pub(crate) struct Groups(Mutex<BTreeMap<Group, Timestamp>>);
 
 impl Groups {
     /// Whether the record says that a group has grown, and people were not told of it for a while.
@@ -23,7 +31,11 @@ impl Groups {
         let Body::AccessRequestChanged(change) = &record.body else { return false };
         let AccessEvent::Requested(asked) = &change.event else { return false };
         let of = &asked.binding;
-        let group = (asked.asked_by.clone(), of.action.clone(), of.task.clone());
+        let group = Group {
+            asked_by: asked.asked_by.clone(),
+            action: of.action.clone(),
+            task: of.task.clone(),
+        };
         let quiet = |told: &Timestamp| record.at.ms_since(*told) < QUIET_MS;
         let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let joined = asked.asked.is_empty();

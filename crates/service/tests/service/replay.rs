@@ -178,7 +178,8 @@ const THEN: [&str; 8] = [
 ];
 
 fn rules(permit: usize, forbid: usize, words: &[&str; 8]) -> Arc<Policies> {
-    let (permit, forbid) = (words[permit], words[forbid]);
+    let word = |at: usize| words.get(at).copied().unwrap_or("false");
+    let (permit, forbid) = (word(permit), word(forbid));
     let all = ["read", "move"].map(|tool| {
         format!(
             "@id(\"{tool}\") permit (principal, action == Safeconduct::Action::\"files.{tool}\", \
