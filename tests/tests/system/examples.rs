@@ -96,6 +96,15 @@ impl Reader {
     }
 }
 
+/// The block as it is; where cvc5 is not installed, without what asks for a proof.
+fn without_solver(block: &str) -> String {
+    if Command::new("cvc5").arg("--version").output().is_ok() {
+        return block.to_owned();
+    }
+    tools::skip("README's proof", "no cvc5: install the package `cvc5`");
+    block.lines().filter(|line| !line.contains("--prove")).map(|line| format!("{line}\n")).collect()
+}
+
 #[test]
 fn what_the_readme_tells_people_to_type_works() {
     let text = fs::read_to_string(root().join("README.md")).unwrap();
@@ -144,7 +153,7 @@ fn what_the_readme_tells_people_to_type_works() {
             let server = Server::start(&world);
             reader.folder = world.folder().to_owned();
             reader.environment.push(("SAFECONDUCT_URL", format!("http://{}", server.address)));
-            let said = reader.types(&block);
+            let said = reader.types(&without_solver(&block));
             for word in ["statement", "SEVERITY", "looked at"] {
                 assert!(said.contains(word), "no `{word}` in {said}");
             }
