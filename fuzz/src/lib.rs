@@ -174,7 +174,11 @@ pub fn tools(data: &[u8]) {
     assert_eq!(catalogue::write_tools(&again), written);
     let drafted: Vec<_> =
         tools.iter().map(|definition| catalogue::DraftTool { definition, digest: None }).collect();
-    let draft = catalogue::draft("server", &drafted, Some("/srv/a b"));
+    // What a foreign server greets with goes into comments, and stays in them.
+    let said = String::from_utf8_lossy(data);
+    let greeting = Value::object([("instructions", Value::from(&*said))]);
+    let greeting = Some((&greeting, Digest::from_bytes([7; 32])));
+    let draft = catalogue::draft("server", &drafted, greeting, Some("/srv/a b"));
     if let Err(problems) = catalogue::parse("d.yaml", &draft) {
         // A foreign name or argument can be too long for any name; nothing else may go wrong.
         let fits = |message: &str| message.contains("512") || message.contains("more than");

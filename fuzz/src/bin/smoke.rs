@@ -85,43 +85,26 @@ fn main() -> ExitCode {
             input => inputs.push(input.into()),
         }
     }
-    let chosen: Vec<_> = TARGETS
-        .iter()
-        .filter(|t| only.as_ref().is_none_or(|name| name == t.name))
-        .collect();
+    let chosen: Vec<_> =
+        TARGETS.iter().filter(|t| only.as_ref().is_none_or(|name| name == t.name)).collect();
     if chosen.is_empty() {
         return usage();
     }
-    let failed = chosen
-        .into_iter()
-        .filter(|target| !smoke(target, rounds, &inputs))
-        .count();
-    if failed == 0 {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
+    let failed = chosen.into_iter().filter(|target| !smoke(target, rounds, &inputs)).count();
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn usage() -> ExitCode {
     let names: Vec<_> = TARGETS.iter().map(|target| target.name).collect();
-    eprintln!(
-        "usage: smoke [--rounds N] [--target {}] [INPUT...]",
-        names.join("|")
-    );
+    eprintln!("usage: smoke [--rounds N] [--target {}] [INPUT...]", names.join("|"));
     ExitCode::from(2)
 }
 
 fn smoke(target: &Target, rounds: u32, inputs: &[PathBuf]) -> bool {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("seeds")
-        .join(target.name);
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds").join(target.name);
     let mut seeds = match inputs {
         [] => read_folder(&folder),
-        paths => paths
-            .iter()
-            .filter_map(|path| fs::read(path).ok())
-            .collect(),
+        paths => paths.iter().filter_map(|path| fs::read(path).ok()).collect(),
     };
     if seeds.is_empty() {
         eprintln!("{}: no seeds in {}", target.name, folder.display());
@@ -134,22 +117,14 @@ fn smoke(target: &Target, rounds: u32, inputs: &[PathBuf]) -> bool {
             return false;
         }
     }
-    let rounds = if only_inputs {
-        0
-    } else {
-        rounds / 100 * target.share
-    };
+    let rounds = if only_inputs { 0 } else { rounds / 100 * target.share };
     let mut dice = Dice(0x5AFE_C0DE);
     for _ in 0..rounds {
         if !survives(target, &mutated(&seeds, &mut dice)) {
             return false;
         }
     }
-    println!(
-        "{}: {} seeds, {rounds} mutations",
-        target.name,
-        seeds.len() - 1
-    );
+    println!("{}: {} seeds, {rounds} mutations", target.name, seeds.len() - 1);
     true
 }
 
@@ -160,10 +135,7 @@ fn read_folder(folder: &Path) -> Vec<Vec<u8>> {
         .filter_map(|entry| Some(entry.ok()?.path()))
         .collect();
     paths.sort();
-    paths
-        .iter()
-        .filter_map(|path| fs::read(path).ok())
-        .collect()
+    paths.iter().filter_map(|path| fs::read(path).ok()).collect()
 }
 
 /// Runs one input; keeps one that panics.
