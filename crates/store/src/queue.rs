@@ -15,12 +15,12 @@ use tokio::sync::oneshot;
 
 use crate::options::ATTACHMENT_BYTES_MAX;
 
-/// So many records in one write are a sign that more come while it is prepared.
+/// So many proposals in one write are a sign that more come while it is prepared.
 const MANY: usize = 8;
 
 /// How long records gather before a write while many come, as long as more come: every write
 /// costs as much as some records do, however many it holds. Nobody else waits for it, since a few
-/// callers never fill a write with many.
+/// callers never fill a write with many proposals, however many records each of them brings.
 const GATHER: Duration = Duration::from_micros(100);
 
 /// How often, one after the other.
@@ -52,10 +52,12 @@ struct Head {
     /// Versions since this process began; both sides of the comparison start at 0 with it.
     versions: HashMap<Versioned, u64, RandomState>,
     waiting: Vec<Entry>,
+    /// How many proposals brought what waits.
+    proposals: usize,
     bytes: usize,
     failed: Option<Arc<str>>,
     committer_idle: bool,
-    /// Whether the last write had many records.
+    /// Whether the last write had many proposals.
     many: bool,
     /// Threads that wait for the disk.
     blocked: usize,
@@ -76,6 +78,7 @@ impl Queue {
             next: records,
             versions: HashMap::default(),
             waiting: Vec::new(),
+            proposals: 0,
             bytes: 0,
             failed: None,
             committer_idle: false,
@@ -120,6 +123,7 @@ impl Queue {
         head.next += entries.len() as u64;
         head.bytes += bytes;
         head.waiting.extend(entries);
+        head.proposals += 1;
         for subject in writes {
             *head.versions.entry(subject).or_insert(0) += 1;
         }
@@ -216,7 +220,7 @@ impl Queue {
             if !head.waiting.is_empty() {
                 let entries = std::mem::take(&mut head.waiting);
                 head.bytes = 0;
-                head.many = entries.len() >= MANY;
+                head.many = std::mem::take(&mut head.proposals) >= MANY;
                 return Some(Work { first: head.next - entries.len() as u64, entries });
             }
             if head.closing {
@@ -265,6 +269,7 @@ impl Queue {
         let reason: Arc<str> = {
             let mut head = self.head();
             head.waiting.clear();
+            head.proposals = 0;
             head.bytes = 0;
             Arc::clone(head.failed.get_or_insert_with(|| reason.into()))
         };
