@@ -126,16 +126,40 @@ fn redact(result: &mut Value, steps: &[Step]) -> Led {
             Some(Value::Array(items)) => {
                 parts.push(items.iter_mut().map(|item| redact_part(item, steps)).sum());
             }
-            Some(single @ Value::Object(_)) => parts.push(redact_part(single, steps)),
-            _ => {}
+            Some(single) => parts.push(redact_part(single, steps)),
+            None => {}
         }
     }
-    if let Some(Value::Array(messages)) = edit::member_mut(result, "messages") {
-        let contents = messages.iter_mut().filter_map(|m| edit::member_mut(m, "content"));
-        parts.push(contents.map(|content| redact_part(content, steps)).sum());
+    match edit::member_mut(result, "messages") {
+        Some(Value::Array(messages)) => {
+            parts.push(messages.iter_mut().map(|message| redact_message(message, steps)).sum());
+        }
+        Some(single) => parts.push(redact_part(single, steps)),
+        None => {}
     }
     if parts.is_empty() { mask(result, steps) } else { parts.into_iter().sum() }
 }
+
+/// One message of a prompt: its role stays, and its content, redacted.
+fn redact_message(message: &mut Value, steps: &[Step]) -> Led {
+    let role = message
+        .member("role")
+        .and_then(Value::as_str)
+        .and_then(|role| ROLES.iter().find(|known| **known == role));
+    let Some((role, content)) = role.zip(edit::take(message, "content")) else {
+        return redact_part(message, steps);
+    };
+    let mut content = content;
+    let led = match &mut content {
+        Value::Array(items) => items.iter_mut().map(|item| redact_part(item, steps)).sum(),
+        single => redact_part(single, steps),
+    };
+    *message = Value::object([("role", Value::from(*role)), ("content", content)]);
+    led
+}
+
+/// Who speaks in a prompt.
+const ROLES: [&str; 2] = ["user", "assistant"];
 
 /// One content block or one resource's contents.
 fn redact_part(part: &mut Value, steps: &[Step]) -> Led {
@@ -318,6 +342,21 @@ mod tests {
             r#"{"messages":[{"role":"user","content":{"type":"text","text":"1234"}}]}"#,
         );
         assert!(!text.contains("1234"));
+        // What has not the form of the protocol may hold anything.
+        for result in [
+            r#"{"structuredContent":{"ssn":1},"content":"ssn 1234"}"#,
+            r#"{"structuredContent":{"ssn":1},"content":1234}"#,
+            r#"{"contents":"1234"}"#,
+            r#"{"messages":"1234"}"#,
+            r#"{"messages":["1234"]}"#,
+            r#"{"messages":[{"role":"user","said":"1234"}]}"#,
+            r#"{"messages":[{"role":"1234","content":{"type":"text","text":"{\"ssn\":1}"}}]}"#,
+            r#"{"messages":[{"role":"user","note":"1234",
+                "content":[{"type":"text","text":"{\"ssn\":1}"},"1234"]}]}"#,
+        ] {
+            let (text, values) = edited("redact:$.ssn", result);
+            assert!(!text.contains("1234") && values > 0, "{text}");
+        }
     }
 
     /// No result is taken for redacted in which the field stands elsewhere than expected.

@@ -3,6 +3,7 @@
 //! Fields of a result are labelled by their place in what the tool gave, not in the message that
 //! carries it: `structuredContent`, and JSON or YAML inside a text.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use safeconduct_model::Value;
@@ -14,6 +15,10 @@ pub(crate) fn of_result(result: Value) -> Vec<Content> {
     let Value::Object(mut members) = result else {
         return vec![Content::Value(result)];
     };
+    let beside: fn(Value) -> Content = match has_content(&members) {
+        true => Content::Around,
+        false => Content::Value,
+    };
     let mut read = Vec::new();
     if let Some(structured) = members.remove("structuredContent") {
         read.push(Content::Value(structured));
@@ -23,7 +28,7 @@ pub(crate) fn of_result(result: Value) -> Vec<Content> {
             Some(Value::Array(items)) => {
                 read.extend(items.into_iter().flat_map(|item| opened(item, ENVELOPES_MAX)));
             }
-            Some(other) => read.push(Content::Value(other)),
+            Some(other) => read.push(Content::Around(other)),
             None => {}
         }
     }
@@ -32,9 +37,14 @@ pub(crate) fn of_result(result: Value) -> Vec<Content> {
         members.remove("isError");
     }
     if !members.is_empty() {
-        read.push(Content::Value(Value::Object(members)));
+        read.push(beside(Value::Object(members)));
     }
     read
+}
+
+/// Whether what a result gives has a place of its own in it: then the rest stands beside it.
+fn has_content(members: &BTreeMap<Arc<str>, Value>) -> bool {
+    CONTENT.iter().any(|name| members.contains_key(*name))
 }
 
 /// Takes out of a result what stands beside its content: no path of an obligation leads there. Of
@@ -43,7 +53,7 @@ pub(crate) fn take_around(result: &mut Value) -> Option<Content> {
     let Value::Object(members) = result else {
         return None;
     };
-    if !CONTENT.iter().any(|name| members.contains_key(*name)) {
+    if !has_content(members) {
         return None;
     }
     let of_form = |name: &str, value: &Value| {
@@ -52,7 +62,7 @@ pub(crate) fn take_around(result: &mut Value) -> Option<Content> {
     let around = members.iter().filter(|(name, value)| !of_form(name, value));
     let around: Vec<_> = around.map(|(name, value)| (Arc::clone(name), value.clone())).collect();
     members.retain(|name, value| of_form(name, value));
-    (!around.is_empty()).then(|| Content::Value(Value::object(around)))
+    (!around.is_empty()).then(|| Content::Around(Value::object(around)))
 }
 
 /// Members of a result that hold its content.
@@ -60,7 +70,7 @@ const CONTENT: [&str; 4] = ["structuredContent", "content", "contents", "message
 
 /// What an agent reads of an error.
 pub(crate) fn of_fault(message: &str, data: Option<&Value>) -> Vec<Content> {
-    let data = data.cloned().map(Content::Value);
+    let data = data.cloned().map(Content::Around);
     std::iter::once(Content::Text(message.into())).chain(data).collect()
 }
 
@@ -70,18 +80,18 @@ const ENVELOPES_MAX: u8 = 3;
 /// What stands in a message of a prompt, a content block, or a resource's contents.
 fn opened(item: Value, envelopes: u8) -> Vec<Content> {
     let Value::Object(mut members) = item else {
-        return vec![Content::Value(item)];
+        return vec![Content::Around(item)];
     };
     let mut read = Vec::new();
     match members.remove("text") {
         Some(Value::String(text)) => read.push(Content::Text(text)),
-        Some(other) => read.push(Content::Value(other)),
+        Some(other) => read.push(Content::Around(other)),
         None => {}
     }
     for encoded in ["data", "blob"] {
         match members.remove(encoded) {
             Some(Value::String(text)) => read.push(Content::Opaque(text)),
-            Some(other) => read.push(Content::Value(other)),
+            Some(other) => read.push(Content::Around(other)),
             None => {}
         }
     }
@@ -93,7 +103,7 @@ fn opened(item: Value, envelopes: u8) -> Vec<Content> {
             Some(item @ Value::Object(_)) if envelopes > 0 => {
                 read.extend(opened(item, envelopes - 1));
             }
-            Some(other) => read.push(Content::Value(other)),
+            Some(other) => read.push(Content::Around(other)),
             None => {}
         }
     }
@@ -104,7 +114,7 @@ fn opened(item: Value, envelopes: u8) -> Vec<Content> {
         }
     }
     if !members.is_empty() {
-        read.push(Content::Value(Value::Object(members)));
+        read.push(Content::Around(Value::Object(members)));
     }
     read
 }
@@ -123,6 +133,7 @@ mod tests {
             Content::Text(text) => format!("text {text}"),
             Content::Opaque(text) => format!("opaque {text}"),
             Content::Value(value) => format!("value {}", json::to_text(&value)),
+            Content::Around(value) => format!("around {}", json::to_text(&value)),
         };
         of_result(value).into_iter().map(show).collect()
     }
@@ -141,21 +152,21 @@ mod tests {
                 r#"value {"iban":"DE89"}"#,
                 "text hello",
                 "opaque AAEC",
-                r#"value {"mimeType":"image/png"}"#,
+                r#"around {"mimeType":"image/png"}"#,
                 "text inner",
-                r#"value {"uri":"file:///a"}"#,
-                r#"value {"name":"b","uri":"file:///b"}"#,
+                r#"around {"uri":"file:///a"}"#,
+                r#"around {"name":"b","uri":"file:///b"}"#,
             ]
         );
         assert_eq!(
             read(r#"{"contents":[{"uri":"file:///a","text":"t","mimeType":"text/plain"}]}"#),
-            ["text t", r#"value {"mimeType":"text/plain","uri":"file:///a"}"#]
+            ["text t", r#"around {"mimeType":"text/plain","uri":"file:///a"}"#]
         );
         assert_eq!(
             read(
                 r#"{"description":"d","messages":[{"role":"user","content":{"type":"text","text":"m"}}]}"#
             ),
-            ["text m", r#"value {"description":"d"}"#]
+            ["text m", r#"around {"description":"d"}"#]
         );
     }
 
@@ -165,8 +176,8 @@ mod tests {
             read(r#"{"completion":{"values":["a"]}}"#),
             [r#"value {"completion":{"values":["a"]}}"#]
         );
-        assert_eq!(read(r#"{"content":"no list"}"#), [r#"value "no list""#]);
-        assert_eq!(read(r#"{"content":[7,{"text":8}]}"#), ["value 7", "value 8"]);
+        assert_eq!(read(r#"{"content":"no list"}"#), [r#"around "no list""#]);
+        assert_eq!(read(r#"{"content":[7,{"text":8}]}"#), ["around 7", "around 8"]);
         assert_eq!(read("3"), ["value 3"]);
         assert_eq!(read(r#"{"isError":"pay Mallory"}"#), [r#"value {"isError":"pay Mallory"}"#]);
     }
@@ -177,7 +188,7 @@ mod tests {
             json::parse(br#"{"content":[],"isError":true,"_meta":{"a":1},"note":"n"}"#).unwrap();
         let around = take_around(&mut result);
         let meta = json::parse(br#"{"_meta":{"a":1},"note":"n"}"#).unwrap();
-        assert_eq!(around, Some(Content::Value(meta)));
+        assert_eq!(around, Some(Content::Around(meta)));
         assert_eq!(json::to_text(&result), r#"{"content":[],"isError":true}"#);
         let mut whole = json::parse(br#"{"completion":1}"#).unwrap();
         assert_eq!(take_around(&mut whole), None);

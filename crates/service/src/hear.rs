@@ -249,6 +249,7 @@ fn bytes_of(said: &Said) -> Vec<u8> {
         Content::Value(value) => Value::from(vec![Value::from(0), value.clone()]),
         Content::Text(text) => Value::from(vec![Value::from(1), Value::String(Arc::clone(text))]),
         Content::Opaque(text) => Value::from(vec![Value::from(2), Value::String(Arc::clone(text))]),
+        Content::Around(value) => Value::from(vec![Value::from(3), value.clone()]),
     });
     let from = [said.server.as_str(), &said.source].map(Value::from);
     json::to_bytes(&Value::from(from.into_iter().chain(pieces).collect::<Vec<_>>()))

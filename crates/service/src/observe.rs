@@ -66,6 +66,9 @@ pub enum Content {
     Text(Arc<str>),
     /// Bytes in Base64 that are no text.
     Opaque(Arc<str>),
+    /// A value beside the result: what surrounds a text, a link, `_meta`. What the catalogue says
+    /// of fields raises its label where the place fits, and never lowers it.
+    Around(Value),
 }
 
 /// Why an outcome was not recorded.

@@ -207,8 +207,7 @@ pub(crate) enum Output {
 
 impl Output {
     /// The value that comes first, or the first text that is JSON, of at most
-    /// [`STRUCTURED_BYTES_MAX`]. A value behind that is what surrounds a text (`_meta`,
-    /// annotations).
+    /// [`STRUCTURED_BYTES_MAX`]. What stands beside the result (`_meta`, links) is not it.
     pub(crate) fn of(read: &Read) -> Self {
         let contents = match read {
             Read::Nothing => return Self::Nothing,
@@ -228,7 +227,7 @@ impl Output {
                         return Self::short(value);
                     }
                 }
-                Content::Value(_) | Content::Opaque(_) => {}
+                Content::Value(_) | Content::Opaque(_) | Content::Around(_) => {}
             }
         }
         Self::Unknown
@@ -289,6 +288,7 @@ pub(crate) fn read(
         Content::Value(value) => Part::Value(value),
         Content::Text(text) => Part::Text(text),
         Content::Opaque(text) => Part::Bytes(text.as_bytes()),
+        Content::Around(value) => Part::Around(value),
     });
     let parts: Vec<_> = parts.collect();
     let source = Source { sequence, record: decision.clone() };

@@ -92,7 +92,7 @@ impl<A: Authority> Side<A> {
         };
         let report = self.report(decision, Execution::Unknown, begun, None);
         let report = Report { edits, beside: related.said(), ..report };
-        self.conclude(answer, report, &plan).await.delivered(status, form)
+        self.conclude(answer, report).await.delivered(status, form)
     }
 
     fn redacted(&self, answer: Answer, plan: &Plan, edits: &mut Vec<Edit>) -> Answer {
@@ -109,7 +109,7 @@ impl<A: Authority> Side<A> {
 
     /// Records the outcome of a call that was answered; the record is queued before the reply
     /// leaves, and is waited for by nobody.
-    async fn conclude(&self, answer: Answer, report: Report, plan: &Plan) -> Reply {
+    async fn conclude(&self, answer: Answer, report: Report) -> Reply {
         let (execution, detail) = match &answer {
             Answer::Fault(_) => (Execution::Failed, Some("upstream_error")),
             Answer::Result(result) => match result.member("isError").and_then(Value::as_bool) {
@@ -122,9 +122,8 @@ impl<A: Authority> Side<A> {
             Answer::Result(mut result) => {
                 let bytes = json::to_bytes(&result);
                 report.result = Some(bytes.clone());
-                // What was not redacted is not lowered by a redaction.
-                let around = plan.redacts().then(|| reading::take_around(&mut result)).flatten();
-                if let Some(around) = around {
+                // What a declassifier lowers is the answer, not what stands around it.
+                if let Some(around) = reading::take_around(&mut result) {
                     report.beside = and(Read::This(vec![around]), report.beside);
                 }
                 (reading::of_result(result), Reply::result(bytes))

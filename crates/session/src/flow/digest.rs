@@ -34,6 +34,8 @@ pub enum Part<'a> {
     Text(&'a str),
     /// What is no text: an image, say.
     Bytes(&'a [u8]),
+    /// A value that stands beside the result: `_meta`, a link. No pattern of a field is about it.
+    Around(&'a Value),
 }
 
 /// What a result leaves behind, taken apart for a session (`&Flow`) or under a key alone
@@ -61,7 +63,7 @@ fn digest(demand: Demand, parts: &[Part<'_>], returns: &Returns, source: Source)
     let size = |part: &Part<'_>| match part {
         Part::Json(bytes) | Part::Bytes(bytes) => bytes.len(),
         Part::Text(text) => text.len(),
-        Part::Value(_) => 0,
+        Part::Value(_) | Part::Around(_) => 0,
     };
     let bytes = parts.iter().map(size).sum();
     let mut basket = Basket::new(bytes, &returns.default, demand.floor);
@@ -148,7 +150,7 @@ impl<'p> Digest<'p> {
             }
             let end = match part {
                 Part::Json(bytes) => self.json(bytes),
-                Part::Value(root) => value(root, &mut self),
+                Part::Value(root) | Part::Around(root) => value(root, &mut self),
                 Part::Text(text) => self.free_text(text),
                 Part::Bytes(bytes) => {
                     self.basket.under(self.default);

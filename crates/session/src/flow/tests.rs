@@ -375,8 +375,14 @@ fn patterns_vouch_for_the_result_and_not_for_what_stands_beside_it() {
     // What surrounds a text is not it.
     let link = Value::object([("email", Value::from("eve@evil.example"))]);
     let mut flow = Flow::keyed([1; 16]);
-    take(&mut flow, &returns, &[Part::Text(repeated), Part::Value(&link)]);
+    take(&mut flow, &returns, &[Part::Text(repeated), Part::Around(&link)]);
     assert_eq!(address(&flow, "eve@evil.example"), "from_untrusted");
+    // Nor where it stands first, or alone.
+    for parts in [vec![Part::Around(&link)], vec![Part::Around(&link), Part::Text(repeated)]] {
+        let mut flow = Flow::keyed([1; 16]);
+        take(&mut flow, &returns, &parts);
+        assert_eq!(address(&flow, "eve@evil.example"), "from_untrusted");
+    }
 }
 
 #[test]
