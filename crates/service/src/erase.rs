@@ -6,7 +6,6 @@ use safeconduct_model::{Body, IdentityId, Record, SessionKey, SessionScope, Task
 use thiserror::Error;
 
 use crate::access::is_of_requests;
-use crate::past::lock_past;
 use crate::recall::Recall;
 use crate::sessions::{Slot, lock};
 use crate::{AppendError, Entry, Proposal, Service, SubmitError};
@@ -60,11 +59,12 @@ impl Service {
         // on a thread that answers others too.
         let before = attached(&lock(&slot));
         let mut erased = self.erase_all(&before)?;
-        let ticket = {
+        let (ticket, records) = {
             let mut slot = lock(&slot);
             let mut since = attached(&slot);
             since.retain(|sequence| !before.contains(sequence));
             erased += self.erase_all(&since)?;
+            let records: BTreeSet<u64> = before.iter().copied().chain(since).collect();
             let record = Record {
                 id: self.ids.record("rec"),
                 at: self.clock.now(),
@@ -85,7 +85,8 @@ impl Service {
             let leaf = safeconduct_ledger::encode(&record)
                 .map_err(|error| EraseError::Record(error.to_string().into()))?;
             let entries = vec![Entry { leaf, attachment: None }];
-            self.ledger.submit(Proposal { entries, reads: Vec::new(), writes: Vec::new() })?
+            let proposal = Proposal { entries, reads: Vec::new(), writes: Vec::new() };
+            (self.ledger.submit(proposal)?, records)
         };
         let home = self.home(session);
         if home != *session
@@ -93,9 +94,7 @@ impl Service {
         {
             let_go(&mut lock(&home));
         }
-        if let Some(past) = self.pasts.known(session.identity.as_str()) {
-            lock_past(&past).unlearn();
-        }
+        self.pasts.unlearn(&records);
         self.ledger.durable(ticket).await?;
         Ok(erased)
     }

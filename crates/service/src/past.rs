@@ -1,6 +1,6 @@
 //! What sessions and identities remember for rules of order and count.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use foldhash::fast::RandomState;
@@ -86,9 +86,20 @@ pub(crate) fn is_blind(
 pub(crate) struct Pasts(Mutex<HashMap<Arc<str>, Arc<Mutex<Remembered>>, RandomState>>);
 
 impl Pasts {
-    /// What that identity remembers, where it is known.
-    pub(crate) fn known(&self, identity: &str) -> Option<Arc<Mutex<Remembered>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(identity).cloned()
+    /// Whoever remembers any of those records folds all of it again before they are asked: what
+    /// lay beside them is gone. An identity of whom an enforcement point spoke remembers what
+    /// happened in that one's session. No past may be locked.
+    pub(crate) fn unlearn(&self, records: &BTreeSet<u64>) {
+        let all: Vec<_> = {
+            let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            all.values().cloned().collect()
+        };
+        for past in all {
+            let mut past = lock_past(&past);
+            if past.told.iter().any(|at| records.contains(&at)) {
+                past.unlearn();
+            }
+        }
     }
 
     /// What that identity remembers; `None` at the limit.

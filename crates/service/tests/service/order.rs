@@ -2,6 +2,8 @@
 
 use super::*;
 
+mod erased;
+
 const RULES: &str = r#"
 @id("all") permit (principal, action, resource);
 @id("after-read")
