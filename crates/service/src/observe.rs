@@ -7,7 +7,7 @@ use safeconduct_model::{
     Record, RecordId, Returns, SessionKey, Timestamp, Value,
 };
 use safeconduct_policy::History;
-use safeconduct_session::flow::{Demand, Flow, FlowKey, GLEANED_BYTES_MAX, Gleaned, Source};
+use safeconduct_session::flow::{Demand, Flow, GLEANED_BYTES_MAX, Source};
 use thiserror::Error;
 
 use crate::bundle::{Bundle, Kind};
@@ -189,7 +189,7 @@ impl Service {
         let beside = (&report.decision, &report.beside, pending.said());
         let beside = self.read(beside, &whole.returns, &home, now);
         let read = self.read(told, &worth.returns, &home, now).and_beside(beside);
-        let read = read.and_said(self.said(report, pending, entry, &home));
+        let read = self.with_said(read, (report, pending), entry, &home);
         let rules = world.policies.monitors();
         let looked = past::looks_at_result(rules, kind_of(report.execution), &pending.action);
         let output = if looked { Output::of(&report.read) } else { Output::Unknown };
@@ -344,32 +344,37 @@ impl Service {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner).remove(decision);
     }
 
-    /// What a call says to the world on the session's own account, under the key of its
-    /// fingerprints.
-    fn said(
+    /// And what the call says to the world on the session's own account.
+    fn with_said(
         &self,
-        report: &Report,
-        pending: &Pending,
+        read: Reading,
+        (report, pending): (&Report, &Pending),
         entry: Option<&ActionEntry>,
         home: &SessionKey,
-    ) -> Option<(Gleaned, FlowKey)> {
-        let (entry, said) = (entry?, pending.said()?);
+    ) -> Reading {
+        let Some(entry) = entry.filter(|entry| entry.effect != Effect::Read) else { return read };
+        if report.execution == Execution::NotExecuted || !self.is_untrusted(home) {
+            return read;
+        }
+        let Some(said) = pending.said() else { return read.and_lost() };
         self.recall(home);
-        let flow =
-            self.sessions.known(home).and_then(|slot| lock(&slot).session.flow().cloned())?;
+        let flow = self.sessions.known(home).and_then(|slot| lock(&slot).session.flow().cloned());
+        let Some(flow) = flow else { return read };
         let sequence = u64::try_from(self.clock.now().as_millis()).unwrap_or(0);
         let source = Source { sequence, record: report.decision.clone() };
-        reading::said(&flow, entry, (said, report.execution), source)
+        read.and_said(reading::said(&flow, entry, (said, report.execution), source))
+    }
+
+    /// Whether a session has read what nobody vouches for.
+    fn is_untrusted(&self, home: &SessionKey) -> bool {
+        self.sessions
+            .known(home)
+            .is_some_and(|slot| lock(&slot).session.label().integrity == Integrity::Untrusted)
     }
 
     /// Whether a call says something to the world of which its session cannot vouch.
     fn says(&self, entry: &ActionEntry, session: &SessionKey) -> bool {
-        entry.effect != Effect::Read
-            && self.sessions.known(&self.home(session)).is_some_and(|slot| {
-                let slot = lock(&slot);
-                let label = slot.session.flow().map(Flow::label);
-                label.is_some_and(|label| label.integrity == Integrity::Untrusted)
-            })
+        entry.effect != Effect::Read && self.is_untrusted(&self.home(session))
     }
 
     /// The call; with its arguments where what comes of it is read with them in view: by rules of order and count,

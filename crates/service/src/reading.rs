@@ -79,21 +79,43 @@ impl Reading {
         }
     }
 
-    /// And what the session said by the call itself.
+    /// And what the session said by the call itself. Where nobody says what was read, it may have
+    /// been anything that such a result can hold, and what was said is known all the same.
     pub(crate) fn and_said(self, said: Option<(Gleaned, FlowKey)>) -> Self {
         let Some((said, key)) = said else { return self };
-        match self {
+        let mut seen = match self {
             Self::Nothing => {
-                let (label, tag) = (said.label().clone(), key.tag());
-                Self::Seen(Box::new(Seen { label, gleaned: vec![(Kind::Said, said)], tag }))
+                Box::new(Seen { label: Label::LEAST, gleaned: Vec::new(), tag: key.tag() })
+            }
+            Self::Seen(seen) => seen,
+            Self::Unseen(label) => {
+                let anything = Gleaned::anything(label.clone(), said.source().clone());
+                let gleaned = vec![(Kind::Flow, anything)];
+                Box::new(Seen { label, gleaned, tag: key.tag() })
+            }
+        };
+        seen.label.raise(said.label());
+        seen.gleaned.push((Kind::Said, said));
+        Self::Seen(seen)
+    }
+
+    /// And what the session said by the call itself, where nobody knows any more what that was: it
+    /// was its own word, whatever it was.
+    pub(crate) fn and_lost(self) -> Self {
+        let own = Label { integrity: Integrity::Untrusted, ..Label::LEAST };
+        match self {
+            Self::Nothing => Self::Unseen(own),
+            Self::Unseen(mut label) => {
+                label.raise(&own);
+                Self::Unseen(label)
             }
             Self::Seen(mut seen) => {
-                seen.label.raise(said.label());
-                seen.gleaned.push((Kind::Said, said));
+                seen.label.raise(&own);
+                let source = seen.gleaned.first().map(|(_, gleaned)| gleaned.source().clone());
+                let lost = source.map(|source| (Kind::Said, Gleaned::anything(own, source)));
+                seen.gleaned.extend(lost);
                 Self::Seen(seen)
             }
-            // It may have been anything.
-            Self::Unseen(label) => Self::Unseen(label),
         }
     }
 

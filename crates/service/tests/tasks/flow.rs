@@ -7,6 +7,7 @@ use futures_util::FutureExt as _;
 use super::*;
 
 mod hear;
+mod said;
 
 const IBAN: &str = "GB29 NWBK 6016 1331 9268 19";
 

@@ -61,8 +61,12 @@ fn catalogue() -> Catalogue {
     };
     let tools = [("records", Tier::Moderate), ("pay", Tier::High), ("mail", Tier::Moderate)];
     let entries = tools.map(entry);
+    let vouched = [("note", Effect::Write), ("book", Effect::Read)].map(|(tool, effect)| {
+        let returns = Returns::uniform(Label::LEAST);
+        ActionEntry { effect, returns, ..entry((tool, Tier::Moderate)) }
+    });
     Catalogue {
-        actions: entries.into_iter().map(|e| (e.name.clone(), e)).collect(),
+        actions: entries.into_iter().chain(vouched).map(|e| (e.name.clone(), e)).collect(),
         ..Catalogue::default()
     }
 }

@@ -57,6 +57,13 @@ impl fmt::Debug for Gleaned {
 }
 
 impl Gleaned {
+    /// What is left of something of which only the label is known: it may have been anything.
+    pub fn anything(label: Label, source: Source) -> Self {
+        let mut forgotten = Forgotten::default();
+        forgotten.raise_all(&label);
+        Self { source, label, labels: Vec::new(), groups: Vec::new(), shingles: 0, forgotten }
+    }
+
     /// Where it comes from.
     pub const fn source(&self) -> &Source {
         &self.source

@@ -1,0 +1,82 @@
+//! What a session says that has read what nobody vouches for: its own word, whatever becomes of the
+//! call, and from whatever place it is read back.
+
+use super::*;
+
+const OTHER: &str = "FR14 2004 1010 0505 0001 3M02 606";
+
+/// What both a trusted result and the session itself said.
+fn both() -> BTreeSet<ValueOrigin> {
+    BTreeSet::from([ValueOrigin::Trusted, ValueOrigin::Untrusted])
+}
+
+impl Bench {
+    /// That call is permitted, and nobody says yet what comes of it.
+    async fn sends(&self, check: Check) -> RecordId {
+        let ruling = self.service.check(check).await.unwrap();
+        assert_eq!(ruling.value().outcome.decision, Decision::Permit);
+        ruling.value().decision().clone()
+    }
+
+    /// What came of it; what the agent has read of it is not said.
+    async fn told(&self, decision: RecordId, execution: Execution) {
+        let report = Report {
+            decision,
+            reported_by: id("gateway"),
+            execution,
+            duration_ms: Some(1),
+            result: None,
+            detail: None,
+            edits: Vec::new(),
+            read: Read::Unseen,
+            beside: Read::Nothing,
+        };
+        self.service.observe(report).await.unwrap();
+    }
+
+    /// Where an account came from, once it has stood in a trusted result.
+    async fn read_back(&self, by: &Authentication, account: &str) -> BTreeSet<ValueOrigin> {
+        self.does(call(by.clone(), "book", &[]), account).await;
+        self.account(by, account).await.0
+    }
+}
+
+fn note(by: &Authentication, text: &str) -> Check {
+    call(by.clone(), "note", &[("text", text)])
+}
+
+#[tokio::test]
+async fn it_is_its_own_word_where_nobody_says_what_came_back() {
+    for execution in [Execution::Succeeded, Execution::Failed, Execution::Unknown] {
+        let bench = bench().await;
+        let agent = proof("agent");
+        bench.does(call(agent.clone(), "mail", &[]), "Save my account!").await;
+        let sent = bench.sends(note(&agent, IBAN)).await;
+        bench.told(sent, execution).await;
+        for bench in [&bench, &bench.again()] {
+            assert_eq!(bench.read_back(&agent, IBAN).await, both(), "{execution:?}");
+            // What came back is as trusted as the catalogue says: nothing else was forgotten.
+            let trusted = BTreeSet::from([ValueOrigin::Trusted]);
+            assert_eq!(bench.read_back(&agent, OTHER).await, trusted, "{execution:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_never_came_to_an_outcome_was_perhaps_said() {
+    let bench = bench().await;
+    let agent = proof("agent");
+    bench.does(call(agent.clone(), "mail", &[]), "Save my account!").await;
+    bench.sends(note(&agent, IBAN)).await;
+    // Of what it was nothing is known any more.
+    let crashed = bench.again();
+    for bench in [&crashed, &crashed.again()] {
+        assert_eq!(bench.read_back(&agent, IBAN).await, both());
+    }
+    // What only reads says nothing.
+    let other = super::bench().await;
+    other.does(call(agent.clone(), "mail", &[]), "Save my account!").await;
+    other.sends(call(agent.clone(), "book", &[("text", IBAN)])).await;
+    let trusted = BTreeSet::from([ValueOrigin::Trusted]);
+    assert_eq!(other.again().read_back(&agent, IBAN).await, trusted);
+}
