@@ -98,13 +98,28 @@ impl Signals {
     }
 
     /// What would become of a signal if it were put: with nothing between, [`Signals::put`] says
-    /// the same, save that one about a new subject may find no room where there are too many.
+    /// the same.
     pub fn would(&self, signal: &Signal, now: Timestamp) -> Put {
         if now >= signal.expires_at {
             return Put::Expired;
         }
-        let Some(held) = self.subjects.get(&signal.about) else { return Put::Kept };
-        held.would(signal, now)
+        match self.subjects.get(&signal.about) {
+            Some(held) => held.would(signal, now),
+            None if self.has_room_for(signal, now) => Put::Kept,
+            None => Put::Dropped,
+        }
+    }
+
+    /// Whether one about a new subject finds room: a free place, or that of a weaker subject.
+    fn has_room_for(&self, signal: &Signal, now: Timestamp) -> bool {
+        let over = self.by_end.first().is_some_and(|(end, _)| now >= *end);
+        if self.subjects.len() < self.subjects_max || over {
+            return true;
+        }
+        let (worth, seen) = weight(signal);
+        let new = (worth, seen, &signal.about);
+        let weakest = self.by_strength.first();
+        weakest.is_none_or(|(worth, seen, about)| new > (*worth, *seen, about))
     }
 
     /// All of them, some of which may be over.

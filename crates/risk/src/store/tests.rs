@@ -182,18 +182,48 @@ proptest! {
 proptest! {
     #[test]
     fn what_would_become_of_a_signal_does(
-        given in prop::collection::vec((0..3_usize, 0..5_usize, 0..12_u8, 0..40_i64), 1..80),
+        room in 1..4_usize,
+        given in prop::collection::vec(
+            (0..5_usize, 0..3_usize, 0..5_usize, 0..12_u8, 0..40_i64, 1..60_i64), 1..80),
     ) {
-        let mut signals = Signals::default();
-        for (kind, severity, id, ms) in given {
+        let mut signals = Signals::holding(room);
+        for (who, kind, severity, id, ms, life) in given {
             let kind = [Kind::Reported, Kind::RiskLevel, Kind::Burst][kind];
-            let one = signal("a", kind, Severity::ALL[severity], &format!("{id}"), ms);
-            let would = signals.would(&one, at(40));
+            let who = ["a", "b", "c", "d", "e"][who];
+            let one = signal(who, kind, Severity::ALL[severity], &format!("{id}"), ms);
+            let one = Signal { expires_at: at(ms + life), ..one };
+            let now = at(ms.max(20));
+            let would = signals.would(&one, now);
             let before = signals.clone();
-            prop_assert_eq!(signals.put(one, at(40)), Ok(would));
+            prop_assert_eq!(signals.put(one, now), Ok(would));
             if matches!(would, Put::Known | Put::Dropped) {
-                prop_assert_eq!(signals.about(&about("a")), before.about(&about("a")));
+                let alive = |signals: &Signals| {
+                    let all = signals.about(&about(who)).iter();
+                    all.filter(|one| now < one.expires_at).cloned().collect::<Vec<_>>()
+                };
+                prop_assert_eq!(alive(&signals), alive(&before));
             }
         }
     }
+}
+
+#[test]
+fn of_a_flood_of_strangers_it_is_known_before_that_there_is_no_room() {
+    let mut signals = Signals::holding(2);
+    for name in ["a", "b"] {
+        let worse = signal(name, Kind::AccountDisabled, Severity::Critical, "worse", 0);
+        assert_eq!(signals.would(&worse, at(10)), Put::Kept);
+        signals.put(worse, at(10)).unwrap();
+    }
+    for n in 0..100 {
+        let low = signal(&format!("s{n}"), Kind::Reported, Severity::Low, "low", 10);
+        assert_eq!(signals.would(&low, at(10)), Put::Dropped);
+    }
+    // A worse one finds room, and so does a weak one where the time of another is over.
+    let worst = signal("c", Kind::AccountDisabled, Severity::Critical, "worst", 10);
+    assert_eq!(signals.would(&worst, at(10)), Put::Kept);
+    let over = at(0).plus_ms(Kind::AccountDisabled.lifetime_ms());
+    let late = Signal { observed_at: over, expires_at: over.plus_ms(1000), ..worst };
+    let low = Signal { severity: Severity::Low, ..late };
+    assert_eq!(signals.would(&low, over), Put::Kept);
 }
