@@ -25,6 +25,11 @@ pub enum ImportStep {
         /// Identities that are no longer as they were.
         changed: u64,
     },
+    /// It failed, and nobody goes on with it: what came since is newer than its file.
+    GivenUp {
+        /// Why it failed.
+        why: Arc<str>,
+    },
     /// A directory keeps a group here, and this is all of it but who belongs to it.
     GroupKept {
         /// Its name, by which policies know it.
@@ -78,6 +83,7 @@ impl ImportStep {
             Self::Rows { .. } => "rows",
             Self::Began(_) => "began",
             Self::Completed { .. } => "completed",
+            Self::GivenUp { .. } => "given_up",
             Self::GroupKept { .. } => "group_kept",
             Self::GroupRemoved => "group_removed",
         }
@@ -113,6 +119,7 @@ impl ImportStep {
             Self::Completed { new, changed } => {
                 vec![("changed", number(*changed)), ("new", number(*new))]
             }
+            Self::GivenUp { why } => vec![("why", text(why))],
             Self::GroupKept { name, external_id } => {
                 let mut members = vec![("name", text(name))];
                 members.extend(external_id.as_ref().map(|id| ("external_id", text(id))));
@@ -155,6 +162,7 @@ impl ImportStep {
                 kept: kept(),
             })),
             "completed" => Self::Completed { new: number("new")?, changed: number("changed")? },
+            "given_up" => Self::GivenUp { why: text("why")? },
             "group_kept" => {
                 Self::GroupKept { name: text("name")?, external_id: text("external_id") }
             }
@@ -198,6 +206,7 @@ mod tests {
             ImportStep::Began(Box::new(began)),
             ImportStep::Began(Box::new(with_rows)),
             ImportStep::Completed { new: 3, changed: 0 },
+            ImportStep::GivenUp { why: "`bot-1` has changed meanwhile".into() },
             kept(None),
             kept(Some("g-1")),
             ImportStep::GroupRemoved,

@@ -23,8 +23,8 @@ pub enum ImportState {
     Completed,
     /// It began, and this process is at it.
     UnderWay,
-    /// It began, and whatever was at it is gone: some of it may be recorded, and the next process
-    /// does the rest.
+    /// It began, and whatever was at it is gone: some of it may be recorded. The next process does
+    /// the rest, unless it was given up.
     Interrupted,
 }
 
@@ -86,6 +86,8 @@ pub(super) struct Due {
 pub(crate) struct Imports {
     /// The oldest first.
     imports: VecDeque<ImportView>,
+    /// Those that nobody goes on with.
+    given_up: BTreeSet<Arc<str>>,
     /// Those that this process is at.
     at_work: Option<Arc<str>>,
     /// Where the rows of those lie that are not over, by import.
@@ -104,8 +106,10 @@ impl Imports {
                 self.rows.entry(Arc::clone(&change.id)).or_default().push(step.sequence);
             }
             Some(ImportStep::Began(began)) => {
-                if self.imports.len() >= IMPORTS_KEPT_MAX {
-                    self.imports.pop_front();
+                if self.imports.len() >= IMPORTS_KEPT_MAX
+                    && let Some(oldest) = self.imports.pop_front()
+                {
+                    self.given_up.remove(&oldest.id);
                 }
                 self.imports.push_back(ImportView {
                     id: Arc::clone(&change.id),
@@ -119,6 +123,11 @@ impl Imports {
             Some(ImportStep::Completed { .. }) => {
                 if let Some(import) = self.imports.iter_mut().find(|one| one.id == change.id) {
                     import.state = ImportState::Completed;
+                }
+            }
+            Some(ImportStep::GivenUp { .. }) => {
+                if self.imports.iter().any(|one| one.id == change.id) {
+                    self.given_up.insert(Arc::clone(&change.id));
                 }
             }
             Some(ImportStep::GroupKept { name, external_id }) => {
@@ -136,11 +145,15 @@ impl Imports {
         }
     }
 
+    /// Whether it died, and somebody is to go on with it.
+    fn is_due(&self, import: &ImportView) -> bool {
+        import.state == ImportState::Interrupted && !self.given_up.contains(&import.id)
+    }
+
     /// Those that died and whose rows are kept, the oldest first.
     pub(super) fn due(&self) -> Vec<Due> {
-        let died = self.imports.iter().filter(|import| {
-            import.state == ImportState::Interrupted && import.began.kept.is_some()
-        });
+        let died = self.imports.iter();
+        let died = died.filter(|import| self.is_due(import) && import.began.kept.is_some());
         let due = died.filter_map(|import| {
             let places = self.rows.get(&import.id).cloned().unwrap_or_default();
             Some(Due {
@@ -154,9 +167,10 @@ impl Imports {
         due.collect()
     }
 
-    /// Where rows lie that nobody needs: of imports that never began, and of those that are over.
+    /// Where rows lie that nobody needs: of imports that never began, of those that are over, and
+    /// of those that were given up.
     pub(super) fn forget_idle_rows(&mut self) -> Vec<u64> {
-        let died = self.imports.iter().filter(|one| one.state == ImportState::Interrupted);
+        let died = self.imports.iter().filter(|one| self.is_due(one));
         let died: BTreeSet<Arc<str>> = died.map(|import| Arc::clone(&import.id)).collect();
         let idle = self.rows.extract_if(.., |id, _| !died.contains(id));
         idle.flat_map(|(_, places)| places).collect()

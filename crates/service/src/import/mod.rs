@@ -181,9 +181,8 @@ impl Service {
         let step = ImportStep::Began(Box::new(began.clone()));
         let record = self.record_import(&id, parts, &step, by).await?;
         let done = self.record_rows(&id, (&began, plan.reach), &plan.rows, by, &record).await;
-        if done.is_err() {
-            // Whatever comes after this is newer than the file: no process goes on with it later.
-            self.forget_rows_of(&id);
+        if let Err(error) = &done {
+            self.give_up(&id, &began, by, error).await;
         }
         done?;
         let shown = self.imports().into_iter().find(|import| import.id == id);

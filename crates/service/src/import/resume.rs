@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::book::Due;
 use super::{AtWork, ImportError, Reach};
-use crate::{ATTACHED_BYTES_MAX, RecordReviewsError, Service};
+use crate::{ATTACHED_BYTES_MAX, LedgerHealth, RecordReviewsError, Service};
 
 impl Service {
     /// Records the rows of an import to come, and says what its beginning has to say of them.
@@ -35,45 +35,79 @@ impl Service {
         Ok(KeptRows { digest, parts, reach: reach.as_str().into() })
     }
 
-    /// Ends what a process before this one began. To be called before anybody is served.
+    /// Ends what a process before this one began. To be called before anybody is served. One that
+    /// cannot be ended is given up, so that no later start writes its rows over what came since;
+    /// the others are ended all the same.
     ///
     /// # Errors
-    /// [`ImportError`] of the first that cannot be ended: it stays interrupted.
+    /// [`ImportError`] of the first that could not be ended: it is shown as interrupted. Where the
+    /// ledger stopped, nothing newer can come, and the next start tries again.
     pub async fn resume_imports(&self) -> Result<usize, ImportError> {
         let (due, of_none) = {
             let mut state = self.reviews.lock();
             (state.imports.due(), state.imports.forget_idle_rows())
         };
         self.forget_rows(&of_none);
-        let mut ended = 0;
-        for Due { id, record, by, began, places } in due {
-            let broken = |why: &str| {
-                ImportError::Record(RecordReviewsError::Record(
-                    format!("import `{id}` cannot be ended: {why}").into(),
-                ))
-            };
-            let kept = began.kept.clone().ok_or_else(|| broken("its rows were not kept"))?;
-            let parts = places.iter().map(|place| self.ledger.attachment(*place));
-            let parts: Result<Option<Vec<_>>, _> = parts.collect();
-            let Some(parts) = parts.map_err(RecordReviewsError::from)? else {
-                // It failed while its process lived, and has been left to whoever imports again.
-                continue;
-            };
-            let bytes = parts.concat();
-            if Digest::from_bytes(Sha256::digest(&bytes).into()) != kept.digest {
-                return Err(broken("its rows are not what was recorded"));
+        let (mut ended, mut first) = (0, None);
+        for due in due {
+            match self.resume_import(&due).await {
+                Ok(done) => ended += usize::from(done),
+                Err(error) => {
+                    tracing::error!(import = &*due.id, %error, "an import stays interrupted");
+                    self.give_up(&due.id, &due.began, &due.by, &error).await;
+                    first.get_or_insert(error);
+                }
             }
-            let rows = rows_of_kept(&bytes).map_err(|error| broken(&error.to_string()))?;
-            let reach = Reach::parse(&kept.reach).ok_or_else(|| broken("whose is not known"))?;
-            if !self.reviews.lock().imports.begin(&id) {
-                return Err(ImportError::Busy);
-            }
-            let _at_work = AtWork(self);
-            tracing::info!(import = &*id, rows = rows.len(), "an import that died is ended");
-            self.record_rows(&id, (&began, reach), &rows, &by, &record).await?;
-            ended += 1;
         }
-        Ok(ended)
+        first.map_or(Ok(ended), Err)
+    }
+
+    /// Whether it is done to its end now; it is not where its rows are gone: it failed while its
+    /// process lived, and has been left to whoever imports again.
+    async fn resume_import(&self, due: &Due) -> Result<bool, ImportError> {
+        let Due { id, record, by, began, places } = due;
+        let broken = |why: &str| {
+            ImportError::Record(RecordReviewsError::Record(
+                format!("import `{id}` cannot be ended: {why}").into(),
+            ))
+        };
+        let kept = began.kept.as_ref().ok_or_else(|| broken("its rows were not kept"))?;
+        let parts = places.iter().map(|place| self.ledger.attachment(*place));
+        let parts: Result<Option<Vec<_>>, _> = parts.collect();
+        let Some(parts) = parts.map_err(RecordReviewsError::from)? else { return Ok(false) };
+        let bytes = parts.concat();
+        if Digest::from_bytes(Sha256::digest(&bytes).into()) != kept.digest {
+            return Err(broken("its rows are not what was recorded"));
+        }
+        let rows = rows_of_kept(&bytes).map_err(|error| broken(&error.to_string()))?;
+        let reach = Reach::parse(&kept.reach).ok_or_else(|| broken("whose is not known"))?;
+        if !self.reviews.lock().imports.begin(id) {
+            return Err(ImportError::Busy);
+        }
+        let _at_work = AtWork(self);
+        tracing::info!(import = &**id, rows = rows.len(), "an import that died is ended");
+        self.record_rows(id, (began, reach), &rows, by, record).await?;
+        Ok(true)
+    }
+
+    /// Whatever comes after an import that failed is newer than its file: no process goes on with
+    /// it later. That is recorded, and its rows are overwritten. Where the ledger has stopped
+    /// nothing newer can come, and the next process does the rest.
+    pub(super) async fn give_up(
+        &self,
+        id: &Arc<str>,
+        began: &ImportBegan,
+        by: &IdentityId,
+        error: &ImportError,
+    ) {
+        if matches!(self.ledger.health(), LedgerHealth::Failed(_)) {
+            return;
+        }
+        let step = ImportStep::GivenUp { why: error.to_string().into() };
+        if let Err(error) = self.record_import(id, after_rows(began), &step, by).await {
+            tracing::warn!(%error, "that an import was given up is not recorded");
+        }
+        self.forget_rows_of(id);
     }
 
     /// Records the identities of an import that began, and its end.
@@ -92,14 +126,14 @@ impl Service {
             new += more_new;
             changed += more_changed;
         }
-        let sequence = began.kept.as_ref().map_or(0, |kept| kept.parts) + 1;
-        self.record_import(id, sequence, &ImportStep::Completed { new, changed }, by).await?;
+        let step = ImportStep::Completed { new, changed };
+        self.record_import(id, after_rows(began), &step, by).await?;
         // Nobody needs them any more, and they are about people.
         self.forget_rows_of(id);
         Ok(())
     }
 
-    pub(super) fn forget_rows_of(&self, id: &str) {
+    fn forget_rows_of(&self, id: &str) {
         let places = self.reviews.lock().imports.forget_rows(id);
         self.forget_rows(&places);
     }
@@ -109,4 +143,9 @@ impl Service {
             tracing::warn!(%error, "rows of an import that nobody needs still lie there");
         }
     }
+}
+
+/// The place of the step by which an import ends: after its rows and its beginning.
+fn after_rows(began: &ImportBegan) -> u64 {
+    began.kept.as_ref().map_or(0, |kept| kept.parts) + 1
 }

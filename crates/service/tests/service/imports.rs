@@ -147,3 +147,95 @@ async fn what_failed_is_not_gone_on_with_after_others_had_their_say() {
     assert_eq!(bots(&service), before);
     assert_eq!(service.imports()[0].state, ImportState::Interrupted);
 }
+
+/// A file of two that no other has.
+fn others() -> Import {
+    let text = "id,kind,owner,fallback_owner\ndrone-1,agent,alice,bob\ndrone-2,agent,alice,bob\n";
+    Import {
+        digest: Digest::from_bytes([4; 32]),
+        name: "drones.csv".into(),
+        bytes: text.len() as u64,
+        rows: read(ImportForm::Csv, text.as_bytes(), &Unsaid::default()).unwrap(),
+        ..import()
+    }
+}
+
+/// Where the first record of that step of an import lies.
+fn place(entries: &[Entry], event: &str) -> Option<usize> {
+    entries.iter().position(|entry| match decode(&entry.leaf).unwrap().body {
+        Body::ReviewChanged(change) => &*change.event == event,
+        _ => false,
+    })
+}
+
+/// An import that died and cannot be gone on with is given up: what came since stays, at every
+/// later start. Another one that died is ended all the same.
+#[tokio::test]
+async fn what_fails_when_it_is_gone_on_with_is_given_up_and_the_others_are_ended() {
+    let bench = bench(Settings::default()).await;
+    let import_all = async |import: Import| {
+        let plan = bench.service.plan_import(import);
+        bench.service.import(plan, WrongRows::LeaveOut, &me()).await.unwrap();
+    };
+    import_all(import()).await;
+    let after = bench.ledger.entries().len();
+    // Somebody makes another kind of thing of one of the second portion.
+    let other = Identity { kind: IdentityKind::Workload, ..agent("bot-4990") };
+    bench.service.change_identity(other, &me()).await.unwrap();
+    import_all(others()).await;
+    let mut entries = bench.ledger.entries();
+    let mut later = entries.split_off(after);
+    // The process died over the second portion of the one, and before the first of the other.
+    entries.truncate(place(&entries, "began").unwrap() + 1 + 4096);
+    later.truncate(place(&later, "began").unwrap() + 1);
+    for (entries, import) in [(&mut entries, import()), (&mut later, others())] {
+        let rows = place(entries, "rows").unwrap();
+        entries[rows].attachment = Some(safeconduct_wire::import::kept_rows(&import.rows.rows));
+    }
+    entries.append(&mut later);
+
+    let drones = |service: &Service| {
+        let drone = |name: &str| service.world().identity(&id(name)).is_some();
+        (drone("drone-1"), drone("drone-2"))
+    };
+    let (service, ledger) = restarted(&entries);
+    assert_eq!(drones(&service), (false, false));
+    let failed = service.resume_imports().await;
+    assert!(matches!(failed, Err(ImportError::Meanwhile { .. })), "{failed:?}");
+    assert_eq!(drones(&service), (true, true), "the other one is ended");
+    let states: Vec<_> = service.imports().iter().map(|one| one.state).collect();
+    assert_eq!(states, [ImportState::Completed, ImportState::Interrupted]);
+
+    // Served, somebody gives one of the first portion another owner.
+    let mut moved = service.world().identity(&id("bot-0")).unwrap().clone();
+    moved.owner = Some(id("carol"));
+    service.change_identity(moved, &me()).await.unwrap();
+    let mut entries = ledger.entries();
+    assert!(entries.iter().all(|entry| entry.attachment.is_none()), "its rows are gone");
+    for put_back in [false, true] {
+        if put_back {
+            // They could not be overwritten.
+            let rows = place(&entries, "rows").unwrap();
+            entries[rows].attachment =
+                Some(safeconduct_wire::import::kept_rows(&import().rows.rows));
+        }
+        let (service, _) = restarted(&entries);
+        assert_eq!(service.resume_imports().await, Ok(0));
+        let world = service.world();
+        let owner = world.identity(&id("bot-0")).unwrap().owner.clone();
+        assert_eq!(owner, Some(id("carol")), "what came since is newer than the file");
+    }
+}
+
+/// A ledger that has stopped takes nothing newer: the next start does the rest.
+#[tokio::test]
+async fn what_fails_because_the_ledger_stopped_is_tried_again() {
+    let mut entries = recorded().await;
+    entries.truncate(place(&entries, "began").unwrap() + 1);
+    let (service, ledger) = restarted(&entries);
+    ledger.fail("the disk is full");
+    assert!(service.resume_imports().await.is_err());
+    let (service, _) = restarted(&ledger.entries());
+    assert_eq!(service.resume_imports().await, Ok(1));
+    assert_eq!(bots(&service), ROWS - ROWS / WRONG_EVERY);
+}

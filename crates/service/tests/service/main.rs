@@ -141,6 +141,10 @@ impl Bench {
     }
 }
 
+fn id(text: &str) -> IdentityId {
+    IdentityId::new(text).unwrap()
+}
+
 fn me() -> IdentityId {
     name(IdentityId::new("admin"))
 }
