@@ -157,7 +157,7 @@ impl FindingBook {
     }
 
     /// What a look at the whole estate changes. What it could not judge stays as it is; what it
-    /// did not observe is closed.
+    /// did not observe is closed, where it looked at everything that could have shown it.
     pub fn compare(&self, looked: &Looked, now: Timestamp) -> Compared {
         let mut compared = Compared::default();
         let observed = merged(&looked.observed);
@@ -174,7 +174,12 @@ impl FindingBook {
                 (None, Some(seen)) if !finding.says_the_same(seen) => {
                     Some(FindingStep::Changed((*seen).clone()))
                 }
-                (None, None) if !unsure.contains(id) => Some(FindingStep::Closed),
+                (None, None)
+                    if !unsure.contains(id)
+                        && looked.would_have_shown(finding.kind, &finding.subject) =>
+                {
+                    Some(FindingStep::Closed)
+                }
                 _ => None,
             };
             compared.steps.extend(step.map(|step| (id.clone(), step)));

@@ -25,7 +25,7 @@ fn seen(name: &str, severity: Severity, age: Age) -> Observed {
 }
 
 fn looked(observed: Vec<Observed>) -> Looked {
-    Looked { observed, not_judged: Vec::new() }
+    Looked { observed, ..Looked::default() }
 }
 
 /// Records what a look changes, as the service does, and says what happened.
@@ -78,9 +78,37 @@ fn what_is_young_opens_nothing_and_what_cannot_be_judged_stays() {
     let ripe = seen("p", Severity::Low, Age::Ripe);
     look(&mut book, &looked(vec![ripe.clone()]), 2);
     let unsure = NotJudged { kind: ripe.kind, subject: ripe.subject, tracked_ms: 1, needed_ms: 2 };
-    let unsure = Looked { observed: Vec::new(), not_judged: vec![unsure] };
+    let unsure = Looked { not_judged: vec![unsure], ..Looked::default() };
     assert_eq!(look(&mut book, &unsure, 3), [""; 0]);
     assert_eq!(book.iter().next().unwrap().closed_at, None);
+}
+
+#[test]
+fn what_was_not_looked_at_in_full_stays() {
+    let mut book = FindingBook::default();
+    let one = || seen("p", Severity::Low, Age::Ripe);
+    let (kind, whom) = (one().kind, one().subject.whom.unwrap());
+    look(&mut book, &looked(vec![one()]), 1);
+    let of_kind = Looked { in_part: [kind].into(), ..Looked::default() };
+    let of_whom = Looked { of_in_part: [(kind, whom)].into(), ..Looked::default() };
+    for part in [of_kind, of_whom] {
+        assert_eq!(look(&mut book, &part, 2), [""; 0], "{part:?}");
+        assert_eq!(book.iter().next().unwrap().closed_at, None);
+        assert_eq!(look(&mut book.clone(), &Looked { observed: vec![one()], ..part }, 3), [""; 0]);
+    }
+    let other_kind = Looked { in_part: [FindingKind::SharedIdentity].into(), ..Looked::default() };
+    assert_eq!(look(&mut book.clone(), &other_kind, 4), ["closed"]);
+    let other = Looked { of_in_part: [(kind, id("another"))].into(), ..Looked::default() };
+    assert_eq!(look(&mut book, &other, 4), ["closed"]);
+}
+
+#[test]
+fn what_could_not_be_taken_back_never_ends_by_itself() {
+    let mut book = FindingBook::default();
+    let subject = Subject { whom: None, thing: Thing::Lease, name: "lease_1".into() };
+    let lease = Observed::new(FindingKind::IrrevocableLease, subject, FactSheet::default());
+    look(&mut book, &looked(vec![lease]), 1);
+    assert_eq!(look(&mut book, &Looked::default(), 2), [""; 0]);
 }
 
 #[test]

@@ -109,6 +109,32 @@ kinds! {
         [("owasp-mcp", "MCP08:2025"), ("800-53", "AU-3"), ("800-53", "AC-24"), ("aicm", "LOG-08")];
 }
 
+impl FindingKind {
+    /// Whether one is over once nothing shows it any more. What could not be taken back at a
+    /// target stays, however old its record: somebody has to see to it, and to exempt it.
+    pub const fn ends_by_itself(self) -> bool {
+        !matches!(self, Self::IrrevocableLease)
+    }
+
+    /// What is found by records of that kind, so that not all of it is seen where only the newest
+    /// of those were looked at.
+    pub fn shown_by(record_kind: &str) -> &'static [Self] {
+        match record_kind {
+            "decision" => &[
+                Self::SharedIdentity,
+                Self::AgentUsedByPerson,
+                Self::PersonUsedByAgent,
+                Self::MissingCoverage,
+            ],
+            // Signals about a task are of whoever acts in it.
+            "signal" | "task_began" => &[Self::SharedIdentity, Self::IntentDrift],
+            "used_after_end" => &[Self::UsedAfterTask],
+            "access_request" | "campaign" => &[Self::RubberStamping, Self::AgentUsedByPerson],
+            _ => &[],
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;

@@ -1,6 +1,6 @@
 //! What a rule observed, before it is known whether it is new.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -304,6 +304,21 @@ pub struct Looked {
     pub observed: Vec<Observed>,
     /// What could not be judged.
     pub not_judged: Vec<NotJudged>,
+    /// Kinds of which not everything was looked at: that one was not observed says nothing.
+    pub in_part: BTreeSet<FindingKind>,
+    /// The same of one holder alone.
+    pub of_in_part: BTreeSet<(FindingKind, IdentityId)>,
+}
+
+impl Looked {
+    /// Whether a finding is over because nothing of it was observed: everything was looked at that
+    /// could show it, and it is of a kind that ends by itself.
+    pub fn would_have_shown(&self, kind: FindingKind, subject: &Subject) -> bool {
+        let of = |whom: &IdentityId| self.of_in_part.contains(&(kind, whom.clone()));
+        kind.ends_by_itself()
+            && !self.in_part.contains(&kind)
+            && !subject.whom.as_ref().is_some_and(of)
+    }
 }
 
 #[cfg(test)]

@@ -9,8 +9,8 @@ use safeconduct_model::{
     RecordId, TaskState, Timestamp,
 };
 use safeconduct_review::finding::{
-    Accountable, AnswerFacts, CoverageFacts, DriftFacts, EVIDENCE_MAX, FirstSeen, IdentityFacts,
-    LeaseFacts, Looked, PersonFacts, Thresholds, TokenFacts, ToldPoint, Window,
+    Accountable, AnswerFacts, CoverageFacts, DriftFacts, EVIDENCE_MAX, FindingKind, FirstSeen,
+    IdentityFacts, LeaseFacts, Looked, PersonFacts, Thresholds, TokenFacts, ToldPoint, Window,
 };
 
 use super::evidence::{Evidence, decoded};
@@ -71,7 +71,13 @@ impl Service {
         for policy in &policies {
             thresholds.policy(policy, &mut gathering.looked);
         }
-        let looked = gathering.looked;
+        let mut looked = gathering.looked;
+        let sampled = evidence.sampled.iter();
+        looked.in_part.extend(sampled.flat_map(|kind| FindingKind::shown_by(kind)));
+        if grants_left_out > 0 {
+            // A policy may give one of those what no intent needs.
+            looked.in_part.insert(FindingKind::PolicyBeyondIntents);
+        }
         let report = LookReport {
             at: now,
             tracked_since: window.tracked_since,
@@ -152,6 +158,8 @@ impl Gathering<'_> {
         for unexplained in &of_one.unexplained {
             self.thresholds.unexplained(unexplained, self.window, &mut self.looked);
         }
+        let in_part = of_one.in_part.into_iter().map(|kind| (kind, id.clone()));
+        self.looked.of_in_part.extend(in_part);
         Ok(())
     }
 
@@ -315,9 +323,13 @@ impl Gathering<'_> {
     }
 
     /// Drift, by who acts and under which intent: that stands in the decision that a signal is of.
-    fn drifts(&self) -> Result<Vec<DriftFacts>, LookError> {
+    fn drifts(&mut self) -> Result<Vec<DriftFacts>, LookError> {
         let mut all: BTreeMap<(IdentityId, Option<IntentName>), DriftFacts> = BTreeMap::new();
-        for (identity, signal, record) in self.evidence.witness.drifts().iter().take(DRIFTS_MAX) {
+        let seen = self.evidence.witness.drifts();
+        if seen.len() > DRIFTS_MAX {
+            self.looked.in_part.insert(FindingKind::IntentDrift);
+        }
+        for (identity, signal, record) in seen.iter().take(DRIFTS_MAX) {
             let decision = RecordId::new(Arc::clone(&signal.id)).ok();
             let found = decision.as_ref().map(|id| self.intent_of(id)).transpose()?.flatten();
             // What somebody else calls a signal is no record of ours.

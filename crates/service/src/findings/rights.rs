@@ -7,7 +7,7 @@ use safeconduct_model::{
     ActionName, Digest, Identity, IdentityKind, PolicyId, RecordId, Tier, Timestamp,
 };
 use safeconduct_review::finding::{
-    ActionFacts, FirstSeen, GrantFacts, PolicyFacts, Told, UnexplainedFacts, UseFacts,
+    ActionFacts, FindingKind, FirstSeen, GrantFacts, PolicyFacts, Told, UnexplainedFacts, UseFacts,
 };
 use safeconduct_review::{ANY, Grant, GrantSource, StatementGrant, Use, day_of};
 
@@ -58,6 +58,8 @@ pub(super) struct OfOne {
     pub(super) unexplained: Vec<UnexplainedFacts>,
 }
 
+    /// What could not be judged of all that it holds.
+    pub(super) in_part: Vec<FindingKind>,
 impl<'a> Rights<'a> {
     pub(super) fn new(
         service: &'a Service,
@@ -115,8 +117,11 @@ impl<'a> Rights<'a> {
             }
             grants.push(self.grant(identity, grant, &used)?);
         }
-        let unexplained = self.unexplained(identity, &held, &used);
-        Ok(OfOne { last: used.last, grants, unexplained })
+        // Where it is not known in whole what it holds, what is not explained is not known either.
+        let known = held.more == 0 && held.not_derivable.is_none();
+        let unexplained = known.then(|| self.unexplained(identity, &held, &used));
+        let (unexplained, in_part) = (unexplained.unwrap_or_default(), in_part(&held, &used));
+        Ok(OfOne { last: used.last, grants, unexplained, in_part })
     }
 
     /// The use of each policy by that principal, or of that one.
@@ -272,10 +277,6 @@ impl<'a> Rights<'a> {
 
     /// What was used by policies that give that identity nothing now.
     fn unexplained(&self, identity: &Identity, held: &Held, uses: &Uses) -> Vec<UnexplainedFacts> {
-        if held.more > 0 || held.not_derivable.is_some() {
-            // What it holds is not known in whole.
-            return Vec::new();
-        }
         let given: BTreeSet<&str> = held.grants.iter().filter_map(given_by).collect();
         let gone = uses
             .by_policy
@@ -305,6 +306,18 @@ fn given_by(grant: &Grant) -> Option<&str> {
         _ => None,
     }
 }
+/// What says nothing where it is not found: what it holds, or used, is not known in whole.
+fn in_part(held: &Held, uses: &Uses) -> Vec<FindingKind> {
+    let mut kinds = Vec::new();
+    if held.more > 0 {
+        kinds.extend([FindingKind::UnusedGrant, FindingKind::OverBroadGrant]);
+    }
+    if held.more > 0 || held.not_derivable.is_some() || uses.more {
+        kinds.push(FindingKind::OrphanGrant);
+    }
+    kinds
+}
+
 
 fn of_use(used: &Used) -> UseFacts {
     let latest = used.within.latest.iter().rev().map(|(_, record)| record.clone());

@@ -81,9 +81,12 @@ fn catalogue() -> Catalogue {
     }
 }
 
-fn policies(text: &str) -> Arc<safeconduct_policy::Policies> {
+fn policies(text: &str, rego: &[&str]) -> Arc<safeconduct_policy::Policies> {
     let sources = Sources {
-        policies: vec![SourceFile::new("p.cedar", text)],
+        policies: std::iter::once(("p.cedar", text))
+            .chain(rego.iter().map(|text| ("r.rego", *text)))
+            .map(|(name, text)| SourceFile::new(name, text))
+            .collect(),
         servers: vec![ServerName::new("crm").unwrap()],
         actions: catalogue()
             .actions
@@ -121,7 +124,7 @@ pub(crate) fn identity(text: &str, kind: IdentityKind) -> Identity {
 fn service(ports: Ports) -> Service {
     let vocabulary = Arc::new(Vocabulary::new("Safeconduct").unwrap());
     let digest = Digest::from_bytes([9; 32]);
-    let world = World::new(policies(POLICIES), Arc::new(catalogue()), digest, vocabulary);
+    let world = World::new(policies(POLICIES, &[]), Arc::new(catalogue()), digest, vocabulary);
     Service::new(ports, Settings::default(), world)
 }
 
@@ -165,10 +168,15 @@ impl Bench {
     }
 
     pub(crate) async fn policies(&self, text: &str) {
+        self.policies_with(text, &[]).await;
+    }
+
+    /// The same, with files of Rego beside.
+    pub(crate) async fn policies_with(&self, text: &str, rego: &[&str]) {
         let vocabulary = Arc::new(Vocabulary::new("Safeconduct").unwrap());
         let digest = Digest::from_bytes([9; 32]);
         let (service, catalogue) = (&self.service, Arc::new(catalogue()));
-        let policies = policies(text);
+        let policies = policies(text, rego);
         service.change_policies(policies, catalogue, digest, vocabulary, "change").await.unwrap();
     }
 
@@ -224,7 +232,11 @@ impl Bench {
     }
 
     pub(crate) async fn scan(&self) -> LookReport {
-        let look = self.service.look(&MemoryRead(Arc::clone(&self.ledger))).unwrap();
+        self.scan_of(&MemoryRead(Arc::clone(&self.ledger))).await
+    }
+
+    pub(crate) async fn scan_of(&self, read: &dyn ReadModel) -> LookReport {
+        let look = self.service.look(read).unwrap();
         self.service.take_look(look).await.unwrap()
     }
 
@@ -263,6 +275,12 @@ impl MemoryRead {
             (sequence, decode(&entry.leaf).unwrap(), text.into())
         });
         read.collect()
+    }
+
+    /// A read model that has more new records of a kind than one look goes over: the newest one
+    /// again and again.
+    pub(crate) fn flooded(&self, kind: &'static str) -> Flooded {
+        Flooded { read: MemoryRead(Arc::clone(&self.ledger)), kind }
     }
 
     fn page(&self, fits: impl Fn(u64, &Record) -> bool, limit: usize) -> Page {
@@ -335,5 +353,63 @@ impl ReadModel for MemoryRead {
 
     fn checkpoint(&self) -> Result<Option<String>, ReadError> {
         Ok(None)
+    }
+}
+
+/// A read model with many more new records of one kind.
+pub(crate) struct Flooded {
+    read: MemoryRead,
+    kind: &'static str,
+}
+
+impl ReadModel for Flooded {
+    fn query(&self, query: &RecordQuery) -> Result<Page, ReadError> {
+        if query.kind.as_deref() != Some(self.kind) || query.limit <= 1 {
+            return self.read.query(query);
+        }
+        let newest = self.read.query(&RecordQuery { limit: 1, ..query.clone() })?;
+        let Some(newest) = newest.records.into_iter().next() else {
+            return self.read.query(query);
+        };
+        let most = (DECISIONS_LOOKED_AT_MAX + RECORDS_LOOKED_AT_MAX) as u64;
+        let before = query.before.unwrap_or(newest.sequence + most);
+        let limit = query.limit.min(PAGE_RECORDS_MAX);
+        let again = (newest.sequence..before).rev().take(limit);
+        let records = again.map(|sequence| ReadRecord { sequence, leaf: newest.leaf.clone() });
+        Ok(Page { records: records.collect(), read_up_to: before })
+    }
+
+    fn record(&self, id: &RecordId) -> Result<Page, ReadError> {
+        self.read.record(id)
+    }
+
+    fn from(&self, sequence: u64, limit: usize) -> Result<Page, ReadError> {
+        self.read.from(sequence, limit)
+    }
+
+    fn uses(&self, query: &UseQuery) -> Result<UsesPage, ReadError> {
+        self.read.uses(query)
+    }
+
+    fn entities(
+        &self,
+        seen: SeenAs,
+        ty: &EntityType,
+        prefix: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<EntityId>, ReadError> {
+        self.read.entities(seen, ty, prefix, limit)
+    }
+
+    fn read_up_to(&self) -> u64 {
+        self.read.read_up_to()
+    }
+
+    fn grown_beyond(&self, sequence: u64) -> Grown<'_> {
+        self.read.grown_beyond(sequence)
+    }
+
+    fn checkpoint(&self) -> Result<Option<String>, ReadError> {
+        self.read.checkpoint()
     }
 }

@@ -7,3 +7,4 @@ mod kept;
 mod kinds;
 mod people;
 mod rights;
+mod sampled;
