@@ -46,7 +46,7 @@ impl Monitors {
         inner.events = now.index + 1;
         inner.at = now.at;
         // Nothing refers to the events so far.
-        if inner.programs.is_empty() && inner.crowded_until <= now.at {
+        if inner.programs.is_empty() && inner.crowded_until < now.at {
             self.0 = None;
         }
     }
@@ -214,7 +214,7 @@ impl Inner {
             return;
         }
         if state.is_none() && self.programs.len() >= PROGRAMS_MAX {
-            self.programs.retain(|_, state| state.rows() > 0 || state.blind_until > now.at);
+            self.programs.retain(|_, state| state.rows() > 0 || state.blind_until >= now.at);
             if self.programs.len() >= PROGRAMS_MAX {
                 self.crowded_until = self.crowded_until.max(until);
                 return;
@@ -234,7 +234,7 @@ impl Inner {
         }
         let after = state.rows();
         self.rows += after;
-        if after == 0 && state.blind_until <= now.at {
+        if after == 0 && state.blind_until < now.at {
             self.programs.remove(&program.name);
         }
     }

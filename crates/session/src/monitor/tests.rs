@@ -250,3 +250,55 @@ fn doubt_blinds_what_depends_on_it() {
     with("b", "u", 0, |event| monitors.doubt(&set, event, None));
     assert_eq!(answer(&monitors, &set, &programs[1], "u", HOUR_MS), None);
 }
+
+/// At the last millisecond at which something missing could matter there is no answer, whatever
+/// happens then.
+#[test]
+fn what_is_missing_is_missed_to_the_last_millisecond() {
+    let body = Box::new(matches("a", Term::Is(Datum::text(&"u".into()))));
+    let program = compiled(1, Formula::Formerly { window_ms: HOUR_MS, body });
+    let programs = set(&[Arc::clone(&program)]);
+    let mut monitors = Monitors::default();
+    with("a", "u", 0, |event| monitors.doubt(&programs, event, None));
+    observe(&mut monitors, &programs, "a", "another", HOUR_MS);
+    assert_eq!(answer(&monitors, &programs, &program, "u", HOUR_MS), None);
+    observe(&mut monitors, &programs, "a", "another", HOUR_MS + 1);
+    assert_eq!(monitors, Monitors::default(), "nothing of it could matter any more");
+    assert_eq!(answer(&monitors, &programs, &program, "u", HOUR_MS + 1), Some(false));
+}
+
+/// The same, where there are more programs than can remember anything.
+#[test]
+fn what_found_no_place_is_missed_to_the_last_millisecond() {
+    let named = |number: usize| {
+        let mut name = [0; 16];
+        name[..8].copy_from_slice(&(number as u64).to_be_bytes());
+        let body = Box::new(matches("a", Term::Is(Datum::text(&"u".into()))));
+        let formula = Formula::Formerly { window_ms: HOUR_MS, body };
+        let source = Source { parameters: Vec::new(), symbols: 8, formula };
+        Arc::new(Program::compile(ProgramName(name), &source).unwrap())
+    };
+    let all: Vec<_> = (0..=PROGRAMS_MAX).map(named).collect();
+    let (programs, last) = (set(&all), &all[PROGRAMS_MAX]);
+    let asked = |monitors: &Monitors, at| {
+        with("c", "u", at, |event| monitors.answer(&programs, last, event, &[]))
+    };
+    let mut monitors = Monitors::default();
+    with("a", "u", 0, |event| monitors.doubt(&programs, event, None));
+    observe(&mut monitors, &programs, "a", "another", HOUR_MS);
+    assert_eq!(asked(&monitors, HOUR_MS), None);
+    observe(&mut monitors, &programs, "a", "another", HOUR_MS + 1);
+    assert_eq!(asked(&monitors, HOUR_MS + 1), Some(false));
+    // Also once those are gone that had found one.
+    let mut monitors = Monitors::default();
+    with("a", "u", 0, |event| monitors.doubt(&programs, event, None));
+    observe(&mut monitors, &set(&all[PROGRAMS_MAX..]), "a", "another", HOUR_MS);
+    assert_eq!(asked(&monitors, HOUR_MS), None);
+    // None of them is driven out while it is not known.
+    with("a", "u", 2 * HOUR_MS, |event| monitors.doubt(&set(&all[1..]), event, None));
+    observe(&mut monitors, &programs, "a", "u", 3 * HOUR_MS);
+    assert!(all.iter().all(|program| {
+        with("c", "u", 3 * HOUR_MS, |event| monitors.answer(&programs, program, event, &[]))
+            .is_none()
+    }));
+}
