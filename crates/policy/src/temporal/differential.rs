@@ -14,7 +14,7 @@ use super::corpus::Ours;
 pub(super) const SCHEMA: &str = r#"
     namespace N {
         entity User; entity Thing;
-        type In = { u: String, n?: Long };
+        type In = { u: String, n?: Long, l?: Set<String> };
         type Out = { r: String };
         action A, B, C appliesTo {
             principal: [User], resource: [Thing], context: { input: In, output?: Out }
@@ -88,6 +88,7 @@ fn event(binds: Option<&'static str>) -> impl Strategy<Value = String> {
             Just("callerPrincipal: principal".to_owned()),
             Just("input.n: *".to_owned()),
             Just("input.u: context.input.u, input.n: context.input.n".to_owned()),
+            Just("input.l: context.input.l".to_owned()),
         ]
         .boxed(),
     };
@@ -104,7 +105,27 @@ pub(super) struct Happened {
     pub(super) response: bool,
     pub(super) user: &'static str,
     pub(super) amount: Option<i64>,
+    pub(super) list: Option<List>,
     pub(super) caller: &'static str,
+}
+
+/// Lists that differ by one item, or by their order: short ones, and such as are kept by what
+/// stands for them.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct List {
+    before: usize,
+    last: [&'static str; 2],
+}
+
+impl List {
+    pub(super) fn items(self) -> impl Iterator<Item = &'static str> {
+        std::iter::repeat_n("x", self.before).chain(self.last)
+    }
+}
+
+fn list() -> impl Strategy<Value = List> {
+    let last = prop::sample::select(vec![["x", "y"], ["y", "x"], ["y", "y"]]);
+    (prop::sample::select(vec![0, 20]), last).prop_map(|(before, last)| List { before, last })
 }
 
 pub(super) fn happened() -> impl Strategy<Value = Happened> {
@@ -115,14 +136,16 @@ pub(super) fn happened() -> impl Strategy<Value = Happened> {
         prop::bool::weighted(0.3),
         user(),
         prop::option::weighted(0.8, 0..4_i64),
+        prop::option::weighted(0.8, list()),
         user(),
     )
-        .prop_map(|(wait, action, response, user, amount, caller)| Happened {
+        .prop_map(|(wait, action, response, user, amount, list, caller)| Happened {
             wait,
             action,
             response,
             user,
             amount,
+            list,
             caller,
         })
 }
@@ -133,6 +156,9 @@ pub(super) fn logged(happened: &Happened, at: i64) -> Logged {
     let mut input = BTreeMap::new();
     input.insert("u".to_owned(), Said::String(happened.user.into()));
     input.extend(happened.amount.map(|n| ("n".to_owned(), Said::Int(n))));
+    let text = |item: &str| Said::String(item.to_owned());
+    let list = happened.list.map(|list| list.items().map(text).collect());
+    input.extend(list.map(|items| ("l".to_owned(), Said::Array(items))));
     let entity = |ty: &str, id: &str| Said::Entity { ty: format!("N::{ty}"), id: id.to_owned() };
     let mut built = Logged::builder_for(&["N", "Action"], happened.action, kind)
         .timestamp(at)
@@ -196,6 +222,28 @@ proptest! {
         let different = differences(&condition, &history);
         prop_assume!(different.is_some());
         prop_assert_eq!(different.unwrap(), Vec::<String>::new());
+    }
+}
+
+/// Lists of any length, one item apart or in another order.
+#[test]
+fn lists_are_told_apart_as_the_interpreter_does() {
+    const CONDITION: &str =
+        r#"formerly within 1m N::Action::"A"::response{ input.l: context.input.l }"#;
+    let lasts = [["x", "y"], ["y", "x"], ["y", "y"]];
+    let lists = [0, 20].into_iter().flat_map(|before| lasts.map(|last| List { before, last }));
+    for (one, other) in lists.clone().flat_map(|one| lists.clone().map(move |other| (one, other))) {
+        let happened = |response, list| Happened {
+            wait: 1,
+            action: "A",
+            response,
+            user: "x",
+            amount: None,
+            list: Some(list),
+            caller: "x",
+        };
+        let history = [happened(true, one), happened(false, other)];
+        assert_eq!(differences(CONDITION, &history), Some(Vec::new()), "{one:?} {other:?}");
     }
 }
 

@@ -347,7 +347,7 @@ fn datum(term: &Term) -> Option<Datum> {
         Term::Decimal(text) => Datum::decimal(text),
         Term::String(text) => Datum::text(&text.as_str().into()),
         Term::Bool(truth) => Datum::Bool(*truth),
-        Term::Array(items) => Datum::List(items.iter().map(datum).collect::<Option<_>>()?),
+        Term::Array(items) => Datum::list(items.iter().map(datum).collect::<Option<Vec<_>>>()?),
         _ => return None,
     })
 }

@@ -330,7 +330,8 @@ fn of_cedar(value: &Cedar, path: &[Arc<str>]) -> Option<Datum> {
             }
         }),
         (ValueKind::Set(set), None) => {
-            set.iter().map(|item| of_cedar(item, &[])).collect::<Option<_>>().map(Datum::List)
+            let items = set.iter().map(|item| of_cedar(item, &[])).collect::<Option<Vec<_>>>();
+            items.map(Datum::list)
         }
         (ValueKind::ExtensionValue(_), None) => Some(Datum::Other(value.to_string().into())),
     }

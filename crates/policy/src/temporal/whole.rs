@@ -156,7 +156,10 @@ fn ours(policies: &Policies, history: &[Happened]) -> Vec<Said> {
         let principal = Entity::bare(EntityRef::new("N::User", happened.caller).unwrap());
         let action = ActionName::new(happened.action).unwrap();
         let amount = happened.amount.map(|n| ("n", Value::from(n)));
-        let input = Value::object(amount.into_iter().chain([("u", Value::from(happened.user))]));
+        let items = happened.list.map(|list| list.items().map(Value::from).collect::<Vec<_>>());
+        let list = items.map(|items| ("l", Value::from(items)));
+        let user = [("u", Value::from(happened.user))];
+        let input = Value::object(amount.into_iter().chain(list).chain(user));
         let event = Event {
             kind: if happened.response { RESPONSE } else { REQUEST },
             action: &action,
@@ -261,7 +264,7 @@ fn most_sets_are_served_and_their_clauses_matter() {
 
     let mut runner = TestRunner::deterministic();
     let (mut served, mut temporal, mut permitted, mut denied, mut failed) = (0, 0, 0, 0, 0);
-    for _ in 0..100 {
+    for _ in 0..150 {
         let texts = prop::collection::vec(policy(), 1..6).new_tree(&mut runner).unwrap().current();
         let history =
             prop::collection::vec(happened(), 12).new_tree(&mut runner).unwrap().current();

@@ -9,6 +9,12 @@ use sha2::{Digest, Sha256};
 /// Longest text that is kept as it is, in bytes; of a longer one its SHA-256 stands for it.
 pub const TEXT_BYTES_MAX: usize = 64;
 
+/// Most items of a list that is kept as it is; of a longer one its SHA-256 stands for it.
+pub const LIST_ITEMS_MAX: usize = 8;
+
+/// Most bytes of a list that is kept as it is, of all that is in it, as they are estimated.
+const LIST_BYTES_MAX: usize = 256;
+
 /// A value as monitors have it. Texts and entities are only ever compared for equality.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub enum Datum {
@@ -27,7 +33,7 @@ pub enum Datum {
     Text(Arc<str>),
     /// An entity, by type and id.
     Entity(Arc<str>),
-    /// A list.
+    /// A list of at most [`LIST_ITEMS_MAX`] items, in their order: made by [`Datum::list`].
     List(Arc<[Datum]>),
     /// Anything else, by its JSON text or what stands for it.
     Other(Arc<str>),
@@ -75,7 +81,7 @@ impl Datum {
                 None => Self::Other(short(&number.as_str().into())),
             },
             Value::String(text) => Self::text(text),
-            Value::Array(items) => Self::List(items.iter().map(Self::plainly).collect()),
+            Value::Array(items) => Self::list(items.iter().map(Self::plainly)),
             Value::Object(_) => Self::Other(short(&format!("{value:?}").into())),
         }
     }
@@ -83,6 +89,22 @@ impl Datum {
     /// A text.
     pub fn text(text: &Arc<str>) -> Self {
         Self::Text(short(text))
+    }
+
+    /// A list; of a long one no more is kept than what stands for it. Lists are equal where their
+    /// items are, one by one and in the same order.
+    pub fn list(items: impl IntoIterator<Item = Self>) -> Self {
+        let mut kept = Vec::new();
+        let mut bytes = 0;
+        let mut items = items.into_iter();
+        while let Some(item) = items.next() {
+            bytes += size_of::<Self>() + item.bytes();
+            kept.push(item);
+            if kept.len() > LIST_ITEMS_MAX || bytes > LIST_BYTES_MAX {
+                return Self::Other(digest_of(kept.into_iter().chain(items)));
+            }
+        }
+        Self::List(kept.into())
     }
 
     /// An entity.
@@ -116,6 +138,36 @@ impl Datum {
         }
     }
 
+    /// Feeds it to a digest, so that no two sequences of different values give the same bytes.
+    fn feed(&self, hash: &mut Sha256) {
+        let mut text = |tag: u8, text: &str| {
+            hash.update([tag]);
+            hash.update((text.len() as u64).to_le_bytes());
+            hash.update(text.as_bytes());
+        };
+        match self {
+            Self::Text(value) => text(5, value),
+            Self::Entity(value) => text(6, value),
+            Self::Other(value) => text(7, value),
+            Self::Absent => hash.update([0]),
+            Self::Null => hash.update([1]),
+            Self::Bool(truth) => hash.update([2, u8::from(*truth)]),
+            Self::Long(n) => {
+                hash.update([3]);
+                hash.update(n.to_le_bytes());
+            }
+            Self::Decimal(n) => {
+                hash.update([4]);
+                hash.update(n.to_le_bytes());
+            }
+            Self::List(items) => {
+                hash.update([8]);
+                hash.update((items.len() as u64).to_le_bytes());
+                items.iter().for_each(|item| item.feed(hash));
+            }
+        }
+    }
+
     /// Bytes that it takes beside itself, about.
     pub(super) fn bytes(&self) -> usize {
         match self {
@@ -131,13 +183,24 @@ fn short(text: &Arc<str>) -> Arc<str> {
     if text.len() <= TEXT_BYTES_MAX {
         return Arc::clone(text);
     }
-    let mut digest = String::with_capacity(8 + 64);
-    digest.push_str("\0sha256:");
-    for byte in Sha256::digest(text.as_bytes()) {
+    named("\0sha256:", &Sha256::digest(text.as_bytes()))
+}
+
+/// What stands for a list. Nothing else begins so.
+fn digest_of(items: impl Iterator<Item = Datum>) -> Arc<str> {
+    let mut hash = Sha256::new();
+    items.for_each(|item| item.feed(&mut hash));
+    named("\0list:", &hash.finalize())
+}
+
+fn named(what: &str, digest: &[u8]) -> Arc<str> {
+    let mut name = String::with_capacity(8 + 64);
+    name.push_str(what);
+    for byte in digest {
         // Writing to a text cannot fail.
-        let _ = write!(digest, "{byte:02x}");
+        let _ = write!(name, "{byte:02x}");
     }
-    digest.into()
+    name.into()
 }
 
 /// `number × 10^digits` of a decimal number's text, where that is an integer of 64 bits.
@@ -175,6 +238,7 @@ fn scaled(text: &str, digits: u32) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use safeconduct_model::Number;
 
     #[test]
@@ -200,6 +264,52 @@ mod tests {
         assert_ne!(of(&a), of(&b));
         let Datum::Text(kept) = of(&a) else { panic!() };
         assert!(kept.len() < 100 && of(&kept) != of(&a), "what stands for it is no text itself");
+    }
+
+    fn list(items: impl IntoIterator<Item = Value>) -> Datum {
+        Datum::of(&Value::from(items.into_iter().collect::<Vec<_>>()), &Sort::Any)
+    }
+
+    #[test]
+    fn a_long_list_is_kept_by_its_digest() {
+        let long = |last: i64| list((0..500_000).chain([last]).map(Value::from));
+        assert_eq!(long(1), long(1));
+        assert_ne!(long(1), long(2));
+        assert!(long(1).bytes() < 128, "{}", long(1).bytes());
+        let wide = |last: &str| list(["x".repeat(60).as_str(), "y", last].map(Value::from));
+        assert!(matches!(wide("a"), Datum::List(_)));
+        let texts = |last: &str| list([last; 1].into_iter().chain(["x"; 8]).map(Value::from));
+        assert!(matches!(texts("a"), Datum::Other(_)));
+        assert_ne!(texts("a"), texts("b"));
+        let deep = (0..100).fold(Value::from(1), |inner, _| Value::from(vec![inner]));
+        assert!(Datum::of(&deep, &Sort::Any).bytes() <= 2 * LIST_BYTES_MAX);
+    }
+
+    proptest! {
+        /// Lists are equal as their items are, one by one, however long they are.
+        #[test]
+        fn lists_are_equal_as_dogwood_says(one in lists(), other in lists()) {
+            let of = |value: &Value| Datum::of(value, &Sort::Any);
+            prop_assert_eq!(of(&one) == of(&other), one == other);
+            prop_assert_eq!(of(&one), of(&one.clone()));
+            prop_assert!(of(&one).bytes() <= 2 * LIST_BYTES_MAX);
+        }
+    }
+
+    /// Lists that often differ in one place only.
+    fn lists() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            (0..2_i64).prop_map(Value::from),
+            prop::sample::select(vec!["", "a", "1", "null"]).prop_map(Value::from),
+            Just(Value::from("x".repeat(99))),
+        ];
+        let inner = leaf.prop_recursive(3, 32, 12, |inner| {
+            prop::collection::vec(inner, 0..12).prop_map(Value::from)
+        });
+        (0..12_usize, inner).prop_map(|(before, last)| {
+            Value::from([vec![Value::from("a"); before], vec![last]].concat())
+        })
     }
 
     #[test]

@@ -11,7 +11,8 @@
 //! event is taken in ([`Monitors::observe`]).
 //!
 //! What this deliberately does not do: it parses no policies (crate `policy` makes programs),
-//! keeps no events, and no text that is longer than [`TEXT_BYTES_MAX`] bytes.
+//! keeps no events, no text that is longer than [`TEXT_BYTES_MAX`] bytes, and no list of more
+//! than [`LIST_ITEMS_MAX`] items.
 //!
 //! ```
 //! use std::collections::BTreeMap;
@@ -73,7 +74,7 @@ mod table;
 mod tests;
 
 pub use compile::{NODES_MAX, Refused, SYMBOLS_MAX};
-pub use datum::{Datum, Sort, TEXT_BYTES_MAX};
+pub use datum::{Datum, LIST_ITEMS_MAX, Sort, TEXT_BYTES_MAX};
 pub use fold::{Answering, Monitors};
 pub use formula::{
     Aggregate, Comparison, Field, Formula, Matches, Parameter, Part, Root, Symbol, Term,
