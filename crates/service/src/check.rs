@@ -158,7 +158,7 @@ impl Service {
             // Before the wait: a caller that goes away meanwhile leaves a permit that is durable
             // all the same, and whose outcome is to be recorded.
             if queued.ruling.goes_ahead() {
-                self.expect_outcome(&queued.ruling, Arc::clone(&queued.keys));
+                self.expect_outcome(&queued.ruling, Arc::clone(&queued.keys), queued.read);
             }
             if let Some(Queuing { request, state: Some(state) }) = &queued.used
                 && state.is_final()
@@ -414,6 +414,7 @@ impl Service {
                     if past.is_none() {
                         self.note_past(past::name_of(&request.subject), ticket.last);
                     }
+                    let read = history.as_deref().unwrap_or(&slot).session.label().integrity;
                     if let Some(label) = outcome.label_at_permit() {
                         let home = history.as_deref_mut().unwrap_or(&mut slot);
                         if let Some(behind) = home_keys_at {
@@ -431,7 +432,7 @@ impl Service {
                     let ruling = Box::new(Ruling { outcome, request, expires_at });
                     let place = ticket.last;
                     let span = Span::none();
-                    return Ok(Queued { ruling, keys, ticket: whole, place, used, span });
+                    return Ok(Queued { ruling, keys, ticket: whole, place, used, read, span });
                 }
                 // A change may be between its record and its swap: wait for it to be through.
                 Err(SubmitError::Stale) if attempt < ATTEMPTS => {
@@ -578,6 +579,8 @@ pub struct Queued {
     place: u64,
     /// The approval that it used, or the request that it makes.
     used: Option<Queuing>,
+    /// The worst that its session had read when it was decided.
+    read: Integrity,
     span: Span,
 }
 

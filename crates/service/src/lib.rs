@@ -54,6 +54,7 @@ mod restore;
 mod reviews;
 mod risk;
 mod rotate;
+mod saying;
 mod seen;
 mod service;
 mod sessions;

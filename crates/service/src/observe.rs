@@ -3,11 +3,11 @@
 use std::sync::{Arc, PoisonError};
 
 use safeconduct_model::{
-    ActionEntry, Body, Edit, Effect, Executed, Execution, IdentityId, Integrity, Obligation,
-    Record, RecordId, Returns, SessionKey, Timestamp, Value,
+    Body, Edit, Executed, Execution, IdentityId, Integrity, Obligation, Record, RecordId, Returns,
+    SessionKey, Timestamp, Value,
 };
 use safeconduct_policy::History;
-use safeconduct_session::flow::{Demand, Flow, GLEANED_BYTES_MAX, Source};
+use safeconduct_session::flow::{Demand, Flow, GLEANED_BYTES_MAX};
 use thiserror::Error;
 
 use crate::bundle::{Bundle, Kind};
@@ -16,6 +16,7 @@ use crate::pending::{Held, Pending};
 use crate::reading::{self, Output, Reading};
 use crate::recall::{OUTCOME, Recall};
 use crate::refold::{Call, kind_of};
+use crate::saying::Word;
 use crate::sessions::{Slot, lock};
 use crate::{AppendError, Entry, Proposal, Ruling, Service, SessionKeys, SubmitError, World};
 
@@ -248,6 +249,7 @@ impl Service {
             taken_in.again(&mut slot, &read);
             slot.told.push(ticket.last);
         }
+        self.has_said(pending, &home, &report.decision);
         self.remember_outcome(&world, pending, &home, (report.execution, output, now, ticket.last));
         Ok(ticket)
     }
@@ -341,51 +343,19 @@ impl Service {
 
     /// Forgets a permit that did not become durable.
     pub(crate) fn expect_nothing(&self, decision: &RecordId) {
-        self.pending.lock().unwrap_or_else(PoisonError::into_inner).remove(decision);
-    }
-
-    /// And what the call says to the world on the session's own account.
-    fn with_said(
-        &self,
-        read: Reading,
-        (report, pending): (&Report, &Pending),
-        entry: Option<&ActionEntry>,
-        home: &SessionKey,
-    ) -> Reading {
-        let Some(entry) = entry.filter(|entry| entry.effect != Effect::Read) else { return read };
-        if report.execution == Execution::NotExecuted || !self.is_untrusted(home) {
-            return read;
+        let pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner).remove(decision);
+        if let Some(pending) = pending {
+            self.has_said(&pending, &self.home(&pending.session), decision);
         }
-        let Some(said) = pending.said() else { return read.and_lost() };
-        self.recall(home);
-        let flow = self.sessions.known(home).and_then(|slot| lock(&slot).session.flow().cloned());
-        let Some(flow) = flow else { return read };
-        let sequence = u64::try_from(self.clock.now().as_millis()).unwrap_or(0);
-        let source = Source { sequence, record: report.decision.clone() };
-        read.and_said(reading::said(&flow, entry, (said, report.execution), source))
     }
 
-    /// Whether a session has read what nobody vouches for.
-    fn is_untrusted(&self, home: &SessionKey) -> bool {
-        self.sessions
-            .known(home)
-            .is_some_and(|slot| lock(&slot).session.label().integrity == Integrity::Untrusted)
-    }
-
-    /// Whether a call says something to the world of which its session cannot vouch.
-    fn says(&self, entry: &ActionEntry, session: &SessionKey) -> bool {
-        entry.effect != Effect::Read && self.is_untrusted(&self.home(session))
-    }
-
-    /// The call; with its arguments where what comes of it is read with them in view: by rules of order and count,
-    /// because its result may vouch for something, or because what it says may come back.
+    /// The call; with its arguments where what comes of it is read with them in view: by rules of
+    /// order and count, or because its result may vouch for something.
     fn remembers_call(&self, ruling: &Ruling) -> (Option<Box<Call>>, Held) {
         let world = self.world();
         let (action, outcome) = (&ruling.request.action, &ruling.outcome);
         let wanted = past::looks_at_arguments(world.policies.monitors(), action)
-            || world.catalogue.entry(action).is_some_and(|entry| {
-                entry.returns.vouches() || self.says(entry, &ruling.request.session.key)
-            })
+            || world.catalogue.entry(action).is_some_and(|entry| entry.returns.vouches())
             || outcome.obligations.iter().any(|one| one.declassifier().is_some());
         let (call, held) = match wanted {
             true => (Call::of(&ruling.request, outcome), Held::Whole),
@@ -394,9 +364,17 @@ impl Service {
         (call.map(Box::new), held)
     }
 
-    /// Remembers that an outcome is to come.
-    pub(crate) fn expect_outcome(&self, ruling: &Ruling, keys: Arc<dyn SessionKeys>) {
+    /// Remembers that an outcome is to come. `read` is the worst that the session had read when it
+    /// was decided.
+    pub(crate) fn expect_outcome(
+        &self,
+        ruling: &Ruling,
+        keys: Arc<dyn SessionKeys>,
+        read: Integrity,
+    ) {
         let at = ruling.outcome.record.at;
+        let word = self.says(ruling, read);
+        let says = matches!(word, Word::Said(_));
         let (call, held) = self.remembers_call(ruling);
         let pending = Pending {
             session: ruling.request.session.key.clone(),
@@ -412,14 +390,19 @@ impl Service {
                 .collect(),
             call,
             held,
+            word,
             since: at,
             deadline: at.plus_ms(self.settings.outcome_deadline_ms),
         };
-        let crowded_out = self
-            .pending
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(ruling.decision().clone(), pending);
+        let (crowded_out, lost) = {
+            let mut permits = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+            let crowded_out = permits.insert(ruling.decision().clone(), pending);
+            let word = says.then(|| permits.get(ruling.decision())).flatten();
+            (crowded_out, word.is_some_and(|pending| matches!(pending.word, Word::Lost)))
+        };
+        if lost {
+            self.loses_word(&ruling.request.session.key, ruling.decision());
+        }
         if let Some((id, pending)) = crowded_out {
             self.record_unknown(id, &pending, "crowded_out");
         }

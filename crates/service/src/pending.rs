@@ -8,13 +8,15 @@ use safeconduct_model::{ActionName, IdentityId, RecordId, SessionKey, Timestamp,
 
 use crate::SessionKeys;
 use crate::refold::Call;
+use crate::saying::Word;
 
 /// Most permits that wait for their outcome. At the limit the oldest is recorded as `unknown`.
 pub const PENDING_MAX: usize = 1_000_000;
 
 /// Most bytes of the calls of those permits that are held in memory, as they are estimated. Beyond
 /// it, of a further call no more is held than whose it is: what comes of it vouches for nothing,
-/// and rules of order and count take it from the ledger.
+/// what it said on its session's own account was perhaps anything, and rules of order and count
+/// take it from the ledger.
 pub const PENDING_CALLS_BYTES_MAX: usize = 256 * 1024 * 1024;
 
 /// A permit that waits for its outcome.
@@ -31,6 +33,8 @@ pub(crate) struct Pending {
     pub(crate) call: Option<Box<Call>>,
     /// Whether its arguments are held too.
     pub(crate) held: Held,
+    /// What the call says on its session's own account.
+    pub(crate) word: Word,
     pub(crate) since: Timestamp,
     pub(crate) deadline: Timestamp,
 }
@@ -51,13 +55,16 @@ impl Pending {
         whole.and_then(|call| call.input.as_ref())
     }
 
-    /// Bytes of its arguments in memory, as they are estimated.
+    /// Bytes of its arguments and its word in memory, as they are estimated.
     fn bytes(&self) -> usize {
-        self.said().map_or(0, weight)
+        self.said().map_or(0, weight) + self.word.bytes()
     }
 
-    /// Lets go of the arguments of its call.
+    /// Lets go of the arguments of its call, and of its word.
     fn strip(&mut self) {
+        if matches!(self.word, Word::Said(_)) {
+            self.word = Word::Lost;
+        }
         if let Some(call) = &mut self.call {
             call.input = None;
             self.held = Held::Bare;
@@ -182,6 +189,7 @@ impl PendingPermits {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::saying::{Said, own_word};
 
     fn id(n: i64) -> RecordId {
         RecordId::new(format!("dec_{n}")).unwrap()
@@ -198,6 +206,7 @@ mod tests {
             declassifiers: Vec::new(),
             call: None,
             held: Held::Whole,
+            word: Word::Nothing,
             since: Timestamp::from_millis(n),
             deadline: Timestamp::from_millis(n + 1000),
         }
@@ -226,6 +235,23 @@ mod tests {
         assert!(permits.get(&id(4)).unwrap().said().is_some());
         permits.overdue(Timestamp::from_millis(9000), 10);
         assert_eq!(permits.bytes, 0);
+    }
+
+    /// What a call said finds no room either: from then on it may have been anything.
+    #[test]
+    fn a_word_that_finds_no_room_is_lost_and_not_nothing() {
+        let key = safeconduct_session::flow::FlowKey::from_bytes([1; 16]);
+        let source = safeconduct_session::flow::Source { sequence: 1, record: id(1) };
+        let gleaned = safeconduct_session::flow::Gleaned::anything(own_word(), source);
+        let word = Word::Said(Arc::new(Said { gleaned, key }));
+        let mut permits = PendingPermits::default();
+        for (n, bytes_max, said) in [(1, word.bytes(), true), (2, word.bytes(), false)] {
+            let pending = Pending { word: word.clone(), ..pending(n) };
+            permits.insert_within(id(n), pending, bytes_max);
+            let held = &permits.get(&id(n)).unwrap().word;
+            assert_eq!(matches!(held, Word::Said(_)), said);
+            assert_eq!(matches!(held, Word::Lost), !said);
+        }
     }
 
     #[test]

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use safeconduct_model::{
-    ActionEntry, Catalogue, Confidentiality, Edit, Effect, Execution, Integrity, Label, Obligation,
-    RecordId, Returns, Value,
+    Catalogue, Confidentiality, Edit, Integrity, Label, Obligation, RecordId, Returns, Value,
 };
 use safeconduct_session::flow::{Demand, Flow, FlowKey, Gleaned, Part, Source, digest_result};
 
 use safeconduct_wire::json;
 
 use crate::bundle::{Bundle, Kind};
+use crate::saying::own_word;
 use crate::{Content, Read};
 
 /// What becomes of a session by what was read in it.
@@ -102,7 +102,7 @@ impl Reading {
     /// And what the session said by the call itself, where nobody knows any more what that was: it
     /// was its own word, whatever it was.
     pub(crate) fn and_lost(self) -> Self {
-        let own = Label { integrity: Integrity::Untrusted, ..Label::LEAST };
+        let own = own_word();
         match self {
             Self::Nothing => Self::Unseen(own),
             Self::Unseen(mut label) => {
@@ -324,20 +324,6 @@ pub(crate) fn read(
     let label = gleaned.label().clone();
     let gleaned = vec![(Kind::Flow, gleaned)];
     Reading::Seen(Box::new(Seen { label, gleaned, tag: key.tag() }))
-}
-
-/// What a call says to the world on its session's own account, where it may have changed
-/// anything, and the key of its fingerprints.
-pub(crate) fn said(
-    flow: &Flow,
-    entry: &ActionEntry,
-    (arguments, execution): (&Value, Execution),
-    source: Source,
-) -> Option<(Gleaned, FlowKey)> {
-    if entry.effect == Effect::Read || execution == Execution::NotExecuted {
-        return None;
-    }
-    Some((flow.said(arguments, &entry.arguments, source)?, flow.key()))
 }
 
 #[cfg(test)]

@@ -118,6 +118,7 @@ impl Service {
             if told.more {
                 flow.forget(slot.session.label());
             }
+            slot.say_again(&mut flow);
             slot.session.recall(flow);
             slot.recall = Recall::Whole;
             slot.recalls += 1;

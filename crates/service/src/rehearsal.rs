@@ -16,7 +16,7 @@ use safeconduct_session::{Session, Used};
 use crate::past::name_of;
 use crate::reading::{self, Output, Reading};
 use crate::refold::Call;
-use crate::{Content, Read};
+use crate::{Content, Read, saying};
 
 /// The key of fingerprints that nobody has to be kept from.
 const REHEARSAL_KEY: [u8; 16] = *b"safe rehearsal 1";
@@ -162,11 +162,12 @@ impl RehearsedSessions {
         let told = (&happened.read, Some(&request.input));
         let read = reading::read(told, &worth.returns, &key, sequence, &outcome.record.id);
         let flow = self.known(self.home(&request.session.key)).session.flow();
-        let call = (&request.input, happened.execution);
+        if happened.execution == Execution::NotExecuted {
+            return read;
+        }
         let source = Source { sequence, record: outcome.record.id.clone() };
-        read.and_said(
-            flow.zip(entry).and_then(|(flow, entry)| reading::said(flow, entry, call, source)),
-        )
+        let said = flow.and_then(|flow| saying::said(flow, entry, request, source));
+        read.and_said(said.map(|said| (said, key)))
     }
 
     /// What the task of a session has used.

@@ -15,6 +15,7 @@ use crate::pending::{Held, Pending};
 use crate::recall::Recall;
 use crate::refold::Call;
 use crate::risk::{Stop, goes_on};
+use crate::saying::Word;
 use crate::sessions::lock;
 use crate::tasks::{Sealed, TaskSlot};
 use crate::{KEPT_SETS_MAX, LEASE, Service, World};
@@ -347,6 +348,7 @@ impl Restore<'_> {
             declassifiers: Vec::new(),
             call: Some(Self::followed(decided)),
             held: Held::Bare,
+            word: Word::Lost,
             since: at,
             deadline: at,
         };

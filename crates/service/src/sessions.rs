@@ -4,12 +4,13 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 
 use foldhash::fast::RandomState;
-use safeconduct_model::{IdentityId, Network, NetworkDigest, SessionKey, SessionScope};
+use safeconduct_model::{IdentityId, Network, NetworkDigest, RecordId, SessionKey, SessionScope};
 use safeconduct_session::Session;
 use safeconduct_session::flow::Flow;
 
 use crate::past::Remembered;
 use crate::recall::{Places, Recall};
+use crate::saying::Word;
 use crate::tasks::{ENDED_TASKS_MAX, TASKS_MAX, TaskSlot};
 use crate::warm::{Cooled, Mercy, Warm};
 use crate::{Service, SessionKeys};
@@ -50,6 +51,9 @@ pub(crate) struct Slot {
     pub(crate) heard: Option<Box<crate::hear::Heard>>,
     /// The records by which it has read something; those of tasks that came from it included.
     pub(crate) told: Places,
+    /// What was said in it, or in tasks that came from it, and is in no record yet, by the decisions
+    /// that let it be said.
+    pub(crate) saying: Vec<(RecordId, Word)>,
     /// From where its last request came, with the digest that stands for it.
     came_from: Option<(Network, NetworkDigest)>,
 }
@@ -260,6 +264,7 @@ impl Sessions {
         slot.sealed_at.shrink_to_fit();
         slot.told.clear();
         slot.heard = None;
+        slot.saying = Vec::new();
         slot.order = Remembered::default();
     }
 }

@@ -80,3 +80,53 @@ async fn what_never_came_to_an_outcome_was_perhaps_said() {
     let trusted = BTreeSet::from([ValueOrigin::Trusted]);
     assert_eq!(other.again().read_back(&agent, IBAN).await, trusted);
 }
+
+/// Whoever is slow to answer makes nothing better of it.
+#[tokio::test]
+async fn it_is_its_own_word_before_the_outcome_comes_too() {
+    for flow_bytes_held in [Settings::default().flow_bytes_held, 1] {
+        let bench = bench_with(Settings { flow_bytes_held, ..Settings::default() }).await;
+        let agent = proof("agent");
+        bench.does(call(agent.clone(), "mail", &[]), "Save my account!").await;
+        let sent = bench.sends(note(&agent, IBAN)).await;
+        // Another session takes all the room that there is for what sessions have read.
+        bench.does(call(proof("helper"), "mail", &[]), "Hello.").await;
+        assert_eq!(bench.read_back(&agent, IBAN).await, both(), "{flow_bytes_held}");
+        let crashed = bench.again();
+        bench.told(sent, Execution::Succeeded).await;
+        bench.does(call(proof("helper"), "mail", &[]), "Hello.").await;
+        for bench in [&bench, &bench.again(), &crashed] {
+            assert_eq!(bench.account(&agent, IBAN).await.0, both(), "{flow_bytes_held}");
+        }
+    }
+}
+
+/// What a session said before it had read anything untrusted is not held against it.
+#[tokio::test]
+async fn what_was_permitted_before_anything_untrusted_was_read_is_as_it_was() {
+    let bench = bench().await;
+    let agent = proof("agent");
+    let sent = bench.sends(note(&agent, IBAN)).await;
+    bench.does(call(agent.clone(), "mail", &[]), "Save my account!").await;
+    bench.told(sent, Execution::Succeeded).await;
+    let trusted = BTreeSet::from([ValueOrigin::Trusted]);
+    for bench in [&bench, &bench.again()] {
+        assert_eq!(bench.read_back(&agent, IBAN).await, trusted);
+    }
+}
+
+/// Values are erased between a permit and its outcome: what it said is not known by anything then,
+/// and may have been anything.
+#[tokio::test]
+async fn an_erasure_before_the_outcome_vouches_for_nothing_that_was_said() {
+    let bench = bench().await;
+    let agent = proof("agent");
+    bench.does(call(agent.clone(), "mail", &[]), "Save my account!").await;
+    let sent = bench.sends(note(&agent, IBAN)).await;
+    bench.service.erase(&SessionKey::of(&agent), &id("ada")).await.unwrap();
+    assert_eq!(bench.read_back(&agent, IBAN).await, both());
+    bench.told(sent, Execution::Succeeded).await;
+    for bench in [&bench, &bench.again()] {
+        assert_eq!(bench.read_back(&agent, IBAN).await, both());
+    }
+}
