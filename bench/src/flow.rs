@@ -14,12 +14,21 @@ const ROUNDS: u32 = 30;
 const RESULTS_BYTES: usize = 1_000_000;
 const RESULT_BYTES: usize = 16_000;
 
+/// What a session holds that has read 1 MB of untrusted results.
+pub(crate) fn busy() -> Result<Flow, Failure> {
+    folded(many().iter().map(String::as_str))
+}
+
+/// 1 MB of results, 16 KB each.
+fn many() -> Vec<String> {
+    (0..RESULTS_BYTES / RESULT_BYTES).map(|n| results(RESULT_BYTES, 100 + n as u64)).collect()
+}
+
 /// Measures folding, looking up and size.
 pub(crate) fn measure() -> Result<Section, Failure> {
     let mut section = Section::new("Information flow");
     let whole = results(RESULTS_BYTES, 1);
-    let many: Vec<String> =
-        (0..RESULTS_BYTES / RESULT_BYTES).map(|n| results(RESULT_BYTES, 100 + n as u64)).collect();
+    let many = many();
     let mut folding = [
         Contestant::new("serde_json to a value", |batch| {
             for _ in 0..batch {

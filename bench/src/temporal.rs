@@ -32,7 +32,7 @@ const AT: i64 = 1_795_500_000_000;
 
 /// Measures.
 pub(crate) fn measure() -> Result<Section, Failure> {
-    let (without, with) = decide::with_temporal_clauses()?;
+    let [without, with, and_read] = decide::with_temporal_clauses()?;
     let folder = tempfile::tempdir()?;
     let began = Instant::now();
     let ours = Ours::new(folder.path())?;
@@ -71,8 +71,10 @@ pub(crate) fn measure() -> Result<Section, Failure> {
     let mut section = Section::new("Order and count rules");
     section.targets();
     section.target("temporal_10_over_none", with / without, Target::AtMost(2.0));
+    section.target("temporal_10_and_flow_over_none", and_read / without, Target::AtMost(2.0));
     section.target("dogwood_engine_over_ours_10k", peer_ns / ours_ns, Target::AtLeast(50.0));
     section.number("temporal_decide_us", with / 1e3);
+    section.number("temporal_and_flow_decide_us", and_read / 1e3);
     section.number("temporal_10k_us", ours_ns / 1e3);
     section.number("dogwood_engine_10k_us", peer_ns / 1e3);
     section.number("temporal_10k_load_s", our_load);
@@ -80,11 +82,13 @@ pub(crate) fn measure() -> Result<Section, Failure> {
     section.number("temporal_10k_session_bytes", ours.session.bytes() as f64);
     section.line("");
     section.line(format!(
-        "A decision takes {} µs with ten temporal policies in scope, {} µs without. Of {POLICIES} \
+        "A decision takes {} µs with ten temporal policies in scope, {} µs where its session has \
+         read 1 MB of results too, {} µs without either. Of {POLICIES} \
          policies with a temporal clause each, about {ACTIONS} actions, a request is decided on, \
          remembered and written to disk in {} µs (loaded in {} s); by `dogwood-local-engine` in \
          {} µs (installed in {} s).",
         short(with / 1e3),
+        short(and_read / 1e3),
         short(without / 1e3),
         short(ours_ns / 1e3),
         short(our_load),
