@@ -12,7 +12,9 @@ use safeconduct_model::{
 };
 use safeconduct_policy::{History, Policies};
 use safeconduct_session::flow::Flow;
-use safeconduct_session::monitor::{ERROR, Event, Monitors, Part, ProgramSet, REQUEST, RESPONSE};
+use safeconduct_session::monitor::{
+    ERROR, Event, Monitors, Part, Program, ProgramSet, REQUEST, RESPONSE,
+};
 use safeconduct_wire::json;
 
 use crate::bundle::{Bundle, Kind};
@@ -34,6 +36,10 @@ pub(crate) struct Refold<'s> {
     calls: HashMap<RecordId, Call, RandomState>,
     /// When the first of what was folded happened.
     first: Option<Timestamp>,
+    /// When the latest of it did: time that steps back stands still.
+    latest: Option<Timestamp>,
+    /// Until when an outcome could matter whose call is not among what was folded.
+    stray_until: Option<Timestamp>,
     /// Whether something could not be read.
     unreadable: bool,
 }
@@ -149,8 +155,16 @@ pub(crate) const fn kind_of(execution: Execution) -> &'static str {
 
 impl<'s> Refold<'s> {
     pub(crate) fn new(service: &'s Service, rules: Option<(Arc<Policies>, History)>) -> Self {
-        let (keys, calls) = (None, HashMap::default());
-        Self { service, rules, keys, calls, first: None, unreadable: false }
+        Self {
+            service,
+            rules,
+            keys: None,
+            calls: HashMap::default(),
+            first: None,
+            latest: None,
+            stray_until: None,
+            unreadable: false,
+        }
     }
 
     /// Until when rules of order and count have no answer, because something that they may depend
@@ -166,7 +180,7 @@ impl<'s> Refold<'s> {
             // What is left of more begins with this one.
             false => told.more.then(|| self.first.unwrap_or(now)),
         };
-        since.map(|since| since.plus_ms(lookback))
+        since.map(|since| since.plus_ms(lookback)).max(self.stray_until)
     }
 
     /// Folds the record at that place: for rules, or for what was read.
@@ -180,6 +194,7 @@ impl<'s> Refold<'s> {
         match leaf.and_then(|leaf| decode(&leaf).ok()) {
             Some(record) => {
                 self.first.get_or_insert(record.at);
+                self.latest = self.latest.max(Some(record.at));
                 match (record.body, monitors) {
                     (Body::Decided(decided), Some(monitors)) => {
                         self.decided(at, (&record.id, record.at), *decided, monitors);
@@ -232,6 +247,9 @@ impl<'s> Refold<'s> {
     ) {
         let kind = kind_of(executed.execution);
         let call = self.calls.remove(&executed.decision).zip(self.rules.clone());
+        if call.is_none() && monitors.is_some() {
+            self.strayed(executed.execution, time);
+        }
         let looked = call.as_ref().is_some_and(|(call, (policies, history))| {
             let programs = policies.monitors().programs(*history);
             programs.reads(kind, &call.action).any(|field| field.of == Part::Output)
@@ -249,6 +267,30 @@ impl<'s> Refold<'s> {
         if let Some((flow, label)) = read {
             reading::fold_again(flow, bundle.as_ref(), label);
         }
+    }
+
+    /// Something came of a call that is not known any more: rules that ask for what such a call
+    /// gives have no answer as long as that could matter.
+    fn strayed(&mut self, execution: Execution, time: Timestamp) {
+        let Some((policies, history)) = &self.rules else {
+            return;
+        };
+        // Where nobody knows what came of it, it may have succeeded.
+        let perhaps = (execution == Execution::Unknown).then_some(RESPONSE);
+        let kinds = [Some(kind_of(execution)), perhaps];
+        let heard = |program: &&Arc<Program>| {
+            let events = program.listens_to();
+            let hears = |kind: &str| {
+                events.is_none_or(|events| events.iter().any(|event| *event.kind == *kind))
+            };
+            kinds.into_iter().flatten().any(hears)
+        };
+        let programs = policies.monitors().programs(*history).iter().filter(heard);
+        let Some(lookback) = programs.map(|program| program.lookback_ms()).max() else {
+            return;
+        };
+        let until = self.latest.unwrap_or(time).plus_ms(lookback);
+        self.stray_until = self.stray_until.max(Some(until));
     }
 
     /// What a server said by itself.

@@ -365,3 +365,29 @@ async fn what_nobody_could_tell_is_one_event_over_any_number_of_crashes() {
         assert_eq!(told.call("move", "t1").await, [""; 0]);
     }
 }
+
+/// A call was decided on, and so much happened in its session before its outcome that the decision
+/// is not among what is folded again: what came of it may be what a rule asks for.
+#[tokio::test]
+async fn an_outcome_whose_call_is_not_recalled_leaves_rules_without_an_answer() {
+    let told = Told::new().await;
+    let check = Check { subject: Subject::Caller(proof("agent", "t1")), ..check("read") };
+    let slow = told.bench.service.check(check).await.unwrap();
+    assert_eq!(told.call("none", "t1").await, [""; 0]);
+    let denied = told.bench.ledger.entries().pop().unwrap();
+    let (reads, writes) = (Vec::new(), Vec::new());
+    let entries = vec![denied; RECALLED_MAX];
+    told.bench.ledger.submit(Proposal { entries, reads, writes }).unwrap();
+    let began = told.bench.service.now();
+    told.bench.clock.set(began.plus_ms(600_000));
+    let report = report(slow.value().decision(), "gateway:files");
+    told.bench.service.observe(report).await.unwrap();
+
+    let again = told.again();
+    // What is left of more begins with `began`: what came of the call is later.
+    again.bench.clock.set(began.plus_ms(3_600_001));
+    assert_eq!(again.call("move", "t1").await, ["?after-read"]);
+    assert_eq!(again.call("move", "t2").await, [""; 0]);
+    again.bench.clock.set(began.plus_ms(600_000 + 3_600_001));
+    assert_eq!(again.call("move", "t1").await, [""; 0]);
+}
