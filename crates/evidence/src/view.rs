@@ -500,7 +500,7 @@ fn cases(campaign: &Campaign) -> Vec<Case> {
         words: case.what.words.to_string(),
         actions: case.what.actions,
         tier: case.tier.as_str(),
-        given_by: case.given_by.as_ref().map(ToString::to_string).unwrap_or_default(),
+        given_by: case.givers().map(ToString::to_string).collect::<Vec<_>>().join(", "),
         grant: case.grant.to_string(),
         outcome: campaign.outcome(item).as_str(),
         effect: campaign.effect(case, item).as_str(),

@@ -190,6 +190,7 @@ fn begun() -> (Log, Campaign) {
         ("sources", json::parse(br#"[{"cursor":"sha256:0","name":"policies"}]"#).unwrap()),
     ]);
     log.step(thing, "created", Some("grace"), (created, Some(population.to_bytes())));
+        put_by: Vec::new(),
     let record = RecordId::new(CAMPAIGN).unwrap();
     let campaign = Campaign::begin(record, file.plan.definition.clone(), population).unwrap();
     (log, campaign)

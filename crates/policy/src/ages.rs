@@ -8,6 +8,10 @@ use safeconduct_model::{Digest, PolicyId, Timestamp};
 use crate::policies::Policies;
 use crate::standing::ScopedStatement;
 
+/// Most times that are remembered at which one statement came to say something else: the first and
+/// the newest.
+pub const SAID_ANEW_MAX: usize = 64;
+
 /// Since when a statement is in force without a break: the same id that says the same
 /// ([`ScopedStatement::digest`]), in whatever file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,9 +26,34 @@ pub struct Age {
 #[derive(Debug, Clone, Default)]
 pub struct Ages {
     set: Option<Digest>,
-    statements: HashMap<PolicyId, (Digest, Age), FixedState>,
+    statements: HashMap<PolicyId, Of, FixedState>,
     /// Since when there are sets of which nobody knows what they hold.
     unknown_since: Option<Timestamp>,
+}
+
+/// What is known of a statement that is in force.
+#[derive(Debug, Clone)]
+struct Of {
+    says: Digest,
+    age: Age,
+    /// When one of that id came, and when it came to say something else; the oldest first.
+    anew: Vec<Timestamp>,
+}
+
+impl Of {
+    /// The statement as it is from then on.
+    fn saying(before: Option<Self>, says: Digest, fresh: Age) -> Self {
+        let mut anew = match before {
+            Some(same) if same.says == says => return same,
+            Some(other) => other.anew,
+            None => Vec::new(),
+        };
+        if anew.len() >= SAID_ANEW_MAX {
+            anew.remove(1);
+        }
+        anew.push(fresh.since);
+        Self { says, age: fresh, anew }
+    }
 }
 
 impl Ages {
@@ -47,9 +76,8 @@ impl Ages {
         let mut before = std::mem::take(&mut self.statements);
         for statement in policies.statements() {
             let (id, says) = (statement.info().reference.id.clone(), statement.digest());
-            let known = before.remove(&id).filter(|(said, _)| *said == says);
-            let age = known.map_or(fresh, |(_, age)| age);
-            self.statements.insert(id, (says, age));
+            let of = Of::saying(before.remove(&id), says, fresh);
+            self.statements.insert(id, of);
         }
     }
 
@@ -65,11 +93,19 @@ impl Ages {
 
     /// The same of the one of that id that says that.
     pub fn said(&self, id: &PolicyId, says: Digest) -> Option<Age> {
-        if self.unknown_since.is_some() {
-            // It is in a set that nobody knows; whether this one held it is not known either.
-            return None;
-        }
-        self.statements.get(id).filter(|(said, _)| *said == says).map(|(_, age)| *age)
+        self.known(id, says).map(|of| of.age)
+    }
+
+    /// When a statement of that id that says that now came in force, and when it came to say
+    /// something else, the oldest first: one that was away in between came anew. At most
+    /// [`SAID_ANEW_MAX`]; none where it is not in force, or that is not known.
+    pub fn said_anew(&self, id: &PolicyId, says: Digest) -> &[Timestamp] {
+        self.known(id, says).map_or(&[], |of| &of.anew)
+    }
+
+    fn known(&self, id: &PolicyId, says: Digest) -> Option<&Of> {
+        // Of a set that nobody knows it is not known either whether it held this one.
+        self.is_known().then(|| self.statements.get(id)).flatten().filter(|of| of.says == says)
     }
 }
 
@@ -109,6 +145,20 @@ mod tests {
         ages.in_force(at(6), other.digest(), Some(&other));
         assert_eq!(age(&ages, &other, "a"), Some((6, 6)), "it says something else");
         assert_eq!(age(&ages, &two, "a"), None, "what is not in force has no age");
+        let anew = |ages: &Ages, policies: &Policies, id: &str| {
+            let statement = policies.statement(&PolicyId::new(id).unwrap()).unwrap();
+            let anew = ages.said_anew(&statement.info().reference.id, statement.digest());
+            anew.iter().map(|at| at.as_millis() / 60_000).collect::<Vec<_>>()
+        };
+        assert_eq!(anew(&ages, &other, "a"), [1, 6]);
+        ages.in_force(at(7), two.digest(), Some(&two));
+        assert_eq!((anew(&ages, &two, "a"), anew(&ages, &two, "b")), (vec![1, 6, 7], vec![7]));
+        for minute in 8..200 {
+            let set = if minute % 2 == 0 { &other } else { &two };
+            ages.in_force(at(minute), set.digest(), Some(set));
+        }
+        let all = anew(&ages, &two, "a");
+        assert_eq!((all.len(), all[0], all[63]), (SAID_ANEW_MAX, 1, 199));
     }
 
     #[test]

@@ -53,7 +53,7 @@ mod standing;
 mod temporal;
 mod validate;
 
-pub use ages::{Age, Ages};
+pub use ages::{Age, Ages, SAID_ANEW_MAX};
 pub use annotations::{LIST_MAX, MESSAGE_BYTES_MAX, PolicyMode, QUORUM_MAX, TTL_S_MAX};
 pub use baseline::baseline;
 pub use diagnostic::{Diagnostic, LoadError, Severity};

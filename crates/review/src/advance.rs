@@ -451,7 +451,7 @@ impl Campaign {
         let (case, _) = self.case(number).ok_or(CampaignError::NoCase(number))?;
         let why = match () {
             () if case.holder == *reviewer => "holds",
-            () if case.given_by.as_ref() == Some(reviewer) => "gave",
+            () if case.is_given_by(reviewer) => "gave",
             () => return Ok(()),
         };
         Err(CampaignError::Interested { reviewer: reviewer.clone(), why, case: number })

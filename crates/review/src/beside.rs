@@ -30,7 +30,8 @@ struct CasesForm<'a> {
     cases: Vec<CaseForm<'a>>,
 }
 
-/// Kind, name, place, words, number of actions.
+/// Kind, name, place, words, number of actions, who put it in force: without anybody, the list is
+/// left out, as it was before it was known.
 #[derive(Serialize, Deserialize)]
 struct RightForm<'a>(
     #[serde(borrow)] Cow<'a, str>,
@@ -38,6 +39,7 @@ struct RightForm<'a>(
     #[serde(borrow)] Option<Cow<'a, str>>,
     #[serde(borrow)] Cow<'a, str>,
     u32,
+    #[serde(borrow, default, skip_serializing_if = "Vec::is_empty")] Vec<Cow<'a, str>>,
 );
 
 /// Digest, holder, tier, who gave it, which of the rights.
@@ -64,6 +66,7 @@ impl Population {
                     what.at.as_deref().map(Cow::Borrowed),
                     Cow::Borrowed(&*what.words),
                     what.actions,
+                    what.put_by.iter().map(|by| Cow::Borrowed(by.as_str())).collect(),
                 ));
                 rights.len() - 1
             });
@@ -88,11 +91,15 @@ impl Population {
     pub fn from_bytes(bytes: &[u8], sources: Vec<Source>) -> Result<Self, BesideError> {
         let form: CasesForm<'_> = read(bytes)?;
         let unfit = |what: &str| BesideError::Form(format!("there is {what}"));
-        let rights = form.rights.into_iter().map(|RightForm(kind, name, at, words, actions)| {
-            let kind = GrantKind::parse(&kind).ok_or_else(|| unfit("an unknown kind of source"))?;
-            let (name, at) = (Arc::from(name), at.map(Arc::from));
-            Ok(Arc::new(Right { kind, name, at, words: words.into(), actions }))
-        });
+        let rights =
+            form.rights.into_iter().map(|RightForm(kind, name, at, words, actions, by)| {
+                let kind =
+                    GrantKind::parse(&kind).ok_or_else(|| unfit("an unknown kind of source"))?;
+                let (name, at) = (Arc::from(name), at.map(Arc::from));
+                let put_by = by.iter().map(|by| IdentityId::new(&**by)).collect::<Result<_, _>>();
+                let put_by = put_by.map_err(|error| BesideError::Form(error.to_string()))?;
+                Ok(Arc::new(Right { kind, name, at, words: words.into(), actions, put_by }))
+            });
         let rights = rights.collect::<Result<Vec<_>, BesideError>>()?;
         let mut before: Option<IdentityId> = None;
         let cases = form.cases.into_iter().map(|CaseForm(grant, holder, tier, given_by, place)| {
@@ -203,7 +210,8 @@ mod tests {
         let right = |name: &str, at: Option<&str>| {
             let kind = GrantKind::Statement;
             let words = "a \"quoted\" word on anything\n".into();
-            Arc::new(Right { kind, name: name.into(), at: at.map(Into::into), words, actions: 2 })
+            let (at, put_by) = (at.map(Into::into), at.map(|_| id("bob")).into_iter().collect());
+            Arc::new(Right { kind, name: name.into(), at, words, actions: 2, put_by })
         };
         let (one, other) = (right("p", Some("a.cedar:1:1")), right("q", None));
         let case = |n: u8, holder: &str, what: &Arc<Right>| Case {
@@ -222,6 +230,20 @@ mod tests {
         let elsewhere = Population::from_bytes(&bytes, Vec::new()).unwrap();
         assert_ne!(elsewhere.digest(), frozen.digest());
         assert!(Population::from_bytes(b"{}", Vec::new()).is_err());
+    }
+
+    /// A population that was frozen before it was known who puts statements in force.
+    #[test]
+    fn a_population_of_before_is_read() {
+        let digest = Digest::from_bytes([1; 32]);
+        let old = format!(
+            r#"{{"rights":[["statement","p",null,"words",1]],"cases":[["{digest}","a","low",null,0]]}}"#
+        );
+        let read = Population::from_bytes(old.as_bytes(), Vec::new()).unwrap();
+        assert_eq!(read.cases()[0].givers().count(), 0);
+        assert_eq!(String::from_utf8(read.to_bytes()).unwrap(), old);
+        let known = "sha256:dc971157369cebf146d111bdcd12a9b8483084bde2e9d10a072f1917e6b4dbef";
+        assert_eq!(read.digest().to_string(), known, "what was signed stays");
     }
 
     proptest! {

@@ -52,6 +52,7 @@
 //!     at: Some("support.cedar:3:1".into()),
 //!     words: "crm.read_case on anything".into(),
 //!     actions: 1,
+//!     put_by: Vec::new(),
 //! });
 //! let right = Case { grant, holder: id("agent"), tier: Tier::High, given_by: None, what };
 //! let population = Population::freeze([Ok::<_, Infallible>(right)], Vec::new())?;

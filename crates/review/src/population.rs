@@ -40,6 +40,21 @@ pub struct Right {
     pub words: Arc<str>,
     /// How many actions it is about.
     pub actions: u32,
+    /// Who put it in force for all who hold it, where that is known: the author and the approver of
+    /// the change of the policies by which it came. They do not review it.
+    pub put_by: Vec<IdentityId>,
+}
+
+impl Case {
+    /// Everyone who gave it, as far as that is known: none of them reviews it.
+    pub fn givers(&self) -> impl Iterator<Item = &IdentityId> {
+        self.given_by.iter().chain(&self.what.put_by)
+    }
+
+    /// Whether that person gave it.
+    pub fn is_given_by(&self, who: &IdentityId) -> bool {
+        self.givers().any(|giver| giver == who)
+    }
 }
 
 /// Longest words for a right, in bytes.
@@ -143,7 +158,13 @@ fn feed(hash: &mut Sha256, case: &Case) {
     hash.update(case.grant.as_bytes());
     text(hash, case.holder.as_str());
     text(hash, case.tier.as_str());
-    text(hash, case.given_by.as_ref().map_or("", IdentityId::as_str));
+    // No name has a line end: without anybody who put it in force it is what it always was.
+    let mut given = case.given_by.as_ref().map_or("", IdentityId::as_str).to_owned();
+    for by in &case.what.put_by {
+        given.push('\n');
+        given.push_str(by.as_str());
+    }
+    text(hash, &given);
     let what = &case.what;
     text(hash, what.kind.as_str());
     text(hash, &what.name);
@@ -179,6 +200,7 @@ mod tests {
             at: Some("a.cedar:1:1".into()),
             words: "files.read on anything".into(),
             actions: 1,
+            put_by: Vec::new(),
         })
     }
 
@@ -194,7 +216,15 @@ mod tests {
         let higher = Case { tier: Tier::High, ..a.clone() };
         let given = Case { given_by: Some(IdentityId::new("g").unwrap()), ..a.clone() };
         let said = Case { what: right("q"), ..a.clone() };
-        for other in [higher, given, said, case("a", 3), case("c", 1)] {
+        let g = || IdentityId::new("g").unwrap();
+        let put_by = |put_by| Arc::new(Right { put_by, ..Right::clone(&a.what) });
+        let put = Case { what: put_by(vec![g()]), ..a.clone() };
+        let both = Case { what: put_by(vec![g(), g()]), ..a.clone() };
+        let one_of_both = Case { what: put_by(vec![g()]), ..given.clone() };
+        let digests = [&given, &put, &both, &one_of_both, &a]
+            .map(|case| freeze(std::slice::from_ref(case)).unwrap().digest().to_string());
+        assert_eq!(std::collections::BTreeSet::from(digests).len(), 5);
+        for other in [higher, given, said, put, case("a", 3), case("c", 1)] {
             assert_ne!(one.digest(), freeze(&[other, b.clone()]).unwrap().digest());
         }
     }

@@ -52,6 +52,7 @@ fn right(holder: &str, tier: Tier) -> Case {
         at: None,
         words: "anything on anything".into(),
         actions: 3,
+        put_by: vec![id("author"), id("approver")],
     });
     Case { grant: Digest::from_bytes([7; 32]), holder: id(holder), tier, given_by, what }
 }
@@ -143,9 +144,10 @@ fn a_case_that_is_denied_goes_no_further_and_silence_has_its_effect() {
 fn who_holds_or_gave_a_right_does_not_review_it() {
     let mut campaign =
         campaign(definition(vec![stage("s", Strategy::AllMustAccept)]), &[right("a", Tier::Low)]);
-    open(&mut campaign, 0, &["a", "giver", "ada", "ada"]);
+    open(&mut campaign, 0, &["a", "giver", "author", "approver", "ada", "ada"]);
     assert_eq!(*campaign.case(0).unwrap().1.reviewers, [id("ada")]);
-    for (who, why) in [("a", "holds"), ("giver", "gave")] {
+    for (who, why) in [("a", "holds"), ("giver", "gave"), ("author", "gave"), ("approver", "gave")]
+    {
         let interested = CampaignError::Interested { reviewer: id(who), why, case: 0 };
         let refused = campaign.decide(0, answer(who, Response::Accept, 1)).unwrap_err();
         assert_eq!(refused, DecideError::Campaign(interested.clone()));
@@ -212,7 +214,9 @@ fn escalations_add_or_replace_in_their_time() {
     let mut campaign = campaign(definition(vec![first]), &[right("a", Tier::Low)]);
     open(&mut campaign, 0, &["ada"]);
     assert!(campaign.escalate(at(2), |_| vec![id("boss")]).is_err());
-    campaign.apply(campaign.escalate(at(3), |_| vec![id("boss"), id("giver")]).unwrap());
+    campaign.apply(
+        campaign.escalate(at(3), |_| vec![id("boss"), id("giver"), id("approver")]).unwrap(),
+    );
     assert_eq!(*campaign.case(0).unwrap().1.reviewers, [id("ada"), id("boss")]);
     say(&mut campaign, 0, "boss", Response::Accept, 4);
     let second = campaign.escalate(at(6), |_| vec![id("chief")]).unwrap();
@@ -313,7 +317,7 @@ proptest! {
             prop_assert_eq!(campaign.cases().count(), frozen.cases().len());
             for (_, case, item) in campaign.cases() {
                 for who in &item.reviewers {
-                    prop_assert!(*who != case.holder && Some(who) != case.given_by.as_ref());
+                    prop_assert!(*who != case.holder && !case.is_given_by(who));
                 }
                 // As many have answered as there are answers, and each for one.
                 let by: BTreeSet<_> = item.answers.iter().map(|said| &said.by).collect();
@@ -322,7 +326,7 @@ proptest! {
                 let mut revoked = BTreeSet::new();
                 for said in item.earlier.iter().chain(&item.answers) {
                     for who in [Some(&said.by), said.acting_for.as_ref()].into_iter().flatten() {
-                        prop_assert!(*who != case.holder && Some(who) != case.given_by.as_ref());
+                        prop_assert!(*who != case.holder && !case.is_given_by(who));
                     }
                     let taken_back = revoked.contains(said.reviewer());
                     prop_assert!(!taken_back || said.response == Response::Revoke);

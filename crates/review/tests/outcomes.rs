@@ -51,6 +51,7 @@ fn campaign(stages: Vec<StageDefinition>, strategy: Strategy) -> Campaign {
         at: None,
         words: "anything".into(),
         actions: 1,
+        put_by: Vec::new(),
     });
     let grant = Digest::from_bytes([7; 32]);
     let right = Case { grant, holder: id("agent"), tier: Tier::High, given_by: None, what };

@@ -125,6 +125,17 @@ impl Service {
         }
     }
 
+    /// Whether it is known how old statements are, as far as it ever will be.
+    pub(crate) fn ages_told(&self) -> bool {
+        self.aging.lock().ages.is_some()
+    }
+
+    /// When the policy of that id that says that came in force, and came to say something else.
+    pub(crate) fn said_anew(&self, policy: &PolicyId, says: Digest) -> Vec<Timestamp> {
+        let state = self.aging.lock();
+        state.ages.as_ref().map_or_else(Vec::new, |ages| ages.said_anew(policy, says).to_vec())
+    }
+
     /// Since when the policy of that id that says that is in force without a break; `None` where
     /// it is not in force, or that is not known.
     pub fn age_of(&self, policy: &PolicyId, says: Digest) -> Option<Age> {

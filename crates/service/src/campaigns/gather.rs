@@ -28,6 +28,7 @@ struct OfIntent(Arc<str>, u32, Option<Arc<str>>);
 
 /// Reads all rights of one state of the world.
 pub(super) struct Gathering<'w> {
+    service: &'w Service,
     world: &'w World,
     delegations: BTreeMap<&'w IdentityId, Vec<&'w Delegation>>,
     leases: BTreeMap<IdentityId, Vec<LeaseView>>,
@@ -41,7 +42,7 @@ pub(super) struct Gathering<'w> {
 }
 
 impl<'w> Gathering<'w> {
-    pub(super) fn of(service: &Service, world: &'w World) -> Self {
+    pub(super) fn of(service: &'w Service, world: &'w World) -> Self {
         let mut delegations: BTreeMap<_, Vec<_>> = BTreeMap::new();
         for delegation in world.delegations() {
             delegations.entry(&delegation.agent).or_default().push(delegation);
@@ -53,6 +54,7 @@ impl<'w> Gathering<'w> {
             }
         }
         Self {
+            service,
             world,
             delegations,
             leases,
@@ -135,9 +137,19 @@ impl<'w> Gathering<'w> {
             return;
         }
         let catalogue = &self.world.catalogue;
+        let says = match self.says.get(policy) {
+            Some(says) => *says,
+            None => {
+                let says = right.statement.digest();
+                self.says.insert(policy.clone(), says);
+                says
+            }
+        };
+        let service = self.service;
         let work_out = || {
             let tier = standing.open(right).map(|action| tier_of(catalogue, action)).max();
-            (Arc::new(words_of(right, standing)), tier.unwrap_or(UNKNOWN))
+            let put_by = service.put_by(policy, says);
+            (Arc::new(words_of(right, standing, put_by)), tier.unwrap_or(UNKNOWN))
         };
         // What is blocked differs from holder to holder; what is declared for a kind does not.
         let (what, tier) = if open == right.actions.len() {
@@ -149,14 +161,6 @@ impl<'w> Gathering<'w> {
         if !scope.admits_tier(tier) {
             return;
         }
-        let says = match self.says.get(policy) {
-            Some(says) => *says,
-            None => {
-                let says = right.statement.digest();
-                self.says.insert(policy.clone(), says);
-                says
-            }
-        };
         let grant = Grant::id_of_statement(&holder.id, policy, &says);
         into.push(Case { grant, holder: holder.id.clone(), tier, given_by: None, what });
     }
@@ -183,6 +187,7 @@ impl<'w> Gathering<'w> {
                         at: None,
                         words: words.into(),
                         actions: small(intent.envelope.len()),
+                        put_by: Vec::new(),
                     };
                     (Arc::new(what), tier_of_intent(catalogue, intent))
                 });
@@ -212,6 +217,7 @@ impl<'w> Gathering<'w> {
                 at: None,
                 words: words.into(),
                 actions: small(intent.map_or(1, |intent| intent.envelope.len())),
+                put_by: Vec::new(),
             };
             let source = GrantSource::Delegation {
                 id: delegation.id.clone(),
@@ -232,6 +238,7 @@ impl<'w> Gathering<'w> {
                 at: None,
                 words: format!("act at `{target}` by a {kind} for task `{task}`").into(),
                 actions: 1,
+                put_by: Vec::new(),
             };
             let source = GrantSource::Lease {
                 lease: lease.id.clone(),
@@ -255,7 +262,7 @@ fn case(
     Case { grant: grant.id, holder: grant.holder, tier, given_by, what }
 }
 
-fn words_of(right: &StandingRight, standing: &StandingRights) -> Right {
+fn words_of(right: &StandingRight, standing: &StandingRights, put_by: Vec<IdentityId>) -> Right {
     let statement = &right.statement;
     let open: Vec<&ActionName> = standing.open(right).collect();
     let named: Vec<&str> = open.iter().take(ACTIONS_NAMED).map(|action| action.as_str()).collect();
@@ -280,6 +287,7 @@ fn words_of(right: &StandingRight, standing: &StandingRights) -> Right {
         at: Some(info.reference.span.to_string().into()),
         words: cut(&words).into(),
         actions: small(open.len()),
+        put_by,
     }
 }
 

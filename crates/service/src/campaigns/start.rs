@@ -139,6 +139,10 @@ impl Service {
         scope: &Scope,
     ) -> Result<(Population, BTreeSet<String>), StartCampaignError> {
         let partial = |error: String| StartCampaignError::Population(FreezeError::Partial(error));
+        if !self.knows_put_by() {
+            let why = "who put statements in force is still gone over after the start: try again";
+            return Err(partial(why.to_owned()));
+        }
         let mut gathering = Gathering::of(self, world);
         let mut cases = Vec::new();
         gathering.all(scope, &mut cases).map_err(partial)?;

@@ -139,7 +139,7 @@ fn replaced(
     let named = |number: u32| {
         let Some((case, _)) = campaign.case(number) else { return Vec::new() };
         let mut named = people.named(&fallback, case);
-        named.retain(|who| *who != case.holder && Some(who) != case.given_by.as_ref());
+        named.retain(|who| *who != case.holder && !case.is_given_by(who));
         if named.is_empty() {
             named.extend(deputy.clone());
         }

@@ -9,6 +9,7 @@ mod gate;
 mod points;
 mod probe;
 mod proposals;
+mod put_by;
 mod quarantine;
 mod schedule;
 mod state;

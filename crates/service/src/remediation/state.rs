@@ -7,6 +7,7 @@ use safeconduct_review::{
     PolicyProposal, ProposalState, ProposalStep, Remediation, RemediationStep, RightTaken,
 };
 
+use super::put_by::PutInForce;
 use super::{Aside, AsideOf};
 use crate::reviews::ReviewStep;
 
@@ -143,11 +144,13 @@ pub(crate) struct Proposals {
     pub(crate) open: usize,
     /// The others, the oldest first.
     done: BTreeSet<(Timestamp, RecordId)>,
+    /// When, and by whom, the policies were changed.
+    pub(crate) put: PutInForce,
 }
 
 impl Proposals {
     pub(crate) fn take_in(&mut self, step: &ReviewStep<'_>) {
-        let change = step.change;
+        let (change, step_at) = (step.change, step.at);
         let read = ProposalStep::read(&change.event, change.detail.as_str());
         let id = RecordId::new(std::sync::Arc::clone(&change.id));
         let (Ok(read), Ok(id)) = (read, id) else {
@@ -166,6 +169,7 @@ impl Proposals {
                 let Some(one) = self.by_id.get_mut(&id) else { return };
                 let was_open = one.state.is_open();
                 one.apply(&step, by.as_ref());
+                self.put.take_in(one, step_at);
                 if step == ProposalStep::Applied {
                     self.in_force = Digest::parse(&one.change.to);
                 }
