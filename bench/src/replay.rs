@@ -137,6 +137,7 @@ fn decision(number: usize, policies: &Policies) -> Result<(RecordId, Decided), F
             policy: Some(policy),
             message: format!("rule `own-case-{agent}` applies").into(),
             detail: None,
+            of: None,
         }],
         shadow: Vec::new(),
         obligations: Vec::new(),

@@ -9,6 +9,7 @@ use safeconduct_model::{
 use safeconduct_policy::Policies;
 use safeconduct_session::Step;
 
+use crate::evaluate::Sides;
 use crate::{Facts, Way, task};
 
 /// The answer to a request.
@@ -77,8 +78,8 @@ pub(crate) fn conclude(
         input_digest: request.input_digest,
         decision,
         mode: request.mode,
-        reasons: reasons.iter().map(recorded).collect(),
-        shadow: evaluated.shadow.iter().map(recorded).collect(),
+        reasons: reasons.iter().map(|of| recorded(of, evaluated.sides.as_ref())).collect(),
+        shadow: evaluated.shadow.iter().map(|of| recorded(of, None)).collect(),
         obligations: obligations.clone(),
         requestable: requestable.clone(),
         policies: policies.digest(),
@@ -145,7 +146,8 @@ fn named(request: &Request, facts: &Facts<'_>) -> EntityRef {
     }
 }
 
-fn recorded(reason: &Reason) -> RecordedReason {
+fn recorded(reason: &Reason, sides: Option<&Sides>) -> RecordedReason {
+    let of = sides.zip(reason.policy()).and_then(|(sides, policy)| sides.asked_of(&policy.id));
     let policy = reason.policy().map(|policy| RecordedPolicy {
         id: policy.id.clone(),
         effect: policy.effect,
@@ -156,5 +158,6 @@ fn recorded(reason: &Reason) -> RecordedReason {
         Reason::Quarantined { seen, .. } => Some(seen.to_string().into()),
         _ => None,
     };
-    RecordedReason { code: reason.code().into(), policy, message: reason.message().into(), detail }
+    let (code, message) = (reason.code().into(), reason.message().into());
+    RecordedReason { code, policy, message, detail, of }
 }

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use safeconduct_model::{
-    Decision, Entity, EntityRef, Now, Obligation, Reason, RecordId, Request, Requestable,
+    AskedOf, Decision, Entity, EntityRef, Now, Obligation, PolicyId, Reason, RecordId, Request,
+    Requestable,
 };
 use safeconduct_policy::{Applied, Evaluation, Past, Policies, Question, QuestionError};
 use safeconduct_session::monitor::{Event, REQUEST};
@@ -25,6 +26,34 @@ pub(crate) struct Evaluated {
     pub(crate) obligations: Vec<Obligation>,
     /// How it may be asked for, where only requestable forbids stand in the way.
     pub(crate) requestable: Option<Requestable>,
+    /// Of whom each of the reasons is, where an agent acts for a user.
+    pub(crate) sides: Option<Sides>,
+}
+
+/// The policies among the reasons, by whose question they answered.
+#[derive(Debug)]
+pub(crate) struct Sides {
+    actor: Vec<PolicyId>,
+    user: Vec<PolicyId>,
+}
+
+impl Sides {
+    fn of(actor: &[Reason], user: &[Reason]) -> Self {
+        let named = |reasons: &[Reason]| {
+            let policies = reasons.iter().filter_map(Reason::policy);
+            policies.map(|policy| policy.id.clone()).collect()
+        };
+        Self { actor: named(actor), user: named(user) }
+    }
+
+    /// Whose question that policy answered; nothing where it answered both.
+    pub(crate) fn asked_of(&self, policy: &PolicyId) -> Option<AskedOf> {
+        match (self.actor.contains(policy), self.user.contains(policy)) {
+            (true, false) => Some(AskedOf::Actor),
+            (false, true) => Some(AskedOf::User),
+            _ => None,
+        }
+    }
 }
 
 /// Of whom policies are asked, and what is known beside.
@@ -94,6 +123,12 @@ pub(crate) fn past<'a>(facts: &Facts<'a>, event: &'a Event<'a>) -> Option<Past<'
 
 /// What holds where an agent acts for a user: both must be permitted, each by their own right.
 pub(crate) fn both(agent: Evaluated, user: Evaluated, who: &Known) -> Evaluated {
+    // What is no reason of the answer is of nobody.
+    let sides = match (agent.permitted, user.permitted) {
+        (false, true) => Sides::of(&agent.reasons, &[]),
+        (true, false) => Sides::of(&[], &user.reasons),
+        _ => Sides::of(&agent.reasons, &user.reasons),
+    };
     let theirs = user.reasons.into_iter().map(|reason| match reason {
         Reason::NoPermit { .. } => Reason::UserNotPermitted { user: who.identity.id.clone() },
         other => other,
@@ -101,7 +136,7 @@ pub(crate) fn both(agent: Evaluated, user: Evaluated, who: &Known) -> Evaluated 
     let (mut reasons, requestable) = match (agent.permitted, user.permitted) {
         (true, true) => (agent.reasons, None),
         (true, false) => (Vec::new(), user.requestable),
-        (false, true) => return agent,
+        (false, true) => return Evaluated { sides: Some(sides), ..agent },
         // One request cannot be put to the approvers of two.
         (false, false) => (
             agent.reasons,
@@ -125,6 +160,7 @@ pub(crate) fn both(agent: Evaluated, user: Evaluated, who: &Known) -> Evaluated 
         shadow: agent.shadow,
         obligations,
         requestable,
+        sides: Some(sides),
     }
 }
 
@@ -146,6 +182,7 @@ pub(crate) fn in_mandate(evaluated: Evaluated) -> Evaluated {
         shadow: evaluated.shadow,
         obligations: Vec::new(),
         requestable: None,
+        sides: evaluated.sides,
     }
 }
 

@@ -41,6 +41,7 @@ pub(crate) fn deepen(
             shadow: evaluated.shadow,
             obligations: Vec::new(),
             requestable: Some(terms.clone()),
+            sides: None,
         },
     }
 }

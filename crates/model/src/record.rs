@@ -467,6 +467,37 @@ pub struct RecordedReason {
     pub message: Arc<str>,
     /// What only operators are told: the evaluator's error, the storage's error.
     pub detail: Option<Arc<str>>,
+    /// Of whom the policy was asked, where an agent acts for a user and it answered of one of them
+    /// alone. Nothing where it answered of both, or where nobody acts for another; older records do
+    /// not tell it.
+    pub of: Option<AskedOf>,
+}
+
+/// Of whom a policy was asked, where an agent acts for a user: each by their own right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum AskedOf {
+    /// Of who acts.
+    Actor,
+    /// Of the user for whom they act.
+    User,
+}
+
+impl AskedOf {
+    /// Every value.
+    pub const ALL: [Self; 2] = [Self::Actor, Self::User];
+
+    /// The word for it on every wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Actor => "actor",
+            Self::User => "user",
+        }
+    }
+
+    /// The value of that word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|value| value.as_str() == word)
+    }
 }
 
 /// A policy, as it is recorded.

@@ -95,6 +95,7 @@ mod tests {
             }),
             message: "".into(),
             detail: None,
+            of: None,
         };
         Decided {
             session: SessionKey::task(

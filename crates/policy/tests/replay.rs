@@ -376,7 +376,7 @@ mod tests {
             span: policy.span.clone(),
         });
         let message = reason.message().into();
-        RecordedReason { code: reason.code().into(), policy, message, detail: None }
+        RecordedReason { code: reason.code().into(), policy, message, detail: None, of: None }
     }
 
     fn replayed(

@@ -3,14 +3,18 @@
 //! A decision counts for every policy that it rests on: each of those is a right that was used, or
 //! a rule that stood in the way. Values of arguments are in no record; what is largest is told of
 //! the spend that the task's budget was charged with and of the bytes that were sent out.
+//!
+//! Where an agent acts for a user, both need a right. What a policy answered of the agent is the
+//! agent's use of it, and what it answered of the user the user's. Records that do not tell which
+//! count for both: nobody's right is to look unused that may have been used.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
 
 use safeconduct_model::{
-    ActionName, Amount, Body, Decided, Decision, EntityRef, Execution, IntentName, Mode, Record,
-    RecordId, Timestamp,
+    ActionName, Amount, AskedOf, Body, Decided, Decision, EntityRef, Execution, IdentityKind,
+    IntentName, Mode, Record, RecordId, Timestamp,
 };
 use sha2::{Digest as _, Sha256};
 
@@ -29,7 +33,7 @@ const DAY_MS: i64 = 86_400_000;
 /// Which use: one row of what reviewers see.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UseKey {
-    /// Who acted.
+    /// Whose right it was: who acted, or for whom.
     pub principal: EntityRef,
     /// The policy that permitted it or stood in the way; nothing where none did.
     pub policy: Option<Arc<str>>,
@@ -54,11 +58,14 @@ pub enum TaskKind {
     OnBehalf,
     /// In one that another agent delegated.
     Delegated,
+    /// In an agent's, of whichever kind, for this user: it is the user's right.
+    ThroughAgent,
 }
 
 impl TaskKind {
     /// Every kind.
-    pub const ALL: [Self; 4] = [Self::Taskless, Self::Own, Self::OnBehalf, Self::Delegated];
+    pub const ALL: [Self; 5] =
+        [Self::Taskless, Self::Own, Self::OnBehalf, Self::Delegated, Self::ThroughAgent];
 
     /// The word for it on every wire.
     pub const fn as_str(self) -> &'static str {
@@ -67,6 +74,7 @@ impl TaskKind {
             Self::Own => "own",
             Self::OnBehalf => "on_behalf",
             Self::Delegated => "delegated",
+            Self::ThroughAgent => "through_agent",
         }
     }
 
@@ -75,8 +83,8 @@ impl TaskKind {
         Self::ALL.into_iter().find(|kind| kind.as_str() == word)
     }
 
-    /// Of how many act in the task, who delegated to each other, and whether it is for a user;
-    /// of nothing where there is no task.
+    /// Who acts: of how many act in the task, who delegated to each other, and whether it is for a
+    /// user; of nothing where there is no task.
     pub const fn of(task: Option<(usize, bool)>) -> Self {
         match task {
             None => Self::Taskless,
@@ -245,15 +253,9 @@ impl Tally {
     }
 
     /// Counts the next decision: in a row for each policy that it rests on, or in one without.
-    pub fn decided(&mut self, mut decision: UsedDecision) {
-        let policies = std::mem::take(&mut decision.policies);
-        let mut keys = Vec::with_capacity(policies.len().max(1));
-        if policies.is_empty() {
-            keys.push(self.count(decision.key(None), &decision));
-        }
-        for policy in policies {
-            keys.push(self.count(decision.key(Some(policy)), &decision));
-        }
+    pub fn decided(&mut self, decision: UsedDecision) {
+        let mut keys = Vec::with_capacity(decision.rows());
+        decision.each_key(|key| keys.push(self.count(key, &decision)));
         if decision.awaits_outcome() {
             self.wait(decision.id, keys);
         }
@@ -286,9 +288,7 @@ impl Tally {
 
     /// Counts what came of a decision that is not waited for any more.
     pub fn executed_long_ago(&mut self, decision: &UsedDecision, execution: Execution) {
-        for key in decision.keys() {
-            self.rows.entry(Arc::new(key)).or_default().came(execution);
-        }
+        decision.each_key(|key| self.rows.entry(Arc::new(key)).or_default().came(execution));
     }
 
     /// The sums since they were last taken, in order.
@@ -335,8 +335,10 @@ pub struct UsedDecision {
     pub principal: EntityRef,
     /// What was done.
     pub action: ActionName,
-    /// The policies that it rests on.
+    /// The policies that it rests on, as far as they answered of who acted.
     pub policies: BTreeSet<Arc<str>>,
+    /// For whom, and the policies that answered of them.
+    pub user: Option<UsersPart>,
     /// Under which intent, where it was in a task.
     pub intent: Option<IntentName>,
     /// In what kind of task.
@@ -355,17 +357,38 @@ pub struct UsedDecision {
     pub bytes_out: u64,
 }
 
+/// The part that a user's rights have in what was done for them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UsersPart {
+    /// The user, as policies and records call them.
+    pub user: EntityRef,
+    /// The policies that answered of them.
+    pub policies: BTreeSet<Arc<str>>,
+}
+
+impl UsersPart {
+    /// Of none yet, of the user of that id for whom that principal acted; nothing where they can
+    /// have no such name. Both are registered, and their types have one namespace.
+    pub fn of(principal: &EntityRef, user: &str) -> Option<Self> {
+        let (namespace, _) = principal.ty.as_str().rsplit_once("::")?;
+        let ty = format!("{namespace}::{}", IdentityKind::User.entity_type());
+        Some(Self { user: EntityRef::new(ty, user).ok()?, policies: BTreeSet::new() })
+    }
+}
+
 impl UsedDecision {
     /// What is counted of that decision.
     pub fn of(id: RecordId, at: Timestamp, decided: &Decided) -> Self {
-        let policies = decided.reasons.iter().filter_map(|reason| reason.policy.as_ref());
         let task = decided.task.as_ref();
-        Self {
+        let user = task.and_then(|task| task.on_behalf_of.as_ref());
+        let user = user.and_then(|user| UsersPart::of(&decided.principal, user.as_str()));
+        let mut used = Self {
             id,
             at,
             principal: decided.principal.clone(),
             action: decided.action.clone(),
-            policies: policies.map(|policy| policy.id.shared()).collect(),
+            policies: BTreeSet::new(),
+            user,
             intent: task.map(|task| task.intent.clone()),
             task: TaskKind::of(task.map(|task| (task.actors.len(), task.on_behalf_of.is_some()))),
             decision: decided.decision,
@@ -374,27 +397,56 @@ impl UsedDecision {
             resources: decided.resources.iter().map(fingerprint).collect(),
             spend: task.map(|task| task.spend),
             bytes_out: task.map_or(0, |task| task.bytes_out),
+        };
+        for reason in &decided.reasons {
+            let Some(policy) = &reason.policy else { continue };
+            used.rests_on(policy.id.shared(), reason.of);
         }
+        used
     }
 
-    /// The rows that it counts under: one for each policy that it rests on, or one without.
-    fn keys(&self) -> Vec<UseKey> {
-        match self.policies.is_empty() {
-            true => vec![self.key(None)],
-            false => {
-                self.policies.iter().map(|policy| self.key(Some(Arc::clone(policy)))).collect()
+    /// Adds a policy that it rests on; `of` whom it answered, where that is told.
+    pub fn rests_on(&mut self, policy: Arc<str>, of: Option<AskedOf>) {
+        match &mut self.user {
+            Some(part) if of == Some(AskedOf::User) => {
+                part.policies.insert(policy);
+            }
+            Some(part) if of.is_none() => {
+                part.policies.insert(Arc::clone(&policy));
+                self.policies.insert(policy);
+            }
+            _ => {
+                self.policies.insert(policy);
             }
         }
     }
 
-    fn key(&self, policy: Option<Arc<str>>) -> UseKey {
-        UseKey {
-            principal: self.principal.clone(),
-            policy,
+    /// How many rows it counts under.
+    fn rows(&self) -> usize {
+        self.policies.len().max(1) + self.user.as_ref().map_or(0, |part| part.policies.len())
+    }
+
+    /// The rows that it counts under: of who acted one for each policy that it rests on, or one
+    /// without; of the user one for each that answered of them.
+    fn each_key(&self, mut each: impl FnMut(UseKey)) {
+        let key = |principal: &EntityRef, policy: Option<&Arc<str>>, task| UseKey {
+            principal: principal.clone(),
+            policy: policy.cloned(),
             action: self.action.clone(),
             intent: self.intent.clone(),
-            task: self.task,
+            task,
             day: day_of(self.at),
+        };
+        if self.policies.is_empty() {
+            each(key(&self.principal, None, self.task));
+        }
+        for policy in &self.policies {
+            each(key(&self.principal, Some(policy), self.task));
+        }
+        if let Some(part) = &self.user {
+            for policy in &part.policies {
+                each(key(&part.user, Some(policy), TaskKind::ThroughAgent));
+            }
         }
     }
 

@@ -12,12 +12,23 @@ const DAY: i64 = 86_400_000;
 struct Did {
     number: u64,
     permit: bool,
-    policies: Vec<&'static str>,
+    policies: Vec<(&'static str, Option<AskedOf>)>,
+    user: Option<&'static str>,
     resource: u16,
     at: i64,
 }
 
 fn decision(did: &Did) -> Record {
+    let user = |user| {
+        Box::new(DecidedTask {
+            id: TaskId::new("task_1").unwrap(),
+            intent: IntentName::new("work").unwrap(),
+            on_behalf_of: Some(IdentityId::new(user).unwrap()),
+            actors: vec![IdentityId::new("agent").unwrap()],
+            spend: Amount(did.number),
+            bytes_out: 0,
+        })
+    };
     let decided = Decided {
         session: SessionKey::credential(
             IdentityId::new("agent").unwrap(),
@@ -34,13 +45,13 @@ fn decision(did: &Did) -> Record {
         input_digest: KeyedDigest::from_bytes([0; 32]),
         decision: if did.permit { Decision::Permit } else { Decision::Deny },
         mode: Mode::Enforce,
-        reasons: did.policies.iter().map(|policy| reason(policy)).collect(),
+        reasons: did.policies.iter().map(|(policy, of)| reason(policy, *of)).collect(),
         shadow: Vec::new(),
         obligations: Vec::new(),
         requestable: None,
         policies: Digest::from_bytes([0; 32]),
         catalogue: Digest::from_bytes([0; 32]),
-        task: None,
+        task: did.user.map(user),
         flow: Vec::new(),
         risk: 0,
         network: None,
@@ -49,7 +60,7 @@ fn decision(did: &Did) -> Record {
     record(format!("dec_{}", did.number), did.at, Body::Decided(Box::new(decided)))
 }
 
-fn reason(policy: &str) -> RecordedReason {
+fn reason(policy: &str, of: Option<AskedOf>) -> RecordedReason {
     RecordedReason {
         code: "policy".into(),
         policy: Some(RecordedPolicy {
@@ -59,6 +70,7 @@ fn reason(policy: &str) -> RecordedReason {
         }),
         message: "".into(),
         detail: None,
+        of,
     }
 }
 
@@ -87,7 +99,8 @@ fn record(id: String, at: i64, body: Body) -> Record {
 }
 
 fn permit(number: u64, policies: &[&'static str], at: i64) -> Did {
-    Did { number, permit: true, policies: policies.to_vec(), resource: number as u16, at }
+    let policies = policies.iter().map(|policy| (*policy, None)).collect();
+    Did { number, permit: true, policies, user: None, resource: number as u16, at }
 }
 
 #[test]
@@ -117,6 +130,42 @@ fn each_policy_that_a_permit_rests_on_was_used_and_an_outcome_counts_where_its_d
     );
 }
 
+/// What a policy answered of the user is the user's use of it, and their agent has none of it.
+#[test]
+fn a_users_right_that_an_agent_uses_for_them_is_used_by_the_user() {
+    use AskedOf::{Actor, User};
+    let mut usage = Usage::default();
+    let of = |number, permit, policies: &[(&'static str, Option<AskedOf>)]| {
+        let policies = policies.to_vec();
+        decision(&Did { permit, policies, user: Some("ada"), ..self::permit(number, &[], 0) })
+    };
+    usage.take(&of(1, true, &[("agents", Some(Actor)), ("people", Some(User)), ("all", None)]));
+    usage.take(&outcome(1, Execution::Succeeded, DAY));
+    usage.take(&of(2, false, &[("no", Some(User))]));
+    usage.take(&of(3, false, &[]));
+    let all = usage.rows();
+    let rows: Vec<_> = all
+        .iter()
+        .map(|(key, used)| {
+            let policy = key.policy.as_deref().unwrap_or("-");
+            let counts = (used.permitted, used.denied, used.succeeded);
+            (key.principal.to_string(), policy, key.task, counts)
+        })
+        .collect();
+    let (agent, ada) = ("Safeconduct::Agent::\"agent\"", "Safeconduct::User::\"ada\"");
+    assert_eq!(
+        rows,
+        [
+            (agent.to_owned(), "-", TaskKind::OnBehalf, (0, 2, 0)),
+            (agent.to_owned(), "agents", TaskKind::OnBehalf, (1, 0, 1)),
+            (agent.to_owned(), "all", TaskKind::OnBehalf, (1, 0, 1)),
+            (ada.to_owned(), "all", TaskKind::ThroughAgent, (1, 0, 1)),
+            (ada.to_owned(), "no", TaskKind::ThroughAgent, (0, 1, 0)),
+            (ada.to_owned(), "people", TaskKind::ThroughAgent, (1, 0, 1)),
+        ]
+    );
+}
+
 #[test]
 fn a_year_before_the_epoch_has_days_too() {
     let mut usage = Usage::default();
@@ -142,13 +191,17 @@ proptest! {
     /// A rebuild from any point on, added to what was counted before, is what one count finds.
     #[test]
     fn counts_of_parts_add_up_to_the_count_of_the_whole(
-        dids in prop::collection::vec((any::<bool>(), 0_usize..4, 0_u16..4, 0_i64..3), 0..60),
+        dids in prop::collection::vec(
+            (any::<bool>(), 0_usize..4, 0_usize..4, 0_u16..4, 0_i64..3), 0..60,
+        ),
         at in 0_usize..60,
     ) {
         let sets: [&[&str]; 4] = [&[], &["a"], &["a", "b"], &["b"]];
-        let records: Vec<Record> = (0..).zip(dids).map(|(number, (permit, set, resource, day))| {
-            let policies = sets[set].to_vec();
-            decision(&Did { number, permit, policies, resource, at: day * DAY })
+        let records: Vec<Record> = (0..).zip(dids).map(|(number, (permit, set, of, resource, day))| {
+            let asked = [None, None, Some(AskedOf::User), Some(AskedOf::Actor)][of];
+            let policies = sets[set].iter().map(|policy| (*policy, asked)).collect();
+            let user = (of > 0).then_some("ada");
+            decision(&Did { number, permit, policies, user, resource, at: day * DAY })
         }).collect();
         let mut whole = Usage::default();
         records.iter().for_each(|record| whole.take(record));

@@ -11,7 +11,7 @@ use safeconduct_model::{
     ActionName, Decision, EntityId, EntityRef, EntityType, IdentityId, PolicyId, RecordId,
     SessionKey, Timestamp,
 };
-use safeconduct_review::{Use, UseKey};
+use safeconduct_review::{TaskKind, Use, UseKey};
 use thiserror::Error;
 
 /// Most records that one answer holds. A larger limit is taken for this one.
@@ -104,7 +104,9 @@ impl UsedRights {
     pub fn take(&mut self, key: &UseKey, used: &Use) {
         if used.permitted + used.observed > 0 {
             self.policies.extend(key.policy.clone());
-            self.intents.extend(key.intent.as_ref().map(|intent| intent.shared()));
+            // An intent is the agent's: of the user it used a policy.
+            let intent = key.intent.as_ref().filter(|_| key.task != TaskKind::ThroughAgent);
+            self.intents.extend(intent.map(|intent| intent.shared()));
         }
     }
 }

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use safeconduct_ledger::{Origin, encode};
 use safeconduct_model::{
-    ActionName, Body, Decided, Decision, Digest, EntityRef, IdentityId, KeyedDigest, Method, Mode,
-    PolicyEffect, PolicyId, Record, RecordId, RecordedPolicy, RecordedReason, SessionKey, Span,
-    Timestamp, TokenId,
+    ActionName, Amount, AskedOf, Body, Decided, DecidedTask, Decision, Digest, EntityRef,
+    IdentityId, IntentName, KeyedDigest, Method, Mode, PolicyEffect, PolicyId, Record, RecordId,
+    RecordedPolicy, RecordedReason, SessionKey, Span, TaskId, Timestamp, TokenId,
 };
 use safeconduct_service::{Entry, Ledger, Proposal};
 use tempfile::TempDir;
@@ -82,6 +82,7 @@ pub(crate) fn decision(n: u64) -> Record {
         policy: Some(policy),
         message: "no".into(),
         detail: None,
+        of: None,
     };
     let decided = Decided {
         flow: Vec::new(),
@@ -116,6 +117,29 @@ pub(crate) fn decision(n: u64) -> Record {
         body: Body::Decided(Box::new(decided)),
         ..record(n)
     }
+}
+
+/// The same in a task for a user; its reasons tell in one way or the other of whom they are.
+pub(crate) fn decision_for_a_user(n: u64) -> Record {
+    let mut record = decision(n);
+    if let Body::Decided(decided) = &mut record.body {
+        decided.principal = EntityRef::new("Safeconduct::Agent", "agent-9").unwrap();
+        decided.task = Some(Box::new(DecidedTask {
+            id: TaskId::new("task_1").unwrap(),
+            intent: IntentName::new("work").unwrap(),
+            on_behalf_of: Some(IdentityId::new(format!("ada-{}", n % 2)).unwrap()),
+            actors: vec![decided.session.identity.clone()],
+            spend: Amount(n),
+            bytes_out: n,
+        }));
+        if let [first, second] = &mut *decided.reasons {
+            let other = second.policy.as_mut().unwrap();
+            other.id = PolicyId::new(format!("other-{}", n % 2)).unwrap();
+            let of = [None, Some(AskedOf::User), Some(AskedOf::Actor)];
+            (first.of, second.of) = (of[n as usize % 3], of[n as usize / 3 % 3]);
+        }
+    }
+    record
 }
 
 pub(crate) fn decision_entry(n: u64) -> Entry {

@@ -231,11 +231,13 @@ fn reason(form: form::Reason<'_>) -> Result<model::RecordedReason, DecodeError> 
             },
         })
     };
+    let of = |said: Text<'_>| word("of", &said, &model::AskedOf::ALL, model::AskedOf::as_str);
     Ok(model::RecordedReason {
         code: shared(&form.code),
         policy: form.policy.map(policy).transpose()?,
         message: shared(&form.message),
         detail: form.detail.as_ref().map(shared),
+        of: form.of.map(of).transpose()?,
     })
 }
 

@@ -2,9 +2,9 @@
 //! is on the way of every decision.
 
 use safeconduct_model::{
-    Body, Category, Decided, EntityRef, Executed, Identity, Imported, Label, LabelAt, Obligation,
-    PepRegistration, Record, RecordedFlow, RecordedReason, SessionKey, SessionRead, SessionScope,
-    Timestamp, Token,
+    AskedOf, Body, Category, Decided, EntityRef, Executed, Identity, Imported, Label, LabelAt,
+    Obligation, PepRegistration, Record, RecordedFlow, RecordedReason, SessionKey, SessionRead,
+    SessionScope, Timestamp, Token,
 };
 
 use super::{
@@ -217,6 +217,7 @@ fn write_reason(reason: &RecordedReason, out: &mut Vec<u8>) -> Result<(), Encode
         o.text("code", &reason.code);
         o.optional("detail", reason.detail.as_deref());
         o.text("message", &reason.message);
+        o.optional("of", reason.of.map(AskedOf::as_str));
         let Some(policy) = &reason.policy else {
             return Ok(());
         };

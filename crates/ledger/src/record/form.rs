@@ -299,6 +299,7 @@ forms! {
         code: Text<'a>,
         detail: Option<Text<'a>>,
         message: Text<'a>,
+        of: Option<Text<'a>>,
         policy: Option<Policy<'a>>,
     }
     Policy { effect: Text<'a>, id: Text<'a>, span: Span<'a>, }

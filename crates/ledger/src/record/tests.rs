@@ -28,6 +28,7 @@ fn reason(code: &str) -> RecordedReason {
         }),
         message: "files stay where they are".into(),
         detail: Some("line one\nline \"two\"".into()),
+        of: (code == "policy").then_some(AskedOf::User),
     }
 }
 

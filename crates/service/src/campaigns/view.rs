@@ -404,7 +404,11 @@ fn intent_of(world: &World, case: &Case) -> Option<IntentName> {
 fn is_of(world: &World, case: &Case, key: &UseKey) -> bool {
     match case.what.kind {
         GrantKind::Statement => key.policy.as_deref() == Some(&*case.what.name),
-        GrantKind::Intent => key.intent.is_some() && key.intent == intent_of(world, case),
+        GrantKind::Intent => {
+            // What an agent did for a user under an intent is no use of the user's own.
+            let own = key.task != TaskKind::ThroughAgent;
+            own && key.intent.is_some() && key.intent == intent_of(world, case)
+        }
         GrantKind::Delegation => {
             key.task == TaskKind::OnBehalf && key.intent == intent_of(world, case)
         }

@@ -9,7 +9,7 @@ use safeconduct_model::{
 use safeconduct_review::finding::{
     ActionFacts, FindingKind, FirstSeen, GrantFacts, PolicyFacts, Told, UnexplainedFacts, UseFacts,
 };
-use safeconduct_review::{ANY, Grant, GrantSource, StatementGrant, Use, day_of};
+use safeconduct_review::{ANY, Grant, GrantSource, StatementGrant, TaskKind, Use, day_of};
 
 use super::LookError;
 use super::evidence::Evidence;
@@ -44,6 +44,8 @@ pub(super) struct Rights<'a> {
 #[derive(Default)]
 struct Used {
     within: Use,
+    /// Permits of the window that the identity itself was given, and no agent for it.
+    themselves: u64,
     actions: BTreeSet<ActionName>,
     first: Option<Timestamp>,
     last: Option<Timestamp>,
@@ -56,10 +58,10 @@ pub(super) struct OfOne {
     pub(super) last: Option<Timestamp>,
     pub(super) grants: Vec<GrantFacts>,
     pub(super) unexplained: Vec<UnexplainedFacts>,
-}
-
     /// What could not be judged of all that it holds.
     pub(super) in_part: Vec<FindingKind>,
+}
+
 impl<'a> Rights<'a> {
     pub(super) fn new(
         service: &'a Service,
@@ -138,6 +140,9 @@ impl<'a> Rights<'a> {
             if key.day >= self.since_day {
                 used.actions.insert(key.action);
                 used.within.add(&row);
+                if key.task != TaskKind::ThroughAgent {
+                    used.themselves += row.permitted;
+                }
             }
         }
         Ok(Uses { by_policy, last, more: page.more })
@@ -275,13 +280,14 @@ impl<'a> Rights<'a> {
         ActionFacts { tier: entry.tier, classes }
     }
 
-    /// What was used by policies that give that identity nothing now.
+    /// What was used by policies that give that identity nothing now. Of what an agent did for
+    /// somebody only the agent's part counts: older records do not tell whose right it was.
     fn unexplained(&self, identity: &Identity, held: &Held, uses: &Uses) -> Vec<UnexplainedFacts> {
         let given: BTreeSet<&str> = held.grants.iter().filter_map(given_by).collect();
         let gone = uses
             .by_policy
             .iter()
-            .filter(|(policy, used)| used.within.permitted > 0 && !given.contains(&***policy));
+            .filter(|(policy, used)| used.themselves > 0 && !given.contains(&***policy));
         gone.map(|(policy, used)| UnexplainedFacts {
             holder: identity.id.clone(),
             policy: Arc::clone(policy),
@@ -300,12 +306,6 @@ struct Uses {
     more: bool,
 }
 
-fn given_by(grant: &Grant) -> Option<&str> {
-    match &grant.source {
-        GrantSource::Statement(statement) => Some(statement.policy.as_str()),
-        _ => None,
-    }
-}
 /// What says nothing where it is not found: what it holds, or used, is not known in whole.
 fn in_part(held: &Held, uses: &Uses) -> Vec<FindingKind> {
     let mut kinds = Vec::new();
@@ -318,6 +318,12 @@ fn in_part(held: &Held, uses: &Uses) -> Vec<FindingKind> {
     kinds
 }
 
+fn given_by(grant: &Grant) -> Option<&str> {
+    match &grant.source {
+        GrantSource::Statement(statement) => Some(statement.policy.as_str()),
+        _ => None,
+    }
+}
 
 fn of_use(used: &Used) -> UseFacts {
     let latest = used.within.latest.iter().rev().map(|(_, record)| record.clone());

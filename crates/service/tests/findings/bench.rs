@@ -204,6 +204,10 @@ impl Bench {
             expires_at: None,
             task: None,
         };
+        self.checks(proof, tool).await
+    }
+
+    async fn checks(&self, proof: Authentication, tool: &str) -> Decision {
         let check = Check {
             subject: Subject::Caller(proof),
             action: action(tool),
@@ -219,6 +223,39 @@ impl Bench {
             network: None,
         };
         self.service.check(check).await.unwrap().value().outcome.decision
+    }
+
+    /// A task that a user begins with an agent, and a call in it.
+    pub(crate) async fn reads_for(&self, user: &str, agent: &str) {
+        let proof = |who: &str| Authentication {
+            identity: id(who),
+            token: TokenId::new(format!("tok_{who}")).unwrap(),
+            method: Method::ApiKey,
+            assurance: Assurance::Low,
+            at: self.service.now(),
+            expires_at: None,
+            task: None,
+        };
+        let handle = Digest::from_bytes([7; 32]);
+        let undertaking = Undertaking {
+            by: proof(user),
+            agent: id(agent),
+            intent: IntentName::new("work").unwrap(),
+            version: None,
+            parameters: BTreeMap::new(),
+            prompt: None,
+            on_behalf_of: None,
+            narrowed: Narrowed::default(),
+            handle: Some(handle),
+            conversation: None,
+            run_of: None,
+            pep: id("gateway:crm"),
+            trace: None,
+        };
+        let task = self.service.begin_task(undertaking).await.unwrap();
+        assert_eq!(task.on_behalf_of, Some(id(user)));
+        let proof = self.service.enter_task(proof(agent), &handle).unwrap();
+        assert_eq!(self.checks(proof, "read").await, Decision::Permit);
     }
 
     /// Appends a record as if somebody else of the service had, now.
@@ -238,6 +275,12 @@ impl Bench {
     pub(crate) async fn scan_of(&self, read: &dyn ReadModel) -> LookReport {
         let look = self.service.look(read).unwrap();
         self.service.take_look(look).await.unwrap()
+    }
+
+    /// A read model that has more new records of a kind than one look goes over: the newest one
+    /// again and again.
+    pub(crate) fn flooded(&self, kind: &'static str) -> Flooded {
+        Flooded { read: MemoryRead(Arc::clone(&self.ledger)), kind }
     }
 
     /// The findings of that kind that are not closed, by what they are about.
@@ -275,12 +318,6 @@ impl MemoryRead {
             (sequence, decode(&entry.leaf).unwrap(), text.into())
         });
         read.collect()
-    }
-
-    /// A read model that has more new records of a kind than one look goes over: the newest one
-    /// again and again.
-    pub(crate) fn flooded(&self, kind: &'static str) -> Flooded {
-        Flooded { read: MemoryRead(Arc::clone(&self.ledger)), kind }
     }
 
     fn page(&self, fits: impl Fn(u64, &Record) -> bool, limit: usize) -> Page {

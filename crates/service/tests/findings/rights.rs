@@ -157,6 +157,25 @@ async fn a_policy_permits_what_no_intent_needs_and_actions_come_without_their_ta
     assert_eq!(bench.open(FindingKind::MissingCoverage), [""; 0], "that is long ago");
 }
 
+/// An agent acts by its own permit and by that of the user for whom it acts.
+#[tokio::test]
+async fn a_users_right_is_used_by_what_an_agent_does_for_them_and_is_nobody_elses() {
+    let bench = Bench::new().await;
+    bench.service.change_intents(Arc::new(intent("work"))).await.unwrap();
+    bench.scan().await;
+    bench.pass(91 * DAY);
+    bench.reads_for("ada", "worker").await;
+    bench.scan().await;
+    let unused = bench.open(UNUSED);
+    assert!(unused.contains(&"grant statement people of grace".to_owned()), "{unused:?}");
+    assert!(!unused.contains(&"grant statement people of ada".to_owned()), "{unused:?}");
+    assert!(!unused.contains(&"grant statement broad of worker".to_owned()), "{unused:?}");
+    assert_eq!(bench.open(FindingKind::OrphanGrant), [""; 0]);
+    bench.pass(91 * DAY);
+    bench.scan().await;
+    assert!(bench.open(UNUSED).contains(&"grant statement people of ada".to_owned()));
+}
+
 #[tokio::test]
 async fn an_identity_is_dormant_until_it_acts() {
     let bench = Bench::new().await;

@@ -12,7 +12,7 @@ use crate::index::{Index, Reader};
 use crate::segment::LedgerId;
 
 /// Of another version it is made again.
-const SCHEMA_VERSION: &str = "3";
+const SCHEMA_VERSION: &str = "4";
 
 pub(super) const SCHEMA: &str = "
     CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;

@@ -2,14 +2,15 @@
 //! only what it keeps. Whether a leaf is a record to the byte is for `log verify` to say.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use safeconduct_ledger::{DecodeError, RECORD_VERSION, decode};
 use safeconduct_model::{
-    ActionName, Amount, Body, Decision, EntityRef, IntentName, Mode, Record, RecordId, SessionKey,
-    Timestamp,
+    ActionName, Amount, AskedOf, Body, Decision, EntityRef, IntentName, Mode, Record, RecordId,
+    SessionKey, Timestamp,
 };
-use safeconduct_review::{TaskKind, UsedDecision, fingerprint_of};
+use safeconduct_review::{TaskKind, UsedDecision, UsersPart, fingerprint_of};
 use serde::Deserialize;
 
 use super::uses::Told;
@@ -113,14 +114,16 @@ fn used(id: &str, at: Timestamp, body: &Decided<'_>) -> Option<UsedDecision> {
     let decisions = [Decision::Permit, Decision::Deny];
     let modes = [Mode::Enforce, Mode::Observe];
     let task = body.task.as_ref();
-    let policies = body.reasons.iter().filter_map(|reason| reason.policy.as_ref());
+    let principal = EntityRef::new(&*body.principal.ty.0, &*body.principal.id.0).ok()?;
+    let user = task.and_then(|task| task.on_behalf_of.as_ref());
     let print = |entity: &Entity<'_>| fingerprint_of(&entity.ty.0, &entity.id.0);
-    Some(UsedDecision {
+    let mut used = UsedDecision {
         id: RecordId::new(id).ok()?,
         at,
-        principal: EntityRef::new(&*body.principal.ty.0, &*body.principal.id.0).ok()?,
+        user: user.and_then(|user| UsersPart::of(&principal, &user.0)),
+        principal,
         action: ActionName::new(&*body.action.0).ok()?,
-        policies: policies.map(|policy| Arc::from(&*policy.id.0)).collect(),
+        policies: BTreeSet::new(),
         intent: task.map(|task| IntentName::new(&*task.intent.0)).transpose().ok()?,
         task: TaskKind::of(task.map(|task| (task.actors.len(), task.on_behalf_of.is_some()))),
         decision: decisions.into_iter().find(|word| word.as_str() == body.decision.0)?,
@@ -129,7 +132,16 @@ fn used(id: &str, at: Timestamp, body: &Decided<'_>) -> Option<UsedDecision> {
         resources: body.resources.iter().map(print).collect(),
         spend: task.map(|task| Amount(task.spend)),
         bytes_out: task.map_or(0, |task| task.bytes_out),
-    })
+    };
+    for reason in &body.reasons {
+        let of = match &reason.of {
+            Some(word) => Some(AskedOf::parse(&word.0)?),
+            None => None,
+        };
+        let Some(policy) = &reason.policy else { continue };
+        used.rests_on(Arc::from(&*policy.id.0), of);
+    }
+    Some(used)
 }
 
 /// The kind of record of which most are.
@@ -198,6 +210,7 @@ struct Task<'a> {
 #[derive(Deserialize)]
 struct Reason<'a> {
     #[serde(borrow)]
+    of: Option<Text<'a>>,
     policy: Option<Policy<'a>>,
 }
 
@@ -232,8 +245,10 @@ mod tests {
                 decided.session = SessionKey::task(agent, TaskId::new("task_é").unwrap());
                 decided.reasons.clear();
             }
-            let leaf = safeconduct_ledger::encode(&record).unwrap();
-            assert_eq!(Row::of_decision(&leaf), Some(Row::of_record(&record)));
+            for record in [record, crate::tests::decision_for_a_user(n)] {
+                let leaf = safeconduct_ledger::encode(&record).unwrap();
+                assert_eq!(Row::of_decision(&leaf), Some(Row::of_record(&record)));
+            }
         }
     }
 

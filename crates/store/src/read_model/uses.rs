@@ -210,7 +210,7 @@ pub(super) fn query(
 pub(super) fn rights(connection: &Connection, query: &UseQuery) -> rusqlite::Result<UsedRights> {
     let (conditions, values) = asked(query);
     let statement = format!(
-        "SELECT DISTINCT policy, intent FROM uses WHERE permitted + observed > 0{conditions}"
+        "SELECT DISTINCT policy, intent, task FROM uses WHERE permitted + observed > 0{conditions}"
     );
     let mut statement = connection.prepare_cached(&statement)?;
     let mut rows = statement.query(rusqlite::params_from_iter(values))?;
@@ -221,7 +221,10 @@ pub(super) fn rights(connection: &Connection, query: &UseQuery) -> rusqlite::Res
             Ok::<_, rusqlite::Error>((!name.is_empty()).then(|| Arc::from(name)))
         };
         used.policies.extend(named(0)?);
-        used.intents.extend(named(1)?);
+        // An intent is the agent's: of the user it used a policy.
+        if row.get_ref(2)?.as_str()? != TaskKind::ThroughAgent.as_str() {
+            used.intents.extend(named(1)?);
+        }
     }
     Ok(used)
 }

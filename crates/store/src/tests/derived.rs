@@ -214,7 +214,8 @@ fn use_is_counted_as_the_fold_counts_it_whenever_it_is_read() {
     // Outcomes of decisions before and after a restart, one twice, one of nothing.
     records.extend((0..150).map(|n| outcome(1000 + n, n * 2)));
     records.extend([outcome(2000, 4), outcome(2001, 9999), outcome(2002, 1)]);
-    records.extend((300..420).map(decision));
+    records.extend((300..360).map(decision));
+    records.extend((360..420).map(decision_for_a_user));
     records.extend((0..60).map(|n| outcome(3000 + n, 300 + n * 2)));
     for part in records.chunks(97) {
         let store = folder.open();
@@ -257,9 +258,16 @@ fn use_is_counted_as_the_fold_counts_it_whenever_it_is_read() {
     let seen = |after, limit| model.entities(SeenAs::Principal, &agents, after, limit).unwrap();
     let ids = |found: Vec<EntityId>| found.iter().map(ToString::to_string).collect::<Vec<_>>();
     assert_eq!(ids(seen(None, 2)), ["agent-0", "agent-1"]);
-    assert_eq!(ids(seen(Some("agent-1"), 2)), ["agent-2"]);
+    assert_eq!(ids(seen(Some("agent-1"), 1)), ["agent-2"]);
     assert!(model.entities(SeenAs::Resource, &agents, None, 9).unwrap().is_empty());
     let day = safeconduct_review::day_of(record(0).at);
+    let ada = EntityRef::new("Safeconduct::User", "ada-1").unwrap();
+    let query = UseQuery { principal: Some(ada), ..UseQuery::default() };
+    let mut wanted = UsedRights::default();
+    let all = store.read_model().uses(&query).unwrap().uses;
+    all.iter().for_each(|(key, used)| wanted.take(key, used));
+    assert!(all.len() > 4 && !all.iter().any(|(key, _)| key.policy.is_none()), "{all:?}");
+    assert_eq!(model.used_rights(&query), Ok(wanted));
     let before = UseQuery { until_day: Some(day - 1), ..UseQuery::default() };
     assert!(store.read_model().uses(&before).unwrap().uses.is_empty());
     let since = UseQuery { since_day: Some(day), ..UseQuery::default() };

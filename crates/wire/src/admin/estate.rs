@@ -267,7 +267,7 @@ pub struct EstateUse {
     /// The intent, where it was in a task.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub intent: Option<String>,
-    /// In what kind of task: `taskless`, `own`, `on_behalf`, `delegated`.
+    /// In what kind of task: `taskless`, `own`, `on_behalf`, `delegated`, `through_agent`.
     pub task: &'static str,
     /// Permits.
     pub permitted: u64,

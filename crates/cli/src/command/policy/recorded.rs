@@ -527,6 +527,7 @@ mod tests {
                 policy: Some(policy),
                 message: "tests have passed".into(),
                 detail: None,
+                of: None,
             }],
             shadow: Vec::new(),
             obligations: Vec::new(),

@@ -117,6 +117,7 @@ fn looked(id: &str, minute: i64, path: &str, policies: Digest) -> Record {
             policy: Some(policy),
             message: "rule `desk` applies".into(),
             detail: None,
+            of: None,
         }],
         shadow: Vec::new(),
         obligations: Vec::new(),
