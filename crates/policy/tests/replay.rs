@@ -325,6 +325,35 @@ mod tests {
     }
 
     /// Where the enforcement point speaks of somebody, policies saw no proof of theirs.
+    /// Beside statements of Cedar Rego only forbids; alone it permits.
+    #[test]
+    fn the_same_rego_files_say_something_else_where_they_decide_alone() {
+        let set = |cedar: &str| {
+            let mut sources = sources(cedar);
+            let rego = "package safeconduct\nallow := true";
+            sources.policies.push(safeconduct_policy::SourceFile::new("a.rego", rego));
+            loaded(&sources)
+        };
+        let beside = set("@id(\"pays\") permit (principal, action == \
+                          Safeconduct::Action::\"files.pay\", resource);");
+        let alone = set("");
+        let asked = [reads("a", "/x")];
+        assert_eq!(asked[0].decided(&beside).decision, Decision::Deny);
+        assert_eq!(asked[0].decided(&alone).decision, Decision::Permit);
+        assert_eq!(counts(&replayed(&beside, &alone, &asked, ALL)), [0, 0, 0, 1]);
+        assert_eq!(counts(&replayed(&alone, &beside, &asked, ALL)), [0, 0, 0, 1]);
+        assert_eq!(
+            counts(&replayed(
+                &beside,
+                &set("// So.\n@id(\"pays\") permit (principal, action == \
+            Safeconduct::Action::\"files.pay\", resource);"),
+                &asked,
+                ALL
+            )),
+            [1, 0, 0, 0]
+        );
+    }
+
     #[test]
     fn how_somebody_was_proved_is_said_of_who_asked_alone() {
         let set = |method: &str| {

@@ -46,7 +46,9 @@ pub(super) fn weigh(
     }
     let news: Vec<_> =
         views.iter().map(|view| near(new, &classes.new, view, recorded.decided)).collect();
-    let rego_stays = classes.rego != RegoFiles::Different;
+    // Beside statements of Cedar Rego only forbids; alone it permits.
+    let part = old.has_cedar() == new.has_cedar();
+    let rego_stays = classes.rego == RegoFiles::None || (classes.rego == RegoFiles::Same && part);
     if ours && rego_stays && says_the_same(&olds, &news) {
         return timeless(Verdict::Same);
     }
