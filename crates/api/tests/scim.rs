@@ -12,6 +12,7 @@ mod support;
 
 use axum::body::Body;
 use http::{Method, StatusCode};
+use safeconduct_model::signal::{About, Kind, Severity, Signal, Source};
 use safeconduct_model::{Identity, IdentityId, IdentityStatus, KillScope};
 use serde_json::{Value as Json, json};
 use support::*;
@@ -121,6 +122,33 @@ async fn a_directory_does_not_let_go_on_what_was_stopped_here() {
     let (code, still) = patched(&fixture, &at, on).await;
     assert_eq!((code, &still["active"]), (StatusCode::OK, &json!(false)));
     assert_eq!(status(&fixture, "eve"), Some(IdentityStatus::Suspended));
+}
+
+#[tokio::test]
+async fn a_directory_does_not_let_go_on_whom_a_signal_stops() {
+    let fixture = Fixture::in_memory().await;
+    let revoke = async |id: &str| {
+        let about = About::Identity(IdentityId::new(id).unwrap());
+        let (kind, severity) = (Kind::AccountDisabled, Severity::Critical);
+        let (source, at) = (Source::Webhook("edr".into()), fixture.service.now());
+        let signal = Signal::new(about, kind, severity, source, id, at);
+        fixture.service.take_signals(vec![signal], None).await.unwrap();
+    };
+    let (_, eve) = posted(&fixture, "/Users", user("eve")).await;
+    let at = format!("/Users/{}", eve["id"].as_str().unwrap());
+    let set = |active: bool| json!([{ "op": "replace", "path": "active", "value": active }]);
+    patched(&fixture, &at, set(false)).await;
+    revoke("eve").await;
+    let (code, still) = patched(&fixture, &at, set(true)).await;
+    assert_eq!((code, &still["active"]), (StatusCode::OK, &json!(false)));
+    assert_eq!(status(&fixture, "eve"), Some(IdentityStatus::Suspended));
+    // Whom nobody knew when it came, the directory brings, and does not start.
+    revoke("mallory").await;
+    let (code, mallory) = posted(&fixture, "/Users", user("mallory")).await;
+    assert_eq!((code, &mallory["active"]), (StatusCode::CREATED, &json!(false)));
+    let at = format!("/Users/{}", mallory["id"].as_str().unwrap());
+    patched(&fixture, &at, set(true)).await;
+    assert_eq!(status(&fixture, "mallory"), Some(IdentityStatus::Suspended));
 }
 
 async fn changed(fixture: &Fixture, id: &str, change: impl FnOnce(&mut Identity)) {

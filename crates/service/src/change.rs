@@ -12,6 +12,7 @@ use safeconduct_model::{
 use safeconduct_policy::Policies;
 use thiserror::Error;
 
+use crate::risk::goes_on;
 use crate::sightings::{Conversation, DEFINITIONS_MAX, Extent, TooMany};
 use crate::world::{IDENTITIES_MAX, TOKENS_MAX};
 use crate::{
@@ -289,15 +290,23 @@ impl Service {
         self.change(|world| stop(world, scope, by, reason)).await
     }
 
-    /// The same because of what a record says, without waiting for the disk.
+    /// The same because of what a record says, where that goes on, without waiting for the disk.
+    /// Whether it did go on.
     pub(crate) fn queue_kill(
         &self,
         scope: &KillScope,
         by: &IdentityId,
         reason: &Arc<str>,
         because: &RecordId,
-    ) -> Result<(), ChangeError> {
-        self.queue_change_because(Some(because), |world| stop(world, scope, by, reason)).map(drop)
+    ) -> Result<bool, ChangeError> {
+        let queued = self.queue_change_because(Some(because), |world| {
+            // Looked at where nothing else changes: somebody may be registered at this moment.
+            if !goes_on(world, scope) {
+                return Ok(Vec::new());
+            }
+            stop(world, scope, by, reason)
+        })?;
+        Ok(queued.is_some())
     }
 
     /// Lets what the kill switch stopped go on. Tasks that it ended stay ended, and an identity
@@ -341,7 +350,8 @@ impl Service {
     }
 
     /// Registers an identity, or changes one. Where it may no longer act, the tasks end in which
-    /// it acts, or in which others act for it.
+    /// it acts, or in which others act for it. One whose name a signal stopped before there was
+    /// anybody of that name begins suspended.
     ///
     /// # Errors
     /// [`ChangeError`] says what does not fit.
@@ -362,8 +372,14 @@ impl Service {
             if known.is_none() && world.identities.len() >= IDENTITIES_MAX {
                 return Err(ChangeError::OverLimit { what: "identities", limit: IDENTITIES_MAX });
             }
+            let is_new = known.is_none();
             world.with_identity(identity.clone())?;
-            Ok(vec![Body::IdentityChanged { identity: identity.clone(), by: by.clone() }])
+            let changed = Body::IdentityChanged { identity: identity.clone(), by: by.clone() };
+            let mut bodies = vec![changed];
+            if is_new {
+                bodies.extend(self.stopped_beforehand(world, &identity.id)?);
+            }
+            Ok(bodies)
         })
         .await?;
         self.end_for_the_inactive(&identity, by).await
@@ -553,7 +569,7 @@ impl Service {
 }
 
 /// Stops all but the tasks, and says what is to be recorded of it.
-fn stop(
+pub(crate) fn stop(
     world: &mut World,
     scope: &KillScope,
     by: &IdentityId,

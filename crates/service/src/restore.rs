@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 
 use safeconduct_model::{
-    Body, Decided, Decision, IdentityId, KillScope, Label, Mode, NameError, Origin, Passkey,
-    Record, RecordId, SessionKey, Signal, Task, TaskId, TaskState, Timestamp,
+    Body, Decided, Decision, Identity, IdentityId, IdentityKind, IdentityStatus, KillScope, Label,
+    Mode, NameError, Origin, Passkey, Record, RecordId, SessionKey, Signal, Task, TaskId,
+    TaskState, Timestamp,
 };
 use safeconduct_session::flow::Flow;
 use safeconduct_session::{Charge, Step, fingerprint};
@@ -57,7 +58,7 @@ impl Restore<'_> {
         let keys_at = self.follow_up(&record.body);
         self.service.risks.watching.fold(record);
         match &record.body {
-            Body::IdentityChanged { identity, .. } => self.world.with_identity(identity.clone())?,
+            Body::IdentityChanged { identity, by } => self.identity(record, identity, by)?,
             Body::TokenIssued { token, .. } => self.world.with_token(token.clone()),
             Body::TokenRevoked { token, .. } => {
                 if let Some(token) = self.world.token(token) {
@@ -203,6 +204,35 @@ impl Restore<'_> {
             self.service.record_unknown(decision, &pending, "restart");
         }
         count
+    }
+
+    fn identity(
+        &mut self,
+        record: &Record,
+        identity: &Identity,
+        by: &IdentityId,
+    ) -> Result<(), NameError> {
+        let scope = KillScope::Identity(identity.id.clone());
+        let before = self.world.identity(&identity.id).map(|known| known.status);
+        let by_a_person = record.parent.is_none()
+            && self.world.identity(by).is_some_and(|by| by.kind == IdentityKind::User);
+        self.world.with_identity(identity.clone())?;
+        let active = identity.status == IdentityStatus::Active;
+        match before {
+            // The process may have ended before it was recorded that they begin stopped.
+            None => {
+                let signal = self.service.risks.stopping(&identity.id, record.at);
+                if let Some(signal) = signal.filter(|_| goes_on(&self.world, &scope)) {
+                    let id = record.id.clone();
+                    self.stops.insert(id.clone(), Stop { signal, record: id, scope });
+                }
+            }
+            Some(before) if active && before != IdentityStatus::Active && by_a_person => {
+                self.stops.retain(|_, stop| stop.scope != scope);
+            }
+            Some(_) => {}
+        }
+        Ok(())
     }
 
     fn signal_seen(&mut self, record: &Record, signal: &Signal) {

@@ -276,9 +276,10 @@ pub(super) async fn create(
         is_free(&world, &said.user_name, None)?;
         let id = IdentityId::new(said.user_name.as_str())
             .map_err(|error| ScimError::value("userName", error.to_string()))?;
-        let is = with(nobody(id, IdentityKind::User), said);
-        if replaced(&api, &pusher, vec![Replacing { was: None, is: is.clone() }]).await? {
-            let resource = resource(&api, &is);
+        let is = with(nobody(id.clone(), IdentityKind::User), said);
+        if replaced(&api, &pusher, vec![Replacing { was: None, is }]).await? {
+            let world = api.service.world();
+            let resource = resource(&api, world.identity(&id).ok_or(ScimProblem::NotFound)?);
             return Ok(resource.answer(StatusCode::CREATED, &api.base_url, &wanted(&parts)?));
         }
     }

@@ -35,6 +35,7 @@ pub enum ReplaceError {
 
 impl Service {
     /// Changes identities, all of them or none. What rests on one that may not act any more ends.
+    /// A new one whose name a signal stopped before begins suspended.
     ///
     /// # Errors
     /// [`ReplaceError`].
@@ -66,8 +67,11 @@ impl Service {
                 }
                 bodies.push(Body::IdentityChanged { identity: is.clone(), by: by.clone() });
             }
-            for Replacing { is, .. } in &changes {
+            for Replacing { was, is } in &changes {
                 world.with_identity(is.clone())?;
+                if was.is_none() {
+                    bodies.extend(self.stopped_beforehand(world, &is.id)?);
+                }
             }
             Ok(bodies)
         })?;

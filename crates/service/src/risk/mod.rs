@@ -74,6 +74,15 @@ impl Risks {
         self.signals.read().unwrap_or_else(PoisonError::into_inner).would(signal, now)
     }
 
+    /// The newest word that takes back everything of whoever has that name, while it counts.
+    pub(crate) fn stopping(&self, id: &IdentityId, at: Timestamp) -> Option<Signal> {
+        let signals = self.signals.read().unwrap_or_else(PoisonError::into_inner);
+        let both = [About::Identity(id.clone()), About::User(id.clone())];
+        let of_both = both.iter().flat_map(|about| signals.about(about));
+        let stops = of_both.filter(|one| at < one.expires_at && one.stops().is_some());
+        stops.max_by_key(|one| (one.observed_at, *one)).cloned()
+    }
+
     /// Notes that signals are queued. Comes before they can be known.
     fn queued_to(&self, ticket: Ticket) {
         self.queued_to.fetch_max(ticket.last.saturating_add(1), Ordering::AcqRel);

@@ -135,12 +135,10 @@ impl Service {
         let QueuedSignals { mut taken, ticket, stops } = self.queue_signals(signals, parent)?;
         let mut failed = None;
         for stop in stops {
-            match self.stop(&stop).await {
+            match self.stop_and_know(&stop).await {
                 Ok(ended) => {
                     taken.ended.extend(ended);
                     taken.stopped.push(stop.scope);
-                    // Only now, so that it is not known where it is sent again because this failed.
-                    self.risks.put(stop.signal, self.clock.now());
                 }
                 Err(error) => failed = failed.or(Some(error)),
             }
@@ -242,6 +240,38 @@ impl Service {
         (taken, fresh)
     }
 
+    /// Stops what a revoking signal speaks of, and lets the signal count.
+    async fn stop_and_know(&self, stop: &Stop) -> Result<Vec<Arc<Task>>, ChangeError> {
+        let is_nobody = match &stop.scope {
+            KillScope::Identity(id) => self.world().identity(id).is_none(),
+            _ => false,
+        };
+        let ended = self.stop(stop).await?;
+        // Only now, so that it is not known where it is sent again because this failed.
+        self.risks.put(stop.signal.clone(), self.clock.now());
+        match is_nobody {
+            // Whoever registers them from here on finds the signal; who did before, did not.
+            true => self.stop(stop).await,
+            false => Ok(ended),
+        }
+    }
+
+    /// What is to be recorded of somebody who is registered just now, and whom a signal stopped
+    /// before: they begin suspended, on its word.
+    pub(crate) fn stopped_beforehand(
+        &self,
+        world: &mut World,
+        id: &IdentityId,
+    ) -> Result<Vec<Body>, ChangeError> {
+        let scope = KillScope::Identity(id.clone());
+        match self.risks.stopping(id, self.clock.now()).filter(|_| goes_on(world, &scope)) {
+            Some(signal) => {
+                crate::change::stop(world, &scope, &on_whose_word(&signal)?, &reason(&signal))
+            }
+            None => Ok(Vec::new()),
+        }
+    }
+
     /// Stops what a revoking signal speaks of, as the kill switch does.
     async fn stop(&self, stop: &Stop) -> Result<Vec<Arc<Task>>, ChangeError> {
         self.queue_stop(stop)?;
@@ -252,9 +282,8 @@ impl Service {
     /// Stops all but the tasks, where that is not stopped already: from here on everything else
     /// is denied.
     fn queue_stop(&self, stop: &Stop) -> Result<(), ChangeError> {
-        if goes_on(&self.world(), &stop.scope) {
-            let reason = reason(&stop.signal);
-            self.queue_kill(&stop.scope, &on_whose_word(&stop.signal)?, &reason, &stop.record)?;
+        let (by, reason) = (on_whose_word(&stop.signal)?, reason(&stop.signal));
+        if self.queue_kill(&stop.scope, &by, &reason, &stop.record)? {
             self.tell();
         }
         Ok(())
@@ -275,14 +304,16 @@ impl Service {
     }
 }
 
-/// Whether what the kill switch would stop goes on: then it is to be stopped. Tasks are looked
-/// for in any case.
+/// Whether what the kill switch would stop goes on, or would without anybody here saying so: then
+/// it is to be stopped. Whom a directory suspended or a review set aside, they may let go on, and
+/// know nothing of the signal. Tasks are looked for in any case.
 pub(crate) fn goes_on(world: &World, scope: &KillScope) -> bool {
     match scope {
-        KillScope::Identity(id) => {
-            let status = world.identity(id).map(|identity| identity.status);
-            status == Some(IdentityStatus::Active)
-        }
+        KillScope::Identity(id) => world.identity(id).is_some_and(|known| match known.status {
+            IdentityStatus::Active | IdentityStatus::Quarantined => true,
+            IdentityStatus::Suspended => known.imported.as_ref().is_some_and(|one| one.suspended),
+            IdentityStatus::Retired => false,
+        }),
         KillScope::Session(_) | KillScope::All => !world.killed.contains(scope),
         KillScope::Task(_) => true,
     }

@@ -123,6 +123,156 @@ async fn a_revoking_signal_stops_at_once() {
     assert_eq!((taken.known, taken.stopped.len()), (1, 0));
 }
 
+fn known(service: &Service, id: &str) -> Identity {
+    service.world().identity(&name(IdentityId::new(id))).unwrap().clone()
+}
+
+/// Suspended because a directory says so.
+fn suspended_there(id: &str) -> Identity {
+    let there = Imported { suspended: true, ..Imported::of(ImportSource::Scim) };
+    let status = IdentityStatus::Suspended;
+    Identity { status, imported: Some(Box::new(there)), ..agent(id) }
+}
+
+#[tokio::test]
+async fn a_revoking_signal_holds_whom_another_could_let_go_on() {
+    for stopped in [
+        suspended_there("agent"),
+        Identity { status: IdentityStatus::Quarantined, ..agent("agent") },
+    ] {
+        let bench = risky().await;
+        bench.service.change_identity(stopped, &me()).await.unwrap();
+        let revoked = signal(Kind::AccountDisabled, Severity::Critical, "1");
+        bench.service.take_signals(vec![revoked], None).await.unwrap();
+        let held = known(&bench.service, "agent");
+        assert_eq!(held.status, IdentityStatus::Suspended);
+        // Neither the directory nor the review that stopped it lets that go on.
+        assert!(held.imported.as_ref().is_none_or(|imported| !imported.suspended));
+        let all = records(&bench.ledger);
+        let seen = all.iter().find(|record| record.body.kind() == "signal").unwrap();
+        let killed = all.iter().find(|record| record.body.kind() == "killed").unwrap();
+        assert_eq!(killed.parent.as_ref(), Some(&seen.id));
+    }
+}
+
+#[tokio::test]
+async fn who_was_stopped_here_already_is_not_stopped_again() {
+    for status in [IdentityStatus::Suspended, IdentityStatus::Retired] {
+        let bench = risky().await;
+        let stopped = Identity { status, ..agent("agent") };
+        bench.service.change_identity(stopped, &me()).await.unwrap();
+        let revoked = signal(Kind::AccountDisabled, Severity::Critical, "1");
+        bench.service.take_signals(vec![revoked], None).await.unwrap();
+        assert_eq!(known(&bench.service, "agent").status, status);
+        assert!(!kinds(&bench.ledger).contains(&"killed"));
+    }
+}
+
+#[tokio::test]
+async fn who_was_stopped_before_they_were_registered_begins_suspended() {
+    let bench = risky().await;
+    let of = |id: &str| {
+        let about = About::User(name(IdentityId::new(id)));
+        Signal { about, ..signal(Kind::AccountDisabled, Severity::Critical, id) }
+    };
+    let strangers = ["registered", "imported", "pushed", "late"].map(of).to_vec();
+    bench.service.take_signals(strangers, None).await.unwrap();
+    assert!(!kinds(&bench.ledger).contains(&"killed"));
+    bench.service.change_identity(agent("registered"), &me()).await.unwrap();
+    let new = |is| Replacing { was: None, is };
+    let both = vec![new(agent("imported")), new(suspended_there("pushed")), new(agent("other"))];
+    bench.service.replace_identities(both, &me(), None).await.unwrap();
+    for id in ["registered", "imported", "pushed"] {
+        let begins = known(&bench.service, id);
+        assert_eq!(begins.status, IdentityStatus::Suspended, "{id}");
+        assert!(begins.imported.is_none_or(|imported| !imported.suspended), "{id}");
+    }
+    assert_eq!(known(&bench.service, "other").status, IdentityStatus::Active);
+    let all = records(&bench.ledger);
+    let reasons = all.iter().filter_map(|record| match &record.body {
+        Body::Killed { reason, by, .. } => Some((by.to_string(), reason.to_string())),
+        _ => None,
+    });
+    let word = |id: &str| {
+        ("signals:webhook:edr".to_owned(), format!("signal account_disabled of webhook edr: {id}"))
+    };
+    assert_eq!(reasons.collect::<Vec<_>>(), ["registered", "imported", "pushed"].map(word));
+    // A person lets them go on, and what is said no more holds nobody.
+    bench.service.change_identity(agent("registered"), &me()).await.unwrap();
+    assert_eq!(known(&bench.service, "registered").status, IdentityStatus::Active);
+    let after = again(&bench).service;
+    assert_eq!(known(&after, "registered").status, IdentityStatus::Active);
+    assert_eq!(known(&after, "imported").status, IdentityStatus::Suspended);
+    bench.clock.set(NOW.plus_ms(Kind::AccountDisabled.lifetime_ms()));
+    bench.service.change_identity(agent("late"), &me()).await.unwrap();
+    assert_eq!(known(&bench.service, "late").status, IdentityStatus::Active);
+}
+
+#[tokio::test]
+async fn a_crash_lets_nobody_go_on_whom_a_signal_was_to_hold() {
+    // What was recorded before the kill was: of somebody suspended elsewhere, and of a stranger.
+    for stranger in [false, true] {
+        let bench = risky().await;
+        let revoked = signal(Kind::AccountDisabled, Severity::Critical, "1");
+        let about = About::Identity(name(IdentityId::new("held")));
+        let revoked = Signal { about, ..revoked };
+        if !stranger {
+            bench.service.change_identity(suspended_there("held"), &me()).await.unwrap();
+        }
+        bench.service.take_signals(vec![revoked], None).await.unwrap();
+        if stranger {
+            bench.service.change_identity(agent("held"), &me()).await.unwrap();
+        }
+        let all = records(&bench.ledger);
+        let until = all.iter().position(|record| record.body.kind() == "killed").unwrap();
+        let (ports, ledger, clock) = ports();
+        clock.set(NOW);
+        let service = Service::new(ports, Settings::default(), world(RISKY));
+        let mut restore = service.restore();
+        for (sequence, record) in all[..until].iter().enumerate() {
+            restore.apply(sequence as u64, record, Attachment::Absent).unwrap();
+        }
+        restore.finish();
+        let held = known(&service, "held");
+        assert_eq!(held.status, IdentityStatus::Suspended, "{stranger}");
+        assert!(held.imported.is_none_or(|imported| !imported.suspended));
+        assert!(kinds(&ledger).contains(&"killed"));
+    }
+}
+
+#[tokio::test]
+async fn whom_a_person_let_go_on_since_a_restart_does_not_stop() {
+    // A ledger of before: the signal stands there, and nothing was stopped by it.
+    let bench = risky().await;
+    bench.service.change_identity(suspended_there("held"), &me()).await.unwrap();
+    let user = Identity { kind: IdentityKind::User, ..agent("ada") };
+    bench.service.change_identity(user, &me()).await.unwrap();
+    let about = About::Identity(name(IdentityId::new("held")));
+    let revoked = Signal { about, ..signal(Kind::AccountDisabled, Severity::Critical, "1") };
+    bench.service.take_signals(vec![revoked], None).await.unwrap();
+    let before: Vec<Record> = {
+        let mut all = records(&bench.ledger);
+        let until = all.iter().position(|record| record.body.kind() == "killed").unwrap();
+        all.truncate(until);
+        all
+    };
+    for (by, status) in [("ada", IdentityStatus::Active), ("scim", IdentityStatus::Suspended)] {
+        let (ports, _, clock) = ports();
+        clock.set(NOW);
+        let service = Service::new(ports, Settings::default(), world(RISKY));
+        let mut restore = service.restore();
+        let by = name(IdentityId::new(by));
+        let lifted = Body::IdentityChanged { identity: agent("held"), by };
+        let id = name(RecordId::new("rec_lifted"));
+        let lifted = Record { id, at: NOW, trace: None, parent: None, body: lifted };
+        for (sequence, record) in before.iter().chain([&lifted]).enumerate() {
+            restore.apply(sequence as u64, record, Attachment::Absent).unwrap();
+        }
+        restore.finish();
+        assert_eq!(known(&service, "held").status, status);
+    }
+}
+
 #[tokio::test]
 async fn a_revoked_session_is_stopped_and_the_identity_goes_on() {
     let bench = risky().await;
