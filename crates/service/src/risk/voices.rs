@@ -27,7 +27,7 @@ pub(crate) struct Voice {
 }
 
 impl Voice {
-    /// Of a transmitter with those subjects, that was last heard then.
+    /// Of a transmitter with those subjects, that had told what it knows until then.
     pub(crate) fn new(issuer: Arc<str>, subjects: &SubjectsForm, last: Option<Timestamp>) -> Self {
         let SubjectsForm { email, opaque, account, uri, iss_sub, issuers, listed } = subjects;
         let templates = [email, opaque, account, uri, iss_sub].into_iter().flatten();
@@ -44,7 +44,7 @@ impl Voice {
         }
     }
 
-    /// Notes that it spoke.
+    /// Notes that it said something that it issued then.
     pub(crate) fn heard(&self, at: Timestamp) {
         self.last.fetch_max(at.as_millis(), Ordering::Relaxed);
     }

@@ -70,6 +70,8 @@ pub(super) struct State {
     pub(super) last_heard: Timestamp,
     /// When it was really heard last, by this process or one before.
     pub(super) heard: Option<Timestamp>,
+    /// Until when it had told what it knows, as the ledger says.
+    pub(super) told_until: Option<Timestamp>,
     pub(super) silence: Option<Severity>,
     /// When it was last put on record by this process that the stream is silent.
     pub(super) silence_said: Option<Timestamp>,
@@ -94,6 +96,7 @@ impl State {
             // Nobody could be heard while no process ran.
             last_heard: now,
             heard: said.last,
+            told_until: said.until,
             silence: said.silence,
             silence_said: None,
             window: (0, 0),
@@ -240,9 +243,10 @@ impl Streams {
         state.silence = silence;
         state.silence_said = silence.map(|_| now);
         (state.last_heard, state.heard) = (state.last_heard.max(now), Some(now));
-        // One that says that it will say nothing vouches for nobody.
+        // One that says that it will say nothing vouches for nobody. What lay in its queue says how
+        // things stood when it was issued, however lately it came.
         if silence.is_none() {
-            stream.voice.heard(now);
+            stream.voice.heard(event.issued_at.min(now));
         }
         if intake.verification.is_some() {
             state.verified_at = Some(now);

@@ -22,6 +22,8 @@ pub(super) struct Said {
     /// Something that was taken until then is not among them.
     forgotten: Option<Timestamp>,
     pub(super) last: Option<Timestamp>,
+    /// Until when it surely had told what it knows: nothing was issued before it was seen.
+    pub(super) until: Option<Timestamp>,
     pub(super) silence: Option<Severity>,
 }
 
@@ -42,6 +44,10 @@ impl Heard {
             }
         }
         said.last = Some(record.at);
+        // That it speaks again is our own word, and dated by our own clock.
+        if signal.kind != Kind::StreamSilent {
+            said.until = said.until.max(Some(signal.observed_at.min(record.at)));
+        }
         let id = match &signal.source {
             // The signals of one message, of whose id no dot is a part.
             Source::Webhook(_) => signal.id.split_once('.').map_or(&*signal.id, |(id, _)| id),

@@ -184,7 +184,7 @@ impl Stream {
                 critical: form.critical_subject_members.iter().map(|m| m.as_str().into()).collect(),
             },
             subjects: form.subjects.clone(),
-            voice: Arc::new(Voice::new(issuer, &form.subjects, state.heard)),
+            voice: Arc::new(Voice::new(issuer, &form.subjects, state.told_until)),
             may_revoke: form.may_revoke,
             delivery: form.delivery,
             bearer,

@@ -115,3 +115,27 @@ async fn where_signals_must_be_recent_who_is_not_heard_of_is_asked_for() {
     assert_eq!(stage.acts("agent").await, stale());
     assert_eq!(stage.acts("spiffe://prod.example.org/a").await, stale());
 }
+
+#[tokio::test]
+async fn a_stream_whose_queue_lags_is_no_fresher_than_what_it_says() {
+    let high = TierRule { signals_s: Some(30), ..Tiers::default().high };
+    let stage = stage(high, "").await;
+    // It delivers steadily what it issued ten hours ago.
+    for n in 0..3 {
+        stage.at(n * 1000).await;
+        stage.speaks(&format!("late {n}"), n * 1000 - 36_000_000).await;
+        assert_eq!(stage.acts("agent").await, stale());
+    }
+    stage.speaks("fresh", 2000).await;
+    assert_eq!(stage.acts("agent").await, Ok(()));
+    // And so it is for the process after this one.
+    const CHANGED: &str = "https://schemas.openid.net/secevent/risc/event-type/identifier-changed";
+    let somebody = r#"{"format":"opaque","id":"other"}"#;
+    for (id, ms, fresh) in [("1", -36_000_000, stale()), ("2", 2000, Ok(()))] {
+        stage.push(&claims(id, somebody, CHANGED, ms)).await.unwrap();
+        let mut heard = Heard::default();
+        records(&stage.bench.ledger).iter().for_each(|record| heard.apply(record));
+        let _again = streams(&stage.bench, "", heard);
+        assert_eq!(stage.acts("agent").await, fresh, "{id}");
+    }
+}
