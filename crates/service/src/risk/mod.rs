@@ -18,8 +18,8 @@ mod take;
 mod voices;
 
 pub use detect::{Detecting, RECORDS_SHOWN_MAX};
+pub(crate) use take::{PORTION, Stop, goes_on};
 pub use take::{SIGNALS_AT_ONCE_MAX, SIGNALS_WAITING_MAX, TakeSignalError, Taken};
-pub(crate) use take::{Stop, goes_on};
 pub(crate) use voices::Voice;
 
 /// What is known of everyone's risk.

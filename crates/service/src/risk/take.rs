@@ -9,9 +9,10 @@ use safeconduct_model::{
     Timestamp,
 };
 use safeconduct_risk::intake::SKEW_MS_MAX;
-use safeconduct_risk::{Put, Signal, SignalError};
+use safeconduct_risk::{Put, Signal, SignalError, Source};
 use thiserror::Error;
 
+use crate::end::let_others;
 use crate::{
     AppendError, ChangeError, Ending, Entry, Proposal, Service, SubmitError, Ticket, World,
 };
@@ -22,6 +23,11 @@ pub const SIGNALS_AT_ONCE_MAX: usize = 256;
 /// Most signals that wait for the disk at one time. More are refused: whoever sends them tries
 /// again.
 pub const SIGNALS_WAITING_MAX: usize = 8_192;
+
+/// Most signals that are recorded with one write, where none of them stops anybody and nothing is
+/// made of what was recorded of them together: a decision that comes meanwhile waits behind no
+/// more than that.
+pub(crate) const PORTION: usize = 16;
 
 /// Why what people approved, and the rules that they set aside, end with a revoking signal.
 const SIGNAL: &str = "signal";
@@ -41,6 +47,19 @@ pub struct Taken {
     pub stopped: Vec<KillScope>,
     /// The tasks that ended with it.
     pub ended: Vec<Arc<Task>>,
+}
+
+impl Taken {
+    /// Puts what became of those before in front.
+    fn come_after(&mut self, before: Self) {
+        let Self { recorded, known, expired, dropped, stopped, ended } = before;
+        self.recorded.splice(0..0, recorded);
+        self.known += known;
+        self.expired += expired;
+        self.dropped += dropped;
+        self.stopped.extend(stopped);
+        self.ended.extend(ended);
+    }
 }
 
 /// Why signals were not taken. Of none of them it is said that it was; whoever sent them may send
@@ -117,10 +136,11 @@ impl Drop for Room<'_> {
 }
 
 impl Service {
-    /// Takes signals in: at most [`SIGNALS_AT_ONCE_MAX`], all of them or none. When this returns,
-    /// they are durable, decisions see them, and what the revoking ones among them stop
-    /// ([`Signal::stops`]) has stopped, on every path, as by the kill switch. `parent` is the
-    /// record that they follow from, where one does.
+    /// Takes signals in: at most [`SIGNALS_AT_ONCE_MAX`], all of them, or it is said of none that
+    /// it was. When this returns, they are durable, decisions see them, and what the revoking ones
+    /// among them stop ([`Signal::stops`]) has stopped, on every path, as by the kill switch.
+    /// `parent` is the record that they follow from, where one does. Many that revoke nothing are
+    /// recorded in portions, and others are answered in between.
     ///
     /// The same signal again is known and changes nothing: it may be sent again after any error.
     ///
@@ -132,6 +152,22 @@ impl Service {
         parent: Option<&RecordId>,
     ) -> Result<Taken, TakeSignalError> {
         let _room = Room::take(&self.risks.waiting, signals.len())?;
+        self.check_signals(&signals)?;
+        let mut taken = Taken::default();
+        for (place, portion) in portions(signals).into_iter().enumerate() {
+            if place > 0 {
+                let_others().await;
+            }
+            taken.come_after(self.take_portion(portion, parent).await?);
+        }
+        Ok(taken)
+    }
+
+    async fn take_portion(
+        &self,
+        signals: Vec<Signal>,
+        parent: Option<&RecordId>,
+    ) -> Result<Taken, TakeSignalError> {
         let QueuedSignals { mut taken, ticket, stops } = self.queue_signals(signals, parent)?;
         let mut failed = None;
         for stop in stops {
@@ -158,7 +194,23 @@ impl Service {
         findings: Vec<Signal>,
         parent: &RecordId,
     ) -> Result<Taken, TakeSignalError> {
+        self.check_signals(&findings)?;
         self.queue_signals(findings, Some(parent)).map(|queued| queued.taken)
+    }
+
+    fn check_signals(&self, signals: &[Signal]) -> Result<(), TakeSignalError> {
+        if signals.len() > SIGNALS_AT_ONCE_MAX {
+            return Err(TakeSignalError::TooMany { count: signals.len() });
+        }
+        let now = self.clock.now();
+        for signal in signals {
+            signal.check()?;
+            let ahead_ms = signal.observed_at.ms_since(now);
+            if ahead_ms > SKEW_MS_MAX {
+                return Err(TakeSignalError::Future { ahead_ms });
+            }
+        }
+        Ok(())
     }
 
     fn queue_signals(
@@ -166,17 +218,7 @@ impl Service {
         signals: Vec<Signal>,
         parent: Option<&RecordId>,
     ) -> Result<QueuedSignals, TakeSignalError> {
-        if signals.len() > SIGNALS_AT_ONCE_MAX {
-            return Err(TakeSignalError::TooMany { count: signals.len() });
-        }
         let now = self.clock.now();
-        for signal in &signals {
-            signal.check()?;
-            let ahead_ms = signal.observed_at.ms_since(now);
-            if ahead_ms > SKEW_MS_MAX {
-                return Err(TakeSignalError::Future { ahead_ms });
-            }
-        }
         let (taken, fresh) = self.sort_out(signals, now);
         let mut queued = QueuedSignals { taken, ticket: None, stops: Vec::new() };
         if fresh.is_empty() {
@@ -304,6 +346,22 @@ impl Service {
     }
 }
 
+/// Signals as they are recorded together, in that order. Those of one event stay together: once
+/// any of them is recorded, the event was taken. Of a message the first ones are recorded last, so
+/// that it was taken once any of those is.
+fn portions(mut signals: Vec<Signal>) -> Vec<Vec<Signal>> {
+    let together = |one: &Signal| one.stops().is_some() || matches!(one.source, Source::Stream(_));
+    let mut portions = Vec::new();
+    if !signals.iter().any(together) {
+        while signals.len() > PORTION {
+            let rest = (signals.len() - 1) / PORTION * PORTION;
+            portions.push(signals.split_off(rest));
+        }
+    }
+    portions.push(signals);
+    portions
+}
+
 /// Whether what the kill switch would stop goes on, or would without anybody here saying so: then
 /// it is to be stopped. Whom a directory suspended or a review set aside, they may let go on, and
 /// know nothing of the signal. Tasks are looked for in any case.
@@ -333,7 +391,7 @@ fn reason(signal: &Signal) -> Arc<str> {
 
 /// Whoever said so, as records name who did something.
 fn on_whose_word(signal: &Signal) -> Result<IdentityId, NameError> {
-    if let safeconduct_risk::Source::Person(id) = &signal.source {
+    if let Source::Person(id) = &signal.source {
         return Ok(id.clone());
     }
     let said = match signal.source.name() {

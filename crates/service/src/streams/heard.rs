@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use safeconduct_model::signal::{Kind, Severity, Source};
+use safeconduct_model::signal::{Kind, Severity, Signal, Source};
 use safeconduct_model::{Body, Record, Timestamp};
 
 use super::memory::{IDS_REMEMBERED_MAX, Memory};
+use crate::risk::PORTION;
 
 /// What was taken, by its source.
 #[derive(Debug, Default)]
@@ -50,7 +51,10 @@ impl Heard {
         }
         let id = match &signal.source {
             // The signals of one message, of whose id no dot is a part.
-            Source::Webhook(_) => signal.id.split_once('.').map_or(&*signal.id, |(id, _)| id),
+            Source::Webhook(_) => match message_of(signal) {
+                Some(id) => id,
+                None => return,
+            },
             _ => &*signal.id,
         };
         if said.ids.back().is_none_or(|(_, last)| **last != *id) {
@@ -73,6 +77,14 @@ impl Heard {
     pub(super) fn webhook(&mut self, name: &str, kept_ms: i64) -> Memory {
         memory(&self.webhooks.remove(name).unwrap_or_default(), kept_ms)
     }
+}
+
+/// The message of a signal, where it was taken whole: of many signals that stop nobody the first
+/// ones are recorded last, and what was taken in part comes again.
+fn message_of(signal: &Signal) -> Option<&str> {
+    let (id, place) = signal.id.split_once('.').unwrap_or((&signal.id, "0"));
+    let first = place.parse().is_ok_and(|place: usize| place < PORTION);
+    (first || signal.stops().is_some()).then_some(id)
 }
 
 fn memory(said: &Said, kept_ms: i64) -> Memory {

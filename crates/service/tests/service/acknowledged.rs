@@ -6,7 +6,10 @@ use std::pin::pin;
 use std::sync::Mutex;
 use std::task::{Context, Poll, Waker};
 
+use safeconduct_credential::webhook::WebhookKey;
 use safeconduct_risk::{About, Kind, SIGNALS_PER_SUBJECT_MAX, Severity, Signal, Source};
+use safeconduct_service::{Heard, KeySet, Received, StreamKeys, StreamSecrets, Streams};
+use safeconduct_wire::config::parse;
 
 use super::*;
 
@@ -148,4 +151,131 @@ async fn neither_is_one_that_was_crowded_out_before_it_was_kept() {
     assert!(looked_at!(copy).is_pending());
     stage.caught_up();
     assert_eq!(copy.await.unwrap().dropped, 1);
+}
+
+/// Most signals that a decision waits behind.
+const PORTION: usize = 16;
+
+fn message(count: usize) -> Vec<Signal> {
+    let about = |n| About::Identity(name(IdentityId::new(format!("somebody-{n}"))));
+    let id = |n| if n == 0 { "msg".to_owned() } else { format!("msg.{n}") };
+    (0..count).map(|n| Signal { about: about(n), ..signal(&id(n), Severity::Low) }).collect()
+}
+
+impl Stage {
+    /// The ids of the signals that were queued.
+    fn queued(&self) -> Vec<(RecordId, String)> {
+        let entries = self.slow.records.entries();
+        let records = entries.iter().map(|entry| decode(&entry.leaf).unwrap());
+        let signals = records.filter_map(|record| match record.body {
+            Body::SignalSeen(signal) => Some((record.id, signal.id.to_string())),
+            _ => None,
+        });
+        signals.collect()
+    }
+}
+
+#[tokio::test]
+async fn a_decision_waits_behind_a_portion_of_a_long_message_alone() {
+    let stage = stage().await;
+    let all = message(60);
+    let mut taking = pin!(stage.service.take_signals(all.clone(), None));
+    let (mut before, mut looks) = (0, 0);
+    let taken = loop {
+        if let Poll::Ready(taken) = looked_at!(taking) {
+            break taken.unwrap();
+        }
+        let queued = stage.queued().len();
+        assert!(queued - before <= PORTION, "{before} and then {queued}");
+        // What was queued is on the disk before more is.
+        assert!(looked_at!(taking).is_pending());
+        assert_eq!(stage.queued().len(), queued);
+        before = queued;
+        looks += 1;
+        stage.caught_up();
+        if queued == 60 {
+            continue;
+        }
+        // Others come in between.
+        assert!(looked_at!(taking).is_pending());
+        assert_eq!(stage.queued().len(), queued);
+    };
+    assert_eq!(looks, 4);
+    // They are told in the order in which they came.
+    let queued: BTreeMap<RecordId, String> = stage.queued().into_iter().collect();
+    let told: Vec<&String> = taken.recorded.iter().map(|id| &queued[id]).collect();
+    assert_eq!(
+        told,
+        all.iter().map(|one| one.id.to_string()).collect::<Vec<_>>().iter().collect::<Vec<_>>()
+    );
+}
+
+#[tokio::test]
+async fn what_stops_somebody_waits_for_nothing_else_of_its_message() {
+    let stage = stage().await;
+    let mut all = message(60);
+    let about = About::Identity(name(IdentityId::new("agent")));
+    all.push(Signal { about, kind: Kind::AccountDisabled, ..signal("msg.60", Severity::High) });
+    let mut taking = pin!(stage.service.take_signals(all, None));
+    assert!(looked_at!(taking).is_pending());
+    let agent = IdentityId::new("agent").unwrap();
+    assert_eq!(stage.service.world().identity(&agent).unwrap().status, IdentityStatus::Suspended);
+}
+
+struct NoKeys;
+
+impl StreamKeys for NoKeys {
+    fn keys<'a>(&'a self, _: &'a str, _: Option<&'a str>) -> Awaited<'a, Option<Arc<KeySet>>> {
+        Awaited::of(async { None })
+    }
+}
+
+/// Sends a message of 60 signals to a process that knows what the records say.
+async fn sent(service: &Arc<Service>, records: &[Record]) -> Received {
+    const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+    let text = "version: 1\nsignals: { webhooks: { edr: { secret_file: x } } }";
+    let config = parse("safeconduct.yaml", text, std::path::Path::new("/")).unwrap();
+    let key = || WebhookKey::parse(SECRET).unwrap();
+    let webhooks = [("edr".to_owned(), key())].into();
+    let secrets = StreamSecrets { webhooks, ..StreamSecrets::default() };
+    let mut heard = Heard::default();
+    records.iter().for_each(|record| heard.apply(record));
+    let (service, keys) = (Arc::clone(service), Arc::new(NoKeys));
+    let streams = Streams::new(service, keys, &config.signals, secrets, heard).unwrap();
+    let one = |n| format!(r#"{{"about":{{"identity":"somebody-{n}"}},"severity":"low"}}"#);
+    let signals = (0..60).map(one).collect::<Vec<_>>().join(",");
+    let body = format!(r#"{{"signals":[{signals}]}}"#);
+    let headers = key().sign("msg", NOW, body.as_bytes());
+    streams.webhook("edr", &headers, body.as_bytes()).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_message_that_a_crash_cut_comes_again_whole() {
+    let whole = {
+        let bench = bench(Settings::default()).await;
+        bench.clock.set(NOW);
+        assert_eq!(sent(&bench.service, &[]).await, Received::Taken { signals: 60 });
+        records(&bench.ledger)
+    };
+    let first = whole.iter().position(|record| record.body.kind() == "signal").unwrap();
+    // So many of its records came to the disk.
+    for (kept, comes) in [(12, 60), (44, 60), (60, 0)] {
+        let kept = &whole[..first + kept];
+        let (ports, ledger, clock) = ports();
+        clock.set(NOW);
+        let service = Arc::new(Service::new(ports, Settings::default(), world(POLICIES)));
+        let mut restore = service.restore();
+        for (sequence, record) in kept.iter().enumerate() {
+            restore.apply(sequence as u64, record, Attachment::Absent).unwrap();
+        }
+        restore.finish();
+        let received = match comes {
+            0 => Received::Before,
+            signals => Received::Taken { signals },
+        };
+        assert_eq!(sent(&service, kept).await, received);
+        // What is there already is not recorded again.
+        let again = records(&ledger).iter().filter(|one| one.body.kind() == "signal").count();
+        assert_eq!(again + kept.len() - first, 60);
+    }
 }
