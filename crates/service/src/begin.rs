@@ -15,7 +15,9 @@ use safeconduct_model::{
 use thiserror::Error;
 
 use self::authority::authority;
+use crate::access::Beginning;
 use crate::late::Late;
+use crate::line::Line;
 use crate::sessions::{SESSIONS_MAX, lock};
 use crate::tasks::{Held, Sealed, TASKS_MAX, TaskSlot};
 use crate::{
@@ -226,19 +228,10 @@ impl Service {
         begun
     }
 
-    /// The question that policy is asked when a task begins, for whoever asks people about it
-    /// before it is tried: [`Service::request_access`] takes it. Once they approve, the same
-    /// undertaking begins, once.
-    ///
-    /// # Errors
-    /// [`BeginError`] says why no task of the kind could begin, whatever policy says.
-    pub fn undertaking_check(&self, undertaking: &Undertaking) -> Result<Check, BeginError> {
-        self.plan(undertaking)?.question(undertaking, &self.world())
-    }
-
     async fn begin(&self, undertaking: &Undertaking) -> Result<Arc<Task>, BeginError> {
         let plan = self.plan(undertaking)?;
-        let checked = self.check_or_ask(plan.question(undertaking, &self.world())?).await;
+        let question = plan.question(undertaking, &self.world())?;
+        let checked = self.check_or_ask_of(question, Some(plan.beginning())).await;
         let (ruling, asked) = match checked {
             Ok(CheckedOrAsked { ruling, asked }) => (Ok(ruling), asked),
             Err(unrecorded) => (Err(unrecorded), None),
@@ -370,7 +363,9 @@ impl Service {
             return Err(BeginError::ParentEnded);
         }
         let mandate = line.mandate.clone().ok_or(BeginError::ParentEnded)?;
-        Ok(Some(Parent { task: Arc::clone(&line.task), mandate, versions: line.versions }))
+        let begun_by = line.begun_by().cloned().collect();
+        let Line { task, delegated_by, versions, .. } = line;
+        Ok(Some(Parent { task, mandate, delegated_by, begun_by, versions }))
     }
 
     fn queue_task(
@@ -545,10 +540,27 @@ struct Plan {
 struct Parent {
     task: Arc<Task>,
     mandate: Arc<Mandate>,
+    /// Who delegated it, the nearest first.
+    delegated_by: Vec<IdentityId>,
+    /// Who began it, and what is above it.
+    begun_by: BTreeSet<IdentityId>,
     versions: Vec<(Versioned, u64)>,
 }
 
 impl Plan {
+    /// Whose the task would be: none of them approves it.
+    fn beginning(&self) -> Beginning {
+        let above = self.parent.iter();
+        let agents = above.clone().map(|parent| &parent.task.agent);
+        let delegated_by = agents.chain(above.clone().flat_map(|parent| &parent.delegated_by));
+        let begun_by = above.flat_map(|parent| &parent.begun_by).chain([&self.by]);
+        Beginning {
+            on_behalf_of: self.user.clone(),
+            delegated_by: delegated_by.cloned().collect(),
+            begun_by: begun_by.cloned().collect(),
+        }
+    }
+
     /// The question to policy: may this agent undertake this intent now?
     fn question(&self, undertaking: &Undertaking, world: &World) -> Result<Check, BeginError> {
         let namespace = world.vocabulary.namespace();

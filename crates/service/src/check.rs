@@ -303,8 +303,9 @@ impl Service {
             let tier = facts.entry.map_or(Tier::Critical, |entry| entry.tier_of(&request.input));
             // Whoever only asks uses nothing that was approved before.
             let asks = wish.as_deref().is_some_and(|wish| wish.of == WishOf::Asker);
+            let beginning = wish.as_deref().and_then(|wish| wish.beginning.as_ref());
             let approved = match asks {
-                false => self.approved(&request, &canonical, &outcome, tier, &world),
+                false => self.approved(&request, &canonical, &outcome, tier, &world, beginning),
                 true => None,
             };
             if let Some(approved) = &approved {

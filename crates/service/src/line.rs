@@ -36,6 +36,11 @@ impl Line {
         of.chain(&self.delegated_by)
     }
 
+    /// Who began the task, and those above it.
+    pub(crate) fn begun_by(&self) -> impl Iterator<Item = &IdentityId> {
+        std::iter::once(&self.task).chain(&self.above).map(|task| &task.begun_by)
+    }
+
     /// The task's session.
     pub(crate) fn session(&self) -> SessionKey {
         SessionKey::task(self.task.agent.clone(), self.task.id.clone())

@@ -82,7 +82,8 @@ impl RehearsedApprovals {
         if outcome.decision != Decision::Deny || outcome.requestable.is_none() {
             return None;
         }
-        let binding = parties(outcome)?.binding(digest(&request.input, request.asserted.as_ref()));
+        let binding =
+            parties(outcome, None)?.binding(digest(&request.input, request.asserted.as_ref()));
         let digested = |input: &Value| digest(input, request.asserted.as_ref());
         let attempt = Attempt {
             binding: &binding,
@@ -105,7 +106,7 @@ impl RehearsedApprovals {
     pub fn used(&mut self, request: &Request, outcome: &Outcome) {
         let Body::Decided(decided) = &outcome.record.body else { return };
         let (Some(id), Decision::Permit) = (&decided.approval, outcome.decision) else { return };
-        let Some(parties) = parties(outcome) else { return };
+        let Some(parties) = parties(outcome, None) else { return };
         let binding = parties.binding(digest(&request.input, request.asserted.as_ref()));
         let digested = |input: &Value| digest(input, request.asserted.as_ref());
         let attempt = Attempt {
@@ -136,7 +137,7 @@ impl RehearsedApprovals {
         yes: RehearsedYes<'_>,
     ) -> Result<(), RehearsedNo> {
         let requestable = outcome.requestable.as_ref().ok_or(RehearsedNo::NotRequestable)?;
-        let parties = parties(outcome).ok_or(RehearsedNo::NotRequestable)?;
+        let parties = parties(outcome, None).ok_or(RehearsedNo::NotRequestable)?;
         let terms = Terms::read(requestable).map_err(|error| AskError::Open(error.into()))?;
         let binding = parties.binding(digest(&request.input, request.asserted.as_ref()));
         let at = outcome.record.at;

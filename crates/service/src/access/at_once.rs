@@ -4,7 +4,7 @@
 use safeconduct_approval::AskError;
 use safeconduct_model::{ActionEntry, Depth, Tier};
 
-use super::{AccessHappened, AccessMade, AccessSummary, Found, Wish, WishOf};
+use super::{AccessHappened, AccessMade, AccessSummary, Beginning, Found, Wish, WishOf};
 use crate::{Check, Recorded, Ruling, Service, Unrecorded};
 
 /// What became of asking people at once: the request that was made or stood already, or why nobody
@@ -47,7 +47,16 @@ impl Service {
     /// # Errors
     /// [`Unrecorded`] where no record could be made durable: a Deny.
     pub async fn check_or_ask(&self, check: Check) -> Result<CheckedOrAsked, Unrecorded> {
-        let mut wish = Wish { justification: None, of: WishOf::Actor, found: None };
+        self.check_or_ask_of(check, None).await
+    }
+
+    /// The same of the action by which a task begins.
+    pub(crate) async fn check_or_ask_of(
+        &self,
+        check: Check,
+        beginning: Option<Beginning>,
+    ) -> Result<CheckedOrAsked, Unrecorded> {
+        let mut wish = Wish { justification: None, of: WishOf::Actor, beginning, found: None };
         let queued = self.begin_wishing(check, Some(&mut wish))?;
         let ruling = self.recorded(queued).await?;
         let asked = match wish.found {

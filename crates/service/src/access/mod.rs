@@ -45,7 +45,7 @@ use crate::{Entry, Service, SessionKeys, Unrecorded, Versioned};
 
 pub(crate) use answer::assurance;
 pub(crate) use glass::BREAKING;
-pub(crate) use request::{Beside, Denied, Found, Queuing, Wish, WishOf, parties};
+pub(crate) use request::{Beginning, Beside, Denied, Found, Queuing, Wish, WishOf, parties};
 
 pub use answer::*;
 pub use at_once::*;

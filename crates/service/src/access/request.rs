@@ -97,8 +97,21 @@ pub enum AskAccessError {
 pub(crate) struct Wish {
     pub(crate) justification: Option<Arc<str>>,
     pub(crate) of: WishOf,
+    /// The task that begins where it is permitted.
+    pub(crate) beginning: Option<Beginning>,
     /// What became of it.
     pub(crate) found: Option<Found>,
+}
+
+/// A task that is about to begin: whose it would be, which no record of the decision says.
+#[derive(Debug, Clone)]
+pub(crate) struct Beginning {
+    /// For whom.
+    pub(crate) on_behalf_of: Option<IdentityId>,
+    /// Who delegates, the nearest first.
+    pub(crate) delegated_by: Vec<IdentityId>,
+    /// Who begins it, and who began what it is begun in.
+    pub(crate) begun_by: BTreeSet<IdentityId>,
 }
 
 /// Where a wish to ask comes from.
@@ -145,7 +158,12 @@ impl Service {
         }
         // What is only observed goes ahead without anybody's word.
         let check = Check { mode: Mode::Enforce, ..ask.check };
-        let mut wish = Wish { justification: ask.justification, of: WishOf::Asker, found: None };
+        let mut wish = Wish {
+            justification: ask.justification,
+            of: WishOf::Asker,
+            beginning: None,
+            found: None,
+        };
         let queued = self.decide_and_queue(check, Some(&mut wish));
         if let (Err(_), Some(Found::NotNeeded)) = (&queued, &wish.found) {
             return Err(AskAccessError::NotNeeded);
@@ -185,7 +203,7 @@ impl Service {
             wish.found = Some(Found::Refused(error));
             Ok(None)
         };
-        let Some(parties) = parties(outcome) else {
+        let Some(parties) = parties(outcome, wish.beginning.as_ref()) else {
             wish.found = Some(Found::NotRequestable);
             return Ok(None);
         };
@@ -204,7 +222,8 @@ impl Service {
         let bare = parties.binding(KeyedDigest::from_bytes([0; 32]));
         let holders = people::holders(world, &bare, &owners);
         let mut interested = people::interested(world, &bare);
-        interested.extend(line.map(|line| line.task.begun_by.clone()));
+        interested.extend(line.into_iter().flat_map(Line::begun_by).cloned());
+        interested.extend(wish.beginning.iter().flat_map(|it| &it.begun_by).cloned());
         let first = terms.approvers.stages().first().into_iter().flatten();
         let mut asked_people = people::named(world, first, &bare, &holders, &interested);
         asked_people.remove(&asked_by);
@@ -414,18 +433,21 @@ impl Parties {
     }
 }
 
-/// Who wants what; `None` where the one who acts has no name that an identity could have.
-pub(crate) fn parties(outcome: &Outcome) -> Option<Parties> {
+/// Who wants what; `None` where the one who acts has no name that an identity could have. A task
+/// that is about to begin has the parties that it will have.
+pub(crate) fn parties(outcome: &Outcome, beginning: Option<&Beginning>) -> Option<Parties> {
     let Body::Decided(decided) = &outcome.record.body else { return None };
-    let actors = match &decided.task {
+    let mut actors = match &decided.task {
         Some(task) => task.actors.clone(),
         None => vec![IdentityId::new(decided.principal.id.shared()).ok()?],
     };
+    actors.extend(beginning.iter().flat_map(|it| &it.delegated_by).cloned());
     let task = decided.task.as_ref();
+    let user = task.and_then(|task| task.on_behalf_of.clone());
     let bare = Binding {
         principal: decided.principal.clone(),
         actors: actors.clone(),
-        on_behalf_of: task.and_then(|task| task.on_behalf_of.clone()),
+        on_behalf_of: user.or_else(|| beginning?.on_behalf_of.clone()),
         task: task.map(|task| task.id.clone()),
         intent: task.map(|task| task.intent.clone()),
         action: decided.action.clone(),

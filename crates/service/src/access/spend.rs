@@ -8,7 +8,7 @@ use safeconduct_approval::{
 use safeconduct_engine::ApprovalFacts;
 use safeconduct_model::{Decision, RecordId, Request, Tier, Timestamp, Value};
 
-use super::request::{Beside, parties};
+use super::request::{Beginning, Beside, parties};
 use super::{Ledgered, Recording, people, sealed};
 use crate::{Outcome, Service, SessionKeys, Unrecorded, World};
 
@@ -74,12 +74,13 @@ impl Service {
         outcome: &Outcome,
         tier: Tier,
         world: &World,
+        beginning: Option<&Beginning>,
     ) -> Option<Approved<'_>> {
         if outcome.decision == Decision::Permit || !self.requests.is_busy() {
             return None;
         }
         let wanted = Terms::read(outcome.requestable.as_ref()?).ok()?.of_tier(tier);
-        let parties = parties(outcome)?;
+        let parties = parties(outcome, beginning)?;
         let at = outcome.record.at;
         let mut state = self.requests.lock();
         if state.docket.may_cover(&parties.agent, parties.task())

@@ -12,6 +12,7 @@ use safeconduct_service::memory::{MemoryClock, MemoryLedger, ports};
 use safeconduct_service::*;
 
 mod answers;
+mod begins;
 mod binding;
 mod ends;
 mod races;
