@@ -18,7 +18,7 @@ use self::authority::authority;
 use crate::access::Beginning;
 use crate::late::Late;
 use crate::line::Line;
-use crate::sessions::{SESSIONS_MAX, lock};
+use crate::sessions::{SESSIONS_MAX, Slot, lock};
 use crate::tasks::{Held, Sealed, TASKS_MAX, TaskSlot};
 use crate::{
     AccessState, AppendError, AskedAtOnce, Check, CheckedOrAsked, Entry, Proposal, Recorded,
@@ -230,8 +230,10 @@ impl Service {
 
     async fn begin(&self, undertaking: &Undertaking) -> Result<Arc<Task>, BeginError> {
         let plan = self.plan(undertaking)?;
+        // Nobody is asked, and nothing approved is used, for what could not begin anyway.
+        self.has_room_for(&plan)?;
         let question = plan.question(undertaking, &self.world())?;
-        let checked = self.check_or_ask_of(question, Some(plan.beginning())).await;
+        let checked = self.check_or_ask_of(question, Some(plan.beginning(undertaking))).await;
         let (ruling, asked) = match checked {
             Ok(CheckedOrAsked { ruling, asked }) => (Ok(ruling), asked),
             Err(unrecorded) => (Err(unrecorded), None),
@@ -368,15 +370,32 @@ impl Service {
         Ok(Some(Parent { task, mandate, delegated_by, begun_by, versions }))
     }
 
+    fn has_room_for_one(&self) -> Result<(), BeginError> {
+        if self.tasks.live() >= TASKS_MAX {
+            return Err(BeginError::OverLimit { what: "tasks", limit: TASKS_MAX });
+        }
+        Ok(())
+    }
+
+    /// Whether there is room for a task now, whatever policy says.
+    fn has_room_for(&self, plan: &Plan) -> Result<(), BeginError> {
+        self.has_room_for_one()?;
+        let (Some(parent), Origin::Agent(session)) = (&plan.parent, &plan.origin) else {
+            return Ok(());
+        };
+        let over = || BeginError::OverLimit { what: "sessions", limit: SESSIONS_MAX };
+        let slot = self.session_slot(session).ok_or_else(over)?;
+        let slot = lock(&slot);
+        fits(&plan.mandate, parent, &slot)
+    }
+
     fn queue_task(
         &self,
         undertaking: &Undertaking,
         plan: Plan,
         decision: &safeconduct_model::RecordId,
     ) -> Result<(Arc<Task>, Ticket), BeginError> {
-        if self.tasks.live() >= TASKS_MAX {
-            return Err(BeginError::OverLimit { what: "tasks", limit: TASKS_MAX });
-        }
+        self.has_room_for_one()?;
         // Before changes are kept out: it takes sessions, whose holders may wait for those.
         if let Some(name) = &undertaking.run_of {
             self.end_overdue_runs(name);
@@ -426,12 +445,7 @@ impl Service {
             return Err(BeginError::Attached(other));
         }
         if let (Some(parent), Some((_, slot))) = (&parent, &from) {
-            let used = slot.session.used().ok_or(BeginError::ParentEnded)?;
-            if used.given().children >= safeconduct_model::CHILDREN_MAX {
-                let limit = usize::try_from(safeconduct_model::CHILDREN_MAX).unwrap_or(usize::MAX);
-                return Err(BeginError::OverLimit { what: "children of this task", limit });
-            }
-            narrows(&mandate.authority, &parent.mandate.authority, used)?;
+            fits(&mandate, parent, slot)?;
             reads.extend(parent.versions.iter().cloned());
         }
         let (keys, wrapped) = self.vault.begin(&key).map_err(|error| broken(&error))?;
@@ -493,6 +507,16 @@ impl Service {
     }
 }
 
+/// Whether there is room in a parent, of which so much is used by now.
+fn fits(mandate: &Mandate, parent: &Parent, of: &Slot) -> Result<(), BeginError> {
+    let used = of.session.used().ok_or(BeginError::ParentEnded)?;
+    if used.given().children >= safeconduct_model::CHILDREN_MAX {
+        let limit = usize::try_from(safeconduct_model::CHILDREN_MAX).unwrap_or(usize::MAX);
+        return Err(BeginError::OverLimit { what: "children of this task", limit });
+    }
+    Ok(narrows(&mandate.authority, &parent.mandate.authority, used)?)
+}
+
 /// Whom a denial was put to, at the end of a sentence.
 fn people(asked: Option<&AskedAtOnce>) -> String {
     match asked {
@@ -549,7 +573,7 @@ struct Parent {
 
 impl Plan {
     /// Whose the task would be: none of them approves it.
-    fn beginning(&self) -> Beginning {
+    fn beginning(&self, undertaking: &Undertaking) -> Beginning {
         let above = self.parent.iter();
         let agents = above.clone().map(|parent| &parent.task.agent);
         let delegated_by = agents.chain(above.clone().flat_map(|parent| &parent.delegated_by));
@@ -558,7 +582,20 @@ impl Plan {
             on_behalf_of: self.user.clone(),
             delegated_by: delegated_by.cloned().collect(),
             begun_by: begun_by.cloned().collect(),
+            terms: self.terms(undertaking),
         }
+    }
+
+    /// What it would be, as it was asked for, beside the parameters: times are those that were
+    /// named, so that the same may be asked for again later.
+    fn terms(&self, undertaking: &Undertaking) -> Value {
+        let parent = self.parent.iter().map(|of| ("parent", Value::String(of.task.id.shared())));
+        let prompt = undertaking.prompt.iter();
+        let prompt = prompt.map(|prompt| (PROMPT, Value::String(Arc::clone(prompt))));
+        let narrowed = narrowed_value(&undertaking.narrowed, &self.mandate);
+        let version = ("version", Value::Integer(i64::from(self.version)));
+        let narrowed = narrowed.map(|narrowed| ("narrowed", narrowed));
+        Value::object(parent.chain(prompt).chain(narrowed).chain([version]))
     }
 
     /// The question to policy: may this agent undertake this intent now?
@@ -589,6 +626,24 @@ impl Plan {
             network: None,
         })
     }
+}
+
+/// What of an intent is wanted, where that is not all.
+fn narrowed_value(asked: &Narrowed, mandate: &Mandate) -> Option<Value> {
+    let Narrowed { allowances, budget, seconds, depth, tier_max, credentials } = asked;
+    let Value::Object(mut members) = mandate_value(mandate) else { return None };
+    // What was asked for stands in the mandate as it is.
+    members.retain(|name, _| match &**name {
+        "allowances" => allowances.is_some(),
+        "budget" => budget.is_some(),
+        "tier_max" => tier_max.is_some(),
+        "credentials" => credentials.is_some(),
+        _ => false,
+    });
+    let number = |name: &str, n: i64| (Arc::from(name), Value::Integer(n));
+    members.extend(seconds.map(|seconds| number("seconds", i64::from(seconds))));
+    members.extend(depth.map(|depth| number("depth", i64::from(depth))));
+    (!members.is_empty()).then_some(Value::Object(members))
 }
 
 /// Whose word the parameters are. Trust starts only where a person or an orchestrator speaks.

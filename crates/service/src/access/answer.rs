@@ -371,7 +371,7 @@ impl Service {
         let shown = Attempt {
             binding: &opened.binding,
             input: &asked.input,
-            asserted: asked.asserted.as_ref(),
+            asserted: asked.said.beside(),
             digest: &digest,
         };
         let scope = match extent {

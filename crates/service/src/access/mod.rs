@@ -24,7 +24,7 @@ mod glass;
 mod people;
 mod request;
 mod restore;
-mod sealed;
+pub(crate) mod sealed;
 mod spend;
 mod view;
 mod wait;

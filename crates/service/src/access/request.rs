@@ -13,7 +13,7 @@ use safeconduct_model::{
 };
 use thiserror::Error;
 
-use super::sealed::{self, Asked};
+use super::sealed::{self, Asked, Said};
 use super::spend::meets;
 use super::{
     ASKING_AGENTS_MAX, AccessHappened, AccessNews, AccessState, Ledgered, Place, Recording,
@@ -112,6 +112,8 @@ pub(crate) struct Beginning {
     pub(crate) delegated_by: Vec<IdentityId>,
     /// Who begins it, and who began what it is begun in.
     pub(crate) begun_by: BTreeSet<IdentityId>,
+    /// What it would be, beside the parameters of its intent.
+    pub(crate) terms: Value,
 }
 
 /// Where a wish to ask comes from.
@@ -213,7 +215,8 @@ impl Service {
         };
         let now = outcome.record.at;
         // Nobody is looked for where there is nothing new to ask them.
-        if let Some(found) = self.asked_before(asked, &parties, &terms, world)? {
+        let said = Said::of(request, wish.beginning.as_ref());
+        if let Some(found) = self.asked_before(asked, &parties, &terms, &said, world)? {
             wish.found = Some(found);
             return Ok(None);
         }
@@ -235,15 +238,14 @@ impl Service {
         }
         let keyed = self.request_keys(&mut state, &parties.agent)?;
         let keys = &*keyed.keys;
+        let binding = parties.binding(said.digest(keys, asked.canonical));
         let sealed = Asked {
             input: request.input.clone(),
-            asserted: request.asserted.clone(),
+            said,
             justification: wish.justification.clone(),
             owners,
             tier: asked.tier,
         };
-        let binding =
-            parties.binding(sealed::digest(keys, asked.canonical, request.asserted.as_ref()));
         let deadline = line.map(|line| line.task.deadline);
         let latest = now.plus_ms(self.settings.answer_within_ms.min(WAIT_MS_MAX));
         let alike = self.alike(&binding, &request.input)?;
@@ -301,6 +303,7 @@ impl Service {
         asked: &Denied<'_>,
         parties: &Parties,
         terms: &Terms,
+        said: &Said,
         world: &World,
     ) -> Result<Option<Found>, Unrecorded> {
         let (request, now) = (asked.request, asked.outcome.record.at);
@@ -314,11 +317,9 @@ impl Service {
         let Some(keys) = self.known_request_keys(&mut state, &parties.agent)? else {
             return Ok(refused(&state));
         };
-        let asserted = request.asserted.as_ref();
-        let binding = parties.binding(sealed::digest(&*keys, asked.canonical, asserted));
-        let digest =
-            |input: &Value| sealed::digest(&*keys, &safeconduct_ledger::canonical(input), asserted);
-        let input = &request.input;
+        let binding = parties.binding(said.digest(&*keys, asked.canonical));
+        let digest = |input: &Value| said.digest(&*keys, &safeconduct_ledger::canonical(input));
+        let (input, asserted) = (&request.input, said.beside());
         let attempt = Attempt { binding: &binding, input, asserted, digest: &digest };
         let holds = |state: &Ledgered, request: &AccessRequest| {
             meets(request, terms, now)

@@ -8,8 +8,10 @@ use safeconduct_approval::Scope;
 use safeconduct_credential::{allowance_of, allowance_value};
 use safeconduct_model::{
     ActionName, Allowance, Entity, EntityRef, IdentityId, KeyedDigest, OtherArguments, RecordId,
-    Tier, Timestamp, Value,
+    Request, Tier, Timestamp, Value,
 };
+
+use super::Beginning;
 
 use crate::check::listed;
 use crate::{Service, SessionKeys};
@@ -25,8 +27,8 @@ pub(super) const SCOPE: &str = "access_scope";
 pub(super) struct Asked {
     /// The arguments.
     pub(super) input: Value,
-    /// What the enforcement point says beside them.
-    pub(super) asserted: Option<Value>,
+    /// What is said beside them.
+    pub(super) said: Said,
     /// Why, in the words of who asks: nobody has checked them.
     pub(super) justification: Option<Arc<str>>,
     /// Who owns what is touched, as the enforcement point said it.
@@ -50,7 +52,8 @@ impl Asked {
             ("owners", Value::Array(owners.collect())),
             ("tier", Value::from(self.tier.as_str())),
         ];
-        members.extend(self.asserted.clone().map(|asserted| ("asserted", asserted)));
+        members.extend(self.said.asserted.clone().map(|asserted| ("asserted", asserted)));
+        members.extend(self.said.stated.clone().map(|stated| ("stated", stated)));
         let words = self.justification.clone();
         members.extend(words.map(|words| ("justification", Value::String(words))));
         Value::object(members)
@@ -64,7 +67,10 @@ impl Asked {
         });
         Some(Self {
             input: value.member("input")?.clone(),
-            asserted: value.member("asserted").cloned(),
+            said: Said {
+                asserted: value.member("asserted").cloned(),
+                stated: value.member("stated").cloned(),
+            },
             justification: text(value, "justification"),
             owners: owners.collect::<Option<_>>()?,
             tier: Tier::parse(&text(value, "tier")?)?,
@@ -73,22 +79,81 @@ impl Asked {
 
     /// The digest that binds arguments of this call.
     pub(super) fn digest(&self, keys: &dyn SessionKeys, input: &Value) -> KeyedDigest {
-        digest(keys, &safeconduct_ledger::canonical(input), self.asserted.as_ref())
+        self.said.digest(keys, &safeconduct_ledger::canonical(input))
     }
 }
 
-/// The digest of arguments that have their canonical bytes already, and of what the enforcement
-/// point says beside them.
-pub(super) fn digest(
-    keys: &dyn SessionKeys,
-    canonical: &[u8],
-    asserted: Option<&Value>,
-) -> KeyedDigest {
-    match asserted {
-        None => keys.digest(canonical),
-        Some(asserted) => keys.digest(&listed(canonical, asserted)),
+/// All that is said of a call beside its arguments. What people approve is that too.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Said {
+    /// The context, as the enforcement point gives it.
+    asserted: Option<Value>,
+    /// What else people must see: of a task that is about to begin, what it would be.
+    stated: Option<Value>,
+}
+
+impl Said {
+    /// What is said of that call.
+    pub(crate) fn of(request: &Request, beginning: Option<&Beginning>) -> Self {
+        let stated = beginning.map(|beginning| Value::object([(TASK, beginning.terms.clone())]));
+        Self { asserted: request.asserted.clone(), stated }
+    }
+
+    /// The digest of arguments that have their canonical bytes already, and of all this.
+    pub(super) fn digest(&self, keys: &dyn SessionKeys, canonical: &[u8]) -> KeyedDigest {
+        match (&self.asserted, &self.stated) {
+            (None, None) => keys.digest(canonical),
+            (Some(asserted), None) => keys.digest(&listed(canonical, asserted)),
+            (asserted, Some(stated)) => {
+                // A list of three is none of two, whatever stands in them.
+                let mut list = listed(canonical, asserted.as_ref().unwrap_or(&Value::Null));
+                list.pop();
+                list.push(b',');
+                safeconduct_ledger::write_canonical(stated, &mut list);
+                list.push(b']');
+                keys.digest(&list)
+            }
+        }
+    }
+
+    /// Whatever of it lies within no bounds of an approval.
+    pub(crate) const fn beside(&self) -> Option<&Value> {
+        match &self.stated {
+            Some(stated) => Some(stated),
+            None => self.asserted.as_ref(),
+        }
+    }
+
+    /// All of it as one value, for people: what an enforcement point says does not stand where
+    /// something else would.
+    pub(super) fn shown(self) -> Option<Value> {
+        let own = |members: &BTreeMap<Arc<str>, Value>| {
+            !members.keys().any(|name| [CONTEXT, TASK].contains(&&**name))
+        };
+        let stated = match self.stated {
+            Some(Value::Object(stated)) => stated,
+            Some(_) | None => BTreeMap::new(),
+        };
+        Some(match self.asserted {
+            None if stated.is_empty() => return None,
+            None => Value::Object(stated),
+            Some(Value::Object(members)) if own(&members) => {
+                Value::Object(members.into_iter().chain(stated).collect())
+            }
+            Some(other) if stated.is_empty() && other.as_object().is_none() => other,
+            Some(other) => {
+                let context = (Arc::from(CONTEXT), other);
+                Value::Object(stated.into_iter().chain([context]).collect())
+            }
+        })
     }
 }
+
+/// Where it stands what a task that is about to begin would be.
+const TASK: &str = "task";
+
+/// Where the context stands that has such names itself.
+const CONTEXT: &str = "context";
 
 /// Who owns each of what is touched, where the enforcement point may say and did.
 pub(super) fn owners(resources: &[Entity]) -> BTreeMap<EntityRef, IdentityId> {

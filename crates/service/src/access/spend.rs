@@ -9,7 +9,8 @@ use safeconduct_engine::ApprovalFacts;
 use safeconduct_model::{Decision, RecordId, Request, Tier, Timestamp, Value};
 
 use super::request::{Beginning, Beside, parties};
-use super::{Ledgered, Recording, people, sealed};
+use super::sealed::Said;
+use super::{Ledgered, Recording, people};
 use crate::{Outcome, Service, SessionKeys, Unrecorded, World};
 
 /// What people approved of a call that was denied. Nobody else uses it meanwhile.
@@ -22,6 +23,7 @@ pub(crate) struct Approved<'s> {
 struct Using<'s> {
     state: MutexGuard<'s, Ledgered>,
     binding: Binding,
+    said: Said,
     keys: Arc<dyn SessionKeys>,
 }
 
@@ -86,13 +88,11 @@ impl Service {
         if state.docket.may_cover(&parties.agent, parties.task())
             && let Ok(Some(keys)) = self.known_request_keys(&mut state, &parties.agent)
         {
-            let asserted = request.asserted.as_ref();
-            let binding = parties.binding(sealed::digest(&*keys, canonical, asserted));
-            let digest = |input: &Value| {
-                sealed::digest(&*keys, &safeconduct_ledger::canonical(input), asserted)
-            };
-            let attempt =
-                Attempt { binding: &binding, input: &request.input, asserted, digest: &digest };
+            let said = Said::of(request, beginning);
+            let binding = parties.binding(said.digest(&*keys, canonical));
+            let digest = |input: &Value| said.digest(&*keys, &safeconduct_ledger::canonical(input));
+            let (input, asserted) = (&request.input, said.beside());
+            let attempt = Attempt { binding: &binding, input, asserted, digest: &digest };
             if let Ok(covering) = state.docket.covering(&attempt, at)
                 && meets(covering, &wanted, at)
                 && self.stands_by_its_approvers(&state, covering, Some(&*keys), world)
@@ -105,7 +105,7 @@ impl Service {
                     at: covering.grant().map_or(at, |grant| grant.from),
                     scope: covering.scope().map_or("once", |scope| scope.as_str()),
                 };
-                let uses = Some(Using { state, binding, keys });
+                let uses = Some(Using { state, binding, said, keys });
                 return Some(Approved { facts, uses });
             }
         }
@@ -121,14 +121,12 @@ impl Service {
         decision: &RecordId,
         at: Timestamp,
     ) -> Result<Option<Beside<'s>>, Unrecorded> {
-        let Approved { facts, uses: Some(Using { state, binding, keys }) } = approved else {
+        let Approved { facts, uses: Some(Using { state, binding, said, keys }) } = approved else {
             return Ok(None);
         };
-        let asserted = request.asserted.as_ref();
-        let digest =
-            |input: &Value| sealed::digest(&*keys, &safeconduct_ledger::canonical(input), asserted);
-        let attempt =
-            Attempt { binding: &binding, input: &request.input, asserted, digest: &digest };
+        let digest = |input: &Value| said.digest(&*keys, &safeconduct_ledger::canonical(input));
+        let (input, asserted) = (&request.input, said.beside());
+        let attempt = Attempt { binding: &binding, input, asserted, digest: &digest };
         let change = state
             .docket
             .request(&facts.id)

@@ -155,11 +155,12 @@ pub struct AccessView {
 pub struct AskedView {
     /// The arguments, as they are: what the digest is of.
     pub arguments: Value,
-    /// What the enforcement point says beside them.
+    /// What is said beside them: by the enforcement point, and, of a task that would begin, what
+    /// it would be (`task`).
     pub asserted: Option<Value>,
     /// The arguments for people, with all that deceives made visible.
     pub shown: Shown,
-    /// The same of what the enforcement point says.
+    /// The same of what is said beside them.
     pub shown_beside: Option<Shown>,
     /// Why, in the words of who asks, which nobody has checked.
     pub justification: Option<ShownValue>,
@@ -411,12 +412,13 @@ impl Service {
 
 impl From<Asked> for AskedView {
     fn from(asked: Asked) -> Self {
+        let beside = asked.said.shown();
         Self {
             shown: shown(&asked.input),
-            shown_beside: asked.asserted.as_ref().map(shown),
+            shown_beside: beside.as_ref().map(shown),
             justification: asked.justification.as_deref().map(shown_text),
             arguments: asked.input,
-            asserted: asked.asserted,
+            asserted: beside,
             tier: asked.tier,
         }
     }

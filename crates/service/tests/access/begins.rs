@@ -54,6 +54,82 @@ async fn for_whom_a_task_would_act_approves_it_only_where_the_policy_says_so() {
 }
 
 #[tokio::test]
+async fn what_is_told_and_wanted_of_a_task_is_approved_with_it() {
+    let bench = bench_under(&asks("agent", "group:leads")).await;
+    let few = Budget { calls: 3, ..intent("work").budget };
+    let narrowed = Narrowed { budget: Some(few), seconds: Some(60), ..Narrowed::default() };
+    let prompt = |words: &str| Some(words.into());
+    let small = Undertaking { prompt: prompt("summarise"), narrowed, ..bench.undertaking(1) };
+    let asked = bench.asked_to_begin(&small).await;
+    let view = bench.service.access_request(&asked.id).unwrap().asked.unwrap();
+    let beside = view.asserted.unwrap();
+    let text = |at: &str| beside.pointer(at).and_then(Value::as_str).map(ToOwned::to_owned);
+    assert_eq!(text("/task/prompt"), Some("summarise".to_owned()));
+    assert_eq!(beside.pointer("/task/version"), Some(&Value::Integer(1)));
+    assert_eq!(beside.pointer("/task/narrowed/budget/calls"), Some(&Value::Integer(3)));
+    assert_eq!(beside.pointer("/task/narrowed/seconds"), Some(&Value::Integer(60)));
+    assert_eq!(text("/begun_by"), Some("orchestrator".to_owned()));
+    bench.approve(&asked.id).await;
+
+    let longer = Narrowed { seconds: Some(61), ..small.narrowed.clone() };
+    for other in [
+        Undertaking { prompt: prompt("send all of it"), ..small.clone() },
+        Undertaking { prompt: None, ..small.clone() },
+        Undertaking { narrowed: Narrowed::default(), ..small.clone() },
+        Undertaking { narrowed: longer, ..small.clone() },
+    ] {
+        assert_ne!(bench.asked_to_begin(&other).await.id, asked.id);
+    }
+    assert_eq!(bench.spent(), 0);
+    // A minute later it would end a minute later: that is no other task.
+    bench.at(MINUTE);
+    bench.service.begin_task(small).await.unwrap();
+    assert_eq!(bench.spent(), 1);
+}
+
+#[tokio::test]
+async fn a_child_of_another_task_is_another_and_what_has_no_room_uses_nothing() {
+    let bench = bench_under(&asks("helper", "group:leads")).await;
+    let (one, other) = (bench.begin(1).await, bench.begin(2).await);
+    let of = |by: &Authentication| {
+        let budget = Budget { calls: 60, ..intent("work").budget };
+        let narrowed = Narrowed { budget: Some(budget), ..Narrowed::default() };
+        let by = by.clone();
+        Undertaking { by, agent: id("helper"), narrowed, ..bench.undertaking(3) }
+    };
+    let (first, second) =
+        (bench.asked_to_begin(&of(&one)).await, bench.asked_to_begin(&of(&other)).await);
+    assert_ne!(first.id, second.id);
+    bench.approve(&first.id).await;
+    bench.service.begin_task(of(&one)).await.unwrap();
+    // As much again is not left of a hundred calls, so nobody is asked and nothing is used.
+    let more = bench.service.begin_task(of(&one)).await;
+    assert!(matches!(more, Err(BeginError::Wider(_))), "{more:?}");
+    assert_eq!(bench.spent(), 1);
+}
+
+/// What was refused to one agent for a user is refused to any other for them.
+#[tokio::test]
+async fn a_refusal_is_held_against_whoever_would_begin_it_for_the_same_user() {
+    let (one, any) =
+        (r#"principal == Safeconduct::Agent::"agent""#, "principal is Safeconduct::Agent");
+    let bench = bench_under(&asks("agent", "group:leads").replace(one, any)).await;
+    let for_dora = |agent: &str| {
+        let on_behalf_of = Some(OnBehalf::Delegated(id("dora")));
+        Undertaking { agent: id(agent), on_behalf_of, ..bench.undertaking(1) }
+    };
+    bench.delegated("dora", "agent").await;
+    bench.delegated("dora", "helper").await;
+    let asked = bench.asked_to_begin(&for_dora("agent")).await;
+    bench.refuse(&asked.id).await;
+    let again = bench.service.begin_task(for_dora("helper")).await;
+    let Err(BeginError::Denied { asked: Some(AskedAtOnce::Not(why)), .. }) = again else {
+        panic!("{again:?}")
+    };
+    assert!(matches!(*why, AskError::Repeat { .. }));
+}
+
+#[tokio::test]
 async fn nobody_of_the_line_above_approves_a_child() {
     let bench = bench_under(&asks("helper", "group:leads")).await;
     let helper = identity("helper", IdentityKind::Agent, &[]);
@@ -73,10 +149,6 @@ async fn nobody_of_the_line_above_approves_a_child() {
         let may = bench.may_answer(&asked.id, who);
         assert!(matches!(may, Err(AnswerError::Interested(_))), "{who}: {may:?}");
     }
-    bench.refuse(&asked.id).await;
-    let again = bench.service.begin_task(child).await;
-    let Err(BeginError::Denied { asked: Some(AskedAtOnce::Not(why)), .. }) = again else {
-        panic!("{again:?}")
-    };
-    assert!(matches!(*why, AskError::Repeat { .. }));
+    bench.approve(&asked.id).await;
+    bench.service.begin_task(child).await.unwrap();
 }
