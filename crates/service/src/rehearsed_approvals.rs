@@ -16,6 +16,7 @@ use safeconduct_model::{
 };
 use thiserror::Error;
 
+use crate::access::sealed::{Properties, Said};
 use crate::access::{ANSWER_WITHIN_MS, parties};
 use crate::definition_digest;
 
@@ -82,13 +83,13 @@ impl RehearsedApprovals {
         if outcome.decision != Decision::Deny || outcome.requestable.is_none() {
             return None;
         }
-        let binding =
-            parties(outcome, None)?.binding(digest(&request.input, request.asserted.as_ref()));
-        let digested = |input: &Value| digest(input, request.asserted.as_ref());
+        let said = said(request);
+        let binding = parties(outcome, None)?.binding(digest(&request.input, &said));
+        let digested = |input: &Value| digest(input, &said);
         let attempt = Attempt {
             binding: &binding,
             input: &request.input,
-            asserted: request.asserted.as_ref(),
+            asserted: said.beside(),
             digest: &digested,
         };
         let at = outcome.record.at;
@@ -107,12 +108,13 @@ impl RehearsedApprovals {
         let Body::Decided(decided) = &outcome.record.body else { return };
         let (Some(id), Decision::Permit) = (&decided.approval, outcome.decision) else { return };
         let Some(parties) = parties(outcome, None) else { return };
-        let binding = parties.binding(digest(&request.input, request.asserted.as_ref()));
-        let digested = |input: &Value| digest(input, request.asserted.as_ref());
+        let said = said(request);
+        let binding = parties.binding(digest(&request.input, &said));
+        let digested = |input: &Value| digest(input, &said);
         let attempt = Attempt {
             binding: &binding,
             input: &request.input,
-            asserted: request.asserted.as_ref(),
+            asserted: said.beside(),
             digest: &digested,
         };
         let at = outcome.record.at;
@@ -139,7 +141,8 @@ impl RehearsedApprovals {
         let requestable = outcome.requestable.as_ref().ok_or(RehearsedNo::NotRequestable)?;
         let parties = parties(outcome, None).ok_or(RehearsedNo::NotRequestable)?;
         let terms = Terms::read(requestable).map_err(|error| AskError::Open(error.into()))?;
-        let binding = parties.binding(digest(&request.input, request.asserted.as_ref()));
+        let said = said(request);
+        let binding = parties.binding(digest(&request.input, &said));
         let at = outcome.record.at;
         let agent = identities.get(&parties.agent);
         let owners = agent.map(|agent| agent.owner.iter().chain(&agent.fallback_owner));
@@ -172,11 +175,11 @@ impl RehearsedApprovals {
             Opening::Standing(_) => return Ok(()),
         };
         self.take_in(&change)?;
-        let digested = |input: &Value| digest(input, request.asserted.as_ref());
+        let digested = |input: &Value| digest(input, &said);
         let shown = Attempt {
             binding: &binding,
             input: &request.input,
-            asserted: request.asserted.as_ref(),
+            asserted: said.beside(),
             digest: &digested,
         };
         for by in yes.by {
@@ -258,8 +261,13 @@ fn resource_owners(request: &Request) -> BTreeSet<IdentityId> {
     owner.into_iter().collect()
 }
 
-/// What arguments, and what the enforcement point says beside them, are bound by.
-fn digest(input: &Value, asserted: Option<&Value>) -> KeyedDigest {
-    let both = Value::from(vec![input.clone(), asserted.cloned().unwrap_or(Value::Null)]);
+/// What is said beside the arguments.
+fn said(request: &Request) -> Said {
+    Said::of(request, Properties::Count, None)
+}
+
+/// What arguments, and what is said beside them, are bound by.
+fn digest(input: &Value, said: &Said) -> KeyedDigest {
+    let both = Value::from(vec![input.clone(), said.listed()]);
     KeyedDigest::from_bytes(*definition_digest(&both).as_bytes())
 }

@@ -13,7 +13,7 @@ use safeconduct_model::{
 };
 use thiserror::Error;
 
-use super::sealed::{self, Asked, Said};
+use super::sealed::{self, Asked, Properties, Said};
 use super::spend::meets;
 use super::{
     ASKING_AGENTS_MAX, AccessHappened, AccessNews, AccessState, Ledgered, Place, Recording,
@@ -215,7 +215,8 @@ impl Service {
         };
         let now = outcome.record.at;
         // Nobody is looked for where there is nothing new to ask them.
-        let said = Said::of(request, wish.beginning.as_ref());
+        let properties = Properties::of(request, world);
+        let said = Said::of(request, properties, wish.beginning.as_ref());
         if let Some(found) = self.asked_before(asked, &parties, &terms, &said, world)? {
             wish.found = Some(found);
             return Ok(None);

@@ -8,13 +8,13 @@ use safeconduct_approval::Scope;
 use safeconduct_credential::{allowance_of, allowance_value};
 use safeconduct_model::{
     ActionName, Allowance, Entity, EntityRef, IdentityId, KeyedDigest, OtherArguments, RecordId,
-    Request, Tier, Timestamp, Value,
+    Request, Subject, Tier, Timestamp, Value,
 };
 
 use super::Beginning;
 
 use crate::check::listed;
-use crate::{Service, SessionKeys};
+use crate::{Service, SessionKeys, World};
 
 /// What the arguments are called beside their record.
 pub(super) const ARGUMENTS: &str = "access_request";
@@ -88,15 +88,35 @@ impl Asked {
 pub(crate) struct Said {
     /// The context, as the enforcement point gives it.
     asserted: Option<Value>,
-    /// What else people must see: of a task that is about to begin, what it would be.
+    /// What else people must see, as policies do: properties of subject and resource; of a task
+    /// that is about to begin, what it would be.
     stated: Option<Value>,
 }
 
 impl Said {
     /// What is said of that call.
-    pub(crate) fn of(request: &Request, beginning: Option<&Beginning>) -> Self {
-        let stated = beginning.map(|beginning| Value::object([(TASK, beginning.terms.clone())]));
+    pub(crate) fn of(
+        request: &Request,
+        properties: Properties,
+        beginning: Option<&Beginning>,
+    ) -> Self {
+        let mut stated: Vec<(&str, Value)> = Vec::new();
+        stated.extend(beginning.map(|beginning| (TASK, beginning.terms.clone())));
+        if let (Subject::Asserted { entity, .. }, Properties::Count) = (&request.subject, properties)
+        {
+            let all = [(SUBJECT, Some(entity)), (RESOURCE, request.resource.as_ref())];
+            let all = all.into_iter().filter_map(|(what, of)| Some((what, &of?.attributes)));
+            let some = all.filter(|(_, attributes)| !attributes.is_empty());
+            stated.extend(some.map(|(what, attributes)| (what, Value::Object(attributes.clone()))));
+        }
+        let stated = (!stated.is_empty()).then(|| Value::object(stated));
         Self { asserted: request.asserted.clone(), stated }
+    }
+
+    /// All of it, where nothing is digested with a key.
+    pub(crate) fn listed(&self) -> Value {
+        let or_null = |value: &Option<Value>| value.clone().unwrap_or(Value::Null);
+        Value::from(vec![or_null(&self.asserted), or_null(&self.stated)])
     }
 
     /// The digest of arguments that have their canonical bytes already, and of all this.
@@ -128,7 +148,7 @@ impl Said {
     /// something else would.
     pub(super) fn shown(self) -> Option<Value> {
         let own = |members: &BTreeMap<Arc<str>, Value>| {
-            !members.keys().any(|name| [CONTEXT, TASK].contains(&&**name))
+            !members.keys().any(|name| [CONTEXT, RESOURCE, SUBJECT, TASK].contains(&&**name))
         };
         let stated = match self.stated {
             Some(Value::Object(stated)) => stated,
@@ -148,6 +168,32 @@ impl Said {
         })
     }
 }
+
+/// Whether what an enforcement point states of subject and resource counts for policies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Properties {
+    /// It does.
+    Count,
+    /// Policies do not see it.
+    AreIgnored,
+}
+
+impl Properties {
+    /// As the enforcement point is registered.
+    pub(super) fn of(request: &Request, world: &World) -> Self {
+        let by = world.identity(&request.subject.authentication().identity);
+        match by.and_then(|by| by.pep.as_ref()).is_some_and(|pep| pep.properties) {
+            true => Self::Count,
+            false => Self::AreIgnored,
+        }
+    }
+}
+
+/// Where the properties of the subject stand.
+const SUBJECT: &str = "subject";
+
+/// Where those of the resource stand.
+const RESOURCE: &str = "resource";
 
 /// Where it stands what a task that is about to begin would be.
 const TASK: &str = "task";

@@ -9,7 +9,7 @@ use safeconduct_engine::ApprovalFacts;
 use safeconduct_model::{Decision, RecordId, Request, Tier, Timestamp, Value};
 
 use super::request::{Beginning, Beside, parties};
-use super::sealed::Said;
+use super::sealed::{Properties, Said};
 use super::{Ledgered, Recording, people};
 use crate::{Outcome, Service, SessionKeys, Unrecorded, World};
 
@@ -88,7 +88,7 @@ impl Service {
         if state.docket.may_cover(&parties.agent, parties.task())
             && let Ok(Some(keys)) = self.known_request_keys(&mut state, &parties.agent)
         {
-            let said = Said::of(request, beginning);
+            let said = Said::of(request, Properties::of(request, world), beginning);
             let binding = parties.binding(said.digest(&*keys, canonical));
             let digest = |input: &Value| said.digest(&*keys, &safeconduct_ledger::canonical(input));
             let (input, asserted) = (&request.input, said.beside());

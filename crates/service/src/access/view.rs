@@ -155,8 +155,8 @@ pub struct AccessView {
 pub struct AskedView {
     /// The arguments, as they are: what the digest is of.
     pub arguments: Value,
-    /// What is said beside them: by the enforcement point, and, of a task that would begin, what
-    /// it would be (`task`).
+    /// What is said beside them: by the enforcement point, with the properties of `subject` and
+    /// `resource` that count, and, of a task that would begin, what it would be (`task`).
     pub asserted: Option<Value>,
     /// The arguments for people, with all that deceives made visible.
     pub shown: Shown,

@@ -164,20 +164,69 @@ async fn an_approval_until_a_time_holds_in_every_task_of_its_intent() {
     assert_eq!(bench.spent(), 2);
 }
 
+impl Bench {
+    /// With an enforcement point, of whose word on properties policies hear, or not.
+    async fn with_desk(&self, properties: bool) {
+        let mut speaks = identity("desk", IdentityKind::Workload, &[]);
+        let types = ["Safeconduct::Agent"].map(|ty| EntityType::new(ty).unwrap());
+        speaks.pep = Some(PepRegistration {
+            subjects: types.into(),
+            resources: BTreeSet::new(),
+            properties,
+            ..PepRegistration::default()
+        });
+        self.service.change_identity(speaks, &id("ada")).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn what_an_enforcement_point_states_is_shown_and_approved_where_it_counts() {
+    let of = |team: &str, amount: i64| {
+        let entity = |ty: &str, of: &str, name: &str, value| Entity {
+            attributes: BTreeMap::from([(name.into(), value)]),
+            ..Entity::bare(EntityRef::new(ty, of).unwrap())
+        };
+        let amount = Value::Integer(amount);
+        Check {
+            subject: Subject::Asserted {
+                by: proof("desk"),
+                entity: entity("Safeconduct::Agent", "agent", "team", Value::from(team)),
+            },
+            resource: Some(entity("Safeconduct::Resource", "bill-1", "amount", amount)),
+            ..call(&proof("desk"), "mail", mail("x"))
+        }
+    };
+    for counts in [true, false] {
+        let bench = bench().await;
+        bench.with_desk(counts).await;
+        let asked = bench.request(of("sales", 150)).await;
+        let view = bench.service.access_request(&asked.request).unwrap().asked.unwrap();
+        let shown = Value::object([
+            ("resource", Value::object([("amount", Value::Integer(150))])),
+            ("subject", Value::object([("team", Value::from("sales"))])),
+        ]);
+        assert_eq!(view.asserted, counts.then_some(shown));
+        assert_eq!(view.shown_beside.is_some(), counts);
+        bench.approve(&asked.request).await;
+        let bench = bench.again();
+        for other in [of("sales", 1_500_000), of("boards", 150)] {
+            if counts {
+                assert_eq!(bench.ask(other).await, Err(vec!["policy"]));
+            }
+        }
+        // Of what policies do not hear, nothing depends.
+        let same = if counts { 150 } else { 2 };
+        assert_eq!(bench.ask(of("sales", same)).await, Ok(()));
+        assert_eq!(bench.spent(), 1);
+    }
+}
+
 /// A request about something that bob owns, by the word of an enforcement point.
 #[tokio::test]
 async fn who_owns_what_is_touched_may_answer() {
     let policies = POLICIES.replace("group:leads", "resource.owner");
     let bench = bench_under(&policies).await;
-    let mut speaks = identity("desk", IdentityKind::Workload, &[]);
-    let types = ["Safeconduct::Agent"].map(|ty| EntityType::new(ty).unwrap());
-    speaks.pep = Some(PepRegistration {
-        subjects: types.into(),
-        resources: BTreeSet::new(),
-        properties: true,
-        ..PepRegistration::default()
-    });
-    bench.service.change_identity(speaks, &id("ada")).await.unwrap();
+    bench.with_desk(true).await;
     let owned = |owner: &str| Entity {
         uid: EntityRef::new("Safeconduct::Resource", "doc-1").unwrap(),
         attributes: BTreeMap::from([("owner".into(), Value::from(owner))]),
