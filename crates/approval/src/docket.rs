@@ -249,7 +249,8 @@ impl Docket {
         Ok(Opening::New(Box::new(change)))
     }
 
-    /// The approval that what is tried may use, the one with the nearest end first.
+    /// The approval that what is tried may use: of those that hold, as the caller sees it, the one
+    /// with the nearest end. One that holds no more hides none that does.
     ///
     /// # Errors
     /// [`SpendError`] of the request that came nearest, where there is one.
@@ -257,27 +258,27 @@ impl Docket {
         &self,
         attempt: &Attempt<'_>,
         at: Timestamp,
+        holds: impl Fn(&AccessRequest) -> bool,
     ) -> Result<&AccessRequest, Option<SpendError>> {
         let Some(agent) = attempt.binding.actors.first() else { return Err(None) };
         let task = attempt.binding.task.as_ref();
         let elsewhere = self.across_tasks.get(agent).into_iter().flatten();
         let elsewhere = elsewhere.filter_map(|id| self.requests.get(id));
         let requests = self.live(agent, task).chain(elsewhere);
-        let mut best: Option<&AccessRequest> = None;
+        let mut covering: Vec<&AccessRequest> = Vec::new();
         let mut nearest = None;
-        let until = |request: &AccessRequest| request.grant().map(|grant| grant.until);
         for request in requests {
             match request.covers(attempt, at) {
-                Ok(()) if best.is_none_or(|best| until(request) < until(best)) => {
-                    best = Some(request);
-                }
+                Ok(()) => covering.push(request),
                 Err(error) if request.opened().binding == *attempt.binding => {
                     nearest = Some(error);
                 }
                 _ => {}
             }
         }
-        best.ok_or(nearest)
+        // Whether one holds may have to be read from the disk: the first that does is enough.
+        covering.sort_by_key(|request| request.grant().map(|grant| grant.until));
+        covering.into_iter().find(|request| holds(request)).ok_or(nearest)
     }
 
     /// The request that was refused and was like this one, where it was refused not long ago and

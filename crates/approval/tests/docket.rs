@@ -289,14 +289,14 @@ fn what_covers_an_attempt_is_found() {
     let input = payment(250);
     let bound = binding(&input);
     let tried = attempt(&bound, &input);
-    assert_eq!(docket.covering(&tried, START), Err(None));
+    assert_eq!(docket.covering(&tried, START, |_| true), Err(None));
     take(&mut docket, ask("req_1", 250, START));
-    assert_eq!(docket.covering(&tried, START), Err(Some(SpendError::Pending)));
+    assert_eq!(docket.covering(&tried, START, |_| true), Err(Some(SpendError::Pending)));
     answer(&mut docket, "req_1", 250, &Word::Approve, after(1));
-    let found = docket.covering(&tried, after(2)).unwrap();
+    let found = docket.covering(&tried, after(2), |_| true).unwrap();
     let spent = found.spend(&tried, record("dec"), after(2)).unwrap();
     docket.apply(&spent).unwrap();
-    assert_eq!(docket.covering(&tried, after(3)), Err(None));
+    assert_eq!(docket.covering(&tried, after(3), |_| true), Err(None));
 
     // Until a time, from another task.
     take(&mut docket, elsewhere("req_2", 250, "task_2", after(3)));
@@ -306,11 +306,13 @@ fn what_covers_an_attempt_is_found() {
     let facts = Holders::default();
     let change = elsewhere.approve(&lead("ada"), &facts, scope, &shown, after(4)).unwrap();
     docket.apply(&change).unwrap();
-    let found = docket.covering(&tried, after(5)).unwrap();
+    let found = docket.covering(&tried, after(5), |_| true).unwrap();
     assert_eq!(found.opened().id, record("req_2"));
+    let other = docket.covering(&tried, after(5), |one| one.opened().id != record("req_2"));
+    assert_eq!(other, Err(None));
     let spent = found.spend(&tried, record("dec"), after(5)).unwrap();
     docket.apply(&spent).unwrap();
-    assert_eq!(docket.covering(&tried, after(6)), Err(None));
+    assert_eq!(docket.covering(&tried, after(6), |_| true), Err(None));
     assert_eq!(docket.apply(&spent), Err(FoldError::Stale { made_at: 2, stands_at: 3 }));
 }
 
@@ -336,7 +338,7 @@ proptest! {
                     of.approve(&lead("ada"), &facts, Scope::Once, &tried, at).ok()
                 }
                 (3, Some(of)) => of.refuse(&lead("bob"), &facts, "no".into(), at).ok(),
-                (4, _) => first.covering(&tried, at).ok().map(|found| {
+                (4, _) => first.covering(&tried, at, |_| true).ok().map(|found| {
                     found.spend(&tried, record("dec"), at).unwrap()
                 }),
                 (_, of) => of.and_then(|request| request.due(at)),

@@ -327,8 +327,7 @@ impl Service {
                 && self.stands_by_its_approvers(state, request, Some(&*keys), world)
         };
         self.end_outdated(&mut state, &binding, holds, now);
-        let covering = state.docket.covering(&attempt, now).ok();
-        let covering = covering.filter(|covering| holds(&state, covering));
+        let covering = state.docket.covering(&attempt, now, |request| holds(&state, request)).ok();
         let live = || state.docket.live(&parties.agent, parties.task());
         let same = |request: &&AccessRequest| {
             request.opened().binding == binding && !request.standing(now).is_final()

@@ -102,7 +102,8 @@ impl Said {
     ) -> Self {
         let mut stated: Vec<(&str, Value)> = Vec::new();
         stated.extend(beginning.map(|beginning| (TASK, beginning.terms.clone())));
-        if let (Subject::Asserted { entity, .. }, Properties::Count) = (&request.subject, properties)
+        if let (Subject::Asserted { entity, .. }, Properties::Count) =
+            (&request.subject, properties)
         {
             let all = [(SUBJECT, Some(entity)), (RESOURCE, request.resource.as_ref())];
             let all = all.into_iter().filter_map(|(what, of)| Some((what, &of?.attributes)));

@@ -93,10 +93,11 @@ impl Service {
             let digest = |input: &Value| said.digest(&*keys, &safeconduct_ledger::canonical(input));
             let (input, asserted) = (&request.input, said.beside());
             let attempt = Attempt { binding: &binding, input, asserted, digest: &digest };
-            if let Ok(covering) = state.docket.covering(&attempt, at)
-                && meets(covering, &wanted, at)
-                && self.stands_by_its_approvers(&state, covering, Some(&*keys), world)
-            {
+            let holds = |request: &AccessRequest| {
+                meets(request, &wanted, at)
+                    && self.stands_by_its_approvers(&state, request, Some(&*keys), world)
+            };
+            if let Ok(covering) = state.docket.covering(&attempt, at, holds) {
                 let approved = |answer: &Answer| matches!(answer, Answer::Approve(_));
                 let answers = covering.answers().iter().filter(|one| approved(&one.answer));
                 let facts = ApprovalFacts {

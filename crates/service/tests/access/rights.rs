@@ -28,6 +28,29 @@ async fn who_leaves_the_group_before_the_use_has_approved_nothing() {
     assert_eq!(bench.spent(), 0);
 }
 
+/// lea has approved the same for ten minutes, lou for twelve; then lea leads no more.
+#[tokio::test]
+async fn an_approval_that_holds_no_more_hides_none_that_does() {
+    let bench = bench().await;
+    let task = bench.begin(1).await;
+    let others = [bench.begin(10).await, bench.begin(11).await];
+    let mut asked = Vec::new();
+    for other in &others {
+        asked.push(bench.request(call(other, "mail", mail("x"))).await.request);
+    }
+    for (request, (who, minutes)) in asked.iter().zip([("lea", 10), ("lou", 12)]) {
+        let view = bench.service.access_request(request).unwrap();
+        let bounds = view.asked.as_ref().unwrap().bounds(&view.summary);
+        let until = bench.service.now().plus_ms(minutes * MINUTE);
+        let extent = AccessExtent::Until { bounds, uses: 3, until };
+        assert_eq!(bench.answer(request, proof(who), extent).await, Ok(AccessState::Approved));
+    }
+    bench.lead_no_more("lea").await;
+    for bench in [&bench, &bench.again()] {
+        assert_eq!(bench.ask(call(&task, "mail", mail("x"))).await, Ok(()));
+    }
+}
+
 #[tokio::test]
 async fn a_quorum_counts_nobody_who_lost_the_right_meanwhile() {
     let bench = bench_under(&POLICIES.replace("quorum=1", "quorum=2")).await;
