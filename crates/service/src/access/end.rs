@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use safeconduct_approval::{AccessRequest, Change, RevokeError, Scope, State};
+use safeconduct_approval::{AccessRequest, Answered, Change, RevokeError, Scope, State};
 use safeconduct_model::{
     Body, IdentityId, KillScope, Method, Record, RecordId, SessionKey, SessionScope, TaskId,
     Timestamp,
@@ -143,7 +143,12 @@ impl Service {
         match scope {
             // Its end did it.
             KillScope::Task(_) => {}
-            KillScope::Identity(agent) => self.end_access(agent, |_| true, reason),
+            // What was approved until a time outlives tasks, and so would outlive them.
+            KillScope::Identity(who) => {
+                let agents = self.requests.lock().docket.agents();
+                let of = |request: &AccessRequest| rests_on(request, who);
+                agents.iter().for_each(|agent| self.end_access(agent, of, reason));
+            }
             KillScope::Session(session) => {
                 let task = match &session.scope {
                     SessionScope::Task(task) => Some(task),
@@ -296,6 +301,17 @@ impl Service {
             slot.waits(state.waits_until(agent, task), self.now());
         }
     }
+}
+
+/// Whether nothing may come of a request once somebody may not act any more: they act in it, it is
+/// for them, or it was answered by them or in their place.
+fn rests_on(request: &AccessRequest, who: &IdentityId) -> bool {
+    let binding = &request.opened().binding;
+    let said =
+        |answer: &Answered| answer.by == *who || answer.standing_in_for.as_ref() == Some(who);
+    binding.actors.contains(who)
+        || binding.on_behalf_of.as_ref() == Some(who)
+        || request.answers().iter().any(said)
 }
 
 /// Keys that open and seal nothing.

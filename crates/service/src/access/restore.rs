@@ -1,5 +1,7 @@
 //! Reading the records of requests again.
 
+use std::collections::BTreeSet;
+
 use safeconduct_approval::Change;
 use safeconduct_model::{
     AccessAnswer, AccessChange, AccessEvent, BrokenGlass, IdentityId, KillScope, Record, RecordId,
@@ -104,7 +106,7 @@ impl Service {
         for over in state.glasses_over(now) {
             state.glasses.remove(&over);
         }
-        let mut agents = state.docket.agents();
+        let agents = state.docket.agents();
         let live = agents.iter().flat_map(|agent| state.docket.live_of(agent));
         let waiting: Vec<(IdentityId, TaskId)> = live
             .filter_map(|request| {
@@ -115,14 +117,22 @@ impl Service {
         for (agent, task) in waiting {
             self.wait_for_people(&state, &agent, &task);
         }
+        let mut everyone = BTreeSet::new();
+        for request in agents.iter().flat_map(|agent| state.docket.live_of(agent)) {
+            // Whoever is away is stood in for all the same, so that those whom others stand in for
+            // are not among them.
+            let binding = &request.opened().binding;
+            everyone.extend(binding.actors.iter().chain(&binding.on_behalf_of).cloned());
+            everyone.extend(request.answers().iter().map(|answer| answer.by.clone()));
+        }
         let glasses = state.glasses.values();
-        agents.extend(glasses.flat_map(|it| [it.broken.agent.clone(), it.broken.by.clone()]));
+        everyone.extend(glasses.flat_map(|it| [it.broken.agent.clone(), it.broken.by.clone()]));
         self.requests.settle(&state);
         drop(state);
         // A crash may have come between the end of an identity and that of what it was given.
         let world = self.world();
-        for agent in agents.iter().filter(|agent| !world.is_active(agent)) {
-            self.end_access_of(&KillScope::Identity(agent.clone()), "identity_not_active");
+        for who in everyone.into_iter().filter(|who| !world.is_active(who)) {
+            self.end_access_of(&KillScope::Identity(who), "identity_not_active");
         }
     }
 }

@@ -104,6 +104,50 @@ async fn the_kill_switch_takes_everything_back() {
     assert_eq!(bench.state(&asked.request), AccessState::Revoked);
 }
 
+/// What was approved until a time holds in every task, and ends with whoever it rests on: for
+/// good, whoever comes back.
+#[tokio::test]
+async fn what_was_approved_until_a_time_ends_with_whoever_it_rests_on() {
+    for (who, hits) in [("dora", true), ("lea", true), ("agent", true), ("lou", false)] {
+        let bench = bench().await;
+        let until = bench.service.now().plus_ms(10 * MINUTE);
+        let work = name(IntentName::new("work"));
+        bench.service.delegate(id("dora"), id("agent"), work, until).await.unwrap();
+        let begin = async |handle: u8| {
+            let on_behalf_of = Some(OnBehalf::Delegated(id("dora")));
+            let undertaking = Undertaking { on_behalf_of, ..bench.undertaking(handle) };
+            bench.service.begin_task(undertaking).await.unwrap();
+            bench.service.enter_task(proof("agent"), &Digest::from_bytes([handle; 32])).unwrap()
+        };
+        let task = begin(1).await;
+        // The agent delegates, so that it acts in what its helper asks for.
+        let by = task.clone();
+        let child = Undertaking { by, agent: id("helper"), ..bench.undertaking(2) };
+        bench.service.begin_task(child).await.unwrap();
+        let handle = Digest::from_bytes([2; 32]);
+        let child = bench.service.enter_task(proof("helper"), &handle).unwrap();
+        let asked = bench.request(call(&child, "mail", mail("x"))).await;
+        let view = bench.service.access_request(&asked.request).unwrap();
+        let bounds = view.asked.as_ref().unwrap().bounds(&view.summary);
+        let extent = AccessExtent::Until { bounds, uses: 3, until };
+        let state = bench.answer(&asked.request, proof("lea"), extent).await;
+        assert_eq!(state, Ok(AccessState::Approved));
+
+        let known = bench.service.world().identity(&id(who)).unwrap().clone();
+        let suspended = Identity { status: IdentityStatus::Suspended, ..known.clone() };
+        bench.service.change_identity(suspended, &id("ada")).await.unwrap();
+        let wanted = if hits { AccessState::Revoked } else { AccessState::Approved };
+        // A crash between the record of that and what follows of it changes nothing.
+        let changed = |record: &Record| matches!(record.body, Body::IdentityChanged { .. });
+        let changed = bench.records().iter().rposition(changed).unwrap();
+        assert_eq!(bench.again_after(changed + 1).state(&asked.request), wanted, "{who}");
+        bench.service.change_identity(known, &id("ada")).await.unwrap();
+        for bench in [&bench, &bench.again()] {
+            assert_eq!(bench.state(&asked.request), wanted, "{who}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_revoking_signal_takes_everything_back_for_good() {
     use safeconduct_model::signal::{About, Kind, Severity, Signal, Source};

@@ -345,10 +345,16 @@ impl Bench {
 
     /// The same service after a crash: a new one over the same records.
     fn again(&self) -> Bench {
+        self.again_after(self.ledger.entries().len())
+    }
+
+    /// The same after a crash that left so many records.
+    fn again_after(&self, count: usize) -> Bench {
         let (ports, ledger, clock) = ports();
         clock.set(self.service.now());
         let (reads, writes) = (Vec::new(), Vec::new());
-        let entries = self.ledger.entries();
+        let mut entries = self.ledger.entries();
+        entries.truncate(count);
         ledger.submit(Proposal { entries: entries.clone(), reads, writes }).unwrap();
         let service = restored(ports, &entries);
         Bench { service, ledger, clock }
