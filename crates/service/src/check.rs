@@ -340,6 +340,7 @@ impl Service {
             let (late, late_entry) = late.unzip();
             // What was approved and does not suffice is let go of before anybody is asked again.
             let approved = approved.filter(|_| outcome.decision == Decision::Permit);
+            let glass = approved.as_ref().and_then(|approved| approved.read.clone());
             let denied = outcome.decision == Decision::Deny && request.mode == Mode::Enforce;
             let beside = match (approved, wish.as_deref_mut()) {
                 (Some(approved), _) => self.using(approved, &request, &now.decision, now.at)?,
@@ -374,6 +375,7 @@ impl Service {
                 reads.push((Versioned::Session(key.clone()), slot.version));
                 writes.push(Versioned::Session(key.clone()));
             }
+            reads.extend(glass);
             if let Some((requests, version)) = beside.as_ref().map(Beside::version) {
                 reads.push((requests.clone(), version));
                 writes.push(requests);

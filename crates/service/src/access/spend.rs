@@ -11,13 +11,15 @@ use safeconduct_model::{Decision, RecordId, Request, Tier, Timestamp, Value};
 use super::request::{Beginning, Beside, parties};
 use super::sealed::{Properties, Said};
 use super::{Ledgered, Recording, people};
-use crate::{Outcome, Service, SessionKeys, Unrecorded, World};
+use crate::{Outcome, Service, SessionKeys, Unrecorded, Versioned, World};
 
 /// What people approved of a call that was denied. Nobody else uses it meanwhile.
 pub(crate) struct Approved<'s> {
     pub(crate) facts: ApprovalFacts,
     /// The approval that a permit uses; nothing is used of rules that were set aside.
     uses: Option<Using<'s>>,
+    /// What a permit read of rules that were set aside: that they hold again makes it stale.
+    pub(crate) read: Option<(Versioned, u64)>,
 }
 
 struct Using<'s> {
@@ -107,11 +109,12 @@ impl Service {
                     scope: covering.scope().map_or("once", |scope| scope.as_str()),
                 };
                 let uses = Some(Using { state, binding, said, keys });
-                return Some(Approved { facts, uses });
+                return Some(Approved { facts, uses, read: None });
             }
         }
         let facts = state.glass_over(&parties.agent, parties.task(), world, at)?;
-        Some(Approved { facts, uses: None })
+        let read = Some(state.read(&parties.agent));
+        Some(Approved { facts, uses: None, read })
     }
 
     /// What is appended beside a permit that rests on an approval: its use.
@@ -122,7 +125,8 @@ impl Service {
         decision: &RecordId,
         at: Timestamp,
     ) -> Result<Option<Beside<'s>>, Unrecorded> {
-        let Approved { facts, uses: Some(Using { state, binding, said, keys }) } = approved else {
+        let Approved { facts, uses: Some(Using { state, binding, said, keys }), .. } = approved
+        else {
             return Ok(None);
         };
         let digest = |input: &Value| said.digest(&*keys, &safeconduct_ledger::canonical(input));

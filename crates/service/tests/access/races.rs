@@ -1,5 +1,6 @@
 //! Steps that race: only one of them happens.
 
+use super::ends::{RIGHT, breaking};
 use super::*;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -41,6 +42,75 @@ fn two_nodes(bench: &Bench) -> [Bench; 2] {
         ledger: Arc::clone(&ledger),
         clock: Arc::clone(&clock),
     })
+}
+
+/// A ledger where something happens right before a record is queued, once.
+struct Before {
+    ledger: Arc<MemoryLedger>,
+    happens: std::sync::Mutex<Option<Happens>>,
+}
+
+struct Happens(Box<dyn FnOnce() + Send>);
+
+impl Ledger for Before {
+    fn submit(&self, proposal: Proposal) -> Result<Ticket, SubmitError> {
+        let happens = self.happens.lock().unwrap().take();
+        if let Some(Happens(happens)) = happens {
+            happens();
+        }
+        self.ledger.submit(proposal)
+    }
+
+    fn durable(&self, ticket: Ticket) -> Durable<'_> {
+        self.ledger.durable(ticket)
+    }
+
+    fn health(&self) -> LedgerHealth {
+        self.ledger.health()
+    }
+
+    fn attachment(&self, sequence: u64) -> Result<Option<Vec<u8>>, AppendError> {
+        self.ledger.attachment(sequence)
+    }
+
+    fn leaf(&self, sequence: u64) -> Result<Vec<u8>, AppendError> {
+        self.ledger.leaf(sequence)
+    }
+
+    fn erase(&self, sequences: &[u64]) -> Result<u64, AppendError> {
+        self.ledger.erase(sequences)
+    }
+}
+
+/// Rules that hold again between a decision and its record are held against it.
+#[tokio::test]
+async fn a_permit_of_rules_set_aside_is_not_recorded_after_they_hold_again() {
+    let bench = bench_under(&[POLICIES, RIGHT].concat()).await;
+    let by = passkey("lou", bench.service.now());
+    let broken = bench.service.break_glass(breaking(by, 600_000)).await.unwrap();
+    let entries = bench.ledger.entries();
+    let (memory, ledger, _) = ports();
+    let (reads, writes) = (Vec::new(), Vec::new());
+    ledger.submit(Proposal { entries: entries.clone(), reads, writes }).unwrap();
+    let before = Arc::new(Before { ledger, happens: std::sync::Mutex::new(None) });
+    let clock = Arc::clone(&bench.clock) as Arc<dyn Clock>;
+    let service = restored(Ports { ledger: before.clone(), clock, ..memory }, &entries);
+    let Rules { policies, catalogue, digest, vocabulary } = rules(&[POLICIES, RIGHT].concat());
+    let change = service.change_policies(policies, catalogue, digest, vocabulary, "test");
+    change.await.unwrap();
+    let node = Bench { service, ledger: Arc::clone(&before.ledger), clock: bench.clock.clone() };
+    let send = || call(&proof("agent"), "mail", mail("x"));
+    assert_eq!(node.ask(send()).await, Ok(()));
+    let (service, glass) = (Arc::clone(&node.service), broken.id);
+    let mends = move || {
+        let lou = id("lou");
+        let mut mends = std::pin::pin!(service.mend_glass(&glass, &lou));
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        assert!(mends.as_mut().poll(&mut context).is_ready());
+    };
+    *before.happens.lock().unwrap() = Some(Happens(Box::new(mends)));
+    assert_eq!(node.ask(send()).await, Err(vec!["policy"]));
+    assert!(before.happens.lock().unwrap().is_none() && node.service.glasses().is_empty());
 }
 
 #[tokio::test]
