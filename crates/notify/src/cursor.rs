@@ -60,15 +60,31 @@ pub(crate) struct Cursor {
 impl Cursor {
     /// The one of that file, or one that begins there.
     pub(crate) fn open(path: PathBuf, begin: u64) -> Result<Self, CursorError> {
-        let Some(bytes) = read_whole(&path)? else {
-            let mut cursor = Self { path, kept: u64::MAX };
-            cursor.keep(begin)?;
-            return Ok(cursor);
-        };
+        if let Some(kept) = Self::read(&path)? {
+            return Ok(Self { path, kept });
+        }
+        let mut cursor = Self { path, kept: u64::MAX };
+        cursor.keep(begin)?;
+        Ok(cursor)
+    }
+
+    /// Where that of a file stands; `None` where there is no file.
+    pub(crate) fn read(path: &Path) -> Result<Option<u64>, CursorError> {
+        let Some(bytes) = read_whole(path)? else { return Ok(None) };
         let text = std::str::from_utf8(&bytes).ok();
         let kept = text.and_then(|text| text.trim().parse().ok());
         let content = || CursorError::Content(path.display().to_string());
-        Ok(Self { kept: kept.ok_or_else(content)?, path })
+        kept.map(Some).ok_or_else(content)
+    }
+
+    /// Forgets the one of that file, where there is one.
+    pub(crate) fn remove(path: &Path) -> Result<(), CursorError> {
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(CursorError::Io { path: path.display().to_string(), error })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Where it stands.

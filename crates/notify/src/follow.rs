@@ -30,31 +30,69 @@ pub trait Hears: Send + Sync + 'static {
     fn needs(&self, next: u64) -> u64;
 }
 
+/// Where it is kept how far each was told.
+#[derive(Debug, Clone)]
+pub struct CursorFiles {
+    /// The folder of the files.
+    pub folder: PathBuf,
+    /// The file that one version kept for everyone together: each goes on from there, once.
+    pub of_all: &'static str,
+}
+
 /// Reads the ledger for everyone who hears it.
 pub struct Follower {
     read: Arc<dyn ReadModel>,
+    hearers: Vec<Hearer>,
+}
+
+/// One who hears, and how far it was told: of its own, so that what is stuck on the way to one has
+/// nothing told again to another.
+struct Hearer {
+    hears: Arc<dyn Hears>,
     cursor: Cursor,
-    hears: Vec<Arc<dyn Hears>>,
+    /// The place at which this process began to tell it.
+    from: u64,
 }
 
 impl Follower {
-    /// One that goes on where that file says, or, where there is none, with what is recorded from
-    /// now on: nobody is told of the past.
+    /// One that goes on for each where its file says, or, where there is none, with what is
+    /// recorded from now on: nobody is told of the past. `hears` names the file of each, and who
+    /// hears, where anybody does now: who does not is not told later of what came meanwhile.
     ///
     /// # Errors
-    /// [`CursorError`] where the file cannot be used.
+    /// [`CursorError`] where a file cannot be used.
     pub fn new(
         read: Arc<dyn ReadModel>,
-        file: PathBuf,
+        files: &CursorFiles,
         begin: u64,
-        hears: Vec<Arc<dyn Hears>>,
+        hears: Vec<(&'static str, Option<Arc<dyn Hears>>)>,
     ) -> Result<Self, CursorError> {
-        Ok(Self { cursor: Cursor::open(file, begin)?, read, hears })
+        let of_all = files.folder.join(files.of_all);
+        // It is removed once each has its own: after a crash in between, it counts still.
+        let begin = Cursor::read(&of_all)?.unwrap_or(begin);
+        let mut hearers = Vec::with_capacity(hears.len());
+        for (file, hears) in hears {
+            let file = files.folder.join(file);
+            match hears {
+                Some(hears) => {
+                    let cursor = Cursor::open(file, begin)?;
+                    hearers.push(Hearer { hears, from: cursor.at(), cursor });
+                }
+                None => Cursor::remove(&file)?,
+            }
+        }
+        Cursor::remove(&of_all)?;
+        Ok(Self { read, hearers })
+    }
+
+    /// Whether nobody hears.
+    pub const fn is_empty(&self) -> bool {
+        self.hearers.is_empty()
     }
 
     /// Follows until told to stop.
     pub async fn follow(mut self, stop: CancellationToken) {
-        let mut next = self.cursor.at();
+        let Some(mut next) = self.hearers.iter().map(|one| one.from).min() else { return };
         loop {
             if self.read.read_up_to() > next {
                 next = self.hear(next).await;
@@ -90,7 +128,8 @@ impl Follower {
         for one in records {
             match safeconduct_ledger::decode(one.leaf.as_bytes()) {
                 Ok(record) => {
-                    self.hears.iter().for_each(|hears| hears.record(one.sequence, &record));
+                    let due = self.hearers.iter().filter(|hearer| one.sequence >= hearer.from);
+                    due.for_each(|hearer| hearer.hears.record(one.sequence, &record));
                 }
                 Err(error) => {
                     tracing::error!(%error, sequence = one.sequence, "a record cannot be read")
@@ -102,9 +141,12 @@ impl Follower {
     }
 
     fn note(&mut self, next: u64) {
-        let needed = self.hears.iter().map(|hears| hears.needs(next)).min().unwrap_or(next);
-        if let Err(error) = self.cursor.keep(needed.min(next)) {
-            tracing::error!(%error, "how far the ledger was told on cannot be kept");
+        for Hearer { hears, cursor, from } in &mut self.hearers {
+            // While others catch up, it is not told again of what it was told before.
+            let needed = hears.needs(next).min(next).max(*from);
+            if let Err(error) = cursor.keep(needed) {
+                tracing::error!(%error, "how far the ledger was told on cannot be kept");
+            }
         }
     }
 }

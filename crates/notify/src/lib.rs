@@ -33,7 +33,7 @@ pub mod transmit;
 pub use channel::{ChannelError, Channels, Grounds};
 pub use counts::Counts;
 pub use cursor::CursorError;
-pub use follow::{Follower, Hears};
+pub use follow::{CursorFiles, Follower, Hears};
 pub use lane::{LANE_MAX, backoff_ms};
 pub use notice::{Notice, NoticeKind};
 pub use outbound::{Answer, Outbound, Request, Verb};

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use safeconduct_broker::read_secret_line;
 use safeconduct_directory::fetch::{self, Authority, FetchRules};
 use safeconduct_notify::{
-    Answer, Channels, Follower, Grounds, Hears, Outbound, Request, StreamClient, Transmitter, Verb,
+    Answer, Channels, CursorFiles, Follower, Grounds, Hears, Outbound, Request, StreamClient,
+    Transmitter, Verb,
 };
 use safeconduct_service::{
     Awaited, Clock, Deliveries, DeliveryCounts, ReadModel, Service, Streams,
@@ -20,8 +21,14 @@ use zeroize::Zeroizing;
 use crate::exit::{CommandError, failed};
 use crate::system::SystemClock;
 
-/// How far the ledger was told on, within the folder of the data.
-const CURSOR: &str = "told.cursor";
+/// How far people were told, within the folder of the data.
+const NOTICES: &str = "told-notices.cursor";
+
+/// How far the receivers of our own transmitter were told, beside it.
+const EVENTS: &str = "told-events.cursor";
+
+/// How far both were, as it was kept once.
+const OF_ALL: &str = "told.cursor";
 
 /// The streams of receivers, within the folder of the keys: it holds what we present to them.
 const RECEIVERS: &str = "receivers.json";
@@ -113,21 +120,24 @@ impl Notices {
         tasks: &TaskTracker,
         stop: &CancellationToken,
     ) -> Result<(), CommandError> {
-        let mut hears: Vec<Arc<dyn Hears>> = Vec::new();
-        if !self.channels.is_empty() {
+        let people = (!self.channels.is_empty()).then(|| Arc::clone(&self.channels));
+        if people.is_some() {
             self.channels.run(tasks, stop);
-            hears.push(Arc::clone(&self.channels) as _);
         }
         if let Some(transmitter) = &self.transmitter {
             tasks.spawn(Arc::clone(transmitter).run(stop.clone()));
-            hears.push(Arc::clone(transmitter) as _);
         }
         if let Some(client) = &self.client {
             client.run(tasks, stop);
         }
-        if !hears.is_empty() {
-            let follower = Follower::new(read, config.data.join(CURSOR), next, hears);
-            let follower = follower.map_err(|error| failed("notify", error))?;
+        let hears = vec![
+            (NOTICES, people.map(|one| one as Arc<dyn Hears>)),
+            (EVENTS, self.transmitter.clone().map(|one| one as Arc<dyn Hears>)),
+        ];
+        let files = CursorFiles { folder: config.data.clone(), of_all: OF_ALL };
+        let follower = Follower::new(read, &files, next, hears);
+        let follower = follower.map_err(|error| failed("notify", error))?;
+        if !follower.is_empty() {
             tasks.spawn(follower.follow(stop.clone()));
         }
         Ok(())
