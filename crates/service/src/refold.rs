@@ -7,8 +7,8 @@ use foldhash::fast::RandomState;
 use safeconduct_engine::Outcome;
 use safeconduct_ledger::decode;
 use safeconduct_model::{
-    Body, Decided, EntityRef, Executed, Execution, RecordId, Request, SessionKey, SessionRead,
-    Timestamp, Value,
+    ActionName, Body, Decided, Decision, EntityRef, Executed, Execution, Mode, RecordId, Request,
+    SessionKey, SessionRead, Timestamp, Value,
 };
 use safeconduct_policy::{History, Policies};
 use safeconduct_session::flow::Flow;
@@ -32,8 +32,9 @@ pub(crate) struct Refold<'s> {
     rules: Option<(Arc<Policies>, History)>,
     /// The keys that were last used.
     keys: Option<(SessionKey, Arc<dyn SessionKeys>)>,
-    /// Calls whose outcomes may follow.
-    calls: HashMap<RecordId, Call, RandomState>,
+    /// Calls whose outcomes may follow, by their decisions, with the place of each; their arguments
+    /// stay where they are.
+    calls: HashMap<RecordId, (u64, Call), RandomState>,
     /// When the first of what was folded happened.
     first: Option<Timestamp>,
     /// When the latest of it did: time that steps back stands still.
@@ -49,7 +50,7 @@ pub(crate) struct Refold<'s> {
 pub(crate) struct Call {
     pub(crate) principal: EntityRef,
     pub(crate) resources: Vec<EntityRef>,
-    pub(crate) action: safeconduct_model::ActionName,
+    pub(crate) action: ActionName,
     /// The arguments, where they are known.
     pub(crate) input: Option<Value>,
 }
@@ -82,7 +83,7 @@ impl Call {
         &self,
         programs: &ProgramSet,
         monitors: &mut Monitors,
-        (at, decision): (Timestamp, safeconduct_model::Decision),
+        (at, decision): (Timestamp, Decision),
     ) {
         let resources: Vec<_> = self.resources.iter().collect();
         let event = self.event(REQUEST, &resources, None, at);
@@ -143,6 +144,11 @@ impl Call {
             decision: None,
         }
     }
+}
+
+/// Whether rules look at that part of such an event.
+fn reads(programs: &ProgramSet, kind: &str, action: &ActionName, part: Part) -> bool {
+    programs.reads(kind, action).any(|field| field.of == part)
 }
 
 /// The event of an outcome.
@@ -228,14 +234,23 @@ impl<'s> Refold<'s> {
             return;
         };
         let programs = policies.monitors().programs(history);
+        let ahead = decided.decision == Decision::Permit || decided.mode == Mode::Observe;
         let Decided { principal, resources, action, decision, session, .. } = decided;
-        // What was erased, or never kept, is not known.
-        let asked = [REQUEST, RESPONSE, ERROR].iter().any(|kind| programs.listens(kind, &action));
-        let plain = asked.then(|| self.opened(at, id, &session, ARGUMENTS)).flatten();
-        let input = plain.and_then(|plain| json::parse(&plain).ok());
-        let call = Call { principal, resources, action, input };
+        let looked = reads(programs, REQUEST, &action, Part::Input);
+        let input = looked.then(|| self.arguments(at, id, &session)).flatten();
+        let mut call = Call { principal, resources, action, input };
         call.requested(programs, monitors, (time, decision));
-        self.calls.insert(id.clone(), call);
+        // Nothing comes of what was denied.
+        if ahead {
+            call.input = None;
+            self.calls.insert(id.clone(), (at, call));
+        }
+    }
+
+    /// The arguments of a call: what was erased, or never kept, is not known.
+    fn arguments(&mut self, at: u64, id: &RecordId, session: &SessionKey) -> Option<Value> {
+        let plain = self.opened(at, id, session, ARGUMENTS)?;
+        json::parse(&plain).ok()
     }
 
     fn executed(
@@ -250,16 +265,21 @@ impl<'s> Refold<'s> {
         if call.is_none() && monitors.is_some() {
             self.strayed(executed.execution, time);
         }
-        let looked = call.as_ref().is_some_and(|(call, (policies, history))| {
-            let programs = policies.monitors().programs(*history);
-            programs.reads(kind, &call.action).any(|field| field.of == Part::Output)
-        });
+        let looks_at = |part| {
+            call.as_ref().is_some_and(|((_, call), (policies, history))| {
+                reads(policies.monitors().programs(*history), kind, &call.action, part)
+            })
+        };
+        let (asked, looked) = (looks_at(Part::Input), looks_at(Part::Output));
         let read = flow.zip(executed.label.as_ref());
         let plain = (looked || read.is_some())
             .then(|| self.opened(at, id, &executed.session, OUTCOME))
             .flatten();
         let bundle = plain.and_then(|plain| Bundle::decode(&plain).ok());
-        if let (Some((call, (policies, history))), Some(monitors)) = (call, monitors) {
+        if let (Some(((place, mut call), (policies, history))), Some(monitors)) = (call, monitors) {
+            if asked {
+                call.input = self.arguments(place, &executed.decision, &executed.session);
+            }
             let sealed = bundle.as_ref().and_then(|bundle| bundle.part(Kind::Event));
             let event = (time, executed.execution, &Output::unsealed(sealed));
             call.executed(policies.monitors().programs(history), monitors, event);

@@ -300,6 +300,66 @@ async fn what_gives_way_in_memory_changes_no_answer() {
     }
 }
 
+/// A ledger that tells which attachments were read.
+struct Looked(Arc<dyn Ledger>, std::sync::Mutex<Vec<u64>>);
+
+impl Ledger for Looked {
+    fn submit(&self, proposal: Proposal) -> Result<Ticket, SubmitError> {
+        self.0.submit(proposal)
+    }
+
+    fn durable(&self, ticket: Ticket) -> Durable<'_> {
+        self.0.durable(ticket)
+    }
+
+    fn health(&self) -> LedgerHealth {
+        self.0.health()
+    }
+
+    fn attachment(&self, sequence: u64) -> Result<Option<Vec<u8>>, AppendError> {
+        self.1.lock().unwrap().push(sequence);
+        self.0.attachment(sequence)
+    }
+
+    fn leaf(&self, sequence: u64) -> Result<Vec<u8>, AppendError> {
+        self.0.leaf(sequence)
+    }
+
+    fn erase(&self, sequences: &[u64]) -> Result<u64, AppendError> {
+        self.0.erase(sequences)
+    }
+}
+
+/// Rules that compare the arguments of outcomes look at those of calls that had one, once the
+/// outcome is folded: those of denied calls are neither read nor held.
+#[tokio::test]
+async fn arguments_of_denied_calls_are_not_read_again() {
+    let told = Told::of(world_of_fields(FIELDS), Settings::default()).await;
+    assert_eq!(told.call("read", "t1").await, [""; 0]);
+    told.rule(world_of_fields(&FIELDS.replace("all\") permit", "all\") forbid")), forgetful())
+        .await;
+    for _ in 0..3 {
+        assert_eq!(told.call("read", "t1").await, ["all"]);
+    }
+    let mut looked = None;
+    let again = told.again_over(world_of_fields(FIELDS), |ports| {
+        let ledger = Arc::new(Looked(ports.ledger, std::sync::Mutex::default()));
+        looked = Some(Arc::clone(&ledger));
+        Ports { ledger, ..ports }
+    });
+    assert_eq!(again.call("move", "t1").await, ["same-file"]);
+    let looked = looked.unwrap().1.lock().unwrap().clone();
+    let decided = |decision: Decision| {
+        let all = records(&told.bench.ledger).into_iter().enumerate();
+        let of = all.filter_map(move |(at, record)| match record.body {
+            Body::Decided(decided) if decided.decision == decision => Some(at as u64),
+            _ => None,
+        });
+        of.filter(|at| looked.contains(at)).count()
+    };
+    assert_eq!((decided(Decision::Permit), decided(Decision::Deny)), (1, 0));
+}
+
 /// A ledger whose records cannot be read any more.
 struct Unreadable(Arc<dyn Ledger>);
 
