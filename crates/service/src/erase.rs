@@ -116,5 +116,5 @@ fn let_go(slot: &mut Slot) {
 
 /// The entries beside which something of the session lies.
 fn attached(slot: &Slot) -> BTreeSet<u64> {
-    slot.keys_at.into_iter().chain(slot.sealed_at.iter().copied()).collect()
+    slot.keys_at.into_iter().chain(slot.sealed_at.iter()).collect()
 }

@@ -225,13 +225,13 @@ impl Service {
                     return;
                 }
                 match kept.told.beyond(&folded) {
-                    Some([]) => {
+                    Some(more) if more.is_empty() => {
                         kept.monitors = std::mem::take(&mut monitors);
                         kept.blind_until = refold.blind_until(&folded);
                         kept.rules = Some(programs.digest());
                     }
                     Some(more) => {
-                        left = more.to_vec();
+                        left = more;
                         folded = kept.told.clone();
                     }
                     None => {

@@ -38,26 +38,113 @@ pub(crate) enum Recall {
     Due,
 }
 
-/// Places in the ledger, ascending.
+/// Places in the ledger, as they were told: one to three bytes for each, mostly. There is one for
+/// each record on the disk.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Steps {
+    /// How far each is from the one before it, seven bits a byte, the sign last.
+    bytes: Vec<u8>,
+    last: u64,
+}
+
+impl Steps {
+    pub(crate) fn push(&mut self, place: u64) {
+        let far = place.wrapping_sub(self.last).cast_signed();
+        let mut left = ((far << 1) ^ (far >> 63)).cast_unsigned();
+        while left >= 0x80 {
+            self.bytes.push(0x80 | low(left));
+            left >>= 7;
+        }
+        self.bytes.push(low(left));
+        self.last = place;
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = u64> + use<'_> {
+        places(&self.bytes, 0)
+    }
+
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    pub(crate) fn shrink_to_fit(&mut self) {
+        self.bytes.shrink_to_fit();
+    }
+
+    pub(crate) fn clear(&mut self) {
+        *self = Self::default();
+    }
+}
+
+impl FromIterator<u64> for Steps {
+    fn from_iter<T: IntoIterator<Item = u64>>(places: T) -> Self {
+        let mut steps = Self::default();
+        places.into_iter().for_each(|place| steps.push(place));
+        steps.shrink_to_fit();
+        steps
+    }
+}
+
+/// The seven lowest bits.
+fn low(bits: u64) -> u8 {
+    let [low, ..] = bits.to_le_bytes();
+    low & 0x7f
+}
+
+/// What [`Steps`] are written as, from behind that place on.
+fn places(bytes: &[u8], mut last: u64) -> impl Iterator<Item = u64> + use<'_> {
+    let mut bytes = bytes.iter();
+    std::iter::from_fn(move || {
+        let (mut step, mut shift) = (0_u64, 0_u32);
+        loop {
+            let byte = u64::from(*bytes.next()?);
+            step |= (byte & 0x7f).wrapping_shl(shift);
+            if byte < 0x80 {
+                break;
+            }
+            shift += 7;
+        }
+        let far = (step >> 1).cast_signed() ^ -(step & 1).cast_signed();
+        last = last.wrapping_add(far.cast_unsigned());
+        Some(last)
+    })
+}
+
+/// Places in the ledger, ascending, each once: the newest [`RECALLED_MAX`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Places {
-    all: Vec<u64>,
+    all: Steps,
+    count: usize,
     /// Whether there were more before those.
     pub(crate) more: bool,
 }
 
 impl Places {
-    /// With another one, behind them all.
-    pub(crate) fn push(&mut self, sequence: u64) {
-        self.all.push(sequence);
-        if self.all.len() > RECALLED_MAX {
-            self.all.drain(..RECALLED_MAX / 2);
+    /// With another one. Says whether it stands behind them all, as it does unless two were told
+    /// at once.
+    pub(crate) fn push(&mut self, sequence: u64) -> bool {
+        let behind = self.count == 0 || sequence > self.all.last;
+        if behind {
+            self.all.push(sequence);
+            self.count += 1;
+        } else {
+            let mut all: Vec<u64> = self.all.iter().collect();
+            if let Err(at) = all.binary_search(&sequence) {
+                all.insert(at, sequence);
+                self.count += 1;
+            }
+            self.all = all.into_iter().collect();
+        }
+        if self.count > RECALLED_MAX {
+            self.all = self.all.iter().skip(RECALLED_MAX / 2).collect();
+            self.count -= RECALLED_MAX / 2;
             self.more = true;
         }
+        behind
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = u64> {
-        self.all.iter().copied()
+    pub(crate) fn iter(&self) -> impl Iterator<Item = u64> + use<'_> {
+        self.all.iter()
     }
 
     pub(crate) const fn is_empty(&self) -> bool {
@@ -65,9 +152,10 @@ impl Places {
     }
 
     /// Those behind all of these, where these are the first of them.
-    pub(crate) fn beyond(&self, first: &Self) -> Option<&[u64]> {
+    pub(crate) fn beyond(&self, first: &Self) -> Option<Vec<u64>> {
         let same = first.is_empty() || self.more == first.more;
-        self.all.strip_prefix(first.all.as_slice()).filter(|_| same)
+        let rest = self.all.bytes.strip_prefix(first.all.bytes.as_slice()).filter(|_| same)?;
+        Some(places(rest, first.all.last).collect())
     }
 
     pub(crate) fn clear(&mut self) {
@@ -245,4 +333,57 @@ pub(crate) fn flow_key(keys: &dyn SessionKeys) -> [u8; 16] {
     let [key @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _] =
         *keys.digest(FLOW_KEY).as_bytes();
     key
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn places_come_back_as_they_were_told(all in prop::collection::vec(any::<u64>(), 0..50)) {
+            let steps: Steps = all.iter().copied().collect();
+            prop_assert_eq!(steps.iter().collect::<Vec<_>>(), all);
+        }
+
+        #[test]
+        fn places_are_ascending_in_whatever_order_they_are_told(
+            all in prop::collection::vec(0..99_u64, 0..50),
+            cut in 0..50_usize,
+        ) {
+            let mut places = Places::default();
+            let mut known: Vec<u64> = Vec::new();
+            let mut before = Places::default();
+            for (at, place) in all.iter().enumerate() {
+                if at == cut {
+                    before = places.clone();
+                }
+                let behind = known.iter().all(|known| known < place);
+                prop_assert_eq!(places.push(*place), behind);
+                known.push(*place);
+                known.sort_unstable();
+                known.dedup();
+                prop_assert_eq!(places.iter().collect::<Vec<_>>(), known.clone());
+            }
+            let first: Vec<u64> = before.iter().collect();
+            let beyond = known.strip_prefix(first.as_slice()).map(<[u64]>::to_vec);
+            prop_assert_eq!(places.beyond(&before), beyond);
+        }
+    }
+
+    #[test]
+    fn the_newest_are_kept_and_take_little_room() {
+        let mut places = Places::default();
+        let all = 0..3 * RECALLED_MAX as u64 / 2;
+        let mut most = 0;
+        for place in all.clone() {
+            places.push(1_000_000_000 + 100 * place);
+            most = most.max(places.all.bytes.capacity());
+        }
+        assert!(places.more && most <= 4 * RECALLED_MAX, "{most}");
+        let newest = all.skip(RECALLED_MAX).map(|place| 1_000_000_000 + 100 * place);
+        assert!(places.iter().count() <= RECALLED_MAX);
+        assert!(places.iter().collect::<Vec<_>>().ends_with(&newest.collect::<Vec<_>>()));
+    }
 }

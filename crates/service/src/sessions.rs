@@ -9,7 +9,7 @@ use safeconduct_session::Session;
 use safeconduct_session::flow::Flow;
 
 use crate::past::Remembered;
-use crate::recall::{Places, Recall};
+use crate::recall::{Places, Recall, Steps};
 use crate::saying::Word;
 use crate::tasks::{ENDED_TASKS_MAX, TASKS_MAX, TaskSlot};
 use crate::warm::{Cooled, Mercy, Warm};
@@ -39,7 +39,7 @@ pub(crate) struct Slot {
     /// The entry whose attachment holds the wrapped keys.
     pub(crate) keys_at: Option<u64>,
     /// The entries whose attachments hold sealed values.
-    pub(crate) sealed_at: Vec<u64>,
+    pub(crate) sealed_at: Steps,
     /// What it remembers for rules of order and count, of tasks that came from it too.
     pub(crate) order: Remembered,
     /// Whether what it has read is in memory.
@@ -101,7 +101,7 @@ impl Slot {
         Self {
             session: Session::of_task(),
             keys_at: task.sealed.keys_at,
-            sealed_at: vec![task.sealed.mandate_at],
+            sealed_at: Steps::from_iter([task.sealed.mandate_at]),
             recall: Recall::Due,
             ..Self::default()
         }
