@@ -18,7 +18,9 @@ use crate::recall::{OUTCOME, Recall};
 use crate::refold::{Call, kind_of};
 use crate::saying::Word;
 use crate::sessions::{Slot, lock};
-use crate::{AppendError, Entry, Proposal, Ruling, Service, SessionKeys, SubmitError, World};
+use crate::{
+    AppendError, Entry, Proposal, Ruling, Service, SessionKeys, SubmitError, Ticket, World,
+};
 
 /// What an enforcement point says of a permit that it acted on.
 #[derive(Debug, Clone)]
@@ -169,11 +171,7 @@ impl Service {
             self.pending.lock().unwrap_or_else(PoisonError::into_inner).insert(decision, pending);
     }
 
-    fn queue_outcome(
-        &self,
-        report: &Report,
-        pending: &Pending,
-    ) -> Result<crate::Ticket, ObserveError> {
+    fn queue_outcome(&self, report: &Report, pending: &Pending) -> Result<Ticket, ObserveError> {
         let now = self.clock.now();
         let world = self.world();
         let entry = world.catalogue.entry(&pending.action);
@@ -236,32 +234,27 @@ impl Service {
             _ => None,
         };
         let sealed = attachment.is_some();
-        let entries = vec![Entry { leaf, attachment }];
-        let ticket =
-            self.ledger.submit(Proposal { entries, reads: Vec::new(), writes: Vec::new() })?;
+        let entry = Entry { leaf, attachment };
+        let happened = (report.execution, output, now);
+        let ticket = self.in_order(&world, pending, &home, entry, (taken_in, &read), happened)?;
         if sealed && let Some(slot) = self.sessions.known(&pending.session) {
             lock(&slot).sealed_at.push(ticket.last);
         }
-        if read.label().is_some()
-            && let Some(slot) = self.sessions.known(&home)
-        {
-            let mut slot = lock(&slot);
-            taken_in.again(&mut slot, &read);
-            slot.told.push(ticket.last);
-        }
         self.has_said(pending, &home, &report.decision);
-        self.remember_outcome(&world, pending, &home, (report.execution, output, now, ticket.last));
         Ok(ticket)
     }
 
-    /// Rules of order and count come to know of an outcome.
-    fn remember_outcome(
+    /// Queues the record of an outcome, and lets rules of order and count come to know of it: under
+    /// the locks under which decisions are queued, so that memory has the order of the records.
+    fn in_order(
         &self,
         world: &World,
         pending: &Pending,
         home: &SessionKey,
-        (execution, output, at, sequence): (Execution, Output, Timestamp, u64),
-    ) {
+        entry: Entry,
+        (taken_in, read): (TakenIn, &Reading),
+        (execution, output, at): (Execution, Output, Timestamp),
+    ) -> Result<Ticket, SubmitError> {
         let rules = world.policies.monitors();
         let whole = pending.keys.is_some()
             && (pending.held == Held::Whole || !past::looks_at_arguments(rules, &pending.action));
@@ -269,8 +262,15 @@ impl Service {
         let call = pending.call.as_ref();
         let past = call.and_then(|call| self.pasts.of(call.principal.id.as_str()));
         let mut slot = slot.as_ref().map(|slot| lock(slot));
-        let order = slot.as_mut().map(|slot| &mut slot.order);
         let mut past = past.as_ref().map(|past| lock_past(past));
+        let (entries, reads, writes) = (vec![entry], Vec::new(), Vec::new());
+        let ticket = self.ledger.submit(Proposal { entries, reads, writes })?;
+        let sequence = ticket.last;
+        if let Some(slot) = slot.as_mut().filter(|_| read.label().is_some()) {
+            taken_in.again(slot, read);
+            slot.told.push(sequence);
+        }
+        let order = slot.as_mut().map(|slot| &mut slot.order);
         match call.filter(|_| whole && !rules.is_empty()) {
             Some(call) => {
                 let call = Call::clone(call);
@@ -289,6 +289,7 @@ impl Service {
                 past.iter_mut().for_each(|past| past.tell(sequence));
             }
         }
+        Ok(ticket)
     }
 
     /// What was read, as fingerprints under the key of the session where that is kept.

@@ -48,8 +48,9 @@ impl Remembered {
             (self.monitors, self.blind_until) = (Monitors::default(), None);
             self.rules = Some(programs.digest());
         }
-        self.told.push(sequence);
-        match self.rules == Some(programs.digest()) {
+        // What comes out of order is folded in order, with all before it.
+        let in_order = self.told.push(sequence);
+        match in_order && self.rules == Some(programs.digest()) {
             true => observe(&mut self.monitors),
             false => self.unlearn(),
         }
@@ -252,3 +253,19 @@ impl Service {
 
 /// How often one waits for what is remembered to be whole before it counts as unknown.
 const LEARNING_MAX: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_told_out_of_order_is_folded_again_in_order() {
+        let (mut kept, programs) = (Remembered::default(), ProgramSet::default());
+        let mut observed = Vec::new();
+        for sequence in [3, 7, 5, 8] {
+            kept.take_in(sequence, &programs, |_| observed.push(sequence));
+        }
+        assert_eq!((observed, kept.rules), (vec![3, 7], None));
+        assert_eq!(kept.told.iter().collect::<Vec<_>>(), [3, 5, 7, 8]);
+    }
+}

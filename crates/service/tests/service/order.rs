@@ -451,3 +451,85 @@ async fn an_outcome_whose_call_is_not_recalled_leaves_rules_without_an_answer() 
     again.bench.clock.set(began.plus_ms(600_000 + 3_600_001));
     assert_eq!(again.call("move", "t1").await, [""; 0]);
 }
+
+/// A ledger that, when an outcome is queued, lets somebody else go first at once.
+struct Raced {
+    ledger: Arc<dyn Ledger>,
+    first: std::sync::Mutex<Option<Box<dyn FnOnce() + Send>>>,
+}
+
+impl Ledger for Raced {
+    fn submit(&self, proposal: Proposal) -> Result<Ticket, SubmitError> {
+        let of = |entry: &Entry| decode(&entry.leaf).unwrap().body;
+        let outcome = matches!(proposal.entries.first().map(of), Some(Body::Executed(_)));
+        let ticket = self.ledger.submit(proposal)?;
+        let first = self.first.lock().unwrap().take_if(|_| outcome);
+        if let Some(first) = first {
+            first();
+        }
+        Ok(ticket)
+    }
+
+    fn durable(&self, ticket: Ticket) -> Durable<'_> {
+        self.ledger.durable(ticket)
+    }
+
+    fn health(&self) -> LedgerHealth {
+        self.ledger.health()
+    }
+
+    fn attachment(&self, sequence: u64) -> Result<Option<Vec<u8>>, AppendError> {
+        self.ledger.attachment(sequence)
+    }
+
+    fn leaf(&self, sequence: u64) -> Result<Vec<u8>, AppendError> {
+        self.ledger.leaf(sequence)
+    }
+
+    fn erase(&self, sequences: &[u64]) -> Result<u64, AppendError> {
+        self.ledger.erase(sequences)
+    }
+}
+
+/// A decision comes between the record of an outcome and what its session remembers of it: the
+/// session remembers them in the order of the records, as after a restart.
+#[tokio::test]
+async fn what_is_remembered_has_the_order_of_the_records() {
+    const PREVIOUS: &str = r#"
+@id("all") permit (principal, action, resource);
+@id("right-after-read")
+forbid (principal, action == Safeconduct::Action::"files.move", resource)
+when temporal { previous within 1h Safeconduct::Action::"files.read"::response{} };
+"#;
+    let mut raced = None;
+    let told = Told::new().await.again_over(world(PREVIOUS), |ports| {
+        let first = std::sync::Mutex::new(None);
+        let ledger = Arc::new(Raced { ledger: ports.ledger, first });
+        raced = Some(Arc::clone(&ledger));
+        Ports { ledger, ..ports }
+    });
+    assert_eq!(told.call("show", "t1").await, [""; 0]);
+    let (service, (done, waits)) = (Arc::clone(&told.bench.service), std::sync::mpsc::channel());
+    let (threads, started) = std::sync::mpsc::channel();
+    let first = move || {
+        let thread = std::thread::spawn(move || {
+            let show = Check { subject: Subject::Caller(proof("agent", "t1")), ..check("show") };
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            runtime.block_on(service.check(show)).unwrap();
+            let _ = done.send(());
+        });
+        // Where it has to wait for the outcome, it comes later.
+        let _ = waits.recv_timeout(std::time::Duration::from_millis(500));
+        threads.send(thread).unwrap();
+    };
+    *raced.unwrap().first.lock().unwrap() = Some(Box::new(first));
+    assert_eq!(told.call("read", "t1").await, [""; 0]);
+    started.recv().unwrap().join().unwrap();
+
+    let newest = records(&told.bench.ledger).pop().unwrap().body;
+    assert!(matches!(newest, Body::Decided(decided) if decided.action.as_str() == "files.show"));
+    let again = told.again_under(world(PREVIOUS));
+    for told in [&told, &again] {
+        assert_eq!(told.call("move", "t1").await, [""; 0]);
+    }
+}
