@@ -430,12 +430,13 @@ pub struct AccessRequestDetail {
 pub struct AskedForView {
     /// The arguments, exactly: what the digest is of.
     pub arguments: Shown,
-    /// What the enforcement point says beside them.
+    /// What is said beside them: by the enforcement point, with the properties of `subject` and
+    /// `resource` that count, and, of a task that would begin, what it would be (`task`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub asserted: Option<Shown>,
     /// The same for people, leaf by leaf, with all that deceives made visible.
     pub shown: Vec<ShownLeaf>,
-    /// The same of what the enforcement point says.
+    /// The same of what is said beside them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub shown_beside: Vec<ShownLeaf>,
     /// How many more leaves there are.
