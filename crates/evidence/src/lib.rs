@@ -7,6 +7,10 @@
 //! of them and of nothing else, so that whoever verifies a folder makes it again and compares: a
 //! table that says something else than the records is found, whatever the manifest says.
 //!
+//! One thing is not: what recorded decisions would have been under a change of the policies
+//! ([`Replayed`]) is computed by whoever exports, and is held against the records only as far as
+//! they speak of it.
+//!
 //! [`pack`] makes a folder of [`Material`], [`verify`] holds one against a key of the ledger. Which
 //! records tell of a campaign says [`Selection`].
 //!
@@ -28,6 +32,7 @@ mod oscal;
 mod pack;
 mod page;
 mod records;
+mod replays;
 mod selection;
 mod sheet;
 mod verify;
@@ -39,6 +44,7 @@ pub use manifest::Manifest;
 pub use oscal::OSCAL_VERSION;
 pub use pack::{Material, PackError, pack};
 pub use records::{Proven, RECORDS_MAX};
+pub use replays::{REPLAY_NAMED_MAX, Replayed};
 pub use selection::Selection;
 pub use sheet::cell;
 pub use verify::{KeyFrom, PROBLEMS_MAX, Verified, verify};

@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use crate::manifest::{MANIFEST, Manifest};
 use crate::view::{FoldError, Review};
-use crate::{Files, Proven, oscal, page, records, sheet};
+use crate::{Files, Proven, Replayed, oscal, page, records, replays, sheet};
 
 /// The version of the folder. Another one is made by another way, and so verified by another.
 pub(crate) const FORMAT: u32 = 1;
@@ -33,6 +33,9 @@ pub struct Material {
     pub checkpoint: Vec<u8>,
     /// The key that verifies it.
     pub key: String,
+    /// What decisions would have been under the changes of the policies: one replay of each that
+    /// was put in force. Without it the folder says nothing of that.
+    pub replays: Option<Vec<Replayed>>,
 }
 
 /// Why no folder is made.
@@ -41,6 +44,9 @@ pub enum PackError {
     /// A record is none, or too many: the ledger is at fault.
     #[error("{0}")]
     Record(String),
+    /// The replays are not of what the records tell: whoever computed them is at fault.
+    #[error("{0}")]
+    Replays(String),
     /// The records do not make the campaign.
     #[error(transparent)]
     Fold(#[from] FoldError),
@@ -51,7 +57,7 @@ pub enum PackError {
 /// # Errors
 /// [`PackError`].
 pub fn pack(material: &Material) -> Result<Files, PackError> {
-    let Material { campaign, records, beside, checkpoint, key } = material;
+    let Material { campaign, records, beside, checkpoint, key, replays } = material;
     if records.len() > crate::RECORDS_MAX {
         let limit = crate::RECORDS_MAX;
         let problem =
@@ -60,8 +66,13 @@ pub fn pack(material: &Material) -> Result<Files, PackError> {
     }
     let read = records.iter().map(|proven| Ok((proven.sequence, proven.record()?)));
     let read = read.collect::<Result<Vec<_>, String>>().map_err(PackError::Record)?;
-    let review = Review::of(&read, beside, campaign)?;
+    let mut review = Review::of(&read, beside, campaign)?;
     let mut files = Files::new();
+    if let Some(replays) = replays {
+        let bytes = replays::written(replays);
+        review.replays = Some(replays::read(&bytes, &review).map_err(PackError::Replays)?);
+        files.insert(replays::REPLAYS.to_owned(), bytes);
+    }
     records::write(records, &mut files);
     files.insert(CHECKPOINT.to_owned(), checkpoint.clone());
     files.insert(KEY.to_owned(), format!("{}\n", key.trim()).into_bytes());
@@ -77,7 +88,7 @@ pub fn pack(material: &Material) -> Result<Files, PackError> {
 
 /// What is made of the records for people and programs. `sources` are the files that it is made of.
 pub(crate) fn derived(review: &Review, sources: &Files) -> Files {
-    Files::from([
+    let mut files = Files::from([
         (ABOUT.to_owned(), about(review)),
         ("index.html".to_owned(), page::page(review)),
         ("cases.csv".to_owned(), sheet::cases(review)),
@@ -85,7 +96,10 @@ pub(crate) fn derived(review: &Review, sources: &Files) -> Files {
         ("steps.csv".to_owned(), sheet::steps(review)),
         ("others.csv".to_owned(), sheet::others(review)),
         ("assessment-results.json".to_owned(), oscal::document(review, sources)),
-    ])
+    ]);
+    let replays = review.replays.as_deref().map(sheet::replays);
+    files.extend(replays.map(|table| (replays::TABLE.to_owned(), table)));
+    files
 }
 
 fn about(review: &Review) -> Vec<u8> {

@@ -5,10 +5,14 @@ use base64::prelude::BASE64_STANDARD;
 use maud::{DOCTYPE, Markup, html};
 use sha2::{Digest as _, Sha256};
 
+use crate::Replayed;
 use crate::view::{Case, Review, Step};
 
 /// Most rows of each table of the page: the others are in the tables as CSV.
 pub(crate) const ROWS_MAX: usize = 2000;
+
+/// Most decisions of one sort that the page names of a replay.
+const NAMED_MAX: usize = 10;
 
 const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:80rem;margin:2rem auto;\
 padding:0 1rem;color:#1b1b1b;background:#fff}table{border-collapse:collapse;width:100%;\
@@ -51,6 +55,7 @@ pub(crate) fn page(review: &Review) -> Vec<u8> {
                 (decisions(review))
                 h2 { "Changes of policies" }
                 (diffs(review))
+                @if let Some(all) = &review.replays { (replays(all)) }
                 h2 { "Everything that happened" }
                 (steps(review))
                 h2 { "Records that are named" }
@@ -165,6 +170,54 @@ fn diffs(review: &Review) -> Markup {
         @for diff in review.diffs.iter().take(ROWS_MAX) {
             h3 { (diff.file) " (" (diff.proposal) ")" }
             pre { (diff.text) }
+        }
+    }
+}
+
+fn replays(all: &[Replayed]) -> Markup {
+    html! {
+        h2 { "Replays of recorded decisions" }
+        p {
+            "What the decisions of the window before each change would have been under it. This was \
+             computed from the ledger when the folder was written, and the records in the folder do \
+             not vouch for it: verifying holds against them which changes there were and which \
+             policy sets they put in force, and that the counts add up. Whoever has the ledger \
+             computes it again by exporting again."
+        }
+        @if all.is_empty() { p { "No change of the policies was put in force." } }
+        @else {
+            table {
+                (head(&["Change", "Since", "Until", "Decisions", "Same", "Newly denied",
+                    "Newly permitted", "Not replayable", "Policy sets"]))
+                tbody { @for one in all.iter().take(ROWS_MAX) { (replay(one)) } }
+            }
+            (more(all.len(), "replays.csv"))
+        }
+    }
+}
+
+fn replay(one: &Replayed) -> Markup {
+    let named = |count: u64, records: &[String]| {
+        html! { (count) @for record in records.iter().take(NAMED_MAX) { " " code { (record) } } }
+    };
+    html! {
+        tr {
+            td { (one.proposal) }
+            @if let Some(problem) = &one.problem {
+                td colspan="7" { "not replayed: " (problem) }
+            } @else {
+                td { (one.since.as_deref().unwrap_or_default()) }
+                td { (one.until.as_deref().unwrap_or_default()) }
+                td { (one.decisions) }
+                td { (one.same) }
+                td { (named(one.newly_denied, &one.denied)) }
+                td { (named(one.newly_permitted, &one.permitted)) }
+                td { (one.not_replayable) }
+            }
+            td {
+                "from " code { (one.from.as_deref().unwrap_or("an unknown one")) }
+                " to " code { (one.to) }
+            }
         }
     }
 }

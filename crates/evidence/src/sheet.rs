@@ -2,6 +2,7 @@
 
 use safeconduct_model::Timestamp;
 
+use crate::Replayed;
 use crate::view::{Review, Step};
 
 /// What formulas begin with, and its full-width forms.
@@ -122,6 +123,45 @@ pub(crate) fn others(review: &Review) -> Vec<u8> {
             time(other.at),
             other.record.clone(),
             other.kind.to_owned(),
+        ]
+    });
+    table(&head, rows)
+}
+
+/// What decisions would have been under changes of the policies: computed when the folder was
+/// written.
+pub(crate) fn replays(replays: &[Replayed]) -> Vec<u8> {
+    let head = [
+        "proposal",
+        "from",
+        "to",
+        "since",
+        "until",
+        "decisions",
+        "same",
+        "newly_denied",
+        "newly_permitted",
+        "not_replayable",
+        "denied",
+        "permitted",
+        "problem",
+    ];
+    let rows = replays.iter().map(|one| {
+        let said = |text: &Option<String>| text.clone().unwrap_or_default();
+        vec![
+            one.proposal.clone(),
+            said(&one.from),
+            one.to.clone(),
+            said(&one.since),
+            said(&one.until),
+            one.decisions.to_string(),
+            one.same.to_string(),
+            one.newly_denied.to_string(),
+            one.newly_permitted.to_string(),
+            one.not_replayable.to_string(),
+            one.denied.join(" "),
+            one.permitted.join(" "),
+            said(&one.problem),
         ]
     });
     table(&head, rows)

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use crate::manifest::{MANIFEST, Manifest};
 use crate::pack::{ABOUT, CHECKPOINT, FORMAT, KEY, derived};
 use crate::view::Review;
-use crate::{Files, records};
+use crate::{Files, records, replays};
 
 /// Most problems that are told. There may be more.
 pub const PROBLEMS_MAX: usize = 100;
@@ -96,7 +96,11 @@ fn all(
         return Ok(());
     }
     let beside = beside(files)?;
-    let review = Review::of(&read, &beside, &about.campaign).map_err(|error| error.to_string())?;
+    let review = Review::of(&read, &beside, &about.campaign);
+    let mut review = review.map_err(|error| error.to_string())?;
+    // Folders of before have none.
+    let told = files.get(replays::REPLAYS).map(|bytes| replays::read(bytes, &review));
+    review.replays = told.transpose()?;
     for (name, bytes) in derived(&review, &sources(files)) {
         if files.get(&name) != Some(&bytes) {
             verified.problems.push(format!("`{name}` is not what the records say"));
@@ -137,7 +141,7 @@ fn beside(files: &Files) -> Result<BTreeMap<u64, Vec<u8>>, String> {
 /// The files that the others are made of.
 fn sources(files: &Files) -> Files {
     let source = |name: &str| {
-        [CHECKPOINT, KEY, records::RECORDS, records::PROOFS].contains(&name)
+        [CHECKPOINT, KEY, records::RECORDS, records::PROOFS, replays::REPLAYS].contains(&name)
             || name.starts_with("beside/")
     };
     let found = files.iter().filter(|(name, _)| source(name));

@@ -14,6 +14,7 @@ use safeconduct_wire::{campaign, json};
 use similar::DiffableStr as _;
 use thiserror::Error;
 
+use crate::Replayed;
 use crate::manifest::sha256;
 
 /// Most lines, before and after, of all files of all proposals that are compared: comparing takes
@@ -75,6 +76,10 @@ pub struct Review {
     pub others: Vec<Other>,
     /// What lies beside records.
     pub beside: Vec<Beside>,
+    /// The policy sets that proposals put in force, by proposal.
+    pub put: BTreeMap<String, String>,
+    /// What decisions would have been under those, where it was computed.
+    pub replays: Option<Vec<Replayed>>,
 }
 
 /// A signature.
@@ -230,6 +235,7 @@ struct Fold<'a> {
     /// How many lines were compared.
     compared: usize,
     others: Vec<Other>,
+    put: BTreeMap<String, String>,
     until: Timestamp,
 }
 
@@ -255,6 +261,7 @@ impl<'a> Fold<'a> {
             diffs: Vec::new(),
             compared: 0,
             others: Vec::new(),
+            put: BTreeMap::new(),
             until: Timestamp::from_millis(0),
         }
     }
@@ -262,6 +269,12 @@ impl<'a> Fold<'a> {
     fn take(&mut self, sequence: u64, record: &Record) -> Result<(), String> {
         let id = record.id.to_string();
         let Body::ReviewChanged(change) = &record.body else {
+            if let Body::PoliciesLoaded { digest, cause, .. } = &record.body
+                && let Some(proposal) = cause.strip_prefix("proposal ")
+            {
+                // A server that was started again may say so again.
+                self.put.entry(proposal.to_owned()).or_insert_with(|| digest.to_string());
+            }
             let (at, kind) = (record.at, record.body.kind());
             self.others.push(Other { sequence, at, record: id, kind });
             return Ok(());
@@ -456,6 +469,8 @@ impl<'a> Fold<'a> {
             diffs: self.diffs,
             others: self.others,
             beside: beside.collect(),
+            put: self.put,
+            replays: None,
         })
     }
 }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use safeconduct_evidence::{
-    DIFF_LINES_MAX, Files, KeyFrom, Manifest, Material, Proven, Selection, pack, verify,
+    DIFF_LINES_MAX, Files, KeyFrom, Manifest, Material, Proven, Replayed, Selection, pack, verify,
 };
 use safeconduct_ledger::{
     Checkpoint, CheckpointKey, CheckpointVerifier, Origin, TileHashes, TilePath, TreeBuilder,
@@ -148,8 +148,28 @@ impl Log {
             beside: self.beside.clone(),
             checkpoint: key.sign(&Checkpoint { size, root }).unwrap(),
             key: key.verifier_text().to_owned(),
+            replays: None,
         }
     }
+}
+
+/// The same with what the decisions before the change would have been under it.
+fn replayed(log: &Log) -> Material {
+    let one = Replayed {
+        proposal: PROPOSAL.to_owned(),
+        from: Some(Digest::from_bytes([4; 32]).to_string()),
+        to: Digest::from_bytes([5; 32]).to_string(),
+        since: Some(Timestamp::from_millis(0).to_string()),
+        until: Some(Timestamp::from_millis(3_000).to_string()),
+        decisions: 12,
+        same: 9,
+        newly_denied: 2,
+        newly_permitted: 0,
+        not_replayable: 1,
+        denied: vec![format!("dec_{:032}", 1), format!("dec_{:032}", 2)],
+        ..Replayed::default()
+    };
+    Material { replays: Some(vec![one]), ..log.sealed() }
 }
 
 fn key(seed: u8) -> CheckpointKey {
@@ -170,6 +190,7 @@ fn begun() -> (Log, Campaign) {
         at: Some("a.cedar:1:1".into()),
         words: "=HYPERLINK(\"x\") <script>alert(1)</script> on anything".into(),
         actions: 1,
+        put_by: Vec::new(),
     };
     let case = |n: u8| Case {
         grant: Digest::from_bytes([n; 32]),
@@ -190,7 +211,6 @@ fn begun() -> (Log, Campaign) {
         ("sources", json::parse(br#"[{"cursor":"sha256:0","name":"policies"}]"#).unwrap()),
     ]);
     log.step(thing, "created", Some("grace"), (created, Some(population.to_bytes())));
-        put_by: Vec::new(),
     let record = RecordId::new(CAMPAIGN).unwrap();
     let campaign = Campaign::begin(record, file.plan.definition.clone(), population).unwrap();
     (log, campaign)
@@ -257,7 +277,7 @@ fn log() -> Log {
 }
 
 fn folder() -> Files {
-    pack(&log().sealed()).unwrap()
+    pack(&replayed(&log())).unwrap()
 }
 
 /// The manifest made anew, as somebody would who covers a change up.
@@ -315,6 +335,40 @@ fn whatever_file_is_left_out_or_put_in_is_found() {
     let mut more = files.clone();
     more.insert("beside/0".into(), b"x".to_vec());
     assert!(!verify(&covered_up(more), None).holds());
+}
+
+#[test]
+fn replays_are_shown_and_held_against_what_the_records_tell_of_changes() {
+    let files = folder();
+    let text = |name: &str| String::from_utf8(files[name].clone()).unwrap();
+    assert!(text("replays.csv").contains("\"12\",\"9\",\"2\",\"0\",\"1\""));
+    let page = text("index.html");
+    assert!(page.contains("Replays of recorded decisions") && page.contains("do not vouch for it"));
+    let all = replayed(&log());
+    let refused = |change: &dyn Fn(&mut Vec<Replayed>)| {
+        let mut other = all.clone();
+        change(other.replays.as_mut().unwrap());
+        pack(&other).unwrap_err().to_string()
+    };
+    assert!(refused(&|all| all[0].same += 1).contains("add up"));
+    assert!(
+        refused(&|all| all[0].to = Digest::from_bytes([6; 32]).to_string()).contains("no record")
+    );
+    assert!(refused(&|all| all[0].proposal = "prop_other".into()).contains("no record"));
+    assert!(refused(&|all| all[0].denied.push("dec_3".into())).contains("more decisions"));
+    assert!(refused(&|all| all[0].problem = Some("no sets".into())).contains("not replayed"));
+    assert!(refused(&|all| all.clear()).contains("each change"));
+    assert!(refused(&|all| all.push(all[0].clone())).contains("each change"));
+    // Folders of before say nothing of it, and hold.
+    let before = pack(&log().sealed()).unwrap();
+    assert!(!before.contains_key("replays.csv") && verify(&before, None).holds());
+    assert!(!String::from_utf8(before["index.html"].clone()).unwrap().contains("Replays of"));
+    // Nobody takes them out of a folder, or puts others in, by the manifest alone.
+    for (name, bytes) in [("replays.json", b"[]\n".to_vec()), ("replays.csv", Vec::new())] {
+        let mut changed = files.clone();
+        changed.insert(name.to_owned(), bytes);
+        assert!(!verify(&covered_up(changed), None).holds(), "{name}");
+    }
 }
 
 #[test]

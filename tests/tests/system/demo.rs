@@ -41,6 +41,7 @@ fn the_demo_goes_as_expected() {
         "support-agent: session_revoked (critical), says stream https://idp.example",
         "stopped identity support-agent",
         "so it was cut off",
+        "newly denied, 0 newly permitted",
     ] {
         assert!(text.contains(expected), "no `{expected}` in:\n{text}");
     }

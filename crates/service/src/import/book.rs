@@ -126,9 +126,8 @@ impl Imports {
                 }
             }
             Some(ImportStep::GivenUp { .. }) => {
-                if self.imports.iter().any(|one| one.id == change.id) {
-                    self.given_up.insert(Arc::clone(&change.id));
-                }
+                let known = self.imports.iter().any(|one| one.id == change.id);
+                self.given_up.extend(known.then(|| Arc::clone(&change.id)));
             }
             Some(ImportStep::GroupKept { name, external_id }) => {
                 let known = self.groups.get(&change.id);

@@ -3,7 +3,7 @@
 mod bench;
 mod check;
 mod course;
-mod draft;
+pub(super) mod draft;
 mod eval;
 mod evidence;
 mod explain;

@@ -7,14 +7,19 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use safeconduct_evidence::{Files, KeyFrom, Material, Proven, RECORDS_MAX, Selection, Verified};
+use safeconduct_evidence::{
+    Files, KeyFrom, Material, Proven, RECORDS_MAX, REPLAY_NAMED_MAX, Replayed, Selection, Verified,
+};
 use safeconduct_ledger::{CheckpointVerifier, decode};
-use safeconduct_model::{Body, Record};
+use safeconduct_model::{Body, Record, ReviewedThing};
+use safeconduct_policy::{Changes, Replay};
+use safeconduct_review::WINDOW_DAYS;
 use safeconduct_store::{Prover, VERIFIER_KEY};
 use serde::Deserialize;
 use serde_json::json;
 
 use crate::args::Shared;
+use crate::command::policy::draft::put::{self, Put};
 use crate::exit::{CommandError, Exit, failed};
 use crate::output::{self, Format, print, print_line};
 use crate::story::plain;
@@ -53,9 +58,11 @@ pub(super) fn export(
     if beside.values().map(Vec::len).sum::<usize>() > BESIDE_BYTES_MAX {
         return Err(failed(campaign, "more than 1 GiB lies beside its records"));
     }
+    let replays = replays(shared, campaign, &records)?;
     let material = Material {
         campaign: campaign.to_owned(),
         records,
+        replays: Some(replays),
         beside,
         checkpoint: prover.note().to_vec(),
         key,
@@ -64,13 +71,16 @@ pub(super) fn export(
     write(out, &files)?;
     let (count, size) = (material.records.len(), prover.checkpoint().size);
     match shared.output {
-        Format::Table => print_line(&format!(
-            "{}: {} files, {count} records proved against the checkpoint over {size}; verify it \
-             with `safeconduct review verify {}`",
-            out.display(),
-            files.len(),
-            out.display()
-        ))?,
+        Format::Table => {
+            material.replays.iter().flatten().try_for_each(|one| print_line(&in_words(one)))?;
+            print_line(&format!(
+                "{}: {} files, {count} records proved against the checkpoint over {size}; verify \
+                 it with `safeconduct review verify {}`",
+                out.display(),
+                files.len(),
+                out.display()
+            ))?;
+        }
         format => {
             let names: Vec<&str> = files.keys().map(String::as_str).collect();
             let value = json!({ "folder": out, "files": names, "records": count, "size": size });
@@ -78,6 +88,91 @@ pub(super) fn export(
         }
     }
     Ok(Exit::Ok)
+}
+
+/// What the decisions before each change of the policies would have been under it: computed now,
+/// from the ledger. Where that cannot be, it is said why.
+fn replays(
+    shared: &Shared,
+    campaign: &str,
+    records: &[Proven],
+) -> Result<Vec<Replayed>, CommandError> {
+    let (mut put, mut window_days) = (BTreeMap::new(), WINDOW_DAYS);
+    for proven in records {
+        let record = decode(&proven.leaf).map_err(|error| failed(campaign, error))?;
+        match &record.body {
+            Body::PoliciesLoaded { digest, cause, .. } => {
+                let by = cause.strip_prefix("proposal ").map(str::to_owned);
+                by.map(|by| put.entry(by).or_insert_with(|| digest.to_string()));
+            }
+            Body::ReviewChanged(change)
+                if change.what == ReviewedThing::Campaign && &*change.event == "created" =>
+            {
+                window_days = window_of(change.detail.as_str()).unwrap_or(window_days);
+            }
+            _ => {}
+        }
+    }
+    if put.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut computed = put::replays(shared, &put.keys().cloned().collect(), window_days);
+    let all = put.into_iter().map(|(proposal, to)| {
+        let empty = Replayed { proposal, to, ..Replayed::default() };
+        match &mut computed {
+            Ok(computed) => match computed.remove(&empty.proposal) {
+                Some(put) => of_put(empty, put),
+                None => Replayed { problem: Some("no record tells of it".into()), ..empty },
+            },
+            Err(error) => Replayed { problem: Some(error.to_string()), ..empty },
+        }
+    });
+    Ok(all.collect())
+}
+
+/// The window of a campaign, in days.
+fn window_of(created: &str) -> Option<u32> {
+    let detail = safeconduct_wire::json::parse(created.as_bytes()).ok()?;
+    let file = safeconduct_wire::campaign::of_value(detail.member("definition")?).ok()?;
+    Some(file.plan.window_days)
+}
+
+fn of_put(empty: Replayed, put: Put) -> Replayed {
+    let from = put.from.map(|from| from.to_string());
+    let Replay { same, newly_denied, newly_permitted, not_replayable } = match put.replay {
+        Ok(replay) => replay,
+        Err(why) => return Replayed { from, problem: Some(why), ..empty },
+    };
+    let named = |changes: &Changes| {
+        changes.listed.iter().take(REPLAY_NAMED_MAX).map(|one| one.id.to_string()).collect()
+    };
+    let changed = newly_denied.count + newly_permitted.count;
+    Replayed {
+        from,
+        since: Some(put.since.to_string()),
+        until: Some(put.until.to_string()),
+        decisions: same + changed + not_replayable.count,
+        same,
+        newly_denied: newly_denied.count,
+        newly_permitted: newly_permitted.count,
+        not_replayable: not_replayable.count,
+        denied: named(&newly_denied),
+        permitted: named(&newly_permitted),
+        ..empty
+    }
+}
+
+/// A replay in a line.
+fn in_words(one: &Replayed) -> String {
+    let Replayed { proposal, decisions, same, newly_denied, newly_permitted, .. } = one;
+    match &one.problem {
+        Some(problem) => format!("{proposal}: not replayed: {problem}"),
+        None => format!(
+            "{proposal}: replayed {decisions} decisions: {same} the same, {newly_denied} newly \
+             denied, {newly_permitted} newly permitted, {} not replayable",
+            one.not_replayable
+        ),
+    }
 }
 
 /// How often a checkpoint over the newest records is waited for, and how long each time: a server

@@ -5,6 +5,7 @@ pub(super) mod diff;
 pub(super) mod learn;
 mod past;
 mod proof;
+pub(crate) mod put;
 pub(super) mod reduce;
 mod report;
 mod sets;

@@ -101,7 +101,10 @@ fn surrounded(ground: &Ground) -> Result<Surrounded, CommandError> {
 }
 
 /// The records of the data folder that are known here.
-fn leaves(config: &Config, mut each: impl FnMut(&Leaf<'_>, &Record)) -> Result<(), CommandError> {
+pub(super) fn leaves(
+    config: &Config,
+    mut each: impl FnMut(&Leaf<'_>, &Record),
+) -> Result<(), CommandError> {
     safeconduct_store::read(&config.data, &mut |leaf| {
         if let Ok(record) = decode(leaf.bytes) {
             each(&leaf, &record);
@@ -179,7 +182,11 @@ pub(super) fn replay(
     Ok(replayer.finish())
 }
 
-fn replay_folder(
+/// Replays the decisions of a data folder that were made at such times.
+///
+/// # Errors
+/// The records cannot be read.
+pub(super) fn replay_folder(
     config: &Config,
     ground: &Ground,
     replayer: &mut Replayer<'_>,
