@@ -16,8 +16,8 @@ mod tests {
     };
     use safeconduct_policy::{
         ActionSituation, AdditionalArguments, Chosen, Evaluation, Evidence, Kept, Learned,
-        Policies, Proposal, Question, RecordedDecision, Reduction, Surroundings, Used, Widened,
-        learn, load, reduce, widened,
+        Policies, Proposal, Question, RecordedDecision, Reduction, SourceFile, Surroundings, Used,
+        Widened, learn, load, reduce, widened,
     };
 
     use crate::world::{entity, having, json, loaded, situation, sources, within};
@@ -312,6 +312,145 @@ mod tests {
         assert_eq!(widened(&old, &new, &belongs), None);
         let less = text.replace("@obligation(\"redact:$.ssn\")", "");
         assert!(widened(&old, &loaded(&sources(&less)), &belongs).is_some());
+    }
+
+    /// What fails denies: without it, another permit would permit what was denied.
+    #[test]
+    fn a_permit_that_can_fail_does_not_go_where_another_one_permits_the_same() {
+        let read = "action == Safeconduct::Action::\"files.read_text_file\"";
+        let sum = |condition: &str| {
+            format!("@id(\"sum\") permit (principal, {read}, resource) when {{ {condition} }};")
+        };
+        let plain = format!("@id(\"plain\") permit (principal, {read}, resource);");
+        let may_fail = |of: Option<Widened>| {
+            let Some(Widened::MayFail { policy, to, .. }) = of else { return false };
+            (policy.as_str(), to.as_str()) == ("sum", "plain")
+        };
+        let overflows = sum("context.input has head && context.input.head + 1 < 100");
+        let uses = [("b", READ, "/x")];
+
+        // It is so: the sum of the largest number and one is none.
+        let asked = |text: &str| {
+            let input = format!(r#"{{"path":"/x","head":{}}}"#, i64::MAX);
+            let question = Question {
+                principal: &agent("b"),
+                action: &ActionName::new(READ).unwrap(),
+                resource: &path("/x"),
+                input: &json(&input),
+                additional: AdditionalArguments::Refused,
+                situation: &situation(Tier::Low),
+                extra: &[],
+            };
+            loaded(&sources(text)).evaluate(&question).unwrap().enforced.decision()
+        };
+        assert_eq!(asked(&format!("{overflows}\n{plain}")), Decision::Deny);
+        assert_eq!(asked(&plain), Decision::Permit);
+
+        let (proposals, wider) = without(&format!("{overflows}\n{plain}"), &uses, &overflows);
+        assert_eq!(proposals[0], Proposal::Kept(Kept::MayFail));
+        assert!(may_fail(wider.clone()), "{wider:?}");
+        for condition in [
+            "-context.session.steps < 5",
+            "context.session.steps * 2 < 5",
+            "datetime(\"2026-01-01\").offset(duration(\"1d\")) > datetime(\"2026-01-01\")",
+            "context.input.path == \"/x\" || (context has task && context.session.steps - 1 > 0)",
+        ] {
+            let one = sum(condition);
+            let (proposals, wider) = without(&format!("{one}\n{plain}"), &uses, &one);
+            assert_eq!(proposals[0], Proposal::Kept(Kept::MayFail), "{condition}");
+            assert!(may_fail(wider), "{condition}");
+        }
+        let history = sum("true").replace(
+            "when { true }",
+            "when temporal { formerly within 1h Safeconduct::Action::\"files.pay\"::response{} }",
+        );
+        let (proposals, wider) = without(&format!("{history}\n{plain}"), &uses, &history);
+        assert_eq!(proposals[0], Proposal::Kept(Kept::MayFail));
+        assert!(may_fail(wider));
+
+        // A smaller scope is no better; more in the condition is, and so is nobody else.
+        let wider = |old: &str, new: &str| {
+            widened(&loaded(&sources(old)), &loaded(&sources(new)), &belongs)
+        };
+        let old = format!("{overflows}\n{plain}");
+        let only = "principal == Safeconduct::Agent::\"a\"";
+        let less = overflows.replace("(principal,", &format!("({only},"));
+        assert!(may_fail(wider(&old, &format!("{less}\n{plain}"))));
+        let except = overflows.replace("};", &format!("}} unless {{ {only} }};"));
+        assert_eq!(wider(&old, &format!("{except}\n{plain}")), None);
+        assert_eq!(wider(&overflows, &less), None);
+        assert_eq!(wider(&overflows, ""), None);
+        let pays = plain.replace("files.read_text_file", "files.pay");
+        let (proposals, wider) = without(&format!("{overflows}\n{pays}"), &uses, &overflows);
+        assert_eq!((&proposals[0], wider), (&Proposal::Removed, None));
+        // What begins with the same condition fails with it.
+        let with = overflows
+            .replace("\"sum\"", "\"plain\"")
+            .replace("};", &format!("}} unless {{ {only} }};"));
+        let (_, wider) = without(&format!("{overflows}\n{with}"), &uses, &overflows);
+        assert_eq!(wider, None);
+    }
+
+    #[test]
+    fn ordinary_conditions_cannot_fail() {
+        let plain = "@id(\"plain\") permit (principal, action, resource);";
+        let uses = [("b", READ, "/x")];
+        for condition in [
+            "context.input.path == \"/y\"",
+            "context.input has head && context.input.head < 0",
+            "context.action.tier == \"critical\" && !(context.action.name like \"files.r*\")",
+            "context has task && context.task.intent == \"work\"",
+            "context has task && context.task has on_behalf_of && context.task.on_behalf_of == principal",
+            "principal is Safeconduct::Agent && principal has owner && principal.owner == \"ada\"",
+            "principal in Safeconduct::Group::\"nobody\" && context.session.steps > 90",
+            "resource is Safeconduct::Path && resource.path == \"/y\"",
+            "context.flow.from_untrusted.contains(\"/path\") || context.risk.score > 90",
+            "decimal(\"1.5\").greaterThan(decimal(\"2.5\"))",
+            "if context has task then context.task.depth > 1 else false",
+        ] {
+            let one = format!(
+                "@id(\"one\") permit (principal, action == \
+                 Safeconduct::Action::\"files.read_text_file\", resource) when {{ {condition} }};"
+            );
+            let (proposals, wider) = without(&format!("{one}\n{plain}"), &uses, &one);
+            assert_eq!((&proposals[0], wider), (&Proposal::Removed, None), "{condition}");
+        }
+        // Of what a resource names, nothing may be known.
+        let wider = |condition: &str| {
+            let schema = "entity user { role: String, team?: String };
+                          entity record { owner: user };
+                          action look appliesTo { principal: user, resource: record };";
+            let set = |text: &str| {
+                let mut declared = sources(text);
+                declared.schemas.push(SourceFile::new("own.cedarschema", schema));
+                loaded(&declared)
+            };
+            let one = format!(
+                "@id(\"one\") permit (principal, action == Action::\"look\", resource) when {{ \
+                 {condition} }};"
+            );
+            widened(&set(&format!("{one}\n{plain}")), &set(plain), &belongs)
+        };
+        let named = wider("resource.owner.role == \"clerk\"");
+        assert!(matches!(named, Some(Widened::MayFail { .. })), "{named:?}");
+        assert_eq!(wider("resource.owner has team && resource.owner.team == \"red\""), None);
+        assert_eq!(wider("principal.role == \"clerk\" && resource.owner == principal"), None);
+    }
+
+    /// Beside statements of Cedar Rego only forbids; alone it permits.
+    #[test]
+    fn what_leaves_the_decision_to_rego_is_wider() {
+        let with = |text: &str| {
+            let mut sources = sources(text);
+            let rego = "package safeconduct\nallow := true";
+            sources.policies.push(SourceFile::new("a.rego", rego));
+            loaded(&sources)
+        };
+        let old =
+            with("@id(\"p\") permit (principal, action, resource) when { context has task };");
+        assert_eq!(widened(&old, &with(""), &belongs), Some(Widened::RegoAlone));
+        assert_eq!(widened(&old, &with("// So.\n"), &belongs), Some(Widened::RegoAlone));
+        assert_eq!(widened(&with(""), &with(""), &belongs), None);
     }
 
     #[test]

@@ -7,6 +7,7 @@
 
 mod edit;
 mod envelope;
+mod fails;
 mod head;
 mod learn;
 mod narrow;
@@ -111,6 +112,8 @@ pub enum Kept {
     Unnamed,
     /// It obliges to what another permit does not, which could permit the same without it.
     Obligation,
+    /// It denies where its condition fails, which another permit could permit without it.
+    MayFail,
     /// Its text could not be changed without losing a comment.
     Comment,
 }
@@ -153,6 +156,9 @@ impl Kept {
             Self::Unnamed => "one after it has no `@id`, and would change its name",
             Self::Obligation => {
                 "it has obligations that would be lost where another permit permits the same"
+            }
+            Self::MayFail => {
+                "its condition can fail, which denies; another permit could permit the same without it"
             }
             Self::Comment => "a comment stands where its scope would change",
         }
@@ -259,15 +265,31 @@ impl One<'_> {
             return Proposal::Kept(Kept::Comment);
         };
         let Some(used) = evidence.used.statement(id) else {
-            return self.remove(edits);
+            return if self.may_fail() {
+                Proposal::Kept(Kept::MayFail)
+            } else {
+                self.remove(edits)
+            };
         };
         if let Chosen::Holder(holder) = chosen
             && used.principals.is_without(&holder.uid)
             && !matches!(self.statement.principal, PrincipalOrResourceConstraint::Eq(_))
         {
+            // It fails for them as before: the exception comes after what may.
             return self.exclude(holder, edits);
         }
+        if self.may_fail() {
+            return Proposal::Kept(Kept::MayFail);
+        }
         self.narrow(head, used, evidence.around, edits)
+    }
+
+    /// Whether another permit may permit what this one denies by failing; those that go by the same
+    /// proposal count as if they stayed.
+    fn may_fail(&self) -> bool {
+        let others = self.policies.entries().map(|entry| &*entry.statement);
+        let others = others.filter(|other| !std::ptr::eq(*other, self.statement));
+        fails::failing(&self.policies.schema, self.statement, others).is_some()
     }
 
     fn remove(&self, edits: &mut Edits) -> Proposal {

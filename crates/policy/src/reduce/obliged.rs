@@ -41,14 +41,25 @@ pub(crate) fn lost_to<'s>(
             && !going.info.obligations.iter().all(|one| other.info.obligations.contains(one))
             && principal.may_be(&Side::of(&other.principal))
             && resource.may_be(&Side::of(&other.resource))
-            && schema.actions.values().any(|action| {
-                matches(&going.actions, &action.uid, &action.ancestors)
-                    && matches(&other.actions, &action.uid, &action.ancestors)
-            })
+            && share_an_action(schema, going, other)
     })
 }
 
-fn is_enforced_permit(of: &Statement) -> bool {
+/// Whether both scopes may have a request in common, by their form.
+pub(super) fn may_meet(schema: &Schema, one: &Statement, other: &Statement) -> bool {
+    Side::of(&one.principal).may_be(&Side::of(&other.principal))
+        && Side::of(&one.resource).may_be(&Side::of(&other.resource))
+        && share_an_action(schema, one, other)
+}
+
+fn share_an_action(schema: &Schema, one: &Statement, other: &Statement) -> bool {
+    schema.actions.values().any(|action| {
+        matches(&one.actions, &action.uid, &action.ancestors)
+            && matches(&other.actions, &action.uid, &action.ancestors)
+    })
+}
+
+pub(super) fn is_enforced_permit(of: &Statement) -> bool {
     of.info.mode == PolicyMode::Enforce && of.info.reference.effect == PolicyEffect::Permit
 }
 

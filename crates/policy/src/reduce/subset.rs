@@ -10,6 +10,7 @@ use cedar_policy_core::ast::{
 use foldhash::quality::FixedState;
 use safeconduct_model::{EntityRef, PolicyEffect, PolicyId};
 
+use super::fails::failing;
 use super::obliged::{For, lost_to, matches};
 use crate::annotations::PolicyMode;
 use crate::policies::{Policies, Statement};
@@ -30,16 +31,36 @@ pub enum Widened {
         "permit `{0}` is gone or changed, and what it obliges to may be lost where others hold"
     )]
     Obligation(PolicyId),
+    /// A permit of the set before that is gone, or whose scope is smaller, denied where its
+    /// condition fails, which another permit may permit now.
+    #[error(
+        "permit `{policy}` is gone or smaller, and denied where its condition fails ({what}), which \
+         `{to}` may permit"
+    )]
+    MayFail {
+        /// The permit.
+        policy: PolicyId,
+        /// What of its condition can fail.
+        what: &'static str,
+        /// The permit that may permit the same.
+        to: PolicyId,
+    },
     /// Rego files are not the same; what they say is not compared.
     #[error("the Rego files are not the same")]
     Rego,
+    /// The Rego files are the same, and would permit now what they could only forbid before: there
+    /// is no statement of Cedar any more.
+    #[error("the Rego files would decide alone")]
+    RegoAlone,
 }
 
 /// Whether the new set may permit what the old one does not. It looks at the form of statements
 /// alone: each permit must be one of before with less in its scope or more in its condition, and
-/// each forbid must be there; and where a permit with obligations goes or changes, no other one
-/// may be left to permit the same without them. `None` is a proof, wherever `belongs` is right: it
-/// says whether an entity belongs to another one for as long as both have their names.
+/// each forbid must be there; where a permit with obligations goes or changes, no other one may
+/// be left to permit the same without them; and where the condition of one that goes or shrinks
+/// can fail, which denies, none may be left to permit the same. `None` is a proof for requests as
+/// the schema declares them, wherever `belongs` is right: it says whether an entity belongs to
+/// another one for as long as both have their names.
 pub fn widened(
     old: &Policies,
     new: &Policies,
@@ -51,6 +72,9 @@ pub fn widened(
     };
     if files(old) != files(new) {
         return Some(Widened::Rego);
+    }
+    if old.would_be_left_to_rego(new) {
+        return Some(Widened::RegoAlone);
     }
     let known: HashMap<*const Statement, (), FixedState> =
         old.entries().map(|entry| (Arc::as_ptr(&entry.statement), ())).collect();
@@ -86,7 +110,26 @@ pub fn widened(
     let lost = gone.iter().find(|permit| {
         !stays(permit) && lost_to(&old.schema, permit, For::Everyone, others()).is_some()
     });
-    lost.map(|permit| Widened::Obligation(permit.info.reference.id.clone()))
+    if let Some(permit) = lost {
+        return Some(Widened::Obligation(permit.info.reference.id.clone()));
+    }
+    gone.iter().find_map(|permit| {
+        // One with the same scope and more in its condition fails where this one did.
+        let fails_on = |of: &Arc<Statement>| {
+            is(of, PolicyEffect::Permit) && has_scope_of(of, permit) && fails_with(of, permit)
+        };
+        if changed.iter().any(|of| fails_on(of)) {
+            return None;
+        }
+        let (to, what) = failing(&old.schema, permit, others())?;
+        let id = |of: &Statement| of.info.reference.id.clone();
+        Some(Widened::MayFail { policy: id(permit), what, to: id(to) })
+    })
+}
+
+/// Whether a condition begins with that of another statement, so that it fails wherever that fails.
+pub(super) fn fails_with(one: &Statement, other: &Statement) -> bool {
+    is_stricter(one.condition.expression(), other.condition.expression())
 }
 
 /// Whether all that has effect is the same. A temporal clause's name in the condition says whose
@@ -96,11 +139,15 @@ fn says_the_same(one: &Statement, other: &Statement) -> bool {
     of_one.reference.effect == of_other.reference.effect
         && of_one.mode == of_other.mode
         && of_one.obligations == of_other.obligations
-        && one.principal == other.principal
-        && one.actions == other.actions
-        && one.resource == other.resource
+        && has_scope_of(one, other)
         && one.condition.expression() == other.condition.expression()
         && one.info.requestable == other.info.requestable
+}
+
+fn has_scope_of(one: &Statement, other: &Statement) -> bool {
+    one.principal == other.principal
+        && one.actions == other.actions
+        && one.resource == other.resource
 }
 
 struct Form<'a> {

@@ -20,7 +20,7 @@ use safeconduct_model::ActionName;
 use sha2::{Digest as _, Sha256};
 
 pub(crate) use action::{Action, ContextField, ContextFields};
-pub(crate) use types::{EntityKind, TypeId, Types};
+pub(crate) use types::{EntityKind, TypeId, Types, entity_type};
 
 use crate::canonical;
 use crate::diagnostic::{Diagnostic, Located, Severity};

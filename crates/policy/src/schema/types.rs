@@ -132,7 +132,7 @@ pub(super) fn record(attributes: &Attributes, schema: &ValidatorSchema) -> Recor
 }
 
 /// The entity type that a type is.
-pub(super) fn entity_type(ty: &Type) -> Option<&EntityType> {
+pub(crate) fn entity_type(ty: &Type) -> Option<&EntityType> {
     match ty {
         Type::Entity(CedarEntity::Entity(types)) => types.get_single_entity(),
         _ => None,
