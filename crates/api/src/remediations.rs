@@ -10,10 +10,12 @@ use http::StatusCode;
 use http::request::Parts;
 use safeconduct_model::{ActionName, Decision, EntityRef, IdentityId, RecordId, Value};
 use safeconduct_review::{Effect, RemediationState};
-use safeconduct_service::{NewRemediation, Operation, Probing, RecordReviewsError, RemediateError};
+use safeconduct_service::{
+    LeftOut, NewRemediation, Operation, PlannedRights, Probing, RecordReviewsError, RemediateError,
+};
 use safeconduct_wire::admin::{
-    ProbeForm, RemediationForm, RemediationList, RemediationQueryForm, RemediationStepForm,
-    RemediationView, ScheduleForm, Scheduled, SteppedRemediation,
+    NotPlannedView, ProbeForm, RemediationForm, RemediationList, RemediationQueryForm,
+    RemediationStepForm, RemediationView, ScheduleForm, Scheduled, SteppedRemediation,
 };
 use safeconduct_wire::document::{FormError, read_json};
 
@@ -24,6 +26,9 @@ use crate::page::{self, page_of};
 use crate::problem::{Problem, ProblemForm};
 use crate::refusals::{Misasked, Refused, Unreadable};
 use crate::router::{Inner, Shared};
+
+/// Most rights that are not planned of which an answer says why.
+const LEFT_OUT_SHOWN_MAX: usize = 100;
 
 /// Lists remediations, the oldest first.
 #[utoipa::path(
@@ -129,9 +134,8 @@ pub(crate) async fn schedule(
         may_touch(&api, &caller, effects.iter().map(|(case, _)| &case.holder))?;
         let (service, runtime) = (Arc::clone(&api.service), tokio::runtime::Handle::current());
         let plan = move || runtime.block_on(service.schedule_campaign(&campaign.0, at, Some(&by)));
-        let ids = apart(plan).await??;
-        let ids = ids.iter().map(ToString::to_string).collect();
-        return Ok((StatusCode::CREATED, Json(Scheduled { ids })).into_response());
+        let planned = apart(plan).await??;
+        return Ok((StatusCode::CREATED, Json(scheduled(&planned))).into_response());
     }
     let wanted = remediations.into_iter().map(|form| {
         let RemediationForm { holder, grant, effect, not_before, cause, reason } = form;
@@ -149,8 +153,22 @@ pub(crate) async fn schedule(
     let wanted = wanted.collect::<Result<Vec<_>, Problem>>()?;
     may_touch(&api, &caller, wanted.iter().map(|one| &one.holder))?;
     let ids = api.service.schedule_remediations(wanted, Some(&by)).await?;
-    let ids = ids.iter().map(ToString::to_string).collect();
-    Ok((StatusCode::CREATED, Json(Scheduled { ids })).into_response())
+    let planned = PlannedRights { ids, left_out: Vec::new() };
+    Ok((StatusCode::CREATED, Json(scheduled(&planned))).into_response())
+}
+
+fn scheduled(planned: &PlannedRights) -> Scheduled {
+    let left_out = planned.left_out.iter().take(LEFT_OUT_SHOWN_MAX);
+    let left_out = left_out.map(|LeftOut { holder, grant, why }| NotPlannedView {
+        holder: holder.to_string(),
+        grant: grant.to_string(),
+        why: why.to_string(),
+    });
+    Scheduled {
+        ids: planned.ids.iter().map(ToString::to_string).collect(),
+        left_out: left_out.collect(),
+        left_out_count: planned.left_out.len() as u64,
+    }
 }
 
 /// Moves a remediation on: sets the right aside (`quarantine`), brings it back (`restore`), takes it

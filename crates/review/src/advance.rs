@@ -7,7 +7,7 @@ use safeconduct_model::{Digest, IdentityId, Timestamp};
 use thiserror::Error;
 
 use crate::{
-    Assigned, Campaign, CampaignError, CampaignState, Escalate, REVIEWERS_MAX, Response,
+    Assigned, Campaign, CampaignError, CampaignState, Escalate, GrantKind, REVIEWERS_MAX, Response,
     ReviewDecision, Step,
 };
 
@@ -49,6 +49,9 @@ pub enum DecideError {
     /// The caller's fault: silence is no answer.
     #[error("`no_response` is what comes of no answer")]
     NoResponse,
+    /// The caller's fault: no text of it can shrink.
+    #[error("only a statement of the policies can be reduced, and not a {}", .0.as_str())]
+    NotReducible(GrantKind),
     /// The caller's fault: why is missing or too long.
     #[error("an answer needs a reason of at most {REASON_BYTES_MAX} bytes")]
     Reason,
@@ -219,6 +222,17 @@ impl Campaign {
     /// # Errors
     /// [`DecideError`] says who must do what else.
     pub fn decide(&self, case: u32, decided: ReviewDecision) -> Result<Step, DecideError> {
+        let kind = self.case(case).map(|(case, _)| case.what.kind);
+        match kind.filter(|kind| *kind != GrantKind::Statement) {
+            Some(kind) if decided.response == Response::Reduce => {
+                Err(DecideError::NotReducible(kind))
+            }
+            _ => self.take(case, decided),
+        }
+    }
+
+    /// The same of an answer that was recorded: versions before this one let anything shrink.
+    fn take(&self, case: u32, decided: ReviewDecision) -> Result<Step, DecideError> {
         let (_, item) = self.open_case(case)?;
         if decided.at >= self.stage_until {
             return Err(DecideError::Late(self.stage_until));
@@ -353,7 +367,7 @@ impl Campaign {
                 }
             }
             Step::Decided { case, decided } => {
-                self.decide(*case, ReviewDecision::clone(decided))?;
+                self.take(*case, ReviewDecision::clone(decided))?;
             }
             Step::StageClosed => {
                 self.close_stage(at)?;

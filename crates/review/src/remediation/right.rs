@@ -7,7 +7,7 @@ use safeconduct_model::{
     ScheduleName, TargetName,
 };
 
-use crate::{Grant, GrantSource};
+use crate::{Effect, Grant, GrantSource};
 
 /// Most actions of a right that are kept with its remediation: those that are watched.
 pub const ACTIONS_WATCHED_MAX: usize = 128;
@@ -85,6 +85,19 @@ impl RightTaken {
             Self::Intent { intent, .. } => Some(intent.as_str()),
             Self::Delegation { id } => Some(id.as_str()),
             Self::Lease { lease, .. } => Some(lease.as_str()),
+        }
+    }
+
+    /// What comes of a decision about it: the mildest that can be carried out and takes at least as
+    /// much. A delegation or a lease can only be ended; where no text can shrink, the right is
+    /// suspended until somebody restores it, or decides otherwise.
+    pub const fn carried_out(&self, decided: Effect) -> Effect {
+        match (self, decided) {
+            (Self::Delegation { .. } | Self::Lease { .. }, Effect::Suspend | Effect::Reduce) => {
+                Effect::Revoke
+            }
+            (Self::Intent { .. } | Self::Identity, Effect::Reduce) => Effect::Suspend,
+            (_, decided) => decided,
         }
     }
 

@@ -147,6 +147,19 @@ fn what_is_ended_does_not_come_back_and_what_is_suspended_does_not_go() {
     assert!(!suspended.set_aside);
 }
 
+#[test]
+fn a_decision_about_any_right_can_be_carried_out() {
+    for kind in 0..5 {
+        for decided in [Effect::Reduce, Effect::Suspend, Effect::Revoke] {
+            let carried_out = right(kind).carried_out(decided);
+            assert!(carried_out >= decided, "nothing is made milder");
+            assert_eq!(plan(kind, carried_out, 0).check(at(0)), Ok(()));
+        }
+    }
+    assert_eq!(right(3).carried_out(Effect::Suspend), Effect::Revoke);
+    assert_eq!(right(2).carried_out(Effect::Reduce), Effect::Suspend);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 

@@ -477,7 +477,8 @@ fn recommended(
         .map(|((action, ..), _)| &**action)
         .collect();
     let unused = actions.iter().filter(|action| !used.contains(&***action)).count();
-    if unused > 0 {
+    // Only a statement has a text that can shrink.
+    if unused > 0 && case.what.kind == GrantKind::Statement {
         let mut reduce = said(
             Some(Response::Reduce),
             format!("{} of its {} actions were used", actions.len() - unused, actions.len()),

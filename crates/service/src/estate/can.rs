@@ -1,8 +1,8 @@
 //! What somebody can do: every right that they have, with what gives it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use safeconduct_model::{IdentityId, PolicyId, TaskId};
+use safeconduct_model::{Digest, IdentityId, PolicyId, TaskId};
 use safeconduct_policy::{ScopeActions, StandingRight, StandingRights};
 use safeconduct_review::{ANY, Grant, GrantSource, StatementGrant};
 
@@ -55,9 +55,41 @@ impl Service {
                 false => held.more += 1,
             }
         }
-        let others = of_intents(id, &world).into_iter().chain(of_delegations(id, &world));
-        held.grants.extend(others.chain(self.of_leases(id)));
+        held.grants.extend(self.beside_statements(id, &world));
         Ok(held)
+    }
+
+    /// Those of these rights that the identity has, however many it has beside them.
+    ///
+    /// # Errors
+    /// [`EstateError`]: what they can do is not known, which is not that they can do nothing.
+    pub(crate) fn rights_among(
+        &self,
+        id: &IdentityId,
+        wanted: &BTreeSet<Digest>,
+    ) -> Result<BTreeMap<Digest, Grant>, EstateError> {
+        let world = self.world();
+        let known = world.identities.get(id);
+        let known = known.ok_or_else(|| EstateError::UnknownIdentity(id.clone()))?;
+        let standing = world.policies.standing_rights(&known.entity)?;
+        let statements = standing.permits.iter().filter(|right| {
+            let policy = &right.statement.info().reference.id;
+            let grant = Grant::id_of_statement(id, policy, &right.statement.digest());
+            wanted.contains(&grant) && standing.open(right).next().is_some()
+        });
+        let statements = statements.map(|right| of_statement(id, &standing, right));
+        let others = self.beside_statements(id, &world);
+        let all = statements.chain(others.filter(|grant| wanted.contains(&grant.id)));
+        Ok(all.map(|grant| (grant.id, grant)).collect())
+    }
+
+    fn beside_statements(
+        &self,
+        id: &IdentityId,
+        world: &World,
+    ) -> impl Iterator<Item = Grant> + use<> {
+        let others = of_intents(id, world).into_iter().chain(of_delegations(id, world));
+        others.chain(self.of_leases(id))
     }
 
     fn of_leases(&self, id: &IdentityId) -> Vec<Grant> {

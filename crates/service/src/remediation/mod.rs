@@ -35,7 +35,7 @@ pub use gate::*;
 pub use points::*;
 pub use probe::{PROBE_INPUT_BYTES_MAX, Probing};
 pub use proposals::*;
-pub use schedule::{NewRemediation, REMEDIATIONS_MAX};
+pub use schedule::{LeftOut, NewRemediation, NotPlanned, PlannedRights, REMEDIATIONS_MAX};
 pub(crate) use state::{Proposals, Remediations};
 
 /// Why a remediation, or a change of the policies, did not go on.

@@ -158,7 +158,7 @@ async fn a_finding_begins_one_about_each_whom_it_is_about() {
     assert_eq!(bench.tend(1).await, 0, "the same finding is no new one");
 }
 
-fn wiping() -> Arc<Intents> {
+pub(super) fn wiping() -> Arc<Intents> {
     let name = IntentName::new("clean_up").unwrap();
     let intent = safeconduct_model::Intent {
         name: name.clone(),

@@ -196,6 +196,22 @@ pub struct ProbeView {
 pub struct Scheduled {
     /// The remediations, in the order of the request.
     pub ids: Vec<String>,
+    /// Of what a campaign decided, what is not planned, and why: the first of them.
+    #[schemars(length(max = 100))]
+    pub left_out: Vec<NotPlannedView>,
+    /// How many there are of them.
+    pub left_out_count: u64,
+}
+
+/// A right of which something was decided that is not planned.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct NotPlannedView {
+    /// Who holds it.
+    pub holder: String,
+    /// Which.
+    pub grant: String,
+    /// Why not, in words.
+    pub why: String,
 }
 
 /// What came of a step.

@@ -101,6 +101,15 @@ async fn schedule(shared: &Shared, wanted: ScheduleRemediation) -> Result<Exit, 
     for id in answer.get("ids").and_then(Value::as_array).into_iter().flatten() {
         print_line(id.as_str().unwrap_or_default())?;
     }
+    for one in answer.get("left_out").and_then(Value::as_array).into_iter().flatten() {
+        let (holder, grant) = (text(one, "/holder"), text(one, "/grant"));
+        print_line(&format!("not planned: {grant} of {holder}: {}", text(one, "/why")))?;
+    }
+    let all = answer.get("left_out_count").and_then(Value::as_u64).unwrap_or_default();
+    let shown = answer.get("left_out").and_then(Value::as_array).map_or(0, Vec::len) as u64;
+    if all > shown {
+        print_line(&format!("not planned: {} more", all - shown))?;
+    }
     Ok(Exit::Ok)
 }
 
