@@ -37,6 +37,9 @@ pub enum RightTaken {
     Delegation {
         /// Its record.
         id: RecordId,
+        /// What it says: what rests on it is told from that once the word itself is gone. Plans of
+        /// versions before this one do not say it.
+        word: Option<Word>,
     },
     /// A credential at a target.
     Lease {
@@ -45,6 +48,15 @@ pub enum RightTaken {
         /// Where.
         target: TargetName,
     },
+}
+
+/// Whose standing word it is, and for what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Word {
+    /// Whose.
+    pub user: IdentityId,
+    /// For which intent.
+    pub intent: IntentName,
 }
 
 impl RightTaken {
@@ -59,7 +71,10 @@ impl RightTaken {
             GrantSource::Intent { intent, schedule, .. } => {
                 Self::Intent { intent: intent.clone(), schedule: schedule.clone() }
             }
-            GrantSource::Delegation { id, .. } => Self::Delegation { id: id.clone() },
+            GrantSource::Delegation { id, user, intent } => {
+                let word = Some(Word { user: user.clone(), intent: intent.clone() });
+                Self::Delegation { id: id.clone(), word }
+            }
             GrantSource::Lease { lease, target, .. } => {
                 Self::Lease { lease: lease.clone(), target: target.clone() }
             }
@@ -83,7 +98,7 @@ impl RightTaken {
             Self::Identity => None,
             Self::Statement { policy, .. } => Some(policy.as_str()),
             Self::Intent { intent, .. } => Some(intent.as_str()),
-            Self::Delegation { id } => Some(id.as_str()),
+            Self::Delegation { id, .. } => Some(id.as_str()),
             Self::Lease { lease, .. } => Some(lease.as_str()),
         }
     }

@@ -9,7 +9,7 @@ use safeconduct_model::{
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::{Ended, Probe, RemediationPlan, RightTaken};
+use super::{Ended, Probe, RemediationPlan, RightTaken, Word};
 use crate::Effect;
 
 /// What happened to a remediation: plain data, of which it is a fold.
@@ -115,6 +115,8 @@ struct Detail {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     holder: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    intent: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     leases: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     name: Option<String>,
@@ -140,6 +142,8 @@ struct Detail {
     tasks: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     tokens: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    user: Option<String>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -314,7 +318,11 @@ fn of_plan(plan: &RemediationPlan) -> Detail {
             form.schedule = schedule.as_ref().map(ToString::to_string);
         }
         RightTaken::Lease { target, .. } => form.target = Some(target.to_string()),
-        RightTaken::Identity | RightTaken::Delegation { .. } => {}
+        RightTaken::Delegation { word, .. } => {
+            form.user = word.as_ref().map(|word| word.user.to_string());
+            form.intent = word.as_ref().map(|word| word.intent.to_string());
+        }
+        RightTaken::Identity => {}
     }
     form
 }
@@ -340,7 +348,14 @@ fn plan_of(form: Detail) -> Result<RemediationPlan, RemediationStepError> {
             }
         }
         Some("delegation") => {
-            RightTaken::Delegation { id: named(form.name, "name", RecordId::new)? }
+            let word = match (form.user, form.intent) {
+                (None, None) => None,
+                (user, intent) => Some(Word {
+                    user: named(user, "user", IdentityId::new)?,
+                    intent: named(intent, "intent", IntentName::new)?,
+                }),
+            };
+            RightTaken::Delegation { id: named(form.name, "name", RecordId::new)?, word }
         }
         Some("lease") => RightTaken::Lease {
             lease: named(form.name, "name", LeaseId::new)?,

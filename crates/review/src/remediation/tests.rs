@@ -22,7 +22,13 @@ fn right(kind: usize) -> RightTaken {
             actions: vec![ActionName::new("crm.read").unwrap()],
         },
         2 => RightTaken::Intent { intent: IntentName::new("tidy").unwrap(), schedule: None },
-        3 => RightTaken::Delegation { id: id("del_1") },
+        3 => RightTaken::Delegation {
+            id: id("del_1"),
+            word: Some(Word {
+                user: IdentityId::new("ada").unwrap(),
+                intent: IntentName::new("tidy").unwrap(),
+            }),
+        },
         _ => RightTaken::Lease {
             lease: LeaseId::new("lease_1").unwrap(),
             target: TargetName::new("crm").unwrap(),
@@ -158,6 +164,18 @@ fn a_decision_about_any_right_can_be_carried_out() {
     }
     assert_eq!(right(3).carried_out(Effect::Suspend), Effect::Revoke);
     assert_eq!(right(2).carried_out(Effect::Reduce), Effect::Suspend);
+}
+
+#[test]
+fn plans_of_before_do_not_say_what_a_word_was() {
+    let plan = RemediationPlan {
+        right: RightTaken::Delegation { id: id("del_1"), word: None },
+        ..plan(3, Effect::Revoke, 0)
+    };
+    let step = RemediationStep::Scheduled { plan: Box::new(plan) };
+    let detail = step.detail();
+    assert!(!detail.contains("user") && !detail.contains("intent"), "{detail}");
+    assert_eq!(RemediationStep::read(step.event(), &detail).unwrap(), step);
 }
 
 proptest! {

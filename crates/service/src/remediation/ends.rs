@@ -16,7 +16,7 @@ use safeconduct_model::{
     Record, RecordId, Subject, Task, TaskId, TaskRef, TaskState, Timestamp, TokenId, Value,
 };
 use safeconduct_policy::Policies;
-use safeconduct_review::{Ended, Remediation, RemediationStep};
+use safeconduct_review::{Ended, Remediation, RemediationStep, Word};
 
 use super::quarantine::in_charge;
 use super::{RemediateError, entry, found};
@@ -131,11 +131,12 @@ impl Service {
     pub(super) async fn end_delegated(
         &self,
         one: &Remediation,
-        word: &safeconduct_model::Delegation,
+        word: &Word,
         by: Option<&IdentityId>,
     ) -> Result<u64, RemediateError> {
+        let agent = &one.plan.holder;
         let same = |other: &safeconduct_model::Delegation| {
-            other.agent == word.agent && other.user == word.user && other.intent == word.intent
+            other.agent == *agent && other.user == word.user && other.intent == word.intent
         };
         if self.world().delegations().any(same) {
             return Ok(0);
@@ -144,13 +145,15 @@ impl Service {
             task.on_behalf_of.as_ref() == Some(&word.user)
                 && task.begun_by != word.user
                 && task.parent.is_none()
+                // What began after it had ended rests on another word.
+                && one.quarantined_at.is_none_or(|ended| task.begun_at <= ended)
         };
         let mut ended = 0;
         let mut last: Option<TaskId> = None;
         loop {
             let query = TaskQuery {
                 state: Some(TaskState::Active),
-                agent: Some(&word.agent),
+                agent: Some(agent),
                 intent: Some(&word.intent),
                 after: last.as_ref().map(TaskId::as_str),
                 ..TaskQuery::default()

@@ -3,10 +3,9 @@
 use std::sync::Arc;
 
 use safeconduct_model::{
-    Body, Delegation, Identity, IdentityId, IdentityStatus, KillScope, LeaseState, RecordId,
-    TaskState,
+    Body, Identity, IdentityId, IdentityStatus, KillScope, LeaseState, RecordId, TaskState,
 };
-use safeconduct_review::{Ended, Remediation, RemediationStep, RightTaken};
+use safeconduct_review::{Ended, Remediation, RemediationStep, RightTaken, Word};
 
 use super::state::aside_of;
 use super::{RemediateError, entry, found};
@@ -25,7 +24,7 @@ impl Service {
         by: Option<&IdentityId>,
     ) -> Result<Remediation, RemediateError> {
         let asked = by.is_some();
-        let word = self.remediation(id).and_then(|one| self.word_of(&one));
+        let word = self.remediation(id).and_then(|one| self.unsaid_word(&one));
         self.step(|world, state| {
             let one = found(state, id)?;
             let before = status_before(world, state, one);
@@ -40,7 +39,7 @@ impl Service {
                     let status = IdentityStatus::Quarantined;
                     bodies.extend(with_status(world, one, by, status)?);
                 }
-                RightTaken::Delegation { id: delegation } => {
+                RightTaken::Delegation { id: delegation, .. } => {
                     let gone = Arc::make_mut(&mut world.delegations).remove(delegation);
                     let by = in_charge(one, by);
                     bodies
@@ -55,18 +54,30 @@ impl Service {
         .await?;
         let one = self.remediation(id).ok_or_else(|| RemediateError::Unknown(id.clone()))?;
         if let Some(word) = &word {
-            let tasks = self.end_delegated(&one, word, by).await?;
-            self.record_ended(id, Ended { tasks, ..Ended::default() }).await?;
+            self.end_on_word(&one, word, by).await?;
         }
         self.end_what_rests_on(&one, by).await?;
         tracing::warn!(review = %id, holder = %one.plan.holder, right = one.plan.right.as_str(), "a right is set aside");
         Ok(one)
     }
 
-    /// The standing word that a remediation ends, while it stands.
-    fn word_of(&self, one: &Remediation) -> Option<Delegation> {
-        let RightTaken::Delegation { id } = &one.plan.right else { return None };
-        self.world().delegations.get(id).cloned()
+    /// The standing word that a remediation ends, where its plan does not say what word that is:
+    /// plans of versions before this one.
+    fn unsaid_word(&self, one: &Remediation) -> Option<Word> {
+        let RightTaken::Delegation { id, word: None } = &one.plan.right else { return None };
+        let world = self.world();
+        let given = world.delegations.get(id)?;
+        Some(Word { user: given.user.clone(), intent: given.intent.clone() })
+    }
+
+    async fn end_on_word(
+        &self,
+        one: &Remediation,
+        word: &Word,
+        by: Option<&IdentityId>,
+    ) -> Result<(), RemediateError> {
+        let tasks = self.end_delegated(one, word, by).await?;
+        self.record_ended(&one.id, Ended { tasks, ..Ended::default() }).await
     }
 
     /// Ends what a right was used for that is not looked at again by decisions: leases, and all
@@ -114,7 +125,10 @@ impl Service {
                 ended.leases = u64::from(self.leases(None).iter().any(is_it));
                 self.end_lease(lease, "taken back by a review");
             }
-            RightTaken::Statement { .. } | RightTaken::Delegation { .. } => {}
+            RightTaken::Delegation { word: Some(word), .. } => {
+                return self.end_on_word(one, word, by).await;
+            }
+            RightTaken::Statement { .. } | RightTaken::Delegation { word: None, .. } => {}
         }
         self.record_ended(&one.id, ended).await
     }
@@ -125,8 +139,11 @@ impl Service {
         let due: Vec<Remediation> = {
             let state = self.reviews.lock();
             let all = state.remediations.by_id.values();
-            let taken = all
-                .filter(|one| one.set_aside || (one.applied_at.is_some() && !one.state.is_final()));
+            // What is ended is never set aside: from its quarantine on it is gone.
+            let taken = all.filter(|one| {
+                let ended = one.plan.right.is_ended() && one.quarantined_at.is_some();
+                one.set_aside || ((ended || one.applied_at.is_some()) && !one.state.is_final())
+            });
             taken
                 .filter(|one| !matches!(one.plan.right, RightTaken::Statement { .. }))
                 .cloned()

@@ -219,6 +219,42 @@ async fn tasks_on_a_word_that_was_ended_end_and_those_of_the_user_do_not() {
     assert_eq!(estate.ended(&review), Ended { tasks: 1, leases: 0, tokens: 0 });
 }
 
+fn is_end(body: &Body) -> bool {
+    matches!(body, Body::TaskEnded { .. })
+}
+
+#[tokio::test]
+async fn a_crash_between_the_end_of_a_word_and_what_rests_on_it_leaves_nothing_alive() {
+    let estate = estate().await;
+    let (bench, service) = (&estate.bench, &estate.bench.service);
+    let (user, work) = (id("ada"), name(IntentName::new("for_a_user")));
+    let until = Timestamp::from_millis(NOW + 1_000_000);
+    let given = service.delegate(user.clone(), id("agent"), work, until).await.unwrap();
+    let mut begun = undertaking(proof("agent"), "agent", "for_a_user", 1);
+    begun.on_behalf_of = Some(OnBehalf::Delegated(user.clone()));
+    service.begin_task(begun).await.unwrap();
+    let delegated = bench.enter("agent", 1);
+    let asked = bench.begin("ada", "agent", "for_a_user", 2).await;
+    let word = |source: &GrantSource| matches!(source, GrantSource::Delegation { id, .. } if *id == given.id);
+    let review = estate.planned("agent", word).await;
+    let crashed = bench.bodies().iter().position(is_end).unwrap();
+    let again = bench.again_upto(crashed);
+    let state =
+        |of: &Authentication| again.service.task(&of.task.as_ref().unwrap().id).unwrap().state;
+    assert_eq!(
+        (state(&delegated), again.service.world().delegations().count()),
+        (TaskState::Active, 0)
+    );
+    again.service.resume_remediations().await;
+    assert_eq!(state(&delegated), TaskState::Revoked);
+    assert_eq!(state(&asked), TaskState::Active, "the user has asked for it themselves");
+    let known = again.service.remediation(&review).unwrap();
+    assert_eq!(known.ended, Ended { tasks: 1, leases: 0, tokens: 0 });
+    let before = again.ledger.entries().len();
+    again.service.resume_remediations().await;
+    assert_eq!(again.ledger.entries().len(), before, "what has ended is not ended again");
+}
+
 #[tokio::test]
 async fn who_may_do_nothing_any_more_has_no_tokens_left() {
     let estate = estate().await;
