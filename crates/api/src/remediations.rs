@@ -358,9 +358,9 @@ impl From<RemediateError> for Problem {
             RemediateError::Step(_) | RemediateError::Proposal(_) | RemediateError::Busy(_) => {
                 Self::new(StatusCode::CONFLICT, "not_now", detail)
             }
-            RemediateError::Conflict(_) | RemediateError::Revoke(_) => {
-                Self::new(StatusCode::CONFLICT, "conflict", detail)
-            }
+            RemediateError::Conflict(_)
+            | RemediateError::Outlived { .. }
+            | RemediateError::Revoke(_) => Self::new(StatusCode::CONFLICT, "conflict", detail),
             RemediateError::Refused(_) => {
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, "policies_refused", detail)
             }

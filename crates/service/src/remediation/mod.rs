@@ -90,6 +90,17 @@ pub enum RemediateError {
         /// The statement, or the remediation that it would undo.
         what: String,
     },
+    /// Nobody's fault: a right was restored since, or taken by another change.
+    #[error(
+        "proposal `{proposal}` takes what remediation `{remediation}` does not take any more: \
+             reject it, and propose what is still to go"
+    )]
+    Outlived {
+        /// The change.
+        proposal: RecordId,
+        /// The remediation that it names.
+        remediation: RecordId,
+    },
     /// The author's fault: the change does not pass its checks.
     #[error("the change does not pass its checks: {}", .0.join("; "))]
     Refused(Vec<String>),

@@ -1,15 +1,15 @@
 //! Changes of the policies: proposed, checked, approved by somebody else, put in force.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use safeconduct_model::{
-    Digest, Identity, IdentityId, RecordId, ReviewChange, ReviewDetail, ReviewedThing,
+    Digest, Identity, IdentityId, RecordId, ReviewChange, ReviewDetail, ReviewedThing, Timestamp,
 };
 use safeconduct_policy::{Policies, widened};
 use safeconduct_review::{
     PROPOSED_REMEDIATIONS_MAX, PolicyProposal, ProposalError, ProposalState, ProposalStep,
-    ProposedChange, ProposedTexts, RemediationStep, folder_digest, is_policy_path,
+    ProposedChange, ProposedTexts, Remediation, RemediationStep, folder_digest, is_policy_path,
 };
 use sha2::{Digest as _, Sha256};
 
@@ -348,10 +348,11 @@ impl Service {
             let one = state.proposals.by_id.get(id);
             let one = one.ok_or_else(|| RemediateError::UnknownProposal(id.clone()))?;
             one.check(step, by)?;
-            if *step == ProposalStep::Approved
-                && let Some(other) = state.proposals.under_way()
-            {
-                return Err(RemediateError::Busy(other.id.clone()));
+            if *step == ProposalStep::Approved {
+                if let Some(other) = state.proposals.under_way() {
+                    return Err(RemediateError::Busy(other.id.clone()));
+                }
+                check_wanted(state, one, self.now())?;
             }
             let mut entries = vec![step_entry(id, one.steps, step, by)?];
             for (remediation, entry) in self.steps_of_remediations(state, one, step)? {
@@ -405,6 +406,36 @@ impl Service {
         Ok(entries)
     }
 
+    /// What it means for the changes that wait to take a right that it is given back: they are
+    /// answered with that, and what they would have taken beside it waits for another one.
+    pub(super) fn take_back_proposals(
+        &self,
+        state: &Reviewed,
+        restored: &Remediation,
+        by: &IdentityId,
+    ) -> Result<Vec<ReviewEntry>, RemediateError> {
+        let names = |one: &PolicyProposal| {
+            !one.change.back
+                && one.change.remediations.iter().any(|id| *id == *restored.id.as_str())
+        };
+        if let Some(busy) = state.proposals.under_way().filter(|one| names(one)) {
+            return Err(RemediateError::Busy(busy.id.clone()));
+        }
+        let all = state.proposals.by_id.values();
+        let reason: Arc<str> = format!("review {} is restored", restored.id).into();
+        let step = ProposalStep::Rejected { reason };
+        let mut entries = Vec::new();
+        let mut answered = BTreeSet::from([restored.id.clone()]);
+        for one in all.filter(|one| one.state == ProposalState::Open && names(one)) {
+            one.check(&step, Some(by))?;
+            entries.push(step_entry(&one.id, one.steps, &step, Some(by))?);
+            let follow = self.steps_of_remediations(state, one, &step)?;
+            let follow = follow.into_iter().filter(|(id, _)| answered.insert(id.clone()));
+            entries.extend(follow.map(|(_, entry)| entry));
+        }
+        Ok(entries)
+    }
+
     /// Whether a folder may be put in force where policies change by proposals only: it is the one
     /// that is, or what was approved and is being put in force.
     pub fn is_approved_folder(&self, folder: Digest) -> bool {
@@ -434,6 +465,27 @@ impl Service {
         })
         .await
     }
+}
+
+/// INVARIANT: nothing is taken that its remediation does not take any more: what was restored is
+/// not taken unseen by a change that was written before that.
+fn check_wanted(
+    state: &Reviewed,
+    proposal: &PolicyProposal,
+    now: Timestamp,
+) -> Result<(), RemediateError> {
+    if proposal.change.back {
+        return Ok(());
+    }
+    let applied = RemediationStep::Applied { proposal: Some(proposal.id.clone()), before: None };
+    for id in &proposal.change.remediations {
+        let one = state.remediations.by_id.get(id.as_str());
+        if one.is_none_or(|one| one.check(&applied, now).is_err()) {
+            let (proposal, remediation) = (proposal.id.clone(), RecordId::new(id.as_str())?);
+            return Err(RemediateError::Outlived { proposal, remediation });
+        }
+    }
+    Ok(())
 }
 
 fn step_entry(

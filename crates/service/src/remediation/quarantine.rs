@@ -163,7 +163,8 @@ impl Service {
         }
     }
 
-    /// Brings back what was set aside, or lets a plan go.
+    /// Brings back what was set aside, or lets a plan go. A change of the policies that waits to
+    /// take it is rejected with that.
     ///
     /// # Errors
     /// [`RemediateError`] says why not.
@@ -182,7 +183,9 @@ impl Service {
                 world.with_aside(id, None);
                 bodies.extend(lifted(world, one, by)?);
             }
-            Ok((bodies, vec![entry]))
+            let mut entries = vec![entry];
+            entries.extend(self.take_back_proposals(state, one, by)?);
+            Ok((bodies, entries))
         })
         .await?;
         self.remediation(id).ok_or_else(|| RemediateError::Unknown(id.clone()))

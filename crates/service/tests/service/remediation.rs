@@ -740,3 +740,45 @@ async fn a_point_that_does_not_come_to_a_decision_proves_nothing() {
         service.verify_remediation(&id, &me(), vec![probing("read", Decision::Deny)]).await;
     assert!(matches!(silent, Err(RemediateError::Inconclusive { .. })), "{silent:?}");
 }
+
+#[tokio::test]
+async fn what_is_restored_is_not_taken_by_a_change_that_was_proposed_before() {
+    let estate = estate().await;
+    let service = estate.service();
+    let id = estate.set_aside(Effect::Revoke).await;
+    let other = estate.schedule_of("other", Some(estate.grant("other", "reads")), Effect::Revoke);
+    let other = other.await;
+    service.quarantine(&other, Some(&me())).await.unwrap();
+    let both = [id.clone(), other.clone()];
+    let done = service.apply_remediations(&both, &me(), None).await.unwrap();
+    let proposal = done.proposal.unwrap();
+    service.restore_right(&id, &who("grace"), "it is needed".into()).await.unwrap();
+    let rejected = service.policy_proposal(&proposal).unwrap();
+    assert_eq!(rejected.state, ProposalState::Rejected);
+    assert!(rejected.note.unwrap().contains(id.as_str()));
+    assert_eq!(
+        (estate.one(&other).state, estate.one(&other).proposal),
+        (RemediationState::Quarantined, None)
+    );
+    assert!(service.approve_proposal(&proposal, &who("grace")).await.is_err());
+    assert_eq!(estate.ask("agent", "read").await, Ok(()));
+    assert_eq!(estate.files.files.lock().unwrap()[FILES], POLICIES);
+    // A restart knows the same.
+    assert_eq!(estate.again().policy_proposal(&proposal).unwrap().state, ProposalState::Rejected);
+}
+
+#[tokio::test]
+async fn what_another_change_has_taken_is_not_taken_twice() {
+    let estate = estate().await;
+    let service = estate.service();
+    let id = estate.set_aside(Effect::Revoke).await;
+    let mut proposals = Vec::new();
+    for _ in 0..2 {
+        let done = service.apply_remediations(std::slice::from_ref(&id), &me(), None).await;
+        proposals.push(done.unwrap().proposal.unwrap());
+    }
+    service.approve_proposal(&proposals[1], &who("grace")).await.unwrap();
+    let second = service.approve_proposal(&proposals[0], &who("grace")).await;
+    assert!(matches!(second, Err(RemediateError::Outlived { .. })), "{second:?}");
+    assert_eq!(service.policy_proposal(&proposals[0]).unwrap().state, ProposalState::Open);
+}
