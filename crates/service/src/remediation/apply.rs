@@ -5,8 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use safeconduct_engine::placed;
-use safeconduct_model::{Digest, EntityRef, IdentityId, IdentityStatus, RecordId};
-use safeconduct_policy::{ScopeActions, ScopeSide, ScopedStatement, revoke, widened};
+use safeconduct_model::{
+    ActionName, Digest, Entity, EntityRef, IdentityId, IdentityStatus, RecordId,
+};
+use safeconduct_policy::{Policies, ScopeActions, ScopeSide, ScopedStatement, revoke, widened};
 use safeconduct_review::{
     Effect, PolicyProposal, ProposedTexts, Remediation, RemediationError, RemediationStep,
     RightTaken, folder_digest,
@@ -91,7 +93,7 @@ impl Service {
             return Err(RemediateError::Draft(say.into()));
         }
         if shrinks {
-            self.check_shrinks(&world, &folder, &files).await?;
+            self.check_shrinks(&world, all, (&folder, &files)).await?;
         }
         take_statements(&world, &revoked, &mut files)?;
         take_intents(&world, &revoked, &mut files)?;
@@ -107,12 +109,13 @@ impl Service {
         self.propose_policies(proposal, by).await
     }
 
-    /// INVARIANT: what is carried out as a reduction permits nothing that was not permitted before.
+    /// INVARIANT: what is carried out as a reduction permits nothing that was not permitted before,
+    /// and leaves none of those rights as it was.
     async fn check_shrinks(
         &self,
         world: &World,
-        folder: &BTreeMap<String, String>,
-        files: &BTreeMap<String, String>,
+        all: &[Remediation],
+        (folder, files): (&BTreeMap<String, String>, &BTreeMap<String, String>),
     ) -> Result<(), RemediateError> {
         let other = files.keys().find(|name| {
             // Schemas and Rego say what is not compared.
@@ -125,12 +128,15 @@ impl Service {
         let in_force = Arc::clone(&world.policies);
         let draft = self.policy_gate()?.draft(files.clone(), in_force).await?;
         match widened(&world.policies, &draft, &|of, to| belongs(world, of, to)) {
-            None => Ok(()),
-            Some(wider) => Err(RemediateError::Draft(format!(
-                "the draft cannot be shown to be narrower: {wider}; propose it as a change of the \
-                 policies instead (`policy propose`)"
-            ))),
+            None => {}
+            Some(wider) => {
+                return Err(RemediateError::Draft(format!(
+                    "the draft cannot be shown to be narrower: {wider}; propose it as a change of \
+                     the policies instead (`policy propose`)"
+                )));
+            }
         }
+        all.iter().try_for_each(|one| shrinks(world, &draft, one))
     }
 
     /// Where the last statements of Cedar go and Rego files stay, these would decide alone. What goes
@@ -219,6 +225,58 @@ impl Service {
         let proposal = self.propose_policies(back, by).await?;
         Ok(AppliedRights { applied: Vec::new(), proposal: Some(proposal.id) })
     }
+}
+
+/// Whether a draft leaves less of a right to its holder: another text, fewer actions, or the same
+/// text with something more that narrows it.
+///
+/// # Errors
+/// It stands there as it did, or was gone before.
+fn shrinks(world: &World, draft: &Policies, one: &Remediation) -> Result<(), RemediateError> {
+    let RightTaken::Statement { policy, says, .. } = &one.plan.right else { return Ok(()) };
+    let holder = &one.plan.holder;
+    let known = world.identities.get(holder);
+    let unknown = || crate::EstateError::UnknownIdentity(holder.clone());
+    let known = &known.ok_or_else(unknown)?.entity;
+    let before = extents(&world.policies, known, *says)?;
+    if before.is_empty() {
+        return Err(RemediateError::Conflict(format!("`{policy}` is not in force any more")));
+    }
+    let as_it_was = |now: &Extent| {
+        let wide = |was: &Extent| {
+            was.open.is_subset(&now.open) && now.narrowed_by.is_subset(&was.narrowed_by)
+        };
+        before.iter().any(wide)
+    };
+    match extents(draft, known, *says)?.iter().any(as_it_was) {
+        false => Ok(()),
+        true => Err(RemediateError::Draft(format!(
+            "the draft leaves `{policy}` to `{holder}` as it is: give the text in which that \
+             statement is smaller"
+        ))),
+    }
+}
+
+/// What a statement comes to for somebody.
+struct Extent {
+    open: BTreeSet<ActionName>,
+    /// By what they say.
+    narrowed_by: BTreeSet<Digest>,
+}
+
+/// What every statement that says that comes to for somebody.
+fn extents(
+    policies: &Policies,
+    holder: &Entity,
+    says: Digest,
+) -> Result<Vec<Extent>, RemediateError> {
+    let standing = policies.standing_rights(holder).map_err(crate::EstateError::from)?;
+    let same = standing.permits.iter().filter(|right| right.statement.digest() == says);
+    let extent = same.map(|right| Extent {
+        open: standing.open(right).cloned().collect(),
+        narrowed_by: standing.narrowing(right).map(|by| by.statement.digest()).collect(),
+    });
+    Ok(extent.filter(|extent| !extent.open.is_empty()).collect())
 }
 
 /// Whether an entity belongs to another one for as long as both have their names.

@@ -782,3 +782,35 @@ async fn what_another_change_has_taken_is_not_taken_twice() {
     assert!(matches!(second, Err(RemediateError::Outlived { .. })), "{second:?}");
     assert_eq!(service.policy_proposal(&proposals[0]).unwrap().state, ProposalState::Open);
 }
+
+#[tokio::test]
+async fn a_draft_that_leaves_the_right_as_it_is_reduces_nothing() {
+    let estate = estate().await;
+    let service = estate.service();
+    let id = estate.schedule(Some(estate.grant("agent", "reads")), Effect::Reduce, 0).await;
+    let apply = async |text: String| {
+        let draft = BTreeMap::from([(FILES.to_owned(), text)]);
+        service.apply_remediations(std::slice::from_ref(&id), &me(), Some(draft)).await
+    };
+    let show = "permit (principal, action == Safeconduct::Action::\"files.show\", resource);";
+    let of_another = POLICIES
+        .replace(show, &show.replace("principal,", "principal == Safeconduct::Agent::\"other\","));
+    assert_ne!(of_another, POLICIES);
+    // The same text by another name is the same right.
+    let renamed = of_another.replace("@id(\"reads\")", "@id(\"others\")");
+    let for_another = format!(
+        "{POLICIES}forbid (principal == Safeconduct::Agent::\"other\", action == \
+         Safeconduct::Action::\"files.read\", resource);"
+    );
+    for text in [of_another, renamed, for_another, POLICIES.to_owned()] {
+        let refused = apply(text.clone()).await;
+        assert!(matches!(refused, Err(RemediateError::Draft(_))), "{text}: {refused:?}");
+    }
+    assert!(service.policy_proposals().is_empty());
+    // A forbid beside it makes it smaller.
+    let less = format!(
+        "{POLICIES}forbid (principal == Safeconduct::Agent::\"agent\", action == \
+         Safeconduct::Action::\"files.read\", resource);"
+    );
+    apply(less).await.unwrap();
+}
