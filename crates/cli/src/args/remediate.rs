@@ -122,8 +122,8 @@ pub(crate) struct VerifyRemediation {
     #[arg(value_name = "REMEDIATION")]
     pub(crate) id: String,
     /// What has to be denied now: `ACTION on TYPE::"ID"`, with ` with JSON` where it takes
-    /// arguments.
-    #[arg(long, value_name = "QUESTION", required = true)]
+    /// arguments. At least one of what was taken away; of a delegation or a lease none.
+    #[arg(long, value_name = "QUESTION")]
     pub(crate) denied: Vec<String>,
     /// What has to be permitted still.
     #[arg(long, value_name = "QUESTION")]

@@ -16,7 +16,7 @@ mod step;
 
 use std::sync::Arc;
 
-use safeconduct_model::{Digest, IdentityId, IdentityStatus, RecordId, Timestamp};
+use safeconduct_model::{Decision, Digest, IdentityId, IdentityStatus, RecordId, Timestamp};
 use thiserror::Error;
 
 use crate::Effect;
@@ -184,6 +184,12 @@ pub enum RemediationError {
     /// A verification without a probe, or with too many.
     #[error("a verification has 1 to {PROBES_MAX} probes")]
     Probes,
+    /// A verification that asks for something else alone.
+    #[error(
+        "a verification asks at least once for what was taken away, and wants a Deny: {}",
+        .0.questions()
+    )]
+    Beside(Box<RightTaken>),
     /// No reason, or too long a one.
     #[error("a reason has 1 to {REMEDIATION_REASON_BYTES_MAX} bytes")]
     Reason,
@@ -309,6 +315,14 @@ impl Remediation {
             RemediationStep::Verified { probes } => {
                 if !(1..=PROBES_MAX).contains(&probes.len()) {
                     return Err(RemediationError::Probes);
+                }
+                // INVARIANT: nothing is proved by answers about other rights.
+                let asks = |probe: &Probe| {
+                    let about = self.plan.right.is_about(&probe.action, &probe.resource);
+                    probe.wanted == Decision::Deny && about
+                };
+                if probes.iter().all(Probe::holds) && !probes.iter().any(asks) {
+                    return Err(RemediationError::Beside(Box::new(self.plan.right.clone())));
                 }
                 let gone = matches!(self.state, Applied | Verified | Failed);
                 let suspended = self.plan.effect == Effect::Suspend && self.state == Quarantined;

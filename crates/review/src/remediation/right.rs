@@ -12,6 +12,9 @@ use crate::{Effect, Grant, GrantSource};
 /// Most actions of a right that are kept with its remediation: those that are watched.
 pub const ACTIONS_WATCHED_MAX: usize = 128;
 
+/// Most of its actions that are named where a verification asks for none of them.
+const QUESTIONS_SHOWN: usize = 8;
+
 /// What gives the right that is taken away.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RightTaken {
@@ -119,6 +122,42 @@ impl RightTaken {
     /// Whether it is ended where others are set aside: it cannot be given back by us.
     pub const fn is_ended(&self) -> bool {
         matches!(self, Self::Delegation { .. } | Self::Lease { .. })
+    }
+
+    /// Whether a question is about it, so that its answer says something of it: one of the
+    /// actions of a statement, the undertaking of an intent, whatever somebody does who may do
+    /// nothing; of what was ended, the thing itself.
+    pub fn is_about(&self, action: &ActionName, resource: &EntityRef) -> bool {
+        let named = |ty: &str, id: &str| {
+            resource.ty.as_str().rsplit("::").next() == Some(ty) && resource.id.as_str() == id
+        };
+        match self {
+            Self::Identity => true,
+            // Of one that is about more it is not known which.
+            Self::Statement { actions, .. } => {
+                actions.len() >= ACTIONS_WATCHED_MAX || actions.contains(action)
+            }
+            Self::Intent { intent, .. } => named("Intent", intent.as_str()),
+            Self::Delegation { id, .. } => named("Delegation", id.as_str()),
+            Self::Lease { lease, .. } => named("Lease", lease.as_str()),
+        }
+    }
+
+    /// The questions that are about it, in words.
+    pub(super) fn questions(&self) -> String {
+        match self {
+            Self::Identity => "anything that they did".to_owned(),
+            Self::Statement { actions, .. } => {
+                let mut words: Vec<_> =
+                    actions.iter().take(QUESTIONS_SHOWN).map(|one| format!("`{one}`")).collect();
+                if actions.len() > QUESTIONS_SHOWN {
+                    words.push(format!("or one of {} more", actions.len() - QUESTIONS_SHOWN));
+                }
+                words.join(", ")
+            }
+            Self::Intent { intent, .. } => format!("`undertake on Intent::\"{intent}\"`"),
+            Self::Delegation { .. } | Self::Lease { .. } => "the server does that".to_owned(),
+        }
     }
 
     /// Whether taking it away is a change of the policies.

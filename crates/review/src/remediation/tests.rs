@@ -154,6 +154,21 @@ fn what_is_ended_does_not_come_back_and_what_is_suspended_does_not_go() {
 }
 
 #[test]
+fn what_is_used_proves_nothing_of_what_was_taken() {
+    let mut one = begun(1, Effect::Suspend);
+    assert!(walk(&mut one, &RemediationStep::Quarantined { asked: true, before: None }, 0));
+    let permitted = Probe { wanted: Decision::Permit, ..probe(Decision::Permit) };
+    let other = Probe { action: ActionName::new("crm.send").unwrap(), ..probe(Decision::Deny) };
+    for probes in [vec![permitted.clone()], vec![other.clone()], vec![permitted, other]] {
+        let refused = one.check(&RemediationStep::Verified { probes }, at(1)).unwrap_err();
+        assert!(matches!(refused, RemediationError::Beside(_)), "{refused}");
+        assert!(refused.to_string().ends_with("wants a Deny: `crm.read`"), "{refused}");
+    }
+    let denied = RemediationStep::Verified { probes: vec![probe(Decision::Deny)] };
+    assert!(walk(&mut one, &denied, 1));
+}
+
+#[test]
 fn a_decision_about_any_right_can_be_carried_out() {
     for kind in 0..5 {
         for decided in [Effect::Reduce, Effect::Suspend, Effect::Revoke] {
@@ -220,6 +235,11 @@ proptest! {
             if one.state == RemediationState::Verified {
                 prop_assert!(one.applied_at.is_some() || one.set_aside);
                 prop_assert!(one.probes.iter().all(Probe::holds));
+                let of_it = |probe: &Probe| {
+                    probe.wanted == Decision::Deny
+                        && one.plan.right.is_about(&probe.action, &probe.resource)
+                };
+                prop_assert!(one.probes.iter().any(of_it), "it was asked for");
             }
             if one.state == RemediationState::RolledBack {
                 prop_assert!(one.applied_at.is_some());

@@ -28,12 +28,11 @@ pub struct Weighing {
     pub asserted: Option<Value>,
 }
 
-impl Service {
-    /// What would be decided now. Of what a session has read only what is in memory counts, and
-    /// no approval is looked for.
-    pub fn weigh(&self, weighing: Weighing) -> Outcome {
-        let Weighing { subject, action, resource, input, asserted } = weighing;
-        self.weigh_check(Check {
+impl Weighing {
+    /// The question as an enforcement point asks it that carries out whatever it is told to.
+    pub(crate) fn into_check(self) -> Check {
+        let Self { subject, action, resource, input, asserted } = self;
+        Check {
             pep: subject.authentication().identity.clone(),
             subject,
             action,
@@ -46,7 +45,15 @@ impl Service {
             parent: None,
             understood: Understood::LeftToCaller,
             network: None,
-        })
+        }
+    }
+}
+
+impl Service {
+    /// What would be decided now. Of what a session has read only what is in memory counts, and
+    /// no approval is looked for.
+    pub fn weigh(&self, weighing: Weighing) -> Outcome {
+        self.weigh_check(weighing.into_check())
     }
 
     /// The same of the very question that an enforcement point asks.

@@ -23,7 +23,7 @@ use super::{RemediateError, entry, found};
 use crate::end::let_others;
 use crate::{
     Check, Ending, Entry, LEASE, LeaseView, Proposal, RecordReviewsError, Service, TaskQuery,
-    UNDERTAKE, World,
+    UNDERTAKE, Weighing, World,
 };
 
 /// How many tasks of one holder are looked at before others have their turn.
@@ -252,6 +252,16 @@ impl Service {
             }
         }
         Ok(given)
+    }
+
+    /// Whether a question was permitted by what the policies gave before, and is denied for want of
+    /// it now.
+    pub(super) fn is_gone_by(&self, beside: &Beside, asked: Weighing) -> bool {
+        let asked = asked.into_check();
+        let before = self.weigh_in(asked.clone(), &beside.before);
+        let after = self.weigh_in(asked, &beside.after);
+        let turned = before.decision == Decision::Permit && after.decision == Decision::Deny;
+        turned || is_gone(&before, &after, &beside.before.policies) == Gone::Now
     }
 
     /// The leases of tasks that go on which would be forbidden now, and were not.

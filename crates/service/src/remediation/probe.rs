@@ -5,13 +5,15 @@ use std::sync::Arc;
 
 use safeconduct_engine::Outcome;
 use safeconduct_model::{
-    ActionName, Assurance, Authentication, Body, Decision, Entity, EntityRef, IdentityId, Method,
-    Mode, Reason, RecordId, Subject, TokenId, Value,
+    ActionName, Assurance, Authentication, Body, Decision, Delegation, Entity, EntityRef,
+    IdentityId, LeaseState, Method, Mode, Reason, RecordId, Subject, TokenId, Value,
 };
-use safeconduct_review::{Probe, Remediation, RemediationStep};
+use safeconduct_policy::Policies;
+use safeconduct_review::{Probe, Remediation, RemediationStep, RightTaken};
 
+use super::ends::Beside;
 use super::{PointProbe, Probed, RemediateError, entry, found};
-use crate::{Service, Weighing};
+use crate::{LEASE, LeaseView, Service, UNDERTAKE, Weighing};
 
 /// Most bytes of a probe's arguments in canonical form.
 pub const PROBE_INPUT_BYTES_MAX: usize = 64 * 1024;
@@ -43,8 +45,8 @@ const SAYS_NOTHING: [&str; 9] = [
     "killed",
 ];
 
-/// Reasons by which a Deny shows that a right is gone.
-const PROVES: [&str; 3] = ["set_aside", "no_permit", "identity_not_active"];
+/// Reasons by which a Deny of something else is one of the policies.
+const OF_POLICIES: [&str; 3] = ["set_aside", "no_permit", "identity_not_active"];
 
 /// The reason that is given beside others where a Deny would not have been carried out.
 const OBSERVED: &str = "observed_only";
@@ -65,7 +67,8 @@ impl Service {
         probings: Vec<Probing>,
     ) -> Result<Remediation, RemediateError> {
         let one = self.remediation(id).ok_or_else(|| RemediateError::Unknown(id.clone()))?;
-        let mut probes = Vec::with_capacity(probings.len());
+        let mut probes = Vec::with_capacity(probings.len() + 1);
+        probes.extend(self.ended_or_not(&one)?);
         for probing in probings {
             probes.push(self.probe(&one, probing).await?);
         }
@@ -89,19 +92,11 @@ impl Service {
         let world = self.world();
         let ty = world.policies().resolve_type(resource.ty.as_str()).unwrap_or(resource.ty);
         let resource = EntityRef { ty, id: resource.id };
+        let asked = self.asked(one, &action, &resource, input.clone())?;
         let (point, outcome) = match self.through_a_point(one, &action, &input).await? {
             Probed::Silent(why) => return silent(why),
             Probed::Weighed { point, outcome } => (Some(point), *outcome),
-            Probed::NotServed => {
-                let outcome = self.weigh(Weighing {
-                    subject: Subject::Caller(self.prober(one)?),
-                    action: action.clone(),
-                    resource: Entity::bare(resource.clone()),
-                    input,
-                    asserted: None,
-                });
-                (None, outcome)
-            }
+            Probed::NotServed => (None, self.weigh(asked.clone())),
         };
         if let Some(reason) = outcome.reasons.iter().find(|one| SAYS_NOTHING.contains(&one.code()))
         {
@@ -113,7 +108,12 @@ impl Service {
             return silent(format!("with these arguments it touches {touched}"));
         }
         let denied = wanted == Decision::Deny && outcome.decision == Decision::Deny;
-        if denied && !outcome.reasons.iter().any(|reason| self.proves(one, reason)) {
+        let proves = !denied
+            || match one.plan.right.is_about(&action, &resource) {
+                true => self.comes_of_it(one, asked, &outcome).await?,
+                false => outcome.reasons.iter().any(|reason| self.is_of_policies(one, reason)),
+            };
+        if !proves {
             let codes: Vec<_> = outcome.reasons.iter().map(Reason::code).collect();
             return silent(format!("the Deny is not of the right ({})", codes.join(", ")));
         }
@@ -126,6 +126,115 @@ impl Service {
             reasons.push(OBSERVED.into());
         }
         Ok(Probe { action, resource, wanted, answer, reasons, evidence: None, point })
+    }
+
+    /// The question as it is put to the decision point: an intent is undertaken, anything else is
+    /// done.
+    fn asked(
+        &self,
+        one: &Remediation,
+        action: &ActionName,
+        resource: &EntityRef,
+        input: Value,
+    ) -> Result<Weighing, RemediateError> {
+        let (proof, resource) = (self.prober(one)?, Entity::bare(resource.clone()));
+        let action = action.clone();
+        let (RightTaken::Intent { schedule, .. }, UNDERTAKE) = (&one.plan.right, action.as_str())
+        else {
+            let subject = Subject::Caller(proof);
+            return Ok(Weighing { subject, action, resource, input, asserted: None });
+        };
+        let holder = &one.plan.holder;
+        let mut asserted = vec![("begun_by", Value::from(holder.as_str()))];
+        asserted.extend(schedule.iter().map(|name| ("run_of", Value::from(name.as_str()))));
+        let asserted = Some(Value::object(asserted));
+        let subject = Subject::Undertaker { by: proof, agent: holder.clone() };
+        Ok(Weighing { subject, action, resource, input, asserted })
+    }
+
+    /// What the server itself knows of a delegation or a lease: a question of whoever would use it
+    /// says nothing of it.
+    fn ended_or_not(&self, one: &Remediation) -> Result<Option<Probe>, RemediateError> {
+        let world = self.world();
+        let (ty, action, stands) = match &one.plan.right {
+            RightTaken::Delegation { id, word } => {
+                let same = |other: &Delegation| {
+                    other.agent == one.plan.holder
+                        && word.as_ref().is_some_and(|word| {
+                            other.user == word.user && other.intent == word.intent
+                        })
+                };
+                let stands = world.delegations.contains_key(id) || world.delegations().any(same);
+                ("Delegation", UNDERTAKE, stands)
+            }
+            RightTaken::Lease { lease, .. } => {
+                let issued =
+                    |of: LeaseView| of.lease.id == *lease && of.state == LeaseState::Issued;
+                ("Lease", LEASE, self.leases(None).into_iter().any(issued))
+            }
+            _ => return Ok(None),
+        };
+        let name = one.plan.right.name().unwrap_or_default();
+        let ty = format!("{}::{ty}", world.vocabulary.namespace());
+        let (answer, reason) = match stands {
+            true => (Decision::Permit, "stands"),
+            false => (Decision::Deny, "ended"),
+        };
+        Ok(Some(Probe {
+            action: ActionName::new(action)?,
+            resource: EntityRef::new(ty, name)?,
+            wanted: Decision::Deny,
+            answer,
+            reasons: vec![reason.into()],
+            evidence: None,
+            point: None,
+        }))
+    }
+
+    /// INVARIANT: a Deny proves that a right is gone only where it comes of that. Either the right is
+    /// set aside and would have permitted it, or the policies of before the change did.
+    async fn comes_of_it(
+        &self,
+        one: &Remediation,
+        asked: Weighing,
+        outcome: &Outcome,
+    ) -> Result<bool, RemediateError> {
+        let same = |review: &RecordId| {
+            let by = self.remediation(review);
+            by.is_some_and(|by| {
+                by.plan.holder == one.plan.holder && by.plan.grant == one.plan.grant
+            })
+        };
+        let mut reasons = outcome.reasons.iter();
+        let aside = |reason: &Reason| matches!(reason, Reason::SetAside { review } if same(review));
+        if one.set_aside && reasons.clone().any(aside) {
+            return Ok(true);
+        }
+        match &one.plan.right {
+            RightTaken::Identity => Ok(reasons.any(|one| one.code() == "identity_not_active")),
+            right if right.is_of_policies() && one.applied_at.is_some() => {
+                let Some(before) = self.policies_before(one).await? else { return Ok(false) };
+                let world = self.world();
+                let beside = Beside::of(&world, &before, std::slice::from_ref(&one.id));
+                Ok(self.is_gone_by(&beside, asked))
+            }
+            _ => Ok(false),
+        }
+    }
+
+    /// The policies as they would be with what a remediation took away in them; nothing where
+    /// they do not load by now.
+    async fn policies_before(
+        &self,
+        one: &Remediation,
+    ) -> Result<Option<Arc<Policies>>, RemediateError> {
+        let Some(proposal) = &one.proposal else { return Ok(None) };
+        let texts = self.proposed_texts(proposal)?.reversed();
+        let gate = self.policy_gate()?;
+        let folder = gate.read().await?;
+        // Others may have changed the same files since.
+        let files = texts.on(&folder).unwrap_or_else(|_| texts.onto(&folder));
+        Ok(gate.draft(files, Arc::clone(&self.world().policies)).await.ok())
     }
 
     /// Who asks: the holder, with no task and the least that a proof can be worth.
@@ -156,10 +265,10 @@ impl Service {
         Ok(points.probe(PointProbe { server, action, input, proof }).await)
     }
 
-    /// Whether a reason of a Deny comes of the right being gone: nothing gives it, or the change
-    /// that took it away brought a forbid. Another forbid, or a budget, says nothing of it.
-    fn proves(&self, one: &Remediation, reason: &Reason) -> bool {
-        if PROVES.contains(&reason.code()) {
+    /// Whether a Deny of something else is one of the policies: nothing gives it, or the change
+    /// that took the right away brought a forbid. Another forbid, or a budget, says nothing.
+    fn is_of_policies(&self, one: &Remediation, reason: &Reason) -> bool {
+        if OF_POLICIES.contains(&reason.code()) {
             return true;
         }
         let Reason::Policy(forbid) = reason else { return false };

@@ -814,3 +814,28 @@ async fn a_draft_that_leaves_the_right_as_it_is_reduces_nothing() {
     );
     apply(less).await.unwrap();
 }
+
+#[tokio::test]
+async fn what_is_denied_without_the_right_proves_nothing_of_it() {
+    let estate = estate().await;
+    let service = estate.service();
+    let elsewhere =
+        POLICIES.replacen("resource);", "resource == Safeconduct::Server::\"other\");", 1);
+    estate.edit(|files| *files.get_mut(FILES).unwrap() = elsewhere);
+    estate.folder.load("a hand").await.unwrap();
+    let id = estate.set_aside(Effect::Revoke).await;
+    let probe = || vec![probing("read", Decision::Deny)];
+    let done = service.apply_remediations(std::slice::from_ref(&id), &me(), None).await.unwrap();
+    service.approve_proposal(&done.proposal.unwrap(), &who("grace")).await.unwrap();
+    let silent = service.verify_remediation(&id, &me(), probe()).await;
+    assert!(matches!(silent, Err(RemediateError::Inconclusive { .. })), "{silent:?}");
+    let used = vec![probing("show", Decision::Permit)];
+    let used = service.verify_remediation(&id, &me(), used).await;
+    assert!(matches!(used, Err(RemediateError::Step(_))), "{used:?}");
+    let there = Probing {
+        resource: EntityRef::new("Server", "other").unwrap(),
+        ..probing("read", Decision::Deny)
+    };
+    let verified = service.verify_remediation(&id, &me(), vec![there]).await.unwrap();
+    assert_eq!(verified.state, RemediationState::Verified);
+}

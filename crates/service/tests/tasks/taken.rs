@@ -255,6 +255,62 @@ async fn a_crash_between_the_end_of_a_word_and_what_rests_on_it_leaves_nothing_a
     assert_eq!(again.ledger.entries().len(), before, "what has ended is not ended again");
 }
 
+fn undertaken(intent: &str, wanted: Decision) -> Probing {
+    Probing {
+        action: name(ActionName::new(UNDERTAKE)),
+        resource: EntityRef::new("Intent", intent).unwrap(),
+        input: Value::object([("case", Value::from("C-1"))]),
+        wanted,
+    }
+}
+
+#[tokio::test]
+async fn an_intent_is_proved_gone_by_undertaking_it_and_a_word_by_the_server() {
+    let estate = estate().await;
+    let service = &estate.bench.service;
+    let review = estate.planned("agent", intent_of("work")).await;
+    estate.applied(&review).await;
+    let used = vec![undertaken("for_a_user", Decision::Permit)];
+    let used = service.verify_remediation(&review, &id("ada"), used).await;
+    assert!(used.is_err(), "that says nothing of it: {used:?}");
+    let gone = vec![undertaken("work", Decision::Deny)];
+    let verified = service.verify_remediation(&review, &id("ada"), gone).await.unwrap();
+    assert_eq!(verified.state, safeconduct_review::RemediationState::Verified);
+
+    let (user, work) = (id("ada"), name(IntentName::new("for_a_user")));
+    let until = Timestamp::from_millis(NOW + 1_000_000);
+    let given = service.delegate(user.clone(), id("agent"), work.clone(), until).await.unwrap();
+    let word = |source: &GrantSource| matches!(source, GrantSource::Delegation { id, .. } if *id == given.id);
+    let review = estate.planned("agent", word).await;
+    service.apply_remediations(std::slice::from_ref(&review), &id("ada"), None).await.unwrap();
+    let verified = service.verify_remediation(&review, &id("ada"), Vec::new()).await.unwrap();
+    assert_eq!(verified.state, safeconduct_review::RemediationState::Verified);
+    service.delegate(user, id("agent"), work, until).await.unwrap();
+    let stands = service.verify_remediation(&review, &id("ada"), Vec::new()).await.unwrap();
+    assert_eq!(stands.state, safeconduct_review::RemediationState::Failed);
+}
+
+#[tokio::test]
+async fn an_intent_that_is_set_aside_is_proved_so_by_undertaking_it() {
+    let estate = estate().await;
+    let service = &estate.bench.service;
+    let held = service.can(&id("agent")).unwrap();
+    let grant = held.grants.iter().find(|grant| intent_of("work")(&grant.source)).unwrap().id;
+    let wanted = NewRemediation {
+        holder: id("agent"),
+        grant: Some(grant),
+        effect: Effect::Suspend,
+        not_before: Timestamp::from_millis(NOW),
+        cause: None,
+        reason: "not needed".into(),
+    };
+    let review = service.schedule_remediations(vec![wanted], None).await.unwrap().remove(0);
+    service.quarantine(&review, Some(&id("ada"))).await.unwrap();
+    let gone = vec![undertaken("work", Decision::Deny)];
+    let verified = service.verify_remediation(&review, &id("ada"), gone).await.unwrap();
+    assert_eq!(verified.state, safeconduct_review::RemediationState::Verified);
+}
+
 #[tokio::test]
 async fn who_may_do_nothing_any_more_has_no_tokens_left() {
     let estate = estate().await;
