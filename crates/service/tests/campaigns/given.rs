@@ -31,12 +31,12 @@ impl PolicyGate for Folder {
         files: BTreeMap<String, String>,
         _: Arc<safeconduct_policy::Policies>,
     ) -> Gated<'_, Arc<safeconduct_policy::Policies>> {
-        Gated(Box::pin(async move { Ok(policies(&files["p.cedar"])) }))
+        Gated(Box::pin(async move { Ok(policies(files.get("p.cedar").unwrap())) }))
     }
 
     fn write(&self, texts: ProposedTexts) -> Gated<'_, ()> {
         Gated(Box::pin(async move {
-            *self.text.lock().unwrap() = texts.files["p.cedar"].after.clone().unwrap();
+            *self.text.lock().unwrap() = texts.files.get("p.cedar").unwrap().after.clone().unwrap();
             Ok(())
         }))
     }
