@@ -100,10 +100,12 @@ impl Requests for OfService {
             let mut answered = BTreeMap::new();
             for (id, binding) in requests {
                 match self.look(id, &by.identity).await {
-                    Ok((shown, view)) if shown.binding == *binding => {
-                        if all.is_empty() {
-                            standing_in_for = shown.instead_of;
-                        }
+                    // One answer is for one person.
+                    Ok((shown, view))
+                        if shown.binding == *binding
+                            && (all.is_empty() || shown.instead_of == standing_in_for) =>
+                    {
+                        standing_in_for = shown.instead_of;
                         all.push((id.clone(), view.summary.digest));
                     }
                     // One that others have answered meanwhile does not hold up the rest.
@@ -164,7 +166,9 @@ impl OfService {
             AccessState::Spent => Some("This was approved, and the agent has used it."),
             AccessState::Revoked => Some("This was taken back."),
         };
-        let shown = Shown { instead_of, ..self.page_of(&view, ended) };
+        let page = self.page_of(&view, ended);
+        let binding = in_place_of(page.binding, instead_of.as_ref());
+        let shown = Shown { instead_of, binding, ..page };
         Ok((shown, view))
     }
 
@@ -261,6 +265,16 @@ fn binding(summary: &AccessSummary) -> Digest {
         ("request", text(summary.id.as_str())),
         ("resources", Value::from(resources.collect::<Vec<_>>())),
         ("task", optional(summary.task.as_ref().map(AsRef::as_ref))),
+    ]);
+    Digest::from_bytes(secret::digest(&json::to_bytes(&bound)))
+}
+
+/// The same with whom the answer is for: what a passkey signs says in whose place.
+fn in_place_of(binding: Digest, other: Option<&IdentityId>) -> Digest {
+    let Some(other) = other else { return binding };
+    let bound = Value::object([
+        ("binding", Value::from(binding.to_string().as_str())),
+        ("in_place_of", Value::String(other.shared())),
     ]);
     Digest::from_bytes(secret::digest(&json::to_bytes(&bound)))
 }

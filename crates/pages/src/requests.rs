@@ -88,7 +88,7 @@ pub struct Exactly {
     pub tier: Tier,
     /// The arguments.
     pub arguments: Value,
-    /// What the enforcement point says beside them.
+    /// What is said beside them.
     pub beside: Option<Value>,
     /// Numbers that an approver may lower, by JSON Pointer.
     pub lowerable: Vec<Arc<str>>,

@@ -71,7 +71,7 @@ fn what(shown: &Shown) -> Markup {
             Some(exactly) => {
                 (arguments::arguments(&exactly.arguments, &shown.origins))
                 @if let Some(beside) = &exactly.beside {
-                    h3 { "What the enforcement point says beside them" }
+                    h3 { "What is said beside them" }
                     (arguments::arguments(beside, &[]))
                 }
             }

@@ -1,7 +1,7 @@
 //! Answering.
 
 use http::StatusCode;
-use safeconduct_model::{Body, Method, Value};
+use safeconduct_model::{Body, Identity, Method, Value};
 use safeconduct_service::AccessState;
 
 use crate::authenticator::Authenticator;
@@ -267,6 +267,31 @@ async fn a_deputy_answers_for_somebody() {
     assert_eq!(bench.state(&request), AccessState::Approved);
     let answers = bench.service.access_summary(&request).unwrap().answers;
     assert_eq!((&answers[0].by, &answers[0].standing_in_for), (&id("dora"), &Some(id("lea"))));
+}
+
+/// Between the page and the answer, whom the deputy stands in for becomes somebody else.
+#[tokio::test]
+async fn an_answer_is_in_the_place_of_whom_the_page_named() {
+    let bench = bench().await;
+    let request = bench.ask("mail", input()).await;
+    let path = format!("/approve/{request}");
+    let mut dora = bench.signed_in("dora").await;
+    let page = dora.open(&path).await;
+    let form = format!("action=\"{path}\"");
+    let (token, binding) = (page.field(&form, "token"), page.field(&form, "binding"));
+    for (of, deputy) in [("lea", None), ("ada", Some(id("dora")))] {
+        let known = bench.service.world().identity(&id(of)).unwrap().clone();
+        let known = Identity { fallback_owner: deputy, ..known };
+        bench.service.change_identity(known, &id("ada")).await.unwrap();
+    }
+    let now = dora.open(&path).await;
+    assert!(now.text.contains("ada</span>, whose fallback owner you are"), "{}", now.text);
+    let fields = [("token", &*token), ("binding", &*binding), ("answer", "once")];
+    let seen = dora.post(&path, &fields).await;
+    assert!(!seen.status.is_success(), "{}", seen.text);
+    assert_eq!(bench.state(&request), AccessState::Pending);
+    answer(&mut dora, &path, &[("answer", "once")]).await;
+    assert_eq!(bench.state(&request), AccessState::Approved);
 }
 
 #[tokio::test]

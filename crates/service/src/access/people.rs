@@ -41,10 +41,11 @@ fn accountable<'w>(world: &'w World, identity: &'w Identity) -> Option<&'w Ident
     named.into_iter().flatten().find(|owner| world.is_active(owner))
 }
 
-/// The owners of all who act.
+/// The owners and sponsors of all who act.
 pub(super) fn interested(world: &World, binding: &Binding) -> BTreeSet<IdentityId> {
     let actors = binding.actors.iter().filter_map(|actor| world.identity(actor));
-    let owners = actors.flat_map(|actor| actor.owner.iter().chain(&actor.fallback_owner));
+    let owners = actors
+        .flat_map(|actor| actor.owner.iter().chain(&actor.fallback_owner).chain(&actor.sponsor));
     owners.take(INTERESTED_MAX).cloned().collect()
 }
 

@@ -66,6 +66,18 @@ async fn programs_agents_and_those_with_a_part_answer_nothing() {
     }
 }
 
+/// A sponsor answers for an agent too: where they are a lead, others answer.
+#[tokio::test]
+async fn a_sponsor_has_a_part_in_what_their_agent_asks() {
+    let bench = bench().await;
+    let agent = identity("agent", IdentityKind::Agent, &[]);
+    let sponsored = Identity { sponsor: Some(id("lou")), ..agent };
+    bench.service.change_identity(sponsored, &id("ada")).await.unwrap();
+    let asked = bench.request(call(&proof("agent"), "mail", mail("x"))).await;
+    let of = |who: &str| bench.service.may_answer_access(&asked.request, &id(who)).unwrap();
+    assert!(matches!(of("lou"), Err(AnswerError::Interested(_))) && of("lea").is_ok());
+}
+
 #[tokio::test]
 async fn from_high_on_only_a_passkey_that_was_just_used_counts() {
     let bench = bench().await;
