@@ -223,40 +223,51 @@ async fn what_was_read_around_an_erasure_is_not_taken_for_new() {
     assert_eq!(again.again().account(&own, IBAN).await.0, untrusted);
 }
 
-/// A ledger that does something once, when the next outcome comes to it.
-struct Between<F> {
-    ledger: Arc<MemoryLedger>,
+/// Keys by which something happens once, when what lies beside the next outcome is sealed: what was
+/// read is in memory then, and no record says so yet.
+struct Between<T: ?Sized, F> {
+    inner: Arc<T>,
     now: Arc<Mutex<Option<F>>>,
 }
 
-impl<F: FnOnce() + Send + 'static> Ledger for Between<F> {
-    fn submit(&self, proposal: Proposal) -> Result<Ticket, SubmitError> {
-        let outcome = proposal.entries.iter().any(|entry| {
-            decode(&entry.leaf).is_ok_and(|record| matches!(record.body, Body::Executed(_)))
-        });
-        let now = self.now.lock().unwrap().take_if(|_| outcome);
+impl<F: FnOnce() + Send + 'static> Between<dyn Vault, F> {
+    fn keys(&self, inner: Arc<dyn SessionKeys>) -> Arc<dyn SessionKeys> {
+        Arc::new(Between { inner, now: Arc::clone(&self.now) })
+    }
+}
+
+impl<F: FnOnce() + Send + 'static> Vault for Between<dyn Vault, F> {
+    fn begin(&self, session: &SessionKey) -> Result<(Arc<dyn SessionKeys>, Vec<u8>), VaultError> {
+        let (keys, wrapped) = self.inner.begin(session)?;
+        Ok((self.keys(keys), wrapped))
+    }
+
+    fn unwrap(
+        &self,
+        session: &SessionKey,
+        wrapped: &[u8],
+    ) -> Result<Arc<dyn SessionKeys>, VaultError> {
+        Ok(self.keys(self.inner.unwrap(session, wrapped)?))
+    }
+
+    fn likeness(&self, bytes: &[u8]) -> Result<KeyedDigest, VaultError> {
+        self.inner.likeness(bytes)
+    }
+}
+
+impl<F: FnOnce() + Send + 'static> SessionKeys for Between<dyn SessionKeys, F> {
+    fn digest(&self, canonical: &[u8]) -> KeyedDigest {
+        self.inner.digest(canonical)
+    }
+
+    fn seal(&self, record: &RecordId, what: &str, plain: &[u8]) -> Result<Vec<u8>, VaultError> {
+        let now = self.now.lock().unwrap().take_if(|_| what == "outcome");
         now.into_iter().for_each(|now| now());
-        self.ledger.submit(proposal)
+        self.inner.seal(record, what, plain)
     }
 
-    fn durable(&self, ticket: Ticket) -> Durable<'_> {
-        self.ledger.durable(ticket)
-    }
-
-    fn health(&self) -> LedgerHealth {
-        self.ledger.health()
-    }
-
-    fn attachment(&self, sequence: u64) -> Result<Option<Vec<u8>>, AppendError> {
-        self.ledger.attachment(sequence)
-    }
-
-    fn leaf(&self, sequence: u64) -> Result<Vec<u8>, AppendError> {
-        self.ledger.leaf(sequence)
-    }
-
-    fn erase(&self, sequences: &[u64]) -> Result<u64, AppendError> {
-        self.ledger.erase(sequences)
+    fn open(&self, record: &RecordId, what: &str, sealed: &[u8]) -> Result<Vec<u8>, VaultError> {
+        self.inner.open(record, what, sealed)
     }
 }
 
@@ -266,9 +277,9 @@ impl<F: FnOnce() + Send + 'static> Ledger for Between<F> {
 async fn what_is_read_while_its_session_is_read_back_is_found() {
     let now = Arc::new(Mutex::new(None));
     let settings = Settings { flow_bytes_held: 1, ..Settings::default() };
-    let bench = bench_over(settings, |ports, ledger| Ports {
-        ledger: Arc::new(Between { ledger, now: Arc::clone(&now) }),
-        ..ports
+    let bench = bench_over(settings, |ports, _| {
+        let vault = Between { inner: Arc::clone(&ports.vault), now: Arc::clone(&now) };
+        Ports { vault: Arc::new(vault), ..ports }
     });
     let bench = Arc::new(bench.await);
     let first = bench.begin("ada", "agent", "work", 1).await;
