@@ -70,8 +70,8 @@ fn carry_beside(flow: &Flow, asserted: Option<&Value>, origins: &mut Origins) {
 }
 
 /// What goes to the server beside the arguments (MCP 2026-07-28), its own state aside: that comes
-/// back as it was given.
-fn given_back(asserted: &Value) -> impl Iterator<Item = &Value> {
+/// back as it was given. `asserted` is what the enforcement point says beside them.
+pub fn given_back(asserted: &Value) -> impl Iterator<Item = &Value> {
     const STATE: &str = "requestState";
     let asked = asserted.member("asked").and_then(Value::as_array).unwrap_or_default();
     let own = asked.iter().any(|at| at.as_str().and_then(|at| at.strip_prefix('/')) == Some(STATE));

@@ -169,7 +169,7 @@ impl Service {
             Hearing::New => Read::This(said.content.clone()),
             Hearing::TooMuch | Hearing::Known => Read::Unseen,
         };
-        let read = self.read((&id, &read, Some(&said.asked)), &returns, &home, now);
+        let read = self.read((&id, &read, Some(&[&said.asked])), &returns, &home, now);
         let Some(label) = read.label().cloned() else {
             return Ok(None);
         };

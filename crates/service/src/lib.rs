@@ -11,6 +11,7 @@ mod access;
 mod access_tokens;
 mod administer;
 mod ages;
+mod answered;
 mod authenticate;
 mod begin;
 mod bundle;

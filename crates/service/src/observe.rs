@@ -16,7 +16,7 @@ use crate::pending::{Held, Pending};
 use crate::reading::{self, Output, Reading};
 use crate::recall::{OUTCOME, Recall};
 use crate::refold::{Call, kind_of};
-use crate::saying::Word;
+use crate::saying::{Word, given_back_in};
 use crate::sessions::{Slot, lock};
 use crate::{
     AppendError, Entry, Proposal, Ruling, Service, SessionKeys, SubmitError, Ticket, World,
@@ -160,8 +160,10 @@ impl Service {
         let returns = entry.map(|entry| &entry.returns);
         let worth = reading::worth(returns, &[], &[], &world.catalogue);
         let home = self.home(&pending.session);
-        let read =
-            self.read((decision, read, pending.said()), &worth.returns, &home, self.clock.now());
+        let answered = self.answered_since(&pending);
+        let said = pending.said(answered.as_deref());
+        let read = (decision, read, said.as_deref());
+        let read = self.read(read, &worth.returns, &home, self.clock.now());
         let _ = self.take_in(&pending.session, &home, &read);
     }
 
@@ -182,10 +184,12 @@ impl Service {
             &report.edits,
             &world.catalogue,
         );
-        let told = (&report.decision, &report.read, pending.said());
+        let answered = self.answered_since(pending);
+        let said = pending.said(answered.as_deref());
+        let told = (&report.decision, &report.read, said.as_deref());
         let declassified = worth.declassified.filter(|_| report.read != Read::Nothing);
         let whole = reading::worth(entry.map(|entry| &entry.returns), &[], &[], &world.catalogue);
-        let beside = (&report.decision, &report.beside, pending.said());
+        let beside = (&report.decision, &report.beside, said.as_deref());
         let beside = self.read(beside, &whole.returns, &home, now);
         let read = self.read(told, &worth.returns, &home, now).and_beside(beside);
         let read = self.with_said(read, (report, pending), entry, &home);
@@ -295,7 +299,7 @@ impl Service {
     /// What was read, as fingerprints under the key of the session where that is kept.
     pub(crate) fn read(
         &self,
-        (decision, read, said): (&RecordId, &Read, Option<&Value>),
+        (decision, read, said): (&RecordId, &Read, Option<&[&Value]>),
         returns: &Returns,
         home: &SessionKey,
         now: Timestamp,
@@ -377,6 +381,9 @@ impl Service {
         let word = self.says(ruling, read);
         let says = matches!(word, Word::Said(_));
         let (call, held) = self.remembers_call(ruling);
+        let given = || given_back_in(&ruling.request).cloned().collect::<Vec<_>>();
+        let beside = if held == Held::Whole { given() } else { Vec::new() };
+        self.answers(&ruling.request, at);
         let pending = Pending {
             session: ruling.request.session.key.clone(),
             action: ruling.request.action.clone(),
@@ -391,6 +398,7 @@ impl Service {
                 .collect(),
             call,
             held,
+            beside,
             word,
             since: at,
             deadline: at.plus_ms(self.settings.outcome_deadline_ms),

@@ -33,6 +33,8 @@ pub(crate) struct Pending {
     pub(crate) call: Option<Box<Call>>,
     /// Whether its arguments are held too.
     pub(crate) held: Held,
+    /// What goes to the server beside the arguments, where they are held.
+    pub(crate) beside: Vec<Value>,
     /// What the call says on its session's own account.
     pub(crate) word: Word,
     pub(crate) since: Timestamp,
@@ -49,15 +51,25 @@ pub(crate) enum Held {
 }
 
 impl Pending {
-    /// What the call itself said, where that is remembered.
-    pub(crate) fn said(&self) -> Option<&Value> {
-        let whole = self.call.as_deref().filter(|_| self.held == Held::Whole);
-        whole.and_then(|call| call.input.as_ref())
+    /// What the call itself said, with what was answered while it waited, where all of that is
+    /// remembered.
+    pub(crate) fn said<'a>(&'a self, answered: Option<&'a [Value]>) -> Option<Vec<&'a Value>> {
+        Some(self.input().into_iter().chain(&self.beside).chain(answered?).collect())
+            .filter(|_| self.is_whole())
     }
 
-    /// Bytes of its arguments and its word in memory, as they are estimated.
+    /// Whether all that the call said is remembered.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.held == Held::Whole && self.input().is_some()
+    }
+
+    fn input(&self) -> Option<&Value> {
+        self.call.as_deref().and_then(|call| call.input.as_ref())
+    }
+
+    /// Bytes of what the call said and of its word in memory, as they are estimated.
     fn bytes(&self) -> usize {
-        self.said().map_or(0, weight) + self.word.bytes()
+        self.input().into_iter().chain(&self.beside).map(weight).sum::<usize>() + self.word.bytes()
     }
 
     /// Lets go of the arguments of its call, and of its word.
@@ -65,6 +77,7 @@ impl Pending {
         if matches!(self.word, Word::Said(_)) {
             self.word = Word::Lost;
         }
+        self.beside = Vec::new();
         if let Some(call) = &mut self.call {
             call.input = None;
             self.held = Held::Bare;
@@ -73,7 +86,7 @@ impl Pending {
 }
 
 /// Bytes that a value takes, as they are estimated.
-fn weight(value: &Value) -> usize {
+pub(crate) fn weight(value: &Value) -> usize {
     const NODE: usize = 48;
     NODE + match value {
         Value::String(text) => text.len(),
@@ -206,6 +219,7 @@ mod tests {
             declassifiers: Vec::new(),
             call: None,
             held: Held::Whole,
+            beside: Vec::new(),
             word: Word::Nothing,
             since: Timestamp::from_millis(n),
             deadline: Timestamp::from_millis(n + 1000),
@@ -227,12 +241,14 @@ mod tests {
             let pending = Pending { call: Some(call(bytes)), ..pending(n) };
             permits.insert_within(id(n), pending, 1010);
             let held = permits.get(&id(n)).unwrap();
-            assert_eq!(held.said().is_some(), whole, "{n}");
+            assert_eq!(held.said(Some(&[])).is_some(), whole, "{n}");
             assert!(held.call.is_some());
         }
         assert!(permits.remove(&id(1)).is_some());
         permits.insert_within(id(4), Pending { call: Some(call(900)), ..pending(4) }, 1010);
-        assert!(permits.get(&id(4)).unwrap().said().is_some());
+        assert!(permits.get(&id(4)).unwrap().said(Some(&[])).is_some());
+        // Nobody knows what was answered meanwhile.
+        assert!(permits.get(&id(4)).unwrap().said(None).is_none());
         permits.overdue(Timestamp::from_millis(9000), 10);
         assert_eq!(permits.bytes, 0);
     }

@@ -290,10 +290,10 @@ impl Output {
     }
 }
 
-/// Takes what was read apart. `said` are the arguments of the call: an answer that repeats them
-/// vouches for none of them; where they are not known, it vouches for nothing.
+/// Takes what was read apart. `said` is what the call said: an answer that repeats it vouches for
+/// none of it; where it is not known, it vouches for nothing.
 pub(crate) fn read(
-    (read, said): (&Read, Option<&Value>),
+    (read, said): (&Read, Option<&[&Value]>),
     returns: &Returns,
     demand: impl Into<Demand>,
     sequence: u64,
@@ -315,7 +315,10 @@ pub(crate) fn read(
     let parts: Vec<_> = parts.collect();
     let source = Source { sequence, record: decision.clone() };
     let gleaned = match said {
-        Some(said) => digest_result(demand, &parts, returns, source).without_echo(key, said),
+        Some(said) => {
+            let gleaned = digest_result(demand, &parts, returns, source);
+            said.iter().fold(gleaned, |gleaned, said| gleaned.without_echo(key, said))
+        }
         None if returns.vouches() => {
             digest_result(demand, &parts, &returns.clone().untrusted(), source)
         }

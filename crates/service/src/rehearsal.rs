@@ -16,7 +16,8 @@ use safeconduct_session::{Session, Used};
 use crate::past::name_of;
 use crate::reading::{self, Output, Reading};
 use crate::refold::Call;
-use crate::{Content, Read, saying};
+use crate::saying::{self, spoken};
+use crate::{Content, Read};
 
 /// The key of fingerprints that nobody has to be kept from.
 const REHEARSAL_KEY: [u8; 16] = *b"safe rehearsal 1";
@@ -159,7 +160,8 @@ impl RehearsedSessions {
         self.results += 1;
         let at = u64::try_from(happened.at.as_millis()).unwrap_or(0);
         let (sequence, key) = (at + self.results, Flow::keyed(REHEARSAL_KEY).key());
-        let told = (&happened.read, Some(&request.input));
+        let spoken = spoken(request);
+        let told = (&happened.read, Some(spoken.as_slice()));
         let read = reading::read(told, &worth.returns, &key, sequence, &outcome.record.id);
         let flow = self.known(self.home(&request.session.key)).session.flow();
         if happened.execution == Execution::NotExecuted {

@@ -378,6 +378,7 @@ impl Restore<'_> {
             declassifiers: Vec::new(),
             call: Some(Self::followed(decided)),
             held: Held::Bare,
+            beside: Vec::new(),
             word: Word::Lost,
             since: at,
             deadline: at,

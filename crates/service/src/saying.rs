@@ -6,8 +6,9 @@
 
 use std::sync::Arc;
 
+use safeconduct_engine::given_back;
 use safeconduct_model::{
-    ActionEntry, Effect, Execution, Integrity, Label, RecordId, Request, SessionKey, Subject,
+    ActionEntry, Effect, Execution, Integrity, Label, RecordId, Request, SessionKey, Subject, Value,
 };
 use safeconduct_session::flow::{Flow, FlowKey, Gleaned, Source};
 
@@ -66,7 +67,18 @@ pub(crate) fn said(
         return None;
     }
     let uses = entry.map(|entry| entry.arguments.as_slice()).unwrap_or_default();
-    flow.said(&request.input, uses, source)
+    let beside: Vec<&Value> = given_back_in(request).collect();
+    flow.said((&request.input, &beside), uses, source)
+}
+
+/// What a request says to whoever carries it out.
+pub(crate) fn spoken(request: &Request) -> Vec<&Value> {
+    std::iter::once(&request.input).chain(given_back_in(request)).collect()
+}
+
+/// What a request gives back to a server beside the arguments.
+pub(crate) fn given_back_in(request: &Request) -> impl Iterator<Item = &Value> {
+    request.asserted.iter().flat_map(given_back)
 }
 
 impl Slot {

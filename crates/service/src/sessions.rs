@@ -8,6 +8,7 @@ use safeconduct_model::{IdentityId, Network, NetworkDigest, RecordId, SessionKey
 use safeconduct_session::Session;
 use safeconduct_session::flow::Flow;
 
+use crate::answered::Answered;
 use crate::past::Remembered;
 use crate::recall::{Places, Recall, Steps};
 use crate::saying::Word;
@@ -54,6 +55,8 @@ pub(crate) struct Slot {
     /// What was said in it, or in tasks that came from it, and is in no record yet, by the decisions
     /// that let it be said.
     pub(crate) saying: Vec<(RecordId, Word)>,
+    /// What its agent has answered to servers that asked.
+    pub(crate) answered: Option<Box<Answered>>,
     /// From where its last request came, with the digest that stands for it.
     came_from: Option<(Network, NetworkDigest)>,
 }
@@ -264,7 +267,7 @@ impl Sessions {
         slot.sealed_at.shrink_to_fit();
         slot.told.clear();
         slot.heard = None;
-        slot.saying = Vec::new();
+        (slot.saying, slot.answered) = (Vec::new(), None);
         slot.order = Remembered::default();
     }
 }

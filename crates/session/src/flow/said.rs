@@ -5,7 +5,7 @@ use safeconduct_model::{ArgumentUse, Integrity, Label, Returns, Value};
 use super::Flow;
 use super::digest::{Part, digest_result};
 use super::gleaned::{Gleaned, Source};
-use super::origins::{Place, Provenance};
+use super::origins::{LeafOrigin, Place, Provenance};
 use super::table::Kind;
 
 impl Flow {
@@ -14,18 +14,21 @@ impl Flow {
     ///
     /// Nothing of a session that has read nothing untrusted, and nothing of what its task or a
     /// trusted result named. Words and pieces of texts are left out: whole values, and what looks
-    /// like an address in them, are what comes back. `uses` as in [`Flow::look_up`].
-    pub fn said(&self, arguments: &Value, uses: &[ArgumentUse], source: Source) -> Option<Gleaned> {
+    /// like an address in them, are what comes back; so are names of members that are more than a
+    /// plain name. `uses` as in [`Flow::look_up`]; `beside` goes out beside the arguments, and
+    /// nothing is said of what it decides.
+    pub fn said(
+        &self,
+        (arguments, beside): (&Value, &[&Value]),
+        uses: &[ArgumentUse],
+        source: Source,
+    ) -> Option<Gleaned> {
         if self.label.integrity != Integrity::Untrusted {
             return None;
         }
-        let vouched = [Provenance::FromTask, Provenance::FromTrusted];
-        let origins = self.look_up(arguments, uses);
-        let own = origins.leaves.iter().filter(|leaf| !vouched.iter().any(|one| leaf.is(*one)));
-        // Where there are more values than are looked at, the last one stands for all of them.
-        let values = own.filter(|leaf| leaf.place == Place::Value);
-        let values = values.filter_map(|leaf| arguments.pointer(&leaf.pointer).cloned());
-        let values = Value::Array(values.collect());
+        let mut values = self.own(arguments, uses);
+        beside.iter().for_each(|beside| values.extend(self.own(beside, &[])));
+        let values = Value::Array(values);
         let label = Label { integrity: Integrity::Untrusted, ..Label::LEAST };
         let returns = Returns::uniform(label);
         let mut said = digest_result(&self.key, &[Part::Value(&values)], &returns, source);
@@ -33,6 +36,25 @@ impl Flow {
         said.shingles = 0;
         (said.prints() > 0).then_some(said)
     }
+
+    /// The values and names for which neither the task nor a trusted result vouches.
+    fn own(&self, arguments: &Value, uses: &[ArgumentUse]) -> Vec<Value> {
+        let vouched = [Provenance::FromTask, Provenance::FromTrusted];
+        let origins = self.look_up(arguments, uses);
+        let own = origins.leaves.iter().filter(|leaf| !vouched.iter().any(|one| leaf.is(*one)));
+        // Where there are more values than are looked at, the last one stands for all of them.
+        let value = |leaf: &LeafOrigin| match leaf.place {
+            Place::Value => arguments.pointer(&leaf.pointer).cloned(),
+            Place::Name => name_at(&leaf.pointer).map(Value::from),
+        };
+        own.filter_map(value).collect()
+    }
+}
+
+/// The name of the member at that place (RFC 6901).
+fn name_at(pointer: &str) -> Option<String> {
+    let (_, name) = pointer.rsplit_once('/')?;
+    Some(name.replace("~1", "/").replace("~0", "~"))
 }
 
 #[cfg(test)]
@@ -59,14 +81,33 @@ mod tests {
     fn what_an_untrusted_session_writes_is_untrusted_when_it_is_read_back() {
         let mut flow = Flow::keyed([1; 16]);
         let written = write("eve", "GB33BUKB20201555555555");
-        assert_eq!(flow.said(&written, &[], source(1)), None, "nothing untrusted was read");
+        let nothing = flow.said((&written, &[]), &[], source(1));
+        assert_eq!(nothing, None, "nothing untrusted was read");
         read(&mut flow, 1, untrusted(), Part::Text("Save my account!"));
-        let said = flow.said(&written, &[], source(2)).unwrap();
+        let said = flow.said((&written, &[]), &[], source(2)).unwrap();
         assert!(said.label().confidentiality == Confidentiality::Public);
         flow.fold(&Gleaned::decode(&said.encode()).unwrap());
         read(&mut flow, 3, Label::LEAST, Part::Text("GB33 BUKB 2020 1555 5555 55"));
         let both = [Provenance::FromTrusted, Provenance::FromUntrusted];
         assert_eq!(address(&flow, "GB33BUKB20201555555555"), both);
+    }
+
+    #[test]
+    fn names_of_members_and_what_goes_out_beside_the_arguments_are_said_too() {
+        let mut flow = Flow::keyed([1; 16]);
+        read(&mut flow, 1, untrusted(), Part::Text("Save my account!"));
+        let member = |name: &str| Value::object([(name, Value::Bool(true))]);
+        let recipients = Value::object([("recipients", member("eve/1~2@x.example"))]);
+        let answer = Value::object([("account", Value::from("GB33BUKB20201555555555"))]);
+        let said = flow.said((&recipients, &[&answer]), &[], source(2)).unwrap();
+        flow.fold(&said);
+        for (sequence, value) in [(3, "eve/1~2@x.example"), (4, "GB33 BUKB 2020 1555 5555 55")] {
+            assert_eq!(address(&flow, value), [Provenance::FromUntrusted], "{value}");
+            read(&mut flow, sequence, Label::LEAST, Part::Text(value));
+            let both = [Provenance::FromTrusted, Provenance::FromUntrusted];
+            assert_eq!(address(&flow, value), both, "{value}");
+        }
+        assert_eq!(address(&flow, "recipients"), [Provenance::Unseen]);
     }
 
     #[test]
@@ -77,7 +118,7 @@ mod tests {
         read(&mut flow, 2, untrusted(), Part::Text("hello"));
         let before = flow.clone();
         for account in ["DE89370400440532013000", "FR7630006000011234567890189"] {
-            if let Some(said) = flow.said(&write("bob", account), &[], source(3)) {
+            if let Some(said) = flow.said((&write("bob", account), &[]), &[], source(3)) {
                 flow.fold(&said);
             }
             assert_eq!(address(&flow, account), address(&before, account));

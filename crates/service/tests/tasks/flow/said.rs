@@ -4,6 +4,7 @@
 use super::*;
 
 const OTHER: &str = "FR14 2004 1010 0505 0001 3M02 606";
+const THIRD: &str = "GB33 BUKB 2020 1555 5555 55";
 
 /// What both a trusted result and the session itself said.
 fn both() -> BTreeSet<ValueOrigin> {
@@ -129,4 +130,63 @@ async fn an_erasure_before_the_outcome_vouches_for_nothing_that_was_said() {
     for bench in [&bench, &bench.again()] {
         assert_eq!(bench.read_back(&agent, IBAN).await, both());
     }
+}
+
+/// That call, with the account as an answer to what the server has asked.
+fn answering(check: Check, account: &str) -> Check {
+    let content = Value::object([("account", Value::from(account))]);
+    let answer = Value::object([("action", Value::from("accept")), ("content", content)]);
+    let given = Value::object([("answer", answer)]);
+    let asked = Value::from(vec![Value::from("/inputResponses/answer")]);
+    let asserted = Value::object([("inputResponses", given), ("asked", asked)]);
+    Check { asserted: Some(asserted), ..check }
+}
+
+#[tokio::test]
+async fn what_it_answers_a_server_is_its_own_word() {
+    let bench = bench().await;
+    let agent = proof("agent");
+    bench.does(call(agent.clone(), "mail", &[]), "Save my account!").await;
+    let sent = bench.sends(answering(note(&agent, "as you asked"), IBAN)).await;
+    bench.told(sent, Execution::Succeeded).await;
+    bench.clock.set(Timestamp::from_millis(NOW + 1));
+    for bench in [&bench, &bench.again()] {
+        assert_eq!(bench.read_back(&agent, IBAN).await, both());
+    }
+}
+
+/// What an agent made up is not vouched for by a result that repeats it, whether it went out as an
+/// argument, as an answer with the call, or as one while the call was under way.
+#[tokio::test]
+async fn an_answer_that_a_result_repeats_is_not_vouched_for() {
+    let bench = bench().await;
+    let agent = proof("agent");
+    let book = || call(agent.clone(), "book", &[]);
+    bench.does(answering(book(), IBAN), &format!("Nothing is known of {IBAN}.")).await;
+    assert_eq!(bench.account(&agent, IBAN).await.0, [].into());
+    let sent = bench.sends(book()).await;
+    bench.clock.set(Timestamp::from_millis(NOW + 1));
+    bench.does(answering(call(agent.clone(), "note", &[]), OTHER), "thanks").await;
+    let told = Report {
+        decision: sent,
+        reported_by: id("gateway"),
+        execution: Execution::Succeeded,
+        duration_ms: None,
+        result: None,
+        detail: None,
+        edits: Vec::new(),
+        read: Read::This(vec![Content::Text(format!("{OTHER} {THIRD}").into())]),
+        beside: Read::Nothing,
+    };
+    bench.service.observe(told).await.unwrap();
+    for bench in [&bench, &bench.again()] {
+        assert_eq!(bench.account(&agent, IBAN).await.0, [].into());
+        assert_eq!(bench.account(&agent, OTHER).await.0, [].into());
+        let trusted = BTreeSet::from([ValueOrigin::Trusted]);
+        assert_eq!(bench.account(&agent, THIRD).await.0, trusted);
+    }
+    // A call that began after it vouches for what it gives.
+    bench.clock.set(Timestamp::from_millis(NOW + 2));
+    let trusted = BTreeSet::from([ValueOrigin::Trusted]);
+    assert_eq!(bench.read_back(&agent, OTHER).await, trusted);
 }
