@@ -11,8 +11,8 @@ use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::request::Parts;
 use safeconduct_model::{
-    ArgumentRule, Authentication, Constraint, Entity, IdentityId, Method, Mode, RecordId, Subject,
-    Value,
+    Allowance, ArgumentRule, Authentication, Constraint, Entity, IdentityId, Method, Mode,
+    RecordId, Subject, Value,
 };
 use safeconduct_service::{
     AccessExtent, AccessMade, AccessQuery, AccessState, AccessSummary, AccessWord,
@@ -22,7 +22,7 @@ use safeconduct_service::{
 use safeconduct_wire::admin::{
     AccessAskedView, AccessQueryForm, AccessRequestDetail, AccessRequestList, AccessRequestSummary,
     AccessSettledView, AllSettledView, AnswerAllRequest, AnswerRequest, AnswerWord, AskRequest,
-    AtMost, Extent, OneSettledView, TakeBackRequest, WaitForm,
+    AtMost, Extent, Loosened, OneSettledView, ResourcesWord, TakeBackRequest, WaitForm,
 };
 use safeconduct_wire::document::{Written, read_json};
 
@@ -343,14 +343,14 @@ pub(crate) async fn answer(
 
 /// How far a yes reaches, in the service's terms.
 async fn extent_of(api: &Shared, id: &RecordId, extent: Extent) -> Result<AccessExtent, Problem> {
-    let (uses, until, at_most) = match extent {
+    let (uses, until, loosened) = match extent {
         Extent::Once => return Ok(AccessExtent::Once),
         Extent::Edited(AtMost(edits)) => {
             let edits = edits.into_iter().map(|(at, most)| AskedView::at_most(at, most));
             return Ok(AccessExtent::Lowered(edits.collect()));
         }
-        Extent::Task { uses, at_most } => (uses, None, at_most),
-        Extent::Until { uses, until, at_most } => (uses, Some(until), at_most),
+        Extent::Task { uses, loosened } => (uses, None, loosened),
+        Extent::Until { uses, until, loosened } => (uses, Some(until), loosened),
     };
     let (shared, request) = (api.clone(), id.clone());
     let view = blocking(move || shared.service.access_request(&request)).await?;
@@ -359,21 +359,49 @@ async fn extent_of(api: &Shared, id: &RecordId, extent: Extent) -> Result<Access
         return Ok(AccessExtent::Once);
     };
     let mut bounds = asked.bounds(&summary);
-    for (pointer, most) in at_most.0 {
-        let rule = bounds.arguments.iter_mut().find(|rule| rule.pointer == pointer);
-        let rule = rule.ok_or_else(|| {
-            let detail = format!("no argument of its own stands at `{pointer}`");
-            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "scope", detail)
-        })?;
+    loosen(&mut bounds, loosened)?;
+    Ok(match until {
+        None => AccessExtent::Task { bounds, uses },
+        Some(until) => AccessExtent::Until { bounds, uses, until },
+    })
+}
+
+/// Lets go of what may differ from use to use.
+fn loosen(bounds: &mut Allowance<Value>, loosened: Loosened) -> Result<(), Problem> {
+    for (pointer, most) in loosened.at_most.0 {
+        let rule = rule_at(bounds, &pointer)?;
         // From 0 on: "at most 100" lets no negative amount through.
         let least = Constraint::AtLeast(Value::Integer(0));
         let least = ArgumentRule { constraint: least, ..rule.clone() };
         rule.constraint = Constraint::AtMost(most);
         bounds.arguments.push(least);
     }
-    Ok(match until {
-        None => AccessExtent::Task { bounds, uses },
-        Some(until) => AccessExtent::Until { bounds, uses, until },
+    for (pointer, constraint) in loosened.within {
+        let rule = rule_at(bounds, &pointer)?;
+        rule.constraint = match (constraint, &rule.constraint) {
+            (Constraint::OneOf(mut choices), Constraint::Equals(asked)) => {
+                if !choices.contains(asked) {
+                    choices.push(asked.clone());
+                }
+                Constraint::OneOf(choices)
+            }
+            (constraint, _) => constraint,
+        };
+    }
+    if loosened.resources == ResourcesWord::OfType {
+        bounds.resources.iter_mut().for_each(|rule| rule.id = None);
+    }
+    Ok(())
+}
+
+fn rule_at<'a>(
+    bounds: &'a mut Allowance<Value>,
+    pointer: &str,
+) -> Result<&'a mut ArgumentRule<Value>, Problem> {
+    let rule = bounds.arguments.iter_mut().find(|rule| *rule.pointer == *pointer);
+    rule.ok_or_else(|| {
+        let detail = format!("no argument of its own stands at `{pointer}`");
+        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "scope", detail)
     })
 }
 

@@ -161,10 +161,14 @@ fn code(answer: &Answer) -> (u16, String) {
 impl Bench {
     /// What the gate is answered about a call of the agent's.
     async fn evaluate(&self, tool: &str, arguments: Json) -> Json {
+        self.evaluate_on("crm", tool, arguments).await
+    }
+
+    async fn evaluate_on(&self, server: &str, tool: &str, arguments: Json) -> Json {
         let question = json!({
             "subject": {"type": "Agent", "id": "worker"},
             "action": {"name": format!("crm.{tool}"), "properties": arguments},
-            "resource": {"type": "Server", "id": "crm"},
+            "resource": {"type": "Server", "id": server},
         });
         let path = "/access/v1/evaluation";
         let answer = self.fixture.post_in("gate", &self.handle, path, &question).await;
@@ -401,6 +405,45 @@ async fn an_answer_is_to_what_was_shown_and_no_wider() {
     assert!(!bench.permits("pay", json!({ "to": "other", "amount": 1 })).await);
     assert!(bench.permits("pay", pay(1)).await);
     assert!(!bench.permits("pay", pay(1)).await);
+}
+
+#[tokio::test]
+async fn a_standing_yes_lets_what_it_names_differ_and_nothing_else() {
+    let bench = bench().await;
+    let pay = |to: &str, amount: i64| json!({ "to": to, "amount": amount });
+    let task = |within: Json, resources: &str| {
+        json!({ "approve": { "scope": "task", "uses": 3, "at_most": { "/amount": 20 },
+            "within": within, "resources": resources } })
+    };
+    let id = bench.asked("pay", pay("acme", 10)).await;
+    for within in [json!({ "/none": { "under": "/srv" } }), json!({ "/to": { "under": "/srv" } })] {
+        let answered = bench.answer("lea", &id, task(within, "same")).await;
+        assert_eq!(code(&answered), (422, "scope".into()));
+    }
+    let within = json!({ "/to": { "one_of": ["other"] } });
+    let answered = bench.answer("lea", &id, task(within, "of_type")).await;
+    assert_eq!(answered.status, StatusCode::OK, "{}", answered.json());
+    let on = async |server: &str, to: &str, amount: i64| {
+        let answer = bench.evaluate_on(server, "pay", pay(to, amount)).await;
+        answer["decision"] == json!(true)
+    };
+    assert!(on("crm", "acme", 20).await && on("hr", "other", 1).await);
+    assert!(!on("hr", "eve", 1).await && !on("hr", "other", 21).await);
+    assert!(on("crm", "other", 5).await && !on("crm", "other", 5).await);
+
+    // Where nothing is said of resources, those that were asked for.
+    let id = bench.asked("mail", mail("a")).await;
+    let within = json!({ "/body": { "longest_bytes": 10 }, "/to": { "domain": "example.org" } });
+    let word = json!({ "approve": { "scope": "task", "uses": 3, "within": within } });
+    assert_eq!(bench.answer("lea", &id, word).await.status, StatusCode::OK);
+    let on = async |server: &str, to: &str, body: &str| {
+        let mail = json!({ "to": to, "body": body });
+        bench.evaluate_on(server, "mail", mail).await["decision"] == json!(true)
+    };
+    assert!(on("crm", "y@example.org", "short").await);
+    assert!(!on("hr", "y@example.org", "short").await);
+    assert!(!on("crm", "y@example.com", "short").await);
+    assert!(!on("crm", "y@example.org", "a longer text").await);
 }
 
 #[tokio::test]

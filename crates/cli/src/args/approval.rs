@@ -84,6 +84,22 @@ pub(crate) struct Approve {
     /// that the number may be in any of the uses.
     #[arg(long, value_name = "POINTER=NUMBER")]
     pub(crate) at_most: Vec<String>,
+    /// With --task-uses or --until: an argument may be this value too, JSON or a text; once for
+    /// each value.
+    #[arg(long, value_name = "POINTER=VALUE")]
+    pub(crate) one_of: Vec<String>,
+    /// With --task-uses or --until: an argument may be any path in this folder.
+    #[arg(long, value_name = "POINTER=FOLDER")]
+    pub(crate) under: Vec<String>,
+    /// With --task-uses or --until: an argument may be any address or URL of this domain.
+    #[arg(long, value_name = "POINTER=DOMAIN")]
+    pub(crate) domain: Vec<String>,
+    /// With --task-uses or --until: an argument may be any text of so many bytes.
+    #[arg(long, value_name = "POINTER=BYTES")]
+    pub(crate) longest: Vec<String>,
+    /// With --task-uses or --until: any resource of the types that were asked for.
+    #[arg(long)]
+    pub(crate) any_of_type: bool,
     /// So often in its task, with the same arguments and resources.
     #[arg(long, value_name = "NUMBER", conflicts_with_all = ["until", "uses"])]
     pub(crate) task_uses: Option<u32>,

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use safeconduct_model::{
-    ActionName, EntityId, EntityRef, EntityType, IdentityId, IntentName, KeyedDigest, RecordId,
-    RecordedFlow, RecordedReason, TaskId, Tier, Timestamp, Value,
+    ActionName, Constraint, EntityId, EntityRef, EntityType, IdentityId, IntentName, KeyedDigest,
+    RecordId, RecordedFlow, RecordedReason, TaskId, Tier, Timestamp, Value,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -104,11 +104,43 @@ pub struct ApproveForm {
     #[serde(default)]
     #[schemars(extend("maxProperties" = 32))]
     pub at_most: BTreeMap<String, serde_json::Number>,
+    /// By JSON Pointer, what else an argument may be: of `task` and `until`. What was asked for
+    /// must fit it, and no argument stands in both this and `at_most`.
+    #[serde(default)]
+    #[schemars(extend("maxProperties" = 32))]
+    pub within: BTreeMap<String, BoundForm>,
+    /// Which resources: of `task` and `until`. `same` where nothing is said.
+    pub resources: Option<ResourcesWord>,
     /// How often: of `task` and `until`.
     #[schemars(range(min = 1, max = 1000))]
     pub uses: Option<u32>,
     /// Until when: of `until`.
     pub until: Option<Written<Timestamp>>,
+}
+
+/// What an argument may be: exactly one of these.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum BoundForm {
+    /// One of these values, or the one that was asked for.
+    OneOf(#[schemars(length(min = 1, max = 64))] Vec<serde_json::Value>),
+    /// A path that is this folder or lies in it.
+    Under(#[schemars(length(min = 1, max = 4096))] String),
+    /// A mail address or URL whose host is this domain or a subdomain of it.
+    Domain(#[schemars(length(min = 1, max = 253))] String),
+    /// A text of at most so many bytes.
+    LongestBytes(u64),
+}
+
+/// Which resources an approval reaches that is for more than one use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ResourcesWord {
+    /// Those that were asked for.
+    #[default]
+    Same,
+    /// Any of the types that were asked for.
+    OfType,
 }
 
 /// How far an approval reaches.
@@ -158,6 +190,17 @@ pub enum AnswerWord {
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct AtMost(pub Vec<(Arc<str>, Value)>);
 
+/// What may differ from use to use of one approval.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Loosened {
+    /// Numbers, and the most that they may be.
+    pub at_most: AtMost,
+    /// Other arguments, by JSON Pointer, and what they may be.
+    pub within: Vec<(Arc<str>, Constraint<Value>)>,
+    /// Which resources.
+    pub resources: ResourcesWord,
+}
+
 /// How far a yes reaches.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Extent {
@@ -169,8 +212,8 @@ pub enum Extent {
     Task {
         /// How often.
         uses: u32,
-        /// Numbers that may differ.
-        at_most: AtMost,
+        /// What may differ.
+        loosened: Loosened,
     },
     /// Until a time.
     Until {
@@ -178,8 +221,8 @@ pub enum Extent {
         uses: u32,
         /// Until when.
         until: Timestamp,
-        /// Numbers that may differ.
-        at_most: AtMost,
+        /// What may differ.
+        loosened: Loosened,
     },
 }
 
@@ -219,6 +262,8 @@ impl ApproveForm {
             ExtentWord::Once | ExtentWord::Edited => {
                 no(self.uses.is_some(), "uses")?;
                 no(self.until.is_some(), "until")?;
+                no(!self.within.is_empty(), "within")?;
+                no(self.resources.is_some(), "resources")?;
                 match (self.scope, at_most.0.is_empty()) {
                     (ExtentWord::Once, true) => Extent::Once,
                     (ExtentWord::Once, false) => {
@@ -231,10 +276,38 @@ impl ApproveForm {
             }
             ExtentWord::Task => {
                 no(self.until.is_some(), "until")?;
-                Extent::Task { uses: uses()?, at_most }
+                Extent::Task { uses: uses()?, loosened: self.loosened(at_most, value)? }
             }
-            ExtentWord::Until => Extent::Until { uses: uses()?, until: until()?, at_most },
+            ExtentWord::Until => Extent::Until {
+                uses: uses()?,
+                until: until()?,
+                loosened: self.loosened(at_most, value)?,
+            },
         })
+    }
+
+    fn loosened(&self, at_most: AtMost, value: &Value) -> Result<Loosened, Vec<Diagnostic>> {
+        let raw = value.pointer("/approve/within");
+        let text = |text: &String| Value::from(text.as_str());
+        let mut within = Vec::new();
+        for (at, bound) in &self.within {
+            if self.at_most.contains_key(at) {
+                let message = format!("`{at}` stands in `at_most` too");
+                return Err(wrong("/approve/within", &message));
+            }
+            let constraint = match bound {
+                // The values themselves: their numbers are exact as they were written.
+                BoundForm::OneOf(_) => {
+                    let all = raw.and_then(|raw| raw.member(at)?.member("one_of")?.as_array());
+                    Constraint::OneOf(all.map(<[_]>::to_vec).unwrap_or_default())
+                }
+                BoundForm::Under(folder) => Constraint::Under(text(folder)),
+                BoundForm::Domain(domain) => Constraint::Domain(text(domain)),
+                BoundForm::LongestBytes(most) => Constraint::LongestBytes(*most),
+            };
+            within.push((at.as_str().into(), constraint));
+        }
+        Ok(Loosened { at_most, within, resources: self.resources.unwrap_or_default() })
     }
 }
 
@@ -698,7 +771,22 @@ mod tests {
         );
         assert_eq!(
             read(r#"{"scope": "task", "uses": 3}"#),
-            Ok(AnswerWord::Approve(Extent::Task { uses: 3, at_most: AtMost::default() }))
+            Ok(AnswerWord::Approve(Extent::Task { uses: 3, loosened: Loosened::default() }))
+        );
+        let loosened = Loosened {
+            at_most: at_most(100),
+            within: vec![
+                ("/currency".into(), Constraint::OneOf(vec![Value::from("EUR"), number(1)])),
+                ("/path".into(), Constraint::Under(Value::from("/srv"))),
+            ],
+            resources: ResourcesWord::OfType,
+        };
+        assert_eq!(
+            read(
+                r#"{"scope": "task", "uses": 3, "at_most": {"/amount": 100}, "resources": "of_type",
+                    "within": {"/path": {"under": "/srv"}, "/currency": {"one_of": ["EUR", 1]}}}"#
+            ),
+            Ok(AnswerWord::Approve(Extent::Task { uses: 3, loosened }))
         );
         for wrong in [
             r#"{"scope": "once", "uses": 2}"#,
@@ -709,6 +797,14 @@ mod tests {
             r#"{"scope": "until", "uses": 2}"#,
             r#"{"scope": "until", "until": "2026-01-01T00:00:00Z"}"#,
             r#"{"scope": "task", "uses": 0}"#,
+            r#"{"scope": "once", "resources": "of_type"}"#,
+            r#"{"scope": "once", "within": {"/path": {"under": "/srv"}}}"#,
+            r#"{"scope": "task", "uses": 2, "resources": "all"}"#,
+            r#"{"scope": "task", "uses": 2, "within": {"/path": {"under": ""}}}"#,
+            r#"{"scope": "task", "uses": 2, "within": {"/path": {"one_of": []}}}"#,
+            r#"{"scope": "task", "uses": 2, "within": {"/path": {"like": "/srv"}}}"#,
+            r#"{"scope": "task", "uses": 2, "within": {"/a": {"under": "/b", "domain": "c"}}}"#,
+            r#"{"scope": "task", "uses": 2, "within": {"/a": {"under": "/b"}}, "at_most": {"/a": 1}}"#,
             r#"{"scope": "for ever"}"#,
         ] {
             assert!(read(wrong).is_err(), "{wrong}");

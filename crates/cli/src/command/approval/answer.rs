@@ -121,10 +121,58 @@ fn extent(args: &Approve) -> Result<Value, CommandError> {
         (None, None, false) => json!({ "scope": "edited" }),
         (None, None, true) => json!({ "scope": "once" }),
     };
-    if let (false, Some(members)) = (at_most.is_empty(), extent.as_object_mut()) {
-        members.insert("at_most".to_owned(), Value::Object(at_most));
+    let within = within(args)?;
+    let standing = args.task_uses.is_some() || args.until.is_some();
+    if !standing && (!within.is_empty() || args.any_of_type) {
+        let problem = "what may differ from use to use goes with --task-uses or --until";
+        return Err(not_valid(problem.to_owned()));
+    }
+    if let Some(members) = extent.as_object_mut() {
+        if !at_most.is_empty() {
+            members.insert("at_most".to_owned(), Value::Object(at_most));
+        }
+        if !within.is_empty() {
+            members.insert("within".to_owned(), Value::Object(within));
+        }
+        if args.any_of_type {
+            members.insert("resources".to_owned(), json!("of_type"));
+        }
     }
     Ok(extent)
+}
+
+/// What arguments may be from use to use, as the API has it.
+fn within(args: &Approve) -> Result<Map<String, Value>, CommandError> {
+    let mut within = Map::new();
+    for (bounds, name) in [
+        (&args.one_of, "one_of"),
+        (&args.under, "under"),
+        (&args.domain, "domain"),
+        (&args.longest, "longest_bytes"),
+    ] {
+        for typed in bounds {
+            let read = typed.split_once('=').filter(|(pointer, _)| pointer.starts_with('/'));
+            let no = || not_valid(format!("`{typed}` is no bound: write POINTER=VALUE"));
+            let (pointer, value) = read.ok_or_else(no)?;
+            let value = match name {
+                "one_of" => serde_json::from_str(value).unwrap_or_else(|_| json!(value)),
+                "longest_bytes" => json!(value.parse::<u64>().map_err(|_| no())?),
+                _ => json!(value),
+            };
+            let known = within.get_mut(pointer).map(|bound: &mut Value| bound.get_mut("one_of"));
+            match (known, name) {
+                (None, "one_of") => {
+                    within.insert(pointer.to_owned(), json!({ name: [value] }));
+                }
+                (None, _) => {
+                    within.insert(pointer.to_owned(), json!({ name: value }));
+                }
+                (Some(Some(Value::Array(choices))), "one_of") => choices.push(value),
+                _ => return Err(not_valid(format!("`{typed}` says a bound twice"))),
+            }
+        }
+    }
+    Ok(within)
 }
 
 /// A point in time, or one that is so far from now.
@@ -250,8 +298,34 @@ mod tests {
             read(&["--until", "2027-01-01T00:00:00Z", "--uses", "2"]),
             json!({ "scope": "until", "uses": 2, "until": "2027-01-01T00:00:00.000Z" })
         );
+        let words = [
+            "--task-uses",
+            "3",
+            "--any-of-type",
+            "--under",
+            "/path=/srv/a=b",
+            "--one-of",
+            "/to=eve",
+            "--one-of",
+            "/to=7",
+            "--domain",
+            "/mail=corp.example",
+            "--longest",
+            "/body=500",
+        ];
+        assert_eq!(
+            read(&words),
+            json!({ "scope": "task", "uses": 3, "resources": "of_type", "within": {
+                "/path": { "under": "/srv/a=b" }, "/to": { "one_of": ["eve", 7] },
+                "/mail": { "domain": "corp.example" }, "/body": { "longest_bytes": 500 } } })
+        );
         for wrong in [
-            &["--at-most", "amount=1"][..],
+            &["--under", "/path=/srv"][..],
+            &["--any-of-type"],
+            &["--task-uses", "2", "--under", "path=/srv"],
+            &["--task-uses", "2", "--longest", "/body=many"],
+            &["--task-uses", "2", "--under", "/a=/b", "--domain", "/a=b"],
+            &["--at-most", "amount=1"],
             &["--at-most", "/amount=x"],
             &["--at-most", "/a=1", "--at-most", "/a=2"],
             &["--until", "2h"],

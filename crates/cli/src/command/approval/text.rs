@@ -61,11 +61,12 @@ pub(super) fn is_all_shown(request: &Value) -> bool {
 pub(super) fn extent(extent: &Value) -> String {
     let uses = extent.get("uses").and_then(Value::as_u64).unwrap_or_default();
     let most = extent.get("at_most").and_then(Value::as_object);
-    let bounds: Vec<String> = most
-        .into_iter()
-        .flatten()
-        .map(|(pointer, most)| format!("{} at most {most}", plain(pointer)))
-        .collect();
+    let most = most.into_iter().flatten();
+    let most = most.map(|(pointer, most)| format!("{} at most {most}", plain(pointer)));
+    let within = extent.get("within").and_then(Value::as_object).into_iter().flatten();
+    let within = within.map(|(pointer, bound)| format!("{} {}", plain(pointer), bounded(bound)));
+    let any = extent.get("resources").map(|_| "any resource of the same type".to_owned());
+    let bounds: Vec<String> = most.chain(within).chain(any).collect();
     let bounds = if bounds.is_empty() { String::new() } else { format!(", {}", bounds.join(", ")) };
     match at(extent, "/scope") {
         "task" => format!("{uses} times in its task{bounds}"),
@@ -73,6 +74,19 @@ pub(super) fn extent(extent: &Value) -> String {
         "edited" => format!("once{bounds}"),
         _ => "once, exactly as shown".to_owned(),
     }
+}
+
+/// What an argument may be, in words.
+fn bounded(bound: &Value) -> String {
+    let said = |name: &str| bound.get(name).map(|value| plain(&value.to_string()).to_string());
+    let words = [
+        ("one_of", "is one of what was asked for and"),
+        ("under", "lies in"),
+        ("domain", "is of the domain"),
+        ("longest_bytes", "is any text with at most so many bytes:"),
+    ];
+    let found = words.iter().find_map(|(name, words)| Some(format!("{words} {}", said(name)?)));
+    found.unwrap_or_default()
 }
 
 /// One answer.
