@@ -83,7 +83,8 @@ pub(crate) fn measure() -> Result<Section, Failure> {
     section.line("");
     section.line(format!(
         "A decision takes {} µs with ten temporal policies in scope, {} µs where its session has \
-         read 1 MB of results too, {} µs without either. Of {POLICIES} \
+         read 1 MB of results too (its arguments are looked up for the record; no policy looks), \
+         {} µs without either. Of {POLICIES} \
          policies with a temporal clause each, about {ACTIONS} actions, a request is decided on, \
          remembered and written to disk in {} µs (loaded in {} s); by `dogwood-local-engine` in \
          {} µs (installed in {} s).",

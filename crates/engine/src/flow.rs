@@ -24,7 +24,7 @@ pub(crate) struct Traced {
 }
 
 /// Looks every argument up in what the session has read. Where it has read nothing and no policy
-/// looks, there is nothing to say.
+/// looks, there is nothing to say; where none looks, nothing to say but to the record.
 pub(crate) fn trace(
     policies: &Policies,
     request: &Request,
@@ -37,11 +37,15 @@ pub(crate) fn trace(
         return Traced::default();
     }
     let origins = origins(request, entry, task, facts);
+    let recorded = recorded(&origins);
+    if !policies.looks_at_flow() {
+        return Traced { situation: FlowSituation::default(), recorded };
+    }
     let bounds = task.map(|known| Bounds::of(&known.mandate.authority, request, entry, resources));
     let bounded = |leaf: &LeafOrigin| {
         bounds.as_ref().is_some_and(|bounds| bounds.hold(&leaf.pointer, leaf.role))
     };
-    Traced { situation: situation(&origins, bounded), recorded: recorded(&origins) }
+    Traced { situation: situation(&origins, bounded), recorded }
 }
 
 /// What the session knows of each argument.
