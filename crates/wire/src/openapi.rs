@@ -245,6 +245,10 @@ fn worded(schema: Json) -> Json {
             if let Some(Json::Object(properties)) = object.get_mut("properties") {
                 properties.values_mut().for_each(typed);
             }
+            if let Some(items @ Json::Bool(true)) = object.get_mut("items") {
+                *items = Json::Object(serde_json::Map::new());
+                typed(items);
+            }
             Json::Object(object.into_iter().map(|(name, value)| (name, worded(value))).collect())
         }
         Json::Array(items) => Json::Array(items.into_iter().map(worded).collect()),
