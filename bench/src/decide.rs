@@ -160,12 +160,19 @@ struct Agent {
 
 /// Decides that many times and measures nothing: for whoever counts instructions from outside.
 pub(crate) fn child(what: &str, times: u32) -> Result<(), Failure> {
-    let rig = if what == "temporal" { Rig::with_temporal_clauses()? } else { Rig::new(10)? };
-    let agent = match what {
+    let rig = match what {
+        "temporal" | "read" => Rig::with_temporal_clauses()?,
+        _ => Rig::new(10)?,
+    };
+    let mut agent = match what {
         "task" => Agent::in_task(0, &rig.vocabulary)?,
-        "plain" | "temporal" => Agent::new(0, &rig.vocabulary)?,
+        "plain" | "temporal" | "read" => Agent::new(0, &rig.vocabulary)?,
         other => return Err(format!("there is no decision `{other}`").into()),
     };
+    if what == "read" {
+        let busy = flow::busy()?;
+        agent.session.flow_mut(|| busy);
+    }
     (0..times).try_for_each(|_| rig.decide(black_box(&agent)))
 }
 

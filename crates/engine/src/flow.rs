@@ -2,6 +2,7 @@
 //! the record.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use safeconduct_model::{
     ActionEntry, ArgumentRole, Entity, Integrity, Label, RECORDED_FLOWS_MAX,
@@ -86,7 +87,7 @@ pub fn given_back(asserted: &Value) -> impl Iterator<Item = &Value> {
 fn situation(origins: &Origins, bounded: impl Fn(&LeafOrigin) -> bool) -> FlowSituation {
     let decides = |leaf: &LeafOrigin| leaf.role != ArgumentRole::Content;
     let traced = |leaf: &LeafOrigin| TracedArgument {
-        pointer: leaf.pointer.as_str().into(),
+        pointer: Arc::clone(&leaf.pointer),
         role: leaf.role,
         from_task: leaf.is(Provenance::FromTask),
         from_trusted: leaf.is(Provenance::FromTrusted),
@@ -140,7 +141,7 @@ fn one(leaf: &LeafOrigin) -> RecordedFlow {
         Provenance::Unseen => None,
     });
     RecordedFlow {
-        pointer: leaf.pointer.as_str().into(),
+        pointer: Arc::clone(&leaf.pointer),
         role: leaf.role,
         origins: origins.collect::<BTreeSet<_>>(),
         label: leaf.label.clone(),

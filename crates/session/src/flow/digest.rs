@@ -136,7 +136,12 @@ struct Digest<'p> {
 }
 
 impl<'p> Digest<'p> {
-    fn run(mut self, parts: &[Part<'_>], patterns: &'p Patterns<u8>, source: Source) -> Gleaned {
+    fn run(
+        mut self,
+        parts: &[Part<'_>],
+        patterns: &'p Patterns<'p, u8>,
+        source: Source,
+    ) -> Gleaned {
         let mirror = Mirror::of(self.reader.key, parts);
         let mut texts = 0;
         for (place, part) in parts.iter().enumerate() {

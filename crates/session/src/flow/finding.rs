@@ -121,11 +121,10 @@ impl<'f> Finding<'f> {
     }
 
     /// What `true`, `false` and `null` come from: they are worth no provenance.
-    pub(crate) fn leaf_of_nothing(mut self) -> LeafOrigin {
+    pub(crate) fn leaf_of_nothing(mut self, pointer: &str) -> LeafOrigin {
         self.shape.common = true;
         self.role = ArgumentRole::Content;
-        let role = self.role;
-        LeafOrigin { role, ..self.leaf() }
+        self.leaf(Place::Value, pointer)
     }
 
     /// Whether what it decides makes even a short value telling.
@@ -158,8 +157,8 @@ impl<'f> Finding<'f> {
         }
     }
 
-    /// All that was found.
-    pub(crate) fn leaf(mut self) -> LeafOrigin {
+    /// All that was found of what stands at that place.
+    pub(crate) fn leaf(mut self, place: Place, pointer: &str) -> LeafOrigin {
         self.from_task |= self.pinned;
         self.count_words();
         self.count_pieces();
@@ -187,8 +186,8 @@ impl<'f> Finding<'f> {
         // What the task names was said by a person: to say it again lets nothing out.
         let carries = if self.from_task { Carried::NOTHING } else { self.carries };
         LeafOrigin {
-            pointer: String::new(),
-            place: Place::Value,
+            pointer: pointer.into(),
+            place,
             role: self.role,
             seen,
             untrusted: self.untrusted,

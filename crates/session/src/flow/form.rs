@@ -47,6 +47,7 @@ impl Form {
     /// ASCII without controls and with single spaces only.
     fn read_simple(&mut self, text: &[u8]) -> bool {
         self.padded.clear();
+        self.padded.reserve(text.len() + BLOCK);
         self.padded.extend_from_slice(text);
         self.pad();
         let (mut other, mut gaps, mut before) = (0, 0, 0);

@@ -91,24 +91,23 @@ impl<'f> Looker<'f> {
         finding
     }
 
-    fn push(&mut self, place: Place, leaf: LeafOrigin) {
+    fn push(&mut self, leaf: LeafOrigin) {
         self.origins.carries.raise(&leaf.carries);
-        let pointer = self.pointer.clone();
-        self.pointers += pointer.len();
-        self.origins.leaves.push(LeafOrigin { pointer, place, ..leaf });
+        self.pointers += leaf.pointer.len();
+        self.origins.leaves.push(leaf);
     }
 
     fn look(&mut self, place: Place, text: &str) {
         if self.flow.is_blank() {
-            return self.push(place, self.finding().leaf());
+            return self.push(self.finding().leaf(place, &self.pointer));
         }
         let mut finding = self.finding();
         finding.text(&mut self.reader, text);
         if looks_like_json(text) {
             scan::json(text, &mut Nested { reader: &mut self.reader, finding: &mut finding });
         }
-        let leaf = finding.leaf();
-        self.push(place, leaf);
+        let leaf = finding.leaf(place, &self.pointer);
+        self.push(leaf);
     }
 }
 
@@ -164,13 +163,13 @@ impl Visitor for Looker<'_> {
         if !self.flow.is_blank() {
             finding.number(&mut self.reader, text);
         }
-        let leaf = finding.leaf();
-        self.push(Place::Value, leaf);
+        let leaf = finding.leaf(Place::Value, &self.pointer);
+        self.push(leaf);
     }
 
     fn word(&mut self, _: &str) {
-        let leaf = self.finding().leaf_of_nothing();
-        self.push(Place::Value, leaf);
+        let leaf = self.finding().leaf_of_nothing(&self.pointer);
+        self.push(leaf);
     }
 
     fn is_full(&self) -> bool {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::Arc;
 
 use safeconduct_model::{ArgumentRole, Category, Confidentiality, Integrity, Label, RecordId};
 
@@ -114,7 +115,7 @@ impl Carried {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeafOrigin {
     /// JSON Pointer (RFC 6901) into the arguments.
-    pub pointer: String,
+    pub pointer: Arc<str>,
     /// Whether it is about the value or about the member's name.
     pub place: Place,
     /// What the argument decides.
@@ -138,7 +139,7 @@ impl LeafOrigin {
         let untrusted = label.integrity == Integrity::Untrusted;
         seen.insert(if untrusted { Provenance::FromUntrusted } else { Provenance::Unseen });
         Self {
-            pointer: String::new(),
+            pointer: "".into(),
             place: Place::Value,
             role: ArgumentRole::Address,
             seen,
@@ -183,6 +184,6 @@ pub const ARGUMENT_POINTERS_MAX: usize = 1024 * 1024;
 impl Origins {
     /// What is known of the value at that place.
     pub fn at(&self, pointer: &str) -> Option<&LeafOrigin> {
-        self.leaves.iter().find(|leaf| leaf.pointer == pointer && leaf.place == Place::Value)
+        self.leaves.iter().find(|leaf| *leaf.pointer == *pointer && leaf.place == Place::Value)
     }
 }

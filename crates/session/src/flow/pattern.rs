@@ -1,29 +1,32 @@
 //! JSON Pointer patterns, followed along while a document is walked.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::Write as _;
 
 /// Patterns with what they say, as a tree of tokens.
-pub(crate) struct Patterns<T> {
-    nodes: Vec<Node<T>>,
+pub(crate) struct Patterns<'p, T> {
+    nodes: Vec<Node<'p, T>>,
 }
 
-struct Node<T> {
-    members: BTreeMap<Box<str>, usize>,
+struct Node<'p, T> {
+    members: BTreeMap<Cow<'p, str>, usize>,
     any: Option<usize>,
     says: Option<T>,
 }
 
-impl<T: Copy> Patterns<T> {
+impl<'p, T: Copy> Patterns<'p, T> {
     /// Of a default and pointers. Where two of the same length speak for one place, or one
     /// pointer comes twice, `worse` chooses.
-    pub(crate) fn new<'p>(
+    pub(crate) fn new(
         default: T,
         pointers: impl Iterator<Item = (&'p str, T)>,
         mut worse: impl FnMut(T, T) -> T,
     ) -> Self {
         let root = Node { members: BTreeMap::new(), any: None, says: Some(default) };
-        let mut patterns = Self { nodes: vec![root] };
+        let mut nodes = Vec::with_capacity(1 + pointers.size_hint().0);
+        nodes.push(root);
+        let mut patterns = Self { nodes };
         for (pointer, says) in pointers {
             let end = match pointer.strip_prefix('/') {
                 Some(tokens) => tokens.split('/').fold(0, |at, token| patterns.descend(at, token)),
@@ -38,15 +41,12 @@ impl<T: Copy> Patterns<T> {
         patterns
     }
 
-    fn descend(&mut self, at: usize, token: &str) -> usize {
+    fn descend(&mut self, at: usize, token: &'p str) -> usize {
         let new = self.nodes.len();
         let Some(node) = self.nodes.get_mut(at) else { return at };
         let next = match token {
             "*" => *node.any.get_or_insert(new),
-            _ => *node
-                .members
-                .entry(token.replace("~1", "/").replace("~0", "~").into())
-                .or_insert(new),
+            _ => *node.members.entry(unescaped(token)).or_insert(new),
         };
         if next == new {
             self.nodes.push(Node { members: BTreeMap::new(), any: None, says: None });
@@ -60,9 +60,17 @@ impl<T: Copy> Patterns<T> {
     }
 }
 
+/// The name that a token of a pointer stands for (RFC 6901, section 4).
+fn unescaped(token: &str) -> Cow<'_, str> {
+    match token.contains('~') {
+        true => token.replace("~1", "/").replace("~0", "~").into(),
+        false => token.into(),
+    }
+}
+
 /// Where a walk stands in its document, and what the patterns say of that place.
 pub(crate) struct Walk<'p, T> {
-    patterns: &'p Patterns<T>,
+    patterns: &'p Patterns<'p, T>,
     /// The containers around this place.
     around: Vec<Around<T>>,
     /// Nodes of the patterns that have been reached, for each container behind one another.
@@ -80,7 +88,7 @@ struct Around<T> {
 
 impl<'p, T: Copy> Walk<'p, T> {
     /// At the root.
-    pub(crate) fn new(patterns: &'p Patterns<T>, none: T) -> Self {
+    pub(crate) fn new(patterns: &'p Patterns<'p, T>, none: T) -> Self {
         let says = patterns.default().unwrap_or(none);
         let here = Around { says, from: 0, to: 1, elements: 0 };
         Self { patterns, around: Vec::new(), reached: vec![0], here }

@@ -25,7 +25,7 @@ pub(super) fn lines(origins: &Origins) -> Vec<String> {
 pub(super) fn document(origins: &Origins) -> Json {
     let arguments = told(origins).map(|leaf| {
         json!({
-            "pointer": leaf.pointer,
+            "pointer": &*leaf.pointer,
             "of": of(leaf),
             "role": leaf.role.as_str(),
             "seen": leaf.seen.iter().map(Provenance::as_str).collect::<Vec<_>>(),
