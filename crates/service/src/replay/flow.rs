@@ -37,7 +37,7 @@ pub(super) fn traced(
             told.len() >= here.len() && told.iter().all(|flow| flow.origins.contains(&origin))
         };
         traced.push(TracedArgument {
-            pointer: Arc::from(leaf.pointer.as_str()),
+            pointer: Arc::clone(&leaf.pointer),
             role: leaf.role,
             from_task: all(ValueOrigin::Task),
             from_trusted: all(ValueOrigin::Trusted),
