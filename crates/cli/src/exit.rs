@@ -73,7 +73,7 @@ pub(crate) fn failed(what: &str, error: impl std::fmt::Display) -> CommandError 
     CommandError::Failed(format!("{what}: {error}"))
 }
 
-/// The table, for `safeconduct help-on exit-codes`.
+/// The table, for `safeconduct explain exit-codes`.
 pub(crate) const TABLE: &str = "\x20\
 0  ok, or allowed
  1  failure
