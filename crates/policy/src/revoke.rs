@@ -1,5 +1,9 @@
 //! Taking a right from one holder, as a change of the text that gives it: what is theirs alone
 //! goes, and from what others share they are excepted. Everything else stays byte for byte.
+//!
+//! A permit whose condition fails denies, whatever else permits. So they are excepted too from what
+//! is theirs alone where its condition can fail and another permit may permit them the same: the
+//! exception comes after the condition, which goes on failing as before.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,7 +13,7 @@ use safeconduct_model::{Digest, EntityRef, PolicyEffect, PolicyId};
 use thiserror::Error;
 
 use crate::policies::{Policies, Statement};
-use crate::reduce::{For, is_named, lost_to};
+use crate::reduce::{For, failing, is_named, lost_to};
 
 /// A file that changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,9 +63,10 @@ impl Policies {
     }
 }
 
-/// The files that change where each of these holders loses what that statement gives them. The
-/// ids of all other statements stay: where one without an `@id` comes after it in its file, a
-/// statement is not taken out, and its holder is excepted from it.
+/// The files that change where each of these holders loses what that statement gives them, none of
+/// whom is permitted anything new by that. The ids of all other statements stay: where one without
+/// an `@id` comes after it in its file, a statement is not taken out, and its holder is excepted
+/// from it. So it is where what it denies by failing could be permitted without it.
 ///
 /// # Errors
 /// [`RevokeError`] says of which statement nothing can be taken.
@@ -90,13 +95,14 @@ pub fn revoke(
             }
             _ => false,
         };
+        let denies = || may_deny(policies, statement, holder, rights);
         let file = changes.entry(Arc::clone(&reference.span.file)).or_default();
         let change = file.entry(statement.range.start).or_insert_with(|| Change {
             end: statement.range.end,
             whole: false,
             except: Vec::new(),
         });
-        change.whole |= alone;
+        change.whole |= alone && !denies();
         if !change.except.contains(&uid) {
             change.except.push(uid);
         }
@@ -134,13 +140,34 @@ fn in_the_way<'p>(
 ) -> Option<&'p Statement> {
     let ty = policies.resolve_type(holder.ty.as_str()).unwrap_or_else(|| holder.ty.clone());
     let full = EntityRef { ty, id: holder.id.clone() };
-    let is_taken = |other: &Statement| {
+    let kept = kept(policies, statement, holder, rights);
+    lost_to(&policies.schema, statement, For::Holder(&full), kept)
+}
+
+/// Whether a statement that is the holder's alone can fail, where a permit that they keep may then
+/// permit them what that denies.
+fn may_deny(
+    policies: &Policies,
+    statement: &Statement,
+    holder: &EntityRef,
+    rights: &[(PolicyId, EntityRef)],
+) -> bool {
+    failing(&policies.schema, statement, kept(policies, statement, holder, rights)).is_some()
+}
+
+/// The other statements that are not taken from that holder by the same change.
+fn kept<'p>(
+    policies: &'p Policies,
+    statement: &Statement,
+    holder: &EntityRef,
+    rights: &[(PolicyId, EntityRef)],
+) -> impl Iterator<Item = &'p Statement> {
+    let is_taken = move |other: &Statement| {
         let mut rights = rights.iter();
         rights.any(|(id, of)| of == holder && *id == other.info.reference.id)
     };
     let others = policies.entries().map(|entry| &*entry.statement);
-    let kept = others.filter(|other| !std::ptr::eq(*other, statement) && !is_taken(other));
-    lost_to(&policies.schema, statement, For::Holder(&full), kept)
+    others.filter(move |other| !std::ptr::eq(*other, statement) && !is_taken(other))
 }
 
 struct Change {
@@ -173,7 +200,7 @@ mod tests {
     use safeconduct_model::ActionName;
 
     use super::*;
-    use crate::{SourceFile, Sources, load};
+    use crate::{SourceFile, Sources, load, widened};
 
     const TEXT: &str = "// Whose rights these are.\n\
         @id(\"alone\")\npermit (principal == Safeconduct::Agent::\"a\", action, resource);\n\n\
@@ -275,6 +302,42 @@ mod tests {
         assert!(refused.to_string().contains("take `plain` from them too"));
         for who in ["principal == Safeconduct::Agent::\"b\"", "principal is Safeconduct::User"] {
             assert!(revoke(&set(who), std::slice::from_ref(&careful)).is_ok(), "{who}");
+        }
+    }
+
+    /// What fails denies: taken out, another permit would permit what was denied.
+    #[test]
+    fn a_statement_that_can_fail_goes_on_failing_where_another_one_permits_the_same() {
+        let a = "principal == Safeconduct::Agent::\"a\"";
+        let set = |when: &str, who: &str| {
+            policies(&format!(
+                "@id(\"sum\") permit ({a}, action, resource) when {{ {when} }};\n\
+                 @id(\"plain\") permit ({who}, action, resource);\n"
+            ))
+        };
+        let id = |text: &str| PolicyId::new(text).unwrap();
+        let sum = (id("sum"), agent("a"));
+        let left = |set: &Policies, rights: &[(PolicyId, EntityRef)]| {
+            revoke(set, rights).unwrap().remove("a.cedar").unwrap().after
+        };
+        let narrower = |set: &Policies| {
+            let after = left(set, std::slice::from_ref(&sum));
+            assert_eq!(widened(set, &policies(&after), &|_, _| false), None, "{after}");
+            after
+        };
+        let overflows = "context.session.steps * context.session.steps < 9";
+        for who in ["principal", a, "principal is Safeconduct::Agent"] {
+            let set = set(overflows, who);
+            let after = narrower(&set);
+            assert!(after.contains(&format!("{overflows} }}\nunless {{ {a} }};")), "{after}");
+            // Where they lose the other one too, nothing is left that could permit it.
+            let after = left(&set, &[sum.clone(), (id("plain"), agent("a"))]);
+            assert!(!after.contains("sum"), "{after}");
+        }
+        let others = "principal == Safeconduct::Agent::\"b\"";
+        for (when, who) in [(overflows, others), ("context.session.steps < 9", "principal")] {
+            let after = narrower(&set(when, who));
+            assert!(!after.contains("sum"), "{after}");
         }
     }
 }

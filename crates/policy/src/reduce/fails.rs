@@ -48,7 +48,7 @@ const READS: [&str; 4] = ["ip", "decimal", "datetime", "duration"];
 /// The first of other permits that may permit what this one denies where its condition fails, and
 /// what of the condition can. `None` is a proof that there is none: it cannot fail, or nothing else
 /// permits in its scope, or what does begins with the same condition and fails with it.
-pub(super) fn failing<'s>(
+pub(crate) fn failing<'s>(
     schema: &Schema,
     going: &Statement,
     others: impl IntoIterator<Item = &'s Statement>,

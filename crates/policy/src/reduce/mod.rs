@@ -23,6 +23,7 @@ use cedar_policy_core::ast::PrincipalOrResourceConstraint;
 use safeconduct_model::{Entity, PolicyEffect, PolicyId, Span, Timestamp};
 
 pub use envelope::{NarrowedEnvelope, narrow_envelope};
+pub(crate) use fails::failing;
 pub use learn::{Learned, learn};
 pub(crate) use obliged::{For, lost_to, matches};
 pub use subset::{Widened, widened};
@@ -289,7 +290,7 @@ impl One<'_> {
     fn may_fail(&self) -> bool {
         let others = self.policies.entries().map(|entry| &*entry.statement);
         let others = others.filter(|other| !std::ptr::eq(*other, self.statement));
-        fails::failing(&self.policies.schema, self.statement, others).is_some()
+        failing(&self.policies.schema, self.statement, others).is_some()
     }
 
     fn remove(&self, edits: &mut Edits) -> Proposal {
