@@ -10,9 +10,9 @@ mod tests {
 
     use proptest::prelude::*;
     use safeconduct_model::{
-        ActionName, Decided, Decision, Digest, Entity, EntityRef, IdentityId, KeyedDigest, Method,
-        Mode, PolicyId, RecordId, RecordedPolicy, RecordedReason, SessionKey, TaskId, Tier,
-        Timestamp,
+        ActionName, Amount, AskedOf, Decided, DecidedTask, Decision, Digest, Entity, EntityRef,
+        IdentityId, IntentName, KeyedDigest, Method, Mode, PolicyId, RecordId, RecordedPolicy,
+        RecordedReason, SessionKey, TaskId, Tier, Timestamp,
     };
     use safeconduct_policy::{
         ActionSituation, AdditionalArguments, Chosen, Evaluation, Evidence, Kept, Learned,
@@ -234,6 +234,77 @@ mod tests {
         assert!(matches!(widened(&new, &policies, &belongs), Some(Widened::Permit(_))));
         assert_eq!(evaluate(&new, ("b", READ, "/x")).0, Decision::Deny);
         assert_eq!(evaluate(&new, ("a", READ, "/x")).0, Decision::Permit);
+    }
+
+    /// The same, with a user who is registered.
+    struct WithAda;
+
+    impl Surroundings for WithAda {
+        fn principal(&self, uid: &EntityRef) -> Option<Entity> {
+            Estate.principal(uid)
+        }
+        fn user(&self, _: &IdentityId) -> Option<Entity> {
+            Some(ada())
+        }
+        fn resource(&self, action: &ActionName, uid: &EntityRef) -> Option<Entity> {
+            Estate.resource(action, uid)
+        }
+        fn action(&self, _: &ActionName, _: Digest) -> Option<ActionSituation> {
+            None
+        }
+    }
+
+    fn ada() -> Entity {
+        entity("Safeconduct::User", "ada")
+    }
+
+    /// An agent that acts for a user needs the right of both, and each by their own statement.
+    #[test]
+    fn a_statement_that_answered_of_one_of_two_was_used_by_that_one() {
+        let one = |id: &str| format!("@id(\"{id}\") permit (principal, action, resource);\n");
+        let text = ["agents", "users", "both"].map(one).concat();
+        let policies = loaded(&sources(&text));
+        let mut done = decided(&policies, ("a", READ, "/x"));
+        done.task = Some(Box::new(DecidedTask {
+            id: TaskId::new("task_1").unwrap(),
+            intent: IntentName::new("work").unwrap(),
+            on_behalf_of: Some(IdentityId::new("ada").unwrap()),
+            actors: Vec::new(),
+            spend: Amount::default(),
+            bytes_out: 0,
+        }));
+        for reason in &mut done.reasons {
+            reason.of = match reason.policy.as_ref().unwrap().id.as_str() {
+                "agents" => Some(AskedOf::Actor),
+                "users" => Some(AskedOf::User),
+                _ => None,
+            };
+        }
+        assert_eq!(done.reasons.len(), 3);
+        let sized = |around: &dyn Surroundings, chosen: &Chosen<'_>| {
+            let mut used = Used::default();
+            let id = RecordId::new("dec_1").unwrap();
+            let (at, from) = (Timestamp::from_millis(1), Timestamp::from_millis(0));
+            used.take(&RecordedDecision { id: &id, at, decided: &done }, around);
+            let since = policies.iter().map(|info| (info.reference.id.clone(), at)).collect();
+            let evidence = Evidence { used: &used, from, since: &since, around };
+            reduce(&policies, chosen, &evidence)
+        };
+        let after = sized(&WithAda, &Chosen::All).files[0].after.to_string();
+        let lines: Vec<&str> = after.lines().collect();
+        assert!(lines[0].contains("(principal == Safeconduct::Agent::\"a\","), "{after}");
+        assert!(lines[1].contains("(principal == Safeconduct::User::\"ada\","), "{after}");
+        assert!(lines[2].contains("(principal, action =="), "{after}");
+
+        let excluded = |around: &dyn Surroundings, holder: &Entity| {
+            let all = sized(around, &Chosen::Holder(holder)).statements;
+            all.iter().map(|(_, _, to)| *to == Proposal::Excluded).collect::<Vec<_>>()
+        };
+        assert_eq!(excluded(&WithAda, &agent("a")), [false, true, false]);
+        assert_eq!(excluded(&WithAda, &ada()), [true, false, false]);
+        // Of whom nothing is known may be anybody, also the one who is looked at.
+        assert_eq!(excluded(&Estate, &ada()), [true, false, false]);
+        assert_eq!(excluded(&Estate, &agent("a")), [false, false, false]);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use safeconduct_model::{
-    ActionName, Decision, Entity, EntityRef, EntityType, PolicyEffect, PolicyId, Timestamp,
+    ActionName, AskedOf, Decision, Entity, EntityRef, EntityType, PolicyEffect, PolicyId, Timestamp,
 };
 
 use crate::replay::{RecordedDecision, Surroundings};
@@ -20,7 +20,8 @@ pub struct Used {
 /// What one statement was used for.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct StatementUse {
-    /// Who used it; where a task was for a user, they too.
+    /// Who used it. Where a task was for a user, they too, or they alone where it answered of them
+    /// alone: of an agent that acts for somebody, each needs their own right.
     pub principals: Touched,
     /// What was done with it; at most [`USED_ACTIONS_MAX`].
     pub actions: BTreeSet<ActionName>,
@@ -106,15 +107,19 @@ impl Used {
         if decided.decision != Decision::Permit {
             return;
         }
-        let permits = decided.reasons.iter().filter_map(|reason| reason.policy.as_ref());
-        let permits: BTreeSet<&PolicyId> = permits
-            .filter(|policy| policy.effect == PolicyEffect::Permit)
-            .map(|policy| &policy.id)
-            .collect();
+        let user = decided.task.as_ref().and_then(|task| task.on_behalf_of.as_ref());
+        let mut permits: BTreeMap<&PolicyId, Option<AskedOf>> = BTreeMap::new();
+        for reason in &decided.reasons {
+            let permit = reason.policy.as_ref().filter(|of| of.effect == PolicyEffect::Permit);
+            let Some(permit) = permit else { continue };
+            let of = reason.of.filter(|_| user.is_some());
+            let known = permits.entry(&permit.id).or_insert(of);
+            // What is said of it twice, and differs, is said of both.
+            *known = known.filter(|known| Some(*known) == of);
+        }
         if permits.is_empty() {
             return;
         }
-        let user = decided.task.as_ref().and_then(|task| task.on_behalf_of.as_ref());
         let known_user = user.and_then(|user| around.user(user));
         let principal = around.principal(&decided.principal);
         let resources: Vec<_> = decided
@@ -122,15 +127,19 @@ impl Used {
             .iter()
             .map(|uid| (uid, around.resource(&decided.action, uid)))
             .collect();
-        for id in permits {
+        for (id, of) in permits {
             if !self.statements.contains_key(id) {
                 self.statements.insert(id.clone(), StatementUse::default());
             }
             let Some(used) = self.statements.get_mut(id) else { continue };
-            used.principals.take(&decided.principal, principal.as_ref());
+            if of != Some(AskedOf::User) {
+                used.principals.take(&decided.principal, principal.as_ref());
+            }
             match (&known_user, user) {
+                _ if of == Some(AskedOf::Actor) => {}
                 (Some(user), _) => used.principals.take(&user.uid, Some(user)),
-                (None, Some(_)) => used.cut = true,
+                // Somebody used it of whom no more is known: it may be anybody.
+                (None, Some(_)) => (used.cut, used.principals.more) = (true, true),
                 (None, None) => {}
             }
             for (uid, known) in &resources {
