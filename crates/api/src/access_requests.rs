@@ -325,6 +325,13 @@ pub(crate) async fn answer(
     let word = match wanted.word {
         AnswerWord::Refuse(reason) => AccessWord::Refuse { reason },
         AnswerWord::Approve(extent) => {
+            let (shared, of, proof) = (api.clone(), request.clone(), caller.proof.clone());
+            let other = wanted.standing_in_for.clone();
+            // Of what was asked nothing is said, not even of bounds that do not fit it, to whoever
+            // may not answer.
+            let takes = move || shared.service.takes_answer_of(&of, &proof, other.as_ref());
+            let takes = blocking(takes).await?;
+            takes.map_err(|error| not_answered(&api, Some(&request), error, denied()))?;
             AccessWord::Approve(extent_of(&api, &request, extent).await?)
         }
     };
@@ -354,7 +361,7 @@ async fn extent_of(api: &Shared, id: &RecordId, extent: Extent) -> Result<Access
     };
     let (shared, request) = (api.clone(), id.clone());
     let view = blocking(move || shared.service.access_request(&request)).await?;
-    // Whoever may not answer it learns that, and no more.
+    // What was erased can only be refused, which the answer itself says.
     let Some((asked, summary)) = view.and_then(|view| Some((view.asked?, view.summary))) else {
         return Ok(AccessExtent::Once);
     };
@@ -445,7 +452,7 @@ pub(crate) async fn answer_all(
             Ok(safeconduct_service::AccessSettled { state, .. }) => {
                 (Some(state.as_str().to_owned()), None)
             }
-            Err(error) => (None, Some(words(&error, &id))),
+            Err(error) => (None, Some(words(&error, &id, &caller.proof.identity))),
         };
         OneSettledView { id: Written(id), state, problem }
     };
@@ -592,9 +599,22 @@ fn nobodys(id: &str, denied: Denied) -> Problem {
     Problem::refused(denied, "not_an_approver", detail)
 }
 
-fn words(error: &AnswerAccessError, id: &RecordId) -> String {
+/// Whether that says that there is a request to somebody who has no part in it.
+fn is_nobodys(error: &AnswerAccessError, by: &IdentityId) -> bool {
+    let AnswerAccessError::Answer(error) = error else {
+        return matches!(error, AnswerAccessError::Unknown(_));
+    };
     match error {
-        AnswerAccessError::Unknown(_) | AnswerAccessError::Answer(AnswerError::NotNamed { .. }) => {
+        AnswerError::NotNamed { .. } | AnswerError::Interested(_) | AnswerError::NoDeputies => true,
+        // Whom they stand in for has a part, and they have none.
+        AnswerError::OwnRequest(of) | AnswerError::Twice(of) => of != by,
+        _ => false,
+    }
+}
+
+fn words(error: &AnswerAccessError, id: &RecordId, by: &IdentityId) -> String {
+    match error {
+        error if is_nobodys(error, by) => {
             format!("`{id}` is no access request that you may answer")
         }
         AnswerAccessError::NotRecorded(error) => {
@@ -625,14 +645,18 @@ fn not_answered(
 ) -> Problem {
     let detail = error.to_string();
     let conflict = |code| Problem::new(StatusCode::CONFLICT, code, detail.clone());
+    if is_nobodys(&error, &denied.proof.identity) {
+        return nobodys(id.map_or("these", RecordId::as_str), denied);
+    }
     match error {
-        AnswerAccessError::Unknown(_) | AnswerAccessError::Answer(AnswerError::NotNamed { .. }) => {
-            nobodys(id.map_or("these", RecordId::as_str), denied)
-        }
-        AnswerAccessError::NotAPerson(_)
+        AnswerAccessError::Unknown(_)
+        | AnswerAccessError::NotAPerson(_)
         | AnswerAccessError::NotADeputy { .. }
         | AnswerAccessError::Answer(
-            AnswerError::OwnRequest(_) | AnswerError::Interested(_) | AnswerError::NoDeputies,
+            AnswerError::NotNamed { .. }
+            | AnswerError::OwnRequest(_)
+            | AnswerError::Interested(_)
+            | AnswerError::NoDeputies,
         ) => Problem::refused(denied, "not_an_approver", detail),
         AnswerAccessError::Answer(AnswerError::Assurance { .. }) => {
             let page = id.and_then(|id| link(api, id));

@@ -135,7 +135,11 @@ async fn bench() -> Bench {
         gate(),
         identity("worker", IdentityKind::Agent, &[]),
         identity("helper", IdentityKind::Agent, &[]),
-        identity("ada", IdentityKind::User, &[]),
+        Identity {
+            fallback_owner: Some(IdentityId::new("dora").unwrap()),
+            ..identity("ada", IdentityKind::User, &[])
+        },
+        identity("dora", IdentityKind::User, &[]),
         lead("lea"),
         lead("lou"),
         identity("orchestrator", IdentityKind::Workload, &[Role::Orchestrator]),
@@ -368,6 +372,63 @@ async fn who_lost_the_right_since_cannot_answer() {
     let unknown = bench.fixture.post("lea", path, &word).await;
     assert_eq!(code(&unknown), (403, "not_an_approver".into()));
     assert_eq!(bench.approve("lou", &id).await.json()["state"], json!("approved"));
+}
+
+/// Whoever has no part in a request is told the same of it as of one that nobody ever made.
+#[tokio::test]
+async fn of_what_is_not_theirs_nobody_learns_by_answering() {
+    let bench = bench().await;
+    let digest = json!(format!("hmac-sha256:{}", "0".repeat(64)));
+    let waits = bench.asked("mail", mail("a")).await;
+    let high = bench.asked("deploy", json!({ "to": "x" })).await;
+    let refused = bench.asked("mail", mail("b")).await;
+    bench.answer("lea", &refused, json!({ "refuse": { "reason": "no" } })).await;
+    let task = |within: Json| json!({ "scope": "task", "uses": 1, "within": within });
+    let words = [
+        json!({ "approve": { "scope": "once" } }),
+        json!({ "approve": { "scope": "edited", "at_most": { "/to": 1 } } }),
+        json!({ "approve": task(json!({ "/to": { "under": "/" } })) }),
+        json!({ "approve": task(json!({ "/none": { "under": "/" } })) }),
+        json!({ "approve": { "scope": "until", "uses": 1, "until": "2126-01-01T00:00:00.000Z" } }),
+        json!({ "refuse": { "reason": "no" } }),
+    ];
+    let told = async |who: &str, id: &str, word: &Json, other: Option<&str>| {
+        let mut word = word.clone();
+        word["digest"] = digest.clone();
+        if let Some(other) = other {
+            word["standing_in_for"] = json!(other);
+        }
+        let path = format!("/v1/access-requests/{id}/answer");
+        let answer = bench.fixture.post(who, &path, &word).await;
+        let text = String::from_utf8(answer.body.to_vec()).unwrap().replace(id, "ID");
+        (answer.status.as_u16(), text)
+    };
+    // dora stands in for a person who may not answer either.
+    for (who, other) in [("ada", None), ("dora", Some("ada")), ("dora", Some("lea"))] {
+        for word in &words {
+            let none = told(who, "req_none", word, other).await;
+            assert_eq!(none.0, 403, "{}", none.1);
+            for id in [&waits, &high, &refused] {
+                assert_eq!(told(who, id, word, other).await, none, "{who} {word}");
+            }
+        }
+        let mut together = Vec::new();
+        for id in [&waits, &high, &refused, "req_none"] {
+            let mut body = json!({ "requests": [{ "id": id, "digest": digest }] });
+            if let Some(other) = other {
+                body["standing_in_for"] = json!(other);
+            }
+            let answer = bench.fixture.post(who, "/v1/access-requests/answers", &body).await;
+            together.push(String::from_utf8(answer.body.to_vec()).unwrap().replace(id, "ID"));
+        }
+        assert!(together.iter().all(|one| *one == together[3]), "{together:?}");
+    }
+    // Whoever may answer, or might have, hears what is wrong.
+    let of = async |id: &str, word: &Json| told("lea", id, word, None).await.0;
+    assert_eq!((of(&waits, &words[0]).await, of(&waits, &words[3]).await), (409, 422));
+    assert_eq!(of(&waits, &words[2]).await, 409, "there is such an argument");
+    let late = told("lou", &refused, &words[0], None).await;
+    assert!(late.0 == 409 && late.1.contains("closed"), "{late:?}");
 }
 
 #[tokio::test]

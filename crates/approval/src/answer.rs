@@ -109,7 +109,12 @@ impl AccessRequest {
         Ok(self.answered(by, term, Answer::Refuse { reason }, at))
     }
 
-    fn admit(
+    /// Whether an answer of theirs would be looked at now, by which term. What it says comes after
+    /// this: nobody else learns whether that would fit.
+    ///
+    /// # Errors
+    /// [`AnswerError`] says why not.
+    pub fn admit(
         &self,
         by: &Answerer,
         holders: &Holders,

@@ -60,20 +60,17 @@ pub struct Holders {
 }
 
 impl AccessRequest {
-    /// The term by which they may answer.
+    /// The term by which they may answer. Whatever else is wrong with an answer comes after this.
     ///
     /// # Errors
-    /// [`AnswerError`] says why they may not.
+    /// [`AnswerError`] says why they may not; [`AnswerError::Assurance`] to those alone whom a term
+    /// names.
     pub fn eligible(
         &self,
         answerer: &Answerer,
         holders: &Holders,
     ) -> Result<Approver, AnswerError> {
         let terms = &self.opened().terms;
-        if answerer.assurance < terms.assurance {
-            let (found, wanted) = (answerer.assurance, terms.assurance);
-            return Err(AnswerError::Assurance { found, wanted });
-        }
         let stands_in = answerer.standing_in_for.as_ref();
         if stands_in.is_some() && terms.deputies == Deputies::Refused {
             return Err(AnswerError::NoDeputies);
@@ -86,11 +83,32 @@ impl AccessRequest {
                 return Err(AnswerError::Twice(person.identity.clone()));
             }
         }
-        // A deputy with a part in it would bring in by the back what no term names.
-        if stands_in.is_some() && self.has_part(&answerer.person.identity, holders) {
-            return Err(AnswerError::Interested(answerer.person.identity.clone()));
+        let term = self.named_by(answerer, holders, self.open_terms())?;
+        // Whoever may not answer is not told how they would have to prove who they are.
+        if answerer.assurance < terms.assurance {
+            let (found, wanted) = (answerer.assurance, terms.assurance);
+            return Err(AnswerError::Assurance { found, wanted });
         }
-        self.term_of(stands_in.unwrap_or(&answerer.person), holders)
+        Ok(term)
+    }
+
+    /// Whether somebody may be told what has become of it: they asked for it, act in it or have
+    /// answered it, or a term of whatever stage, or of the escalation, names them. Nobody else
+    /// learns that there is such a request.
+    pub fn concerns(&self, answerer: &Answerer, holders: &Holders) -> bool {
+        let (own, stands_in) = (&answerer.person.identity, answerer.standing_in_for.as_ref());
+        if self.acts_or_asks(own) || self.has_answered(own) {
+            return true;
+        }
+        let terms = &self.opened().terms;
+        if stands_in.is_some_and(|of| {
+            terms.deputies == Deputies::Refused || self.acts_or_asks(&of.identity)
+        }) {
+            return false;
+        }
+        let escalation = terms.approvers.escalation().into_iter().flat_map(|to| &to.to);
+        let all = terms.approvers.stages().iter().flatten().chain(escalation);
+        self.named_by(answerer, holders, all.collect()).is_ok()
     }
 
     /// Whether an answer would count today that was given then: by the same term, of the same
@@ -107,9 +125,21 @@ impl AccessRequest {
         same && !parted && self.is(of, &answer.term, holders)
     }
 
-    fn term_of(&self, person: &Person, holders: &Holders) -> Result<Approver, AnswerError> {
+    /// Which of these terms names them, or whom they stand in for.
+    fn named_by(
+        &self,
+        answerer: &Answerer,
+        holders: &Holders,
+        terms: BTreeSet<&Approver>,
+    ) -> Result<Approver, AnswerError> {
+        let stands_in = answerer.standing_in_for.as_ref();
+        // A deputy with a part in it would bring in by the back what no term names.
+        if stands_in.is_some() && self.has_part(&answerer.person.identity, holders) {
+            return Err(AnswerError::Interested(answerer.person.identity.clone()));
+        }
+        let person = stands_in.unwrap_or(&answerer.person);
         let held: Vec<&Approver> =
-            self.open_terms().into_iter().filter(|term| self.is(person, term, holders)).collect();
+            terms.into_iter().filter(|term| self.is(person, term, holders)).collect();
         let first = held.first().ok_or_else(|| AnswerError::NotNamed {
             person: person.identity.clone(),
             stage: self.stage(),

@@ -129,6 +129,42 @@ fn a_weak_proof_does_not_answer_a_high_tier() {
     assert!(approve(&request, &lead("bob")).is_ok());
 }
 
+/// How to prove who they are is said to those alone whom a term names.
+#[test]
+fn whoever_may_not_answer_is_asked_for_no_better_proof() {
+    let high = Terms { assurance: Assurance::High, ..terms("group:leads then identity:cfo", 1) };
+    let opening = AccessRequest::open(opened(high, &payment(250))).unwrap();
+    let mut request = AccessRequest::begin(&opening).unwrap();
+    let weak = |name: &str, group: &str| Answerer {
+        assurance: Assurance::Low,
+        ..Answerer::in_person(member(name, group), Assurance::High)
+    };
+    let not_named = |name: &str| Err(AnswerError::NotNamed { person: id(name), stage: 0 });
+    assert_eq!(approve(&request, &weak("eve", "staff")), not_named("eve"));
+    assert_eq!(approve(&request, &weak("cfo", "staff")), not_named("cfo"));
+    assert_eq!(approve(&request, &weak("olga", "leads")), Err(AnswerError::Interested(id("olga"))));
+    // Once it is over: those who asked, who answered, or whom any term named.
+    request.apply(&approve(&request, &lead("bob")).unwrap()).unwrap();
+    let deputy = |name: &str, of: &str| Answerer {
+        standing_in_for: Some(member(of, "leads")),
+        ..weak(name, "staff")
+    };
+    for (who, concerns) in [
+        (weak("eve", "staff"), false),
+        (weak("olga", "staff"), false),
+        (weak("olga", "leads"), false),
+        (deputy("eve", "agent"), false),
+        (deputy("starter", "cy"), false),
+        (deputy("eve", "cy"), true),
+        (weak("agent", "staff"), true),
+        (weak("bob", "staff"), true),
+        (weak("cy", "leads"), true),
+        (weak("cfo", "staff"), true),
+    ] {
+        assert_eq!(request.concerns(&who, &facts()), concerns, "{who:?}");
+    }
+}
+
 #[test]
 fn what_was_not_shown_is_not_approved() {
     let request = request("resource.owner", 1, &payment(250));

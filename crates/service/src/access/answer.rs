@@ -1,10 +1,11 @@
 //! Use-case: a person answers a request.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, MutexGuard};
 
 use safeconduct_approval::{
-    AccessRequest, AnswerError, Answerer, Attempt, Change, EditError, GroupError, Lowering,
-    Mismatch, Scope, State, edited,
+    AccessRequest, AnswerError, Answerer, Attempt, Change, EditError, GroupError, Holders,
+    Lowering, Mismatch, Scope, State, edited,
 };
 use safeconduct_model::{
     Allowance, Assurance, Authentication, IdentityId, KeyedDigest, Method, RecordId, Timestamp,
@@ -147,6 +148,10 @@ struct Before {
     agent: IdentityId,
     /// What was asked for, where it is still there.
     asked: Option<(Asked, Arc<dyn SessionKeys>)>,
+    /// Who owns what it touches, and who has a part in it.
+    holders: Holders,
+    /// Whether the task that it belongs to has ended, or one above it.
+    task_ended: bool,
     /// What the answer reads besides the request.
     reads: Vec<(Versioned, u64)>,
 }
@@ -180,17 +185,22 @@ impl Service {
             let _alone = (attempt == ATTEMPTS).then(|| self.keep_changes_out());
             let world = self.world();
             let now = self.now();
+            // Who answers comes before what is answered: what is said of that is said of every id.
+            let by =
+                self.answerer(&answering.by, answering.standing_in_for.as_ref(), &world, now)?;
             let mut state = self.requests.lock();
             let before = self.before(&mut state, id, &world)?;
+            theirs(&before.request, &by, &before.holders, now)?;
+            if before.task_ended {
+                return Err(AnswerError::Closed(State::Revoked).into());
+            }
             if let AccessWord::Approve(_) = answering.word
                 && !self.stands_by(&state, &before, &world)
             {
                 self.end_lost(state, &before, now);
                 return Err(AnswerError::Closed(State::Revoked).into());
             }
-            let by =
-                self.answerer(&answering.by, answering.standing_in_for.as_ref(), &world, now)?;
-            let change = self.change_of(&before, &by, answering, &world, now)?;
+            let change = self.change_of(&before, &by, answering, now)?;
             let method = answering.by.method;
             let (agent, reads) = (&before.agent, before.reads);
             match self.queue_changes(&mut state, agent, &[change], method, reads) {
@@ -218,10 +228,14 @@ impl Service {
         if requests.len() > ANSWERED_AT_ONCE_MAX {
             return Err(AnswerAccessError::TooMany);
         }
-        let first = requests.first().map(|(id, _)| id.clone());
-        let group: Vec<RecordId> = {
-            let (state, now) = (self.requests.lock(), self.now());
-            let group = first.map(|first| state.docket.group(&first, now)).unwrap_or_default();
+        let (world, now) = (self.world(), self.now());
+        let answerer = self.answerer(&by, standing_in_for.as_ref(), &world, now)?;
+        let is_theirs = |id: &RecordId| self.is_theirs(id, &answerer, &world, now).is_ok();
+        // Of the group of what is not theirs they learn nothing either.
+        let first = requests.first().map(|(id, _)| id).filter(|first| is_theirs(first));
+        let group: BTreeSet<RecordId> = {
+            let state = self.requests.lock();
+            let group = first.map(|first| state.docket.group(first, now)).unwrap_or_default();
             group.into_iter().map(|request| request.opened().id.clone()).collect()
         };
         let word = match refuse {
@@ -231,7 +245,11 @@ impl Service {
         let mut settled = Vec::with_capacity(requests.len());
         for (request, shown) in requests {
             if !group.contains(&request) {
-                settled.push((request, Err(GroupError::NotOfGroup.into())));
+                let error = match is_theirs(&request) {
+                    true => GroupError::NotOfGroup.into(),
+                    false => AnswerAccessError::Unknown(request.clone()),
+                };
+                settled.push((request, Err(error)));
                 continue;
             }
             let answering = Answering {
@@ -244,6 +262,42 @@ impl Service {
             settled.push((request, self.answer_access(answering).await));
         }
         Ok(settled)
+    }
+
+    /// Whether an answer of somebody would be looked at now: to be asked before anything is said of
+    /// what a request is about. Reads from the disk.
+    ///
+    /// # Errors
+    /// [`AnswerAccessError`]; of what is not theirs it says the same, whether there is such a
+    /// request or not.
+    pub fn takes_answer_of(
+        &self,
+        id: &RecordId,
+        by: &Authentication,
+        standing_in_for: Option<&IdentityId>,
+    ) -> Result<(), AnswerAccessError> {
+        let (world, now) = (self.world(), self.now());
+        let by = self.answerer(by, standing_in_for, &world, now)?;
+        match self.is_theirs(id, &by, &world, now)? {
+            State::Pending => Ok(()),
+            state => Err(AnswerError::Closed(state).into()),
+        }
+    }
+
+    /// Where a request stands, for somebody whom it concerns.
+    fn is_theirs(
+        &self,
+        id: &RecordId,
+        by: &Answerer,
+        world: &World,
+        now: Timestamp,
+    ) -> Result<State, AnswerAccessError> {
+        let request = self.requests.lock().docket.request(id).cloned();
+        let request = request.ok_or_else(|| AnswerAccessError::Unknown(id.clone()))?;
+        let owners = self.asked_of(&request).map(|asked| asked.owners).unwrap_or_default();
+        let holders = people::holders(world, &request.opened().binding, &owners);
+        theirs(&request, by, &holders, now)?;
+        Ok(request.standing(now))
     }
 
     /// Ends the task of a request where its time is over. Takes its lock, and so comes first.
@@ -268,11 +322,12 @@ impl Service {
         let request = state.docket.request(id).cloned().ok_or_else(unknown)?;
         let agent = agent_of(&request).cloned().ok_or_else(unknown)?;
         let mut reads = vec![(Versioned::World, world.version)];
+        let mut task_ended = false;
         if let Some(task) = &request.opened().binding.task {
             let line = self.line(task).map(|line| line.among(world));
             match line {
                 Some(line) if line.ended.is_none() => reads.extend(line.versions),
-                _ => return Err(AnswerError::Closed(State::Revoked).into()),
+                _ => task_ended = true,
             }
         }
         let keys = self.known_request_keys(state, &agent);
@@ -283,7 +338,9 @@ impl Service {
             let asked = self.open_asked(&*keys, id, at, request.opened().binding.arguments)?;
             Some((asked, keys))
         });
-        Ok(Before { request, agent, asked, reads })
+        let owners = asked.as_ref().map(|(asked, _)| asked.owners.clone()).unwrap_or_default();
+        let holders = people::holders(world, &request.opened().binding, &owners);
+        Ok(Before { request, agent, asked, holders, task_ended, reads })
     }
 
     /// Whether those who said yes before could say so today.
@@ -348,19 +405,18 @@ impl Service {
         before: &Before,
         by: &Answerer,
         answering: &Answering,
-        world: &World,
         now: Timestamp,
     ) -> Result<Change, AnswerAccessError> {
-        let Before { request, asked, .. } = before;
+        let Before { request, asked, holders, .. } = before;
         let opened = request.opened();
-        let owners = asked.as_ref().map(|(asked, _)| asked.owners.clone()).unwrap_or_default();
-        let holders = people::holders(world, &opened.binding, &owners);
         let extent = match &answering.word {
             AccessWord::Refuse { reason } => {
-                return Ok(request.refuse(by, &holders, Arc::clone(reason), now)?);
+                return Ok(request.refuse(by, holders, Arc::clone(reason), now)?);
             }
             AccessWord::Approve(extent) => extent,
         };
+        // What is asked for is compared for those alone who may answer.
+        request.admit(by, holders, now)?;
         if answering.shown != opened.binding.arguments {
             return Err(AnswerError::Shown(Mismatch::Arguments).into());
         }
@@ -384,7 +440,7 @@ impl Service {
                 Scope::Until { bounds: bounds.clone(), uses: *uses, until: *until }
             }
         };
-        Ok(request.approve(by, &holders, scope, &shown, now)?)
+        Ok(request.approve(by, holders, scope, &shown, now)?)
     }
 
     /// Whether a proof still is one.
@@ -395,6 +451,21 @@ impl Service {
             && self.access_token_stands(by, now)
             && world.killed(&safeconduct_model::SessionKey::of(by)).is_none()
     }
+}
+
+/// Whether somebody may answer a request or, once that is over, learn so.
+fn theirs(
+    request: &AccessRequest,
+    by: &Answerer,
+    holders: &Holders,
+    now: Timestamp,
+) -> Result<(), AnswerError> {
+    if request.standing(now) == State::Pending {
+        return request.eligible(by, holders).map(|_| ());
+    }
+    let person = by.person.identity.clone();
+    let concerns = request.concerns(by, holders);
+    if concerns { Ok(()) } else { Err(AnswerError::NotNamed { person, stage: 0 }) }
 }
 
 /// How much a proof is worth here: only a passkey that was used just now is worth most, because

@@ -185,6 +185,34 @@ async fn what_was_shown_must_be_what_was_asked() {
     assert!(matches!(answer, Err(AnswerAccessError::Answer(AnswerError::Shown(_)))));
 }
 
+/// Digest, bounds and how it ended are for those whom it concerns.
+#[tokio::test]
+async fn who_may_not_answer_is_told_so_before_anything_else() {
+    let bench = bench().await;
+    let task = bench.begin(1).await;
+    let asked = bench.request(call(&task, "mail", mail("x"))).await;
+    let refused = async |who: &str, shown: KeyedDigest| {
+        let word = AccessWord::Approve(AccessExtent::Once);
+        let mut answering = bench.answering(&asked.request, proof(who), word);
+        answering.shown = shown;
+        match bench.service.answer_access(answering).await {
+            Err(AnswerAccessError::Answer(error)) => error,
+            other => panic!("{other:?}"),
+        }
+    };
+    let not_named = || AnswerError::NotNamed { person: id("bob"), stage: 0 };
+    let takes = |who: &str| bench.service.takes_answer_of(&asked.request, &proof(who), None);
+    assert_eq!(refused("bob", KeyedDigest::from_bytes([1; 32])).await, not_named());
+    assert_eq!((takes("bob"), takes("lea")), (Err(not_named().into()), Ok(())));
+    let ending = Ending { state: TaskState::Completed, by: None, reason: "done".into() };
+    bench.service.end_task(&task.task.as_ref().unwrap().id, ending).await.unwrap();
+    let shown = bench.shown(&asked.request);
+    assert_eq!(refused("bob", shown).await, not_named());
+    let closed = AnswerError::Closed(AccessState::Revoked);
+    assert_eq!(refused("lou", shown).await, closed.clone());
+    assert_eq!((takes("bob"), takes("lou")), (Err(not_named().into()), Err(closed.into())));
+}
+
 #[tokio::test]
 async fn like_requests_of_a_task_are_answered_together() {
     let bench = bench().await;
