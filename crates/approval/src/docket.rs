@@ -4,6 +4,7 @@
 mod asking;
 mod fold;
 mod group;
+mod resting;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Bound;
@@ -67,6 +68,8 @@ pub struct Docket {
     live_count: usize,
     /// Those approved until a time, by who acts: they hold in every task.
     across_tasks: BTreeMap<IdentityId, BTreeSet<RecordId>>,
+    /// Those that wait or may be used, by everyone on whom they rest.
+    resting: BTreeMap<IdentityId, BTreeSet<RecordId>>,
     /// The ended ones, in the order of their ends.
     ended: VecDeque<RecordId>,
     /// In whose request of which likeness something was refused, when last, and by which request:
@@ -135,6 +138,7 @@ impl Docket {
             live: BTreeMap::new(),
             live_count: 0,
             across_tasks: BTreeMap::new(),
+            resting: BTreeMap::new(),
             ended: VecDeque::new(),
             refusals: BTreeMap::new(),
             refused: VecDeque::new(),

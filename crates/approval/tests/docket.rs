@@ -3,6 +3,8 @@
 
 mod support;
 
+use std::collections::BTreeSet;
+
 use proptest::prelude::*;
 use safeconduct_approval::*;
 use safeconduct_model::*;
@@ -346,6 +348,13 @@ proptest! {
             if let Some(change) = change {
                 first.apply(&change).unwrap();
                 changes.push(change);
+            }
+            let ids = |request: &AccessRequest| request.opened().id.clone();
+            for who in ["agent", "parent-agent", "uma", "ada", "bob", "starter"].map(id) {
+                let rests = |request: &&AccessRequest| request.rests_on().any(|one| *one == who);
+                let all: BTreeSet<_> = first.live_of(&agent).filter(rests).map(ids).collect();
+                let found: BTreeSet<_> = first.resting_on(&who).map(ids).collect();
+                prop_assert_eq!(found, all, "{}", who);
             }
         }
         let mut second = docket();

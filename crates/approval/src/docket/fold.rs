@@ -33,6 +33,7 @@ impl Docket {
         self.live.entry(key).or_default().insert(opened.id.clone());
         self.live_count += 1;
         self.requests.insert(opened.id.clone(), request);
+        self.rest(&opened.id);
         Ok(())
     }
 
@@ -68,7 +69,13 @@ impl Docket {
         // INVARIANT: `take_in` refuses a request without an actor.
         let Some(agent) = opened.binding.actors.first().cloned() else { return Ok(()) };
         let (likeness, refused) = (opened.likeness, state == State::Refused);
+        let task = opened.binding.task.clone();
         let across = matches!(request.scope(), Some(Scope::Until { .. }));
+        match state.is_final() {
+            true => self.rest_no_more(&change.request),
+            false if matches!(change.event, Event::Answered(_)) => self.rest(&change.request),
+            false => {}
+        }
         if state == State::Approved && across {
             self.across_tasks.entry(agent).or_default().insert(change.request.clone());
             return Ok(());
@@ -82,7 +89,7 @@ impl Docket {
                 self.across_tasks.remove(&agent);
             }
         }
-        let key = (agent, opened.binding.task.clone());
+        let key = (agent, task);
         if let Some(ids) = self.live.get_mut(&key) {
             self.live_count -= usize::from(ids.remove(&change.request));
             if ids.is_empty() {

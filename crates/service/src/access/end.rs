@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use safeconduct_approval::{AccessRequest, Answered, Change, RevokeError, Scope, State};
+use safeconduct_approval::{AccessRequest, Change, RevokeError, Scope, State};
 use safeconduct_model::{
     Body, IdentityId, KillScope, Method, Record, RecordId, SessionKey, SessionScope, TaskId,
     Timestamp,
@@ -17,6 +17,9 @@ use crate::{
 
 /// How many requests one sweep looks at, at most.
 const SWEEP_MAX: usize = 4096;
+
+/// How many requests are taken back before decisions have their turn, where somebody's end does it.
+const WITHDRAWN_AT_ONCE: usize = 256;
 
 /// Why a request was not taken back.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -144,11 +147,7 @@ impl Service {
             // Its end did it.
             KillScope::Task(_) => {}
             // What was approved until a time outlives tasks, and so would outlive them.
-            KillScope::Identity(who) => {
-                let agents = self.requests.lock().docket.agents();
-                let of = |request: &AccessRequest| rests_on(request, who);
-                agents.iter().for_each(|agent| self.end_access(agent, of, reason));
-            }
+            KillScope::Identity(who) => self.end_access_resting_on(who, reason),
             KillScope::Session(session) => {
                 let task = match &session.scope {
                     SessionScope::Task(task) => Some(task),
@@ -222,26 +221,53 @@ impl Service {
         of: impl Fn(&AccessRequest) -> bool,
         reason: &'static str,
     ) {
+        let ended = {
+            let mut state = self.requests.lock();
+            let fit = state.docket.live_of(agent).filter(|request| of(request));
+            let ids: Vec<RecordId> = fit.map(|request| request.opened().id.clone()).collect();
+            self.revoke_live(&mut state, &ids, reason)
+        };
+        self.tell_withdrawn(&ended);
+    }
+
+    /// Takes back the live requests that rest on somebody who may not act any more: what others
+    /// have asked for is not looked at, however many ends there are. Decisions have their turn in
+    /// between.
+    fn end_access_resting_on(&self, who: &IdentityId, reason: &'static str) {
+        let ids: Vec<RecordId> = {
+            let state = self.requests.lock();
+            state.docket.resting_on(who).map(|request| request.opened().id.clone()).collect()
+        };
+        for ids in ids.chunks(WITHDRAWN_AT_ONCE) {
+            let ended = self.revoke_live(&mut self.requests.lock(), ids, reason);
+            self.tell_withdrawn(&ended);
+        }
+    }
+
+    /// Takes requests back, each in an append of its own; gives those that are.
+    fn revoke_live(
+        &self,
+        state: &mut Ledgered,
+        ids: &[RecordId],
+        reason: &'static str,
+    ) -> Vec<RecordId> {
         let now = self.now();
         let mut ended = Vec::new();
-        {
-            let mut state = self.requests.lock();
-            let changes: Vec<Change> = state
-                .docket
-                .live_of(agent)
-                .filter(|request| of(request))
-                .filter_map(|request| request.revoke(None, reason.into(), now).ok())
-                .collect();
-            for change in changes {
-                let change = [change];
-                match self.queue_changes(&mut state, agent, &change, Method::ApiKey, Vec::new()) {
-                    Ok(_) => ended.extend(change.map(|change| change.request)),
-                    Err(error) => {
-                        tracing::error!(%error, "the end of an access request could not be recorded");
-                    }
+        for id in ids {
+            let Some(request) = state.docket.request(id) else { continue };
+            let Some(agent) = agent_of(request).cloned() else { continue };
+            let Ok(change) = request.revoke(None, reason.into(), now) else { continue };
+            match self.queue_changes(state, &agent, &[change], Method::ApiKey, Vec::new()) {
+                Ok(_) => ended.push(id.clone()),
+                Err(error) => {
+                    tracing::error!(%error, "the end of an access request could not be recorded");
                 }
             }
         }
+        ended
+    }
+
+    fn tell_withdrawn(&self, ended: &[RecordId]) {
         let settled = AccessHappened::Settled(AccessState::Revoked);
         ended.iter().for_each(|id| self.tell_of_access(id, settled));
     }
@@ -301,17 +327,6 @@ impl Service {
             slot.waits(state.waits_until(agent, task), self.now());
         }
     }
-}
-
-/// Whether nothing may come of a request once somebody may not act any more: they act in it, it is
-/// for them, or it was answered by them or in their place.
-fn rests_on(request: &AccessRequest, who: &IdentityId) -> bool {
-    let binding = &request.opened().binding;
-    let said =
-        |answer: &Answered| answer.by == *who || answer.standing_in_for.as_ref() == Some(who);
-    binding.actors.contains(who)
-        || binding.on_behalf_of.as_ref() == Some(who)
-        || request.answers().iter().any(said)
 }
 
 /// Keys that open and seal nothing.

@@ -8,10 +8,14 @@ use safeconduct_review::{GROUP_ID_PREFIX, ImportStep};
 use thiserror::Error;
 
 use super::{KEPT_GROUPS_MAX, KeptGroup};
+use crate::end::let_others;
 use crate::{ChangeError, IDENTITIES_MAX, RecordReviewsError, Service};
 
 /// Most identities that are changed together.
 pub const REPLACED_MAX: usize = 10_000;
+
+/// How many identities are gone through before others have their turn.
+const ENDED_AT_ONCE: usize = 64;
 
 /// An identity as it was when it was looked at, and as it is to be.
 #[derive(Debug, Clone)]
@@ -85,8 +89,12 @@ impl Service {
         let acted = |was: &Option<Identity>| {
             was.as_ref().is_some_and(|was| was.status == IdentityStatus::Active)
         };
-        for Replacing { is, .. } in changes.iter().filter(|change| acted(&change.was)) {
+        let changed = changes.iter().filter(|change| acted(&change.was));
+        for (done, Replacing { is, .. }) in changed.enumerate() {
             self.end_for_the_inactive(is, by).await?;
+            if (done + 1).is_multiple_of(ENDED_AT_ONCE) {
+                let_others().await;
+            }
         }
         Ok(())
     }

@@ -1,5 +1,7 @@
 //! What ends a request, and what does not.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use super::*;
 
 #[tokio::test]
@@ -145,6 +147,73 @@ async fn what_was_approved_until_a_time_ends_with_whoever_it_rests_on() {
         for bench in [&bench, &bench.again()] {
             assert_eq!(bench.state(&asked.request), wanted, "{who}");
         }
+    }
+}
+
+/// Counts how often it is read.
+struct CountingClock(Arc<MemoryClock>, Arc<AtomicUsize>);
+
+impl Clock for CountingClock {
+    fn now(&self) -> Timestamp {
+        self.1.fetch_add(1, Ordering::SeqCst);
+        self.0.now()
+    }
+}
+
+/// What the ends of many take grows with what rests on them, not with all that others have asked
+/// for, and whatever else there is to do has its turn in between.
+#[tokio::test]
+async fn many_ends_at_once_look_at_what_rests_on_them() {
+    let pace = Pace { asked_per_hour: 100, ..Pace::default() };
+    let bench = bench_with(POLICIES, Settings { pace, ..Settings::default() }).await;
+    let mut asked = Vec::new();
+    for n in 0..40 {
+        let agent = format!("agent-{n}");
+        let new = identity(&agent, IdentityKind::Agent, &[]);
+        bench.service.change_identity(new, &id("ada")).await.unwrap();
+        asked.push(bench.request(call(&proof(&agent), "mail", mail("x"))).await.request);
+    }
+    let mut leaving: Vec<IdentityId> = (0..200).map(|n| id(&format!("person-{n}"))).collect();
+    for person in &leaving {
+        let new = identity(person.as_str(), IdentityKind::User, &[]);
+        bench.service.change_identity(new, &id("ada")).await.unwrap();
+    }
+    bench.approve(&asked[2]).await;
+    leaving.extend(["agent-0", "lea"].map(id));
+
+    let (ports, ledger, clock) = ports();
+    clock.set(bench.service.now());
+    let (reads, writes, entries) = (Vec::new(), Vec::new(), bench.ledger.entries());
+    ledger.submit(Proposal { entries: entries.clone(), reads, writes }).unwrap();
+    let looks = Arc::new(AtomicUsize::new(0));
+    let counting = CountingClock(Arc::clone(&clock), Arc::clone(&looks));
+    let service = restored(Ports { clock: Arc::new(counting), ..ports }, &entries);
+    let bench = Bench { service, ledger, clock };
+
+    let world = bench.service.world();
+    let suspended = |who: &IdentityId| {
+        let was = world.identity(who).unwrap().clone();
+        let is = Identity { status: IdentityStatus::Suspended, ..was.clone() };
+        Replacing { was: Some(was), is }
+    };
+    let changes = leaving.iter().map(suspended).collect();
+    let turns = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&turns);
+    let others = tokio::spawn(async move {
+        loop {
+            counted.fetch_add(1, Ordering::SeqCst);
+            tokio::task::yield_now().await;
+        }
+    });
+    let before = looks.load(Ordering::SeqCst);
+    bench.service.replace_identities(changes, &id("ada"), None).await.unwrap();
+    others.abort();
+    let looks = looks.load(Ordering::SeqCst) - before;
+    assert!(looks < leaving.len() * 10, "{looks} for {} ends and {}", leaving.len(), asked.len());
+    assert!(turns.load(Ordering::SeqCst) >= leaving.len() / 64, "{turns:?}");
+    for (n, request) in asked.iter().enumerate() {
+        let wanted = if [0, 2].contains(&n) { AccessState::Revoked } else { AccessState::Pending };
+        assert_eq!(bench.state(request), wanted, "{n}");
     }
 }
 
