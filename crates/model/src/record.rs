@@ -29,6 +29,9 @@ pub struct Record {
     pub body: Body,
 }
 
+/// Most intents that a record of a set names as changed.
+pub const INTENTS_NAMED_MAX: usize = 512;
+
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Body {
@@ -118,6 +121,12 @@ pub enum Body {
         digest: Digest,
         /// How many intents it has, versions counted.
         intents: u64,
+        /// Who asked for it by name, where somebody did and something came or changed by it: never
+        /// said of what a start or a change of files brings.
+        by: Option<IdentityId>,
+        /// The intents that came, or of which a version came, went or says something else; told
+        /// beside `by`. None where there are more than [`INTENTS_NAMED_MAX`]: then it is any.
+        changed: Vec<IntentName>,
     },
     /// A task began; its parameters and authority are in the attachment.
     TaskBegan(Box<Task>),

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use safeconduct_engine::Vocabulary;
 use safeconduct_model::{
-    ActionName, Body, Catalogue, Delegation, Digest, Identity, IdentityId, IdentityStatus,
-    IntentName, Intents, KillScope, NameError, Record, RecordId, ServerName, TaskState, Timestamp,
-    Token, TokenId,
+    ActionName, Body, Catalogue, Delegation, Digest, INTENTS_NAMED_MAX, Identity, IdentityId,
+    IdentityStatus, IntentName, Intents, KillScope, NameError, Record, RecordId, ServerName,
+    TaskState, Timestamp, Token, TokenId,
 };
 use safeconduct_policy::Policies;
 use thiserror::Error;
@@ -113,6 +113,9 @@ pub struct RuleSet {
     pub intents: Option<Arc<Intents>>,
     /// What all of it is made of.
     pub texts: RuleTexts,
+    /// Who asked for it by name, where somebody did: what comes by it is theirs to have given, and
+    /// for others to review.
+    pub asked_by: Option<IdentityId>,
 }
 
 impl World {
@@ -130,15 +133,35 @@ impl World {
 
     /// Puts intents in, and gives what there is to record of it. What is the same set is no
     /// change, and who never had any is not told that they have none.
-    fn with_intents(&mut self, intents: Arc<Intents>) -> Option<Body> {
+    fn with_intents(&mut self, intents: Arc<Intents>, by: Option<&IdentityId>) -> Option<Body> {
         let nothing = intents.versions.is_empty() && self.intents.versions.is_empty();
         if nothing || self.intents.digest == intents.digest {
             return None;
         }
         let (digest, count) = (intents.digest, intents.iter().count() as u64);
+        let (mut by, mut changed) = (by.cloned(), Vec::new());
+        if let Some(who) = &by {
+            changed = changed_since(&self.intents, &intents);
+            if changed.is_empty() {
+                // By what only goes nobody gives anything.
+                by = None;
+            } else {
+                if changed.len() > INTENTS_NAMED_MAX {
+                    changed.clear();
+                }
+                Arc::make_mut(&mut self.intents_put).take_in(who, &changed);
+            }
+        }
         self.intents = intents;
-        Some(Body::IntentsLoaded { digest, intents: count })
+        Some(Body::IntentsLoaded { digest, intents: count, by, changed })
     }
+}
+
+/// The intents that are new, or of which some version came, went or says something else.
+fn changed_since(before: &Intents, now: &Intents) -> Vec<IntentName> {
+    let all = now.versions.iter();
+    let changed = all.filter(|(name, versions)| before.versions.get(*name) != Some(*versions));
+    changed.map(|(name, _)| name.clone()).collect()
 }
 
 impl Service {
@@ -156,7 +179,9 @@ impl Service {
     ) -> Result<(), ChangeError> {
         let texts = RuleTexts::default();
         let intents = None;
-        let rules = RuleSet { policies, catalogue, catalogue_digest, vocabulary, intents, texts };
+        let asked_by = None;
+        let rules =
+            RuleSet { policies, catalogue, catalogue_digest, vocabulary, intents, texts, asked_by };
         self.change_rules(rules, cause).await
     }
 
@@ -170,8 +195,15 @@ impl Service {
         let policies = Arc::clone(&rules.policies);
         let queued = self.queue_changed(None, |world| {
             let mut changed = Vec::new();
-            let RuleSet { policies, catalogue, catalogue_digest, vocabulary, intents, texts } =
-                rules;
+            let RuleSet {
+                policies,
+                catalogue,
+                catalogue_digest,
+                vocabulary,
+                intents,
+                texts,
+                asked_by,
+            } = rules;
             let digest = policies.digest();
             if world.policies.digest() != digest || cause == "start" {
                 let (count, cause) = (policies.len() as u64, cause.to_owned());
@@ -187,7 +219,8 @@ impl Service {
                     beside: world.keep(digest, texts.catalogue),
                 });
             }
-            if let Some(body) = intents.and_then(|intents| world.with_intents(intents)) {
+            let by = asked_by.as_ref();
+            if let Some(body) = intents.and_then(|intents| world.with_intents(intents, by)) {
                 let beside = world.keep(world.intents.digest, texts.intents);
                 changed.push(Changed { body, beside });
             }
@@ -213,7 +246,7 @@ impl Service {
     /// # Errors
     /// [`ChangeError`] where the record could not be made; the set before it stays in force.
     pub async fn change_intents(&self, intents: Arc<Intents>) -> Result<(), ChangeError> {
-        self.change(|world| Ok(world.with_intents(intents).into_iter().collect())).await
+        self.change(|world| Ok(world.with_intents(intents, None).into_iter().collect())).await
     }
 
     /// Takes a user's standing word that an agent may undertake an intent for them. The user

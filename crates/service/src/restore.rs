@@ -163,6 +163,9 @@ impl Restore<'_> {
             Body::PoliciesLoaded { digest, .. }
             | Body::CatalogueLoaded { digest, .. }
             | Body::IntentsLoaded { digest, .. } => {
+                if let Body::IntentsLoaded { by: Some(by), changed, .. } = &record.body {
+                    Arc::make_mut(&mut self.world.intents_put).take_in(by, changed);
+                }
                 if matches!(record.body, Body::PoliciesLoaded { .. }) {
                     let beside = (sealed == Attachment::Present).then_some(sequence);
                     self.service.aging.restore(record.at, *digest, beside);

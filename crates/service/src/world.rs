@@ -12,7 +12,7 @@ use safeconduct_model::{
 };
 use safeconduct_policy::Policies;
 
-use crate::remediation::Aside;
+use crate::remediation::{Aside, IntentsPut};
 use crate::sightings::Sightings;
 
 /// Most identities that are kept. More are refused.
@@ -38,6 +38,8 @@ pub struct World {
     pub(crate) tokens_by_id: Arc<HashMap<TokenId, Arc<Token>, RandomState>>,
     /// What may be undertaken.
     pub(crate) intents: Arc<Intents>,
+    /// Who put them in force by name.
+    pub(crate) intents_put: Arc<IntentsPut>,
     /// Users' standing words.
     pub(crate) delegations: Arc<BTreeMap<RecordId, Delegation>>,
     /// By which keys people prove to be there.
@@ -76,6 +78,7 @@ impl World {
             tokens: Arc::default(),
             tokens_by_id: Arc::default(),
             intents: Arc::new(Intents::none()),
+            intents_put: Arc::default(),
             delegations: Arc::default(),
             passkeys: Arc::default(),
             killed: Arc::default(),

@@ -192,6 +192,7 @@ impl Rules {
             vocabulary: Arc::clone(&self.vocabulary),
             intents: Some(Arc::clone(&self.intents)),
             texts: self.texts.clone(),
+            asked_by: None,
         }
     }
 }

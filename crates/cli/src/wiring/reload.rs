@@ -13,7 +13,7 @@ use safeconduct_api::{
 };
 use safeconduct_gateway::Gateway;
 use safeconduct_model::{Digest, IdentityId, ServerName};
-use safeconduct_service::{LEFT_TO_REGO, Service};
+use safeconduct_service::{LEFT_TO_REGO, RuleSet, Service};
 use safeconduct_wire::config::{Config, Transport};
 use safeconduct_wire::document::{Word, Written};
 use tokio::sync::mpsc;
@@ -101,6 +101,14 @@ impl Reloader {
     /// # Errors
     /// [`ReloadError`] says whose fault it is.
     pub(crate) async fn reload(&self, cause: &str) -> Result<PolicyStatus, ReloadError> {
+        self.reload_asked(cause, None).await
+    }
+
+    async fn reload_asked(
+        &self,
+        cause: &str,
+        asked_by: Option<&IdentityId>,
+    ) -> Result<PolicyStatus, ReloadError> {
         let _alone = self.reloading.lock().await;
         let (config, before) = (Arc::clone(&self.config), self.service.world());
         let (file, trust) = (self.file.clone(), self.outward.trust.current());
@@ -122,7 +130,7 @@ impl Reloader {
                 Err(self.refuse(&not_valid(NOT_APPROVED.to_owned()), Some(digest)).await)
             }
             Ok((rules, trusted)) => {
-                let status = self.enter(rules, cause).await?;
+                let status = self.enter(rules, cause, asked_by).await?;
                 if let Some(trusted) = trusted {
                     let entered = self.outward.trust.replace(&self.service, trusted, cause).await;
                     entered.map_err(|error| ReloadError::Failed(error.to_string()))?;
@@ -133,12 +141,18 @@ impl Reloader {
         }
     }
 
-    async fn enter(&self, rules: Rules, cause: &str) -> Result<PolicyStatus, ReloadError> {
+    async fn enter(
+        &self,
+        rules: Rules,
+        cause: &str,
+        asked_by: Option<&IdentityId>,
+    ) -> Result<PolicyStatus, ReloadError> {
         for warning in &rules.warnings {
             tracing::warn!("{warning}");
         }
         let digest = rules.policies.digest();
-        let entered = self.service.change_rules(rules.in_force(), cause).await;
+        let in_force = RuleSet { asked_by: asked_by.cloned(), ..rules.in_force() };
+        let entered = self.service.change_rules(in_force, cause).await;
         entered.map_err(|error| ReloadError::Failed(error.to_string()))?;
         tracing::info!(%digest, cause, "policies and catalogue are loaded");
         let now = self.service.now();
@@ -263,7 +277,7 @@ impl Controls for Reloader {
     }
 
     fn reload<'a>(&'a self, by: &'a IdentityId) -> Reloading<'a> {
-        Reloading(Box::pin(async move { Self::reload(self, by.as_str()).await }))
+        Reloading(Box::pin(self.reload_asked(by.as_str(), Some(by))))
     }
 
     fn upstreams(&self) -> Vec<UpstreamView> {

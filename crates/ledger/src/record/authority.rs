@@ -144,7 +144,13 @@ pub(super) fn body(kind: &str, json: &[u8]) -> Result<Option<Body>, DecodeError>
     Ok(Some(match kind {
         "intents_loaded" => {
             let form: form::IntentsLoaded<'_> = parse(json)?;
-            Body::IntentsLoaded { digest: digest("digest", &form.digest)?, intents: form.intents }
+            let changed = form.changed.iter().map(|intent| name("changed", intent));
+            Body::IntentsLoaded {
+                digest: digest("digest", &form.digest)?,
+                intents: form.intents,
+                by: form.by.map(|by| name("by", &by)).transpose()?,
+                changed: changed.collect::<Result<_, _>>()?,
+            }
         }
         "task_began" => Body::TaskBegan(Box::new(task(&parse(json)?)?)),
         "task_ended" => {

@@ -81,7 +81,9 @@ fn write_body(body: &Body, out: &mut Vec<u8>) -> Result<(), EncodeError> {
                 o.digest("seen", "sha256:", seen.as_bytes());
                 o.text("server", server.as_str());
             }
-            Body::IntentsLoaded { digest, intents } => {
+            Body::IntentsLoaded { digest, intents, by, changed } => {
+                o.optional("by", by.as_ref().map(AsRef::as_ref));
+                o.texts("changed", changed.iter().map(AsRef::as_ref))?;
                 o.digest("digest", "sha256:", digest.as_bytes());
                 o.number("intents", *intents);
             }

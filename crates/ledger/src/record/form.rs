@@ -107,7 +107,13 @@ forms! {
         on_behalf_of: Option<Text<'a>>,
         spend: u64,
     }
-    IntentsLoaded { digest: Text<'a>, intents: u64, }
+    IntentsLoaded {
+        by: Option<Text<'a>>,
+        #[serde(default)]
+        changed: Vec<Text<'a>>,
+        digest: Text<'a>,
+        intents: u64,
+    }
     TokenKeysRotated {
         by: Text<'a>,
         #[serde(default)]

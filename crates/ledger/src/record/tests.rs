@@ -207,7 +207,7 @@ fn task_bodies() -> Vec<Body> {
     let by = id(IdentityId::new("ada"));
     let task_id = id(TaskId::new("task_1"));
     vec![
-        Body::IntentsLoaded { digest: digest(1), intents: 2 },
+        Body::IntentsLoaded { digest: digest(1), intents: 2, by: None, changed: Vec::new() },
         Body::TaskBegan(Box::new(task())),
         Body::TaskEnded {
             task: task_id.clone(),
@@ -535,6 +535,21 @@ fn each_kind_has_the_leaf_of_its_golden_file() {
         assert_eq!(String::from_utf8_lossy(&leaf), String::from_utf8_lossy(&golden));
         assert_eq!(decode(&golden).unwrap(), record);
     }
+}
+
+#[test]
+fn a_set_of_intents_says_who_asked_for_it_and_what_changed_by_it() {
+    let by = Some(id(IdentityId::new("ada")));
+    let changed: Vec<IntentName> = ["pay", "read"].map(|name| id(IntentName::new(name))).into();
+    let made = record(Body::IntentsLoaded { digest: digest(1), intents: 2, by, changed });
+    let leaf = encode(&made).unwrap();
+    let text = std::str::from_utf8(&leaf).unwrap();
+    assert!(text.contains(r#""body":{"by":"ada","changed":["pay","read"],"digest":"#), "{text}");
+    assert_eq!(decode(&leaf).unwrap(), made);
+    let most = vec![id(IntentName::new("x".repeat(64))); INTENTS_NAMED_MAX];
+    let by = Some(id(IdentityId::new("é".repeat(256))));
+    let most = Body::IntentsLoaded { digest: digest(1), intents: 2, by, changed: most };
+    assert!(encode(&record(most)).is_ok(), "as many as are named fit");
 }
 
 #[test]

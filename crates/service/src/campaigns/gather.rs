@@ -181,13 +181,14 @@ impl<'w> Gathering<'w> {
                 let by = schedule.as_ref().map(|name| format!(" by the schedule `{name}`"));
                 let (what, tier) = self.intents.entry(key).or_insert_with(|| {
                     let words = format!("undertake `{}`{}", intent.name, by.unwrap_or_default());
+                    let put_by = self.world.intents_put.of(&intent.name);
                     let what = Right {
                         kind: GrantKind::Intent,
                         name: format!("{} {}", intent.name, intent.version).into(),
                         at: None,
                         words: words.into(),
                         actions: small(intent.envelope.len()),
-                        put_by: Vec::new(),
+                        put_by,
                     };
                     (Arc::new(what), tier_of_intent(catalogue, intent))
                 });

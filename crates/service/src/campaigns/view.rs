@@ -531,6 +531,7 @@ fn summary(running: &RunningCampaign<'_>, number: u32) -> Option<CampaignItemSum
         at: what.at.as_deref().map(str::to_owned),
         words: what.words.to_string(),
         actions: what.actions,
+        given_by: case.givers().map(ToString::to_string).collect(),
         reviewers: item.reviewers.iter().map(ToString::to_string).collect(),
         waits_for: item.silent().map(ToString::to_string).collect(),
         outcomes: item.outcomes.iter().map(|outcome| outcome.as_str()).collect(),

@@ -35,6 +35,7 @@ pub use gate::*;
 pub use points::*;
 pub use probe::{PROBE_INPUT_BYTES_MAX, Probing};
 pub use proposals::*;
+pub(crate) use put_by::IntentsPut;
 pub use schedule::{LeftOut, NewRemediation, NotPlanned, PlannedRights, REMEDIATIONS_MAX};
 pub(crate) use state::{Proposals, Remediations};
 

@@ -2,11 +2,14 @@
 //! whose time it came, or came to say something else. A fold of the steps of proposals; no text is
 //! read for it.
 //!
-//! Of what came by the folder itself nobody knows it.
+//! Of what came by the folder itself nobody knows it. Intents come in force by their folder alone:
+//! at a start, when their files change, on a signal, with a load that a proposal led to. Somebody is
+//! known to have put them there where they asked for the load by name, and by that one came or
+//! changed.
 
 use std::collections::{BTreeSet, VecDeque};
 
-use safeconduct_model::{Digest, IdentityId, PolicyId, RecordId, Timestamp};
+use safeconduct_model::{Digest, IdentityId, IntentName, PolicyId, RecordId, Timestamp};
 use safeconduct_review::{PolicyProposal, ProposalState};
 
 use crate::Service;
@@ -60,6 +63,38 @@ impl PutInForce {
     }
 }
 
+/// Most times of which it is remembered who put which intent in force: the newest.
+const INTENTS_PUT_MAX: usize = 10_000;
+
+/// Who put which intent in force by name, or any of them; nobody twice for the same.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct IntentsPut(VecDeque<(Option<IntentName>, IdentityId)>);
+
+impl IntentsPut {
+    /// Takes in that somebody put these in force; any, where none is named.
+    pub(crate) fn take_in(&mut self, by: &IdentityId, named: &[IntentName]) {
+        let any = named.is_empty().then_some(None);
+        for intent in any.into_iter().chain(named.iter().cloned().map(Some)) {
+            let put = (intent, by.clone());
+            if self.0.contains(&put) {
+                continue;
+            }
+            if self.0.len() >= INTENTS_PUT_MAX {
+                self.0.pop_front();
+            }
+            self.0.push_back(put);
+        }
+    }
+
+    /// Who put an intent in force, by name: any version of it, since they are one right after
+    /// another.
+    pub(crate) fn of(&self, intent: &IntentName) -> Vec<IdentityId> {
+        let put = self.0.iter().filter(|(of, _)| of.as_ref().is_none_or(|of| of == intent));
+        let all: BTreeSet<&IdentityId> = put.map(|(_, by)| by).collect();
+        all.into_iter().cloned().collect()
+    }
+}
+
 impl Service {
     /// Whether it can be told who put statements in force: nobody did by a proposal, or it has been
     /// gone over since when each is.
@@ -76,5 +111,30 @@ impl Service {
         let put = &reviews.proposals.put;
         let all: BTreeSet<&IdentityId> = anew.iter().flat_map(|at| put.at(*at)).collect();
         all.into_iter().cloned().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_put_an_intent_in_force_is_remembered_of_that_one_and_bounded() {
+        let who = |name: &str| IdentityId::new(name).unwrap();
+        let intent = |name: &str| IntentName::new(name).unwrap();
+        let mut put = IntentsPut::default();
+        put.take_in(&who("ada"), &[intent("pay"), intent("read")]);
+        put.take_in(&who("bob"), &[intent("pay")]);
+        put.take_in(&who("bob"), &[intent("pay")]);
+        assert_eq!(put.of(&intent("pay")), [who("ada"), who("bob")]);
+        assert_eq!(put.of(&intent("read")), [who("ada")]);
+        assert_eq!((put.of(&intent("other")).len(), put.0.len()), (0, 3));
+        put.take_in(&who("max"), &[]);
+        assert_eq!(put.of(&intent("other")), [who("max")], "more than are named is any");
+        for n in 0..=INTENTS_PUT_MAX {
+            put.take_in(&who("eve"), &[intent(&format!("i{n}"))]);
+        }
+        assert_eq!(put.0.len(), INTENTS_PUT_MAX);
+        assert_eq!(put.of(&intent(&format!("i{INTENTS_PUT_MAX}"))), [who("eve")]);
     }
 }

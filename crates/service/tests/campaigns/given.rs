@@ -1,5 +1,5 @@
 //! Nobody reviews what they gave: the author and the approver of a change of the policies are known
-//! by its proposal.
+//! by its proposal, whoever asked for a load of intents by the record of that.
 
 use std::sync::Mutex;
 
@@ -127,4 +127,66 @@ async fn neither_the_author_nor_the_approver_of_a_statement_reviews_it() {
     let of = |right: &str| of_reader(&bench.service, &campaign, right);
     assert_eq!(of("more"), (names(&["ada", "bob", "max", "sam"]), names(&["fay"])));
     assert_eq!(of("hand"), (Vec::new(), names(&["ada"])));
+}
+
+/// Intents that the reader may undertake, of some version.
+fn intents(digest: u8, all: &[(&str, u32)]) -> Arc<Intents> {
+    let one = events::wiping().iter().next().unwrap().clone();
+    let versions = all.iter().map(|(named, version)| {
+        let name = IntentName::new(*named).unwrap();
+        let identities = BTreeSet::from([id("reader")]);
+        let undertakers = Undertakers { identities, ..Undertakers::default() };
+        let intent = Intent { name: name.clone(), version: *version, undertakers, ..one.clone() };
+        (name, BTreeMap::from([(*version, intent)]))
+    });
+    Arc::new(Intents { versions: versions.collect(), digest: Digest::from_bytes([digest; 32]) })
+}
+
+async fn put(service: &Service, intents: Arc<Intents>, cause: &str, asked_by: Option<&str>) {
+    let rules = RuleSet {
+        policies: policies(POLICIES),
+        catalogue: Arc::new(catalogue()),
+        catalogue_digest: Digest::from_bytes([9; 32]),
+        vocabulary: Arc::new(Vocabulary::new("Safeconduct").unwrap()),
+        intents: Some(intents),
+        texts: RuleTexts::default(),
+        asked_by: asked_by.map(id),
+    };
+    service.change_rules(rules, cause).await.unwrap();
+}
+
+#[tokio::test]
+async fn who_asked_for_the_load_by_which_an_intent_came_does_not_review_it() {
+    let bench = bench().await;
+    put(&bench.service, intents(1, &[("fold", 1)]), "change", None).await;
+    put(&bench.service, intents(2, &[("fold", 1), ("pay", 1)]), "ada", Some("ada")).await;
+    let last = bench.ledger.entries().pop().unwrap();
+    let recorded = decode(&last.leaf).unwrap().body;
+    let named = matches!(&recorded, Body::IntentsLoaded { by: Some(by), changed, .. }
+        if by.as_str() == "ada" && changed == &[IntentName::new("pay").unwrap()]);
+    assert!(named, "{recorded:?}");
+
+    let campaign = bench.start("").await;
+    let of = |right: &str| of_reader(&bench.service, &campaign, right);
+    let names = |all: &[&str]| all.iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(of("pay 1"), (names(&["ada"]), names(&["fay"])), "their owner put it in force");
+    assert_eq!(of("fold 1"), (Vec::new(), names(&["ada"])), "it was there before");
+    let case = bench.case(&campaign, "reader", "pay 1");
+    let shown = bench.service.open_case(&bench.read, &campaign, case, &id("fay")).unwrap();
+    assert_eq!(shown.item.given_by, ["ada"]);
+
+    // A later version is theirs too, and theirs who puts it in force; what only goes, nobody's.
+    // Another process knows the same.
+    let (entries, reads, writes) = (bench.ledger.entries(), Vec::new(), Vec::new());
+    let ledger = Arc::new(MemoryLedger::default());
+    ledger.submit(Proposal { entries, reads, writes }).unwrap();
+    let read = Reader { ledger: Arc::clone(&ledger), ..bench.read };
+    let bench = Bench { ledger, read, ..bench };
+    let bench = Bench { service: Arc::new(bench.again()), ..bench };
+    put(&bench.service, intents(2, &[("fold", 1), ("pay", 1)]), "start", None).await;
+    put(&bench.service, intents(3, &[("fold", 1), ("pay", 2)]), "bob", Some("bob")).await;
+    put(&bench.service, intents(4, &[("pay", 2)]), "max", Some("max")).await;
+    let campaign = bench.start("").await;
+    let of = |right: &str| of_reader(&bench.service, &campaign, right);
+    assert_eq!(of("pay 2"), (names(&["ada", "bob"]), names(&["fay"])));
 }

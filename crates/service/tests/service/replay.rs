@@ -297,6 +297,7 @@ async fn a_statement_is_as_old_as_the_first_of_the_sets_that_held_it() {
                 vocabulary: Arc::new(Vocabulary::new("Safeconduct").unwrap()),
                 intents: None,
                 texts: RuleTexts { policies: Some(text.as_bytes().into()), ..RuleTexts::default() },
+                asked_by: None,
             };
             service.change_rules(rules, "start").await.unwrap();
         }

@@ -203,6 +203,9 @@ pub struct CampaignItemSummary {
     pub words: String,
     /// How many actions that is.
     pub actions: u32,
+    /// Who gave it, where that is known: they are not asked about it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub given_by: Vec<String>,
     /// Who is asked, in the stage under way.
     pub reviewers: Vec<String>,
     /// Who of them has not answered.
