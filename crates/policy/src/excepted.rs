@@ -8,7 +8,7 @@ use safeconduct_model::{ActionName, Entity, EntityRef, PolicyEffect};
 use crate::policies::Policies;
 
 /// Whose conditions are looked at: the names of what they are, and of what they belong to.
-struct Who {
+pub(crate) struct Who {
     uid: String,
     of: Vec<String>,
 }
@@ -41,7 +41,7 @@ impl Policies {
             })
     }
 
-    fn who(&self, principal: &Entity) -> Who {
+    pub(crate) fn who(&self, principal: &Entity) -> Who {
         let full = |uid: &EntityRef| {
             let ty = self.resolve_type(uid.ty.as_str()).unwrap_or_else(|| uid.ty.clone());
             EntityRef { ty, id: uid.id.clone() }.to_string()
@@ -52,7 +52,7 @@ impl Policies {
 
 /// What a condition comes to by what is known of the principal alone; `None` where that is not
 /// enough.
-fn known(expression: &Expr, who: &Who) -> Option<bool> {
+pub(crate) fn known(expression: &Expr, who: &Who) -> Option<bool> {
     let of = |part: &Expr| known(part, who);
     match expression.expr_kind() {
         ExprKind::Lit(Literal::Bool(is)) => Some(*is),
@@ -68,13 +68,25 @@ fn known(expression: &Expr, who: &Who) -> Option<bool> {
             _ => None,
         },
         ExprKind::BinaryApp { op: BinaryOp::Eq, arg1, arg2 } => {
-            let uid = compared(arg1, arg2).or_else(|| compared(arg2, arg1))?;
-            Some(uid.to_string() == who.uid)
+            let uid = compared(arg1, arg2).or_else(|| compared(arg2, arg1));
+            match uid {
+                Some(uid) => Some(uid.to_string() == who.uid),
+                None => same(arg1, arg2),
+            }
         }
         ExprKind::BinaryApp { op: BinaryOp::In, arg1, arg2 } => {
             let uid = compared(arg1, arg2)?.to_string();
             Some(uid == who.uid || who.of.contains(&uid))
         }
+        _ => None,
+    }
+}
+
+/// Whether two parts have the same value, where that follows from how they are written.
+fn same(one: &Expr, other: &Expr) -> Option<bool> {
+    match (one.expr_kind(), other.expr_kind()) {
+        (ExprKind::Lit(one), ExprKind::Lit(other)) => Some(one == other),
+        (ExprKind::Var(one), ExprKind::Var(other)) if one == other => Some(true),
         _ => None,
     }
 }
@@ -123,6 +135,8 @@ mod tests {
             (format!("when {{ {ada} && {risky} }}"), true),
             (format!("when {{ {risky} }} unless {{ {ada} }}"), false),
             (format!("unless {{ {ada} && {risky} }}"), true),
+            ("when { 1 == 2 }".to_owned(), false),
+            ("unless { principal == principal }".to_owned(), false),
         ] {
             let one = format!("{all} {condition};");
             assert_eq!(could(&one), wanted, "{condition}");

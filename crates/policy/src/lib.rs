@@ -71,7 +71,7 @@ pub use prove::{
 pub use reduce::{
     Chosen, Evidence, Kept, Learned, NarrowedEnvelope, Proposal, ReducedFile, Reduction,
     StatementUse, Touched, USED_ACTIONS_MAX, Used, Widened, learn, narrow_envelope, reduce,
-    widened,
+    still_given, widened,
 };
 pub use replay::{
     Change, Changes, ERAS_MAX, Fact, Lacking, Missing, NotReplayable, REPLAY_LISTED_MAX, Recalled,

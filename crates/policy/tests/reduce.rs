@@ -17,7 +17,7 @@ mod tests {
     use safeconduct_policy::{
         ActionSituation, AdditionalArguments, Chosen, Evaluation, Evidence, Kept, Learned,
         Policies, Proposal, Question, RecordedDecision, Reduction, SourceFile, Surroundings, Used,
-        Widened, learn, load, reduce, widened,
+        Widened, learn, load, reduce, still_given, widened,
     };
 
     use crate::world::{entity, having, json, loaded, situation, sources, within};
@@ -506,6 +506,51 @@ mod tests {
         assert!(matches!(named, Some(Widened::MayFail { .. })), "{named:?}");
         assert_eq!(wider("resource.owner has team && resource.owner.team == \"red\""), None);
         assert_eq!(wider("principal.role == \"clerk\" && resource.owner == principal"), None);
+    }
+
+    #[test]
+    fn what_a_draft_says_in_other_words_is_still_given() {
+        let read = "Safeconduct::Action::\"files.read_text_file\"";
+        let both = format!("[{read}, Safeconduct::Action::\"files.pay\"]");
+        let few = "context.session.steps < 5";
+        let permit = |who: &str, what: &str, on: &str, when: &str| {
+            format!("permit (principal{who}, action in {what}, resource{on}) {when};\n")
+        };
+        let text = permit(" is Safeconduct::Agent", &both, "", &format!("when {{ {few} }}"));
+        let old = loaded(&sources(&text));
+        let says = old.statements().next().unwrap().digest();
+        let still = |text: &str| {
+            let new = loaded(&sources(text));
+            still_given(&old, &new, &agent("b"), says, &belongs).unwrap()
+        };
+        let [a, b] = ["a", "b"].map(|id| format!(" == Safeconduct::Agent::\"{id}\""));
+        let when = format!("when {{ {few} }}");
+        for same in [
+            permit(&b, &both, "", &when),
+            permit("", &both, "", &when),
+            permit("", &both, "", ""),
+            permit("", &format!("[{read}]"), "", &when)
+                + &*permit("", "[Safeconduct::Action::\"files.pay\"]", "", &when),
+            permit("", &both, "", &format!("{when} unless {{ principal{a} }}")),
+            permit("", &both, "", &format!("{when} when {{ 1 == 1 }}")),
+            permit("", &both, "", &format!("{when} when {{ principal{b} }}")),
+            format!("{text}@id(\"too\") {}", permit(&b, &both, "", &when)),
+        ] {
+            assert!(still(&same), "{same}");
+        }
+        let forbid = format!("forbid (principal{b}, action, resource) {when};");
+        for less in [
+            String::new(),
+            permit(&a, &both, "", &when),
+            permit("", &format!("[{read}]"), "", &when),
+            permit("", &both, " == Safeconduct::Path::\"/x\"", &when),
+            permit("", &both, "", &format!("{when} when {{ context.session.denials < 1 }}")),
+            permit("", &both, "", &format!("{when} unless {{ principal{b} }}")),
+            format!("@obligation(\"log\") {}", permit("", &both, "", &when)),
+            permit("", &both, "", &when) + &*forbid,
+        ] {
+            assert!(!still(&less), "{less}");
+        }
     }
 
     /// Beside statements of Cedar Rego only forbids; alone it permits.

@@ -150,9 +150,9 @@ fn has_scope_of(one: &Statement, other: &Statement) -> bool {
         && one.resource == other.resource
 }
 
-struct Form<'a> {
-    old: &'a Policies,
-    belongs: &'a dyn Fn(&EntityRef, &EntityRef) -> bool,
+pub(super) struct Form<'a> {
+    pub(super) old: &'a Policies,
+    pub(super) belongs: &'a dyn Fn(&EntityRef, &EntityRef) -> bool,
 }
 
 impl Form<'_> {
@@ -176,7 +176,8 @@ impl Form<'_> {
         })
     }
 
-    fn within(
+    /// Whether whatever one scope asks of principal or resource, the other one does too.
+    pub(super) fn within(
         &self,
         inner: &PrincipalOrResourceConstraint,
         outer: &PrincipalOrResourceConstraint,
@@ -221,7 +222,7 @@ fn is_stricter(inner: Option<&Expr>, outer: Option<&Expr>) -> bool {
 }
 
 /// What has to hold for a condition to hold, in the order in which it is evaluated.
-fn conjuncts<'e>(expression: &'e Expr, found: &mut Vec<&'e Expr>) {
+pub(super) fn conjuncts<'e>(expression: &'e Expr, found: &mut Vec<&'e Expr>) {
     match expression.expr_kind() {
         ExprKind::And { left, right } => {
             conjuncts(left, found);

@@ -8,7 +8,9 @@ use safeconduct_engine::placed;
 use safeconduct_model::{
     ActionName, Digest, Entity, EntityRef, IdentityId, IdentityStatus, RecordId,
 };
-use safeconduct_policy::{Policies, ScopeActions, ScopeSide, ScopedStatement, revoke, widened};
+use safeconduct_policy::{
+    Policies, ScopeActions, ScopeSide, ScopedStatement, revoke, still_given, widened,
+};
 use safeconduct_review::{
     Effect, PolicyProposal, ProposedTexts, Remediation, RemediationError, RemediationStep,
     RightTaken, folder_digest,
@@ -227,11 +229,11 @@ impl Service {
     }
 }
 
-/// Whether a draft leaves less of a right to its holder: another text, fewer actions, or the same
-/// text with something more that narrows it.
+/// Whether a draft leaves less of a right to its holder: fewer actions, fewer resources, more
+/// conditions or obligations, or the same text with something more that narrows it.
 ///
 /// # Errors
-/// It stands there as it did, or was gone before.
+/// It stands there as it did, the draft gives them the same in other words, or it was gone before.
 fn shrinks(world: &World, draft: &Policies, one: &Remediation) -> Result<(), RemediateError> {
     let RightTaken::Statement { policy, says, .. } = &one.plan.right else { return Ok(()) };
     let holder = &one.plan.holder;
@@ -248,11 +250,19 @@ fn shrinks(world: &World, draft: &Policies, one: &Remediation) -> Result<(), Rem
         };
         before.iter().any(wide)
     };
-    match extents(draft, known, *says)?.iter().any(as_it_was) {
-        false => Ok(()),
-        true => Err(RemediateError::Draft(format!(
+    if extents(draft, known, *says)?.iter().any(as_it_was) {
+        return Err(RemediateError::Draft(format!(
             "the draft leaves `{policy}` to `{holder}` as it is: give the text in which that \
              statement is smaller"
+        )));
+    }
+    let belongs = |of: &EntityRef, to: &EntityRef| belongs(world, of, to);
+    let same = still_given(&world.policies, draft, known, *says, &belongs);
+    match same.map_err(crate::EstateError::from)? {
+        false => Ok(()),
+        true => Err(RemediateError::Draft(format!(
+            "the draft gives `{holder}` in other words what `{policy}` does: give the text in which \
+             that statement is smaller for them"
         ))),
     }
 }

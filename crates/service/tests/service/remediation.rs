@@ -4,7 +4,7 @@ use safeconduct_review::{Effect, GrantSource, ProposalState, Remediation, Remedi
 
 use super::*;
 
-const FILES: &str = "p.cedar";
+pub(super) const FILES: &str = "p.cedar";
 
 /// A folder in memory, with the policies in it.
 struct Folder {
@@ -104,6 +104,15 @@ impl Estate {
         &self.bench.service
     }
 
+    pub(super) fn ledger(&self) -> &Arc<MemoryLedger> {
+        &self.bench.ledger
+    }
+
+    /// The policies as they lie in the folder.
+    pub(super) fn text(&self) -> String {
+        self.files.files.lock().unwrap()[FILES].clone()
+    }
+
     async fn ask(&self, agent: &str, tool: &str) -> Result<(), Vec<&'static str>> {
         ask(self.service(), agent, tool).await
     }
@@ -190,7 +199,7 @@ impl Estate {
         self.service().remediation(id).unwrap()
     }
 
-    fn edit(&self, change: impl FnOnce(&mut BTreeMap<String, String>)) {
+    pub(super) fn edit(&self, change: impl FnOnce(&mut BTreeMap<String, String>)) {
         change(&mut self.files.files.lock().unwrap());
     }
 }
@@ -805,6 +814,15 @@ async fn a_draft_that_leaves_the_right_as_it_is_reduces_nothing() {
     for text in [of_another, renamed, for_another, POLICIES.to_owned()] {
         let refused = apply(text.clone()).await;
         assert!(matches!(refused, Err(RemediateError::Draft(_))), "{text}: {refused:?}");
+    }
+    // So it is in other words: it says more of others, or the same once more.
+    let read = "permit (principal, action == Safeconduct::Action::\"files.read\", resource)";
+    let own = read.replace("principal,", "principal == Safeconduct::Agent::\"agent\",");
+    let of_agents = read.replace("principal,", "principal is Safeconduct::Agent,");
+    let not_another = format!("{read} unless {{ principal == Safeconduct::Agent::\"other\" }}");
+    for words in [own, of_agents, not_another, format!("{read} when {{ 1 == 1 }}")] {
+        let refused = apply(POLICIES.replace(read, &words)).await.unwrap_err();
+        assert!(refused.to_string().contains("in other words"), "{words}: {refused}");
     }
     assert!(service.policy_proposals().is_empty());
     // A forbid beside it makes it smaller.
