@@ -204,7 +204,6 @@ pub struct CampaignItemSummary {
     /// How many actions that is.
     pub actions: u32,
     /// Who gave it, where that is known: they are not asked about it.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub given_by: Vec<String>,
     /// Who is asked, in the stage under way.
     pub reviewers: Vec<String>,
