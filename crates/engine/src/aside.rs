@@ -93,8 +93,9 @@ pub(crate) fn undertaking(request: &Request, facts: &Facts<'_>) -> Result<(), Ve
 /// What the policies say without the permits that are set aside for that principal, and the
 /// remediations where nothing permits it any more.
 ///
-/// INVARIANT: permits are only taken away, so what was denied stays denied. A policy that failed
-/// stays an error, set aside or not: otherwise setting it aside could let something through.
+/// INVARIANT: permits are only taken away, and what they ask for is not, so what was denied stays
+/// denied and nothing goes out that a permit wanted redacted. A policy that failed stays an error,
+/// set aside or not: otherwise setting it aside could let something through.
 ///
 /// # Errors
 /// As [`Policies::evaluate`].

@@ -77,11 +77,21 @@ fn carry_beside(flow: &Flow, asserted: Option<&Value>, origins: &mut Origins) {
 /// What goes to the server beside the arguments (MCP 2026-07-28), its own state aside: that comes
 /// back as it was given. `asserted` is what the enforcement point says beside them.
 pub fn given_back(asserted: &Value) -> impl Iterator<Item = &Value> {
-    const STATE: &str = "requestState";
-    let asked = asserted.member("asked").and_then(Value::as_array).unwrap_or_default();
-    let own = asked.iter().any(|at| at.as_str().and_then(|at| at.strip_prefix('/')) == Some(STATE));
-    let state = asserted.member(STATE).filter(|_| !own);
+    let state = asserted.member(STATE).filter(|_| !asks_own_state(asserted));
     asserted.member("inputResponses").into_iter().chain(state)
+}
+
+/// Whether a request gives a server's own state back to it, as it was given: it goes on with one
+/// that the server had asked about.
+pub fn gives_own_state_back(asserted: &Value) -> bool {
+    asserted.member(STATE).is_some() && asks_own_state(asserted)
+}
+
+const STATE: &str = "requestState";
+
+fn asks_own_state(asserted: &Value) -> bool {
+    let asked = asserted.member("asked").and_then(Value::as_array).unwrap_or_default();
+    asked.iter().any(|at| at.as_str().and_then(|at| at.strip_prefix('/')) == Some(STATE))
 }
 
 fn situation(origins: &Origins, bounded: impl Fn(&LeafOrigin) -> bool) -> FlowSituation {

@@ -28,7 +28,7 @@ pub use aside::{AsideRight, SetAside};
 pub use conclude::Outcome;
 pub use explain::{Explained, explain, origins};
 pub use facts::{ApprovalFacts, Facts, Known, LastWord, MonitorFacts, Understood, Vocabulary};
-pub use flow::given_back;
+pub use flow::{given_back, gives_own_state_back};
 pub use resource::placed;
 pub use situate::task_parameters;
 pub use task::TaskFacts;

@@ -8,6 +8,7 @@ use safeconduct_service::Understood;
 use safeconduct_wire::json;
 
 use crate::edit;
+use crate::reading::CONTENT;
 
 /// Masks a value of the result: `redact:$.customer.ssn`.
 const REDACT: &str = "redact";
@@ -137,7 +138,26 @@ fn redact(result: &mut Value, steps: &[Step]) -> Led {
         Some(single) => parts.push(redact_part(single, steps)),
         None => {}
     }
-    if parts.is_empty() { mask(result, steps) } else { parts.into_iter().sum() }
+    if parts.is_empty() {
+        return mask(result, steps);
+    }
+    if let Value::Object(members) = result {
+        // No path of an obligation leads to what stands beside the content.
+        members.retain(|name, value| is_of_protocol(name, value));
+    }
+    parts.into_iter().sum()
+}
+
+/// Whether a member of a result whose content is redacted holds that, or a word of the protocol's
+/// own (MCP 2026-07-28) that leaves no room for anything else.
+fn is_of_protocol(name: &str, value: &Value) -> bool {
+    match name {
+        "isError" => matches!(value, Value::Bool(_)),
+        "ttlMs" => matches!(value, Value::Integer(_)),
+        "resultType" => value.as_str() == Some("complete"),
+        "cacheScope" => matches!(value.as_str(), Some("public" | "private")),
+        _ => CONTENT.contains(&name),
+    }
 }
 
 /// One message of a prompt: its role stays, and its content, redacted.
@@ -353,10 +373,28 @@ mod tests {
             r#"{"messages":[{"role":"1234","content":{"type":"text","text":"{\"ssn\":1}"}}]}"#,
             r#"{"messages":[{"role":"user","note":"1234",
                 "content":[{"type":"text","text":"{\"ssn\":1}"},"1234"]}]}"#,
+            r#"{"structuredContent":{"ssn":1},"_meta":{"raw":{"ssn":"1234"}},"extra":"1234"}"#,
+            r#"{"messages":[{"role":"user","content":{"type":"text","text":"{\"ssn\":1}"}}],
+                "description":"1234"}"#,
+            r#"{"structuredContent":{"ssn":1},
+                "isError":"1234","ttlMs":"1234","resultType":"1234","cacheScope":"1234"}"#,
         ] {
             let (text, values) = edited("redact:$.ssn", result);
             assert!(!text.contains("1234") && values > 0, "{text}");
         }
+    }
+
+    #[test]
+    fn words_of_the_protocol_stay_beside_what_is_redacted() {
+        let (text, _) = edited(
+            "redact:$.ssn",
+            r#"{"structuredContent":{"ssn":1},
+                "isError":true,"ttlMs":0,"resultType":"complete","cacheScope":"private"}"#,
+        );
+        assert_eq!(
+            text,
+            r#"{"cacheScope":"private","isError":true,"resultType":"complete","structuredContent":{"ssn":null},"ttlMs":0}"#
+        );
     }
 
     /// No result is taken for redacted in which the field stands elsewhere than expected.

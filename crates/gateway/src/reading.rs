@@ -66,7 +66,7 @@ pub(crate) fn take_around(result: &mut Value) -> Option<Content> {
 }
 
 /// Members of a result that hold its content.
-const CONTENT: [&str; 4] = ["structuredContent", "content", "contents", "messages"];
+pub(crate) const CONTENT: [&str; 4] = ["structuredContent", "content", "contents", "messages"];
 
 /// What an agent reads of an error.
 pub(crate) fn of_fault(message: &str, data: Option<&Value>) -> Vec<Content> {

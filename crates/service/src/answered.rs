@@ -3,12 +3,13 @@
 
 use std::collections::VecDeque;
 
+use safeconduct_engine::gives_own_state_back;
 use safeconduct_model::{Request, Timestamp, Value};
 
 use crate::Service;
 use crate::pending::{Pending, weight};
 use crate::saying::given_back_in;
-use crate::sessions::lock;
+use crate::sessions::{Origin, Slot, lock};
 
 /// Most bytes of answers that one session remembers, as they are estimated. Of what was before
 /// them nothing is known: a result of a call that waits since then vouches for nothing.
@@ -36,6 +37,18 @@ impl Answered {
         }
     }
 
+    /// Lets go of all answers: of what was given until now nothing is known any more.
+    pub(crate) fn forget(&mut self) {
+        let newest = self.kept.back().map(|(at, _)| *at);
+        (self.kept, self.bytes) = (VecDeque::new(), 0);
+        self.lost = self.lost.max(newest);
+    }
+
+    /// Bytes of them in memory, as they are estimated.
+    pub(crate) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// What was answered from then on; `None` where some of it is not known any more.
     fn since(&self, then: Timestamp) -> Option<Vec<Value>> {
         let given = self.kept.iter().filter(|(at, _)| *at >= then);
@@ -59,16 +72,53 @@ impl Service {
         }
     }
 
-    /// What its session has answered since a call was permitted; `None` where some of it is not
-    /// known any more.
+    /// What its session has answered since a call began; `None` where some of it is not known any
+    /// more.
     pub(crate) fn answered_since(&self, pending: &Pending) -> Option<Vec<Value>> {
         if !pending.is_whole() {
             return None;
         }
         let slot = self.sessions.known(&pending.session)?;
         let slot = lock(&slot);
+        // What was answered before the process started is not in memory.
+        if pending.begun == Begun::Earlier && slot.origin == Origin::Ledger {
+            return None;
+        }
         let nothing = || Some(Vec::new());
-        slot.answered.as_ref().map_or_else(nothing, |answered| answered.since(pending.since))
+        let then = match pending.begun {
+            Begun::WithPermit => pending.since,
+            Begun::Earlier => Timestamp::from_millis(i64::MIN),
+        };
+        slot.answered.as_ref().map_or_else(nothing, |answered| answered.since(then))
+    }
+}
+
+impl Slot {
+    /// Lets go of what its agent has answered.
+    pub(crate) fn forget_answers(&mut self) {
+        if let Some(answered) = &mut self.answered {
+            answered.forget();
+        }
+    }
+}
+
+/// When a call began whose result is held against what its session answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Begun {
+    /// When it was permitted.
+    WithPermit,
+    /// It goes on with one that the server had asked about (MCP 2026-07-28): the server's own state,
+    /// which it gives back, may hold every answer of the rounds before.
+    Earlier,
+}
+
+impl Begun {
+    /// When that request's call began.
+    pub(crate) fn of(request: &Request) -> Self {
+        match request.asserted.as_ref().is_some_and(gives_own_state_back) {
+            true => Self::Earlier,
+            false => Self::WithPermit,
+        }
     }
 }
 
@@ -91,5 +141,9 @@ mod tests {
         answered.push(at(4), Value::from("x".repeat(ANSWERED_BYTES_MAX)));
         assert_eq!(answered.since(at(4)), None);
         assert_eq!((answered.since(at(5)), answered.bytes), (Some(Vec::new()), 0));
+        answered.push(at(6), Value::from("b"));
+        answered.forget();
+        assert_eq!((answered.since(at(6)), answered.bytes), (None, 0));
+        assert_eq!(answered.since(at(7)), Some(Vec::new()));
     }
 }

@@ -110,6 +110,7 @@ impl Service {
 /// What is in memory of what was erased goes too: it is folded again, without that.
 fn let_go(slot: &mut Slot) {
     slot.session.let_go();
+    slot.forget_answers();
     slot.recall = Recall::Due;
     slot.order.unlearn();
 }

@@ -10,6 +10,7 @@ use safeconduct_policy::History;
 use safeconduct_session::flow::{Demand, Flow, GLEANED_BYTES_MAX};
 use thiserror::Error;
 
+use crate::answered::Begun;
 use crate::bundle::{Bundle, Kind};
 use crate::past::{self, Happened, lock_past};
 use crate::pending::{Held, Pending};
@@ -400,6 +401,7 @@ impl Service {
             held,
             beside,
             word,
+            begun: Begun::of(&ruling.request),
             since: at,
             deadline: at.plus_ms(self.settings.outcome_deadline_ms),
         };

@@ -7,6 +7,7 @@ use foldhash::fast::RandomState;
 use safeconduct_model::{ActionName, IdentityId, RecordId, SessionKey, Timestamp, Value};
 
 use crate::SessionKeys;
+use crate::answered::Begun;
 use crate::refold::Call;
 use crate::saying::Word;
 
@@ -37,6 +38,8 @@ pub(crate) struct Pending {
     pub(crate) beside: Vec<Value>,
     /// What the call says on its session's own account.
     pub(crate) word: Word,
+    /// When the call began that it goes on with.
+    pub(crate) begun: Begun,
     pub(crate) since: Timestamp,
     pub(crate) deadline: Timestamp,
 }
@@ -221,6 +224,7 @@ mod tests {
             held: Held::Whole,
             beside: Vec::new(),
             word: Word::Nothing,
+            begun: Begun::WithPermit,
             since: Timestamp::from_millis(n),
             deadline: Timestamp::from_millis(n + 1000),
         }

@@ -383,6 +383,7 @@ impl Restore<'_> {
             held: Held::Bare,
             beside: Vec::new(),
             word: Word::Lost,
+            begun: crate::answered::Begun::Earlier,
             since: at,
             deadline: at,
         };
@@ -409,7 +410,11 @@ impl Restore<'_> {
     fn slot(&self, key: &SessionKey, change: impl FnOnce(&mut crate::sessions::Slot)) {
         // At the limit of sessions the session stays unknown, and its next decision is a Deny.
         match self.service.session_slot(key) {
-            Some(slot) => change(&mut lock(&slot)),
+            Some(slot) => {
+                let mut slot = lock(&slot);
+                slot.origin = crate::sessions::Origin::Ledger;
+                change(&mut slot);
+            }
             None => tracing::error!(
                 session = %key,
                 "there are too many sessions: this one is not known any more, and is denied"

@@ -57,8 +57,20 @@ pub(crate) struct Slot {
     pub(crate) saying: Vec<(RecordId, Word)>,
     /// What its agent has answered to servers that asked.
     pub(crate) answered: Option<Box<Answered>>,
+    /// Where its beginning is known from.
+    pub(crate) origin: Origin,
     /// From where its last request came, with the digest that stands for it.
     came_from: Option<(Network, NetworkDigest)>,
+}
+
+/// Where the beginning of a session is known from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Origin {
+    /// From this process, which has seen all of it.
+    #[default]
+    Process,
+    /// From the ledger.
+    Ledger,
 }
 
 /// How many sessions of ended tasks are kept beyond that, without their state, so that their
@@ -112,7 +124,8 @@ impl Slot {
 
     /// How many bytes of what it has read are not counted as held yet.
     pub(crate) fn flow_grown(&mut self) -> usize {
-        let bytes = self.session.flow().map_or(0, Flow::bytes);
+        let answered = self.answered.as_ref().map_or(0, |answered| answered.bytes());
+        let bytes = answered + self.session.flow().map_or(0, Flow::bytes);
         let more = bytes.saturating_sub(self.flow_bytes);
         self.flow_bytes += more;
         more
@@ -166,6 +179,7 @@ fn cool_flow(slot: &Mutex<Slot>, mercy: Mercy) -> Cooled {
         return Cooled::InUse;
     }
     slot.session.let_go();
+    slot.forget_answers();
     slot.flow_bytes = 0;
     slot.recall = Recall::Due;
     Cooled::Gone
@@ -267,7 +281,8 @@ impl Sessions {
         slot.sealed_at.shrink_to_fit();
         slot.told.clear();
         slot.heard = None;
-        (slot.saying, slot.answered) = (Vec::new(), None);
+        slot.saying = Vec::new();
+        slot.forget_answers();
         slot.order = Remembered::default();
     }
 }

@@ -24,7 +24,7 @@ use safeconduct_model::{
     ActionName, Decision, Entity, Obligation, PolicyEffect, PolicyId, PolicyRef, Requestable, Value,
 };
 
-pub(crate) use condition::{Condition, without_locations};
+pub(crate) use condition::{Condition, with_variables, without_locations};
 pub(crate) use index::Index;
 pub(crate) use prepare::Prepared;
 pub(crate) use remembered::Remembered;
@@ -180,24 +180,12 @@ impl Policies {
     ) -> Result<Evaluation, QuestionError> {
         let asked = Prepared::of(self, question)?;
         let mut evaluation = self.by_cedar(&asked, question, past)?;
-        self.take_out(&mut evaluation, is_aside);
+        take_out(&mut evaluation, is_aside);
         if let Some(rego) = &self.rego {
             let cedar = if self.has_cedar() { Cedar::Present } else { Cedar::Absent };
             rego.join(rego.answer(&asked, question), cedar, &mut evaluation);
         }
         Ok(evaluation)
-    }
-
-    /// Takes permits out of what Cedar's policies say, and what only they asked for.
-    fn take_out(&self, of: &mut Evaluation, mut is_aside: impl FnMut(&PolicyId) -> bool) {
-        let before = of.enforced.permits.len();
-        of.enforced.permits.retain(|permit| !is_aside(&permit.id));
-        if of.enforced.permits.len() == before {
-            return;
-        }
-        let left = of.enforced.permits.iter().filter_map(|permit| self.policy(&permit.id));
-        let asked: Vec<_> = left.flat_map(|info| &info.obligations).collect();
-        of.obligations.retain(|obligation| asked.contains(&obligation));
     }
 
     /// What the policies of Cedar say.
@@ -235,6 +223,15 @@ impl Policies {
             (entry, plainly.map_or_else(by_cedar, Ok))
         });
         Ok(Evaluation::of(satisfied, considered))
+    }
+}
+
+/// Takes permits out of what Cedar's policies say. What they asked for stays as long as another
+/// permits: a call must not go with less asked of it because a permit of it counts no more.
+fn take_out(of: &mut Evaluation, mut is_aside: impl FnMut(&PolicyId) -> bool) {
+    of.enforced.permits.retain(|permit| !is_aside(&permit.id));
+    if of.enforced.permits.is_empty() {
+        of.obligations.clear();
     }
 }
 

@@ -190,3 +190,56 @@ async fn an_answer_that_a_result_repeats_is_not_vouched_for() {
     let trusted = BTreeSet::from([ValueOrigin::Trusted]);
     assert_eq!(bench.read_back(&agent, OTHER).await, trusted);
 }
+
+/// That call as a further round: it gives back what the server keeps of the rounds before.
+fn going_on(check: Check, account: &str) -> Check {
+    let mut asserted = answering(check.clone(), account).asserted.unwrap();
+    let asked = ["/inputResponses/answer", "/requestState"].map(Value::from).to_vec();
+    let Value::Object(members) = &mut asserted else { panic!() };
+    members.insert("asked".into(), asked.into());
+    members.insert("requestState".into(), Value::from("AES-GCM of what was answered"));
+    Check { asserted: Some(asserted), ..check }
+}
+
+/// A server's own state may hold the answers of earlier rounds, which nobody can read in it.
+#[tokio::test]
+async fn an_answer_of_an_earlier_round_is_not_vouched_for() {
+    let bench = bench().await;
+    let agent = proof("agent");
+    let book = || call(agent.clone(), "book", &[]);
+    bench.does(answering(book(), IBAN), "Which branch?").await;
+    bench.clock.set(Timestamp::from_millis(NOW + 1));
+    bench.does(going_on(book(), "the main branch"), &format!("{IBAN} {THIRD}")).await;
+    let trusted = BTreeSet::from([ValueOrigin::Trusted]);
+    for bench in [&bench, &bench.again()] {
+        assert_eq!(bench.account(&agent, IBAN).await.0, [].into());
+        assert_eq!(bench.account(&agent, THIRD).await.0, trusted);
+    }
+    // What was answered before a restart is not known any more.
+    let again = bench.again();
+    again.does(going_on(book(), "yes"), &format!("{OTHER} by {IBAN}")).await;
+    assert_eq!(again.account(&agent, OTHER).await.0, [ValueOrigin::Untrusted].into());
+    assert_eq!(again.account(&agent, THIRD).await.0, trusted);
+}
+
+#[tokio::test]
+async fn an_answer_that_was_erased_is_gone_and_may_have_been_anything() {
+    let bench = bench().await;
+    let agent = proof("agent");
+    let sent = bench.sends(call(agent.clone(), "book", &[])).await;
+    bench.does(answering(call(agent.clone(), "note", &[]), IBAN), "thanks").await;
+    bench.service.erase(&SessionKey::of(&agent), &id("ada")).await.unwrap();
+    let told = Report {
+        decision: sent,
+        reported_by: id("gateway"),
+        execution: Execution::Succeeded,
+        duration_ms: None,
+        result: None,
+        detail: None,
+        edits: Vec::new(),
+        read: Read::This(vec![Content::Text(IBAN.into())]),
+        beside: Read::Nothing,
+    };
+    bench.service.observe(told).await.unwrap();
+    assert_eq!(bench.account(&agent, IBAN).await.0, [ValueOrigin::Untrusted].into());
+}
