@@ -115,7 +115,7 @@ impl Estate {
 
     /// The policies as they lie in the folder.
     pub(super) fn text(&self) -> String {
-        self.files.files.lock().unwrap()[FILES].clone()
+        self.files.files.lock().unwrap().get(FILES).cloned().unwrap()
     }
 
     async fn ask(&self, agent: &str, tool: &str) -> Result<(), Vec<&'static str>> {
