@@ -13,13 +13,14 @@ use safeconduct_model::{IdentityId, RecordId, Value};
 use safeconduct_review::FreezeError;
 use safeconduct_service::{
     CampaignPart, CampaignStepError, CampaignsOf, CaseAnswer, CasesOf, Operation, StartCampaign,
-    StartCampaignError,
+    StartCampaignError, expression_problems,
 };
 use safeconduct_wire::admin::{
     BeginWord, CampaignDecideForm, CampaignDecided, CampaignDecidedOne, CampaignItemView,
     CampaignItems, CampaignItemsForm, CampaignList, CampaignListForm, CampaignReassignForm,
     CampaignSignForm, CampaignStartForm, CampaignStarted, CampaignView,
 };
+use safeconduct_wire::campaign;
 use safeconduct_wire::document::{FormError, Written, read_json};
 
 use crate::admit::Admitted;
@@ -61,7 +62,8 @@ pub(crate) async fn start(
     let CampaignStartForm { begin, .. } = read_json(&body)?;
     let body = safeconduct_wire::json::parse(&body).map_err(FormError::from)?;
     let definition = body.member("definition").cloned().unwrap_or(Value::Null);
-    let file = safeconduct_wire::campaign::of_value(&definition).map_err(FormError::from)?;
+    let read = campaign::of_value_with(&definition, expression_problems);
+    let file = read.map_err(FormError::from)?;
     let (file, by) = (Arc::new(file), caller.proof.identity.clone());
     let name = file.plan.definition.name.to_string();
     let keep = file.plan.is_standing() && begin != Some(BeginWord::Now);

@@ -162,6 +162,35 @@ async fn what_is_wrong_is_said_and_a_definition_with_a_schedule_is_kept() {
 }
 
 #[tokio::test]
+async fn expressions_choose_rights_and_reviewers_or_are_refused_with_their_place() {
+    let fixture = Fixture::new().await;
+    let start = async |definition: Json| {
+        fixture.post(OPERATOR, "/v1/campaigns", &json!({"definition": definition})).await
+    };
+    let mut wrong = definition();
+    wrong["scope"]["where"] = json!("resource.grups.contains(\"leads\")");
+    wrong["stages"][0]["reviewers"] = json!([{"expression": "principal.id"}]);
+    let refused = start(wrong).await;
+    assert_eq!(refused.status, StatusCode::BAD_REQUEST);
+    let said = refused.json()["detail"].as_str().unwrap().to_owned();
+    assert!(said.contains("`/scope/where`: the expression is wrong at 1:1"), "{said}");
+    assert!(said.contains("`/stages/0/reviewers/0`: the expression is wrong at 1:1"), "{said}");
+    let mut chosen = definition();
+    chosen["scope"]["where"] =
+        json!("context.source == \"statement\" && resource.id != \"nobody\"");
+    chosen["stages"][0]["reviewers"] =
+        json!([{"expression": format!("principal.id == \"{ADMINISTRATOR}\"")}]);
+    let begun = start(chosen).await;
+    assert_eq!(begun.status, StatusCode::CREATED);
+    let path = format!("/v1/campaigns/{}", begun.json()["id"].as_str().unwrap());
+    let mine = get(&fixture, ADMINISTRATOR, &format!("{path}/items")).await;
+    assert_eq!(
+        mine["items"].as_array().unwrap().len() as u64,
+        begun.json()["cases"].as_u64().unwrap()
+    );
+}
+
+#[tokio::test]
 async fn a_list_goes_on_where_the_page_before_ended() {
     let fixture = Fixture::new().await;
     let (first, second) = (begun(&fixture).await, begun(&fixture).await);

@@ -35,6 +35,7 @@ mod evaluate;
 mod exact;
 mod excepted;
 mod explain;
+mod expression;
 mod format;
 mod gains;
 mod load;
@@ -59,6 +60,10 @@ pub use baseline::baseline;
 pub use diagnostic::{Diagnostic, LoadError, Severity};
 pub use evaluate::{Applied, Evaluation, Question, QuestionError};
 pub use explain::{ExplainedClause, ExplainedClauses, Explanation, Verdict};
+pub use expression::{
+    AskError, AskedOf, Candidates, CaseFacts, CaseFilter, Evaluations, ExpressionError,
+    REVIEW_EVALUATIONS_MAX, REVIEW_EXPRESSION_DEPTH_MAX, REVIEW_SCHEMA, ReviewExpression,
+};
 pub use format::format;
 pub use gains::{Gains, gains};
 pub use load::{Loaded, load, load_reusing};

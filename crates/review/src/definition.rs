@@ -7,7 +7,7 @@ use std::sync::Arc;
 use safeconduct_model::{IdentityId, Tier};
 use thiserror::Error;
 
-use crate::{Response, StopRule, Strategy};
+use crate::{Expression, Response, StopRule, Strategy};
 
 /// Most stages of a campaign.
 pub const STAGES_MAX: usize = 8;
@@ -53,7 +53,7 @@ pub struct Definition {
 
 impl Reviewer {
     /// The reviewer of that text: `owner`, `fallback_owner`, `manager`, `group:NAME`,
-    /// `identity:ID`.
+    /// `identity:ID`, `expression:TEXT`.
     pub fn parse(text: &str) -> Option<Self> {
         match text.split_once(':') {
             None if text == "owner" => Some(Self::Owner),
@@ -61,6 +61,7 @@ impl Reviewer {
             None if text == "manager" => Some(Self::Manager),
             Some(("group", name)) if !name.is_empty() => Some(Self::Group(name.into())),
             Some(("identity", id)) => IdentityId::new(id).ok().map(Self::Identity),
+            Some(("expression", text)) => Expression::new(text).ok().map(Self::Expression),
             _ => None,
         }
     }
@@ -74,6 +75,7 @@ impl fmt::Display for Reviewer {
             Self::Manager => f.write_str("manager"),
             Self::Group(name) => write!(f, "group:{name}"),
             Self::Identity(id) => write!(f, "identity:{id}"),
+            Self::Expression(expression) => write!(f, "expression:{expression}"),
         }
     }
 }
@@ -114,6 +116,8 @@ pub enum Reviewer {
     Group(Arc<str>),
     /// That person.
     Identity(IdentityId),
+    /// Everyone for whom that is true of the case.
+    Expression(Expression),
 }
 
 /// Others who are asked when a stage has been open for a while.
@@ -283,6 +287,12 @@ impl Definition {
 }
 
 impl StageDefinition {
+    /// Everyone whom its author names, wherever: to review, in their place, or later.
+    pub fn terms(&self) -> impl Iterator<Item = &Reviewer> {
+        let later = self.escalations.iter().flat_map(|escalation| &escalation.to);
+        self.reviewers.iter().chain(&self.fallback).chain(later)
+    }
+
     fn check(&self) -> Result<(), DefinitionError> {
         let name = || Arc::clone(&self.name);
         if !(1..=STAGE_MS_MAX).contains(&self.lasts_ms) {
@@ -310,6 +320,29 @@ impl StageDefinition {
         match self.escalations.iter().any(|escalation| escalation.to.is_empty()) {
             true => Err(DefinitionError::Nobody(name())),
             false => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reviewer_is_read_back_from_what_is_written() {
+        let texts = [
+            "owner",
+            "fallback_owner",
+            "manager",
+            "group:security",
+            "identity:eve",
+            "expression:principal.id == \"a:b\"",
+        ];
+        for text in texts {
+            assert_eq!(Reviewer::parse(text).unwrap().to_string(), text);
+        }
+        for text in ["boss", "group:", "identity:", "expression:", "expression: \n", "owner:ada"] {
+            assert_eq!(Reviewer::parse(text), None, "{text}");
         }
     }
 }

@@ -13,8 +13,9 @@
 //!
 //! [`controls`] says which records are evidence toward which control of which framework.
 //!
-//! What this crate deliberately does not do: it reads no ledger and no policies, knows nobody's
-//! owner, carries nothing out, and asks nobody; whoever calls it gathers facts and records steps.
+//! What this crate deliberately does not do: it reads no ledger and no policies, answers no
+//! [`Expression`], knows nobody's owner, carries nothing out, and asks nobody; whoever calls it
+//! gathers facts and records steps.
 //!
 //! ```
 //! use std::convert::Infallible;
@@ -82,6 +83,7 @@ mod beside;
 mod campaign;
 pub mod controls;
 mod definition;
+mod expression;
 pub mod finding;
 mod grant;
 mod import;
@@ -98,6 +100,7 @@ pub use advance::*;
 pub use beside::*;
 pub use campaign::*;
 pub use definition::*;
+pub use expression::*;
 pub use grant::*;
 pub use import::*;
 pub use outcome::*;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use safeconduct_model::{Identity, IdentityId, IdentityKind, IdentityStatus, Tier};
 
-use crate::{Definition, GrantSource, Recurrence};
+use crate::{Definition, Expression, GrantSource, Recurrence};
 
 /// How many days back use is looked at where nothing is said.
 pub const WINDOW_DAYS: u32 = 90;
@@ -129,6 +129,8 @@ pub struct Scope {
     pub tiers: BTreeSet<Tier>,
     /// From these sources.
     pub sources: BTreeSet<GrantKind>,
+    /// Of which this is true: whoever reads the rights asks it of each.
+    pub condition: Option<Expression>,
     /// Which of them.
     pub only: Only,
 }

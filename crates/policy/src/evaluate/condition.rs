@@ -180,12 +180,17 @@ fn is_context(expression: &Expr) -> bool {
 
 /// The same expression without source locations.
 pub(crate) fn without_locations(expression: &Expr) -> Expr {
-    let bare = without_locations;
+    with_variables(expression, &Expr::var)
+}
+
+/// The same expression without source locations, and with something in place of each variable.
+pub(crate) fn with_variables(expression: &Expr, variable: &dyn Fn(Var) -> Expr) -> Expr {
+    let bare = |e: &Expr| with_variables(e, variable);
     let shared = |e: &Arc<Expr>| bare(e);
     match expression.expr_kind() {
         ExprKind::Lit(Literal::EntityUID(uid)) => Expr::val(without_location(uid)),
         ExprKind::Lit(literal) => Expr::val(literal.clone()),
-        ExprKind::Var(var) => Expr::var(*var),
+        ExprKind::Var(var) => variable(*var),
         ExprKind::Slot(slot) => Expr::slot(*slot),
         ExprKind::Unknown(unknown) => Expr::unknown(unknown.clone()),
         ExprKind::If { test_expr, then_expr, else_expr } => {

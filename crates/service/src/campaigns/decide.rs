@@ -57,7 +57,7 @@ impl Service {
                     (answer.case, step.map(|step| steps.push(step)))
                 });
                 let also = also.collect();
-                Ok(Computed { steps, also })
+                Ok(Computed { steps, also, unanswered: Vec::new() })
             })
             .await?;
         let mut state = self.reviews.lock();

@@ -14,6 +14,7 @@ use safeconduct_model::{
 use safeconduct_policy::{StandingRight, StandingRights};
 use safeconduct_review::{Case, Grant, GrantKind, GrantSource, Right, Scope, WORDS_BYTES_MAX};
 
+use super::expressions::{Condition, Unanswered};
 use crate::{LeaseView, Service, World};
 
 /// Most actions that the words for a right name.
@@ -37,8 +38,12 @@ pub(super) struct Gathering<'w> {
     /// What each statement is for holders of a kind, where nothing is blocked of it.
     statements: HashMap<(PolicyId, IdentityKind), (Arc<Right>, Tier), RandomState>,
     intents: HashMap<OfIntent, (Arc<Right>, Tier), RandomState>,
+    /// Which rights are in, beside what the scope says by itself.
+    condition: Option<Condition>,
     /// What permits without saying to whom and what.
     pub(super) not_derivable: Option<PolicyId>,
+    /// What the condition could not say.
+    pub(super) unanswered: Option<Unanswered>,
 }
 
 impl<'w> Gathering<'w> {
@@ -61,8 +66,16 @@ impl<'w> Gathering<'w> {
             says: HashMap::default(),
             statements: HashMap::default(),
             intents: HashMap::default(),
+            condition: None,
             not_derivable: None,
+            unanswered: None,
         }
+    }
+
+    /// The same, of the rights of which the scope's condition is true.
+    pub(super) fn where_true(mut self, scope: &Scope) -> Self {
+        self.condition = scope.condition.as_ref().map(Condition::of);
+        self
     }
 
     /// The ids of the leases that were seen: a lease is no part of the world.
@@ -81,12 +94,32 @@ impl<'w> Gathering<'w> {
         if !scope.holders.is_empty() {
             for id in &scope.holders {
                 if let Some(known) = world.identities.get(id) {
-                    self.holder(known, scope, into)?;
+                    self.chosen(known, scope, into)?;
                 }
             }
             return Ok(());
         }
-        world.identities.values().try_for_each(|known| self.holder(known, scope, into))
+        world.identities.values().try_for_each(|known| self.chosen(known, scope, into))
+    }
+
+    /// The rights of one of them of which the condition is true.
+    fn chosen(&mut self, known: &Known, scope: &Scope, into: &mut Vec<Case>) -> Result<(), String> {
+        let before = into.len();
+        self.holder(known, scope, into)?;
+        let Some(condition) = &mut self.condition else { return Ok(()) };
+        // Nobody's rights are many: what is left out is never there at once with that of others.
+        for case in into.split_off(before) {
+            match condition.admits(&known.identity, &case) {
+                Ok(true) => into.push(case),
+                Ok(false) => {}
+                Err(unanswered) => {
+                    let said = unanswered.to_string();
+                    self.unanswered = Some(unanswered);
+                    return Err(said);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The rights of one of them.

@@ -9,12 +9,15 @@ use safeconduct_review::{Campaign, Plan, Population, Source, Step};
 use super::CampaignStepError;
 use super::beside::{NotThere, assemble};
 use super::fold::{CREATED, PART, Placed, parsed};
+use super::steps::UNANSWERED;
 use crate::{ReviewsSeen, Service};
 
 /// What was read of a campaign.
 #[derive(Default)]
 pub(super) struct Kept {
     running: Option<(Campaign, Plan, CampaignBegun)>,
+    /// What no expression could answer since the stage under way opened.
+    unanswered: Vec<Arc<str>>,
     /// Where parts lie that belong to a record to come.
     parts: Vec<(Digest, u64)>,
     /// Why nothing more is done in it.
@@ -46,6 +49,9 @@ pub struct RunningCampaign<'a> {
     pub plan: &'a Plan,
     /// How it began.
     pub begun: &'a CampaignBegun,
+    /// What no expression could answer since the stage under way opened, in sentences: others are
+    /// asked there.
+    pub unanswered: &'a [Arc<str>],
     /// How far the reviews were seen.
     pub seen: ReviewsSeen,
     /// How many steps it has.
@@ -196,7 +202,13 @@ impl Service {
             };
             let cases = campaign.population().cases().len();
             let read = Step::read(&step.event, &detail, beside.as_deref(), cases);
-            campaign.apply(read.map_err(|error| never(&error))?);
+            let read = read.map_err(|error| never(&error))?;
+            if matches!(read, Step::StageOpened { .. }) {
+                kept.unanswered.clear();
+            }
+            campaign.apply(read);
+            let said = detail.member(UNANSWERED).and_then(Value::as_array).unwrap_or_default();
+            kept.unanswered.extend(said.iter().filter_map(|one| Some(one.as_str()?.into())));
         }
         Ok(())
     }
@@ -221,7 +233,8 @@ fn running<'a>(
     let Some((campaign, plan, begun)) = &kept.running else {
         return Err(CampaignStepError::Unknown(id.clone()));
     };
-    Ok(RunningCampaign { id, campaign, plan, begun, seen, sequence })
+    let unanswered = &kept.unanswered;
+    Ok(RunningCampaign { id, campaign, plan, begun, unanswered, seen, sequence })
 }
 
 fn created(

@@ -13,6 +13,7 @@
 
 mod beside;
 mod decide;
+mod expressions;
 mod fold;
 mod gather;
 mod kept;
@@ -34,6 +35,7 @@ use thiserror::Error;
 pub(crate) use fold::Campaigns;
 
 pub use decide::*;
+pub use expressions::expression_problems;
 pub use kept::{CampaignBegun, RunningCampaign};
 pub use start::*;
 pub use view::*;

@@ -1,10 +1,13 @@
 //! Who reviews what, as the world is now.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use safeconduct_model::{Identity, IdentityId, IdentityKind};
 use safeconduct_review::{Case, Reviewer};
 
+use super::expressions::Named;
 use crate::World;
 
 /// The people whom terms can name.
@@ -12,17 +15,25 @@ pub(super) struct People<'w> {
     world: &'w World,
     /// The members of the groups that are asked about.
     groups: BTreeMap<String, Vec<IdentityId>>,
+    /// Whom expressions name; what they answered is remembered.
+    by_expression: RefCell<Named>,
 }
 
 impl<'w> People<'w> {
-    /// Those whom these terms can name. Everyone is looked at once, and only where a group is
-    /// among them.
+    /// Those whom these terms can name. Everyone is looked at once, and only where a group or an
+    /// expression is among them.
     pub(super) fn of<'t>(world: &'w World, terms: impl IntoIterator<Item = &'t Reviewer>) -> Self {
-        let named = terms.into_iter().filter_map(|term| match term {
-            Reviewer::Group(name) => Some((name.to_string(), Vec::new())),
-            _ => None,
-        });
-        let mut groups: BTreeMap<String, Vec<IdentityId>> = named.collect();
+        let mut groups: BTreeMap<String, Vec<IdentityId>> = BTreeMap::new();
+        let mut expressions = Vec::new();
+        for term in terms {
+            match term {
+                Reviewer::Group(name) => {
+                    groups.insert(name.to_string(), Vec::new());
+                }
+                Reviewer::Expression(expression) => expressions.push(expression),
+                _ => {}
+            }
+        }
         if !groups.is_empty() {
             for identity in world.identities().filter(|identity| may_review(world, &identity.id)) {
                 for name in &identity.groups {
@@ -33,7 +44,18 @@ impl<'w> People<'w> {
             }
             groups.values_mut().for_each(|members| members.sort_unstable());
         }
-        Self { world, groups }
+        let people: Vec<&Identity> = match expressions.is_empty() {
+            true => Vec::new(),
+            false => world.identities().filter(|who| may_review(world, &who.id)).collect(),
+        };
+        let by_expression = RefCell::new(Named::among(expressions, &people));
+        Self { world, groups, by_expression }
+    }
+
+    /// What no expression could answer of the cases that were asked about so far, in sentences:
+    /// nobody was named by it there.
+    pub(super) fn unanswered(&self) -> Vec<Arc<str>> {
+        self.by_expression.borrow().unanswered()
     }
 
     /// Those whom the terms name for a case, as far as they are people who may act now.
@@ -56,6 +78,11 @@ impl<'w> People<'w> {
                 }
                 Reviewer::Identity(id) => {
                     named.insert(id.clone());
+                }
+                Reviewer::Expression(expression) => {
+                    let mut by_expression = self.by_expression.borrow_mut();
+                    let of = |holder| by_expression.of(expression, holder, case);
+                    named.extend(holder.map(of).into_iter().flat_map(|all| all.to_vec()));
                 }
             }
         }

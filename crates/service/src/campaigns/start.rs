@@ -14,6 +14,7 @@ use safeconduct_wire::campaign::CampaignFile;
 use thiserror::Error;
 
 use super::beside::{Beside, PARTS_AT_ONCE};
+use super::expressions::first_problem;
 use super::fold::{CREATED, DEFINED, DEFINITION, PART, WITHDRAWN};
 use super::gather::Gathering;
 use super::people::{People, may_review};
@@ -111,6 +112,9 @@ impl Service {
             let (what, limit) = ("campaigns that are not over", CAMPAIGNS_OPEN_MAX);
             return Err(StartCampaignError::TooMany { what, limit });
         }
+        if let Some(problem) = first_problem(&start.file) {
+            return Err(StartCampaignError::Definition(problem));
+        }
         let world = self.world();
         let plan = &start.file.plan;
         if !may_review(&world, &plan.definition.owner) {
@@ -127,7 +131,11 @@ impl Service {
         let (population, leases) = self.freeze(read, &world, plan, &scope)?;
         let id = self.ids.record("camp");
         let campaign = Campaign::begin(id.clone(), Arc::clone(&plan.definition), population)?;
-        let opened = opened(&world, &campaign, self.now())?;
+        let Opened { step: opened, unanswered } = opened(&world, &campaign, self.now())?;
+        // Later, who stands in for reviewers is asked. Now its author can say what they mean.
+        if let Some(unanswered) = unanswered.first() {
+            return Err(StartCampaignError::Definition(unanswered.to_string()));
+        }
         Ok(PreparedCampaign { id, start, campaign, opened, world: world.version, leases })
     }
 
@@ -143,9 +151,14 @@ impl Service {
             let why = "who put statements in force is still gone over after the start: try again";
             return Err(partial(why.to_owned()));
         }
-        let mut gathering = Gathering::of(self, world);
+        let mut gathering = Gathering::of(self, world).where_true(scope);
         let mut cases = Vec::new();
-        gathering.all(scope, &mut cases).map_err(partial)?;
+        if let Err(why) = gathering.all(scope, &mut cases) {
+            return Err(match &gathering.unanswered {
+                Some(unanswered) => StartCampaignError::Definition(unanswered.to_string()),
+                None => partial(why),
+            });
+        }
         let read_up_to = read.read_up_to();
         match scope.only {
             Only::All => {}
@@ -184,6 +197,10 @@ impl Service {
             source("intents", world.intents.digest.to_string()),
             source("ledger", read_up_to.to_string()),
         ];
+        // Whoever reads the population can tell why others are not in it.
+        sources.extend(scope.condition.as_ref().map(|condition| {
+            source("where", super::beside::sha256(condition.as_str().as_bytes()).to_string())
+        }));
         // What these permit nobody can list: the reviewers should know.
         sources.extend(
             gathering.not_derivable.as_ref().map(|rego| source("not_derivable", rego.to_string())),
@@ -307,6 +324,9 @@ impl Service {
         file: &CampaignFile,
         by: &IdentityId,
     ) -> Result<(), StartCampaignError> {
+        if let Some(problem) = first_problem(file) {
+            return Err(StartCampaignError::Definition(problem));
+        }
         if !may_review(&self.world(), &file.plan.definition.owner) {
             return Err(StartCampaignError::Owner(file.plan.definition.owner.clone()));
         }
@@ -370,12 +390,19 @@ impl Service {
     }
 }
 
-/// The first stage of a campaign, opened.
+/// A stage that opens.
+pub(super) struct Opened {
+    pub(super) step: safeconduct_review::Step,
+    /// What no expression could answer, in sentences.
+    pub(super) unanswered: Vec<Arc<str>>,
+}
+
+/// The next stage of a campaign, opened.
 pub(super) fn opened(
     world: &World,
     campaign: &Campaign,
     at: Timestamp,
-) -> Result<safeconduct_review::Step, CampaignError> {
+) -> Result<Opened, CampaignError> {
     let (reviewers, fallback) = match campaign.coming_stage() {
         Some(stage) => (stage.reviewers.clone(), stage.fallback.clone()),
         None => (Vec::new(), Vec::new()),
@@ -384,7 +411,12 @@ pub(super) fn opened(
     let named = |terms: &[safeconduct_review::Reviewer], number: u32| {
         campaign.case(number).map(|(case, _)| people.named(terms, case)).unwrap_or_default()
     };
-    campaign.open_stage(at, |number| named(&reviewers, number), |number| named(&fallback, number))
+    let step = campaign.open_stage(
+        at,
+        |number| named(&reviewers, number),
+        |number| named(&fallback, number),
+    )?;
+    Ok(Opened { step, unanswered: people.unanswered() })
 }
 
 fn created_detail(start: &StartCampaign, campaign: &Campaign, beside: &Beside) -> Value {

@@ -1,6 +1,8 @@
 //! Use-cases: the steps of a campaign that people take, save their answers.
 
-use safeconduct_model::{Digest, IdentityId, RecordId};
+use std::sync::Arc;
+
+use safeconduct_model::{Digest, IdentityId, RecordId, Value};
 use safeconduct_review::Step;
 
 use super::beside::Beside;
@@ -13,6 +15,8 @@ use crate::{RecordReviewsError, ReviewEntry, Service};
 pub(super) struct Computed<T> {
     pub(super) steps: Vec<Step>,
     pub(super) also: T,
+    /// What no expression could answer when they were computed: it is said with the first of them.
+    pub(super) unanswered: Vec<Arc<str>>,
 }
 
 impl Service {
@@ -98,7 +102,7 @@ impl Service {
                 let at = At { seen: running.seen, sequence: running.sequence, about };
                 Ok::<_, CampaignStepError>((computed, at, running.campaign.steps()))
             })?;
-            let (Computed { steps, also }, mut at, before) = computed?;
+            let (Computed { steps, also, unanswered }, mut at, before) = computed?;
             if steps.is_empty() {
                 return Ok(also);
             }
@@ -116,7 +120,11 @@ impl Service {
                 }
                 (at.seen, at.sequence) = (seen, sequence);
             }
-            let entries = entries(id, by, &steps, beside, &at)?;
+            let mut details: Vec<_> = steps.iter().map(Step::detail).collect();
+            if let Some(first) = details.first_mut() {
+                said_unanswered(first, &unanswered);
+            }
+            let entries = entries(id, by, &steps, details, beside, &at)?;
             match self.record_reviews(at.seen, entries, Vec::new()).await {
                 Ok(_) => return Ok(also),
                 Err(RecordReviewsError::Stale) => {}
@@ -148,12 +156,12 @@ fn entries(
     id: &RecordId,
     by: Option<&IdentityId>,
     steps: &[Step],
+    details: Vec<Value>,
     beside: Vec<Option<Beside>>,
     at: &At,
 ) -> Result<Vec<ReviewEntry>, RecordReviewsError> {
-    let all = steps.iter().zip(beside).zip(&at.about).zip(at.sequence..);
-    let entry = all.map(|(((step, beside), about), sequence)| {
-        let mut detail = step.detail();
+    let all = steps.iter().zip(details).zip(beside).zip(&at.about).zip(at.sequence..);
+    let entry = all.map(|((((step, mut detail), beside), about), sequence)| {
         said_beside(&mut detail, beside.as_ref());
         let change = change(&id.shared(), sequence, step.event(), &detail, by, about.as_ref())?;
         Ok(ReviewEntry { change, attachment: beside.map(|beside| beside.last), parent: None })
@@ -162,5 +170,15 @@ fn entries(
 }
 
 pub(super) fn one(step: Step) -> Result<Computed<()>, CampaignStepError> {
-    Ok(Computed { steps: vec![step], also: () })
+    Ok(Computed { steps: vec![step], also: (), unanswered: Vec::new() })
+}
+
+/// What no expression could answer, as a member of what a record says.
+pub(super) const UNANSWERED: &str = "unanswered";
+
+fn said_unanswered(detail: &mut Value, unanswered: &[Arc<str>]) {
+    if let (Value::Object(members), false) = (detail, unanswered.is_empty()) {
+        let said = unanswered.iter().map(|one| Value::String(Arc::clone(one))).collect();
+        members.insert(UNANSWERED.into(), Value::Array(said));
+    }
 }

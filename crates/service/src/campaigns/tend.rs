@@ -8,7 +8,7 @@ use safeconduct_model::{IdentityId, RecordId, Timestamp};
 use safeconduct_review::{Campaign, CampaignState, FreezeError, Step};
 
 use super::people::{People, may_review};
-use super::start::opened;
+use super::start::{Opened, opened};
 use super::steps::Computed;
 use super::{CampaignStepError, StartCampaign, StartCampaignError};
 use crate::{ReadModel, Service, World};
@@ -40,9 +40,12 @@ impl Service {
     /// Takes the next step of a campaign that is due. Whether there was one.
     async fn tend_campaign(&self, id: &RecordId) -> Result<bool, CampaignStepError> {
         self.take(id, None, |running| {
-            let due = due(&self.world(), running.campaign, self.now())?;
-            let also = due.is_some();
-            Ok(Computed { steps: due.into_iter().collect(), also })
+            let Due { step, unanswered } = due(&self.world(), running.campaign, self.now())?;
+            for said in &unanswered {
+                tracing::error!(campaign = %id, "nobody is named: {said}");
+            }
+            let also = step.is_some();
+            Ok(Computed { steps: step.into_iter().collect(), also, unanswered })
         })
         .await
     }
@@ -93,30 +96,46 @@ impl Service {
     }
 }
 
+/// What time brings next.
+#[derive(Default)]
+struct Due {
+    step: Option<Step>,
+    /// What no expression could answer, in sentences: nobody was named by it.
+    unanswered: Vec<Arc<str>>,
+}
+
+impl From<Option<Step>> for Due {
+    fn from(step: Option<Step>) -> Self {
+        Self { step, unanswered: Vec::new() }
+    }
+}
+
+impl From<Opened> for Due {
+    fn from(Opened { step, unanswered }: Opened) -> Self {
+        Self { step: Some(step), unanswered }
+    }
+}
+
 /// The next step that time brings, where one is due.
-fn due(
-    world: &World,
-    campaign: &Campaign,
-    now: Timestamp,
-) -> Result<Option<Step>, CampaignStepError> {
+fn due(world: &World, campaign: &Campaign, now: Timestamp) -> Result<Due, CampaignStepError> {
     match campaign.state() {
         CampaignState::Created | CampaignState::StageDone(_) => {
-            Ok(Some(opened(world, campaign, now)?))
+            Ok(opened(world, campaign, now)?.into())
         }
         // What nobody answered is asked again as often as the definition says.
-        CampaignState::Reviewed => Ok(campaign.reiterate().ok()),
-        CampaignState::SignedOff { .. } | CampaignState::Cancelled => Ok(None),
+        CampaignState::Reviewed => Ok(campaign.reiterate().ok().into()),
+        CampaignState::SignedOff { .. } | CampaignState::Cancelled => Ok(Due::default()),
         CampaignState::InStage(_) if now >= campaign.stage_until() => {
-            Ok(Some(campaign.close_stage(now)?))
+            Ok(Some(campaign.close_stage(now)?).into())
         }
         CampaignState::InStage(_) => {
             if let Some(gone) = gone(world, campaign) {
-                return Ok(Some(replaced(world, campaign, &gone)?));
+                return replaced(world, campaign, &gone);
             }
-            if let Some(step) = escalated(world, campaign, now) {
-                return Ok(Some(step?));
+            if let Some(due) = escalated(world, campaign, now) {
+                return Ok(due?);
             }
-            Ok(campaign.remind(now))
+            Ok(campaign.remind(now).into())
         }
     }
 }
@@ -132,7 +151,7 @@ fn replaced(
     world: &World,
     campaign: &Campaign,
     gone: &IdentityId,
-) -> Result<Step, CampaignStepError> {
+) -> Result<Due, CampaignStepError> {
     let fallback = campaign.stage().map(|stage| stage.fallback.clone()).unwrap_or_default();
     let people = People::of(world, &fallback);
     let deputy = people.deputy_of(gone);
@@ -145,14 +164,15 @@ fn replaced(
         }
         named
     };
-    Ok(campaign.replace(gone, named)?)
+    let step = Some(campaign.replace(gone, named)?);
+    Ok(Due { step, unanswered: people.unanswered() })
 }
 
 fn escalated(
     world: &World,
     campaign: &Campaign,
     now: Timestamp,
-) -> Option<Result<Step, safeconduct_review::CampaignError>> {
+) -> Option<Result<Due, safeconduct_review::CampaignError>> {
     let next = campaign.next_escalation()?;
     if now.ms_since(campaign.stage_from()) < next.after_ms {
         return None;
@@ -161,5 +181,6 @@ fn escalated(
     let named = |number: u32| {
         campaign.case(number).map(|(case, _)| people.named(&next.to, case)).unwrap_or_default()
     };
-    Some(campaign.escalate(now, named))
+    let step = campaign.escalate(now, named);
+    Some(step.map(|step| Due { step: Some(step), unanswered: people.unanswered() }))
 }

@@ -592,6 +592,7 @@ fn view(world: &World, running: &RunningCampaign<'_>, viewer: &IdentityId) -> Ca
         iteration: campaign.iteration(),
         began: Written(running.begun.at),
         by: running.begun.by.as_ref().map(ToString::to_string),
+        unanswered: running.unanswered.iter().map(ToString::to_string).collect(),
         because: running.begun.because.iter().map(ToString::to_string).collect(),
         cases: population.cases().len() as u64,
         population: Written(population.digest()),

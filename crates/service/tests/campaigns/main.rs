@@ -15,6 +15,7 @@ use safeconduct_service::*;
 mod course;
 mod estate;
 mod events;
+mod expression;
 mod given;
 mod notice;
 mod population;

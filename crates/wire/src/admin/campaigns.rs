@@ -126,6 +126,9 @@ pub struct CampaignView {
     /// The records of the events because of which it began.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub because: Vec<String>,
+    /// Expressions that had no answer since the stage under way opened, each in a sentence: they
+    /// name nobody, and others are asked.
+    pub unanswered: Vec<String>,
     /// How many rights it is about.
     pub cases: u64,
     /// SHA-256 over them and where they were read.

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use safeconduct_model::{IdentityId, IdentityKind, ScheduleName, Tier, Timestamp};
 use safeconduct_review::{
-    Effect, Escalate, GrantKind, Only, Recurrence, RemediationStyle, Response, Reviewer, Strategy,
-    Trigger,
+    Effect, Escalate, Expression, GrantKind, Only, Recurrence, RemediationStyle, Response,
+    Reviewer, Strategy, Trigger,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -89,6 +89,10 @@ pub struct ScopeForm {
     /// Rights from these sources.
     #[serde(default)]
     pub sources: BTreeSet<Word<GrantKind>>,
+    /// Those of which this expression is true, in Cedar: `resource` is who holds the right,
+    /// `context` the right (docs/reviews.md says what is known of them).
+    #[serde(rename = "where")]
+    pub condition: Option<Written<Expression>>,
     /// Which of those; all where nothing is said.
     pub only: Option<Word<Only>>,
 }
@@ -104,11 +108,11 @@ pub struct StageForm {
     pub lasts: Written<Span>,
     /// Who reviews: everyone whom one of these names.
     #[schemars(length(min = 1, max = 16))]
-    pub reviewers: Vec<Written<Reviewer>>,
+    pub reviewers: Vec<ReviewerForm>,
     /// Who does where those name nobody.
     #[serde(default)]
     #[schemars(length(max = 16))]
-    pub fallback: Vec<Written<Reviewer>>,
+    pub fallback: Vec<ReviewerForm>,
     /// How answers become its outcome; `one_accept_accepts` where nothing is said.
     pub strategy: Option<Word<Strategy>>,
     /// Its outcome for a case that nobody can review; `no_response` where nothing is said.
@@ -127,6 +131,35 @@ pub struct StageForm {
     pub escalations: Vec<EscalationForm>,
 }
 
+/// Who reviews.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum ReviewerForm {
+    /// `owner`, `fallback_owner`, `manager`, `group:NAME`, `identity:ID` or `expression:TEXT`.
+    Named(Written<Reviewer>),
+    /// Everyone for whom an expression is true of the case.
+    Expression(ExpressionForm),
+}
+
+/// Everyone for whom an expression is true of the case.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ExpressionForm {
+    /// The expression, in Cedar: `principal` is the person who would review, `resource` who holds
+    /// the right, `context` the right (docs/reviews.md says what is known of them).
+    pub expression: Written<Expression>,
+}
+
+impl ReviewerForm {
+    /// Whom it names.
+    pub fn reviewer(&self) -> Reviewer {
+        match self {
+            Self::Named(named) => named.0.clone(),
+            Self::Expression(form) => Reviewer::Expression(form.expression.0.clone()),
+        }
+    }
+}
+
 /// Others who are asked once a stage has been open for a while.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -135,7 +168,7 @@ pub struct EscalationForm {
     pub after: Written<Span>,
     /// Whom.
     #[schemars(length(min = 1, max = 16))]
-    pub to: Vec<Written<Reviewer>>,
+    pub to: Vec<ReviewerForm>,
     /// Beside those who have not answered (`add`, which is so where nothing is said), or in their
     /// place (`replace`).
     pub how: Option<Word<Escalate>>,
@@ -176,6 +209,16 @@ impl Text for Reviewer {
     }
     fn written(&self) -> Cow<'_, str> {
         Cow::Owned(self.to_string())
+    }
+}
+
+impl Text for Expression {
+    const FORMAT: &'static str = "case-expression";
+    fn read(text: &str) -> Result<Self, String> {
+        Self::new(text).map_err(|error| error.to_string())
+    }
+    fn written(&self) -> Cow<'_, str> {
+        Cow::Borrowed(self.as_str())
     }
 }
 

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use safeconduct_model::Value;
 use safeconduct_review::{
-    Definition, DefinitionError, Escalate, Escalation, Every, NoAnswer, Plan, Recurrence,
-    RemediationStyle, Response, Reviewer, Scope, StageDefinition, StopRule, Strategy, WINDOW_DAYS,
-    WINDOW_DAYS_MAX,
+    Definition, DefinitionError, Escalate, Escalation, Every, Expression, ExpressionUse, NoAnswer,
+    Plan, Recurrence, RemediationStyle, Response, Reviewer, Scope, StageDefinition, StopRule,
+    Strategy, WINDOW_DAYS, WINDOW_DAYS_MAX,
 };
 
-use super::form::{CampaignForm, RecurrenceForm, ScopeForm, StageForm};
+use super::form::{CampaignForm, RecurrenceForm, ReviewerForm, ScopeForm, StageForm};
 use crate::document::{self, Diagnostic, Place, Span, Word, Written, YamlLimits};
 
 /// Largest definition of a campaign, in bytes: it stands in the record of its beginning.
@@ -25,23 +25,102 @@ pub struct CampaignFile {
     pub written: Value,
 }
 
-/// Reads one file; `file` is how messages name it.
+/// An expression of a definition, and where it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WrittenExpression<'a> {
+    /// JSON Pointer to it, or to the reviewer that it is.
+    pub pointer: String,
+    /// What it is asked of.
+    pub of: ExpressionUse,
+    /// What it says.
+    pub expression: &'a Expression,
+}
+
+impl CampaignFile {
+    /// Every expression of it, in the order in which they are asked.
+    pub fn expressions(&self) -> Vec<WrittenExpression<'_>> {
+        let mut all = Vec::new();
+        if let Some(expression) = &self.plan.scope.condition {
+            let (pointer, of) = ("/scope/where".to_owned(), ExpressionUse::Scope);
+            all.push(WrittenExpression { pointer, of, expression });
+        }
+        for (number, stage) in self.plan.definition.stages.iter().enumerate() {
+            let at = format!("/stages/{number}");
+            among(&stage.reviewers, &format!("{at}/reviewers"), &mut all);
+            among(&stage.fallback, &format!("{at}/fallback"), &mut all);
+            for (number, escalation) in stage.escalations.iter().enumerate() {
+                among(&escalation.to, &format!("{at}/escalations/{number}/to"), &mut all);
+            }
+        }
+        all
+    }
+
+    /// The same, where a check finds nothing wrong with any expression of it.
+    fn checked(
+        self,
+        check: impl Fn(&WrittenExpression<'_>) -> Vec<String>,
+        problem: impl Fn(&str, String) -> Diagnostic,
+    ) -> Result<Self, Vec<Diagnostic>> {
+        let mut problems = Vec::new();
+        for written in self.expressions() {
+            problems
+                .extend(check(&written).into_iter().map(|said| problem(&written.pointer, said)));
+        }
+        if problems.is_empty() { Ok(self) } else { Err(problems) }
+    }
+}
+
+fn among<'a>(terms: &'a [Reviewer], at: &str, all: &mut Vec<WrittenExpression<'a>>) {
+    for (number, term) in terms.iter().enumerate() {
+        if let Reviewer::Expression(expression) = term {
+            let (pointer, of) = (format!("{at}/{number}"), ExpressionUse::Reviewers);
+            all.push(WrittenExpression { pointer, of, expression });
+        }
+    }
+}
+
+/// Reads one file; `file` is how messages name it. Expressions are taken as they are.
 ///
 /// # Errors
 /// Every problem that was found: the author of the file is at fault.
 pub fn parse(file: &str, text: &str) -> Result<CampaignFile, Vec<Diagnostic>> {
+    parse_with(file, text, |_| Vec::new())
+}
+
+/// The same, with a check of its expressions that says what is wrong with one.
+///
+/// # Errors
+/// Every problem that was found: the author of the file is at fault.
+pub fn parse_with(
+    file: &str,
+    text: &str,
+    check: impl Fn(&WrittenExpression<'_>) -> Vec<String>,
+) -> Result<CampaignFile, Vec<Diagnostic>> {
     let limits = YamlLimits { bytes: CAMPAIGN_BYTES_MAX, ..YamlLimits::default() };
     let document = document::read::<CampaignForm>(file, text, limits)?;
     let problem = |(pointer, message): (String, String)| document.problem(&pointer, message);
     let plan = plan(&document.content).map_err(|found| vec![problem(found)])?;
-    Ok(CampaignFile { plan, written: document.root.to_value() })
+    let read = CampaignFile { plan, written: document.root.to_value() };
+    read.checked(check, |pointer, said| document.problem(pointer, said))
 }
 
-/// Reads a definition that came as JSON; problems name JSON Pointers.
+/// Reads a definition that came as JSON; problems name JSON Pointers. Expressions are taken as they
+/// are: what was recorded was checked when it was.
 ///
 /// # Errors
 /// Every problem that was found.
 pub fn of_value(value: &Value) -> Result<CampaignFile, Vec<Diagnostic>> {
+    of_value_with(value, |_| Vec::new())
+}
+
+/// The same, with a check of its expressions that says what is wrong with one.
+///
+/// # Errors
+/// Every problem that was found.
+pub fn of_value_with(
+    value: &Value,
+    check: impl Fn(&WrittenExpression<'_>) -> Vec<String>,
+) -> Result<CampaignFile, Vec<Diagnostic>> {
     let bytes = crate::json::to_bytes(value).len();
     let problem = |(pointer, message): (String, String)| {
         Diagnostic::new("", Place::default(), pointer, message)
@@ -52,7 +131,8 @@ pub fn of_value(value: &Value) -> Result<CampaignFile, Vec<Diagnostic>> {
     }
     let form = document::read_value::<CampaignForm>(value)?;
     let plan = plan(&form).map_err(|found| vec![problem(found)])?;
-    Ok(CampaignFile { plan, written: value.clone() })
+    let read = CampaignFile { plan, written: value.clone() };
+    read.checked(check, |pointer, said| problem((pointer.to_owned(), said)))
 }
 
 /// The plan of a form, or what is wrong where.
@@ -107,12 +187,13 @@ fn scope(form: &ScopeForm) -> Scope {
         environments: form.environments.iter().map(|name| name.as_str().into()).collect(),
         tiers: form.tiers.iter().map(|word| word.0).collect(),
         sources: form.sources.iter().map(|word| word.0).collect(),
+        condition: form.condition.as_ref().map(|written| written.0.clone()),
         only: form.only.map(|word| word.0).unwrap_or_default(),
     }
 }
 
 fn stage(form: &StageForm) -> StageDefinition {
-    let people = |all: &[Written<Reviewer>]| all.iter().map(|one| one.0.clone()).collect();
+    let people = |all: &[ReviewerForm]| all.iter().map(ReviewerForm::reviewer).collect();
     StageDefinition {
         name: form.name.as_str().into(),
         lasts_ms: ms(&form.lasts),

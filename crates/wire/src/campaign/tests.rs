@@ -1,6 +1,7 @@
 use safeconduct_model::{IdentityKind, Tier};
 use safeconduct_review::{
-    Effect, Escalate, Every, GrantKind, Only, Recurrence, Response, Reviewer, Strategy, Trigger,
+    EXPRESSION_BYTES_MAX, Effect, Escalate, Every, ExpressionUse, GrantKind, Only, Recurrence,
+    Response, Reviewer, Strategy, Trigger,
 };
 
 use super::*;
@@ -88,6 +89,73 @@ fn what_does_not_fit_is_named() {
     ];
     for (said, fault, wanted) in faults {
         let problems = parse("c", &WHOLE.trim_start().replacen(said, fault, 1)).unwrap_err();
+        let found: Vec<_> = problems.iter().map(ToString::to_string).collect();
+        assert!(found.iter().any(|text| text.contains(wanted)), "{wanted}: {found:?}");
+    }
+}
+
+const ASKS: &str = "
+campaign: a
+owner: grace
+scope: { where: 'context.tier == \"high\"' }
+stages:
+  - name: owners
+    lasts: 14d
+    reviewers:
+      - owner
+      - expression: |
+          principal.groups.contains(\"leads\")
+    fallback: ['expression:principal.id == \"eve\"']
+    escalations:
+      - { after: 10d, to: [{ expression: 'principal.id == \"eve\"' }] }
+";
+
+#[test]
+fn expressions_are_read_wherever_they_stand() {
+    let file = parse("c.yaml", ASKS).unwrap();
+    let said: Vec<_> = file
+        .expressions()
+        .into_iter()
+        .map(|written| (written.pointer, written.of, written.expression.as_str().to_owned()))
+        .collect();
+    let eve = "principal.id == \"eve\"";
+    let leads = "principal.groups.contains(\"leads\")";
+    let wanted = [
+        ("/scope/where", ExpressionUse::Scope, "context.tier == \"high\""),
+        ("/stages/0/reviewers/1", ExpressionUse::Reviewers, leads),
+        ("/stages/0/fallback/0", ExpressionUse::Reviewers, eve),
+        ("/stages/0/escalations/0/to/0", ExpressionUse::Reviewers, eve),
+    ];
+    let wanted = wanted.map(|(at, of, text)| (at.to_owned(), of, text.to_owned()));
+    assert_eq!(said, wanted);
+    assert_eq!(of_value(&file.written).unwrap(), file);
+}
+
+#[test]
+fn what_a_check_finds_wrong_is_named_with_its_place() {
+    let check = |written: &WrittenExpression<'_>| {
+        let wrong = written.expression.as_str().contains("eve");
+        if wrong { vec!["no eve".to_owned()] } else { Vec::new() }
+    };
+    let problems = parse_with("c.yaml", ASKS, check).unwrap_err();
+    let said: Vec<_> = problems.iter().map(ToString::to_string).collect();
+    assert_eq!(said, ["c.yaml:12:16: no eve", "c.yaml:14:28: no eve"]);
+    let value = parse("c.yaml", ASKS).unwrap().written;
+    let problems = of_value_with(&value, check).unwrap_err();
+    assert_eq!(problems[0].to_string(), "`/stages/0/fallback/0`: no eve");
+}
+
+#[test]
+fn an_expression_is_bounded_and_says_something() {
+    let long = ASKS.replace("eve", &"e".repeat(EXPRESSION_BYTES_MAX));
+    let empty = ASKS.replace("principal.id == \"eve\"", "");
+    let others = ASKS.replace("expression: |", "expresion: |");
+    for (text, wanted) in [
+        (long, "does not fit: an expression has at most 4096 bytes"),
+        (empty, "is no reviewer"),
+        (others, "c.yaml:10:9: unknown key `expresion` (did you mean `expression`?)"),
+    ] {
+        let problems = parse("c.yaml", &text).unwrap_err();
         let found: Vec<_> = problems.iter().map(ToString::to_string).collect();
         assert!(found.iter().any(|text| text.contains(wanted)), "{wanted}: {found:?}");
     }

@@ -8,7 +8,7 @@ use safeconduct_model::{
     TargetName, TaskId, Timestamp, TokenId,
 };
 
-use safeconduct_review::{Recurrence, Reviewer};
+use safeconduct_review::{Expression, Recurrence, Reviewer};
 
 use super::Span;
 
@@ -50,8 +50,13 @@ pub(super) fn check_format(format: &str, text: &str) -> Result<(), String> {
         ),
         "reviewer" => fits(
             Reviewer::parse(text).is_some(),
-            "is no reviewer: `owner`, `fallback_owner`, `manager`, `group:NAME` or `identity:ID`",
+            "is no reviewer: `owner`, `fallback_owner`, `manager`, `group:NAME`, `identity:ID` or \
+             `expression:TEXT`",
         ),
+        "case-expression" => match Expression::new(text) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(format!("does not fit: {error}")),
+        },
         "day" => fits(Recurrence::day(text).is_some(), "is no day, such as `2027-01-31`"),
         "parameter-name" => fits(
             is_parameter_name(text),

@@ -1,6 +1,7 @@
 //! `safeconduct review campaign`: reviews of many rights.
 
 use reqwest::Method;
+use safeconduct_service::expression_problems;
 use safeconduct_wire::campaign;
 use serde_json::{Value, json};
 
@@ -101,7 +102,8 @@ async fn start(
     let name = file.display().to_string();
     let text = std::fs::read_to_string(file).map_err(|error| failed(&name, error))?;
     // Read here too, since only here problems have lines.
-    let definition = campaign::parse(&name, &text).map_err(invalid)?;
+    let read = campaign::parse_with(&name, &text, expression_problems);
+    let definition = read.map_err(invalid)?;
     let mut body = json!({ "definition": safeconduct_wire::json::to_serde(&definition.written) });
     if let (true, Some(members)) = (now, body.as_object_mut()) {
         members.insert("begin".to_owned(), "now".into());
@@ -201,6 +203,9 @@ fn shown(shared: &Shared, answer: &Value) -> Result<Exit, CommandError> {
             "  {answered} of {open} are answered, {} wait for you",
             number(answer, "yours")
         ))?;
+    }
+    for said in answer.get("unanswered").and_then(Value::as_array).into_iter().flatten() {
+        print_line(&format!("  nobody is named: {}", said.as_str().unwrap_or_default()))?;
     }
     print_line(&format!("  outcomes: {}", counts("outcomes")))?;
     if !counts("effects").is_empty() {
