@@ -173,7 +173,8 @@ fn scheduled(planned: &PlannedRights) -> Scheduled {
 
 /// Moves a remediation on: sets the right aside (`quarantine`), brings it back (`restore`), takes it
 /// away for good (`apply`; what policies give becomes a proposal that somebody else approves), asks
-/// for it on the way of a call through the enforcement point that serves it (`verify`), or gives back what was taken away (`roll_back`). Nobody gives
+/// for it on the way of a call through the enforcement point that serves it and decides again what was
+/// decided by it (`verify`), or gives back what was taken away (`roll_back`). Nobody gives
 /// themselves back what was theirs; where one who holds such a right has a role,
 /// `identities.change_privileged` is needed.
 #[utoipa::path(
@@ -188,7 +189,7 @@ fn scheduled(planned: &PlannedRights) -> Scheduled {
         Refused,
         (status = 404, description = "No such remediation is known", body = ProblemForm),
         (status = 409, description = "Not now (`not_now`), the right is the caller's own (`own_right`), or the policy folder has changed (`conflict`)", body = ProblemForm),
-        (status = 422, description = "The change does not pass its checks, or the probe says nothing", body = ProblemForm),
+        (status = 422, description = "The change does not pass its checks, the probe says nothing, or nothing shows that the right is gone", body = ProblemForm),
         Unreadable,
         (status = 503, description = "It could not be done or recorded", body = ProblemForm),
     ),
@@ -289,7 +290,14 @@ async fn carry_out(
             let probings = probes.into_iter().enumerate();
             let probings = probings.map(|(at, form)| probing(form, input_of(whole, at)));
             let probings = probings.collect::<Result<Vec<_>, Problem>>()?;
-            api.service.verify_remediation(id, by, probings).await?;
+            let (service, read) = (Arc::clone(&api.service), Arc::clone(&api.read));
+            let (id, by) = (id.clone(), by.clone());
+            // It reads the ledger, which takes its time.
+            let runtime = tokio::runtime::Handle::current();
+            let verify = move || {
+                runtime.block_on(service.verify_remediation_by(&id, &by, probings, Some(&*read)))
+            };
+            apart(verify).await??;
             None
         }
         "roll_back" => api.service.roll_back(id, by, why()?).await?.proposal,
@@ -355,17 +363,18 @@ impl From<RemediateError> for Problem {
             )
             | RemediateError::Draft(_)
             | RemediateError::Name(_) => Self::invalid(detail),
-            RemediateError::Step(_) | RemediateError::Proposal(_) | RemediateError::Busy(_) => {
-                Self::new(StatusCode::CONFLICT, "not_now", detail)
-            }
             RemediateError::Conflict(_)
             | RemediateError::Outlived { .. }
             | RemediateError::Revoke(_) => Self::new(StatusCode::CONFLICT, "conflict", detail),
             RemediateError::Refused(_) => {
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, "policies_refused", detail)
             }
-            RemediateError::Inconclusive { .. } => {
+            RemediateError::Inconclusive { .. }
+            | RemediateError::Step(safeconduct_review::RemediationError::NoEvidence { .. }) => {
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, "inconclusive", detail)
+            }
+            RemediateError::Step(_) | RemediateError::Proposal(_) | RemediateError::Busy(_) => {
+                Self::new(StatusCode::CONFLICT, "not_now", detail)
             }
             RemediateError::OverLimit { .. } => {
                 Self::new(StatusCode::INSUFFICIENT_STORAGE, "over_limit", detail)
@@ -374,7 +383,9 @@ impl From<RemediateError> for Problem {
                 Self::new(StatusCode::CONFLICT, "contended", detail)
             }
             RemediateError::Change(error) => error.into(),
-            RemediateError::NoFolder | RemediateError::Folder(_) => Self::unavailable(detail),
+            RemediateError::NoFolder | RemediateError::Folder(_) | RemediateError::Read(_) => {
+                Self::unavailable(detail)
+            }
             RemediateError::Record(_) | RemediateError::Append(_) | RemediateError::End(_) => {
                 Self::not_recorded(&detail)
             }

@@ -4,12 +4,13 @@
 
 use std::collections::BTreeMap;
 
+use safeconduct_review::RemediationStep;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use crate::Files;
 use crate::manifest::sha256;
-use crate::view::{Case, Decided, Review};
+use crate::view::{Case, Decided, Review, Step};
 
 /// The version of OSCAL.
 pub const OSCAL_VERSION: &str = "1.1.3";
@@ -115,7 +116,7 @@ impl<'r> Index<'r> {
             index.answers.entry(decided.case).or_default().push(decided);
         }
         for step in review.steps.iter().filter(|step| step.what == "remediation") {
-            index.events.entry(&step.id).or_default().push(&step.event);
+            index.events.entry(&step.id).or_default().push(told(step));
             let detail: Value = serde_json::from_str(&step.detail).unwrap_or(Value::Null);
             let text = |name: &str| detail.get(name).and_then(Value::as_str).map(str::to_owned);
             if let (Some(holder), Some(grant)) = (text("holder"), text("grant")) {
@@ -123,6 +124,16 @@ impl<'r> Index<'r> {
             }
         }
         index
+    }
+}
+
+/// What happened in a step. A verification that proves nothing is none.
+fn told(step: &Step) -> &str {
+    let read = RemediationStep::read(&step.event, &step.detail);
+    let proves = read.is_ok_and(|read| read.is_proof());
+    match &*step.event {
+        "verified" if !proves => "not verified",
+        event => event,
     }
 }
 
@@ -195,9 +206,9 @@ fn risk(review: &Review, case: &Case, index: &Index<'_>) -> Value {
     let events = events.map(Vec::as_slice).unwrap_or_default();
     let (status, lifecycle) = match events.last() {
         Some(&"verified") => ("closed", "completed"),
-        Some(&("applied" | "ended" | "quarantined" | "scheduled" | "proposed")) => {
-            ("remediating", "planned")
-        }
+        Some(
+            &("applied" | "not verified" | "ended" | "quarantined" | "scheduled" | "proposed"),
+        ) => ("remediating", "planned"),
         _ => ("open", "recommendation"),
     };
     json!({

@@ -40,6 +40,8 @@ pub enum NoticeKind {
     ReviewReminded,
     /// A review of rights is over, and waits for its owner's signature or has it.
     ReviewOver,
+    /// What a review took away is asked for again and again: somebody says whether it comes back.
+    RightNeeded,
 }
 
 impl NoticeKind {
@@ -57,6 +59,7 @@ impl NoticeKind {
             Self::ReviewAsked => "review.asked",
             Self::ReviewReminded => "review.reminded",
             Self::ReviewOver => "review.over",
+            Self::RightNeeded => "review.right_needed",
         }
     }
 
@@ -70,6 +73,7 @@ impl NoticeKind {
                 | Self::PasskeyRegistered
                 | Self::ReviewAsked
                 | Self::ReviewReminded
+                | Self::RightNeeded
         )
     }
 }
@@ -239,11 +243,15 @@ fn of_passkey(passkey: &Passkey, by: &IdentityId) -> Told {
 /// What a step of a review of rights is worth telling: who is asked is for the review to say, since
 /// it can be many.
 fn of_review(change: &ReviewChange) -> Option<Told> {
-    if change.what != ReviewedThing::Campaign {
-        return None;
-    }
     let detail: Json = serde_json::from_str(change.detail.as_str()).unwrap_or_default();
     let number = |name: &str| detail.get(name).and_then(Json::as_u64).unwrap_or_default();
+    match change.what {
+        ReviewedThing::Campaign => {}
+        ReviewedThing::Remediation if &*change.event == "needed" => {
+            return Some(of_needed(change, number("denials")));
+        }
+        _ => return None,
+    }
     let (kind, title) = match &*change.event {
         "stage_opened" => {
             let title = format!("A review of rights asks about {} cases", number("cases"));
@@ -266,6 +274,20 @@ fn of_review(change: &ReviewChange) -> Option<Told> {
     Some(Told { kind, title, lines, values: Vec::new(), path })
 }
 
+/// What was taken away is asked for: nothing comes back by itself, since whoever is denied could
+/// bring that about by asking often.
+fn of_needed(change: &ReviewChange, denials: u64) -> Told {
+    let holder = change.about.as_ref().map_or_else(String::new, |who| shown(who.as_str()));
+    let title = format!("{holder} was denied {denials} times what a review took away");
+    let lines = vec![
+        ("remediation", shown(&change.id)),
+        ("holder", holder),
+        ("to give it back", format!("safeconduct review remediate roll-back {}", change.id)),
+    ];
+    let (kind, path) = (NoticeKind::RightNeeded, format!("/v1/remediations/{}", change.id));
+    Told { kind, title, lines, values: Vec::new(), path }
+}
+
 /// A text that others chose, in one line, with nothing in it that a reader's screen would act on.
 pub(crate) fn shown(text: &str) -> String {
     let deceives = |c: char| {
@@ -278,4 +300,36 @@ pub(crate) fn shown(text: &str) -> String {
         shown.push('…');
     }
     shown
+}
+
+#[cfg(test)]
+mod tests {
+    use safeconduct_model::{RecordId, ReviewDetail, Timestamp};
+
+    use super::*;
+
+    #[test]
+    fn people_are_told_of_a_right_that_was_needed_and_of_no_other_step() {
+        let record = |event: &str, detail: &str| Record {
+            id: RecordId::new("rec_1").unwrap(),
+            at: Timestamp::from_millis(0),
+            trace: None,
+            parent: None,
+            body: Body::ReviewChanged(Box::new(ReviewChange {
+                what: ReviewedThing::Remediation,
+                id: "rem_1".into(),
+                sequence: 4,
+                event: event.into(),
+                about: Some(IdentityId::new("clerk").unwrap()),
+                by: None,
+                detail: ReviewDetail::new(detail).unwrap(),
+            })),
+        };
+        let notice = Notice::of(&record("needed", r#"{"denials":3}"#)).unwrap();
+        assert_eq!(notice.kind.as_str(), "review.right_needed");
+        assert!(notice.kind.wants_someone(), "whoever is told of what waits for people");
+        assert_eq!(notice.title, "clerk was denied 3 times what a review took away");
+        assert_eq!(notice.path, "/v1/remediations/rem_1");
+        assert!(Notice::of(&record("verified", "{}")).is_none());
+    }
 }

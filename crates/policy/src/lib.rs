@@ -79,9 +79,9 @@ pub use reduce::{
     still_given, widened,
 };
 pub use replay::{
-    Change, Changes, ERAS_MAX, Fact, Lacking, Missing, NotReplayable, REPLAY_LISTED_MAX, Recalled,
-    RecalledSession, RecalledTask, RecordedDecision, Replay, Replayer, Surroundings, Unknowns,
-    replay,
+    Change, Changes, ERAS_MAX, Fact, Lacking, Missing, NotReplayable, OfHolder, REPLAY_LISTED_MAX,
+    Recalled, RecalledSession, RecalledTask, RecordedDecision, Redecided, Redenied, Replay,
+    Replayer, Surroundings, Unknowns, replay,
 };
 pub use revoke::{RevokeError, RevokedFile, revoke};
 pub use schema::SHIPPED_SCHEMA;

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use foldhash::fast::RandomState;
-use safeconduct_model::{Digest, PolicyId, Timestamp};
+use safeconduct_model::{Catalogue, Digest, PolicyId, Timestamp};
 use safeconduct_policy::{Age, Ages, Policies};
 
 use crate::Service;
@@ -82,12 +82,24 @@ impl Aging {
 
 /// Reads a policy set from the texts that were kept of it; the other one has most of it. `None`
 /// where it does not load, or is not the one of that digest.
-pub trait ReadSet {
+pub trait ReadSet: Send + Sync + 'static {
     /// The set of that digest.
     fn read(&self, set: Digest, texts: &[u8], other: &Policies) -> Option<Policies>;
+
+    /// The catalogue of that digest, which stood beside that policy set.
+    fn catalogue(&self, of: Digest, texts: &[u8], beside: &Policies) -> Option<Catalogue> {
+        let _ = (of, texts, beside);
+        None
+    }
 }
 
 impl Service {
+    /// Says what reads the sets that were kept. The first word holds. Without it decisions of sets
+    /// that are not in force any more are not replayable here.
+    pub fn set_kept_sets(&self, reader: Arc<dyn ReadSet>) {
+        let _ = self.kept_sets.set(reader);
+    }
+
     /// Goes over the sets that were in force, so that it is known from then on how old each
     /// statement is. It reads the disk and loads sets, and takes its time: to be called once, after
     /// the start, where that hurts nobody.

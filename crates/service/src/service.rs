@@ -20,7 +20,8 @@ use crate::seen::Seen;
 use crate::sessions::{SessionView, Sessions, Slot, lock};
 use crate::tasks::Tasks;
 use crate::{
-    Clock, EnforcementPoints, Ids, Ledger, LedgerHealth, PolicyGate, Target, Vault, Watch, World,
+    Clock, EnforcementPoints, Ids, Ledger, LedgerHealth, PolicyGate, ReadSet, Target, Vault, Watch,
+    World,
 };
 
 /// Numbers that a deployment may set.
@@ -98,6 +99,8 @@ pub struct Service {
     pub(crate) reviews: Reviews,
     /// Where the policies lie.
     pub(crate) gate: OnceLock<Weak<dyn PolicyGate>>,
+    /// What reads the policy sets that were in force before.
+    pub(crate) kept_sets: OnceLock<Arc<dyn ReadSet>>,
     /// Where calls are let through or stopped.
     pub(crate) points: OnceLock<Weak<dyn EnforcementPoints>>,
     pub(crate) risks: Risks,
@@ -132,6 +135,7 @@ impl Service {
             requests,
             reviews: Reviews::default(),
             gate: OnceLock::new(),
+            kept_sets: OnceLock::new(),
             points: OnceLock::new(),
             risks: Risks::default(),
             aging: Aging::default(),

@@ -60,8 +60,8 @@ pub(crate) enum Remediate {
 
 #[derive(Debug, Args)]
 pub(crate) struct ListRemediations {
-    /// In that state: scheduled, quarantined, applied, verified, restored, `rolled_back`, failed,
-    /// conflict.
+    /// In that state: scheduled, quarantined, applied, verified, `still_permitted`, restored,
+    /// `rolled_back`, failed, conflict.
     #[arg(long, value_name = "STATE")]
     pub(crate) state: Option<String>,
     /// Of that holder.
@@ -122,7 +122,8 @@ pub(crate) struct VerifyRemediation {
     #[arg(value_name = "REMEDIATION")]
     pub(crate) id: String,
     /// What has to be denied now: `ACTION on TYPE::"ID"`, with ` with JSON` where it takes
-    /// arguments. At least one of what was taken away; of a delegation or a lease none.
+    /// arguments. At least one of what was taken away, where recorded decisions alone are not to
+    /// prove it; of a delegation or a lease none.
     #[arg(long, value_name = "QUESTION")]
     pub(crate) denied: Vec<String>,
     /// What has to be permitted still.

@@ -15,6 +15,7 @@ mod classes;
 mod era;
 mod memo;
 mod recalled;
+mod redecide;
 mod told;
 mod view;
 mod weigh;
@@ -34,6 +35,7 @@ use weigh::Weighed;
 
 pub use era::ERAS_MAX;
 pub use recalled::{Fact, Lacking, Missing, Recalled, RecalledSession, RecalledTask};
+pub use redecide::{OfHolder, Redecided, Redenied};
 
 /// Most decisions of one sort that a replay names; it counts all of them.
 pub const REPLAY_LISTED_MAX: usize = 1_000;
@@ -292,6 +294,33 @@ impl<'p> Replayer<'p> {
             },
         };
         self.replay.take(recorded, verdict);
+    }
+
+    /// Decides a recorded permit again, by itself: nothing of it is counted here. What is set aside
+    /// of its holder gives them nothing. Obligations are not compared.
+    pub fn redecide(
+        &mut self,
+        recorded: &RecordedDecision<'_>,
+        around: &dyn Surroundings,
+        of: &OfHolder<'_>,
+    ) -> Redecided {
+        let set = recorded.decided.policies;
+        let (era, ours) = match self.old.policies().digest() == set {
+            true => (&self.old, true),
+            false => match self.eras.of(set) {
+                Some(era) => (&*era, true),
+                None => (&self.old, false),
+            },
+        };
+        redecide::redecide((era, self.new, ours), recorded, around, of)
+    }
+
+    /// The set of that digest, where decisions of it are replayed from what it said.
+    pub fn set(&mut self, set: Digest) -> Option<&Policies> {
+        match self.old.policies().digest() == set {
+            true => Some(self.old.policies()),
+            false => self.eras.of(set).map(|era| era.policies()),
+        }
     }
 
     /// What surrounds decisions has changed: from now on everything is looked up again.

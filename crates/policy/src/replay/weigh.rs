@@ -34,13 +34,7 @@ pub(super) fn weigh(
     let Some(views) = views(recorded, around) else {
         return timeless(Verdict::Unknown(NotReplayable::UnknownUser));
     };
-    let olds: Option<Vec<_>> = ours
-        .then(|| views.iter().map(|view| near(old, &classes.old, view, recorded.decided)).collect())
-        .flatten();
-    let olds: Vec<Vec<Near<'_>>> = match olds {
-        Some(olds) => olds,
-        None => views.iter().map(|_| Vec::new()).collect(),
-    };
+    let olds = near_then(era, ours, &views, recorded);
     if ours && let Some(policy) = misfit(&told, &olds) {
         return timeless(Verdict::Unknown(NotReplayable::DoesNotFit(policy)));
     }
@@ -52,25 +46,8 @@ pub(super) fn weigh(
     if ours && rego_stays && says_the_same(&olds, &news) {
         return timeless(Verdict::Same);
     }
-    let plain = Recalled {
-        action: around.action(&recorded.decided.action, recorded.decided.catalogue),
-        ..Recalled::default()
-    };
-    let mut scales = Scales {
-        old,
-        new,
-        told,
-        ours,
-        views: &views,
-        olds: &olds,
-        rego: classes.rego,
-        recorded,
-        around,
-        plain,
-        recalled: None,
-        incomplete: None,
-        timeless: true,
-    };
+    let set_against = (era, new, ours);
+    let mut scales = Scales::of(set_against, told, (&views, &olds), recorded, around);
     let verdict = scales.verdict(&news);
     // What was evaluated rests on what was recalled, which is not what it was.
     let verdict = match scales.incomplete.take() {
@@ -80,8 +57,22 @@ pub(super) fn weigh(
     Weighed { verdict, timeless: scales.timeless }
 }
 
+/// What was in the scope of each question then, where the set that decided is at hand.
+pub(super) fn near_then<'p>(
+    era: &'p Era<'_>,
+    ours: bool,
+    views: &[View<'_>],
+    recorded: &RecordedDecision<'_>,
+) -> Vec<Vec<Near<'p>>> {
+    let (old, sorted) = (era.policies(), &era.classes.old);
+    let olds: Option<Vec<_>> = ours
+        .then(|| views.iter().map(|view| near(old, sorted, view, recorded.decided)).collect())
+        .flatten();
+    olds.unwrap_or_else(|| views.iter().map(|_| Vec::new()).collect())
+}
+
 /// A policy that decided, though by what is known it was in nobody's scope.
-fn misfit(told: &Told<'_>, olds: &[Vec<Near<'_>>]) -> Option<PolicyId> {
+pub(super) fn misfit(told: &Told<'_>, olds: &[Vec<Near<'_>>]) -> Option<PolicyId> {
     let is_near = |id: &PolicyId| {
         let mut all = olds.iter().flatten();
         all.any(|near| near.entry.statement.info.reference.id == *id)
@@ -109,7 +100,7 @@ fn says_the_same(olds: &[Vec<Near<'_>>], news: &[Option<Vec<Near<'_>>>]) -> bool
     olds.iter().zip(news).all(|(old, new)| new.as_ref().is_some_and(|n| sorted(old) == sorted(n)))
 }
 
-fn is_enforced(near: &Near<'_>) -> bool {
+pub(super) fn is_enforced(near: &Near<'_>) -> bool {
     near.entry.statement.info.mode == PolicyMode::Enforce
 }
 
@@ -121,7 +112,7 @@ enum Say {
 }
 
 /// What a statement of the draft says, or why nobody knows.
-enum Said {
+pub(super) enum Said {
     Holds,
     Not,
     Failed,
@@ -150,14 +141,14 @@ impl<'n> Obliged<'n> {
     }
 }
 
-struct Scales<'a, 'p> {
+pub(super) struct Scales<'a, 'p> {
     old: &'p Policies,
-    new: &'p Policies,
+    pub(super) new: &'p Policies,
     told: Told<'a>,
     ours: bool,
-    views: &'a [View<'static>],
+    pub(super) views: &'a [View<'static>],
     olds: &'a [Vec<Near<'p>>],
-    rego: RegoFiles,
+    pub(super) rego: RegoFiles,
     recorded: &'a RecordedDecision<'a>,
     around: &'a dyn Surroundings,
     /// What is known by the record and the catalogue alone.
@@ -166,8 +157,39 @@ struct Scales<'a, 'p> {
     recalled: Option<Recalled>,
     /// The statement of the set that decided which says something else of what was recalled than
     /// it said then.
-    incomplete: Option<PolicyId>,
+    pub(super) incomplete: Option<PolicyId>,
     timeless: bool,
+}
+
+impl<'a, 'p> Scales<'a, 'p> {
+    /// For one decision; of the sets, whether the first made it.
+    pub(super) fn of(
+        (era, new, ours): (&'p Era<'_>, &'p Policies, bool),
+        told: Told<'a>,
+        (views, olds): (&'a [View<'static>], &'a [Vec<Near<'p>>]),
+        recorded: &'a RecordedDecision<'a>,
+        around: &'a dyn Surroundings,
+    ) -> Self {
+        let plain = Recalled {
+            action: around.action(&recorded.decided.action, recorded.decided.catalogue),
+            ..Recalled::default()
+        };
+        Self {
+            old: era.policies(),
+            new,
+            told,
+            ours,
+            views,
+            olds,
+            rego: era.classes.rego,
+            recorded,
+            around,
+            plain,
+            recalled: None,
+            incomplete: None,
+            timeless: true,
+        }
+    }
 }
 
 impl Scales<'_, '_> {
@@ -245,7 +267,7 @@ impl Scales<'_, '_> {
     }
 
     /// What a statement of the draft would have said to that question.
-    fn said(&mut self, at: usize, near: &Near<'_>) -> Said {
+    pub(super) fn said(&mut self, at: usize, near: &Near<'_>) -> Said {
         let id = || near.entry.statement.info.reference.id.clone();
         let whole = self.truth_then(at, |class| class.whole == near.class.whole, false);
         match whole {
@@ -359,7 +381,7 @@ fn unrecorded() -> Lacking {
     Lacking { fact: "context".into(), why: Missing::NotRecorded }
 }
 
-fn unique(ids: Vec<PolicyId>) -> Arc<[PolicyId]> {
+pub(super) fn unique(ids: Vec<PolicyId>) -> Arc<[PolicyId]> {
     let ids: BTreeSet<PolicyId> = ids.into_iter().collect();
     ids.into_iter().collect()
 }

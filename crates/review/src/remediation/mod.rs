@@ -5,22 +5,25 @@
 //!             │              ▲                │
 //! scheduled ──┴─▶ quarantined ┴─▶ applied ──▶ verified ──▶ rolled back
 //!      └──────────── reduce ────────▲  │  ▲
-//!                     conflict ─────┘  └▶ failed
+//!                     conflict ─────┘  ├▶ failed
+//!                                      └▶ still permitted
 //! ```
 //!
 //! Whatever is set aside can be restored by one step. A conflict overwrites nothing: what was set
 //! aside stays so until somebody applies again, or restores.
 
+mod replay;
 mod right;
 mod step;
 
 use std::sync::Arc;
 
-use safeconduct_model::{Decision, Digest, IdentityId, IdentityStatus, RecordId, Timestamp};
+use safeconduct_model::{Digest, IdentityId, IdentityStatus, PolicyId, RecordId, Timestamp};
 use thiserror::Error;
 
 use crate::Effect;
 
+pub use replay::{CameTo, ProvedBy, REPLAY_POLICIES_MAX, REPLAY_SAMPLES_MAX, RightReplay, Verdict};
 pub use right::*;
 pub use step::*;
 
@@ -66,6 +69,10 @@ pub struct Remediation {
     pub ended: Ended,
     /// What the last verification found.
     pub probes: Vec<Probe>,
+    /// What recorded decisions came to in it; nothing where none were looked at.
+    pub replay: Option<Box<RightReplay>>,
+    /// By what it proved that the right is gone.
+    pub proved_by: Option<ProvedBy>,
     /// When denials first showed that it was needed.
     pub needed_at: Option<Timestamp>,
     /// What went wrong last, or why it was restored or rolled back.
@@ -102,8 +109,10 @@ pub enum RemediationState {
     Quarantined,
     /// The right is gone.
     Applied,
-    /// And the enforcement point says so.
+    /// And the enforcement point says so, or the decisions that came of it.
     Verified,
+    /// The right is gone, and others give the same: what it permitted is permitted still.
+    StillPermitted,
     /// It was given back before it was gone, or never taken.
     Restored,
     /// It was given back after it was gone.
@@ -116,11 +125,12 @@ pub enum RemediationState {
 
 impl RemediationState {
     /// Every state.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Scheduled,
         Self::Quarantined,
         Self::Applied,
         Self::Verified,
+        Self::StillPermitted,
         Self::Restored,
         Self::RolledBack,
         Self::Failed,
@@ -134,6 +144,7 @@ impl RemediationState {
             Self::Quarantined => "quarantined",
             Self::Applied => "applied",
             Self::Verified => "verified",
+            Self::StillPermitted => "still_permitted",
             Self::Restored => "restored",
             Self::RolledBack => "rolled_back",
             Self::Failed => "failed",
@@ -147,9 +158,9 @@ impl RemediationState {
     }
 
     /// Whether something is still to be done about it: what is verified is done, though it can be
-    /// rolled back.
+    /// rolled back, and so is what others give, since each of these is a right of its own.
     pub const fn is_open(self) -> bool {
-        !self.is_final() && !matches!(self, Self::Verified)
+        !self.is_final() && !matches!(self, Self::Verified | Self::StillPermitted)
     }
 
     /// Whether nothing more happens to it.
@@ -190,6 +201,21 @@ pub enum RemediationError {
         .0.questions()
     )]
     Beside(Box<RightTaken>),
+    /// A verification of which nothing shows that the right is gone.
+    #[error(
+        "nothing shows that the right is gone: none of {decisions} recorded decisions is denied \
+         for want of it; ask for it: {}",
+        right.questions()
+    )]
+    NoEvidence {
+        /// How many decisions that came of the right were decided again.
+        decisions: u64,
+        /// The right.
+        right: Box<RightTaken>,
+    },
+    /// A verification that says that it proves something else than it does.
+    #[error("what a verification proves follows from its probes and from recorded decisions")]
+    Proof,
     /// No reason, or too long a one.
     #[error("a reason has 1 to {REMEDIATION_REASON_BYTES_MAX} bytes")]
     Reason,
@@ -246,6 +272,8 @@ impl Remediation {
             applied_at: None,
             ended: Ended::default(),
             probes: Vec::new(),
+            replay: None,
+            proved_by: None,
             needed_at: None,
             note: None,
             steps: 1,
@@ -262,9 +290,9 @@ impl Remediation {
 
     /// Whether denials of the right are watched.
     pub fn is_watched(&self, now: Timestamp) -> bool {
-        use RemediationState::{Applied, Quarantined, Verified};
+        use RemediationState::{Applied, Quarantined, StillPermitted, Verified};
         let since = self.applied_at.or(self.quarantined_at);
-        matches!(self.state, Quarantined | Applied | Verified)
+        matches!(self.state, Quarantined | Applied | Verified | StillPermitted)
             && self.needed_at.is_none()
             && since.is_some_and(|since| now < since.plus_ms(WATCH_MS))
     }
@@ -274,7 +302,9 @@ impl Remediation {
     /// # Errors
     /// [`RemediationError`] says why not.
     pub fn check(&self, step: &RemediationStep, at: Timestamp) -> Result<(), RemediationError> {
-        use RemediationState::{Applied, Conflict, Failed, Quarantined, Scheduled, Verified};
+        use RemediationState::{
+            Applied, Conflict, Failed, Quarantined, Scheduled, StillPermitted, Verified,
+        };
         let ended = self.plan.right.is_ended();
         let possible = match step {
             RemediationStep::Scheduled { plan } => {
@@ -306,39 +336,71 @@ impl Remediation {
             RemediationStep::Ended(_) => {
                 !self.state.is_final()
                     && (self.proposal.is_some()
-                        || matches!(self.state, Quarantined | Applied | Verified | Failed))
+                        || matches!(
+                            self.state,
+                            Quarantined | Applied | Verified | StillPermitted | Failed
+                        ))
             }
             RemediationStep::Conflict { .. } => self.can_apply() && self.proposal.is_some(),
             RemediationStep::Failed { .. } => {
-                matches!(self.state, Quarantined | Applied | Verified)
+                matches!(self.state, Quarantined | Applied | Verified | StillPermitted)
             }
-            RemediationStep::Verified { probes } => {
-                if !(1..=PROBES_MAX).contains(&probes.len()) {
-                    return Err(RemediationError::Probes);
-                }
-                // INVARIANT: nothing is proved by answers about other rights.
-                let asks = |probe: &Probe| {
-                    let about = self.plan.right.is_about(&probe.action, &probe.resource);
-                    probe.wanted == Decision::Deny && about
-                };
-                if probes.iter().all(Probe::holds) && !probes.iter().any(asks) {
-                    return Err(RemediationError::Beside(Box::new(self.plan.right.clone())));
-                }
-                let gone = matches!(self.state, Applied | Verified | Failed);
-                let suspended = self.plan.effect == Effect::Suspend && self.state == Quarantined;
-                (gone && (self.applied_at.is_some() || self.set_aside)) || suspended
+            RemediationStep::Verified { probes, replay, proved_by } => {
+                self.check_proof(probes, replay.as_deref(), *proved_by)?;
+                self.can_verify()
             }
             RemediationStep::RolledBack { reason: text } => {
                 reason(text)?;
                 if ended {
                     return Err(RemediationError::Ended(self.plan.right.as_str()));
                 }
-                self.applied_at.is_some() && matches!(self.state, Applied | Verified | Failed)
+                self.applied_at.is_some()
+                    && matches!(self.state, Applied | Verified | StillPermitted | Failed)
             }
             RemediationStep::Needed { .. } => self.is_watched(at),
         };
         let what = step.wanted();
         if possible { Ok(()) } else { Err(RemediationError::NotNow { what, state: self.state }) }
+    }
+
+    /// Whether it can be verified now.
+    ///
+    /// # Errors
+    /// [`RemediationError::NotNow`].
+    pub fn check_verifiable(&self) -> Result<(), RemediationError> {
+        let not = RemediationError::NotNow { what: "a verification", state: self.state };
+        if self.can_verify() { Ok(()) } else { Err(not) }
+    }
+
+    fn can_verify(&self) -> bool {
+        use RemediationState::{Applied, Failed, Quarantined, StillPermitted, Verified};
+        let gone = matches!(self.state, Applied | Verified | StillPermitted | Failed);
+        let suspended = self.plan.effect == Effect::Suspend && self.state == Quarantined;
+        (gone && (self.applied_at.is_some() || self.set_aside)) || suspended
+    }
+
+    /// INVARIANT: nothing is proved by answers about other rights, nor by nothing at all.
+    fn check_proof(
+        &self,
+        probes: &[Probe],
+        replay: Option<&RightReplay>,
+        proved_by: Option<ProvedBy>,
+    ) -> Result<(), RemediationError> {
+        let least = usize::from(replay.is_none());
+        if !(least..=PROBES_MAX).contains(&probes.len()) {
+            return Err(RemediationError::Probes);
+        }
+        let right = || Box::new(self.plan.right.clone());
+        let proves = match (self.plan.verdict(probes, replay), replay) {
+            (Verdict::Nothing, None) => return Err(RemediationError::Beside(right())),
+            (Verdict::Nothing, Some(replay)) => {
+                let decisions = replay.decisions();
+                return Err(RemediationError::NoEvidence { decisions, right: right() });
+            }
+            (Verdict::Proved(by), _) => Some(by),
+            (Verdict::StillPermitted(_) | Verdict::Failed(_), _) => None,
+        };
+        if proves == proved_by { Ok(()) } else { Err(RemediationError::Proof) }
     }
 
     fn must_go(&self) -> Result<(), RemediationError> {
@@ -399,13 +461,18 @@ impl Remediation {
                 self.note = Some(Arc::clone(problem));
                 self.state = State::Failed;
             }
-            RemediationStep::Verified { probes } => {
+            RemediationStep::Verified { probes, replay, proved_by } => {
+                let verdict = self.plan.verdict(probes, replay.as_deref());
+                (self.state, self.note) = match verdict {
+                    _ if step.is_proof() => (State::Verified, None),
+                    Verdict::StillPermitted(by) => (State::StillPermitted, Some(permitted_by(&by))),
+                    Verdict::Failed(why) => (State::Failed, Some(why.into())),
+                    Verdict::Proved(_) | Verdict::Nothing => {
+                        (State::Failed, Some("nothing shows that the right is gone".into()))
+                    }
+                };
                 self.probes.clone_from(probes);
-                let holds = probes.iter().all(Probe::holds);
-                self.state = if holds { State::Verified } else { State::Failed };
-                if !holds {
-                    self.note = Some("a probe was not answered as it should be".into());
-                }
+                (self.replay, self.proved_by) = (replay.clone(), *proved_by);
             }
             RemediationStep::RolledBack { reason } => {
                 self.note = Some(Arc::clone(reason));
@@ -413,6 +480,17 @@ impl Remediation {
                 self.state = State::RolledBack;
             }
             RemediationStep::Needed { .. } => self.needed_at = Some(at),
+        }
+    }
+}
+
+/// still permitted by `a`, `b`
+fn permitted_by(policies: &[PolicyId]) -> Arc<str> {
+    match policies {
+        [] => "still permitted by what nobody names".into(),
+        policies => {
+            let named: Vec<_> = policies.iter().map(|policy| format!("`{policy}`")).collect();
+            format!("still permitted by {}", named.join(", ")).into()
         }
     }
 }

@@ -9,7 +9,8 @@ use safeconduct_model::{
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::{Ended, Probe, RemediationPlan, RightTaken, Word};
+use super::replay::{ReplayForm, proved_by};
+use super::{Ended, Probe, ProvedBy, RemediationPlan, RightReplay, RightTaken, Verdict, Word};
 use crate::Effect;
 
 /// What happened to a remediation: plain data, of which it is a fold.
@@ -62,10 +63,15 @@ pub enum RemediationStep {
         /// What went wrong.
         problem: Arc<str>,
     },
-    /// The enforcement point was asked.
+    /// The enforcement point was asked, and what was decided by the right was decided again.
     Verified {
         /// What it said.
         probes: Vec<Probe>,
+        /// What recorded decisions came to; nothing where none were looked at.
+        replay: Option<Box<RightReplay>>,
+        /// By what it was proved that the right is gone; nothing where it was not. Versions before
+        /// this one did not say it, and proved it by the probes.
+        proved_by: Option<ProvedBy>,
     },
     /// It was given back after it was gone.
     RolledBack {
@@ -129,7 +135,11 @@ struct Detail {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     proposal: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    proved_by: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    replay: Option<ReplayForm>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     right: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -162,6 +172,30 @@ struct ProbeForm {
 }
 
 impl RemediationStep {
+    /// A verification of what was planned: what it proves follows from the rest.
+    pub fn verified(
+        plan: &RemediationPlan,
+        probes: Vec<Probe>,
+        replay: Option<Box<RightReplay>>,
+    ) -> Self {
+        let proved_by = match plan.verdict(&probes, replay.as_deref()) {
+            Verdict::Proved(by) => Some(by),
+            Verdict::StillPermitted(_) | Verdict::Failed(_) | Verdict::Nothing => None,
+        };
+        Self::Verified { probes, replay, proved_by }
+    }
+
+    /// Whether it is a verification that proves that a right is gone.
+    pub fn is_proof(&self) -> bool {
+        match self {
+            Self::Verified { probes, replay: None, proved_by: None } => {
+                !probes.is_empty() && probes.iter().all(Probe::holds)
+            }
+            Self::Verified { proved_by, .. } => proved_by.is_some(),
+            _ => false,
+        }
+    }
+
     /// The word for it in its record.
     pub const fn event(&self) -> &'static str {
         match self {
@@ -226,9 +260,12 @@ impl RemediationStep {
             Self::Conflict { problem } | Self::Failed { problem } => {
                 Detail { problem: owned(problem), ..Detail::default() }
             }
-            Self::Verified { probes } => {
-                Detail { probes: probes.iter().map(of_probe).collect(), ..Detail::default() }
-            }
+            Self::Verified { probes, replay, proved_by } => Detail {
+                probes: probes.iter().map(of_probe).collect(),
+                replay: replay.as_deref().map(ReplayForm::of),
+                proved_by: proved_by.map(|by| by.as_str().to_owned()),
+                ..Detail::default()
+            },
             Self::Needed { denials } => Detail { denials: Some(*denials), ..Detail::default() },
         };
         // Texts and integers are always JSON.
@@ -274,6 +311,8 @@ impl RemediationStep {
             "failed" => Self::Failed { problem: text(form.problem, "problem")? },
             "verified" => Self::Verified {
                 probes: form.probes.into_iter().map(probe_of).collect::<Result<_, _>>()?,
+                replay: form.replay.map(|form| form.read().map(Box::new)).transpose()?,
+                proved_by: proved_by(form.proved_by)?,
             },
             "needed" => Self::Needed {
                 denials: form.denials.ok_or(RemediationStepError::Member("denials"))?,

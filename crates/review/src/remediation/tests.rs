@@ -60,6 +60,33 @@ fn probe(answer: Decision) -> Probe {
     }
 }
 
+/// Without a look at recorded decisions.
+fn probed(probes: Vec<Probe>) -> RemediationStep {
+    RemediationStep::verified(&plan(1, Effect::Revoke, 100), probes, None)
+}
+
+fn replay(counts: &[(CameTo, u64)]) -> RightReplay {
+    let mut replay = RightReplay::new(Digest::from_bytes([3; 32]), at(1), at(2));
+    for (came_to, count) in counts {
+        for n in 0..*count {
+            let record = id(&format!("dec_{}_{n}", came_to.as_str()));
+            match came_to {
+                CameTo::StillPermitted => {
+                    replay.take_permitted(&record, &[PolicyId::new("crm.all").unwrap()]);
+                }
+                CameTo::NotReplayable => replay.take_unknown(&record, "not_recorded"),
+                other => replay.take(&record, *other),
+            }
+        }
+    }
+    replay
+}
+
+fn verified(probes: Vec<Probe>, counts: &[(CameTo, u64)]) -> RemediationStep {
+    let replay = Some(Box::new(replay(counts)));
+    RemediationStep::verified(&plan(1, Effect::Revoke, 100), probes, replay)
+}
+
 fn steps() -> Vec<RemediationStep> {
     let reason = || Arc::<str>::from("said so");
     vec![
@@ -77,8 +104,10 @@ fn steps() -> Vec<RemediationStep> {
         RemediationStep::Ended(Ended { tasks: 2, leases: 1, tokens: 0 }),
         RemediationStep::Conflict { problem: "`a.cedar` has changed".into() },
         RemediationStep::Failed { problem: "the ledger was full".into() },
-        RemediationStep::Verified { probes: vec![probe(Decision::Deny)] },
-        RemediationStep::Verified { probes: vec![probe(Decision::Permit)] },
+        probed(vec![probe(Decision::Deny)]),
+        probed(vec![probe(Decision::Permit)]),
+        verified(Vec::new(), &[(CameTo::Denied, 2), (CameTo::NotReplayable, 1)]),
+        verified(vec![probe(Decision::Permit)], &[(CameTo::StillPermitted, 1)]),
         RemediationStep::RolledBack { reason: reason() },
         RemediationStep::Needed { denials: 3 },
     ]
@@ -147,7 +176,7 @@ fn what_is_ended_does_not_come_back_and_what_is_suspended_does_not_go() {
     assert!(walk(&mut suspended, &RemediationStep::Quarantined { asked: true, before: None }, 0));
     let applied = RemediationStep::Applied { proposal: None, before: None };
     assert_eq!(suspended.check(&applied, at(1)), Err(RemediationError::Suspended));
-    let denied = RemediationStep::Verified { probes: vec![probe(Decision::Deny)] };
+    let denied = probed(vec![probe(Decision::Deny)]);
     assert!(walk(&mut suspended, &denied, 1));
     assert!(suspended.set_aside && walk(&mut suspended, &restored, 2));
     assert!(!suspended.set_aside);
@@ -160,12 +189,121 @@ fn what_is_used_proves_nothing_of_what_was_taken() {
     let permitted = Probe { wanted: Decision::Permit, ..probe(Decision::Permit) };
     let other = Probe { action: ActionName::new("crm.send").unwrap(), ..probe(Decision::Deny) };
     for probes in [vec![permitted.clone()], vec![other.clone()], vec![permitted, other]] {
-        let refused = one.check(&RemediationStep::Verified { probes }, at(1)).unwrap_err();
+        let refused = one.check(&probed(probes), at(1)).unwrap_err();
         assert!(matches!(refused, RemediationError::Beside(_)), "{refused}");
         assert!(refused.to_string().ends_with("wants a Deny: `crm.read`"), "{refused}");
     }
-    let denied = RemediationStep::Verified { probes: vec![probe(Decision::Deny)] };
+    let denied = probed(vec![probe(Decision::Deny)]);
     assert!(walk(&mut one, &denied, 1));
+}
+
+/// A right that is gone, to be verified.
+fn gone(effect: Effect) -> Remediation {
+    let mut one = begun(1, effect);
+    if effect != Effect::Reduce {
+        assert!(walk(&mut one, &RemediationStep::Quarantined { asked: true, before: None }, 0));
+    }
+    assert!(walk(&mut one, &RemediationStep::Applied { proposal: None, before: None }, 1));
+    one
+}
+
+#[test]
+fn probes_and_recorded_decisions_prove_together_or_one_alone() {
+    use CameTo::{Denied, DeniedOtherwise, Error, Kept, KeptDenied, NotReplayable, StillPermitted};
+    let deny = || vec![probe(Decision::Deny)];
+    let permit = || vec![probe(Decision::Permit)];
+    let come = |effect, probes: Vec<Probe>, counts: &[(CameTo, u64)]| {
+        let mut one = gone(effect);
+        let plan = plan(1, effect, 100);
+        let step = RemediationStep::verified(&plan, probes, Some(Box::new(replay(counts))));
+        one.check(&step, at(2)).map(|()| {
+            one.apply(&step, at(2));
+            (one.state, one.proved_by, one.note.as_deref().unwrap_or_default().to_owned())
+        })
+    };
+    let proved = |by| Ok((RemediationState::Verified, Some(by), String::new()));
+    let revoke = Effect::Revoke;
+    assert_eq!(come(revoke, deny(), &[(Denied, 3)]), proved(ProvedBy::ProbeAndReplay));
+    assert_eq!(come(revoke, deny(), &[(NotReplayable, 3)]), proved(ProvedBy::Probe));
+    assert_eq!(come(revoke, deny(), &[]), proved(ProvedBy::Probe));
+    let some = [(Denied, 1), (Error, 1), (NotReplayable, 7)];
+    assert_eq!(come(revoke, Vec::new(), &some), proved(ProvedBy::Replay));
+    // Nothing of these comes of the right's end.
+    let nothing: [&[_]; 4] = [&[], &[(NotReplayable, 2)], &[(Error, 1)], &[(DeniedOtherwise, 1)]];
+    for counts in nothing {
+        let refused = come(revoke, Vec::new(), counts).unwrap_err();
+        assert!(matches!(refused, RemediationError::NoEvidence { .. }), "{refused}");
+    }
+    let by_others = (RemediationState::StillPermitted, None, "still permitted by `crm.all`".into());
+    assert_eq!(come(revoke, permit(), &[(StillPermitted, 2)]), Ok(by_others.clone()));
+    assert_eq!(come(revoke, deny(), &[(Denied, 1), (StillPermitted, 2)]), Ok(by_others));
+    let failed = |outcome: Result<(RemediationState, _, String), _>| {
+        matches!(outcome, Ok((RemediationState::Failed, None::<ProvedBy>, _)))
+    };
+    assert!(failed(come(revoke, deny(), &[(Denied, 1), (Kept, 1)])), "it is not gone");
+    assert!(failed(come(revoke, permit(), &[(Denied, 1)])), "they do not agree");
+    let used = Probe { wanted: Decision::Permit, ..probe(Decision::Deny) };
+    assert!(failed(come(revoke, vec![used], &[(StillPermitted, 1)])), "what is used is denied");
+    let mut observed = permit();
+    observed[0].reasons.push("observed_only".into());
+    assert!(failed(come(revoke, observed, &[(StillPermitted, 1)])), "nothing stops it there");
+    let reduce = Effect::Reduce;
+    let kept = [(Kept, 5), (Denied, 1)];
+    assert_eq!(come(reduce, deny(), &kept), proved(ProvedBy::ProbeAndReplay));
+    assert_eq!(come(reduce, deny(), &[(Kept, 5)]), proved(ProvedBy::Probe));
+    assert!(come(reduce, Vec::new(), &[(Kept, 5)]).is_err(), "what was cut was not looked at");
+    assert!(failed(come(reduce, deny(), &[(Kept, 5), (KeptDenied, 1)])));
+}
+
+#[test]
+fn a_verification_claims_nothing_that_does_not_follow() {
+    let one = gone(Effect::Revoke);
+    for proved_by in [None, Some(ProvedBy::Replay)] {
+        let probes = vec![probe(Decision::Deny)];
+        let step = RemediationStep::Verified { probes, replay: None, proved_by };
+        assert_eq!(one.check(&step, at(2)), Err(RemediationError::Proof));
+    }
+    // Counts that do not add up are no record.
+    let detail = verified(Vec::new(), &[(CameTo::Denied, 2)]).detail();
+    let off = detail.replace("\"decisions\":2", "\"decisions\":3");
+    assert_ne!(off, detail);
+    assert!(RemediationStep::read("verified", &off).is_err());
+}
+
+#[test]
+fn verifications_of_before_fold_as_they_did() {
+    let record = |answer: &str| {
+        format!(
+            r#"{{"probes":[{{"action":"crm.read","answer":"{answer}","reasons":["no_permit"],"resource_id":"crm","resource_type":"Safeconduct::Server","wanted":"deny"}}]}}"#
+        )
+    };
+    for (answer, state) in
+        [("deny", RemediationState::Verified), ("permit", RemediationState::Failed)]
+    {
+        let step = RemediationStep::read("verified", &record(answer)).unwrap();
+        assert_eq!(step.detail(), record(answer));
+        let mut one = gone(Effect::Revoke);
+        one.apply(&step, at(2));
+        assert_eq!((one.state, one.replay, one.proved_by), (state, None, None));
+    }
+    let mut one = gone(Effect::Revoke);
+    one.apply(&RemediationStep::read("verified", "{}").unwrap(), at(2));
+    assert_eq!(one.state, RemediationState::Failed, "nothing shows nothing");
+}
+
+#[test]
+fn a_replay_names_a_few_and_counts_all() {
+    let all = replay(&[(CameTo::Denied, 100), (CameTo::StillPermitted, 7)]);
+    assert_eq!((all.decisions(), all.count(CameTo::Denied)), (107, 100));
+    assert_eq!(all.samples.len(), 2 * REPLAY_SAMPLES_MAX);
+    assert_eq!(all.by, [(PolicyId::new("crm.all").unwrap(), 7)]);
+    let mut many = replay(&[]);
+    for n in 0..100 {
+        many.take_unknown(&id("dec_1"), &format!("why_{n}"));
+        many.take_permitted(&id("dec_1"), &[PolicyId::new(format!("p{n}")).unwrap()]);
+    }
+    assert!(many.by.len() == REPLAY_POLICIES_MAX && many.why.len() <= 16);
+    assert_eq!(many.why.values().sum::<u64>(), 100);
 }
 
 #[test]
@@ -203,7 +341,7 @@ proptest! {
     fn every_interleaving_holds_the_promises(
         kind in 0..5_usize,
         effect in prop::sample::select(vec![Effect::Reduce, Effect::Suspend, Effect::Revoke]),
-        tries in prop::collection::vec((0..15_usize, 1..60_i64), 0..40),
+        tries in prop::collection::vec((0..17_usize, 1..60_i64), 0..40),
     ) {
         prop_assume!(plan(kind, effect, 100).check(at(0)).is_ok());
         let all = steps();
@@ -239,7 +377,9 @@ proptest! {
                     probe.wanted == Decision::Deny
                         && one.plan.right.is_about(&probe.action, &probe.resource)
                 };
-                prop_assert!(one.probes.iter().any(of_it), "it was asked for");
+                let replayed = one.replay.as_ref().is_some_and(|r| r.count(CameTo::Denied) > 0);
+                prop_assert!(replayed || one.probes.iter().any(of_it), "something shows it");
+                prop_assert!(one.proved_by.is_some());
             }
             if one.state == RemediationState::RolledBack {
                 prop_assert!(one.applied_at.is_some());

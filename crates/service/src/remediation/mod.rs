@@ -11,6 +11,7 @@ mod probe;
 mod proposals;
 mod put_by;
 mod quarantine;
+mod replayed;
 mod schedule;
 mod state;
 mod watch;
@@ -36,6 +37,10 @@ pub use points::*;
 pub use probe::{PROBE_INPUT_BYTES_MAX, Probing};
 pub use proposals::*;
 pub(crate) use put_by::IntentsPut;
+pub use replayed::{
+    VERIFY_DECISIONS_MAX, VERIFY_LOOKED_AT_MAX, VERIFY_MS_MAX, VERIFY_RECALLED_MAX,
+    VERIFY_WINDOW_MS,
+};
 pub use schedule::{LeftOut, NewRemediation, NotPlanned, PlannedRights, REMEDIATIONS_MAX};
 pub(crate) use state::{Proposals, Remediations};
 
@@ -133,6 +138,9 @@ pub enum RemediateError {
     /// Others changed the same at the same moment, or our fault: it was not recorded.
     #[error(transparent)]
     Record(#[from] RecordReviewsError),
+    /// Our fault: what was decided could not be read.
+    #[error(transparent)]
+    Read(#[from] crate::ReadError),
     /// A name does not fit.
     #[error(transparent)]
     Name(#[from] NameError),

@@ -1,5 +1,6 @@
 //! The proof: what was taken away is asked for again, and is denied; what is used is not. Where an
-//! enforcement point of this process serves the action, the question goes its way.
+//! enforcement point of this process serves the action, the question goes its way. Beside it stands
+//! what was decided by the right, decided again.
 
 use std::sync::Arc;
 
@@ -9,11 +10,12 @@ use safeconduct_model::{
     IdentityId, LeaseState, Method, Mode, Reason, RecordId, Subject, TokenId, Value,
 };
 use safeconduct_policy::Policies;
-use safeconduct_review::{Probe, Remediation, RemediationStep, RightTaken};
+use safeconduct_review::{Probe, Remediation, RemediationStep, RightReplay, RightTaken, Verdict};
 
 use super::ends::Beside;
+use super::replayed::Brought;
 use super::{PointProbe, Probed, RemediateError, entry, found};
-use crate::{LEASE, LeaseView, Service, UNDERTAKE, Weighing};
+use crate::{LEASE, LeaseView, ReadModel, RecordReviewsError, Service, UNDERTAKE, Weighing};
 
 /// Most bytes of a probe's arguments in canonical form.
 pub const PROBE_INPUT_BYTES_MAX: usize = 64 * 1024;
@@ -52,28 +54,61 @@ const OF_POLICIES: [&str; 3] = ["set_aside", "no_permit", "identity_not_active"]
 const OBSERVED: &str = "observed_only";
 
 impl Service {
-    /// Asks for what was taken away, in the holder's name: on the way of a call through the
-    /// enforcement point that serves the action, and of the decision point where none does; by the
-    /// same stages as every decision, without recording one, so that no session of theirs is
-    /// touched and no use is counted. The answers are recorded with the remediation.
+    /// Asks for what was taken away, without a look at what was decided by it:
+    /// [`Service::verify_remediation_by`] with no read model.
     ///
     /// # Errors
-    /// [`RemediateError::Inconclusive`] where a question cannot be put to the policies; nothing is
-    /// recorded then.
+    /// As that.
     pub async fn verify_remediation(
         &self,
         id: &RecordId,
         by: &IdentityId,
         probings: Vec<Probing>,
     ) -> Result<Remediation, RemediateError> {
+        self.verify_remediation_by(id, by, probings, None).await
+    }
+
+    /// Asks for what was taken away, in the holder's name: on the way of a call through the
+    /// enforcement point that serves the action, and of the decision point where none does; by the
+    /// same stages as every decision, without recording one, so that no session of theirs is
+    /// touched and no use is counted. And what was decided by it is decided again under what is in
+    /// force now, where there is a read model to find it by: that takes its time, and blocks. Both
+    /// answers are recorded with the remediation.
+    ///
+    /// # Errors
+    /// [`RemediateError::Inconclusive`] where a question cannot be put to the policies;
+    /// [`RemediateError::Step`] where nothing shows that the right is gone. Nothing is recorded
+    /// then.
+    pub async fn verify_remediation_by(
+        &self,
+        id: &RecordId,
+        by: &IdentityId,
+        probings: Vec<Probing>,
+        read: Option<&dyn ReadModel>,
+    ) -> Result<Remediation, RemediateError> {
         let one = self.remediation(id).ok_or_else(|| RemediateError::Unknown(id.clone()))?;
+        one.check_verifiable()?;
+        let replay = match read {
+            None => None,
+            Some(read) => {
+                let gone = one.plan.right.is_of_policies() && one.applied_at.is_some();
+                // Without a folder nothing is put back, and other sets may still be had.
+                let before =
+                    if gone { self.policies_before(&one).await.ok().flatten() } else { None };
+                self.replay_right(&one, before, read)?
+            }
+        };
         let mut probes = Vec::with_capacity(probings.len() + 1);
         probes.extend(self.ended_or_not(&one)?);
         for probing in probings {
-            probes.push(self.probe(&one, probing).await?);
+            let probed = self.probe(&one, probing).await;
+            probes.push(probed.map_err(|error| beside_replay(error, &one, replay.as_ref()))?);
         }
-        let step = RemediationStep::Verified { probes };
         let seen = self.reviews_seen();
+        if replay.as_ref().is_some_and(|one| one.policies != self.world().policies().digest()) {
+            return Err(RecordReviewsError::Stale.into());
+        }
+        let step = RemediationStep::verified(&one.plan, probes, replay.map(Box::new));
         let entry = {
             let state = self.reviews.lock();
             entry(found(&state, id)?, &step, self.now(), Some(by))?
@@ -272,13 +307,23 @@ impl Service {
             return true;
         }
         let Reason::Policy(forbid) = reason else { return false };
-        let texts = one.proposal.as_ref().and_then(|id| self.proposed_texts(id).ok());
-        let file = texts.as_ref().and_then(|texts| texts.files.get(&*forbid.span.file));
-        file.is_some_and(|file| {
-            let named = format!("@id(\"{}\")", forbid.id);
-            let names = |text: &Option<String>| text.as_ref().is_some_and(|t| t.contains(&named));
-            names(&file.after) && !names(&file.before)
-        })
+        Brought::by(self, one).has(&forbid.id)
+    }
+}
+
+/// A question that says nothing, where recorded decisions do.
+fn beside_replay(
+    error: RemediateError,
+    one: &Remediation,
+    replay: Option<&RightReplay>,
+) -> RemediateError {
+    match (error, one.plan.verdict(&[], replay)) {
+        (RemediateError::Inconclusive { action, why }, Verdict::Proved(_)) => {
+            let why =
+                format!("{why} (without it, recorded decisions prove that the right is gone)");
+            RemediateError::Inconclusive { action, why }
+        }
+        (error, _) => error,
     }
 }
 

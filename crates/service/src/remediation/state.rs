@@ -233,7 +233,17 @@ mod tests {
         let scheduled = RemediationStep::Scheduled { plan };
         let set_aside = RemediationStep::Quarantined { asked: true, before: None };
         let restored = RemediationStep::Restored { reason };
-        let verified = RemediationStep::Verified { probes: Vec::new() };
+        let denied = safeconduct_review::Probe {
+            action: safeconduct_model::ActionName::new("files.read").unwrap(),
+            resource: safeconduct_model::EntityRef::new("Server", "files").unwrap(),
+            wanted: safeconduct_model::Decision::Deny,
+            answer: safeconduct_model::Decision::Deny,
+            reasons: Vec::new(),
+            evidence: None,
+            point: None,
+        };
+        let RemediationStep::Scheduled { plan } = &scheduled else { panic!("it is planned") };
+        let verified = RemediationStep::verified(plan, vec![denied], None);
         let mut all = Remediations::default();
         for (n, id) in ["rem_1", "rem_2", "rem_3"].into_iter().enumerate() {
             take(&mut all, id, &scheduled, n as i64);

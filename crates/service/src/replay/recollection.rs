@@ -28,7 +28,8 @@ pub trait LaidBeside {
     /// Reads it.
     ///
     /// # Errors
-    /// The operating system's, or it is not what lay there.
+    /// The operating system's, or it is not what lay there: [`io::ErrorKind::NotFound`] where
+    /// nothing does.
     fn read(&self) -> io::Result<Vec<u8>>;
 }
 
@@ -231,6 +232,9 @@ fn read(attached: &Attached) -> Result<Vec<u8>, Missing> {
     match attached {
         Attached::Nothing => Err(Missing::NotKept),
         Attached::Erased => Err(Missing::Erased),
-        Attached::Here(beside) => beside.read().map_err(|_| Missing::NotOpened),
+        Attached::Here(beside) => beside.read().map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => Missing::NotKept,
+            _ => Missing::NotOpened,
+        }),
     }
 }

@@ -15,11 +15,14 @@ mod declassify;
 mod durable;
 mod examples;
 mod imports;
+#[path = "../support/memory_read.rs"]
+mod memory_read;
 mod order;
 mod places;
 mod remediation;
 mod removed;
 mod replay;
+mod replayed;
 mod risk;
 mod streams;
 mod vouched;

@@ -14,6 +14,9 @@ use safeconduct_service::*;
 mod aside;
 mod ends;
 mod flow;
+#[path = "../support/memory_read.rs"]
+mod memory_read;
+mod replayed;
 mod runs;
 mod taken;
 

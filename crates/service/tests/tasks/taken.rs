@@ -62,13 +62,13 @@ impl PolicyGate for Folder {
     }
 }
 
-struct Estate {
+pub(super) struct Estate {
     bench: Bench,
     folder: Arc<Folder>,
     _gate: Arc<dyn PolicyGate>,
 }
 
-async fn estate() -> Estate {
+pub(super) async fn estate() -> Estate {
     let bench = bench().await;
     let files = BTreeMap::from([("p.cedar".to_owned(), POLICIES.to_owned())]);
     let service = Arc::downgrade(&bench.service);
@@ -79,7 +79,23 @@ async fn estate() -> Estate {
 }
 
 impl Estate {
-    async fn planned(&self, holder: &str, of: impl Fn(&GrantSource) -> bool) -> RecordId {
+    pub(super) const fn bench(&self) -> &Bench {
+        &self.bench
+    }
+
+    pub(super) fn edit(&self, change: impl Fn(&str) -> String) {
+        self.folder.files.lock().unwrap().values_mut().for_each(|text| *text = change(text));
+    }
+
+    pub(super) async fn load(&self) {
+        self.folder.load("a hand").await.unwrap();
+    }
+
+    pub(super) async fn planned(
+        &self,
+        holder: &str,
+        of: impl Fn(&GrantSource) -> bool,
+    ) -> RecordId {
         let held = self.bench.service.can(&id(holder)).unwrap();
         let grant = held.grants.iter().find(|grant| of(&grant.source)).unwrap().id;
         self.scheduled(holder, Some(grant)).await
@@ -106,7 +122,7 @@ impl Estate {
         done.proposal.unwrap()
     }
 
-    async fn applied(&self, review: &RecordId) {
+    pub(super) async fn applied(&self, review: &RecordId) {
         let proposal = self.proposed(review).await;
         self.bench.service.approve_proposal(&proposal, &id("orchestrator")).await.unwrap();
     }
@@ -120,11 +136,11 @@ impl Estate {
     }
 }
 
-fn statement(of: &'static str) -> impl Fn(&GrantSource) -> bool {
+pub(super) fn statement(of: &'static str) -> impl Fn(&GrantSource) -> bool {
     move |source| matches!(source, GrantSource::Statement(one) if one.policy.as_str() == of)
 }
 
-fn intent_of(of: &'static str) -> impl Fn(&GrantSource) -> bool {
+pub(super) fn intent_of(of: &'static str) -> impl Fn(&GrantSource) -> bool {
     move |source| matches!(source, GrantSource::Intent { intent, schedule: None, .. } if intent.as_str() == of)
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use safeconduct_model::{ActionName, Digest, IdentityId, RecordId, Timestamp};
-use safeconduct_review::{PolicyProposal, Probe, ProposedTexts, Remediation};
+use safeconduct_review::{CameTo, PolicyProposal, Probe, ProposedTexts, Remediation, RightReplay};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -58,7 +58,8 @@ pub struct RemediationStepForm {
     pub with: Vec<Written<RecordId>>,
     /// For `apply` of what shrinks: the files of the policy folder that change, as they are to be.
     pub draft: Option<BTreeMap<String, String>>,
-    /// For `verify`: what is asked, and how it has to be answered.
+    /// For `verify`: what is asked, and how it has to be answered; none where what was decided by
+    /// the right is to prove it alone.
     #[serde(default)]
     #[schemars(length(max = 32))]
     pub probes: Vec<ProbeForm>,
@@ -155,6 +156,14 @@ pub struct RemediationView {
     /// What the last verification found.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub probes: Vec<ProbeView>,
+    /// What was decided by the right, decided again by the last verification; absent where it did
+    /// not look.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replay: Option<RightReplayView>,
+    /// By what it was proved that the right is gone: `probe`, `replay`, `probe_and_replay`; absent
+    /// where it was not, or by a version that asked probes alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proved_by: Option<&'static str>,
     /// What went wrong, or why it was given back.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
@@ -189,6 +198,52 @@ pub struct ProbeView {
     /// The enforcement point whose way it went; absent where the decision point itself was asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub point: Option<String>,
+}
+
+/// The permits that came of a right within a window, decided again under the policies that were in
+/// force. What they came to adds up to all of them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct RightReplayView {
+    /// SHA-256 of that policy set.
+    pub policies: Written<Digest>,
+    /// When the window begins.
+    pub since: Written<Timestamp>,
+    /// When it ends.
+    pub until: Written<Timestamp>,
+    /// How many decisions there were.
+    pub decisions: u64,
+    /// Whether there were more, which were older, and were not looked at.
+    pub more: bool,
+    /// How many are denied because the right is gone.
+    pub denied: u64,
+    /// How many are denied by something that has nothing to do with it.
+    pub denied_otherwise: u64,
+    /// How many are permitted by what is left of the right.
+    pub kept: u64,
+    /// How many what is left of it permits, and something denies.
+    pub kept_denied: u64,
+    /// How many are permitted by something else.
+    pub still_permitted: u64,
+    /// Of how many the record does not say enough.
+    pub not_replayable: u64,
+    /// Over how many a policy fails.
+    pub errors: u64,
+    /// By which policies they are permitted still: the first that were found.
+    #[schemars(length(max = 8))]
+    pub by: Vec<StillPermittedView>,
+    /// Why some are not replayable, and how many each time.
+    pub why: BTreeMap<String, u64>,
+    /// Records of the first of each sort, by the word for what they came to: at most 5 of each.
+    pub samples: BTreeMap<&'static str, Vec<String>>,
+}
+
+/// A policy by which decisions are permitted still.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct StillPermittedView {
+    /// The policy.
+    pub policy: String,
+    /// How many.
+    pub decisions: u64,
 }
 
 /// What was planned.
@@ -252,7 +307,41 @@ impl RemediationView {
                 tokens: one.ended.tokens,
             }),
             probes: one.probes.iter().map(ProbeView::of).collect(),
+            replay: one.replay.as_deref().map(RightReplayView::of),
+            proved_by: one.proved_by.map(safeconduct_review::ProvedBy::as_str),
             note: one.note.as_ref().map(ToString::to_string),
+        }
+    }
+}
+
+impl RightReplayView {
+    fn of(replay: &RightReplay) -> Self {
+        let mut samples = BTreeMap::<_, Vec<_>>::new();
+        for (sort, record) in &replay.samples {
+            samples.entry(sort.as_str()).or_default().push(record.to_string());
+        }
+        let by = replay.by.iter();
+        Self {
+            policies: Written(replay.policies),
+            since: Written(replay.since),
+            until: Written(replay.until),
+            decisions: replay.decisions(),
+            more: replay.more,
+            denied: replay.count(CameTo::Denied),
+            denied_otherwise: replay.count(CameTo::DeniedOtherwise),
+            kept: replay.count(CameTo::Kept),
+            kept_denied: replay.count(CameTo::KeptDenied),
+            still_permitted: replay.count(CameTo::StillPermitted),
+            not_replayable: replay.count(CameTo::NotReplayable),
+            errors: replay.count(CameTo::Error),
+            by: by
+                .map(|(policy, decisions)| StillPermittedView {
+                    policy: policy.to_string(),
+                    decisions: *decisions,
+                })
+                .collect(),
+            why: replay.why.iter().map(|(why, count)| (why.to_string(), *count)).collect(),
+            samples,
         }
     }
 }

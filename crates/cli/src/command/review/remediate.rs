@@ -155,7 +155,7 @@ async fn verify(shared: &Shared, wanted: VerifyRemediation) -> Result<Exit, Comm
     let client = Client::new(shared, &remote)?;
     let answer = client.call(Method::POST, &path, &[], Some(&body)).await?;
     shown(shared, &answer)?;
-    Ok(if text(&answer, "/state") == "failed" { Exit::TestsFailed } else { Exit::Ok })
+    Ok(if text(&answer, "/state") == "verified" { Exit::Ok } else { Exit::TestsFailed })
 }
 
 /// `crm.export on Server::"crm" with {"case": "C-1"}`.
@@ -212,6 +212,20 @@ fn shown(shared: &Shared, answer: &Value) -> Result<Exit, CommandError> {
             text(probe, "/answer"),
         ))?;
     }
+    if let Some(replay) = answer.get("replay") {
+        for line in replayed(replay) {
+            print_line(&line)?;
+        }
+    }
+    match answer.get("proved_by").and_then(Value::as_str) {
+        Some("probe_and_replay") => print_line("  proved by the probes and by recorded decisions")?,
+        Some("replay") => print_line("  proved by recorded decisions")?,
+        Some(_) if answer.get("replay").is_some() => {
+            print_line("  proved by the probes: no recorded decision shows it")?;
+        }
+        Some(_) => print_line("  proved by the probes alone: no recorded decision was looked at")?,
+        None => {}
+    }
     if let Some(note) = answer.get("note").and_then(Value::as_str) {
         print_line(&format!("  note: {note}"))?;
     }
@@ -221,9 +235,68 @@ fn shown(shared: &Shared, answer: &Value) -> Result<Exit, CommandError> {
     Ok(Exit::Ok)
 }
 
+/// What became of the decisions that came of the right.
+fn replayed(replay: &Value) -> Vec<String> {
+    let count = |name: &str| replay.get(name).and_then(Value::as_u64).unwrap_or_default();
+    let sorts = [
+        ("denied", "denied now"),
+        ("kept", "permitted by what is left"),
+        ("still_permitted", "still permitted"),
+        ("kept_denied", "denied, though what is left permits them"),
+        ("denied_otherwise", "denied by something else"),
+        ("not_replayable", "not replayable"),
+        ("errors", "errors"),
+    ];
+    let came_to = sorts.iter().filter(|(name, _)| count(name) > 0);
+    let came_to: Vec<_> = came_to.map(|(name, words)| format!("{} {words}", count(name))).collect();
+    let came_to = if came_to.is_empty() { "none".to_owned() } else { came_to.join(", ") };
+    let more = replay.get("more").and_then(Value::as_bool) == Some(true);
+    let newest = if more { " (the newest; there are more)" } else { "" };
+    let mut lines = vec![format!(
+        "  {} recorded decisions since {}{newest}: {came_to}",
+        count("decisions"),
+        text(replay, "/since"),
+    )];
+    let sample = |sort: &str| {
+        let first = replay.pointer(&format!("/samples/{sort}/0")).and_then(Value::as_str);
+        first.map_or_else(String::new, |first| format!(", for instance {first}"))
+    };
+    for by in replay.get("by").and_then(Value::as_array).into_iter().flatten() {
+        let decisions = by.get("decisions").and_then(Value::as_u64).unwrap_or_default();
+        let policy = text(by, "/policy");
+        let sample = sample("still_permitted");
+        lines.push(format!("    still permitted by {policy}: {decisions}{sample}"));
+    }
+    for (why, count) in replay.get("why").and_then(Value::as_object).into_iter().flatten() {
+        lines.push(format!("    not replayable, {why}: {count}{}", sample("not_replayable")));
+    }
+    lines
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_recorded_decisions_came_to_is_told() {
+        let lines = replayed(&json!({
+            "decisions": 5, "since": "2026-01-01T00:00:00Z", "more": true,
+            "denied": 2, "still_permitted": 2, "not_replayable": 1,
+            "by": [{ "policy": "crm.all", "decisions": 2 }], "why": { "not_recorded": 1 },
+            "samples": { "still_permitted": ["dec_1"], "not_replayable": ["dec_2"] },
+        }));
+        assert_eq!(
+            lines,
+            [
+                "  5 recorded decisions since 2026-01-01T00:00:00Z (the newest; there are more): \
+                 2 denied now, 2 still permitted, 1 not replayable",
+                "    still permitted by crm.all: 2, for instance dec_1",
+                "    not replayable, not_recorded: 1, for instance dec_2",
+            ]
+        );
+        let none = replayed(&json!({ "decisions": 0, "since": "2026-01-01T00:00:00Z" }));
+        assert_eq!(none, ["  0 recorded decisions since 2026-01-01T00:00:00Z: none"]);
+    }
 
     #[test]
     fn questions_are_read() {

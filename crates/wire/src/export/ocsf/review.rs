@@ -1,6 +1,7 @@
 //! Steps of access reviews as events.
 
 use safeconduct_model::{IdentityId, Record, ReviewChange, ReviewedThing};
+use safeconduct_review::RemediationStep;
 use serde_json::{Value, json};
 
 use super::{CREATE, Event, IAM_FINDING, OTHER, REMEDIATION, UPDATE, by_user, entity, user};
@@ -83,9 +84,12 @@ fn remediation(change: &ReviewChange, detail: &Value) -> Event {
         "restored" | "rolled_back" => (3, "Restore"),
         other => (OTHER, other),
     };
+    let step = RemediationStep::read(&change.event, change.detail.as_str());
+    let proves = step.is_ok_and(|step| step.is_proof());
     let status = match &*change.event {
         "failed" => (6, "Error"),
         "conflict" => (2, "Failure"),
+        "verified" if !proves => (2, "Failure"),
         _ => (1, "Success"),
     };
     let mut event = Event::new(REMEDIATION, activity.0, activity.1)
@@ -93,7 +97,7 @@ fn remediation(change: &ReviewChange, detail: &Value) -> Event {
         .with("status_id", json!(status.0))
         .with("status", json!(status.1))
         .with("status_detail", json!(&*change.event));
-    for name in ["cause", "effect", "grant"] {
+    for name in ["cause", "effect", "grant", "proved_by"] {
         if let Some(text) = detail.get(name).and_then(Value::as_str) {
             event.unmapped(name, text);
         }
