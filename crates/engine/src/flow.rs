@@ -134,13 +134,12 @@ fn situation(origins: &Origins, bounded: impl Fn(&LeafOrigin) -> bool) -> FlowSi
 
 /// Arguments of which something is known, those first that decide something.
 fn recorded(origins: &Origins) -> Vec<RecordedFlow> {
+    // Roles stand in that order.
     let known = origins.leaves.iter().filter(|leaf| {
         leaf.pointer.len() <= RECORDED_POINTER_BYTES_MAX && !leaf.is(Provenance::Unseen)
     });
-    let mut known: Vec<_> = known.collect();
-    known.sort_by_key(|leaf| leaf.role);
-    known.truncate(RECORDED_FLOWS_MAX);
-    known.into_iter().map(one).collect()
+    let of = |role| known.clone().filter(move |leaf| leaf.role == role);
+    ArgumentRole::ALL.iter().copied().flat_map(of).take(RECORDED_FLOWS_MAX).map(one).collect()
 }
 
 fn one(leaf: &LeafOrigin) -> RecordedFlow {

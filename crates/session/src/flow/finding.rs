@@ -385,6 +385,8 @@ fn is_common(normal: &[u8]) -> bool {
     ];
     match normal {
         [] | [_] | [b'-', b'0'..=b'9'] => true,
+        // None of them is longer, or begins with a digit: most values are seen to be none at once.
+        [b'0'..=b'9', ..] | [_, _, _, _, _, _, _, _, ..] => false,
         _ => WORDS.contains(&normal),
     }
 }

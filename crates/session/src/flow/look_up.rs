@@ -16,6 +16,9 @@ use super::scan::{self, Content, Visitor};
 use super::text::Reader;
 use super::walk::value;
 
+/// Room for the pointers of most arguments, in bytes.
+const POINTER_USUAL: usize = 64;
+
 impl Flow {
     /// Says of each value of the arguments where it was seen, and what they carry out.
     ///
@@ -42,7 +45,7 @@ impl Flow {
             index: self.index.as_deref().unwrap_or(&none),
             reader: Reader::new(self.key),
             walk: Walk::new(&patterns, ArgumentRole::Content),
-            pointer: String::new(),
+            pointer: String::with_capacity(POINTER_USUAL),
             ends: Vec::new(),
             pointers: 0,
             origins: Origins { leaves: Vec::new(), carries: Carried::NOTHING },

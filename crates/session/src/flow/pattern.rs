@@ -86,12 +86,17 @@ struct Around<T> {
     elements: usize,
 }
 
+/// How many nodes at most are made room for before any is reached.
+const REACHED_USUAL: usize = 15;
+
 impl<'p, T: Copy> Walk<'p, T> {
     /// At the root.
     pub(crate) fn new(patterns: &'p Patterns<'p, T>, none: T) -> Self {
         let says = patterns.default().unwrap_or(none);
         let here = Around { says, from: 0, to: 1, elements: 0 };
-        Self { patterns, around: Vec::new(), reached: vec![0], here }
+        let mut reached = Vec::with_capacity(1 + patterns.nodes.len().min(REACHED_USUAL));
+        reached.push(0);
+        Self { patterns, around: Vec::new(), reached, here }
     }
 
     /// What is said of this place.
