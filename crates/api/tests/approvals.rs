@@ -314,6 +314,56 @@ async fn two_approvers_are_two_people() {
     assert_eq!(by, [&json!("lea"), &json!("lou")]);
 }
 
+/// What the first one approved is shown with its bounds, so that the second can say the same and
+/// anybody who sees the request can judge what to take back. Each names a time of their own.
+#[tokio::test]
+async fn how_far_a_yes_reaches_is_shown_to_whoever_sees_the_request() {
+    let bench = bench().await;
+    let moves = |to: &str, n: i64| json!({ "to": to, "n": n });
+    let id = bench.asked("move", moves("x@corp.example", 1)).await;
+    assert!(bench.shown("lou", &id).await.get("reaches").is_none());
+    let minutes = |n: i64| Timestamp::from_millis(1_700_000_000_000 + n * 60_000).to_string();
+    let word = |until: String| {
+        json!({ "approve": { "scope": "until", "uses": 3, "until": until,
+            "at_most": { "/n": 5 }, "within": { "/to": { "domain": "corp.example" } },
+            "resources": "of_type" } })
+    };
+    let first = bench.answer("lea", &id, word(minutes(12))).await;
+    assert_eq!(first.json()["state"], json!("pending"), "{}", first.json());
+    for who in ["lou", "lea", "worker", AUDITOR] {
+        let reaches = bench.shown(who, &id).await["reaches"].clone();
+        assert_eq!((&reaches["scope"], &reaches["uses"]), (&json!("until"), &json!(3)), "{who}");
+        assert_eq!(reaches["until"], json!(minutes(12)));
+        let resources = reaches["resources"].as_array().unwrap();
+        assert!(resources.len() == 1 && resources[0].get("id").is_none(), "{resources:?}");
+        let arguments = reaches["arguments"].as_array().unwrap().iter();
+        let arguments: Vec<_> = arguments
+            .map(|one| json!([one["pointer"], one["rule"], one["value"], one["shown"][0]["lines"]]))
+            .collect();
+        for bound in [
+            json!(["/n", "at_most", 5, ["5"]]),
+            json!(["/n", "at_least", 0, ["0"]]),
+            json!(["/to", "domain", "corp.example", ["corp.example"]]),
+        ] {
+            assert!(arguments.contains(&bound), "{bound} in {arguments:?}");
+        }
+        assert_eq!(arguments.len(), 3);
+    }
+    let listed = bench.fixture.get("lou", "/v1/access-requests").await;
+    let listed = String::from_utf8(listed.body.to_vec()).unwrap();
+    assert!(!listed.contains("corp.example"), "a list shows no values: {listed}");
+
+    let other = json!({ "approve": { "scope": "until", "uses": 3, "until": minutes(10) } });
+    assert_eq!(code(&bench.answer("lou", &id, other).await), (409, "other_scope".into()));
+    let second = bench.answer("lou", &id, word(minutes(10))).await;
+    assert_eq!(second.json()["state"], json!("approved"), "{}", second.json());
+    let shown = bench.shown(AUDITOR, &id).await;
+    assert_eq!(shown["reaches"]["until"], json!(minutes(10)));
+    assert_eq!(shown["approval"]["until"], json!(minutes(10)));
+    assert!(bench.permits("move", moves("y@corp.example", 5)).await);
+    assert!(!bench.permits("move", moves("y@example.org", 5)).await);
+}
+
 #[tokio::test]
 async fn a_refusal_is_for_good() {
     let bench = bench().await;

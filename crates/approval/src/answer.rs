@@ -57,7 +57,8 @@ pub enum AnswerError {
     /// Our fault, or an attack: what they were shown is not what the request is about.
     #[error("what was shown is not what was asked: the {} differ", .0.as_str())]
     Shown(Mismatch),
-    /// The answerer's fault: all must approve the same.
+    /// The answerer's fault: all must approve the same, as [`AccessRequest::scope`] has it; a time
+    /// until which it holds may be another, and the soonest counts.
     #[error("another approver has approved something else: approve the same, or refuse")]
     OtherScope,
     /// The answerer's fault: what they would approve cannot be.
@@ -85,8 +86,13 @@ impl AccessRequest {
         let term = self.admit(by, holders, at)?;
         self.shown(shown)?;
         scope.check(self.opened(), shown, self.moment(at))?;
-        if self.scope().is_some_and(|first| *first != scope) {
-            return Err(AnswerError::OtherScope);
+        if let Some(first) = self.scope() {
+            if !first.agrees_with(&scope) {
+                return Err(AnswerError::OtherScope);
+            }
+            if let Some(until) = first.until().filter(|until| *until <= self.moment(at)) {
+                return Err(ScopeError::Over(until).into());
+            }
         }
         Ok(self.answered(by, term, Answer::Approve(scope), at))
     }

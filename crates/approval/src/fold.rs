@@ -20,7 +20,7 @@ pub struct AccessRequest {
     escalated: bool,
     /// Who was told that the stage which is due waits for them.
     told: BTreeSet<IdentityId>,
-    /// What the first approver approved, and all others must.
+    /// What the first approver approved, and all others must; no longer than any of them said.
     scope: Option<Scope>,
     /// The stage that answers count in.
     stage: u8,
@@ -149,7 +149,7 @@ impl AccessRequest {
     /// others have approved.
     fn counts(&self, answered: &Answered) -> bool {
         let same = match (&answered.answer, &self.scope) {
-            (Answer::Approve(scope), Some(first)) => scope == first,
+            (Answer::Approve(scope), Some(first)) => first.agrees_with(scope),
             _ => true,
         };
         let people = [Some(&answered.by), answered.standing_in_for.as_ref()];
@@ -180,10 +180,9 @@ impl AccessRequest {
 
     fn take_answer(&mut self, answered: &Answered, at: Timestamp) {
         self.answers.push(answered.clone());
-        let scope = match &answered.answer {
-            Answer::Refuse { .. } => return self.state = State::Refused,
-            Answer::Approve(scope) => self.scope.get_or_insert_with(|| scope.clone()),
-        };
+        let Answer::Approve(said) = &answered.answer else { return self.state = State::Refused };
+        let scope = self.scope.get_or_insert_with(|| said.clone());
+        scope.no_longer_than(said);
         let (until, left) = (scope.until(), scope.uses());
         let in_stage = self.answers.iter().filter(|answer| answer.stage == self.stage).count();
         if in_stage < self.opened.terms.quorum as usize {
@@ -232,6 +231,7 @@ impl AccessRequest {
     }
 
     /// What the first approver approved: all others must approve the same, so show it to them.
+    /// Where it names a time, it is the soonest of those that were named.
     pub const fn scope(&self) -> Option<&Scope> {
         self.scope.as_ref()
     }

@@ -76,6 +76,9 @@ pub enum ScopeError {
     /// Longer than the policy lets an approval of it last.
     #[error("the policy lets an approval of this last until {0}: name a time up to then")]
     TooLong(Timestamp),
+    /// What others approved ends before anybody could use it: it can only be refused.
+    #[error("another approver said yes until {0}, which is over: this can only be refused")]
+    Over(Timestamp),
     /// A number with an upper end alone: what is negative would be let through too.
     #[error("what may stand at `{0}` has no lower end: name `AtLeast` 0 or more beside `AtMost`")]
     NoLowerEnd(Arc<str>),
@@ -113,6 +116,25 @@ impl Scope {
         match self {
             Self::Until { until, .. } => Some(*until),
             _ => None,
+        }
+    }
+
+    /// Whether another yes is to the same. Of the times that they name the soonest counts, so that
+    /// no two people need name one moment.
+    pub(crate) fn agrees_with(&self, other: &Self) -> bool {
+        match (self, other) {
+            (
+                Self::Until { bounds, uses, .. },
+                Self::Until { bounds: others, uses: as_often, .. },
+            ) => bounds == others && uses == as_often,
+            _ => self == other,
+        }
+    }
+
+    /// Ends it no later than another yes to the same.
+    pub(crate) fn no_longer_than(&mut self, other: &Self) {
+        if let (Self::Until { until, .. }, Some(sooner)) = (self, other.until()) {
+            *until = sooner.min(*until);
         }
     }
 

@@ -129,6 +129,43 @@ fn a_weak_proof_does_not_answer_a_high_tier() {
     assert!(approve(&request, &lead("bob")).is_ok());
 }
 
+/// No two people name one moment: what they agree on ends at the soonest of theirs.
+#[test]
+fn of_the_times_that_approvers_name_the_soonest_counts() {
+    let until = |minutes: i64, most: i64| Scope::Until {
+        bounds: bounds(most),
+        uses: 3,
+        until: START.plus_ms(minutes * 60_000),
+    };
+    for (first, second) in [(10, 12), (12, 10), (10, 10)] {
+        let mut request = request("group:leads", 2, &payment(250));
+        request.apply(&approve_as(&request, &lead("bob"), until(first, 300)).unwrap()).unwrap();
+        let reach = request.scope().unwrap().reach();
+        assert_eq!((reach.scope, reach.uses), ("until", 3));
+        assert_eq!(reach.until, Some(START.plus_ms(first * 60_000)));
+        let most = reach.arguments.iter().find(|(_, bound)| bound.rule == "at_most").unwrap();
+        assert_eq!((&*most.0, &most.1.value), ("/amount", &Value::Integer(300)));
+        for other in [until(second, 301), Scope::Task { bounds: bounds(300), uses: 3 }] {
+            assert_eq!(approve_as(&request, &lead("cy"), other), Err(AnswerError::OtherScope));
+        }
+        request.apply(&approve_as(&request, &lead("cy"), until(second, 300)).unwrap()).unwrap();
+        let soonest = START.plus_ms(first.min(second) * 60_000);
+        assert_eq!(request.grant().unwrap().until, soonest);
+        assert_eq!(request.scope().unwrap().until(), Some(soonest));
+        assert_eq!(spend(&request, &payment(1), soonest), Err(SpendError::Expired));
+        assert!(spend(&request, &payment(1), soonest.plus_ms(-1)).is_ok());
+    }
+    // What the first one said is over before the second one answers.
+    let mut request = request("group:leads", 2, &payment(250));
+    let over = START.plus_ms(1500);
+    let short = Scope::Until { bounds: bounds(300), uses: 3, until: over };
+    request.apply(&approve_as(&request, &lead("bob"), short).unwrap()).unwrap();
+    let (input, at) = (payment(250), after(1500));
+    let bound = binding(&input);
+    let late = request.approve(&lead("cy"), &facts(), until(10, 300), &attempt(&bound, &input), at);
+    assert_eq!(late, Err(AnswerError::Scope(ScopeError::Over(over))));
+}
+
 /// How to prove who they are is said to those alone whom a term names.
 #[test]
 fn whoever_may_not_answer_is_asked_for_no_better_proof() {

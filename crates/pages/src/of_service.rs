@@ -8,8 +8,9 @@ use safeconduct_model::{
     ValueOrigin,
 };
 use safeconduct_service::{
-    AccessExtent, AccessQuery, AccessSettled, AccessState, AccessSummary, AccessView, AccessWord,
-    AnswerAccessError, AnswerError, Answering, AnsweringAll, AskedView, Awaited, Service,
+    AccessBound, AccessExtent, AccessQuery, AccessReach, AccessSettled, AccessState, AccessSummary,
+    AccessView, AccessWord, AnswerAccessError, AnswerError, Answering, AnsweringAll, AskedView,
+    Awaited, Service,
 };
 use safeconduct_wire::json;
 
@@ -226,6 +227,8 @@ impl OfService {
             quorum: summary.quorum,
             open_to: summary.open_to.iter().map(|term| Arc::from(term.as_str())).collect(),
             answers: answers.collect(),
+            reaches: view.reaches.as_ref().map(reaches).unwrap_or_default(),
+            agreed_uses: view.reaches.as_ref().map(|reach| reach.uses),
             instead_of: None,
             may_be_for_task: summary.standing == Standing::Allowed && summary.task.is_some(),
             may_be_until_m: may_be_until_m(summary),
@@ -279,12 +282,34 @@ fn in_place_of(binding: Digest, other: Option<&IdentityId>) -> Digest {
     Digest::from_bytes(secret::digest(&json::to_bytes(&bound)))
 }
 
-/// For how many minutes the same may be approved. Where several must approve, they would have to
-/// name the same moment, which no two forms do.
+/// For how many minutes the same may be approved. Where several must approve, the soonest of the
+/// times that they name counts.
 fn may_be_until_m(summary: &AccessSummary) -> Option<u32> {
-    let alone = summary.quorum == 1 && summary.stages == 1;
     let minutes = summary.lasts_s / 60;
-    (summary.standing == Standing::Allowed && alone && minutes > 0).then_some(minutes)
+    (summary.standing == Standing::Allowed && minutes > 0).then_some(minutes)
+}
+
+/// How far an approval reaches, in words.
+fn reaches(of: &AccessReach) -> Vec<Arc<str>> {
+    let words = |of: &AccessBound| {
+        let rule = if of.rule == "equals" { "is".to_owned() } else { of.rule.replace('_', " ") };
+        let value = json::to_text(&of.value);
+        format!("{rule} {value}")
+    };
+    let times = match (of.uses, of.until) {
+        (1, None) => "once".to_owned(),
+        (uses, None) => format!("{uses} times"),
+        (uses, Some(until)) => format!("{uses} times until {until}"),
+    };
+    let resources = of.resources.iter().map(|(ty, id)| match id {
+        Some(id) => format!("{ty}: {}", words(id)),
+        None => format!("{ty}: any"),
+    });
+    let arguments = of.arguments.iter().map(|(at, must)| {
+        let at = if at.is_empty() { "all arguments" } else { at };
+        format!("{at}: {}", words(must))
+    });
+    [times].into_iter().chain(resources).chain(arguments).map(Arc::from).collect()
 }
 
 fn settled(answered: Result<AccessSettled, AnswerAccessError>) -> Result<Settled, RequestError> {

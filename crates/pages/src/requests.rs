@@ -71,6 +71,10 @@ pub struct Shown {
     pub open_to: Vec<Arc<str>>,
     /// Who has answered already, and what.
     pub answers: Vec<(IdentityId, Arc<str>)>,
+    /// How far what they approved reaches, bound by bound: others must say the same.
+    pub reaches: Vec<Arc<str>>,
+    /// How often they approved.
+    pub agreed_uses: Option<u32>,
     /// For whom whoever looks at it stands in, where they may not answer in person.
     pub instead_of: Option<IdentityId>,
     /// Whether more than one use in its task may be approved.

@@ -2,11 +2,13 @@
 
 use safeconduct_model::{RecordId, Standing};
 use safeconduct_service::{
-    AccessState, AccessSummary, AccessView, AnswerError, AskedView, ShownValue,
+    AccessBound, AccessReach, AccessState, AccessSummary, AccessView, AnswerError, AskedView,
+    ShownValue,
 };
 use safeconduct_wire::admin::{
     AccessAnswerView, AccessReason, AccessRequestDetail, AccessRequestSummary, ApprovalView,
-    ArgumentOrigin, AskedForView, EarlierView, EntityForm, EvidenceView, Shown, ShownLeaf,
+    ArgumentOrigin, ArgumentReach, AskedForView, BoundView, EarlierView, EntityForm, EvidenceView,
+    ReachView, ResourceReach, Shown, ShownLeaf,
 };
 use safeconduct_wire::document::{Word, Written};
 
@@ -80,6 +82,7 @@ pub(super) fn detail(
     AccessRequestDetail {
         request: summary(api, of),
         asked: view.asked.as_ref().map(asked),
+        reaches: view.reaches.as_ref().map(reaches),
         evidence: judges.then(|| evidence(api, view)),
         may_answer: pending && may.is_ok(),
         may_not_because: match (pending, may) {
@@ -102,6 +105,27 @@ fn asked(of: &AskedView) -> AskedForView {
         more: more as u64,
         justification: of.justification.as_ref().map(leaf),
         tier: Word(of.tier),
+    }
+}
+
+fn reaches(of: &AccessReach) -> ReachView {
+    let bound = |of: &AccessBound| BoundView {
+        rule: of.rule.to_owned(),
+        value: Shown::of(&of.value),
+        shown: of.shown.iter().map(leaf).collect(),
+    };
+    let resources = of.resources.iter();
+    let resources = resources
+        .map(|(ty, id)| ResourceReach { ty: Written(ty.clone()), id: id.as_ref().map(bound) });
+    let arguments = of.arguments.iter();
+    let arguments = arguments
+        .map(|(pointer, must)| ArgumentReach { pointer: pointer.to_string(), must: bound(must) });
+    ReachView {
+        scope: of.scope.to_owned(),
+        uses: of.uses,
+        until: of.until.map(Written),
+        resources: resources.collect(),
+        arguments: arguments.collect(),
     }
 }
 

@@ -160,5 +160,9 @@ fn around(shown: &Shown) -> Markup {
 fn answers(shown: &Shown) -> Markup {
     html! { ul.parts { @for (who, what) in &shown.answers {
         li { (arguments::text(who.as_str())) ": " (arguments::text(what)) }
-    } } }
+    } }
+    @if !shown.reaches.is_empty() {
+        p.note { "What is approved so far; others must say the same:" }
+        ul.parts { @for bound in &shown.reaches { li { (arguments::text(bound)) } } }
+    } }
 }

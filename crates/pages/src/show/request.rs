@@ -80,7 +80,10 @@ fn answers(pages: &Pages, browser: &Browser, shown: &Shown) -> Markup {
         section.answers aria-labelledby="answer" {
             h2 #answer { "Your answer" }
             p.note {
-                @if shown.quorum > 1 { "It takes " (shown.quorum) " people. " }
+                @if shown.quorum > 1 {
+                    "It takes " (shown.quorum) " people, who say the same; of the times that they \
+                     name the soonest counts. "
+                }
                 "What you approve reaches no further than the intent, and policies are asked once \
                  more. "
                 @if needs_passkey(shown, &browser.who) {
@@ -111,7 +114,7 @@ fn answers(pages: &Pages, browser: &Browser, shown: &Shown) -> Markup {
                     (form("task", html! {
                         div.choice { h3 { "The same, more than once in this task" }
                             p.note { "The same arguments on the same resources." }
-                            (uses()) }
+                            (uses(shown)) }
                         button { "Approve for this task" }
                     }))
                 }
@@ -120,7 +123,7 @@ fn answers(pages: &Pages, browser: &Browser, shown: &Shown) -> Markup {
                         div.choice { h3 { "The same, for a while" }
                             p.note { "The same arguments on the same resources, in whatever task \
                                       of this agent under this intent." }
-                            div.short { (uses())
+                            div.short { (uses(shown))
                             label { "For how many minutes, at most " (most)
                                 input type="number" name="minutes" value=(most.min(60)) min="1"
                                     max=(most) required; } } }
@@ -143,9 +146,9 @@ pub(super) fn refusal(button: &str) -> Markup {
     }
 }
 
-fn uses() -> Markup {
+fn uses(shown: &Shown) -> Markup {
     html! { label { "How often"
-    input type="number" name="uses" value="3" min="1" max=(USES_MAX) required; } }
+    input type="number" name="uses" value=(shown.agreed_uses.unwrap_or(3)) min="1" max=(USES_MAX) required; } }
 }
 
 fn lower(arguments: &Value, pointer: &str) -> Markup {

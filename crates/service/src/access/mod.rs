@@ -54,9 +54,9 @@ pub use end::*;
 pub use glass::*;
 pub use request::*;
 pub use safeconduct_approval::{
-    AnswerError, AskError, EditError, GroupError, Lowering, Mark, Pace,
-    RevokeError as TakeBackError, Scope as AccessScope, ScopeError, Shown, ShownValue,
-    State as AccessState,
+    AnswerError, AskError, Bound as AccessBound, EditError, GroupError, Lowering, Mark, Pace,
+    Reach as AccessReach, RevokeError as TakeBackError, Scope as AccessScope, ScopeError, Shown,
+    ShownValue, State as AccessState,
 };
 pub use view::*;
 pub use wait::*;

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use safeconduct_approval::{
-    AccessRequest, Answer, Answerer, Grant, Lowering, Opened, Person, Shown, ShownValue, Standing,
-    shown, shown_text,
+    AccessRequest, Answer, Answerer, Grant, Lowering, Opened, Person, Reach, Scope, Shown,
+    ShownValue, Standing, shown, shown_text,
 };
 use safeconduct_model::signal::About;
 use safeconduct_model::{
@@ -103,7 +103,7 @@ pub struct AccessSummary {
     /// What was approved, from when to when, and how many uses are left.
     pub grant: Option<Grant>,
     /// How far what the first of them approved reaches: others must approve the same. `once`,
-    /// `edited`, `task`, `until`.
+    /// `edited`, `task`, `until`; with which bounds, [`AccessView::reaches`] says.
     pub scope: Option<&'static str>,
 }
 
@@ -133,6 +133,9 @@ pub struct AccessView {
     pub summary: AccessSummary,
     /// What was asked for; `None` where it was erased: then it can only be refused.
     pub asked: Option<AskedView>,
+    /// How far what was approved reaches, bounds and all, from the first yes on: others must say
+    /// the same. Seen by whoever sees [`AccessView::asked`], and gone with it.
+    pub reaches: Option<Reach>,
     /// The decision that denied it.
     pub denied_by: Option<RecordId>,
     /// Why it was denied.
@@ -348,6 +351,7 @@ impl Service {
         let summary = state.summary(&request, now);
         drop(state);
         let asked = self.asked_of(&request);
+        let reaches = request.scope().filter(|_| asked.is_some()).map(Scope::reach);
         let denied_by = place.as_ref().and_then(|place| place.denied_by.clone());
         let denial = place.and_then(|place| self.denial(place.at, denied_by.as_ref()?));
         let session = denial.as_ref().map(|denial| denial.session.clone());
@@ -358,6 +362,7 @@ impl Service {
             concerned,
             summary,
             asked: asked.map(AskedView::from),
+            reaches,
             denied_by,
             reasons,
             flow,

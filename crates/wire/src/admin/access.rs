@@ -200,6 +200,56 @@ pub struct ApprovalView {
     pub uses_left: u32,
 }
 
+/// How far a yes reaches.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct ReachView {
+    /// `once`, `edited`, `task`, `until`.
+    pub scope: String,
+    /// How often it may be used in all.
+    pub uses: u32,
+    /// Until when, where a time was named: the soonest of those that approvers named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until: Option<Written<Timestamp>>,
+    /// What it may touch, of `task` and `until`: each resource fits one of these.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub resources: Vec<ResourceReach>,
+    /// What stands in the arguments, of `task` and `until`; of `edited`, what was lowered.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub arguments: Vec<ArgumentReach>,
+}
+
+/// Resources that an approval reaches.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct ResourceReach {
+    /// Their type.
+    #[serde(rename = "type")]
+    pub ty: Written<EntityType>,
+    /// What their id must be. Absent: any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<BoundView>,
+}
+
+/// An argument as an approval lets it be.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct ArgumentReach {
+    /// JSON Pointer to it.
+    pub pointer: String,
+    /// What it must be.
+    #[serde(flatten)]
+    pub must: BoundView,
+}
+
+/// What a value must be.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct BoundView {
+    /// `equals`, `one_of`, `at_most`, `at_least`, `under`, `domain`, `longest_bytes`.
+    pub rule: String,
+    /// What it is held against, exactly.
+    pub value: Shown,
+    /// The same for people, with all that deceives made visible.
+    pub shown: Vec<ShownLeaf>,
+}
+
 /// An answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct AccessAnswerView {
@@ -231,6 +281,10 @@ pub struct AccessRequestDetail {
     /// What was asked for. Absent where it was erased: then it can only be refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub asked: Option<AskedForView>,
+    /// How far what was approved reaches, from the first yes on: others must say the same. Absent
+    /// where the arguments were erased.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reaches: Option<ReachView>,
     /// What there is to judge it by. Who asked is not shown it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub evidence: Option<EvidenceView>,

@@ -266,8 +266,56 @@ fn answers(request: &Value, out: &mut Lines) {
         let (scope, until) = (plain(at(approval, "/scope")), plain(at(approval, "/until")));
         out.line("approval", &format!("{scope}, {left} left until {until}"));
     }
+    if let Some(reach) = request.get("reaches") {
+        reaches(reach, out);
+    }
     let may = request.get("may_answer") == Some(&Value::Bool(true));
     out.line("you", &if may { "may answer".to_owned() } else { of("/may_not_because") });
+}
+
+/// How far a yes reaches: what others must say too, and what is taken back or not.
+fn reaches(reach: &Value, out: &mut Lines) {
+    let uses = reach.get("uses").and_then(Value::as_u64).unwrap_or(0);
+    let until = match at(reach, "/until") {
+        "" => String::new(),
+        until => format!(" until {}", plain(until)),
+    };
+    let times = crate::output::counted(usize::try_from(uses).unwrap_or(usize::MAX), "use", "uses");
+    out.line("approved so far", &format!("{}, {times}{until}", plain(at(reach, "/scope"))));
+    for resource in each(reach, "/resources") {
+        let ty = plain(at(resource, "/type"));
+        match resource.get("id") {
+            Some(id) => bound(&ty, id, out),
+            None => out.below(&format!("{ty}: any")),
+        }
+    }
+    for argument in each(reach, "/arguments") {
+        let pointer = plain(at(argument, "/pointer"));
+        let name = if pointer.is_empty() { "(all)" } else { &pointer };
+        bound(name, argument, out);
+    }
+}
+
+/// What a value must be, in the words in which it was said.
+fn bound(name: &str, bound: &Value, out: &mut Lines) {
+    let rule = match at(bound, "/rule") {
+        "equals" => "=".to_owned(),
+        rule => plain(rule).replace('_', " "),
+    };
+    let several = each(bound, "/shown").count() > 1;
+    for one in each(bound, "/shown") {
+        let marks: Vec<&str> = each(one, "/marks").filter_map(Value::as_str).collect();
+        let marks = match marks.is_empty() {
+            true => String::new(),
+            false => format!("  <- look twice: {}", marks.join(", ").replace('_', " ")),
+        };
+        let inner = match several {
+            true => format!(" {}:", plain(at(one, "/pointer"))),
+            false => String::new(),
+        };
+        let lines: Vec<String> = each(one, "/lines").filter_map(Value::as_str).map(plain).collect();
+        out.below(&format!("{name} {rule}{inner} {}{marks}", lines.join("⏎")));
+    }
 }
 
 fn each<'v>(value: &'v Value, pointer: &str) -> impl Iterator<Item = &'v Value> {
@@ -317,6 +365,34 @@ mod tests {
         };
         assert!(asked(0, 0, 0));
         assert!(!asked(1, 0, 0) && !asked(0, 1, 0) && !asked(0, 0, 1));
+    }
+
+    #[test]
+    fn how_far_a_yes_reaches_is_shown_bound_by_bound() {
+        let leaf = |line: &str| json!([{ "pointer": "", "lines": [line], "marks": [] }]);
+        let shown = request(&json!({
+            "id": "req_1", "state": "pending", "asked": { "tier": "low", "shown": [] },
+            "reaches": { "scope": "until", "uses": 3, "until": "2027-01-01T00:00:00.000Z",
+                "resources": [
+                    { "type": "Server" },
+                    { "type": "File", "id": { "rule": "equals", "shown": leaf("a") } },
+                ],
+                "arguments": [
+                    { "pointer": "/to", "rule": "domain", "shown": leaf("corp.example\u{1b}") },
+                    { "pointer": "/n", "rule": "one_of", "shown": [
+                        { "pointer": "/0", "lines": ["1"] }, { "pointer": "/1", "lines": ["2"] } ] },
+                ] },
+        }));
+        for line in [
+            "approved so far until, 3 uses until 2027-01-01T00:00:00.000Z",
+            "  Server: any",
+            "  File = a",
+            "  /to domain corp.example⟨U+001B⟩",
+            "  /n one of /0: 1",
+            "  /n one of /1: 2",
+        ] {
+            assert!(shown.lines().any(|shown| shown == line), "{line}\n{shown}");
+        }
     }
 
     #[test]
