@@ -63,6 +63,9 @@ pub enum NotPlanned {
     Gone,
     /// What they can do could not be found out: it is tried again.
     NotKnown(Arc<str>),
+    /// They hold a role of the server: nothing is taken from them by time alone, so that a person
+    /// has to plan it.
+    HoldsRole,
 }
 
 impl fmt::Display for NotPlanned {
@@ -72,6 +75,7 @@ impl fmt::Display for NotPlanned {
                 "they do not have it any more, or what gives it says something else by now",
             ),
             Self::NotKnown(problem) => write!(f, "what they can do is not known: {problem}"),
+            Self::HoldsRole => f.write_str("they hold a role of the server: a person plans it"),
         }
     }
 }
@@ -132,7 +136,7 @@ impl Service {
         self.schedule_those(campaign, not_before, by, |_| true).await
     }
 
-    /// The same for those holders alone.
+    /// The same for those holders alone; the others are left out for holding a role.
     async fn schedule_those(
         &self,
         campaign: &RecordId,
@@ -140,9 +144,14 @@ impl Service {
         by: Option<&IdentityId>,
         of: impl Fn(&IdentityId) -> bool,
     ) -> Result<PlannedRights, RemediateError> {
-        let mut effects = self.campaign_effects(campaign)?;
-        effects.retain(|(case, _)| of(&case.holder));
+        let (effects, others): (Vec<_>, Vec<_>) =
+            self.campaign_effects(campaign)?.into_iter().partition(|(case, _)| of(&case.holder));
         let (mut done, mut at, mut tried) = (PlannedRights::default(), 0, 0);
+        done.left_out.extend(others.into_iter().map(|(Case { holder, grant, .. }, _)| LeftOut {
+            holder,
+            grant,
+            why: NotPlanned::HoldsRole,
+        }));
         while at < effects.len() {
             let rest = effects.get(at..).unwrap_or_default();
             // Before what was planned is read, so that two at once do not plan the same twice.
