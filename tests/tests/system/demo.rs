@@ -38,6 +38,7 @@ fn the_demo_goes_as_expected() {
         "DENY    and a second time",
         "alice (api_key) approved, once",
         "the approval was used by dec_",
+        " permitted by what is left\n",
         "support-agent: session_revoked (critical), says stream https://idp.example",
         "stopped identity support-agent",
         "so it was cut off",

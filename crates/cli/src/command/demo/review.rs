@@ -159,10 +159,18 @@ impl Desk {
         );
         let verify =
             ["review", "remediate", "verify", change, "--denied", &gone, "--permitted", &used];
-        let holds = self.reviewer.types(&verify).await?;
+        let holds = self.reviewer.types(&verify).await? && self.replayed(change).await?;
         self.reviewer.types(&["review", "findings", "scan"]).await?;
         let closed = self.broad().await?.is_none();
         Ok(holds && closed)
+    }
+
+    /// What it did in that quarter was decided again: all of it is permitted by what is left.
+    async fn replayed(&self, change: &str) -> Result<bool, CommandError> {
+        let shown = self.reviewer.asks(&["review", "remediate", "show", change]).await?;
+        let count = |name: &str| shown.pointer(&format!("/replay/{name}")).and_then(Value::as_u64);
+        let all = count("decisions").unwrap_or_default();
+        Ok(all > 0 && count("kept") == Some(all) && text(&shown, "/state") == "verified")
     }
 
     /// All of it in a folder that verifies with the ledger's public key alone.
