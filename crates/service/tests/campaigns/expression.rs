@@ -139,7 +139,7 @@ async fn nobody_whom_an_expression_names_reviews_what_they_hold_or_may_not_act()
     bench
         .change(Identity {
             kind: IdentityKind::Workload,
-            ..person("bot", Some("ada"), None, &["security"])
+            ..person("bot", Some("ada"), Some("fay"), &["security"])
         })
         .await;
     let text = "campaign: c\nowner: grace\nscope: { kinds: [user] }\nstages:\n  - name: s\n    lasts: 1d\n    \
