@@ -37,7 +37,7 @@ struct Of {
     says: Digest,
     age: Age,
     /// When one of that id came, and when it came to say something else; the oldest first.
-    anew: Vec<Timestamp>,
+    anew: Vec<Age>,
 }
 
 impl Of {
@@ -51,7 +51,7 @@ impl Of {
         if anew.len() >= SAID_ANEW_MAX {
             anew.remove(1);
         }
-        anew.push(fresh.since);
+        anew.push(fresh);
         Self { says, age: fresh, anew }
     }
 }
@@ -99,7 +99,7 @@ impl Ages {
     /// When a statement of that id that says that now came in force, and when it came to say
     /// something else, the oldest first: one that was away in between came anew. At most
     /// [`SAID_ANEW_MAX`]; none where it is not in force, or that is not known.
-    pub fn said_anew(&self, id: &PolicyId, says: Digest) -> &[Timestamp] {
+    pub fn said_anew(&self, id: &PolicyId, says: Digest) -> &[Age] {
         self.known(id, says).map_or(&[], |of| &of.anew)
     }
 
@@ -148,7 +148,7 @@ mod tests {
         let anew = |ages: &Ages, policies: &Policies, id: &str| {
             let statement = policies.statement(&PolicyId::new(id).unwrap()).unwrap();
             let anew = ages.said_anew(&statement.info().reference.id, statement.digest());
-            anew.iter().map(|at| at.as_millis() / 60_000).collect::<Vec<_>>()
+            anew.iter().map(|age| age.since.as_millis() / 60_000).collect::<Vec<_>>()
         };
         assert_eq!(anew(&ages, &other, "a"), [1, 6]);
         ages.in_force(at(7), two.digest(), Some(&two));

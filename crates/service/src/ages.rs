@@ -143,7 +143,7 @@ impl Service {
     }
 
     /// When the policy of that id that says that came in force, and came to say something else.
-    pub(crate) fn said_anew(&self, policy: &PolicyId, says: Digest) -> Vec<Timestamp> {
+    pub(crate) fn said_anew(&self, policy: &PolicyId, says: Digest) -> Vec<Age> {
         let state = self.aging.lock();
         state.ages.as_ref().map_or_else(Vec::new, |ages| ages.said_anew(policy, says).to_vec())
     }

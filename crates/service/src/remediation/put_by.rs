@@ -10,6 +10,7 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use safeconduct_model::{Digest, IdentityId, IntentName, PolicyId, RecordId, Timestamp};
+use safeconduct_policy::Age;
 use safeconduct_review::{PolicyProposal, ProposalState};
 
 use crate::Service;
@@ -54,11 +55,11 @@ impl PutInForce {
         }
     }
 
-    /// Who changed the policies then.
-    fn at(&self, at: Timestamp) -> impl Iterator<Item = &IdentityId> {
-        let begun = self.0.partition_point(|put| put.from <= at);
+    /// Who changed the policies then: any of the changes between which it is not known by which.
+    fn at(&self, age: Age) -> impl Iterator<Item = &IdentityId> {
+        let begun = self.0.partition_point(|put| put.from <= age.since);
         let then = self.0.range(..begun).rev();
-        let then = then.take_while(move |put| put.until.is_none_or(|until| at <= until));
+        let then = then.take_while(move |put| put.until.is_none_or(|until| age.perhaps <= until));
         then.flat_map(|put| &put.by)
     }
 }
@@ -117,6 +118,26 @@ impl Service {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn where_it_is_not_known_by_which_change_a_statement_came_it_may_be_any() {
+        let (mut put, at) = (PutInForce::default(), Timestamp::from_millis);
+        for (n, name) in ["ada", "bob", "eve"].into_iter().enumerate() {
+            put.0.push_back(Put {
+                id: RecordId::new(format!("pol_{n}")).unwrap(),
+                from: at(10 * n as i64),
+                until: Some(at(10 * n as i64 + 5)),
+                by: [IdentityId::new(name).unwrap()].into(),
+            });
+        }
+        let by = |since, perhaps| -> Vec<&str> {
+            let age = Age { since: at(since), perhaps: at(perhaps) };
+            put.at(age).map(|who| who.as_str()).collect()
+        };
+        assert_eq!(by(13, 13), ["bob"]);
+        assert_eq!(by(18, 18), [""; 0], "by a hand in the folder");
+        assert_eq!(by(18, 3), ["bob", "ada"], "what came in between is not known");
+    }
 
     #[test]
     fn who_put_an_intent_in_force_is_remembered_of_that_one_and_bounded() {
