@@ -19,12 +19,13 @@ use safeconduct_ledger::{
     canonical, encode, leaf_hash, prove_inclusion,
 };
 use safeconduct_model::{
-    Body, Digest, IdentityId, Record, RecordId, ReviewChange, ReviewDetail, ReviewedThing, Tier,
-    Timestamp, Value,
+    ActionName, Body, Decision, Digest, EntityRef, IdentityId, Record, RecordId, ReviewChange,
+    ReviewDetail, ReviewedThing, Tier, Timestamp, Value,
 };
 use safeconduct_review::{
-    Assigned, Campaign, Case, Escalate, GrantKind, Population, ProposedFile, ProposedTexts,
-    Response, ReviewDecision, Right, Source, Step,
+    Assigned, CameTo, Campaign, Case, Escalate, GrantKind, Population, Probe, ProposedFile,
+    ProposedTexts, ProvedBy, RemediationStep, Response, ReviewDecision, Right, RightReplay, Source,
+    Step,
 };
 use safeconduct_wire::{campaign, json};
 use sha2::{Digest as _, Sha256};
@@ -264,8 +265,8 @@ fn log() -> Log {
     let of = Value::object([("proposal", PROPOSAL.into())]);
     log.step(remediation, "proposed", None, (of, None));
     log.step(proposal, "approved", Some("grace"), (Value::object::<&str>([]), None));
-    let probe = Value::object([("evidence", format!("rec_{:032}", 0).into())]);
-    log.step(remediation, "verified", None, (probe, None));
+    let verified = json::parse(verified(at).detail().as_bytes()).unwrap();
+    log.step(remediation, "verified", None, (verified, None));
     let loaded = |cause: &str| Body::PoliciesLoaded {
         digest: Digest::from_bytes([5; 32]),
         policies: 1,
@@ -274,6 +275,28 @@ fn log() -> Log {
     log.record(loaded(&format!("proposal {PROPOSAL}")));
     log.record(loaded("change"));
     log
+}
+
+/// It was asked for and denied, and what came of it is denied too.
+fn verified(at: Timestamp) -> RemediationStep {
+    let record = || RecordId::new(format!("rec_{:032}", 0)).unwrap();
+    let probe = Probe {
+        action: ActionName::new("files.delete").unwrap(),
+        resource: EntityRef::new("Safeconduct::Path", "/cases/1").unwrap(),
+        wanted: Decision::Deny,
+        answer: Decision::Deny,
+        reasons: vec!["no_permit".into()],
+        evidence: Some(record()),
+        point: None,
+    };
+    let mut replay = RightReplay::new(Digest::from_bytes([5; 32]), at.plus_ms(-1000), at);
+    replay.take(&record(), CameTo::Denied);
+    replay.take_unknown(&record(), "erased");
+    RemediationStep::Verified {
+        probes: vec![probe],
+        replay: Some(Box::new(replay)),
+        proved_by: Some(ProvedBy::ProbeAndReplay),
+    }
 }
 
 fn folder() -> Files {
