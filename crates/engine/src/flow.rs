@@ -2,7 +2,7 @@
 //! the record.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use safeconduct_model::{
     ActionEntry, ArgumentRole, Entity, Integrity, Label, RECORDED_FLOWS_MAX,
@@ -49,6 +49,9 @@ pub(crate) fn trace(
     Traced { situation: situation(&origins, bounded), recorded }
 }
 
+/// What a session knows that has read nothing.
+static NOTHING: LazyLock<Flow> = LazyLock::new(Flow::default);
+
 /// What the session knows of each argument.
 pub(crate) fn origins(
     request: &Request,
@@ -56,8 +59,7 @@ pub(crate) fn origins(
     task: Option<&TaskFacts<'_>>,
     facts: &Facts<'_>,
 ) -> Origins {
-    let nothing = Flow::default();
-    let flow = facts.session.flow().unwrap_or(&nothing);
+    let flow = facts.session.flow().unwrap_or(&NOTHING);
     let pins = task.map(|known| Pins::of(known, request, entry)).filter(|pins| !pins.is_empty());
     let mut origins = match pins {
         None => flow.look_up(&request.input, &entry.arguments),
@@ -143,16 +145,19 @@ fn recorded(origins: &Origins) -> Vec<RecordedFlow> {
 }
 
 fn one(leaf: &LeafOrigin) -> RecordedFlow {
-    let origins = leaf.seen.iter().filter_map(|provenance| match provenance {
-        Provenance::FromTask => Some(ValueOrigin::Task),
-        Provenance::FromTrusted => Some(ValueOrigin::Trusted),
-        Provenance::FromUntrusted => Some(ValueOrigin::Untrusted),
-        Provenance::Unseen => None,
-    });
+    let mut origins = BTreeSet::new();
+    for provenance in leaf.seen.iter() {
+        origins.extend(match provenance {
+            Provenance::FromTask => Some(ValueOrigin::Task),
+            Provenance::FromTrusted => Some(ValueOrigin::Trusted),
+            Provenance::FromUntrusted => Some(ValueOrigin::Untrusted),
+            Provenance::Unseen => None,
+        });
+    }
     RecordedFlow {
         pointer: Arc::clone(&leaf.pointer),
         role: leaf.role,
-        origins: origins.collect::<BTreeSet<_>>(),
+        origins,
         label: leaf.label.clone(),
         sources: leaf.evidence.iter().take(RECORDED_SOURCES_MAX).cloned().collect(),
     }

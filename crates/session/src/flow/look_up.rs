@@ -1,6 +1,7 @@
 //! Looks the values of a call's arguments up.
 
 use std::fmt::Write as _;
+use std::sync::LazyLock;
 
 use safeconduct_model::{ArgumentRole, ArgumentUse, Value};
 
@@ -14,10 +15,16 @@ use super::origins::{
 use super::pattern::{Patterns, Walk};
 use super::scan::{self, Content, Visitor};
 use super::text::Reader;
-use super::walk::value;
+use super::walk::{DEPTH_USUAL, value};
 
 /// Room for the pointers of most arguments, in bytes.
 const POINTER_USUAL: usize = 64;
+
+/// Room for the values of most arguments.
+const LEAVES_USUAL: usize = 4;
+
+/// What a session has read that has read nothing.
+static NOTHING: LazyLock<Index> = LazyLock::new(Index::default);
 
 impl Flow {
     /// Says of each value of the arguments where it was seen, and what they carry out.
@@ -38,17 +45,19 @@ impl Flow {
     ) -> Origins {
         let uses = uses.iter().map(|part| (&*part.argument, part.role));
         let patterns = Patterns::new(ArgumentRole::Content, uses, Ord::min);
-        let none = Index::default();
         let mut looker = Looker {
             flow: self,
             named,
-            index: self.index.as_deref().unwrap_or(&none),
+            index: self.index.as_deref().unwrap_or(&NOTHING),
             reader: Reader::new(self.key),
             walk: Walk::new(&patterns, ArgumentRole::Content),
             pointer: String::with_capacity(POINTER_USUAL),
-            ends: Vec::new(),
+            ends: Vec::with_capacity(DEPTH_USUAL),
             pointers: 0,
-            origins: Origins { leaves: Vec::new(), carries: Carried::NOTHING },
+            origins: Origins {
+                leaves: Vec::with_capacity(LEAVES_USUAL),
+                carries: Carried::NOTHING,
+            },
         };
         value(arguments, &mut looker);
         looker.finish()

@@ -49,7 +49,7 @@ pub(crate) enum Token {
 pub(crate) struct Wants {
     /// Words, or none.
     pub(crate) words: Want,
-    /// The only word, address or number of a text once more, or only as the whole.
+    /// The only word or number of a text once more, or only as the whole.
     pub(crate) repeats: Want,
     /// Parts of addresses, or none.
     pub(crate) components: Want,

@@ -250,7 +250,8 @@ impl<S: Sink> Finder<'_, S> {
 
     fn address(&mut self, token: &[u8], classes: u16, has: Forms) {
         let (key, sink) = (self.key, &mut *self.sink);
-        if token.len() < self.normal.len() || sink.wants().repeats == Want::Yes {
+        // The whole text was told in each of these forms.
+        if token.len() < self.normal.len() {
             forms(key, token, has, |print| sink.token(print, Token::Address(token.len())));
         }
         self.parts(token, classes);

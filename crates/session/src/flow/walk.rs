@@ -14,9 +14,12 @@ enum Around<'a> {
     Object(btree_map::Iter<'a, Arc<str>, Value>),
 }
 
+/// Room for the containers around most values.
+pub(crate) const DEPTH_USUAL: usize = 4;
+
 /// Tells what a value holds.
 pub(crate) fn value(root: &Value, visitor: &mut impl Visitor) -> End {
-    let mut stack: Vec<Around<'_>> = Vec::new();
+    let mut stack: Vec<Around<'_>> = Vec::with_capacity(DEPTH_USUAL);
     let mut next = Some(root);
     loop {
         match next.take() {
