@@ -287,12 +287,6 @@ impl Definition {
 }
 
 impl StageDefinition {
-    /// Everyone whom its author names, wherever: to review, in their place, or later.
-    pub fn terms(&self) -> impl Iterator<Item = &Reviewer> {
-        let later = self.escalations.iter().flat_map(|escalation| &escalation.to);
-        self.reviewers.iter().chain(&self.fallback).chain(later)
-    }
-
     fn check(&self) -> Result<(), DefinitionError> {
         let name = || Arc::clone(&self.name);
         if !(1..=STAGE_MS_MAX).contains(&self.lasts_ms) {
