@@ -137,7 +137,7 @@ impl Policies {
             })
         };
         let looks_at_flow = looks_at(ContextField::Flow);
-        let looks_at_task = looks_at(ContextField::Task);
+        let looks_at_task = looks_at(ContextField::TaskParameters);
         let looks_at_risk = looks_at(ContextField::Risk);
         Self {
             index: Index::of(entries.iter().map(|entry| &entry.scope)),
@@ -186,8 +186,8 @@ impl Policies {
         self.looks_at_flow || self.rego.is_some()
     }
 
-    /// Whether any policy looks at the task (`context.task`): where none does, what the context
-    /// points to of it need not be there.
+    /// Whether any policy looks at what the task points to (`context.task.parameters`, its user):
+    /// where none does, that need not be there.
     pub const fn looks_at_task(&self) -> bool {
         self.looks_at_task || self.rego.is_some()
     }

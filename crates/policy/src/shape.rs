@@ -62,6 +62,15 @@ impl Record {
         };
         members.iter().all(declared) && self.members.iter().all(there)
     }
+
+    /// Whether Cedar has the values of those members that are declared as they are, where they are
+    /// there: to state them could neither fail nor change anything.
+    pub(crate) fn has_as_it_is(&self, members: &BTreeMap<Arc<str>, Value>) -> bool {
+        let there = |(name, value): (&Arc<str>, &Value)| {
+            self.members.get(&**name).is_none_or(|member| member.shape.has_as_it_is(value))
+        };
+        members.iter().all(there)
+    }
 }
 
 #[derive(Debug, Clone)]

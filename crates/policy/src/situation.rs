@@ -216,7 +216,7 @@ pub(crate) fn context(
         members.insert(KEYS.approval.clone(), approval(known));
     }
     if let Some(known) = situation.task.as_ref().filter(|_| has(ContextField::Task)) {
-        members.insert(KEYS.task.clone(), task(known, types)?);
+        members.insert(KEYS.task.clone(), task(known, needed, types)?);
     }
     if has(ContextField::Time) {
         let now = exact::instant(situation.now.as_millis()).map_err(|problem| Misfit::Unfit {
@@ -336,7 +336,7 @@ fn identity(identity: &IdentitySituation, needed: ContextFields) -> Cedar {
     record.record()
 }
 
-fn task(task: &TaskSituation<'_>, types: &Types) -> Result<Cedar, Misfit> {
+fn task(task: &TaskSituation<'_>, needed: ContextFields, types: &Types) -> Result<Cedar, Misfit> {
     let text = |text: &str| Cedar::from(SmolStr::from(text));
     let entity = |ty: &str, id: &str| {
         let kind = types.resolve(ty).ok_or_else(|| Misfit::Unfit {
@@ -346,20 +346,23 @@ fn task(task: &TaskSituation<'_>, types: &Types) -> Result<Cedar, Misfit> {
         let uid = EntityUID::from_components(kind.ty.clone(), Eid::new(SmolStr::from(id)), None);
         Ok(Cedar::from(uid))
     };
-    let mut members = BTreeMap::from([
-        (KEYS.id.clone(), text(task.id)),
-        (KEYS.intent.clone(), text(task.intent)),
-        (KEYS.version.clone(), Cedar::from(i64::from(task.version))),
-        (KEYS.parameters.clone(), entity("TaskParameters", task.id)?),
-        (KEYS.depth.clone(), Cedar::from(i64::from(task.depth))),
-        (KEYS.budget_left.clone(), count(task.budget_left)),
-        (KEYS.age_s.clone(), Cedar::from(task.age_s)),
-    ]);
-    if let Some(user) = task.on_behalf_of {
-        let user = entity(user.ty.as_str(), user.id.as_str())?;
-        members.insert(KEYS.on_behalf_of.clone(), user);
+    let mut record = Members::of(needed)
+        .with(ContextField::TaskId, &KEYS.id, || text(task.id))
+        .with(ContextField::TaskIntent, &KEYS.intent, || text(task.intent))
+        .with(ContextField::TaskVersion, &KEYS.version, || Cedar::from(i64::from(task.version)))
+        .with(ContextField::TaskDepth, &KEYS.depth, || Cedar::from(i64::from(task.depth)))
+        .with(ContextField::TaskBudgetLeft, &KEYS.budget_left, || count(task.budget_left))
+        .with(ContextField::TaskAge, &KEYS.age_s, || Cedar::from(task.age_s));
+    if needed.has(ContextField::TaskParameters) {
+        let parameters = entity("TaskParameters", task.id)?;
+        record.members.insert(KEYS.parameters.clone(), parameters);
+        // Not every task has one: whoever looks for it, looks at the whole.
+        if let Some(user) = task.on_behalf_of {
+            let user = entity(user.ty.as_str(), user.id.as_str())?;
+            record.members.insert(KEYS.on_behalf_of.clone(), user);
+        }
     }
-    Ok(Cedar::record_arc(Arc::new(members), None))
+    Ok(record.record())
 }
 
 fn approval(approval: &ApprovalSituation<'_>) -> Cedar {

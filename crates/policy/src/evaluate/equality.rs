@@ -11,8 +11,8 @@ use cedar_policy::{
 use cedar_policy_core::{ast, parser};
 use proptest::prelude::*;
 use safeconduct_model::{
-    ActionName, Assurance, Decision, Digest, Effect, Entity, EntityRef, IdentityKind, Integrity,
-    Method, PolicyRef, Span, Tier, Timestamp, Value,
+    ActionName, ArgumentRole, Assurance, Confidentiality, Decision, Digest, Effect, Entity,
+    EntityRef, IdentityKind, Integrity, Label, Method, PolicyRef, Span, Tier, Timestamp, Value,
 };
 
 use super::{Applied, Condition, Question};
@@ -20,8 +20,8 @@ use crate::annotations::PolicyMode;
 use crate::policies::{Policies, PolicyInfo, Statement};
 use crate::schema::Schema;
 use crate::{
-    ActionSituation, AdditionalArguments, IdentitySituation, SessionSituation, Situation,
-    SourceFile, Sources,
+    ActionSituation, AdditionalArguments, FlowSituation, IdentitySituation, SessionSituation,
+    Situation, SourceFile, Sources, TracedArgument,
 };
 
 static SCHEMA: LazyLock<Arc<Schema>> = LazyLock::new(|| {
@@ -107,6 +107,17 @@ fn actions() -> impl Strategy<Value = String> {
     ]
 }
 
+const ORIGINS: [&str; 4] = ["from_task", "from_trusted", "from_untrusted", "unseen"];
+
+/// A set of places of the arguments.
+fn traced() -> impl Strategy<Value = String> {
+    let of = prop::sample::select(vec!["", "addresses.", "commands.", "amounts."]);
+    (of, prop::sample::select(ORIGINS.to_vec()), any::<bool>()).prop_map(|(of, origin, bounded)| {
+        let origin = if bounded && !of.is_empty() { "bounded" } else { origin };
+        format!("context.flow.{of}{origin}")
+    })
+}
+
 /// Conditions that are true, false and wrong in many ways.
 fn condition() -> impl Strategy<Value = String> {
     let leaf = prop_oneof![
@@ -140,6 +151,19 @@ fn condition() -> impl Strategy<Value = String> {
         Just("!(context has approval) || context.approval.age_s < 9".to_owned()),
         Just("context.approval.approvers.contains(\"ada\")".to_owned()),
         Just("context.task.depth > 1".to_owned()),
+        Just("context has task && context.task.intent == \"close\"".to_owned()),
+        Just("context.task has id || context.task.age_s < context.task.budget_left".to_owned()),
+        Just("context has task && context.task has on_behalf_of".to_owned()),
+        Just("context.task.parameters == principal".to_owned()),
+        Just("resource has size && resource.size > 2".to_owned()),
+        Just("resource.size == 1".to_owned()),
+        Just("context has flow && context.flow.from_untrusted.isEmpty()".to_owned()),
+        Just("context.flow.unseen.isEmpty() || context.flow.carries.coverage > 9".to_owned()),
+        Just("context.flow.carries.above_sink && !context.flow.carries.secret".to_owned()),
+        Just("context.flow.carries.untrusted || context.flow.carries.internal".to_owned()),
+        Just("context.flow.from_task.contains(\"/p1\")".to_owned()),
+        (traced(), traced()).prop_map(|(a, b)| format!("{a}.containsAll({b})")),
+        traced().prop_map(|a| format!("{a}.isEmpty()")),
         Just("action in Action::\"all\"".to_owned()),
         Just("action == Action::\"admin\"".to_owned()),
         Just("1 + \"a\" == 2".to_owned()),
@@ -234,6 +258,69 @@ struct Asked {
     n: Option<i64>,
     s: Option<bool>,
     known: bool,
+    size: Option<i64>,
+    tasked: bool,
+    flow: Vec<TracedArgument>,
+    carried: Confidentiality,
+}
+
+/// Arguments, of which two may stand at one place.
+fn flow() -> impl Strategy<Value = Vec<TracedArgument>> {
+    let one = (0..3, prop::sample::select(ArgumentRole::ALL.to_vec()), any::<[bool; 4]>());
+    let one = one.prop_map(|(place, role, [task, trusted, untrusted, bounded])| TracedArgument {
+        pointer: format!("/p{place}").into(),
+        role,
+        from_task: task,
+        from_trusted: trusted,
+        from_untrusted: untrusted,
+        bounded: bounded && role != ArgumentRole::Content,
+    });
+    // More than are compared each with each.
+    prop_oneof![9 => prop::collection::vec(one.clone(), 0..5), 1 => prop::collection::vec(one, 70)]
+}
+
+/// The same as Cedar is given it.
+fn flow_as_json(asked: &Asked) -> serde_json::Value {
+    let places = |which: &dyn Fn(&TracedArgument) -> bool| -> BTreeSet<&str> {
+        asked.flow.iter().filter(|leaf| which(leaf)).map(|leaf| &*leaf.pointer).collect()
+    };
+    let is = |leaf: &TracedArgument, origin: &str| match origin {
+        "from_task" => leaf.from_task,
+        "from_trusted" => leaf.from_trusted,
+        "from_untrusted" => leaf.from_untrusted,
+        _ => !(leaf.from_task || leaf.from_trusted || leaf.from_untrusted),
+    };
+    let all = ORIGINS
+        .map(|origin| (origin.to_owned(), serde_json::json!(places(&|leaf| is(leaf, origin)))));
+    let mut flow: serde_json::Map<_, _> = all.into_iter().collect();
+    for (name, role) in [
+        ("addresses", ArgumentRole::Address),
+        ("commands", ArgumentRole::Command),
+        ("amounts", ArgumentRole::Amount),
+    ] {
+        let of = ORIGINS.map(|origin| {
+            let of = |leaf: &TracedArgument| leaf.role == role && is(leaf, origin);
+            (origin.to_owned(), serde_json::json!(places(&of)))
+        });
+        let mut of: serde_json::Map<_, _> = of.into_iter().collect();
+        let bounded = |leaf: &TracedArgument| leaf.role == role && leaf.bounded;
+        of.insert("bounded".to_owned(), serde_json::json!(places(&bounded)));
+        flow.insert(name.to_owned(), of.into());
+    }
+    let at_least = |level| asked.carried >= level;
+    flow.insert(
+        "carries".to_owned(),
+        serde_json::json!({
+            "untrusted": true,
+            "internal": at_least(Confidentiality::Internal),
+            "confidential": at_least(Confidentiality::Confidential),
+            "secret": at_least(Confidentiality::Secret),
+            "categories": [],
+            "above_sink": asked.carried > Confidentiality::Internal,
+            "coverage": 10,
+        }),
+    );
+    flow.into()
 }
 
 fn asked() -> impl Strategy<Value = Asked> {
@@ -243,6 +330,11 @@ fn asked() -> impl Strategy<Value = Asked> {
         prop::sample::select(vec!["read", "write", "admin"]),
         (prop::option::of(0_i64..6), prop::option::of(0_usize..4), prop::option::of(0_usize..4)),
         (prop::option::of(0_i64..3), prop::option::of(any::<bool>()), any::<bool>()),
+        (
+            (prop::option::of(0_i64..4), any::<bool>()),
+            flow(),
+            prop::sample::select(Confidentiality::ALL.to_vec()),
+        ),
     )
         .prop_map(
             |(
@@ -250,6 +342,7 @@ fn asked() -> impl Strategy<Value = Asked> {
                 action,
                 (age, boss, owner),
                 (n, s, known),
+                ((size, tasked), flow, carried),
             )| {
                 Asked {
                     person,
@@ -265,6 +358,10 @@ fn asked() -> impl Strategy<Value = Asked> {
                     n,
                     s,
                     known,
+                    size,
+                    tasked,
+                    flow,
+                    carried,
                 }
             },
         )
@@ -299,9 +396,10 @@ fn entities(asked: &Asked, hierarchy: &Hierarchy) -> (Entity, Entity, Vec<Entity
     };
     let resource = if asked.doc {
         let owner = asked.owner.map(|o| (Arc::from("owner"), Value::from(format!("Person{o}"))));
+        let size = asked.size.map(|size| (Arc::from("size"), Value::from(size)));
         Entity {
             uid: uid("Doc", asked.resource),
-            attributes: owner.into_iter().collect(),
+            attributes: owner.into_iter().chain(size).collect(),
             ancestors: refs("Folder", closure(&hierarchy.folders, &asked.folders)),
         }
     } else {
@@ -418,6 +516,9 @@ fn ours(
     let mut input: BTreeMap<Arc<str>, Value> = BTreeMap::new();
     input.extend(asked.n.map(|n| (Arc::from("n"), Value::from(n))));
     input.extend(asked.s.map(|s| (Arc::from("s"), Value::from(if s { "x" } else { "y" }))));
+    let label =
+        Label { integrity: Integrity::Untrusted, confidentiality: asked.carried, ..Label::LEAST };
+    let carried = crate::Carried { label, coverage: 10 };
     let situation = Situation {
         session: SessionSituation {
             steps: 3,
@@ -441,8 +542,16 @@ fn ours(
             accepts: safeconduct_model::Confidentiality::Internal,
         },
         now: Timestamp::from_millis(1_709_210_096_789),
-        task: None,
-        flow: crate::FlowSituation::default(),
+        task: asked.tasked.then_some(crate::TaskSituation {
+            id: "t",
+            intent: "close",
+            version: 1,
+            on_behalf_of: None,
+            depth: 2,
+            budget_left: 7,
+            age_s: 5,
+        }),
+        flow: FlowSituation::new(asked.flow.clone(), carried),
         risk: crate::RiskSituation::default(),
         approval: asked.owner.is_some().then(|| crate::ApprovalSituation {
             id: "req_1",
@@ -557,6 +666,15 @@ fn theirs(
         },
         "time": {"now": {"__extn": {"fn": "datetime", "arg": "2024-02-29T12:34:56.789Z"}}},
     });
+    context["flow"] = flow_as_json(asked);
+    if asked.tasked {
+        let parameters =
+            serde_json::json!({"__entity": {"type": "Safeconduct::TaskParameters", "id": "t"}});
+        context["task"] = serde_json::json!({
+            "id": "t", "intent": "close", "version": 1, "parameters": parameters, "depth": 2,
+            "budget_left": 7, "age_s": 5,
+        });
+    }
     if asked.owner.is_some() {
         context["approval"] = serde_json::json!({
             "id": "req_1", "approvers": ["ada"], "age_s": 5, "scope": "once",

@@ -12,6 +12,7 @@ mod plain;
 mod prepare;
 mod remembered;
 mod scope;
+mod traced;
 
 #[cfg(test)]
 mod equality;

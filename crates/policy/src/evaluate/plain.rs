@@ -13,9 +13,10 @@ use cedar_policy_core::ast::{
 use safeconduct_model::{ActionName, Integrity, Value};
 use smol_str::SmolStr;
 
-use super::prepare::Arguments;
+use super::prepare::{Arguments, Attributes};
+use super::traced::{Carrying, Traced};
 use crate::schema::{ContextField, ContextFields};
-use crate::situation::Situation;
+use crate::situation::{FlowSituation, Situation};
 use crate::temporal::{Answer, LeafName};
 
 /// What conditions are read in: a part of what Cedar would be given.
@@ -30,6 +31,8 @@ pub(crate) struct Moment<'q> {
     pub(crate) answers: &'q [Answer<'q>],
     /// The principal, where some condition asks for an attribute of it.
     pub(crate) principal: Option<&'q ast::Entity>,
+    /// What is known of the resource, where it can be read as it is.
+    pub(crate) resource: Option<Attributes<'q>>,
 }
 
 /// A condition, or a part of one.
@@ -48,6 +51,8 @@ pub(crate) enum Plain {
     HasMember(ContextField),
     /// `context has approval`: it seldom has one.
     Approved,
+    /// `context has task`: it often has none.
+    InTask,
     HasInput,
     /// `context.input.path`
     Argument(SmolStr),
@@ -57,6 +62,15 @@ pub(crate) enum Plain {
     /// `principal.environment`
     Attribute(SmolStr),
     HasAttribute(SmolStr),
+    /// `resource.scheme`
+    OfResource(SmolStr),
+    ResourceHas(SmolStr),
+    /// `context.flow.carries.secret`
+    Carries(Carrying),
+    /// `context.flow.addresses.unseen.isEmpty()`
+    NoneTraced(Traced),
+    /// `context.flow.addresses.from_task.containsAll(context.flow.addresses.unseen)`
+    AllTraced([Traced; 2]),
     /// `context.session.actions.contains(…)`
     WasDone(Box<Plain>),
     Not(Box<Plain>),
@@ -76,7 +90,7 @@ type Operation = fn(i64, i64) -> Option<i64>;
 
 /// What a part comes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Seen<'v> {
+pub(super) enum Seen<'v> {
     Bool(bool),
     Long(i64),
     Text(&'v str),
@@ -101,6 +115,9 @@ impl Plain {
             ExprKind::Or { left, right } => Self::Or(two(left, right)),
             ExprKind::UnaryApp { op: UnaryOp::Not, arg } => Self::Not(one(arg)),
             ExprKind::UnaryApp { op: UnaryOp::Neg, arg } => Self::Negated(one(arg)),
+            ExprKind::UnaryApp { op: UnaryOp::IsEmpty, arg } => {
+                Traced::of(arg).map_or(Self::Unknown, Self::NoneTraced)
+            }
             ExprKind::BinaryApp { op, arg1, arg2 } => match op {
                 BinaryOp::Eq => Self::Equal(two(arg1, arg2)),
                 BinaryOp::Less => Self::Less(two(arg1, arg2)),
@@ -109,6 +126,10 @@ impl Plain {
                 BinaryOp::Sub => Self::Computed(i64::checked_sub, two(arg1, arg2)),
                 BinaryOp::Mul => Self::Computed(i64::checked_mul, two(arg1, arg2)),
                 BinaryOp::Contains if is_done_actions(arg1) => Self::WasDone(one(arg2)),
+                BinaryOp::ContainsAll => match (Traced::of(arg1), Traced::of(arg2)) {
+                    (Some(all), Some(of)) => Self::AllTraced([all, of]),
+                    _ => Self::Unknown,
+                },
                 _ => Self::Unknown,
             },
             ExprKind::Like { expr, pattern } => Self::Like(one(expr), Segments::of(pattern)),
@@ -120,6 +141,7 @@ impl Plain {
     fn taken(of: &Expr, member: &SmolStr) -> Self {
         match of.expr_kind() {
             ExprKind::Var(Var::Principal) => Self::Attribute(member.clone()),
+            ExprKind::Var(Var::Resource) => Self::OfResource(member.clone()),
             ExprKind::GetAttr { expr, attr } if is_context(expr) => {
                 let field = ContextField::of(attr);
                 match field.inner(member) {
@@ -131,27 +153,30 @@ impl Plain {
                     None => Self::Unknown,
                 }
             }
-            _ => Self::Unknown,
+            _ => Carrying::of(of, member).map_or(Self::Unknown, Self::Carries),
         }
     }
 
     /// Whether something has a member.
     fn looked_for(of: &Expr, member: &SmolStr) -> Self {
-        use ContextField::{Action, Approval, Identity, Input, Risk, Session};
+        use ContextField::{Action, Approval, Flow, Identity, Input, Risk, Session, Task};
         match of.expr_kind() {
             ExprKind::Var(Var::Principal) => Self::HasAttribute(member.clone()),
+            ExprKind::Var(Var::Resource) => Self::ResourceHas(member.clone()),
             ExprKind::Var(Var::Context) => match ContextField::of(member) {
                 Input => Self::HasInput,
-                field @ (Session | Identity | Action | Risk) => Self::Has(field),
+                field @ (Session | Identity | Action | Flow | Risk) => Self::Has(field),
                 Approval => Self::Approved,
+                Task => Self::InTask,
                 _ => Self::Unknown,
             },
             ExprKind::GetAttr { expr, attr } if is_context(expr) => {
                 let field = ContextField::of(attr);
                 match field.inner(member) {
                     _ if field == Input => Self::HasArgument(member.clone()),
-                    Some(_) => Self::HasMember(field),
-                    None => Self::Unknown,
+                    // Of a task that is not there nothing can be asked.
+                    Some(_) if field != Task => Self::HasMember(field),
+                    _ => Self::Unknown,
                 }
             }
             _ => Self::Unknown,
@@ -184,6 +209,10 @@ impl Plain {
                 let declared = moment.fields.has(ContextField::Approval);
                 Seen::Bool(declared && moment.situation.approval.is_some())
             }
+            Self::InTask => {
+                let declared = moment.fields.has(ContextField::Task);
+                Seen::Bool(declared && moment.situation.task.is_some())
+            }
             Self::HasInput => Seen::Bool(moment.input.is_some()),
             Self::Argument(name) => moment.input?.get(name)?,
             Self::HasArgument(name) => Seen::Bool(moment.input?.has(name)?),
@@ -193,6 +222,11 @@ impl Plain {
                 PartialValue::Residual(_) => return None,
             },
             Self::HasAttribute(name) => Seen::Bool(moment.principal?.get(name).is_some()),
+            Self::OfResource(name) => plain(moment.resource.as_ref()?.get(name)?)?,
+            Self::ResourceHas(name) => Seen::Bool(moment.resource.as_ref()?.get(name).is_some()),
+            Self::Carries(what) => what.seen(moment.flow()?, moment.situation.action.accepts),
+            Self::NoneTraced(traced) => Seen::Bool(traced.is_none_of(moment.flow()?)),
+            Self::AllTraced([all, of]) => Seen::Bool(all.covers(*of, moment.flow()?)?),
             Self::WasDone(action) => {
                 let Seen::Text(action) = action.seen(moment)? else { return None };
                 let session = moment.fields.has(ContextField::Session);
@@ -269,15 +303,20 @@ fn value(value: &ast::Value) -> Option<Seen<'_>> {
     }
 }
 
+/// A value that Cedar has as it is.
+fn plain(value: &Value) -> Option<Seen<'_>> {
+    match value {
+        Value::Bool(truth) => Some(Seen::Bool(*truth)),
+        Value::Integer(n) => Some(Seen::Long(*n)),
+        Value::String(text) => Some(Seen::Text(text)),
+        Value::Null | Value::Number(_) | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
 impl Arguments<'_> {
     fn get(&self, name: &SmolStr) -> Option<Seen<'_>> {
         match self {
-            Self::AsTheyAre(members, _) => match members.get(name.as_str())? {
-                Value::Bool(truth) => Some(Seen::Bool(*truth)),
-                Value::Integer(n) => Some(Seen::Long(*n)),
-                Value::String(text) => Some(Seen::Text(text)),
-                Value::Null | Value::Number(_) | Value::Array(_) | Value::Object(_) => None,
-            },
+            Self::AsTheyAre(members, _) => plain(members.get(name.as_str())?),
             Self::Converted(all) => value(record(all)?.get(name)?),
         }
     }
@@ -298,11 +337,23 @@ fn record(value: &ast::Value) -> Option<&BTreeMap<SmolStr, ast::Value>> {
 }
 
 impl<'q> Moment<'q> {
+    /// Where the arguments came from, where policies may look at it.
+    fn flow(&self) -> Option<&'q FlowSituation> {
+        self.fields.has(ContextField::Flow).then_some(&self.situation.flow)
+    }
+
     /// A member of a member, as `situation` lays it out.
     fn member(&self, field: ContextField) -> Option<Seen<'q>> {
         let Situation { session, identity, action, risk, .. } = self.situation;
+        let task = || self.situation.task.as_ref();
         let count = |n: u64| Seen::Long(i64::try_from(n).unwrap_or(i64::MAX));
         Some(match field {
+            ContextField::TaskId => Seen::Text(task()?.id),
+            ContextField::TaskIntent => Seen::Text(task()?.intent),
+            ContextField::TaskVersion => Seen::Long(i64::from(task()?.version)),
+            ContextField::TaskDepth => Seen::Long(i64::from(task()?.depth)),
+            ContextField::TaskBudgetLeft => count(task()?.budget_left),
+            ContextField::TaskAge => Seen::Long(task()?.age_s),
             ContextField::RiskScore => Seen::Long(i64::from(risk.score)),
             ContextField::RiskLevel => Seen::Text(risk.level),
             ContextField::SessionSteps => count(session.steps),
@@ -399,12 +450,22 @@ mod tests {
             r#"principal has environment && principal.environment == "production""#,
             "context.input has head && context.input.head + 1 > -1000",
             "if context has session then context.identity has age_s else false",
+            r#"context has task && context.task.intent == "close_case" || resource has scheme"#,
+            "context.flow.addresses.bounded.containsAll(context.flow.addresses.unseen)",
+            "context has flow && context.flow.from_untrusted.isEmpty()",
+            "context.flow.carries.secret || context.flow.carries.coverage > 500",
         ] {
             let expression = text.parse::<Expr>().unwrap();
             let plain = format!("{:?}", Plain::of(&expression));
             assert!(!plain.contains("Unknown"), "{text}: {plain}");
         }
-        for text in ["principal in resource", "context.time.now == context.time.now"] {
+        for text in [
+            "principal in resource",
+            "context.time.now == context.time.now",
+            r#"context.flow.from_task.contains("/to")"#,
+            "context.flow.bounded.isEmpty()",
+            "context.task has intent",
+        ] {
             let plain = format!("{:?}", Plain::of(&text.parse::<Expr>().unwrap()));
             assert!(plain.contains("Unknown"), "{text}: {plain}");
         }

@@ -73,10 +73,22 @@ impl<'p> Prepared<'p> {
     /// Whether nothing that such conditions look at can fail to be what the schema declares, the
     /// principal aside: they may then be read without a [`World`].
     pub(super) fn is_plain(&self, question: &Question<'_>, needs: Needs) -> bool {
-        let fails = [ContextField::Time, ContextField::Task, ContextField::Request];
+        let fails = [ContextField::Time, ContextField::TaskParameters, ContextField::Request];
         let own = needs.context.has(ContextField::Own) && !self.action.own.members.is_empty();
+        let entities = self.entity_needs(question, needs);
         !own && !fails.into_iter().any(|field| needs.context.has(field))
-            && EntityNeeds::PRINCIPAL.covers(self.entity_needs(question, needs))
+            && EntityNeeds::PRINCIPAL.union(EntityNeeds::RESOURCE).covers(entities)
+            && (!entities.has(EntityNeeds::RESOURCE) || self.plain_resource(question).is_some())
+    }
+
+    /// The resource's attributes, where Cedar would have them as they are.
+    fn plain_resource<'q>(&'q self, question: &'q Question<'q>) -> Option<Attributes<'q>> {
+        let (kind, entity) = (self.resource, question.resource);
+        // What is said of an entity as the principal, counts.
+        let itself = entity.uid != question.principal.uid;
+        let plain =
+            itself && kind.tags.is_none() && kind.attributes.has_as_it_is(&entity.attributes);
+        plain.then_some(Attributes { of: &entity.attributes, declared: &kind.attributes })
     }
 
     /// The principal, where it alone is looked at.
@@ -104,12 +116,14 @@ impl<'p> Prepared<'p> {
             fields: self.action.fields,
             input: self.input.as_ref(),
             principal: principal.and_then(|alone| alone.iter().next()),
+            resource: self.plain_resource(question),
         }
     }
 
     /// Of which entities something is asked, be it by what the context holds.
     fn entity_needs(&self, question: &Question<'_>, needs: Needs) -> EntityNeeds {
-        let of_task = question.situation.task.is_some() && needs.context.has(ContextField::Task);
+        let of_task =
+            question.situation.task.is_some() && needs.context.has(ContextField::TaskParameters);
         let by_context = (self.action.holds_entities && !needs.context.is_empty()) || of_task;
         if by_context { EntityNeeds::ALL } else { needs.entities }
     }
@@ -302,6 +316,18 @@ fn uid(kind: &EntityKind, uid: &EntityRef) -> EntityUID {
 
 fn known(kind: &EntityKind, of: &EntityRef) -> EntityUIDEntry {
     EntityUIDEntry::known(uid(kind, of), None)
+}
+
+/// Attributes of an entity that Cedar would have as they are, where they are declared.
+pub(super) struct Attributes<'q> {
+    of: &'q BTreeMap<Arc<str>, Value>,
+    declared: &'q Record,
+}
+
+impl<'q> Attributes<'q> {
+    pub(super) fn get(&self, name: &SmolStr) -> Option<&'q Value> {
+        self.of.get(name.as_str()).filter(|_| self.declared.members.contains_key(name))
+    }
 }
 
 /// The arguments of a question, as its action declares them.

@@ -58,7 +58,7 @@ impl Asked<'_> {
         if let Some(lacking) = undeclared(prepared.action(), needs.context) {
             return Err(lacking);
         }
-        let of_task = needs.context.has(ContextField::Task) && situation.task.is_some();
+        let of_task = needs.context.has(ContextField::TaskParameters) && situation.task.is_some();
         if of_task || (prepared.action().holds_entities && !needs.context.is_empty()) {
             self.knows(EntityNeeds::ALL)?;
         }

@@ -190,7 +190,7 @@ impl Recalled {
         }
         // Of no task, and of no approval, it is known that it was not there.
         if decided.task.is_none() || self.task.known().is_some() {
-            known = known.with(F::Task);
+            known = known.with_whole(F::Task);
         }
         if decided.approval.is_none() {
             known = known.with(F::Approval);

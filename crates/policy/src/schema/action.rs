@@ -52,6 +52,15 @@ pub(crate) enum ContextField {
     Action,
     Time,
     Task,
+    TaskId,
+    TaskIntent,
+    TaskVersion,
+    /// `context.task.parameters`, which points to an entity; whoever looks at the whole task, or
+    /// at what not every task has, looks at this too.
+    TaskParameters,
+    TaskDepth,
+    TaskBudgetLeft,
+    TaskAge,
     Request,
     /// A member of the action's own.
     Own,
@@ -106,7 +115,7 @@ impl ContextField {
 
     /// Members of members that are there in every context that has what holds them: a condition
     /// that looks at one of them cannot tell whether the others are there.
-    const INNER: [(Self, &'static str, Self); 29] = [
+    const INNER: [(Self, &'static str, Self); 36] = [
         (Self::Session, "steps", Self::SessionSteps),
         (Self::Session, "denials", Self::SessionDenials),
         (Self::Session, "distinct_resources", Self::SessionDistinctResources),
@@ -133,6 +142,13 @@ impl ContextField {
         (Self::Flow, "commands", Self::FlowCommands),
         (Self::Flow, "amounts", Self::FlowAmounts),
         (Self::Flow, "carries", Self::FlowCarries),
+        (Self::Task, "id", Self::TaskId),
+        (Self::Task, "intent", Self::TaskIntent),
+        (Self::Task, "version", Self::TaskVersion),
+        (Self::Task, "parameters", Self::TaskParameters),
+        (Self::Task, "depth", Self::TaskDepth),
+        (Self::Task, "budget_left", Self::TaskBudgetLeft),
+        (Self::Task, "age_s", Self::TaskAge),
         (Self::Risk, "score", Self::RiskScore),
         (Self::Risk, "level", Self::RiskLevel),
         (Self::Risk, "signals", Self::RiskSignals),
