@@ -14,8 +14,8 @@ mod tests {
         Requestable, Tier, Value,
     };
     use safeconduct_policy::{
-        AdditionalArguments, Carried, FlowSituation, Policies, Question, Situation, TaskSituation,
-        TracedArgument, baseline,
+        AdditionalArguments, ApprovalSituation, Carried, FlowSituation, Policies, Question,
+        Situation, TaskSituation, TracedArgument, baseline,
     };
 
     use crate::world::{entity, having, json, loaded, situation, sources};
@@ -44,6 +44,8 @@ mod tests {
         arguments: Vec<(ArgumentRole, &'static [Origin])>,
         carries: Confidentiality,
         resource: Entity,
+        /// Whether a person has approved this very call.
+        approved: bool,
     }
 
     fn call(effect: Effect) -> Call {
@@ -56,6 +58,7 @@ mod tests {
             arguments: Vec::new(),
             carries: Confidentiality::Public,
             resource: entity("Resource", "r"),
+            approved: false,
         }
     }
 
@@ -126,6 +129,12 @@ mod tests {
                 age_s: 1,
             };
             asked.task = self.in_task.then_some(task);
+            asked.approval = self.approved.then(|| ApprovalSituation {
+                id: "req_1",
+                approvers: vec!["owner"],
+                age_s: 1,
+                scope: "once",
+            });
             self.put(policies, &asked)
         }
 
@@ -163,11 +172,17 @@ mod tests {
         loaded(&sources)
     }
 
+    /// These rules stop it, on the terms that the pack asks on; once a person has approved it, none
+    /// does but the one that no approval lifts.
     fn stopped_by(pack: &Policies, call: &Call, rules: &[&str]) {
         let (found, requestable) = call.asks(pack);
         assert_eq!(found, rules, "{call:?}");
         let secret = rules.contains(&"confidential.secret");
-        assert_eq!(requestable.is_some(), !rules.is_empty() && !secret, "{call:?}");
+        let quorum = if rules.contains(&"step-up.critical") { 2 } else { 1 };
+        let terms = Requestable { approvers: "principal.owner".into(), quorum, ttl_s: 15 * 60 };
+        assert_eq!(requestable, (!rules.is_empty() && !secret).then_some(terms), "{call:?}");
+        let (found, _) = Call { approved: true, ..call.clone() }.asks(pack);
+        assert_eq!(found, if secret { &["confidential.secret"][..] } else { &[] }, "{call:?}");
     }
 
     #[test]
@@ -249,11 +264,20 @@ mod tests {
     fn untrusted_data_chooses_amounts_within_the_bound_only() {
         let pack = pack();
         let pay = |from| call(Effect::Send).after_untrusted().with(Amount, from);
-        for from in [&[Task, Untrusted][..], &[Trusted], &[Bound], &[Untrusted, Bound]] {
+        for from in [
+            &[Task, Untrusted][..],
+            &[Task, Trusted],
+            &[Task, Trusted, Untrusted],
+            &[Bound],
+            &[Trusted, Bound],
+            &[Untrusted, Bound],
+        ] {
             stopped_by(&pack, &pay(from), &[]);
         }
-        for from in [&[][..], &[Untrusted], &[Trusted, Untrusted]] {
+        // "All that is on the account" stands in what the bank says, and the mail chose it.
+        for from in [&[][..], &[Trusted], &[Untrusted], &[Trusted, Untrusted]] {
             stopped_by(&pack, &pay(from), &["untrusted.amount"]);
+            stopped_by(&pack, &pay(&[Task]).with(Amount, from), &["untrusted.amount"]);
         }
         stopped_by(&pack, &call(Effect::Read).after_untrusted().with(Amount, &[]), &[]);
     }
@@ -266,8 +290,9 @@ mod tests {
         stopped_by(&pack, &send.clone().tier(Tier::High), &[]);
         let after = send.clone().tier(Tier::High).after_untrusted();
         stopped_by(&pack, &after, &["step-up.after-untrusted"]);
-        let (_, terms) = send.tier(Tier::Critical).asks(&pack);
-        assert_eq!(terms.unwrap().quorum, 2);
+        stopped_by(&pack, &send.clone().tier(Tier::Critical), &["step-up.critical"]);
+        let both = send.tier(Tier::Critical).after_untrusted().with(Address, &[Untrusted]);
+        stopped_by(&pack, &both, &["step-up.critical", "untrusted.address"]);
         let read = call(Effect::Read).tier(Tier::High).after_untrusted();
         stopped_by(&pack, &read, &[]);
         for effect in [Effect::Administer, Effect::Delegate] {
@@ -338,6 +363,28 @@ mod tests {
     }
 
     #[test]
+    fn each_address_says_for_itself_who_reads() {
+        use Confidentiality::{Confidential, Public};
+        let pack = pack();
+        let share = |to| {
+            let share = call(Effect::Send).accepting(Public);
+            share
+                .after(Integrity::Untrusted, Confidential)
+                .with(Address, &[Trusted])
+                .with(Address, to)
+        };
+        for to in [&[Task][..], &[Trusted], &[Task, Untrusted], &[Task, Bound]] {
+            stopped_by(&pack, &share(to), &[]);
+        }
+        stopped_by(&pack, &share(&[Bound]), &["confidential.to-nobody-named"]);
+        let rules = ["confidential.to-nobody-named", "untrusted.made-up-address"];
+        stopped_by(&pack, &share(&[]), &rules);
+        let rules = ["confidential.to-nobody-named", "untrusted.address"];
+        stopped_by(&pack, &share(&[Untrusted]), &rules);
+        stopped_by(&pack, &share(&[Untrusted, Bound]), &rules);
+    }
+
+    #[test]
     fn every_rule_says_what_an_agent_can_do_and_asks_on_the_same_terms() {
         let policies = pack();
         let all: Vec<_> =
@@ -349,6 +396,16 @@ mod tests {
             .map(|terms| Arc::clone(&terms.approvers))
             .collect();
         assert_eq!(approvers.len(), 1, "one approval answers them all");
+        let terms: BTreeSet<_> = all
+            .iter()
+            .filter_map(|policy| policy.requestable.as_ref().map(|terms| (policy, terms)))
+            .map(|(policy, terms)| (policy.reference.id.as_str(), terms.quorum, terms.ttl_s))
+            .filter(|(_, quorum, ttl_s)| (*quorum, *ttl_s) != (1, 900))
+            .collect();
+        assert_eq!(terms, BTreeSet::from([("baseline.step-up.critical", 2, 900)]));
+        let unasked = all.iter().filter(|policy| policy.requestable.is_none());
+        let unasked: Vec<_> = unasked.map(|policy| policy.reference.id.as_str()).collect();
+        assert_eq!(unasked, ["baseline.confidential.secret"]);
         for policy in all {
             assert!(
                 policy.reference.message.is_some() && !policy.controls.is_empty(),
