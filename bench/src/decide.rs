@@ -13,6 +13,7 @@ use safeconduct_model::{
 };
 use safeconduct_policy::{History, Policies, SourceFile, load};
 use safeconduct_service::entity_of;
+use safeconduct_session::flow::Flow;
 use safeconduct_session::monitor::{Event, Monitors, RESPONSE};
 use safeconduct_session::{Charge, Session, Step, fingerprint};
 
@@ -161,32 +162,65 @@ struct Agent {
 /// Decides that many times and measures nothing: for whoever counts instructions from outside.
 pub(crate) fn child(what: &str, times: u32) -> Result<(), Failure> {
     let rig = match what {
-        "temporal" | "read" => Rig::with_temporal_clauses()?,
+        "temporal" | "read" => Rig::with_temporal_clauses(Looks::Not)?,
+        "looked" => Rig::with_temporal_clauses(Looks::InOne)?,
+        "baseline" => Rig::with_temporal_clauses(Looks::InBaseline)?,
         _ => Rig::new(10)?,
     };
     let mut agent = match what {
         "task" => Agent::in_task(0, &rig.vocabulary)?,
-        "plain" | "temporal" | "read" => Agent::new(0, &rig.vocabulary)?,
+        "plain" | "temporal" | "read" | "looked" | "baseline" => Agent::new(0, &rig.vocabulary)?,
         other => return Err(format!("there is no decision `{other}`").into()),
     };
-    if what == "read" {
-        let busy = flow::busy()?;
-        agent.session.flow_mut(|| busy);
+    if matches!(what, "read" | "looked" | "baseline") {
+        agent.reads(flow::busy()?);
     }
     (0..times).try_for_each(|_| rig.decide(black_box(&agent)))
 }
 
-/// Nanoseconds of a decision at ten policies; of one with ten temporal policies besides, in a
-/// session that has seen 200 results; and of that where the session has read 1 MB too.
-pub(crate) fn with_temporal_clauses() -> Result<[f64; 3], Failure> {
-    let (plain, temporal) = (Rig::new(10)?, Rig::with_temporal_clauses()?);
-    let mut read = Rig::with_temporal_clauses()?;
-    let agent = read.agents.first_mut().ok_or("no agent")?;
-    let busy = flow::busy()?;
-    agent.session.flow_mut(|| busy);
-    let mut contestants = [&plain, &temporal, &read].map(|rig| rig.contestant(Access::Hot));
+/// Which policies look at where arguments came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Looks {
+    /// None does: it is for the record alone.
+    Not,
+    /// One of the ten that have a temporal clause.
+    InOne,
+    /// The baseline pack's, which is in force besides.
+    InBaseline,
+}
+
+/// Nanoseconds of decisions with ten temporal policies in scope.
+pub(crate) struct WithClauses {
+    /// At ten policies, without any of it.
+    pub(crate) plain: f64,
+    /// With the ten temporal ones, in a session that has seen 200 results.
+    pub(crate) temporal: f64,
+    /// The same where the session has read 1 MB too: no policy looks at it.
+    pub(crate) read: f64,
+    /// One of the ten looks at it.
+    pub(crate) looked: f64,
+    /// The baseline pack is in force besides, and looks at it.
+    pub(crate) baseline: f64,
+}
+
+/// Measures them side by side.
+pub(crate) fn with_temporal_clauses() -> Result<WithClauses, Failure> {
+    let (plain, temporal) = (Rig::new(10)?, Rig::with_temporal_clauses(Looks::Not)?);
+    let mut read = Vec::new();
+    for looks in [Looks::Not, Looks::InOne, Looks::InBaseline] {
+        let mut rig = Rig::with_temporal_clauses(looks)?;
+        rig.agents.first_mut().ok_or("no agent")?.reads(flow::busy()?);
+        read.push(rig);
+    }
+    let rigs = [&plain, &temporal].into_iter().chain(&read);
+    let mut contestants: Vec<_> = rigs.map(|rig| rig.contestant(Access::Hot)).collect();
     compete(&mut contestants, ROUNDS, BATCH)?;
-    Ok(contestants.each_ref().map(Contestant::median))
+    let medians: Vec<f64> = contestants.iter().map(Contestant::median).collect();
+    let [plain, temporal, read, looked, baseline] = medians.as_slice() else {
+        return Err("five were measured".into());
+    };
+    let (plain, temporal, read) = (*plain, *temporal, *read);
+    Ok(WithClauses { plain, temporal, read, looked: *looked, baseline: *baseline })
 }
 
 impl Rig {
@@ -194,7 +228,7 @@ impl Rig {
         Self::of(size, world::policy_files(size, Naming::Folder))
     }
 
-    fn with_temporal_clauses() -> Result<Self, Failure> {
+    fn with_temporal_clauses(looks: Looks) -> Result<Self, Failure> {
         const CLAUSES: [&str; 10] = [
             "formerly within 1h A::error{ input.path: context.input.path }",
             "formerly within 1d (A::response{ input.path: \"/etc/passwd\" })",
@@ -210,16 +244,30 @@ impl Rig {
         let action = "Safeconduct::Action::\"files.read_text_file\"";
         let text: String = CLAUSES
             .iter()
-            .map(|clause| {
+            .zip(0..)
+            .map(|(clause, number)| {
                 let clause = clause.replace("A::", &format!("{action}::"));
+                // It is true, so that the clause is looked at too.
+                let first = match looks {
+                    Looks::InOne if number == 0 => {
+                        "when { context.flow.addresses.from_task.containsAll(\
+                         context.flow.addresses.from_untrusted) && \
+                         !context.flow.carries.above_sink }"
+                    }
+                    Looks::Not | Looks::InOne | Looks::InBaseline => "",
+                };
                 format!(
-                    "forbid (principal, action == {action}, resource) when temporal {{ {clause} }};\n"
+                    "forbid (principal, action == {action}, resource) {first} \
+                     when temporal {{ {clause} }};\n"
                 )
             })
             .collect();
         let mut files = world::policy_files(10, Naming::Folder);
         files.push(SourceFile::new("temporal.cedar", text));
-        let mut temporal = Rig::of(20, files)?;
+        if looks == Looks::InBaseline {
+            files.extend(safeconduct_policy::baseline());
+        }
+        let mut temporal = Rig::of(10, files)?;
         let agent = temporal.agents.first().ok_or("no agent")?;
         let mut session = Monitors::default();
         for number in 0..200 {
@@ -261,7 +309,7 @@ impl Rig {
             agents,
             monitors: Default::default(),
         };
-        if rig.policies.len() != size {
+        if rig.policies.len() < size {
             return Err(format!("{} policies instead of {size}", rig.policies.len()).into());
         }
         Ok(rig)
@@ -369,6 +417,11 @@ impl Agent {
 }
 
 impl Agent {
+    /// Its session has read that.
+    fn reads(&mut self, read: Flow) {
+        self.session.flow_mut(|| read);
+    }
+
     /// The same, in a task with an envelope and a budget.
     fn in_task(number: usize, vocabulary: &Vocabulary) -> Result<Self, Failure> {
         let mut agent = Self::new(number, vocabulary)?;
@@ -402,9 +455,21 @@ impl Agent {
     }
 }
 
+/// A session of fifty steps, and what ten temporal policies remember of 200 results in it.
+pub(crate) fn busy_session() -> Result<(Session, Monitors), Failure> {
+    let mut rig = Rig::with_temporal_clauses(Looks::Not)?;
+    let agent = rig.agents.pop().ok_or("no agent")?;
+    let [remembered, _] = rig.monitors;
+    Ok((agent.session, remembered))
+}
+
 /// A session of fifty steps: six different actions, twenty different files, two denials.
-fn fifty_steps(agent: usize, mut session: Session) -> Result<Session, Failure> {
-    for step in 0..50_usize {
+fn fifty_steps(agent: usize, session: Session) -> Result<Session, Failure> {
+    steps(agent, 50, session)
+}
+
+pub(crate) fn steps(agent: usize, count: usize, mut session: Session) -> Result<Session, Failure> {
+    for step in 0..count {
         let tool = ["read_text_file", "list", "search", "stat", "write", "tree"];
         let tool = tool.get(step % tool.len()).ok_or("no tool")?;
         let file = format!("/cases/{agent}/{}", step % 20);

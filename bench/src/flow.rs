@@ -3,10 +3,14 @@
 use std::hint::black_box;
 
 use safeconduct_model::{ArgumentRole, ArgumentUse, Integrity, Label, RecordId, Returns, Value};
-use safeconduct_session::flow::{Flow, Gleaned, Part, Source, digest_result};
+use safeconduct_session::Session;
+use safeconduct_session::flow::{Flow, Gleaned, Named, Part, Source, digest_result, glean_task};
+use safeconduct_session::monitor::Monitors;
 
+use crate::decide;
 use crate::rounds::{Contestant, Shuffle, compete};
 use crate::section::{Failure, Section, Target, short};
+use crate::startup::resident_bytes;
 
 const ROUNDS: u32 = 30;
 
@@ -64,10 +68,18 @@ pub(crate) fn measure() -> Result<Section, Failure> {
     let sealed: Vec<Gleaned> =
         many.iter().map(|result| glean(&busy, 1, result)).collect::<Result<_, _>>()?;
     let (arguments, uses) = arguments();
+    let mut tasked = busy.clone();
+    tasked.name(&task(&busy));
     let mut looking = [
         Contestant::new("look-up", |batch| {
             for _ in 0..batch {
                 black_box(busy.look_up(black_box(&arguments), &uses));
+            }
+            Ok(())
+        }),
+        Contestant::new("look-up in a task", |batch| {
+            for _ in 0..batch {
+                black_box(tasked.look_up(black_box(&arguments), &uses));
             }
             Ok(())
         }),
@@ -81,18 +93,17 @@ pub(crate) fn measure() -> Result<Section, Failure> {
         }),
     ];
     compete(&mut looking, ROUNDS, 200)?;
-    let [look_up, refold] = looking.each_ref().map(Contestant::median);
-
-    let mut idle = Flow::keyed([1; 16]);
-    for n in 0..3 {
-        idle.fold(&glean(&idle, n, r#"{"ok":true,"id":17,"name":"notes.txt"}"#)?);
-    }
+    let [look_up, in_task, refold] = looking.each_ref().map(Contestant::median);
+    let busy_bytes = weighed(64, || busy_session(&many))?;
+    let idle_bytes = weighed(20_000, idle_session)?;
     section.targets();
     section.target("flow_fold_over_parse", fold_many / parse_many, Target::AtMost(2.0));
     section.target("flow_fold_at_once_over_parse", fold_one / parse_one, Target::AtMost(2.0));
-    section.target("flow_look_up_us", look_up / 1e3, Target::AtMost(20.0));
-    section.target("flow_busy_kib", busy.bytes() as f64 / 1024.0, Target::AtMost(300.0));
-    section.target("flow_idle_kib", idle.bytes() as f64 / 1024.0, Target::AtMost(1.0));
+    section.target("flow_look_up_us", in_task / 1e3, Target::AtMost(20.0));
+    section.target("session_busy_kib", busy_bytes / 1024.0, Target::AtMost(300.0));
+    section.target("session_idle_kib", idle_bytes / 1024.0, Target::AtMost(1.0));
+    section.number("flow_look_up_without_task_us", look_up / 1e3);
+    section.number("flow_busy_kib", busy.bytes() as f64 / 1024.0);
     section.number("flow_parse_ms", parse_many / 1e6);
     section.number("flow_fold_ms", fold_many / 1e6);
     section.number("flow_refold_us", refold / 1e3);
@@ -101,13 +112,54 @@ pub(crate) fn measure() -> Result<Section, Failure> {
         "1 MB of JSON results, most of it free text, all of it untrusted and unlike (the index is \
          full): parsed by serde_json to its values in {} ms, folded in results of 16 KB in {} ms, at \
          once in {} ms. Folding what was sealed of 16 KB into a full session takes {} µs under \
-         its lock. 1 KB of arguments is looked up in that session.",
+         its lock. 1 KB of arguments is looked up in that session, of a task with a prompt. A busy \
+         session is weighed in memory (resident, of 64 together) with what it has read, its fifty \
+         steps and what ten temporal policies remember of 200 results; an idle one (of 20,000) \
+         with three steps and three small results. What the decision point keeps around one is \
+         left out.",
         short(parse_many / 1e6),
         short(fold_many / 1e6),
         short(fold_one / 1e6),
         short(refold / 1e3),
     ));
     Ok(section)
+}
+
+/// What a task names: a parameter, and a prompt of some sentences.
+fn task(of: &Flow) -> Named {
+    let prompt = "Please answer the mail that Alice Smith sent on Monday about the quarterly \
+                  numbers and the party, send a copy to Bob and Carol, and pay the invoice of \
+                  4711 that is attached to it, once it is clear that nothing is left open.";
+    let parameters = [("to".into(), Value::from("alice.smith@example.com"))].into();
+    glean_task(&of.key(), &parameters, Some(prompt), Integrity::Trusted)
+}
+
+/// Bytes of resident memory that one of so many takes.
+fn weighed<T>(count: usize, make: impl Fn() -> Result<T, Failure>) -> Result<f64, Failure> {
+    // What making them needs meanwhile is there before.
+    black_box(make()?);
+    let before = resident_bytes()?;
+    let all = (0..count).map(|_| make()).collect::<Result<Vec<_>, _>>()?;
+    let grown = resident_bytes()?.saturating_sub(before);
+    black_box(all);
+    Ok(grown as f64 / count as f64)
+}
+
+fn busy_session(many: &[String]) -> Result<(Session, Monitors), Failure> {
+    let read = folded(many.iter().map(String::as_str))?;
+    let (mut session, monitors) = decide::busy_session()?;
+    session.flow_mut(|| read);
+    Ok((session, monitors))
+}
+
+fn idle_session() -> Result<(Session, Monitors), Failure> {
+    let mut idle = Flow::keyed([1; 16]);
+    for n in 0..3 {
+        idle.fold(&glean(&idle, n, r#"{"ok":true,"id":17,"name":"notes.txt"}"#)?);
+    }
+    let mut session = decide::steps(0, 3, Session::default())?;
+    session.flow_mut(|| idle);
+    Ok((session, Monitors::default()))
 }
 
 fn folded<'r>(results: impl Iterator<Item = &'r str>) -> Result<Flow, Failure> {

@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use safeconduct_engine::Vocabulary;
 use safeconduct_model::{
-    ActionEntry, ActionName, Catalogue, Confidentiality, Digest, Effect, EntityType, Identity,
-    IdentityId, IdentityKind, IdentityStatus, Integrity, Label, LabelAt, PepRegistration,
-    ResourceForm, ResourceMapping, Returns, ServerName, Tier, Value,
+    ActionEntry, ActionName, ArgumentRole, ArgumentUse, Catalogue, Confidentiality, Digest, Effect,
+    EntityType, Identity, IdentityId, IdentityKind, IdentityStatus, Integrity, Label, LabelAt,
+    PepRegistration, ResourceForm, ResourceMapping, Returns, ServerName, Tier, Value,
 };
 use safeconduct_policy::{SourceFile, Sources, ToolDefinition};
 
@@ -135,7 +135,7 @@ pub(crate) fn entry(naming: Naming) -> Result<ActionEntry, Failure> {
             ..Label::LEAST
         }),
         accepts: Confidentiality::Confidential,
-        arguments: Vec::new(),
+        arguments: vec![ArgumentUse { argument: "/path".into(), role: ArgumentRole::Address }],
         resources,
         definition: Some(Digest::from_bytes([1; 32])),
         raises: Vec::new(),
