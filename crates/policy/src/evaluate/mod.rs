@@ -198,10 +198,12 @@ impl Policies {
     ) -> Result<Evaluation, QuestionError> {
         let mut candidates = Vec::with_capacity(16);
         self.index.candidates(&asked.scope, &mut candidates);
-        candidates.retain(|at| self.entry(*at).is_some_and(|e| e.scope.matches(&asked.scope)));
-        let entries = candidates.iter().filter_map(|at| self.entry(*at));
+        let mut within: Vec<&Entry> = Vec::with_capacity(candidates.len());
+        within.extend(candidates.iter().filter_map(|at| self.entry(*at)));
+        within.retain(|entry| entry.scope.matches(&asked.scope));
+        let entries = within.iter().copied();
         let needs = Needs::of(entries.clone());
-        let considered = candidates.len();
+        let considered = within.len();
         let principal = asked.plain_principal(question, needs)?;
         let leaves = entries.clone().flat_map(|entry| &entry.statement.leaves);
         let answers = asked.answers(question, leaves, past);
@@ -213,7 +215,7 @@ impl Policies {
             entry.statement.condition.holds_plainly(&moment)
         });
         let plainly: Vec<Option<bool>> = plainly.collect();
-        if asked.is_plain(question, needs) && !plainly.contains(&None) {
+        if !plainly.contains(&None) && asked.is_plain(question, needs) {
             let satisfied = plainly.into_iter().flatten().map(Ok);
             return Ok(Evaluation::of(entries.zip(satisfied), considered));
         }

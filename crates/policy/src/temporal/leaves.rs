@@ -221,12 +221,7 @@ impl<'l> Answers<'l> {
             context: Made::default(),
         });
         for leaf in leaves {
-            let known = answers.iter().find(|known| known.leaf.name == leaf.name);
-            let holds = match (known, &mut asking) {
-                (Some(known), _) => known.holds,
-                (None, Some(asking)) => asking.answer(leaf, asked),
-                (None, None) => None,
-            };
+            let holds = asking.as_mut().and_then(|asking| asking.answer(leaf, asked));
             answers.push(Answer { leaf, holds });
         }
         Self(answers)
