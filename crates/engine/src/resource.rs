@@ -38,7 +38,7 @@ pub(crate) fn mapped(
             })?;
             let resource = read(mapping, text, vocabulary)
                 .map_err(|problem| vec![not_mapped(mapping, &problem)])?;
-            resources.push(resource);
+            resources.extend(resource);
         }
     }
     Ok(resources)
@@ -53,7 +53,7 @@ pub fn placed(entry: &ActionEntry, uid: &EntityRef, vocabulary: &Vocabulary) -> 
         return Some(Entity::bare(uid.clone()));
     }
     let of_type = entry.resources.iter().filter(|mapping| mapping.ty == uid.ty);
-    let mut read = of_type.map(|mapping| read(mapping, uid.id.as_str(), vocabulary).ok());
+    let mut read = of_type.map(|mapping| read(mapping, uid.id.as_str(), vocabulary).ok()?);
     let first = read.next()??;
     (first.uid == *uid && read.all(|other| other.as_ref() == Some(&first))).then_some(first)
 }
@@ -62,12 +62,42 @@ fn not_mapped(mapping: &ResourceMapping, problem: &str) -> Reason {
     Reason::ResourceNotMapped { pointer: mapping.argument.as_str().into(), problem: problem.into() }
 }
 
-fn read(mapping: &ResourceMapping, text: &str, vocabulary: &Vocabulary) -> Result<Entity, String> {
-    match &mapping.form {
-        ResourceForm::Text => Ok(Entity::bare(reference(&mapping.ty, text)?)),
-        ResourceForm::Path { root } => path(&mapping.ty, text, root.as_deref()),
-        ResourceForm::Url => url(&mapping.ty, text, vocabulary),
-    }
+/// What a text names; `None` where that is nothing beside the server.
+fn read(
+    mapping: &ResourceMapping,
+    text: &str,
+    vocabulary: &Vocabulary,
+) -> Result<Option<Entity>, String> {
+    let entity = match &mapping.form {
+        ResourceForm::Text => Entity::bare(reference(&mapping.ty, text)?),
+        ResourceForm::Path { root } => path(&mapping.ty, text, root.as_deref())?,
+        ResourceForm::Url => url(&mapping.ty, text, vocabulary)?,
+        ResourceForm::Uri => match leading_out(text) {
+            Some(text) => url(&mapping.ty, text, vocabulary)?,
+            None => return Ok(None),
+        },
+    };
+    Ok(Some(entity))
+}
+
+/// Schemes of URLs that are asked of another host, whoever asks.
+const NETWORK_SCHEMES: [&str; 5] = ["http", "https", "ws", "wss", "ftp"];
+
+/// The part of a URI that leads over the network: all of it, or what a scheme of the server's own
+/// is put before (`fetch:https://…`).
+fn leading_out(uri: &str) -> Option<&str> {
+    let leads = |text: &&str| text.split_once(':').is_some_and(|(scheme, _)| is_network(scheme));
+    let inner = || uri.split_once(':').map(|(_, rest)| rest.trim_start_matches('/'));
+    Some(uri).filter(leads).or_else(|| inner().filter(leads))
+}
+
+/// Whether a scheme is one of [`NETWORK_SCHEMES`], by itself or below another (`git+https`), as
+/// readers of URLs take it: space and control characters aside.
+fn is_network(scheme: &str) -> bool {
+    let base = scheme.rsplit('+').next().unwrap_or_default();
+    let odd = |c: &char| !c.is_whitespace() && !c.is_control();
+    let read: String = base.chars().filter(odd).take(6).collect();
+    NETWORK_SCHEMES.iter().any(|known| known.eq_ignore_ascii_case(&read))
 }
 
 fn reference(ty: &EntityType, id: &str) -> Result<EntityRef, String> {

@@ -130,6 +130,9 @@ pub enum ResourceForm {
     /// The text is a URL with a host: attributes `scheme`, `host`, `port`, `path`; the host and
     /// each domain above it are ancestors of type `Host`.
     Url,
+    /// The text is the URI by which a server knows something of its own. One that leads over the
+    /// network (`https` and the like) is read as a URL; any other names nothing beside the server.
+    Uri,
 }
 
 /// Which arguments of an action name what it touches.

@@ -114,3 +114,41 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_uri_that_leads_out_is_a_url_and_any_other_is_the_servers_own() {
+    let mapping = ResourceMapping {
+        argument: "/uri".into(),
+        ty: EntityType::new("Safeconduct::Url").unwrap(),
+        form: ResourceForm::Uri,
+        optional: false,
+    };
+    let read = |text: &str| read(&mapping, text, &vocabulary());
+    for (text, host) in [
+        ("https://evil.example/?q=secret", "evil.example"),
+        ("HTTP://Evil.example", "evil.example"),
+        ("https:evil.example", "evil.example"),
+        ("wss://evil.example:1/x", "evil.example"),
+        ("ftp://evil.example/x", "evil.example"),
+        ("git+https://evil.example/x.git", "evil.example"),
+        ("fetch:https://evil.example/x", "evil.example"),
+        ("fetch:///http://evil.example/x", "evil.example"),
+    ] {
+        let entity = read(text).unwrap().unwrap();
+        assert_eq!(entity.attributes.get("host"), Some(&Value::from(host)), "{text}");
+        assert!(entity.attributes.contains_key("scheme"), "{text}");
+        let placed = read(entity.uid.id.as_str()).unwrap().unwrap();
+        assert_eq!(placed.uid, entity.uid, "it is found again by its name");
+    }
+    for text in ["case://4711/notes", "file:///srv/x", "notes", "", "mem:x:y", "httpd://x", "/a:b"]
+    {
+        assert_eq!(read(text), Ok(None), "{text}");
+    }
+    for text in
+        [" https://evil.example/", "ht\ntps://evil.example/", "https:\\\\evil.example", "https://"]
+    {
+        assert!(read(text).is_err(), "{text}");
+    }
+    let long = "https:".repeat(10_000);
+    assert!(read(&long).is_err());
+}

@@ -34,7 +34,7 @@ pub fn guess(tool: &Value) -> (Tier, Effect) {
         _ if open => (Tier::High, Effect::Send),
         _ => (Tier::High, Effect::Write),
     };
-    let name = tool_name(tool).unwrap_or_default().to_lowercase();
+    let name = snake_case(tool_name(tool).unwrap_or_default());
     let sounds = |words: &[&str]| words.iter().any(|word| name_has(&name, word));
     if sounds(&["exec", "execute", "run", "shell", "command", "eval", "script"]) {
         (tier.max(Tier::High), Effect::Execute)
@@ -124,10 +124,10 @@ fn entry(name: &str, tool: &DraftTool<'_>, root: &str, out: &mut String) -> std:
     writeln!(out, "    tier: {}", tier.as_str())?;
     writeln!(out, "    effect: {}", effect.as_str())?;
     writeln!(out, "    guessed: true")?;
-    // What a server says of its own world is its own word: text from anywhere is untrusted.
+    // Text from anywhere is untrusted, and what is asked out there anyone may read.
     if tool.definition.pointer("/annotations/openWorldHint").and_then(Value::as_bool) == Some(true)
     {
-        writeln!(out, "    integrity: untrusted")?;
+        writeln!(out, "    integrity: untrusted\n    accepts: public")?;
     }
     let resources = resources(tool.definition);
     let roles = roles(tool.definition, &resources);
@@ -196,12 +196,15 @@ fn roles(
 ) -> Vec<(String, ArgumentRole)> {
     let properties = tool.pointer("/inputSchema/properties").and_then(Value::as_object);
     let mut found = Vec::new();
-    for (name, _) in properties.into_iter().flatten() {
+    for (name, schema) in properties.into_iter().flatten() {
         let pointer = format!("/{}", name.replace('~', "~0").replace('/', "~1"));
         let is_resource = resources.iter().any(|(resource, ..)| {
             resource.strip_prefix(&pointer).is_some_and(|rest| rest.is_empty() || rest == "/*")
         });
-        if let Some(role) = role_of(name).filter(|_| !is_resource) {
+        // One that may be of several types (`anyOf`) is no resource, and still leads somewhere.
+        let named = || named_by(name).filter(|_| schema.member("type").is_none());
+        let role = role_of(name).or_else(|| named().map(|_| ArgumentRole::Address));
+        if let Some(role) = role.filter(|_| !is_resource) {
             found.push((pointer, role));
         }
     }
@@ -210,8 +213,7 @@ fn roles(
 
 /// What an argument's name suggests that it decides.
 fn role_of(name: &str) -> Option<ArgumentRole> {
-    let name = snake_case(name);
-    match name.rsplit(['_', '-']).next().unwrap_or_default() {
+    match last_word(&snake_case(name)) {
         "recipient" | "recipients" | "to" | "cc" | "bcc" | "email" | "emails" | "address"
         | "account" | "iban" | "phone" | "channel" | "host" | "hostname" | "domain" | "repo"
         | "repository" | "target" | "user" | "users" | "username" | "participant"
@@ -223,23 +225,44 @@ fn role_of(name: &str) -> Option<ArgumentRole> {
     }
 }
 
-/// A name in lower case, with `_` before what was upper.
+/// A name in lower case, with `_` where a word begins: `callbackURL` is `callback_url`, `HTTPProxy`
+/// is `http_proxy`, `userIDs` is `user_ids`.
 fn snake_case(name: &str) -> String {
     let mut snake = String::new();
-    for c in name.chars() {
-        if c.is_uppercase() && !snake.is_empty() {
+    let mut rest = name.chars();
+    let mut before: Option<char> = None;
+    while let Some(c) = rest.next() {
+        let begins = c.is_uppercase()
+            && before.is_some_and(|before| {
+                let run_ends = before.is_uppercase() && begins_small(rest.as_str());
+                before.is_lowercase() || before.is_numeric() || run_ends
+            });
+        if begins {
             snake.push('_');
         }
         snake.extend(c.to_lowercase());
+        before = Some(c);
     }
     snake
 }
 
+/// Whether a text goes on in small letters, by more than the `s` of several.
+fn begins_small(text: &str) -> bool {
+    let mut small = text.chars().map(char::is_lowercase);
+    match (text.starts_with('s'), small.next(), small.next()) {
+        (true, _, next) => next == Some(true),
+        (false, first, _) => first == Some(true),
+    }
+}
+
+/// The last word of a name.
+fn last_word(name: &str) -> &str {
+    name.rsplit(|c: char| !c.is_alphanumeric()).next().unwrap_or_default()
+}
+
 /// The type and form that an argument's name suggests.
 fn named_by(name: &str) -> Option<(&'static str, &'static str)> {
-    let snake = snake_case(name);
-    let last = snake.rsplit(['_', '-']).next().unwrap_or_default();
-    match last {
+    match last_word(&snake_case(name)) {
         "url" | "urls" | "uri" | "uris" | "href" | "link" | "endpoint" => Some(("Url", "url")),
         "path" | "paths" | "file" | "files" | "filename" | "filepath" | "dir" | "directory"
         | "folder" | "source" | "destination" | "cwd" => Some(("Path", "path")),

@@ -26,7 +26,9 @@ pub struct CatalogueForm {
     #[serde(default)]
     pub actions: BTreeMap<String, ActionForm>,
     /// Other methods of the server's protocol, such as `resources/read`: the action
-    /// `SERVER/resources/read`. Methods that are left out are known with cautious defaults.
+    /// `SERVER/resources/read`. Methods that are left out are known with cautious defaults. Where
+    /// nothing is said of the resources of `resources/read` and `resources/subscribe`, `/uri` is
+    /// one of the type `Url` and the form `uri`.
     #[serde(default)]
     pub methods: BTreeMap<String, ActionForm>,
     /// Named ways to lower what a result carries, for the obligation `declassify:NAME`. A name
@@ -194,6 +196,9 @@ pub enum FormWord {
     Path,
     /// A URL with a host; the host and the domains above it are what it belongs to.
     Url,
+    /// A URI by which the server knows something of its own. One that leads over the network
+    /// (`https` and the like) is read as a URL; any other names nothing beside the server.
+    Uri,
 }
 
 /// Whether arguments that the definition does not name are let through.

@@ -8,8 +8,8 @@ use safeconduct_model::{
     ServerName,
 };
 
-use super::methods::METHODS;
-use super::read::{CatalogueFile, Defaults};
+use super::methods::{METHODS, method_resources};
+use super::read::{CatalogueFile, Defaults, roles};
 use crate::document::{Diagnostic, Place};
 
 /// Makes one catalogue of its files. A server's MCP methods that no file lists are added with
@@ -93,6 +93,7 @@ impl Declassifiers {
 
 fn unlisted_methods(server: &ServerName, defaults: &Defaults) -> impl Iterator<Item = ActionEntry> {
     METHODS.iter().filter_map(move |(method, tier, effect)| {
+        let resources: Vec<_> = method_resources(method).into_iter().collect();
         Some(ActionEntry {
             // A server's name and a method always fit a name.
             name: ActionName::new(format!("{server}/{method}")).ok()?,
@@ -102,8 +103,8 @@ fn unlisted_methods(server: &ServerName, defaults: &Defaults) -> impl Iterator<I
             guessed: false,
             returns: Returns::uniform(defaults.label.clone()),
             accepts: defaults.accepts.unwrap_or(defaults.label.confidentiality),
-            arguments: Vec::new(),
-            resources: Vec::new(),
+            arguments: roles(std::iter::empty(), &resources),
+            resources,
             definition: None,
             raises: Vec::new(),
             additional_arguments: true,

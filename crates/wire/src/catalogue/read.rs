@@ -13,6 +13,7 @@ use super::form::{
     ActionForm, AdditionalArguments, CatalogueForm, DeclassifierForm, FieldForm, FormWord,
     ResourceForm,
 };
+use super::methods::method_resources;
 use crate::document::{self, Diagnostic, Document, Place, Written, YamlLimits};
 use crate::intent::literal_rules;
 
@@ -96,7 +97,7 @@ pub(crate) fn read_document(
 }
 
 /// What arguments decide: as it is said, and those that name a resource are addresses.
-fn roles(
+pub(super) fn roles(
     said: impl Iterator<Item = ArgumentUse>,
     resources: &[ResourceMapping],
 ) -> Vec<ArgumentUse> {
@@ -162,6 +163,9 @@ impl Reader<'_> {
         let mut resources = Vec::with_capacity(form.resources.len());
         for (index, resource) in form.resources.iter().enumerate() {
             resources.extend(self.resource(&format!("{pointer}/resources/{index}"), resource));
+        }
+        if resources.is_empty() && section == &"methods" {
+            resources.extend(method_resources(key));
         }
         let keep = form.keep;
         let returns = self.returns(&pointer, form);
@@ -282,7 +286,8 @@ impl Reader<'_> {
             (FormWord::Path, root) => ModelForm::Path { root: root.clone() },
             (FormWord::Text, None) => ModelForm::Text,
             (FormWord::Url, None) => ModelForm::Url,
-            (FormWord::Text | FormWord::Url, Some(_)) => {
+            (FormWord::Uri, None) => ModelForm::Uri,
+            (FormWord::Text | FormWord::Url | FormWord::Uri, Some(_)) => {
                 let message = "only the form `path` has a root";
                 let problem = self.document.problem(&format!("{pointer}/root"), message);
                 self.problems.push(problem.with_help("write `form: path`, or leave `root` out"));

@@ -94,7 +94,7 @@ fn slips_are_named_with_their_line() {
             "c.yaml:6:17: `sha256:AB` is no digest: `sha256:` and 64 lowercase hexadecimal digits",
             "c.yaml:8:21: `path` is no JSON Pointer: it begins with `/`, `*` stands for each \
              element of a list",
-            "c.yaml:8:45: `file` is not one of `text`, `path`, `url`",
+            "c.yaml:8:45: `file` is not one of `text`, `path`, `url`, `uri`",
         ]
     );
     assert_eq!(
@@ -163,6 +163,117 @@ fn a_draft_is_a_catalogue_that_says_it_is_guessed() {
     assert_eq!(read.resources[1].form, ModelForm::Path { root: Some("/srv/a b".into()) });
     assert!(text.contains("  # Creates a file\n  write_file:"), "{text}");
     assert!(text.starts_with("# yaml-language-server: $schema=https://"));
+}
+
+fn drafted(tools: &str) -> safeconduct_model::Catalogue {
+    let tools = parse_tools("t.json", tools.as_bytes()).unwrap();
+    let tools: Vec<_> =
+        tools.iter().map(|definition| DraftTool { definition, digest: None }).collect();
+    merge(vec![parse("s.yaml", &draft("s", &tools, None, None)).unwrap()]).unwrap()
+}
+
+#[test]
+fn names_in_any_spelling_suggest_what_they_mean() {
+    use ArgumentRole::{Address, Amount, Command};
+    for (argument, role) in [
+        ("callbackURL", Some(Address)),
+        ("URL", Some(Address)),
+        ("userID", Some(Address)),
+        ("userIDs", Some(Address)),
+        ("ID", Some(Address)),
+        ("toHTTPHost", Some(Address)),
+        ("TO", Some(Address)),
+        ("s3Key", Some(Address)),
+        ("ccEmail", Some(Address)),
+        ("reply.to", Some(Address)),
+        ("rawSQL", Some(Command)),
+        ("SQLStatement", Some(Command)),
+        ("totalAmount", Some(Amount)),
+        ("paid", None),
+        ("HTTPS", None),
+        ("emailBody", None),
+    ] {
+        let catalogue = drafted(&format!(
+            r#"[{{"name":"a","inputSchema":{{"properties":{{"{argument}":{{"type":"string"}}}}}}}}]"#
+        ));
+        let uses = &catalogue.entry(&name("s.a")).unwrap().arguments;
+        let found: Vec<_> = uses.iter().map(|one| (&*one.argument, one.role)).collect();
+        let pointer = format!("/{argument}");
+        let wanted: Vec<_> = role.map(|role| (pointer.as_str(), role)).into_iter().collect();
+        assert_eq!(found, wanted, "{argument}");
+    }
+    for (tool, effect) in [
+        ("sendEmail", Effect::Send),
+        ("deleteFile", Effect::Write),
+        ("runCommand", Effect::Execute),
+        ("SendMail", Effect::Send),
+        ("HTTPPost", Effect::Send),
+        ("grantRole", Effect::Administer),
+        ("send_email", Effect::Send),
+        ("SEND-EMAIL", Effect::Send),
+        ("listPosts", Effect::Read),
+    ] {
+        let catalogue = drafted(&format!(
+            r#"[{{"name":"{tool}","inputSchema":{{}},"annotations":{{"readOnlyHint":true}}}}]"#
+        ));
+        let entry = catalogue.entry(&name(&format!("s.{tool}"))).unwrap();
+        assert_eq!(entry.effect, effect, "{tool}");
+        assert_eq!(entry.tier == Tier::High, effect != Effect::Read, "{tool}");
+    }
+}
+
+#[test]
+fn an_address_of_several_types_is_one() {
+    let catalogue = drafted(
+        r#"[{"name":"a","inputSchema":{"properties":{
+            "url":{"anyOf":[{"type":"string"},{"type":"null"}]},"file":{"type":"boolean"}}}}]"#,
+    );
+    let uses = &catalogue.entry(&name("s.a")).unwrap().arguments;
+    let found: Vec<_> = uses.iter().map(|one| (&*one.argument, one.role)).collect();
+    assert_eq!(found, [("/url", ArgumentRole::Address)]);
+}
+
+#[test]
+fn what_is_asked_of_an_open_world_is_public() {
+    let catalogue = drafted(
+        r#"[{"name":"search","inputSchema":{},
+             "annotations":{"readOnlyHint":true,"openWorldHint":true}},
+            {"name":"look","inputSchema":{},"annotations":{"readOnlyHint":true}}]"#,
+    );
+    let entry = |tool: &str| catalogue.entry(&name(tool)).unwrap();
+    let search = entry("s.search");
+    assert_eq!((search.effect, search.accepts), (Effect::Read, Confidentiality::Public));
+    assert_eq!(search.returns.default.integrity, Integrity::Untrusted);
+    assert_eq!(entry("s.look").accepts, Confidentiality::Internal);
+}
+
+#[test]
+fn what_a_server_is_asked_for_by_its_uri_is_known() {
+    let text = "server: s\nmethods:\n  resources/read: { tier: moderate, effect: read }\n  \
+                resources/subscribe: { tier: low, effect: read, resources: [{ argument: /uri, \
+                type: Resource }] }\n  prompts/get: { tier: low, effect: read }\n";
+    let listed = merge(vec![parse("s.yaml", text).unwrap()]).unwrap();
+    let unlisted = merge(vec![parse("s.yaml", "server: s").unwrap()]).unwrap();
+    let of = |catalogue: &safeconduct_model::Catalogue, method: &str| {
+        let entry = catalogue.entry(&name(method)).unwrap().clone();
+        let uses: Vec<_> =
+            entry.arguments.iter().map(|one| (one.argument.to_string(), one.role)).collect();
+        (entry.resources.first().map(|one| one.form.clone()), uses)
+    };
+    let by_uri = (Some(ModelForm::Uri), vec![("/uri".to_owned(), ArgumentRole::Address)]);
+    for method in ["s/resources/read", "s/resources/subscribe"] {
+        assert_eq!(of(&unlisted, method), by_uri, "{method}");
+    }
+    assert_eq!(of(&listed, "s/resources/read"), by_uri);
+    assert_eq!(of(&listed, "s/resources/subscribe").0, Some(ModelForm::Text));
+    for method in ["s/prompts/get", "s/completion/complete", "s/logging/setLevel"] {
+        assert_eq!(of(&unlisted, method), (None, Vec::new()), "{method}");
+        assert_eq!(of(&listed, method), (None, Vec::new()), "{method}");
+    }
+    // A tool of that name is no method.
+    let tool = "server: s\nactions: { resources/read: { tier: low, effect: read } }";
+    let tool = merge(vec![parse("s.yaml", tool).unwrap()]).unwrap();
+    assert_eq!(of(&tool, "s.resources/read"), (None, Vec::new()));
 }
 
 #[test]

@@ -46,6 +46,7 @@ fn document(entry: &ActionEntry) -> Json {
         ResourceForm::Text => "text",
         ResourceForm::Path { .. } => "path",
         ResourceForm::Url => "url",
+        ResourceForm::Uri => "uri",
     };
     let resources: Vec<Json> = entry
         .resources
