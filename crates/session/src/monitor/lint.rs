@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::formula::{Aggregate, Comparison, Formula, Matches, Parameter, Part, Root, Term};
+use super::formula::{
+    Aggregate, Comparison, Formula, Matches, Parameter, Part, Root, Symbol, Term,
+};
 use super::{Field, REQUEST};
 
 /// What a condition always does.
@@ -72,8 +74,11 @@ impl At<'_> {
             }
             Formula::Matches(matches) => self.matched(matches),
             Formula::Compare(comparison, left, right) => self.compared(*comparison, left, right),
-            // Whatever fails, fails with every value.
-            Formula::Exists(_, body) => self.seen(body).filter(|seen| *seen == Always::Fails),
+            Formula::Exists(symbol, body) => match counted_as(*symbol, body) {
+                Some(said) => self.seen(&said),
+                // Whatever fails, fails with every value.
+                None => self.seen(body).filter(|seen| *seen == Always::Fails),
+            },
             Formula::Instant(_) => None,
         }
     }
@@ -148,6 +153,49 @@ impl At<'_> {
             Formula::Matches(matches) => self.matched(matches) == Some(Always::Holds),
             _ => false,
         }
+    }
+}
+
+/// What is said of a count by its name, said of the count itself: of `count(…) == n && n > 5`
+/// that `count(…) > 5`. There always is one count, so that nothing is lost with the name.
+fn counted_as(name: Symbol, body: &Formula) -> Option<Formula> {
+    let Formula::All(parts) = body else {
+        return counted(name, body).map(|_| Formula::All(Vec::new()));
+    };
+    let (at, count) =
+        parts.iter().enumerate().find_map(|(at, part)| Some((at, counted(name, part)?)))?;
+    let others = parts.iter().enumerate().filter(|(other, _)| *other != at);
+    Some(Formula::All(others.map(|(_, part)| with_count(part, name, count)).collect()))
+}
+
+/// The count that a part names: `count(…) == n`.
+fn counted(name: Symbol, part: &Formula) -> Option<&Term> {
+    let Formula::Compare(Comparison::Equal, left, right) = part else { return None };
+    let (count, other) = match (left, right) {
+        (Term::Of(_), count) => (count, left),
+        (count, other) => (count, other),
+    };
+    let Term::Aggregate(aggregate) = count else { return None };
+    let own = aggregate.sum.is_none() && !aggregate.body.free().contains(&name);
+    (own && *other == Term::Of(name)).then_some(count)
+}
+
+/// A part with the count in the place of its name. Under an operator of time the count would be
+/// another: what is there stays as it is.
+fn with_count(part: &Formula, name: Symbol, count: &Term) -> Formula {
+    let put = |term: &Term| if *term == Term::Of(name) { count.clone() } else { term.clone() };
+    match part {
+        Formula::All(parts) => {
+            Formula::All(parts.iter().map(|part| with_count(part, name, count)).collect())
+        }
+        Formula::Not(body) => Formula::Not(Box::new(with_count(body, name, count))),
+        Formula::Exists(bound, body) => {
+            Formula::Exists(*bound, Box::new(with_count(body, name, count)))
+        }
+        Formula::Compare(comparison, left, right) => {
+            Formula::Compare(*comparison, put(left), put(right))
+        }
+        other => other.clone(),
     }
 }
 
