@@ -318,7 +318,7 @@ mod tests {
             assert!(first.message.contains(says), "{clause}: {first}");
         }
         let error = refused(&sources(
-            "permit (principal, action, resource)\nwhen guardrail { Risk::Score(1).high == false };",
+            "permit (principal, action, resource)\nwhen guardrails { Risk::Score(1).high == false };",
         ));
         assert_eq!((error.diagnostics[0].line, error.diagnostics[0].column), (2, 6));
         assert!(error.diagnostics[0].message.contains("not served"));
@@ -326,26 +326,48 @@ mod tests {
 
     #[test]
     fn what_always_or_never_holds_is_told() {
-        for (clause, says) in [
-            (
-                r#"formerly within 1h Safeconduct::Action::"files.pay"::request{
-                    input.amount: context.input.amount }"#,
-                "always holds",
-            ),
-            (
-                r#"Safeconduct::Action::"files.read_text_file"::request{} since within 1h
-                   Safeconduct::Action::"files.read_text_file"::request{}"#,
-                "never holds",
-            ),
-            (r#"Safeconduct::Action::"files.pay"::response{}"#, "never holds"),
-        ] {
+        let told = |clause: &str| {
             let text = format!(
                 "forbid (principal, action == Safeconduct::Action::\"files.pay\", resource)\n\
                  when temporal {{ {clause} }};"
             );
             let Loaded { warnings, .. } = load(&sources(&text)).unwrap();
-            let told = warnings.iter().find(|warning| warning.message.contains(says));
-            assert_eq!(told.map(|warning| warning.line), Some(2), "{clause}: {warnings:?}");
+            let temporal = warnings.iter().find(|warning| warning.message.contains("temporal"));
+            temporal.map(|warning| (warning.line, warning.message.to_string()))
+        };
+        for (clause, says) in [
+            (
+                r#"formerly within 1h Safeconduct::Action::"files.pay"::request{
+                    input.amount: context.input.amount }"#,
+                "the temporal clause always holds",
+            ),
+            (
+                r#"Safeconduct::Action::"files.read_text_file"::request{} since within 1h
+                   Safeconduct::Action::"files.read_text_file"::request{}"#,
+                "the temporal clause never holds",
+            ),
+            (r#"Safeconduct::Action::"files.pay"::response{}"#, "the temporal clause never holds"),
+        ] {
+            assert_eq!(told(clause), Some((2, says.to_owned())), "{clause}");
+        }
+        for (kind, said, says) in [
+            ("request", "== n && n > 0", Some("always holds")),
+            ("request", "== n && n != 0 && 1 <= n", Some("always holds")),
+            ("request", "== n && !(n > 0)", Some("never holds")),
+            ("request", "== n && n < 1", Some("never holds")),
+            ("request", "== n && n == 0", Some("never holds")),
+            ("request", "== n && n > 1", None),
+            ("request", "== n && n <= 5", None),
+            ("response", "== n && n >= 0", Some("always holds")),
+            ("response", "== n && n > 0", None),
+            ("response", "== n && n < 1", None),
+        ] {
+            let clause = format!(
+                "exists (n: Long). (count_within(1h, \
+                 Safeconduct::Action::\"files.pay\"::{kind}{{}}) {said})"
+            );
+            let says = says.map(|says| (2, format!("the temporal clause {says}")));
+            assert_eq!(told(&clause), says, "{clause}");
         }
         let Loaded { warnings, .. } = load(&sources(AFTER_READ)).unwrap();
         assert!(warnings.iter().all(|w| !w.message.contains("temporal")), "{warnings:?}");

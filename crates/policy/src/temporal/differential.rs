@@ -196,6 +196,7 @@ fn said(condition: &str, history: &[Happened]) -> Option<Option<Vec<String>>> {
     for happened in history {
         at += happened.wait;
         if let Some(response) = authorizer.is_authorized(&logged(happened, at)) {
+            // Anything else that is not answered stands in the log, and is a difference.
             let refused = response.diagnostics().errors().any(|e| e.contains("has no bound"));
             if refused {
                 return Some(None);

@@ -16,7 +16,7 @@ pub(crate) struct Masked {
     pub(crate) clauses: Vec<Clause>,
     /// Whether there are macros that stand for Cedar.
     pub(crate) cedar_macros: bool,
-    /// `guardrail { … }`
+    /// `guardrails { … }`
     pub(crate) guardrails: Vec<Range<usize>>,
     /// Definitions of macros.
     pub(crate) definitions: Vec<Range<usize>>,
@@ -64,7 +64,7 @@ pub(crate) fn mask(text: &str) -> Option<Masked> {
                     (copied, scan.at, found) = (end, end, true);
                 }
             }
-            Token::Word if word == "guardrail" && before != "." => {
+            Token::Word if matches!(word, "guardrails" | "guardrail") && before != "." => {
                 if let Some(body) = follows_block() {
                     let end = (body.end + 1).min(text.len());
                     masked.guardrails.push(range.start..end);

@@ -77,7 +77,7 @@ pub(crate) fn read(
         let at = (guardrail.start, guardrail.len());
         problems.push(
             located
-                .problem(Severity::Error, at, "information providers (`guardrail`) are not served")
+                .problem(Severity::Error, at, "information providers (`guardrails`) are not served")
                 .with_help("use `context.flow`, `context.risk` or an obligation"),
         );
     }
