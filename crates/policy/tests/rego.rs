@@ -278,8 +278,26 @@ mod tests {
             ("sprintf(input.a, [1]) == \"\"", false),
             ("trim(input.a, \"/\") == \"\"", true),
             ("trim(input.a, input.b) == \"\"", false),
+            ("strings.any_prefix_match(input.a, [\"/a\", \"/b\"])", true),
+            ("strings.any_suffix_match({\"/a\"}, input.b)", true),
+            ("strings.any_prefix_match(input.a, prefixes)", true),
+            ("{ some x in input.a; strings.any_prefix_match(x, prefixes) }", true),
+            ("strings.any_prefix_match(input.a, input.b)", false),
+            ("strings.any_suffix_match(input.a, theirs)", false),
+            ("strings.any_suffix_match([input.a], [\"a\", input.b])", false),
+            ("object.subset(input.a, {\"a\": 1})", true),
+            ("object.subset(input.a, input.b)", false),
+            ("object.union_n([input.a, input.b]) == {}", true),
+            ("object.union_n(input.a) == {}", false),
+            ("indexof_n(input.a, \"a\") == []", true),
+            ("indexof_n(input.a, input.b) == []", false),
+            ("strings.count(input.a, \"a\") == 1", true),
+            ("strings.count(input.a, \"\") == 1", false),
+            ("strings.count(input.a, input.b) == 1", false),
+            ("product(input.a) == 1", false),
         ] {
-            let text = format!("package safeconduct\nallow if {call}");
+            const RULES: &str = "prefixes := [\"/a\", \"/b\"]\ntheirs := input.prefixes";
+            let text = format!("package safeconduct\nallow if {call}\n{RULES}");
             let sources = rego(&text);
             let loaded = safeconduct_policy::load(&sources);
             assert_eq!(loaded.is_ok(), fits, "{call}: {:?}", loaded.err());
@@ -328,6 +346,12 @@ mod tests {
             ("package safeconduct\nallow if true with input as {}", 2, "with", ""),
             (
                 "package safeconduct\nallow if time.parse_ns(1)",
+                2,
+                "does not have it",
+                "docs/rego.md",
+            ),
+            (
+                "package safeconduct\nallow if { walk(input, [p, v]); v == 1 }",
                 2,
                 "does not have it",
                 "docs/rego.md",
@@ -484,6 +508,98 @@ mod tests {
             if let Ok(loaded) = safeconduct_policy::load(&rego(&text)) {
                 let _ = decide(&loaded.policies);
             }
+        }
+    }
+
+    #[test]
+    fn two_values_where_one_may_be_are_an_error() {
+        for rule in [
+            "allow := v if { some v in [true, false] }",
+            "allow := v if { some v in {true, false} }",
+            "allow := v if { v := [false, true][_] }",
+            "allow := r.allow if { some r in [{\"allow\": false}, {}, {\"allow\": true}] }",
+            "allow if f([1, 2]) == 2\nf(xs) := x if { some x in xs }",
+            "allow if not f([1, 2]) == 2\nf(xs) := x if { some x in xs }",
+            "allow if limit.a == 1000\nlimit[k] := 100 if some k in [\"a\"]\nlimit[k] := 1000 if some k in [\"a\"]",
+            "allow if limit.a == 2\nlimit[k] := v if { k := \"a\"; some v in [1, 2] }",
+            "allow if { x := {k: v | some v in [1, 2]; k := \"a\"}; x.a == 2 }",
+            "allow if { some y in [1]; x := {k: [v, y] | some v in [1, 2]; k := \"a\"}; x.a == [2, 1] }",
+        ] {
+            let evaluation = answer(&format!("package safeconduct\n{rule}"));
+            let said = error(&evaluation);
+            assert!(said.contains("two different values, at a.rego:"), "{rule}: {said}");
+        }
+        for rule in [
+            "allow := v if { some v in [true, true] }",
+            "allow := v if { some v in [1, 2]; v == 3 } else := true",
+            "allow if f([2, 2]) == 2\nf(xs) := x if { some x in xs }",
+            "allow if limit == {\"a\": 1, \"b\": 2}\nlimit[k] := v if { some k, v in {\"a\": 1, \"b\": 2} }",
+            "allow if limit.a == 1\nlimit[k] := 1 if some k in [\"a\"]\nlimit[k] := v if { k := \"a\"; some v in [1, 1] }",
+            "allow if { x := {k: v | some k, v in {\"a\": 1, \"b\": 2}}; x.b == 2; count(x) == 2 }",
+            "allow if { x := {k: v | some v in [1, 1]; some k in [\"a\", \"b\"]}; count(x) == 2 }",
+        ] {
+            let permitted = answer(&format!("package safeconduct\n{rule}"));
+            assert_eq!(permitted.enforced.decision(), Decision::Permit, "{rule}: {permitted:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_missing_is_left_out() {
+        const SOME: &str = "rs := [{\"v\": 1}, {}, {\"v\": 1}]\n";
+        for rule in [
+            "allow := r.v == 1 if { some r in rs }",
+            "allow if count([r.v | some r in rs]) == 2",
+            "allow if count({r.v | some r in rs}) == 1",
+            "allow if count({k: r.v | some k, r in rs}) == 2",
+            "allow if count({r.v: k | some k in [7]; some r in rs}) == 1",
+            "allow if l == {0: 1, 2: 1}\nl[k] := r.v if { some k, r in rs }",
+            "allow if count(l) == 0\nl[k] := v if { some k in [1]; v := input.nothing }",
+            "allow if count([input.nothing | true]) == 0",
+            "allow if [input.nothing | some x in rs] == []",
+            // What an `else` is for.
+            "allow if l == 3\nl := 1 if { some x in [1]; x == 2 } else := 3",
+            "allow if l == 3\nl := 1 if { some x in []; x == 2 } else := 3",
+            "allow if l == 3\nl := input.nothing if { true } else := 3",
+            "allow if l == 3\nl := 1 if { [1][_] == 2 } else := 2 if { some x in [1]; x == 5 } else := 3",
+            "allow if l == 1\nl := 1 if { some x in [1, 2]; x == 1 } else := 3",
+            "allow if f(2) == 3\nf(y) := 1 if { some x in [1]; x == y } else := 3",
+            // What fails in a comprehension ends that, and not what stands around it.
+            "allow if { some x in [1]; count([y | y := 1; y == 2]) == 0 }",
+            "allow if { some x in [1]; {y | y := input.nothing} == set() }",
+            "allow if { some x in [1]; {y: 1 | y := 1; y == 2} == {} }",
+            "allow if { some x in [1]; count([y | x == 2; some y in [1, 2]]) == 0 }",
+            "allow if { some x in [2]; [y | x == 2; some y in [1, 2]] == [1, 2] }",
+            "allow if { every x in [1, 2] { count([y | y := x; y > 2]) == 0 } }",
+            "allow if { every x in [1, 2] { [y | y := x; some z in [1, 2]; z == x] == [x] } }",
+            "allow if count([x | some x in [1, 2]; count([y | y := x; y == 2]) == 0]) == 1",
+            "allow if [[z | z := y; z == 1] | some y in [1, 2]] == [[1], []]",
+            "allow if [[[u | u := z; u == 1] | z := y; z == 1] | some y in [1, 2]] == [[[1]], []]",
+            "allow if { some x in [1, 2]; xs := [y | y := x; y == 2]; count(xs) == 1; x == 2 }",
+            "allow if count(l) == 1\nl[x] := [y | y := x; y == 2] if { some x in [1] }",
+            "allow if count(l) == 1\nl contains [y | y := x; y == 2] if { some x in [1] }",
+            "allow if { some x in [1]; not count([y | y := x; y == 2]) == 1 }",
+        ] {
+            let permitted = answer(&format!("package safeconduct\n{SOME}{rule}"));
+            assert_eq!(permitted.enforced.decision(), Decision::Permit, "{rule}: {permitted:?}");
+        }
+    }
+
+    #[test]
+    fn what_the_docs_and_the_fuzzer_start_from_loads() {
+        let docs = [
+            ("desk.rego", include_str!("../../../docs/cli/rego.in/policies/desk.rego")),
+            (
+                "lib/amounts.rego",
+                include_str!("../../../docs/cli/rego.in/policies/lib/amounts.rego"),
+            ),
+        ];
+        let seeds = [
+            include_str!("../../../fuzz/seeds/rego/allow.rego"),
+            include_str!("../../../fuzz/seeds/rego/desk.rego"),
+        ];
+        for sources in seeds.map(rego).into_iter().chain([with("", &docs)]) {
+            let said = decide(&loaded(&sources));
+            assert!(said.enforced.errors.is_empty(), "{said:?}");
         }
     }
 

@@ -43,7 +43,7 @@ impl Why {
 }
 
 /// What may be called.
-const ALLOWED: [&str; 82] = [
+const ALLOWED: [&str; 80] = [
     "__builtin_sets.intersection",
     "__builtin_sets.union",
     "abs",
@@ -95,7 +95,6 @@ const ALLOWED: [&str; 82] = [
     "object.subset",
     "object.union",
     "object.union_n",
-    "product",
     "regex.find_n",
     "regex.is_valid",
     "regex.match",
@@ -125,7 +124,6 @@ const ALLOWED: [&str; 82] = [
     "type_name",
     "union",
     "upper",
-    "walk",
 ];
 
 /// What reads something beside its arguments, or writes somewhere.
@@ -144,17 +142,21 @@ const IMPURE: [&str; 11] = [
 ];
 
 /// What can grow without measure.
-const UNBOUNDED: [&str; 9] = [
+const UNBOUNDED: [&str; 10] = [
     "bits.lsh",
     "graph.reachable_paths",
     "json.marshal_with_options",
     "net.cidr_expand",
     "numbers.range",
     "numbers.range_step",
+    "product",
     "regex.globs_match",
     "strings.render_template",
     "strings.replace_n",
 ];
+
+/// What the engine has, and its compiler does not: what is looped over is known only later.
+const ABSENT: &str = "walk";
 
 /// Names that open the name of a builtin of OPA.
 const SPACES: [&str; 22] = [
@@ -190,6 +192,9 @@ pub(super) fn verdict(name: &str) -> Verdict {
     if UNBOUNDED.contains(&name) {
         return Verdict::Refused(Why::Unbounded);
     }
+    if name == ABSENT {
+        return Verdict::Refused(Why::Absent);
+    }
     if ALLOWED.contains(&name) {
         return Verdict::Allowed;
     }
@@ -200,13 +205,28 @@ pub(super) fn verdict(name: &str) -> Verdict {
     if known { Verdict::Refused(Why::Absent) } else { Verdict::Unknown }
 }
 
-/// The argument, from 0, that must be written in the policy, since what it holds is repeated for
-/// each part of another: an input that brought both could grow to its square.
-pub(super) fn literal_argument(name: &str) -> Option<usize> {
+/// What must be written in the policy, since it is gone over for each part of another argument:
+/// an input that brought both could cost as much as its square.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Needs {
+    /// A short text, as this argument (from 0).
+    Text(usize),
+    /// One of the arguments, whichever.
+    One,
+    /// The list that is its argument, not its items.
+    List,
+}
+
+/// What must be written in the policy of the arguments of a function.
+pub(super) fn needs(name: &str) -> Option<Needs> {
     match name {
-        "concat" | "sprintf" => Some(0),
-        "trim" | "trim_left" | "trim_right" => Some(1),
-        "replace" | "regex.replace" => Some(2),
+        "concat" | "sprintf" => Some(Needs::Text(0)),
+        "trim" | "trim_left" | "trim_right" | "indexof_n" | "strings.count" => Some(Needs::Text(1)),
+        "replace" | "regex.replace" => Some(Needs::Text(2)),
+        "object.subset" | "strings.any_prefix_match" | "strings.any_suffix_match" => {
+            Some(Needs::One)
+        }
+        "object.union_n" => Some(Needs::List),
         _ => None,
     }
 }
@@ -222,7 +242,9 @@ const WIDTH_MAX: u32 = 100;
 pub(super) fn fits(name: &str, literal: &str) -> bool {
     match name {
         "sprintf" => literal.len() <= LITERAL_BYTES_MAX && widths_fit(literal),
-        "trim" | "trim_left" | "trim_right" => literal.len() <= LITERAL_BYTES_MAX,
+        // The engine fails over the empty text.
+        "strings.count" => !literal.is_empty() && literal.len() <= LITERAL_BYTES_MAX,
+        "trim" | "trim_left" | "trim_right" | "indexof_n" => literal.len() <= LITERAL_BYTES_MAX,
         _ => literal.len() <= REPLACEMENT_BYTES_MAX,
     }
 }

@@ -19,9 +19,7 @@ const PLACES_MAX: usize = 60_000;
 /// Puts every instruction that can fail where its failure is seen. `None` where the program is
 /// too large for it.
 pub(super) fn guard(program: &mut Program) -> Option<()> {
-    // Doubled, it is beyond the largest number that there is.
-    let literal = u16::try_from(program.literals.len()).ok()?;
-    program.literals.push(Value::from(f64::MAX));
+    let literal = endless(program)?;
     for at in 0..program.instructions.len() {
         let instruction = program.instructions.get(at).copied()?;
         let span = program.instruction_spans.get(at).cloned().flatten();
@@ -89,38 +87,8 @@ impl Guarded {
         span: Option<SpanInfo>,
     ) -> Option<Instruction> {
         let count = u8::try_from(self.arguments.len()).ok()?;
-        if program.instruction_data.function_call_params.len().max(program.rule_infos.len())
-            > PLACES_MAX
-        {
-            return None;
-        }
-        let rule_index = u16::try_from(program.rule_infos.len()).ok()?;
-        let begin = Instruction::RuleInit { result_reg: 0, rule_index };
-        let spare = count.checked_add(1)?;
-        let body = u32::try_from(program.instructions.len()).ok()?;
-        let failed = body.checked_add(3)?;
-        for instruction in [
-            begin,
-            self.instruction,
-            Instruction::RuleReturn {},
-            begin,
-            Instruction::Load { dest: spare, literal_idx: literal },
-            Instruction::Add { dest: 0, left: spare, right: spare },
-            Instruction::RuleReturn {},
-        ] {
-            program.instructions.push(instruction);
-            program.instruction_spans.push(span.clone());
-        }
-        let mut rule = RuleInfo::new_function(
-            String::new(),
-            RuleType::Complete,
-            Arc::new(vec![vec![body, failed]]),
-            (0..count).map(|_| String::new()).collect(),
-            0,
-            count.checked_add(2)?,
-        );
-        rule.else_bodies = vec![vec![false, true]];
-        program.rule_infos.push(rule);
+        let bodies = [vec![self.instruction], failing(count.checked_add(1)?, literal)];
+        let rule_index = add(program, self.arguments.len(), &bodies, span.as_ref())?;
         let mut args = [0; 8];
         for (place, register) in args.iter_mut().zip(self.arguments) {
             *place = register;
@@ -134,4 +102,55 @@ impl Guarded {
         let params_index = program.instruction_data.add_function_call_params(params);
         Some(Instruction::FunctionCall { params_index })
     }
+}
+
+/// The literal that, doubled, is beyond the largest number that there is.
+pub(super) fn endless(program: &mut Program) -> Option<u16> {
+    u16::try_from(program.add_literal(Value::from(f64::MAX))).ok()
+}
+
+/// A body that fails, and is never passed over.
+pub(super) fn failing(spare: u8, literal: u16) -> Vec<Instruction> {
+    vec![
+        Instruction::Load { dest: spare, literal_idx: literal },
+        Instruction::Add { dest: 0, left: spare, right: spare },
+    ]
+}
+
+/// Adds a function behind all others: each body is the `else` of the one before it. Arguments are
+/// in the registers from 1, its value in 0.
+pub(super) fn add(
+    program: &mut Program,
+    arguments: usize,
+    bodies: &[Vec<Instruction>],
+    span: Option<&SpanInfo>,
+) -> Option<u16> {
+    /// Beside the value and the arguments.
+    const SPARE: u8 = 4;
+    let calls = program.instruction_data.function_call_params.len();
+    if calls.max(program.rule_infos.len()) > PLACES_MAX {
+        return None;
+    }
+    let rule_index = u16::try_from(program.rule_infos.len()).ok()?;
+    let mut places = Vec::with_capacity(bodies.len());
+    for body in bodies {
+        places.push(u32::try_from(program.instructions.len()).ok()?);
+        let begin = Instruction::RuleInit { result_reg: 0, rule_index };
+        let end = Instruction::RuleReturn {};
+        for instruction in [begin].iter().chain(body).chain([&end]) {
+            program.instructions.push(*instruction);
+            program.instruction_spans.push(span.cloned());
+        }
+    }
+    let mut rule = RuleInfo::new_function(
+        String::new(),
+        RuleType::Complete,
+        Arc::new(vec![places]),
+        (0..arguments).map(|_| String::new()).collect(),
+        0,
+        u8::try_from(arguments).ok()?.checked_add(SPARE)?,
+    );
+    rule.else_bodies = vec![(0..bodies.len()).map(|body| body > 0).collect()];
+    program.rule_infos.push(rule);
+    Some(rule_index)
 }

@@ -138,8 +138,11 @@ impl Shown<'_> {
             Value::Null => Rego::Null,
             Value::Bool(truth) => Rego::Bool(*truth),
             Value::Integer(n) => Rego::from(*n),
-            Value::Number(n) => number(n.as_str())
-                .ok_or_else(|| format!("a number in {} cannot be held exactly", place()))?,
+            Value::Number(n) => {
+                self.take(n.as_str().len())?;
+                number(n.as_str())
+                    .ok_or_else(|| format!("a number in {} cannot be held exactly", place()))?
+            }
             Value::String(text) => {
                 self.take(text.len())?;
                 Rego::String(Arc::clone(text))

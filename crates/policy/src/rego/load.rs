@@ -11,7 +11,7 @@ use safeconduct_model::{PolicyEffect, PolicyId, PolicyRef, Span};
 
 use super::program::{self, Fault};
 use super::scan::{self, Head, Metadata, Scanned};
-use super::{Rego, guard};
+use super::{Rego, guard, mend};
 use crate::annotations::{self, PolicyMode};
 use crate::diagnostic::{Diagnostic, Located, Severity};
 use crate::policies::PolicyInfo;
@@ -80,14 +80,16 @@ pub(crate) fn load(files: &[&SourceFile], problems: &mut Vec<Diagnostic>) -> Opt
         return None;
     }
     let (permit, forbid, text) = known(&entry, &read, &annotated)?;
-    if guard::guard(Arc::make_mut(&mut program)).is_none() {
+    let whole = Arc::make_mut(&mut program);
+    let Some(conflicts) = guard::guard(whole).and_then(|()| mend::mend(whole)) else {
         let message = "the Rego files are too large for one program";
         problems.push(Diagnostic::general(Severity::Error, message));
         return None;
-    }
+    };
     Some(Rego {
         files: read.into_iter().map(|file| file.source.clone()).collect(),
         program,
+        conflicts,
         entry: entry.into(),
         // The deepest of them can come to one that is guarded.
         calls: measured.calls + 1,

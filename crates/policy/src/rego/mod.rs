@@ -10,11 +10,15 @@ mod answer;
 mod builtins;
 mod guard;
 mod input;
+mod insert;
 mod join;
 mod load;
+mod mend;
 mod program;
 mod scan;
+mod written;
 
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -39,6 +43,8 @@ pub(crate) struct Rego {
     /// What it was compiled from, in the order of names.
     files: Vec<SourceFile>,
     program: Arc<Program>,
+    /// Where it fails since something would have two values.
+    conflicts: BTreeSet<usize>,
     /// The rule that decides: `data.safeconduct.decision`.
     entry: Arc<str>,
     /// How many calls of rules stand in each other at most.
@@ -114,6 +120,9 @@ impl Rego {
         let what = match error {
             VmError::InstructionLimitExceeded { limit, .. } => {
                 format!("the decision takes more than the limit of {limit} instructions")
+            }
+            _ if self.conflicts.contains(&at) => {
+                "a rule, a function or a key of an object would have two different values".into()
             }
             VmError::InvalidAddition { .. }
             | VmError::InvalidSubtraction { .. }

@@ -6,11 +6,11 @@
 
 use std::collections::BTreeMap;
 
-use regorus::Value;
 use regorus::rvm::Instruction;
 use regorus::rvm::program::{Program, RuleType, SpanInfo};
 
-use crate::rego::builtins::{self, Verdict};
+use crate::rego::builtins::{self, Needs, Verdict};
+use crate::rego::written;
 use crate::source::REGO_CALLS_MAX;
 
 /// What is wrong with a program, and where.
@@ -94,22 +94,13 @@ fn check_instruction(program: &Program, at: usize, instruction: Instruction) -> 
                     return fault(format!("`{}` is not available", info.name), "call another");
                 }
             }
-            let Some(argument) = builtins::literal_argument(&info.name) else {
-                return Ok(());
-            };
-            let register = call.arg_registers().get(argument).copied();
-            let literal = register.and_then(|register| literal(program, at, register));
-            if literal.is_some_and(|text| builtins::fits(&info.name, text)) {
-                return Ok(());
-            }
-            fault(
-                format!(
-                    "argument {} of `{}` must be a short text that stands in the policy",
-                    argument + 1,
-                    info.name
+            match unmeasured(program, at, &info.name, call.arg_registers()) {
+                Some(message) => fault(
+                    message,
+                    "what comes from the input could make it cost as much as its square",
                 ),
-                "what comes from the input could make the result as long as its square",
-            )
+                None => Ok(()),
+            }
         }
         Instruction::HostAwait { .. } => {
             fault("a decision waits for nothing".into(), "take out `__builtin_host_await`")
@@ -129,19 +120,30 @@ fn check_instruction(program: &Program, at: usize, instruction: Instruction) -> 
     }
 }
 
-/// The text that a register holds, where it was loaded just before and is written in the policy.
-fn literal(program: &Program, at: usize, register: u8) -> Option<&str> {
-    let before = program.instructions.get(..at)?.iter().rev();
-    let loaded =
-        before.take_while(|one| !matches!(one, Instruction::RuleInit { .. })).find_map(|one| {
-            match one {
-                Instruction::Load { dest, literal_idx } if *dest == register => Some(*literal_idx),
-                _ => None,
-            }
-        })?;
-    match program.literals.get(usize::from(loaded))? {
-        Value::String(text) => Some(text),
-        _ => None,
+/// What is wrong with the arguments of a function that needs some of them in the policy.
+fn unmeasured(program: &Program, at: usize, name: &str, arguments: &[u8]) -> Option<String> {
+    match builtins::needs(name)? {
+        Needs::Text(argument) => {
+            let register = arguments.get(argument).copied();
+            let text = register.and_then(|register| written::text(program, at, register));
+            let fits = text.is_some_and(|text| builtins::fits(name, text));
+            let place = argument + 1;
+            (!fits).then(|| {
+                format!(
+                    "argument {place} of `{name}` must be a short text that stands in the policy"
+                )
+            })
+        }
+        Needs::One => {
+            let one = arguments.iter().any(|one| written::is_written(program, at, *one));
+            (!one).then(|| format!("one argument of `{name}` must stand in the policy"))
+        }
+        Needs::List => {
+            let list = arguments.iter().all(|one| written::is_list(program, at, *one));
+            (!list).then(|| {
+                format!("the argument of `{name}` must be a list that stands in the policy")
+            })
+        }
     }
 }
 
