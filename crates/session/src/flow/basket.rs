@@ -3,6 +3,7 @@
 use safeconduct_model::Label;
 
 use super::decode::Bytes;
+use super::forms::{Ask, Print};
 use super::gleaned::{GLEANED_PRINTS_MAX, Gleaned, Group, Source};
 use super::key::FlowKey;
 use super::labels::{Forgotten, Labels};
@@ -29,6 +30,7 @@ const NOTHING: Wants = Wants {
     components: Want::No,
     pieces: Density::None,
     bytes: Bytes::Left,
+    ask: Ask::Find,
 };
 
 /// The fingerprints of one result, as they come.
@@ -112,7 +114,10 @@ impl Basket {
         let words = self.is_untrusted() && !self.passed.words_now && self.has_use_for(Kind::Word);
         let pieces = !self.passed.pieces_now && self.has_use_for(Kind::Shingle);
         let pieces = if pieces { Density::Apart } else { Density::None };
-        self.wants = Wants { words: if words { Want::Yes } else { Want::No }, pieces, ..NOTHING };
+        let words = if words { Want::Yes } else { Want::No };
+        // What is untrusted vouches for nothing.
+        let ask = if self.is_untrusted() { Ask::Find } else { Ask::Keep };
+        self.wants = Wants { words, pieces, ask, ..NOTHING };
     }
 
     /// Whether another fingerprint of that kind would change anything. It would not where its
@@ -301,15 +306,16 @@ fn join(labels: &mut Labels, known: &mut Stalk, new: Stalk) {
 impl Sink for Basket {
     fn begin(&mut self, _: &FlowKey, _: &[u8]) {}
 
-    fn whole(&mut self, print: u64) {
-        self.put(Kind::Value, print);
+    #[inline]
+    fn whole(&mut self, prints: &[Print]) {
+        prints.iter().for_each(|form| self.put(Kind::Value, form.print));
     }
 
-    fn token(&mut self, print: u64, token: Token) {
+    fn token(&mut self, prints: &[Print], token: Token) {
         match token {
-            Token::Number(_) | Token::Address(_) => self.put(Kind::Value, print),
+            Token::Number(_) | Token::Address(_) | Token::Bytes(_) => self.whole(prints),
             // A host is as good as its address only where it does harm.
-            Token::Host if self.is_untrusted() => self.put(Kind::Value, print),
+            Token::Host if self.is_untrusted() => self.whole(prints),
             Token::Host | Token::Component(_) => {}
         }
     }

@@ -1,4 +1,4 @@
-//! One form for each number, date, telephone number and account number.
+//! One form for each number and date.
 
 /// A short text on the stack.
 #[derive(Debug, Clone, Copy)]
@@ -379,66 +379,6 @@ fn time(text: &[u8], short: &mut Short) -> Option<()> {
     Some(())
 }
 
-/// Fewest bytes of a telephone number: seven digits and a mark.
-pub(crate) const TELEPHONE_BYTES_MIN: usize = 8;
-
-/// The digits of a telephone number in lower case, without `+` or leading `00`: seven to fifteen
-/// digits with at least one mark between or before them.
-pub(crate) fn telephone(text: &[u8]) -> Option<Short> {
-    if !(TELEPHONE_BYTES_MIN..=40).contains(&text.len()) {
-        return None;
-    }
-    let mut all = 0;
-    for byte in text {
-        match byte {
-            b'0'..=b'9' => all += 1,
-            b'+' | b' ' | b'(' | b')' | b'-' | b'.' | b'/' => {}
-            _ => return None,
-        }
-    }
-    if all == text.len() || !(7..=17).contains(&all) {
-        return None;
-    }
-    let mut short = Short::new();
-    let digits = text.iter().filter(|byte| byte.is_ascii_digit());
-    let skip = if text.starts_with(b"00") { 2 } else { 0 };
-    digits.skip(skip).for_each(|digit| short.push(*digit));
-    (7..=15).contains(&short.len).then_some(short)
-}
-
-/// An account number that begins as an IBAN does, without its spaces: two letters, two digits,
-/// 11 to 30 letters and digits (ISO 13616). The check digits are not checked.
-pub(crate) fn account(text: &[u8]) -> Option<Short> {
-    let mut first = text.iter().filter(|byte| **byte != b' ');
-    let mut begins = |is: fn(&u8) -> bool| first.next().is_some_and(is);
-    let may_be = begins(u8::is_ascii_lowercase)
-        && begins(u8::is_ascii_lowercase)
-        && begins(u8::is_ascii_digit);
-    if !may_be || !(15..=42).contains(&text.len()) || !text.contains(&b' ') {
-        return None;
-    }
-    let mut short = Short::new();
-    for byte in text {
-        match byte {
-            b' ' => {}
-            b'a'..=b'z' | b'0'..=b'9' => short.push(*byte),
-            _ => return None,
-        }
-    }
-    is_account(short.as_bytes()).then_some(short)
-}
-
-/// Whether these bytes without spaces have that form.
-pub(crate) fn is_account(text: &[u8]) -> bool {
-    let [a, b, c, d, rest @ ..] = text else { return false };
-    a.is_ascii_lowercase()
-        && b.is_ascii_lowercase()
-        && c.is_ascii_digit()
-        && d.is_ascii_digit()
-        && (11..=30).contains(&rest.len())
-        && rest.iter().filter(|byte| byte.is_ascii_digit()).count() * 2 > rest.len()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -523,15 +463,5 @@ mod tests {
         ] {
             assert_eq!(show(date(text.as_bytes())), form, "{text}");
         }
-    }
-
-    #[test]
-    fn numbers_of_people_and_accounts_lose_their_spaces() {
-        assert_eq!(show(telephone(b"+49 (30) 123-4567")), "49301234567");
-        assert_eq!(show(telephone(b"0049 30 1234567")), "49301234567");
-        assert_eq!(show(telephone(b"12345678")), "none");
-        assert_eq!(show(account(b"ch93 0076 2011 6238 5295 7")), "ch9300762011623852957");
-        assert_eq!(show(account(b"in 2022 there were 12")), "none");
-        assert!(is_account(b"us133000000121212121212"));
     }
 }

@@ -4,6 +4,7 @@ use safeconduct_model::{ArgumentRole, Confidentiality, Integrity, Label, RecordI
 
 use super::decode::Bytes;
 use super::digest::is_plain_name;
+use super::forms::{Ask, Forms, Print, Prints, Sense};
 use super::index::{Index, Known};
 use super::key::{Domain, FlowKey};
 use super::labels::Forgotten;
@@ -261,51 +262,41 @@ impl Sink for Finding<'_> {
         }
     }
 
-    fn whole(&mut self, print: u64) {
-        self.from_task |= self.named.has(print);
-        let Some(known) = self.index.find(print) else { return };
-        let word = known.marks.kind() == Kind::Word;
-        if !self.decides() && (self.shape.common || word) {
-            return;
-        }
-        self.from_trusted |= known.marks.is_trusted();
-        self.found(known, Extent::Whole);
-        if !word && self.bytes >= TELLING_BYTES_MIN && !self.shape.common {
-            self.carry(known.label, 1000);
+    fn whole(&mut self, prints: &[Print]) {
+        self.from_task |= is_named(self.named, self.role, prints);
+        for form in prints {
+            let Some(known) = self.index.find(form.print) else { continue };
+            let word = known.marks.kind() == Kind::Word;
+            if !self.decides() && (self.shape.common || word) {
+                continue;
+            }
+            self.from_trusted |= known.marks.is_trusted()
+                && form.sense.vouches(self.role)
+                && (form.sense != Sense::Same || !self.is_repeated(prints));
+            self.found(known, Extent::Whole);
+            if !word && self.bytes >= TELLING_BYTES_MIN && !self.shape.common {
+                self.carry(known.label, 1000);
+            }
         }
     }
 
-    fn token(&mut self, print: u64, token: Token) {
+    fn token(&mut self, prints: &[Print], token: Token) {
         let telling = match token {
             Token::Number(bytes) => {
                 bytes >= TELLING_DIGITS_MIN || self.role == ArgumentRole::Amount
             }
-            Token::Address(bytes) | Token::Component(bytes) => bytes >= TELLING_BYTES_MIN,
+            Token::Address(bytes) | Token::Bytes(bytes) | Token::Component(bytes) => {
+                bytes >= TELLING_BYTES_MIN
+            }
             Token::Host => true,
         };
-        if !telling || self.named.has(print) {
+        if !telling || is_named(self.named, self.role, prints) {
             return;
         }
-        let Some(known) = self.index.find(print).filter(|known| known.marks.kind() == Kind::Value)
-        else {
-            return;
-        };
-        match token {
-            Token::Number(_) | Token::Address(_) => {
-                self.found(known, Extent::Part);
-                self.carry(known.label, 1);
-            }
-            Token::Host | Token::Component(_) if self.components.len() < COMPONENTS_MAX => {
-                self.components.push(known);
-            }
-            // No room: what is untrusted counts all the same.
-            Token::Host | Token::Component(_) => {
-                if let Some(last) =
-                    self.components.last_mut().filter(|_| known.marks.is_untrusted())
-                {
-                    *last = known;
-                }
-            }
+        let index = self.index;
+        let found = prints.iter().filter_map(|form| index.find(form.print));
+        for known in found.filter(|known| known.marks.kind() == Kind::Value) {
+            self.found_part(known, token);
         }
     }
 
@@ -340,23 +331,69 @@ impl Sink for Finding<'_> {
             components: Want::Yes,
             pieces: Density::Every,
             bytes: Bytes::Wanted,
+            ask: Ask::Look,
+        }
+    }
+}
+
+impl<'f> Finding<'f> {
+    /// Whether a value whose fingerprints these are was only repeated of the call itself: what
+    /// other spellings of it would leave too is not there any more.
+    fn is_repeated(&self, prints: &[Print]) -> bool {
+        let is_there = |print| self.index.find(print).is_some_and(|known| known.marks.is_trusted());
+        prints.iter().any(|form| form.shared && !is_there(form.print))
+    }
+
+    /// What stands in the value was seen.
+    fn found_part(&mut self, known: Known<'f>, token: Token) {
+        match token {
+            Token::Number(_) | Token::Address(_) => {
+                self.found(known, Extent::Part);
+                self.carry(known.label, 1);
+            }
+            Token::Bytes(_) => {
+                self.found(known, Extent::Part);
+                self.carry(known.label, 1000);
+            }
+            Token::Host | Token::Component(_) if self.components.len() < COMPONENTS_MAX => {
+                self.components.push(known);
+            }
+            // No room: what is untrusted counts all the same.
+            Token::Host | Token::Component(_) => {
+                if let Some(last) =
+                    self.components.last_mut().filter(|_| known.marks.is_untrusted())
+                {
+                    *last = known;
+                }
+            }
         }
     }
 }
 
 impl Finding<'_> {
-    /// Whether it is a list of addresses each of which the task names.
+    /// Whether it is a list of addresses each of which the task names. Digits with nothing but
+    /// spaces between them may as well be one number or address.
     fn is_list(&self, key: &FlowKey, normal: &[u8]) -> bool {
-        if self.role == ArgumentRole::Command {
+        if matches!(self.role, ArgumentRole::Command | ArgumentRole::Amount) {
             return false;
         }
+        let is_parted = memchr::memchr2(b',', b';', normal).is_some();
         let parts = normal.split(|byte| b" ,;".contains(byte)).filter(|part| !part.is_empty());
-        let named =
-            |part: &[u8]| is_address(part) && self.named.has(key.print(Domain::Value, part));
+        let named = |part: &[u8]| {
+            let forms = |part| Prints::of(key, part, Forms::of(part), Ask::Look);
+            is_address(part)
+                && (is_parted || part.iter().any(u8::is_ascii_alphabetic))
+                && is_named(self.named, self.role, forms(part).as_slice())
+        };
         parts.clone().nth(1).is_some()
             && parts.clone().count() <= LIST_MAX
             && parts.clone().all(named)
     }
+}
+
+/// Whether the task names a value with these fingerprints, where it decides that.
+fn is_named(named: &Named, role: ArgumentRole, prints: &[Print]) -> bool {
+    prints.iter().any(|form| form.sense.vouches(role) && named.has(form.print))
 }
 
 /// Whether a text of more words than a phrase has stands in the task: each run of so many does.

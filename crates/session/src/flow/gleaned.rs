@@ -13,8 +13,9 @@ pub const GLEANED_PRINTS_MAX: usize = 12_288;
 /// Most bytes that [`Gleaned::encode`] makes of any result; one of 16 KB makes about 13 KB.
 pub const GLEANED_BYTES_MAX: usize = GLEANED_PRINTS_MAX * 8 + 512 * 1024;
 
-/// The form that [`Gleaned::encode`] writes.
-const VERSION: u8 = 1;
+/// The form that [`Gleaned::encode`] writes. In the first one every spelling of a value had the same
+/// fingerprint: what vouches could not be told from what is only alike, so it is not read any more.
+const VERSION: u8 = 2;
 
 /// The record that a result comes from.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -28,6 +28,16 @@ pub(crate) enum Domain {
     Phrase = 4,
     /// A piece of a longer text.
     Piece = 5,
+    /// The one form of a number or a day that is written otherwise.
+    Number = 6,
+    /// A telephone number that is nothing else.
+    Telephone = 7,
+    /// The digits of what may be a telephone number.
+    Digits = 8,
+    /// The letters and digits of an account number, whatever stood between them.
+    Account = 9,
+    /// An address of the web without its scheme.
+    Web = 10,
 }
 
 impl FlowKey {

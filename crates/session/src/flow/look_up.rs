@@ -88,9 +88,11 @@ impl<'f> Looker<'f> {
     fn finish(mut self) -> Origins {
         if self.is_full() {
             // What was not looked at may be anything that the session has read.
-            let leaf = LeafOrigin::anything(&self.flow.label);
-            self.origins.carries.raise(&leaf.carries);
-            self.origins.leaves.push(leaf);
+            for role in [ArgumentRole::Amount, ArgumentRole::Command, ArgumentRole::Address] {
+                let leaf = LeafOrigin::anything(&self.flow.label, role);
+                self.origins.carries.raise(&leaf.carries);
+                self.origins.leaves.push(leaf);
+            }
         }
         self.origins
     }
@@ -121,6 +123,26 @@ impl<'f> Looker<'f> {
         let leaf = finding.leaf(place, &self.pointer);
         self.push(leaf);
     }
+
+    /// A plain name has no provenance worth telling, and may be a secret all the same.
+    fn look_what_it_carries(&mut self, name: &str) {
+        if self.flow.is_blank() {
+            return;
+        }
+        let mut finding = Finding::new(&self.flow.named, self.index, ArgumentRole::Content);
+        finding.text(&mut self.reader, name);
+        let leaf = finding.leaf(Place::Name, &self.pointer);
+        match leaf.carries.coverage {
+            0 => self.origins.carries.raise(&leaf.carries),
+            _ => self.push(leaf),
+        }
+    }
+}
+
+/// Whether a name may be one that the tool itself gives to an argument: whoever calls it has not
+/// chosen it then, and results are full of such words.
+fn is_usual(name: &str) -> bool {
+    name.len() < 16 && !name.contains('-')
 }
 
 impl Visitor for Looker<'_> {
@@ -153,6 +175,8 @@ impl Visitor for Looker<'_> {
             || (self.ends.len() > 1 && self.walk.says() != ArgumentRole::Content)
         {
             self.look(Place::Name, name);
+        } else if self.ends.len() > 1 || !is_usual(name) {
+            self.look_what_it_carries(name);
         }
     }
 
@@ -201,9 +225,7 @@ impl Visitor for Nested<'_, '_> {
     fn close(&mut self, _: Content) {}
 
     fn name(&mut self, name: &str) {
-        if !is_plain_name(name) {
-            self.finding.part(self.reader, name);
-        }
+        self.finding.part(self.reader, name);
     }
 
     fn element(&mut self) {}

@@ -31,7 +31,9 @@ mod digest;
 mod echo;
 mod finding;
 mod form;
+mod forms;
 mod gleaned;
+mod grouped;
 mod index;
 mod key;
 mod labels;
@@ -58,6 +60,8 @@ mod promises;
 #[cfg(test)]
 mod reference;
 #[cfg(test)]
+mod spellings;
+#[cfg(test)]
 mod tests;
 
 use std::fmt;
@@ -67,6 +71,7 @@ use safeconduct_model::Label;
 
 pub use demand::Demand;
 pub use digest::{Part, RESULT_BYTES_READ_MAX, RESULT_LEAVES_READ_MAX, digest_result};
+pub use echo::Echo;
 pub use gleaned::{GLEANED_BYTES_MAX, GLEANED_PRINTS_MAX, Gleaned, GleanedError, Source};
 pub use index::INDEX_BYTES_MAX;
 pub use key::FlowKey;

@@ -133,15 +133,15 @@ pub struct LeafOrigin {
 }
 
 impl LeafOrigin {
-    /// What is as bad as anything under that label.
-    pub(crate) fn anything(label: &Label) -> Self {
+    /// What is as bad as anything under that label, and decides that.
+    pub(crate) fn anything(label: &Label, role: ArgumentRole) -> Self {
         let mut seen = Seen::default();
         let untrusted = label.integrity == Integrity::Untrusted;
         seen.insert(if untrusted { Provenance::FromUntrusted } else { Provenance::Unseen });
         Self {
             pointer: "".into(),
             place: Place::Value,
-            role: ArgumentRole::Address,
+            role,
             seen,
             untrusted: untrusted.then_some(Extent::Forgotten),
             label: label.clone(),
@@ -167,8 +167,10 @@ pub const EVIDENCE_MAX: usize = 4;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origins {
     /// Each value in the order of the arguments, and names of members that are more than plain
-    /// names. At most [`ARGUMENT_LEAVES_MAX`], with pointers of some [`ARGUMENT_POINTERS_MAX`] bytes
-    /// together; if there are more, the last one stands for all of them, has the empty pointer, addresses something, and is as bad as the session.
+    /// names, or carry something. At most [`ARGUMENT_LEAVES_MAX`], with pointers of some
+    /// [`ARGUMENT_POINTERS_MAX`] bytes together; if there are more, three more stand for all of
+    /// them: each has the empty pointer and is as bad as the session, and one is an amount, one a
+    /// command and the last an address.
     pub leaves: Vec<LeafOrigin>,
     /// What they carry out together.
     pub carries: Carried,

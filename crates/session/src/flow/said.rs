@@ -41,13 +41,15 @@ impl Flow {
     fn own(&self, arguments: &Value, uses: &[ArgumentUse]) -> Vec<Value> {
         let vouched = [Provenance::FromTask, Provenance::FromTrusted];
         let origins = self.look_up(arguments, uses);
-        let own = origins.leaves.iter().filter(|leaf| !vouched.iter().any(|one| leaf.is(*one)));
-        // Where there are more values than are looked at, the last one stands for all of them.
+        let mut own: Vec<&LeafOrigin> = origins.leaves.iter().collect();
+        own.retain(|leaf| !vouched.iter().any(|one| leaf.is(*one)));
+        // Where there are more values than are looked at, the last ones stand for all of them.
+        own.dedup_by_key(|leaf| (&leaf.pointer, leaf.place));
         let value = |leaf: &LeafOrigin| match leaf.place {
             Place::Value => arguments.pointer(&leaf.pointer).cloned(),
             Place::Name => name_at(&leaf.pointer).map(Value::from),
         };
-        own.filter_map(value).collect()
+        own.into_iter().filter_map(value).collect()
     }
 }
 

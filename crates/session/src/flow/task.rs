@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use safeconduct_model::{Integrity, Value};
 
+use super::forms::{Ask, Forms, Prints, Sense};
 use super::key::{Domain, FlowKey};
 use super::normal::{Kept, normalise};
 use super::scan::{Content, Visitor};
-use super::text;
 use super::walk::value;
 
 /// Most fingerprints of what a task names; what comes beyond counts as unseen. Whole values of
@@ -95,12 +95,9 @@ impl Naming {
         if self.normal.is_empty() {
             return;
         }
-        let wholes = &mut self.wholes;
-        text::whole(&self.key, &self.normal, |print| {
-            wholes.insert(print);
-        });
+        put(&self.key, &self.normal, &mut self.wholes);
         if kept == Kept::Altered {
-            wholes.insert(self.key.print(Domain::Exact, text.trim().as_bytes()));
+            self.wholes.insert(self.key.print(Domain::Exact, text.trim().as_bytes()));
         }
     }
 
@@ -116,9 +113,7 @@ impl Naming {
             }
             for words in &texts {
                 words.phrases(length, &mut |phrase| {
-                    text::whole(&self.key, phrase, |print| {
-                        phrases.insert(print);
-                    });
+                    put(&self.key, phrase, &mut phrases);
                     if length == PHRASE_WORDS_MAX {
                         phrases.insert(self.key.print(Domain::Phrase, phrase));
                     }
@@ -133,6 +128,13 @@ impl Naming {
         let prints: Vec<u64> = prints.into_iter().collect();
         Named { prints: prints.into() }
     }
+}
+
+/// Adds what a value vouches for.
+fn put(key: &FlowKey, normal: &[u8], prints: &mut BTreeSet<u64>) {
+    let forms = Prints::of(key, normal, Forms::of(normal), Ask::Keep);
+    let vouching = forms.as_slice().iter().filter(|form| form.sense != Sense::Like);
+    prints.extend(vouching.map(|form| form.print));
 }
 
 /// Parameters are walked for their values; names of members are values too.

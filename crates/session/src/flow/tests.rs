@@ -66,7 +66,8 @@ fn an_address_of_a_page_is_untrusted_and_one_of_the_task_is_not() {
         ("12.5", "from_untrusted"),
         ("alice@example.com", "from_task"),
         ("Alice Smith", "from_task"),
-        ("98.7", "from_task"),
+        ("98.70", "from_task"),
+        ("98.7", "unseen"),
         ("https://shop.example/bill/7", "from_task"),
         ("bob@example.com", "unseen"),
     ] {
@@ -226,10 +227,13 @@ fn a_prompt_names_phrases_numbers_and_paths_exactly() {
         there at noon, with all of my friends and their dogs!' to /srv/notes/plan.md. Also pay \
         CH93 0076 2011 6238 5295 7 by Alice's account.";
     task(&mut flow, prompt, &[("limit", Value::from(250))]);
+    for value in ["2024-01-05", "1200", "$1,200"] {
+        let found = leaf(&flow, ArgumentRole::Amount, value);
+        assert!(found.is(Provenance::FromTask), "{value}");
+    }
     for value in [
         "hotel adlon",
-        "2024-01-05",
-        "1200",
+        "january 5th, 2024",
         "/srv/notes/plan.md",
         "CH9300762011623852957",
         "Alice",

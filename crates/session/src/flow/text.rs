@@ -5,24 +5,21 @@ use std::ops::Range;
 use super::canonical;
 use super::decode::{self, Bytes, Escapes, Unwrapped};
 use super::form::Form;
+use super::forms::{Ask, Forms, Print, Prints};
 use super::key::{Domain, FlowKey, padded};
 use super::normal::Kept;
 use super::piece::{self, Density};
 use super::side::Short16;
-use super::swar;
 use super::token;
-
-/// Longest value that is read as a number, a date or such, in bytes of its normal form.
-const FORM_BYTES_MAX: usize = 96;
 
 /// Who is told what a text is made of.
 pub(crate) trait Sink {
     /// The text that follows, in its normal form.
     fn begin(&mut self, key: &FlowKey, normal: &[u8]);
-    /// A form of the whole text.
-    fn whole(&mut self, print: u64);
-    /// Something in it that looks like an address, an id, a number or a date.
-    fn token(&mut self, print: u64, token: Token);
+    /// The whole text, in each of its forms.
+    fn whole(&mut self, prints: &[Print]);
+    /// Something in it that looks like an address, an id, a number or a date, in each of its forms.
+    fn token(&mut self, prints: &[Print], token: Token);
     /// A word of it.
     fn word(&mut self, print: u64);
     /// A piece of it.
@@ -38,6 +35,8 @@ pub(crate) enum Token {
     Number(usize),
     /// Anything else of that many bytes.
     Address(usize),
+    /// Bytes that are no text, so many: all that there are.
+    Bytes(usize),
     /// The host of an address.
     Host,
     /// A part of an address of that many bytes.
@@ -57,6 +56,8 @@ pub(crate) struct Wants {
     pub(crate) pieces: Density,
     /// Bytes that are no text.
     pub(crate) bytes: Bytes,
+    /// Which forms of a value.
+    pub(crate) ask: Ask,
 }
 
 /// Whether something is wanted.
@@ -133,7 +134,8 @@ impl Reader {
                 take_apart(key, inner, &mut Vec::new(), within);
             }
             Unwrapped::Bytes(bytes) => {
-                sink.token(key.print(Domain::Bytes, bytes), Token::Address(bytes.len()));
+                let print = Print::same(key.print(Domain::Bytes, bytes));
+                sink.token(&[print], Token::Bytes(bytes.len()));
             }
         });
         self.long = places;
@@ -171,7 +173,7 @@ impl Reader {
         let bytes = short.bytes();
         let normal = bytes.get(..text.len()).unwrap_or_default();
         sink.begin(&self.key, normal);
-        sink.whole(self.key.print_short(Domain::Value, bytes, text.len()));
+        sink.whole(&[Print::same(self.key.print_short(Domain::Value, bytes, text.len()))]);
         let wants = sink.wants();
         if wants.words == Want::Yes && (spaces != 0 || wants.repeats == Want::Yes) {
             normal
@@ -192,18 +194,17 @@ impl Reader {
 
     /// Tells the form of a number that is written so.
     pub(crate) fn number(&mut self, text: &str, sink: &mut impl Sink) {
-        // Most are their own only form, and too short for a telephone number.
-        if text.len() < canonical::TELEPHONE_BYTES_MIN
-            && canonical::is_plain_number(text.as_bytes())
-        {
+        let ask = sink.wants().ask;
+        if canonical::is_plain_number(text.as_bytes()) {
             sink.begin(&self.key, text.as_bytes());
-            return sink.whole(self.key.print(Domain::Value, text.as_bytes()));
+            let prints = Prints::of_plain_number(&self.key, text.as_bytes(), ask);
+            return sink.whole(prints.as_slice());
         }
         self.lower.clear();
         self.lower.extend_from_slice(text.as_bytes());
         self.lower.make_ascii_lowercase();
         sink.begin(&self.key, &self.lower);
-        whole(&self.key, &self.lower, |print| sink.whole(print));
+        sink.whole(Prints::of(&self.key, &self.lower, Forms::Any, ask).as_slice());
     }
 }
 
@@ -214,59 +215,9 @@ fn take_apart(key: &FlowKey, form: &Form, long: &mut Vec<Range<usize>>, sink: &m
     }
     sink.begin(key, normal);
     let has = if form.has_digit() { Forms::Any } else { Forms::Own };
-    forms(key, normal, has, |print| sink.whole(print));
+    sink.whole(Prints::of(key, normal, has, sink.wants().ask).as_slice());
     token::each(key, form, long, sink);
     piece::each(key, normal, sink.wants().pieces, |print| sink.shingle(print));
-}
-
-/// The fingerprints of the forms of a whole value in its normal form: what is equal to it by any
-/// of them is the same value.
-pub(crate) fn whole(key: &FlowKey, normal: &[u8], tell: impl FnMut(u64)) {
-    let has = if swar::has_digit(normal) { Forms::Any } else { Forms::Own };
-    forms(key, normal, has, tell);
-}
-
-/// Which forms a value may have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Forms {
-    /// No digit is in it, so that it is nothing but itself.
-    Own,
-    /// Any but that of a number.
-    NoNumber,
-    /// Any.
-    Any,
-}
-
-/// The same of a value of which something is known.
-pub(crate) fn forms(key: &FlowKey, normal: &[u8], has: Forms, mut tell: impl FnMut(u64)) {
-    let mut say = |bytes: &[u8]| tell(key.print(Domain::Value, bytes));
-    if let Some(rest) = normal.strip_prefix(b"http")
-        && let Some(address) = rest.strip_prefix(b"s").unwrap_or(rest).strip_prefix(b"://")
-    {
-        let address = address.strip_suffix(b"/").unwrap_or(address);
-        say(address);
-    }
-    if normal.len() > FORM_BYTES_MAX || has == Forms::Own {
-        return say(normal);
-    }
-    if has == Forms::Any && canonical::is_plain_number(normal) {
-        say(normal);
-        if let Some(form) = canonical::telephone(normal) {
-            say(form.as_bytes());
-        }
-        return;
-    }
-    if canonical::is_plain_date(normal) {
-        say(normal);
-    } else {
-        let number = if has == Forms::Any { canonical::number(normal) } else { None };
-        match number.or_else(|| canonical::date(normal)) {
-            Some(form) => say(form.as_bytes()),
-            None => say(normal),
-        }
-    }
-    let more = [canonical::telephone(normal), canonical::account(normal)];
-    more.iter().flatten().for_each(|form| say(form.as_bytes()));
 }
 
 /// Tells the whole of a text as a part of another.
@@ -280,12 +231,12 @@ impl<S: Sink> Sink for Within<'_, S> {
         self.bytes = normal.len();
     }
 
-    fn whole(&mut self, print: u64) {
-        self.sink.token(print, Token::Address(self.bytes));
+    fn whole(&mut self, prints: &[Print]) {
+        self.sink.token(prints, Token::Address(self.bytes));
     }
 
-    fn token(&mut self, print: u64, token: Token) {
-        self.sink.token(print, token);
+    fn token(&mut self, prints: &[Print], token: Token) {
+        self.sink.token(prints, token);
     }
 
     fn word(&mut self, print: u64) {

@@ -2,12 +2,13 @@
 
 use std::ops::Range;
 
-use super::canonical::{self, Short};
+use super::canonical;
 use super::decode::WRAPPED_MIN;
 use super::form::{AT, Block, COLON, COMMA, DIGIT, EDGE, END, Form, LETTER, class, classes};
+use super::forms::{Forms, Print, Prints};
 use super::key::{Domain, FlowKey};
 use super::side::BLOCK;
-use super::text::{Forms, Sink, Token, Want, forms, whole};
+use super::text::{Sink, Token, Want};
 
 /// Longest token that is taken as one, in bytes of its normal form; a longer one is known by its
 /// pieces only.
@@ -189,8 +190,9 @@ impl<S: Sink> Finder<'_, S> {
             return self.word(start, start + token.len());
         }
         if classes & DIGIT == 0 {
-            return self.address(token, classes, Forms::Own);
+            return self.address(token, classes);
         }
+        let ask = self.sink.wants().ask;
         let repeats = token.len() == self.normal.len();
         if repeats && self.sink.wants().repeats == Want::No {
             // The whole text was told in each of these forms.
@@ -198,12 +200,18 @@ impl<S: Sink> Finder<'_, S> {
                 self.parts(token, classes);
             }
         } else if canonical::is_plain_number(token) {
-            let print = self.key.print(Domain::Value, token);
-            self.sink.token(print, Token::Number(token.len()));
+            let prints = Prints::of_plain_number(self.key, token, ask);
+            self.sink.token(prints.as_slice(), Token::Number(token.len()));
         } else {
-            match canonical::number(token) {
-                Some(number) => self.say(&number, Token::Number(token.len())),
-                None => self.address(token, classes, Forms::NoNumber),
+            let prints = Prints::of(self.key, token, Forms::Any, ask);
+            if prints.is_number() {
+                self.sink.token(prints.as_slice(), Token::Number(token.len()));
+            } else {
+                // The whole text was told in each of its forms.
+                if !repeats {
+                    self.sink.token(prints.as_slice(), Token::Address(token.len()));
+                }
+                self.parts(token, classes);
             }
         }
         self.groups(start, token);
@@ -244,15 +252,12 @@ impl<S: Sink> Finder<'_, S> {
         }
     }
 
-    fn say(&mut self, form: &Short, token: Token) {
-        self.sink.token(self.key.print(Domain::Value, form.as_bytes()), token);
-    }
-
-    fn address(&mut self, token: &[u8], classes: u16, has: Forms) {
-        let (key, sink) = (self.key, &mut *self.sink);
-        // The whole text was told in each of these forms.
+    /// An address without a digit.
+    fn address(&mut self, token: &[u8], classes: u16) {
+        // The whole text was told.
         if token.len() < self.normal.len() {
-            forms(key, token, has, |print| sink.token(print, Token::Address(token.len())));
+            let prints = Prints::of(self.key, token, Forms::Own, self.sink.wants().ask);
+            self.sink.token(prints.as_slice(), Token::Address(token.len()));
         }
         self.parts(token, classes);
     }
@@ -265,17 +270,19 @@ impl<S: Sink> Finder<'_, S> {
         let before = at.and_then(|at| token.get(..at)).unwrap_or_default();
         if let Some(mark) = before.iter().rposition(|byte| matches!(byte, b'=' | b':' | b'/')) {
             let mail = token.get(mark + 1..).unwrap_or_default();
-            sink.token(key.print(Domain::Value, mail), Token::Address(mail.len()));
+            let print = Print::same(key.print(Domain::Value, mail));
+            sink.token(&[print], Token::Address(mail.len()));
         }
         if classes & COLON != 0
             && let Some(host) = host(token, classes)
         {
-            sink.token(key.print(Domain::Value, host), Token::Host);
+            sink.token(&[Print::same(key.print(Domain::Value, host))], Token::Host);
         }
         if sink.wants().components == Want::Yes {
             for part in token.split(|byte| parts_address(*byte)) {
                 if !part.is_empty() && part.len() < token.len() {
-                    whole(key, part, |print| sink.token(print, Token::Component(part.len())));
+                    let prints = Prints::of(key, part, Forms::of(part), sink.wants().ask);
+                    sink.token(prints.as_slice(), Token::Component(part.len()));
                 }
             }
         }
@@ -293,8 +300,10 @@ impl<S: Sink> Finder<'_, S> {
         if !account && !telephone {
             return;
         }
-        let rest = self.normal.get(start..).unwrap_or_default();
-        let mut end = token.len();
+        // A bracket belongs to what it stands before.
+        let opened = usize::from(bracket && telephone);
+        let rest = self.normal.get(start - opened..).unwrap_or_default();
+        let mut end = token.len() + opened;
         for _ in 0..GROUPS_MAX {
             let gap =
                 rest.iter().skip(end).take_while(|byte| matches!(byte, b' ' | b'(' | b')')).count();
@@ -312,12 +321,10 @@ impl<S: Sink> Finder<'_, S> {
             }
             end = from + length;
             let written = rest.get(..end).unwrap_or_default();
-            let form = match account {
-                true => canonical::account(written),
-                false => canonical::telephone(trimmed(written).1),
-            };
-            if let Some(form) = form {
-                self.say(&form, Token::Address(written.len()));
+            let written = if account { written } else { trimmed(written).1 };
+            let prints = Prints::of_groups(self.key, written, self.sink.wants().ask);
+            if !prints.as_slice().is_empty() {
+                self.sink.token(prints.as_slice(), Token::Address(written.len()));
             }
         }
     }
@@ -344,9 +351,10 @@ impl<S: Sink> Finder<'_, S> {
         for (from, words) in [(from_day, 1), (start, 2)] {
             let written =
                 after(words).and_then(|end| self.normal.get(from..end)).unwrap_or_default();
-            if let Some(form) = canonical::date(trimmed(written).1) {
-                self.say(&form, Token::Address(written.len()));
-                return;
+            let written = trimmed(written).1;
+            if canonical::date(written).is_some() {
+                let prints = Prints::of(self.key, written, Forms::Any, self.sink.wants().ask);
+                return self.sink.token(prints.as_slice(), Token::Address(written.len()));
             }
         }
     }
