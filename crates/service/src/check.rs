@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
 
-use safeconduct_engine::{
-    Facts, Known, MonitorFacts, Outcome, TaskFacts, Understood, decide, touched,
-};
+use safeconduct_engine::{Facts, Known, Outcome, TaskFacts, Understood, decide, touched};
 use safeconduct_model::{
     ActionEntry, ActionName, Authority, Body, Budget, Confidentiality, Decision, Effect, Entity,
     IdentityId, Integrity, Label, Mandate, Mode, Network, NetworkDigest, Now, Reason, Record,
@@ -14,13 +12,12 @@ use safeconduct_model::{
 };
 use safeconduct_policy::History;
 use safeconduct_session::flow::Flow;
-use safeconduct_session::monitor::Monitors;
 use tracing::field::Empty;
 use tracing::{Instrument as _, Span};
 
 use crate::access::{BREAK_GLASS, BREAKING, Beside, Denied, Found, Queuing, Wish, WishOf};
 use crate::line::Line;
-use crate::past::{self, Happened, is_blind, lock_past};
+use crate::past::{self, Happened, lock_past};
 use crate::recall::{Recall, flow_key};
 use crate::refold::ARGUMENTS;
 use crate::service::Settings;
@@ -261,25 +258,11 @@ impl Service {
             let mut past = past.as_ref().map(|past| lock_past(past));
             let home_now = history.as_deref().unwrap_or(&slot);
             let risk = self.risk(&request, line.as_ref(), &world, now.at);
-            let (rules, nothing) = (world.policies.monitors(), Monitors::default());
-            // Of what may be missing nothing is known: then a policy that asks for it fails.
-            let blind = is_blind((&home_now.order, past.as_deref()), rules, now.at);
+            let rules = world.policies.monitors();
             let facts = Facts {
                 task: line.as_ref().and_then(|line| task_facts(line, &world)),
                 session: &home_now.session,
-                monitors: match &past {
-                    _ if blind => None,
-                    Some(past) => {
-                        let session = &home_now.order.monitors;
-                        Some(MonitorFacts { session, identity: &past.monitors })
-                    }
-                    // Rules about an identity may have come in force since it was looked for.
-                    None if !rules.programs(History::Identity).is_empty() => None,
-                    None => {
-                        let session = &home_now.order.monitors;
-                        Some(MonitorFacts { session, identity: &nothing })
-                    }
-                },
+                monitors: Some(past::monitors(&home_now.order, past.as_deref(), rules)),
                 risk,
                 last_word: self.last_word_for(&request, line.as_ref(), &world),
                 input_bytes: (canonical.len() as u64).saturating_add(given_back),

@@ -28,6 +28,9 @@ const FLOW_KEY: &[u8] = b"safeconduct flow v1";
 /// What was read before them is forgotten, its label is not.
 pub const RECALLED_MAX: usize = 65_536;
 
+/// How many of the oldest go at once where there are more.
+const FORGOTTEN: usize = RECALLED_MAX / 8;
+
 /// Whether what was read and what happened is in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Recall {
@@ -136,8 +139,8 @@ impl Places {
             self.all = all.into_iter().collect();
         }
         if self.count > RECALLED_MAX {
-            self.all = self.all.iter().skip(RECALLED_MAX / 2).collect();
-            self.count -= RECALLED_MAX / 2;
+            self.all = self.all.iter().skip(FORGOTTEN).collect();
+            self.count -= FORGOTTEN;
             self.more = true;
         }
         behind
@@ -177,9 +180,18 @@ impl Service {
     /// takes several, one after the other.
     pub(crate) fn recall(&self, home: &SessionKey) {
         self.recall_below(home, usize::from(DEPTH_MAX) + 1);
+        self.learn_session(home);
+    }
+
+    /// Sees to it that what has happened in a session, where there is one, is in memory as the
+    /// rules want it. No session's lock may be held.
+    pub(crate) fn learn_session(&self, home: &SessionKey) {
         if let Some(place) = self.sessions.known(home) {
             let at = |look: &mut dyn FnMut(&mut Remembered)| look(&mut lock(&place).order);
             self.learn(History::Session, at);
+            let mut slot = lock(&place);
+            let more = slot.flow_grown();
+            self.sessions.holds_flow(&place, more);
         }
     }
 

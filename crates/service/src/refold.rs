@@ -12,9 +12,7 @@ use safeconduct_model::{
 };
 use safeconduct_policy::{History, Policies};
 use safeconduct_session::flow::Flow;
-use safeconduct_session::monitor::{
-    ERROR, Event, Monitors, Part, Program, ProgramSet, REQUEST, RESPONSE,
-};
+use safeconduct_session::monitor::{ERROR, Event, Monitors, Part, ProgramSet, REQUEST, RESPONSE};
 use safeconduct_wire::json;
 
 use crate::bundle::{Bundle, Kind};
@@ -39,8 +37,6 @@ pub(crate) struct Refold<'s> {
     first: Option<Timestamp>,
     /// When the latest of it did: time that steps back stands still.
     latest: Option<Timestamp>,
-    /// Until when an outcome could matter whose call is not among what was folded.
-    stray_until: Option<Timestamp>,
     /// Whether something could not be read.
     unreadable: bool,
 }
@@ -151,6 +147,14 @@ fn reads(programs: &ProgramSet, kind: &str, action: &ActionName, part: Part) -> 
     programs.reads(kind, action).any(|field| field.of == part)
 }
 
+/// What a decision came to, for rules that ask for it: what is only observed went ahead.
+pub(crate) const fn came_to(decision: Decision, mode: Mode) -> Decision {
+    match mode {
+        Mode::Observe => Decision::Permit,
+        Mode::Enforce => decision,
+    }
+}
+
 /// The event of an outcome.
 pub(crate) const fn kind_of(execution: Execution) -> &'static str {
     match execution {
@@ -168,25 +172,24 @@ impl<'s> Refold<'s> {
             calls: HashMap::default(),
             first: None,
             latest: None,
-            stray_until: None,
             unreadable: false,
         }
     }
 
-    /// Until when rules of order and count have no answer, because something that they may depend
-    /// on is missing in what was folded.
-    pub(crate) fn blind_until(&self, told: &Places) -> Option<Timestamp> {
-        let programs = self.rules.iter().flat_map(|(policies, history)| {
-            policies.monitors().programs(*history).iter().map(|program| program.lookback_ms())
-        });
-        let lookback = programs.max()?;
+    /// Takes note of what is missing in what was folded: what depends on it has no answer.
+    pub(crate) fn miss(&self, told: &Places, monitors: &mut Monitors) {
+        let Some((policies, history)) = &self.rules else {
+            return;
+        };
         let now = self.service.clock.now();
         let since = match self.unreadable {
             true => Some(now),
             // What is left of more begins with this one.
             false => told.more.then(|| self.first.unwrap_or(now)),
         };
-        since.map(|since| since.plus_ms(lookback)).max(self.stray_until)
+        if let Some(since) = since {
+            monitors.miss(policies.monitors().programs(*history), None, since);
+        }
     }
 
     /// Folds the record at that place: for rules, or for what was read.
@@ -234,14 +237,14 @@ impl<'s> Refold<'s> {
             return;
         };
         let programs = policies.monitors().programs(history);
-        let ahead = decided.decision == Decision::Permit || decided.mode == Mode::Observe;
-        let Decided { principal, resources, action, decision, session, .. } = decided;
+        let came_to = came_to(decided.decision, decided.mode);
+        let Decided { principal, resources, action, session, .. } = decided;
         let looked = reads(programs, REQUEST, &action, Part::Input);
         let input = looked.then(|| self.arguments(at, id, &session)).flatten();
         let mut call = Call { principal, resources, action, input };
-        call.requested(programs, monitors, (time, decision));
+        call.requested(programs, monitors, (time, came_to));
         // Nothing comes of what was denied.
-        if ahead {
+        if came_to == Decision::Permit {
             call.input = None;
             self.calls.insert(id.clone(), (at, call));
         }
@@ -258,12 +261,12 @@ impl<'s> Refold<'s> {
         at: u64,
         (id, time): (&RecordId, Timestamp),
         executed: &Executed,
-        (monitors, flow): (Option<&mut Monitors>, Option<&mut Flow>),
+        (mut monitors, flow): (Option<&mut Monitors>, Option<&mut Flow>),
     ) {
         let kind = kind_of(executed.execution);
         let call = self.calls.remove(&executed.decision).zip(self.rules.clone());
-        if call.is_none() && monitors.is_some() {
-            self.strayed(executed.execution, time);
+        if let (None, Some(monitors)) = (&call, monitors.as_deref_mut()) {
+            self.strayed(executed.execution, time, monitors);
         }
         let looks_at = |part| {
             call.as_ref().is_some_and(|((_, call), (policies, history))| {
@@ -291,26 +294,17 @@ impl<'s> Refold<'s> {
 
     /// Something came of a call that is not known any more: rules that ask for what such a call
     /// gives have no answer as long as that could matter.
-    fn strayed(&mut self, execution: Execution, time: Timestamp) {
+    fn strayed(&self, execution: Execution, time: Timestamp, monitors: &mut Monitors) {
         let Some((policies, history)) = &self.rules else {
             return;
         };
+        let programs = policies.monitors().programs(*history);
+        let time = self.latest.unwrap_or(time);
+        monitors.miss(programs, Some(kind_of(execution)), time);
         // Where nobody knows what came of it, it may have succeeded.
-        let perhaps = (execution == Execution::Unknown).then_some(RESPONSE);
-        let kinds = [Some(kind_of(execution)), perhaps];
-        let heard = |program: &&Arc<Program>| {
-            let events = program.listens_to();
-            let hears = |kind: &str| {
-                events.is_none_or(|events| events.iter().any(|event| *event.kind == *kind))
-            };
-            kinds.into_iter().flatten().any(hears)
-        };
-        let programs = policies.monitors().programs(*history).iter().filter(heard);
-        let Some(lookback) = programs.map(|program| program.lookback_ms()).max() else {
-            return;
-        };
-        let until = self.latest.unwrap_or(time).plus_ms(lookback);
-        self.stray_until = self.stray_until.max(Some(until));
+        if execution == Execution::Unknown {
+            monitors.miss(programs, Some(RESPONSE), time);
+        }
     }
 
     /// What a server said by itself.

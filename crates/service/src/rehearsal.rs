@@ -15,7 +15,7 @@ use safeconduct_session::{Session, Used};
 
 use crate::past::name_of;
 use crate::reading::{self, Output, Reading};
-use crate::refold::Call;
+use crate::refold::{Call, came_to};
 use crate::saying::{self, spoken};
 use crate::{Content, Read};
 
@@ -116,7 +116,7 @@ impl RehearsedSessions {
         let Some(call) = Call::of(request, outcome) else {
             return;
         };
-        let event = (outcome.record.at, outcome.decision);
+        let event = (outcome.record.at, came_to(outcome.decision, request.mode));
         let rules = policies.monitors();
         call.requested(rules.programs(History::Session), &mut kept.monitors, event);
         let past = self.identities.entry(name_of(&request.subject).into()).or_default();

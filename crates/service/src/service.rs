@@ -33,8 +33,9 @@ pub struct Settings {
     pub permit_ttl_ms: i64,
     /// How long an outcome may take before it is recorded as `unknown`, in milliseconds.
     pub outcome_deadline_ms: i64,
-    /// Most bytes of what sessions have read that are in memory. Of the others it is read back,
-    /// from the ledger, with the next decision.
+    /// Most bytes of what sessions have read, and remember for rules of order and count, that are
+    /// in memory; a quarter as much may be of what identities remember for such rules. Of the
+    /// others it is read back, from the ledger, with the next decision.
     pub flow_bytes_held: usize,
     /// What actions need by their tiers.
     pub tiers: Tiers,
@@ -112,6 +113,7 @@ impl Service {
     /// A decision point over that world. [`Service::restore`] comes next, before any request.
     pub fn new(ports: Ports, settings: Settings, world: World) -> Self {
         let sessions = Sessions::new(settings.flow_bytes_held);
+        let pasts = Pasts::new(settings.flow_bytes_held / 4);
         let requests = Requests::new(settings.pace);
         let Ports { ledger, vault, clock, ids } = ports;
         Self {
@@ -129,7 +131,7 @@ impl Service {
             targets: ArcSwap::default(),
             watches: Mutex::default(),
             pending: Mutex::default(),
-            pasts: Pasts::default(),
+            pasts,
             proofs: Proofs::default(),
             seen: Seen::default(),
             requests,

@@ -122,10 +122,12 @@ impl Slot {
         }
     }
 
-    /// How many bytes of what it has read are not counted as held yet.
+    /// How many bytes of what it has read, and of what it remembers for rules, are not counted as
+    /// held yet.
     pub(crate) fn flow_grown(&mut self) -> usize {
         let answered = self.answered.as_ref().map_or(0, |answered| answered.bytes());
-        let bytes = answered + self.session.flow().map_or(0, Flow::bytes);
+        let read = self.session.flow().map_or(0, Flow::bytes);
+        let bytes = answered + read + self.order.bytes();
         let more = bytes.saturating_sub(self.flow_bytes);
         self.flow_bytes += more;
         more
@@ -158,7 +160,7 @@ impl Slot {
 }
 
 /// Lets go of a session's keys, unless they lie nowhere else.
-fn cool_keys(slot: &Mutex<Slot>, mercy: Mercy) -> Cooled {
+fn cool_keys(slot: &Arc<Mutex<Slot>>, mercy: Mercy) -> Cooled {
     let Some(mut slot) = try_lock(slot) else {
         return Cooled::InUse;
     };
@@ -170,8 +172,9 @@ fn cool_keys(slot: &Mutex<Slot>, mercy: Mercy) -> Cooled {
     Cooled::Gone
 }
 
-/// Lets go of what a session has read, but for its label; the rest lies in the ledger.
-fn cool_flow(slot: &Mutex<Slot>, mercy: Mercy) -> Cooled {
+/// Lets go of what a session has read, but for its label, and of what it remembers for rules of
+/// order and count; the rest lies in the ledger.
+fn cool_flow(slot: &Arc<Mutex<Slot>>, mercy: Mercy) -> Cooled {
     let Some(mut slot) = try_lock(slot) else {
         return Cooled::InUse;
     };
@@ -180,6 +183,7 @@ fn cool_flow(slot: &Mutex<Slot>, mercy: Mercy) -> Cooled {
     }
     slot.session.let_go();
     slot.forget_answers();
+    slot.order.cool();
     slot.flow_bytes = 0;
     slot.recall = Recall::Due;
     Cooled::Gone
@@ -194,7 +198,7 @@ fn try_lock(slot: &Mutex<Slot>) -> Option<std::sync::MutexGuard<'_, Slot>> {
 }
 
 impl Sessions {
-    /// None yet. So many bytes of what sessions have read may be in memory.
+    /// None yet. So many bytes of what sessions have read and remember may be in memory.
     pub(crate) fn new(flow_bytes: usize) -> Self {
         Self {
             maps: Mutex::default(),

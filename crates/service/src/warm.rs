@@ -29,7 +29,7 @@ pub(crate) enum Cooled {
 pub(crate) struct Warm<T> {
     queue: Mutex<Queue<T>>,
     most: usize,
-    cool: fn(&T, Mercy) -> Cooled,
+    cool: fn(&Arc<T>, Mercy) -> Cooled,
 }
 
 struct Queue<T> {
@@ -40,7 +40,7 @@ struct Queue<T> {
 impl<T> Warm<T> {
     /// For so much weight. `cool` lets go of what something holds and can read again; it never
     /// waits for a lock: whoever holds one is using it.
-    pub(crate) fn new(most: usize, cool: fn(&T, Mercy) -> Cooled) -> Self {
+    pub(crate) fn new(most: usize, cool: fn(&Arc<T>, Mercy) -> Cooled) -> Self {
         Self { queue: Mutex::new(Queue { order: VecDeque::new(), weight: 0 }), most, cool }
     }
 
@@ -82,14 +82,12 @@ mod tests {
         used: AtomicBool,
     }
 
-    impl Held {
-        fn cool(&self, mercy: Mercy) -> Cooled {
-            if self.used.swap(false, Ordering::SeqCst) && mercy == Mercy::Once {
-                return Cooled::InUse;
-            }
-            self.held.store(false, Ordering::SeqCst);
-            Cooled::Gone
+    fn cool(it: &Arc<Held>, mercy: Mercy) -> Cooled {
+        if it.used.swap(false, Ordering::SeqCst) && mercy == Mercy::Once {
+            return Cooled::InUse;
         }
+        it.held.store(false, Ordering::SeqCst);
+        Cooled::Gone
     }
 
     fn take(warm: &Warm<Held>, weight: usize) -> Arc<Held> {
@@ -100,7 +98,7 @@ mod tests {
 
     #[test]
     fn the_oldest_gives_way_unless_it_was_used() {
-        let warm = Warm::new(20, Held::cool);
+        let warm = Warm::new(20, cool);
         let (first, second) = (take(&warm, 10), take(&warm, 10));
         first.used.store(true, Ordering::SeqCst);
         let third = take(&warm, 10);
@@ -113,7 +111,7 @@ mod tests {
 
     #[test]
     fn no_more_is_held_than_its_weight_though_all_are_in_use() {
-        let warm = Warm::new(100, Held::cool);
+        let warm = Warm::new(100, cool);
         let all: Vec<_> = (0..500)
             .map(|_| {
                 let it = take(&warm, 1);
@@ -126,7 +124,7 @@ mod tests {
 
     #[test]
     fn what_is_gone_weighs_nothing() {
-        let warm = Warm::new(10, Held::cool);
+        let warm = Warm::new(10, cool);
         drop(take(&warm, 10));
         let it = take(&warm, 10);
         assert!(it.held.load(Ordering::SeqCst));

@@ -1,12 +1,10 @@
 //! What would be decided, without deciding it: the pure engine over what is known now. It appends
 //! nothing, changes no session, and nothing can be done on the strength of it.
 
-use safeconduct_engine::{Facts, MonitorFacts, Outcome, Understood, decide};
+use safeconduct_engine::{Facts, Outcome, Understood, decide};
 use safeconduct_model::{
     ActionName, Entity, KeyedDigest, Mode, Now, Request, SessionKey, SessionRef, Subject, Value,
 };
-use safeconduct_policy::History;
-use safeconduct_session::monitor::Monitors;
 
 use crate::check::{acts_in, facts, task_facts};
 use crate::past::{self, lock_past};
@@ -51,7 +49,8 @@ impl Weighing {
 
 impl Service {
     /// What would be decided now. Of what a session has read only what is in memory counts, and
-    /// no approval is looked for.
+    /// no approval is looked for. What happened in it is folded from the ledger where it has to
+    /// be: no session's lock may be held.
     pub fn weigh(&self, weighing: Weighing) -> Outcome {
         self.weigh_check(weighing.into_check())
     }
@@ -70,6 +69,9 @@ impl Service {
         let mandate = in_task.as_ref().and_then(|task| self.unseal(&task.id));
         let history = in_task.as_ref().and_then(|task| self.history(&task.id));
         let past = self.past_of(past::name_of(&subject));
+        // What rules of order and count ask for is folded where it is not: a question has the
+        // answer that a decision would have.
+        self.learn_session(history.as_ref().unwrap_or(&key));
         let now = self.clock.now();
         let line = in_task.as_ref().and_then(|task| self.line(&task.id));
         let line = line
@@ -99,21 +101,12 @@ impl Service {
         let slot = slot.as_deref().unwrap_or(&nothing);
         let home = home.as_deref().unwrap_or(slot);
         let past = past.as_ref().map(|past| lock_past(past));
-        let (rules, no_past) = (world.policies.monitors(), Monitors::default());
-        let blind = past.as_ref().and_then(|past| past.blind_until).max(home.order.blind_until);
-        let monitors = match &past {
-            _ if blind.is_some_and(|until| now <= until) => None,
-            Some(past) => {
-                Some(MonitorFacts { session: &home.order.monitors, identity: &past.monitors })
-            }
-            None if !rules.programs(History::Identity).is_empty() => None,
-            None => Some(MonitorFacts { session: &home.order.monitors, identity: &no_past }),
-        };
+        let monitors = past::monitors(&home.order, past.as_deref(), world.policies.monitors());
         let risk = self.risk(&request, line.as_ref(), world, now);
         let facts = Facts {
             task: line.as_ref().and_then(|line| task_facts(line, world)),
             session: &home.session,
-            monitors,
+            monitors: Some(monitors),
             risk,
             last_word: self.last_word_for(&request, line.as_ref(), world),
             input_bytes,

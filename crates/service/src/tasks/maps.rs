@@ -120,7 +120,8 @@ impl Maps {
 
 impl Default for Tasks {
     fn default() -> Self {
-        Self { maps: Mutex::default(), warm: Warm::new(MANDATE_BYTES_MAX, TaskSlot::cool) }
+        let warm = Warm::new(MANDATE_BYTES_MAX, |slot: &Arc<TaskSlot>, mercy| slot.cool(mercy));
+        Self { maps: Mutex::default(), warm }
     }
 }
 

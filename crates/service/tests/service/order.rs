@@ -3,6 +3,7 @@
 use super::*;
 
 mod erased;
+mod known;
 
 const RULES: &str = r#"
 @id("all") permit (principal, action, resource);

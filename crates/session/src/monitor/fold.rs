@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use safeconduct_model::Timestamp;
+
 use super::datum::Datum;
+use super::gaps::Gaps;
 use super::program::{Program, ProgramName, ProgramSet};
 use super::run::{State, View, asks_in_vain};
 use super::table::Stamp;
@@ -10,20 +13,22 @@ use super::{Event, PROGRAM_ROWS_MAX, PROGRAMS_MAX, Part, ROWS_MAX};
 
 /// What is remembered of a history, for programs to be answered. Empty takes one null pointer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Monitors(Option<Box<Inner>>);
+pub struct Monitors(pub(super) Option<Box<Inner>>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Inner {
+pub(super) struct Inner {
     /// Events so far.
-    events: u64,
+    pub(super) events: u64,
     /// The time of the last one, in milliseconds.
-    at: i64,
-    programs: BTreeMap<ProgramName, State>,
+    pub(super) at: i64,
+    pub(super) programs: BTreeMap<ProgramName, State>,
     /// The set that they are of.
     set: [u8; 16],
-    rows: usize,
+    pub(super) rows: usize,
     /// Until when there may be programs that should remember something and do not.
-    crowded_until: i64,
+    pub(super) crowded_until: i64,
+    /// What may be missing of the events.
+    pub(super) gaps: Gaps,
 }
 
 impl Monitors {
@@ -45,8 +50,8 @@ impl Monitors {
         }
         inner.events = now.index + 1;
         inner.at = now.at;
-        // Nothing refers to the events so far.
-        if inner.programs.is_empty() && inner.crowded_until < now.at {
+        inner.close_gaps(programs, now);
+        if inner.remembers_nothing(now.at) {
             self.0 = None;
         }
     }
@@ -68,17 +73,8 @@ impl Monitors {
         }
     }
 
-    fn inner(&mut self, programs: &ProgramSet, now: Stamp) -> &mut Inner {
-        self.0.get_or_insert_with(|| {
-            Box::new(Inner {
-                events: now.index,
-                at: now.at,
-                programs: BTreeMap::new(),
-                set: programs.digest,
-                rows: 0,
-                crowded_until: i64::MIN,
-            })
-        })
+    pub(super) fn inner(&mut self, programs: &ProgramSet, now: Stamp) -> &mut Inner {
+        self.0.get_or_insert_with(|| Box::new(Inner::new(programs.digest(), now)))
     }
 
     /// Whether a condition holds at an event that is not taken in yet, with those values of the
@@ -123,7 +119,11 @@ impl Monitors {
 
     /// When an event is: time that steps back stands still.
     fn now(&self, event: &Event<'_>) -> Stamp {
-        let at = event.at.as_millis();
+        self.at(event.at)
+    }
+
+    pub(super) fn at(&self, at: Timestamp) -> Stamp {
+        let at = at.as_millis();
         match self.0.as_deref() {
             Some(inner) => Stamp { at: at.max(inner.at), index: inner.events },
             None => Stamp { at, index: 0 },
@@ -150,11 +150,7 @@ impl Answering<'_> {
         parameters: impl IntoIterator<Item = Datum>,
     ) -> Option<bool> {
         let state = self.inner.and_then(|inner| inner.programs.get(&program.name));
-        let blind_until = match state {
-            Some(state) => state.blind_until,
-            None => self.inner.map_or(i64::MIN, |inner| inner.crowded_until),
-        };
-        if self.now.at <= blind_until {
+        if self.inner.is_some_and(|inner| self.now.at <= inner.blind_until(program)) {
             return None;
         }
         let Self { event, action, now, env, .. } = self;
@@ -167,9 +163,48 @@ impl Answering<'_> {
 }
 
 impl Inner {
-    fn retain(&mut self, programs: &ProgramSet) {
-        if self.set != programs.digest {
-            self.set = programs.digest;
+    pub(super) const fn new(set: [u8; 16], now: Stamp) -> Self {
+        Self {
+            events: now.index,
+            at: now.at,
+            programs: BTreeMap::new(),
+            set,
+            rows: 0,
+            crowded_until: i64::MIN,
+            gaps: Gaps::NONE,
+        }
+    }
+
+    /// Until when a program has no answer.
+    pub(super) fn blind_until(&self, program: &Program) -> i64 {
+        let missing = || self.gaps.blind_until(program);
+        match self.programs.get(&program.name) {
+            Some(state) if state.spared => state.blind_until,
+            Some(state) => state.blind_until.max(missing()),
+            None => self.crowded_until.max(missing()),
+        }
+    }
+
+    /// Whether nothing refers to the events so far.
+    pub(super) fn remembers_nothing(&self, now: i64) -> bool {
+        self.programs.is_empty() && self.crowded_until < now && self.gaps == Gaps::NONE
+    }
+
+    /// What is missing is forgotten once it is older than all windows.
+    fn close_gaps(&mut self, programs: &ProgramSet, now: Stamp) {
+        if self.gaps == Gaps::NONE
+            || !self.gaps.are_before(now.at.saturating_sub(programs.lookback_ms))
+        {
+            return;
+        }
+        self.gaps = Gaps::NONE;
+        self.programs.values_mut().for_each(|state| state.spared = false);
+        self.programs.retain(|_, state| state.rows() > 0 || state.blind_until >= now.at);
+    }
+
+    pub(super) fn retain(&mut self, programs: &ProgramSet) {
+        if self.set != programs.digest() {
+            self.set = programs.digest();
             self.programs.retain(|name, _| programs.program(*name).is_some());
             self.rows = self.programs.values().map(State::rows).sum();
         }
@@ -229,12 +264,12 @@ impl Inner {
         state.forget(program, now);
         let room = PROGRAM_ROWS_MAX.min(ROWS_MAX.saturating_sub(self.rows));
         let room = room.saturating_sub(state.rows());
-        if !state.commit(program, deltas, now, room) {
+        if !state.commit(program, deltas, state.own(now), room) {
             state.blind_until = state.blind_until.max(until);
         }
         let after = state.rows();
         self.rows += after;
-        if after == 0 && state.blind_until < now.at {
+        if after == 0 && state.blind_until < now.at && !state.spared {
             self.programs.remove(&program.name);
         }
     }

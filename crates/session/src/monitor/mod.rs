@@ -61,11 +61,13 @@
 //! has no answer until that could not matter any more: then a policy that reads it fails, which
 //! is a Deny. Time is the records': where it steps back, it stands still.
 
+mod carry;
 mod compile;
 mod datum;
 mod delta;
 mod fold;
 mod formula;
+mod gaps;
 mod lint;
 mod program;
 mod run;
@@ -80,7 +82,7 @@ pub use formula::{
     Aggregate, Comparison, Field, Formula, Matches, Parameter, Part, Root, Symbol, Term,
 };
 pub use lint::{Always, always};
-pub use program::{EventName, Program, ProgramName, ProgramSet, Source};
+pub use program::{EventName, Program, ProgramName, ProgramNames, ProgramSet, Source};
 
 use safeconduct_model::{ActionName, Decision, EntityRef, Timestamp, Value};
 

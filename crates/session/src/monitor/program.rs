@@ -222,6 +222,58 @@ pub struct Source {
     pub formula: Formula,
 }
 
+/// The names of some programs, in order: one pointer, however often they are held.
+#[derive(Debug, Clone)]
+pub struct ProgramNames(Arc<Named>);
+
+#[derive(Debug)]
+struct Named {
+    names: Vec<ProgramName>,
+    /// Over all of them.
+    digest: [u8; 16],
+}
+
+impl ProgramNames {
+    /// A digest over them.
+    pub fn digest(&self) -> [u8; 16] {
+        self.0.digest
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &ProgramName> {
+        self.0.names.iter()
+    }
+
+    /// Those that are in a set.
+    #[must_use]
+    pub fn among(&self, programs: &ProgramSet) -> Self {
+        let both: Self =
+            self.iter().filter(|name| programs.program(**name).is_some()).copied().collect();
+        match both.digest() == programs.digest() {
+            true => programs.names().clone(),
+            false => both,
+        }
+    }
+}
+
+impl FromIterator<ProgramName> for ProgramNames {
+    /// Names in their order.
+    fn from_iter<T: IntoIterator<Item = ProgramName>>(names: T) -> Self {
+        let names: Vec<_> = names.into_iter().collect();
+        let mut hash = Sha256::new();
+        names.iter().for_each(|name| hash.update(name.0));
+        let [digest @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _] =
+            <[u8; 32]>::from(hash.finalize());
+        Self(Arc::new(Named { names, digest }))
+    }
+}
+
+impl Default for ProgramNames {
+    fn default() -> Self {
+        std::iter::empty().collect()
+    }
+}
+
 /// The programs that listen to events of one kind, by action.
 #[derive(Debug, Clone, Default)]
 struct ByAction(BTreeMap<Arc<str>, Vec<Arc<Program>>>);
@@ -232,8 +284,9 @@ pub struct ProgramSet {
     programs: BTreeMap<ProgramName, Arc<Program>>,
     by_event: BTreeMap<Arc<str>, ByAction>,
     to_all: Vec<Arc<Program>>,
-    /// Over the names of all.
-    pub(super) digest: [u8; 16],
+    names_of_all: ProgramNames,
+    /// How long ago something can be that any of them depends on, in milliseconds.
+    pub(super) lookback_ms: i64,
     /// What policies call an action that is asked about by another name.
     names: BTreeMap<ActionName, Arc<str>>,
 }
@@ -260,17 +313,19 @@ impl ProgramSet {
                 }
             }
         }
-        let mut hash = Sha256::new();
-        set.programs.keys().for_each(|name| hash.update(name.0));
-        let [digest @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _] =
-            <[u8; 32]>::from(hash.finalize());
-        set.digest = digest;
+        set.names_of_all = set.programs.keys().copied().collect();
+        set.lookback_ms = set.programs.values().map(|one| one.lookback_ms).max().unwrap_or(0);
         set
     }
 
     /// A digest over the names of all: equal sets have equal ones.
-    pub const fn digest(&self) -> [u8; 16] {
-        self.digest
+    pub fn digest(&self) -> [u8; 16] {
+        self.names_of_all.digest()
+    }
+
+    /// The names of all.
+    pub const fn names(&self) -> &ProgramNames {
+        &self.names_of_all
     }
 
     /// Whether there are none: then no event needs to be taken in.

@@ -12,7 +12,7 @@ use super::formula::{Field, Part, Symbol};
 use super::program::{
     Counted, Keeps, Left, Node, Operand, Pattern, Plan, Program, Slot, Step, Test,
 };
-use super::table::{Group, Kept, Row, Stamp, Table};
+use super::table::{Group, Kept, Row, Stamp, Table, bytes_of};
 use super::{Event, STEPS_MAX};
 
 /// What one program remembers.
@@ -21,6 +21,11 @@ pub(super) struct State {
     pub(super) nodes: Vec<Stored>,
     /// Until when something is missing in it, in milliseconds.
     pub(super) blind_until: i64,
+    /// Whether nothing of it is missing that may be missing of the others.
+    pub(super) spared: bool,
+    /// How far it is ahead of the others in numbering events: it may have been kept up when they
+    /// were folded again.
+    pub(super) ahead: u64,
 }
 
 /// What one node remembers.
@@ -72,7 +77,13 @@ impl State {
             Keeps::Last => Stored::Last { stamp: None, rows: Delta::new() },
             Keeps::Runs => Stored::Runs(BTreeMap::new()),
         };
-        Self { nodes: program.nodes.iter().map(stored).collect(), blind_until: i64::MIN }
+        let nodes = program.nodes.iter().map(stored).collect();
+        Self { nodes, blind_until: i64::MIN, spared: false, ahead: 0 }
+    }
+
+    /// When something is by its own numbers.
+    pub(super) const fn own(&self, now: Stamp) -> Stamp {
+        Stamp { at: now.at, index: now.index.wrapping_add(self.ahead) }
     }
 
     /// Whether a node remembers nothing.
@@ -141,18 +152,16 @@ impl State {
 
     /// Bytes that it takes, about.
     pub(super) fn bytes(&self) -> usize {
-        let of = |(key, row): (&Row, &Row)| {
-            let datums = key.iter().chain(row.iter());
-            48 + datums.map(|datum| 24 + datum.bytes()).sum::<usize>()
-        };
         let stored = |stored: &Stored| match stored {
             Stored::Rows(table) => table.bytes(),
-            Stored::Last { rows, .. } => rows.iter().map(|(key, row)| of((key, row))).sum(),
-            Stored::Runs(runs) => {
-                runs.keys().map(|key| 16 + of((key, &Row::default()))).sum::<usize>()
+            Stored::Last { rows, .. } => {
+                let of = |(key, row): &(Row, Row)| bytes_of(key) + bytes_of(row);
+                rows.iter().map(of).sum()
             }
+            Stored::Runs(runs) => runs.keys().map(|key| 16 + bytes_of(key)).sum::<usize>(),
         };
-        64 + self.nodes.iter().map(|node| 64 + stored(node)).sum::<usize>()
+        let nodes = self.nodes.iter().map(|node| size_of::<Stored>() + stored(node));
+        size_of::<Self>() + nodes.sum::<usize>()
     }
 }
 
@@ -206,6 +215,7 @@ impl<'v> View<'v> {
     ) -> Result<Self, TooMuch> {
         let (steps, then) = (Cell::new(STEPS_MAX), Cell::new(None));
         let deltas = Vec::new();
+        let now = state.map_or(now, |state| state.own(now));
         let mut view = Self { program, state, event, action, now, deltas, steps, then };
         if !program.listens.hears(event.kind, action) {
             return Ok(view);

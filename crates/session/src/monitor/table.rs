@@ -80,7 +80,10 @@ impl Table {
         let fresh = self.group_mut(key).is_some_and(|group| group.note(row, stamp, kept));
         self.rows += usize::from(fresh);
         if self.ages.back().is_none_or(|(at, last)| *at != stamp.at || **last != *key) {
-            self.ages.push_back((stamp.at, key.into()));
+            // The group's own key, so that its texts are there once.
+            let own = self.place(key).ok().and_then(|at| self.groups.get(at));
+            let key = own.map_or_else(|| key.into(), |(own, _)| own.clone());
+            self.ages.push_back((stamp.at, key));
         }
         if self.ages.len() > 2 * self.rows + 64 {
             self.order_again();
@@ -121,14 +124,28 @@ impl Table {
 
     /// Bytes that it takes, about.
     pub(super) fn bytes(&self) -> usize {
-        let of = |row: &Row| row.iter().map(|datum| 24 + datum.bytes()).sum::<usize>();
         let groups = self.groups.iter().map(|(key, group)| {
-            let rows: usize = group.rows.iter().map(|(row, _)| 32 + of(row)).sum();
-            let places = group.found_at.as_ref().map_or(0, |all| all.len() * 48);
-            64 + of(key) + rows + places
+            let rows = group.rows.iter().map(|(row, _)| size_of::<Stamp>() + bytes_of(row));
+            // The texts of these are those of the rows.
+            let places = group.found_at.iter().flat_map(BTreeMap::keys);
+            let places = places.map(|row| size_of::<u64>() + bytes_shared(row));
+            size_of::<Group>() + bytes_of(key) + rows.sum::<usize>() + places.sum::<usize>()
         });
-        groups.sum::<usize>() + self.ages.iter().map(|(_, key)| 24 + of(key)).sum::<usize>()
+        let ages = self.ages.iter().map(|(_, key)| size_of::<i64>() + bytes_shared(key));
+        groups.sum::<usize>() + ages.sum::<usize>()
     }
+}
+
+/// Bytes that the values of a row take, and what holds them.
+pub(super) fn bytes_of(row: &Row) -> usize {
+    bytes_shared(row) + row.iter().map(Datum::bytes).sum::<usize>()
+}
+
+/// The same, where texts and lists are held by another row.
+fn bytes_shared(row: &Row) -> usize {
+    // What is set aside on the heap takes a little more than it is asked for.
+    let aside = if row.is_empty() { 0 } else { 16 };
+    size_of::<Row>() + aside + size_of_val::<[Datum]>(row)
 }
 
 impl Group {
