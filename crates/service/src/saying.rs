@@ -85,7 +85,7 @@ impl Slot {
     /// Takes in again what was said and is in no record yet. What was said under another key
     /// would not be found by it.
     pub(crate) fn say_again(&self, flow: &mut Flow) {
-        for (_, word) in &self.saying {
+        for word in self.saying.values() {
             match word {
                 Word::Nothing => {}
                 Word::Said(said) if said.key == flow.key() => flow.fold(&said.gleaned),
@@ -95,7 +95,7 @@ impl Slot {
     }
 
     fn unsay(&mut self, decision: &RecordId) {
-        self.saying.retain(|(of, _)| of != decision);
+        self.saying.remove(decision);
     }
 }
 
@@ -126,7 +126,7 @@ impl Service {
         let said = Arc::new(Said { gleaned, key: flow.key() });
         slot.flow_used = true;
         slot.session.flow_mut(Flow::default).fold(&said.gleaned);
-        slot.saying.push((decision.clone(), Word::Said(Arc::clone(&said))));
+        slot.saying.insert(decision.clone(), Word::Said(Arc::clone(&said)));
         let more = slot.flow_grown();
         self.sessions.holds_flow(&place, more);
         Word::Said(said)
@@ -137,8 +137,9 @@ impl Service {
     pub(crate) fn loses_word(&self, session: &SessionKey, decision: &RecordId) {
         if let Some(slot) = self.sessions.known(&self.home(session)) {
             let mut slot = lock(&slot);
-            let word = slot.saying.iter_mut().find(|(of, _)| of == decision);
-            word.into_iter().for_each(|(_, word)| *word = Word::Lost);
+            if let Some(word) = slot.saying.get_mut(decision) {
+                *word = Word::Lost;
+            }
         }
     }
 

@@ -1,6 +1,6 @@
 //! The sessions in memory, each behind its own lock.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 
 use foldhash::fast::RandomState;
@@ -53,8 +53,8 @@ pub(crate) struct Slot {
     /// The records by which it has read something; those of tasks that came from it included.
     pub(crate) told: Places,
     /// What was said in it, or in tasks that came from it, and is in no record yet, by the decisions
-    /// that let it be said.
-    pub(crate) saying: Vec<(RecordId, Word)>,
+    /// that let it be said: ids ascend with time, so that it is taken in again in its order.
+    pub(crate) saying: BTreeMap<RecordId, Word>,
     /// What its agent has answered to servers that asked.
     pub(crate) answered: Option<Box<Answered>>,
     /// Where its beginning is known from.
@@ -285,7 +285,7 @@ impl Sessions {
         slot.sealed_at.shrink_to_fit();
         slot.told.clear();
         slot.heard = None;
-        slot.saying = Vec::new();
+        slot.saying = BTreeMap::new();
         slot.forget_answers();
         slot.order = Remembered::default();
     }
