@@ -38,8 +38,8 @@ fn escapes(text: &str, tell: &mut impl FnMut(Unwrapped<'_>)) {
 }
 
 /// Tells each text that is wrapped in these places of a text or in its escapes; and, where that is
-/// wanted, the bytes of a text that is base64 as a whole. The work is linear: every byte is undone
-/// in each way at most twice.
+/// wanted, the bytes of a text that is base64 as a whole, or a `data:` URL of it. The work is linear:
+/// every byte is undone in each way at most twice.
 pub(crate) fn each(
     text: &str,
     places: &[Range<usize>],
@@ -62,7 +62,7 @@ pub(crate) fn each(
             }
         }
     }
-    let whole = text.trim_ascii();
+    let whole = payload(text.trim_ascii());
     let body = whole.trim_end_matches('=').as_bytes();
     if bytes == Bytes::Wanted
         && body.len() >= WRAPPED_MIN
@@ -70,6 +70,18 @@ pub(crate) fn each(
     {
         tell(Unwrapped::Bytes(&base64(body)));
     }
+}
+
+/// What a `data:` URL holds in base64 (RFC 2397), or the text itself where it is none.
+fn payload(text: &str) -> &str {
+    let url = text.split_at_checked("data:".len());
+    let url = url.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("data:"));
+    let held = url.and_then(|(_, rest)| rest.split_once(','));
+    let wrapped = |kind: &str| {
+        let (_, last) = kind.rsplit_once(';').unwrap_or_default();
+        last.trim_ascii().eq_ignore_ascii_case("base64")
+    };
+    held.filter(|(kind, _)| wrapped(kind)).map_or(text, |(_, held)| held)
 }
 
 /// The next digits of base64 of which so many stand together that they are undone, and what comes
@@ -252,12 +264,21 @@ mod tests {
 
     #[test]
     fn bytes_are_told_where_they_are_wanted() {
-        let mut found = Vec::new();
-        each("iVBORw0KGgoAAAANSUhEUg==", &[], Escapes::None, Bytes::Wanted, &mut |unwrapped| {
-            if let Unwrapped::Bytes(bytes) = unwrapped {
-                found = bytes.to_vec();
-            }
-        });
-        assert_eq!(found, b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR");
+        let found = |text: &str| {
+            let mut found = Vec::new();
+            each(text, &[], Escapes::None, Bytes::Wanted, &mut |unwrapped| {
+                if let Unwrapped::Bytes(bytes) = unwrapped {
+                    found = bytes.to_vec();
+                }
+            });
+            found
+        };
+        let image = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR";
+        for before in ["", "data:;base64,", "DATA:image/png;name=a;Base64,"] {
+            assert_eq!(found(&format!("{before}iVBORw0KGgoAAAANSUhEUg==")), image, "{before}");
+        }
+        for before in ["data:image/png,", "date:;base64,", "data:base64,"] {
+            assert_eq!(found(&format!("{before}iVBORw0KGgoAAAANSUhEUg==")), b"", "{before}");
+        }
     }
 }
