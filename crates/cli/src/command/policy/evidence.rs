@@ -4,10 +4,12 @@ use safeconduct_model::{ArgumentRole, Confidentiality, Label};
 use safeconduct_session::flow::{LeafOrigin, Origins, Place, Provenance};
 use serde_json::{Value as Json, json};
 
+use crate::story;
+
 /// One line for each argument that something is known of, or that decides something; then what
 /// they carry out.
 pub(super) fn lines(origins: &Origins) -> Vec<String> {
-    let mut lines: Vec<String> = told(origins).map(line).collect();
+    let mut lines: Vec<String> = told(origins).map(|leaf| story::plain(&line(leaf))).collect();
     let carries = &origins.carries;
     if carries.confidentiality > Confidentiality::Public || !carries.categories.is_empty() {
         let categories: String = carries.categories.iter().map(|one| format!(" {one}")).collect();
@@ -87,4 +89,27 @@ fn label(label: &Label) -> Json {
         "confidentiality": label.confidentiality.as_str(),
         "categories": label.categories.iter().map(|one| one.as_str()).collect::<Vec<_>>(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use safeconduct_model::Value;
+    use safeconduct_session::flow::Flow;
+
+    #[test]
+    fn a_pointer_says_nothing_to_a_terminal() {
+        let uses = [safeconduct_model::ArgumentUse {
+            argument: "/to".into(),
+            role: ArgumentRole::Address,
+        }];
+        let odd = Value::object([("a\u{1b}[2J\n\u{202e}b", Value::from("x"))]);
+        let arguments = Value::object([("to", odd)]);
+        let lines = lines(&Flow::keyed([7; 16]).look_up(&arguments, &uses));
+        assert!(
+            lines.iter().any(|line| line.contains("/to/a\\u{1b}[2J\\u{a}\\u{202e}b")),
+            "{lines:?}"
+        );
+        assert!(!lines.concat().contains(['\u{1b}', '\n', '\u{202e}']), "{lines:?}");
+    }
 }

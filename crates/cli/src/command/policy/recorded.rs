@@ -6,8 +6,8 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use safeconduct_model::{
-    Body, Decided, Decision, Entity, EntityRef, Execution, Record, RecordedFlow, RecordedReason,
-    Timestamp, Value,
+    Body, Decided, Decision, Entity, EntityRef, Execution, Mode, Record, RecordedFlow,
+    RecordedReason, Timestamp, Value,
 };
 use safeconduct_policy::{
     AdditionalArguments, ExplainedClause, ExplainedClauses, FlowSituation, History, Past as Before,
@@ -23,7 +23,7 @@ use crate::args::{Shared, Source};
 use crate::command::session;
 use crate::exit::{CommandError, Exit};
 use crate::output::{self, Format};
-use crate::story::Placed;
+use crate::story::{self, Placed};
 use crate::wiring::project::Project;
 
 /// Most moments of a session that are looked back at: the latest before the decision.
@@ -90,43 +90,26 @@ impl<'r> Recorded<'r> {
             Decision::Permit => "permit",
             Decision::Deny => "deny",
         };
-        let mut text = format!("decision     {word}\nid           {}\n", self.record.id);
-        let _ = writeln!(text, "at           {}\nprincipal    {principal}", self.record.at);
-        let _ = writeln!(text, "action       {action}");
-        for resource in resources {
-            let _ = writeln!(text, "resource     {resource}");
-        }
-        for one in &self.decided.reasons {
-            let _ = writeln!(text, "reason       {}", reason(one));
-        }
-        for one in &self.decided.shadow {
-            let _ = writeln!(text, "shadow       {}", reason(one));
-        }
-        for one in &self.decided.flow {
-            let _ = writeln!(text, "flow         {}", self.flow(one));
-        }
-        let told = match &self.clauses {
-            Ok(told) => told,
+        let mut lines = vec![
+            format!("decision     {word}"),
+            format!("id           {}", self.record.id),
+            format!("at           {}", self.record.at),
+            format!("principal    {principal}"),
+            format!("action       {action}"),
+        ];
+        lines.extend(resources.iter().map(|resource| format!("resource     {resource}")));
+        let Decided { reasons, shadow, flow, .. } = self.decided;
+        lines.extend(reasons.iter().map(|one| format!("reason       {}", reason(one))));
+        lines.extend(shadow.iter().map(|one| format!("shadow       {}", reason(one))));
+        lines.extend(flow.iter().map(|one| format!("flow         {}", self.flow(one))));
+        match &self.clauses {
+            Ok(told) => lines.extend(told.lines()),
             Err(why) => {
-                let _ = writeln!(text, "\ntemporal clauses are not looked at: {why}");
-                return text;
-            }
-        };
-        for ((resource, policies), at) in told.resources.iter().zip(0..) {
-            if policies.is_empty() {
-                continue;
-            }
-            let _ = writeln!(text, "\n{resource}");
-            for one in policies {
-                let policy = &one.policy.reference;
-                let effect = policy.effect.as_str();
-                let _ = writeln!(text, "  {effect} `{}` at {}", policy.id, policy.span);
-                for clause in &one.clauses {
-                    let _ = writeln!(text, "    {}", told.line(at, clause));
-                }
+                lines.extend([String::new(), format!("temporal clauses are not looked at: {why}")]);
             }
         }
-        text
+        // Names of resources and of members are whatever the agent chose.
+        lines.iter().map(|line| story::plain(line) + "\n").collect()
     }
 
     fn flow(&self, flow: &RecordedFlow) -> String {
@@ -194,6 +177,10 @@ const OTHER_SET: &str =
     "it was decided by another policy set (or schema, or catalogue of tools) than the one at hand";
 const TOO_LONG: &str = "its session is too long for the records to be read from the beginning";
 
+/// What a clause says that cannot say anything.
+const NO_ANSWER: &str =
+    "no answer: what nobody knows, or what found no room, may be what it asks for";
+
 /// A reason in one line: what it is, where the policy stands, what was said.
 fn reason(reason: &RecordedReason) -> String {
     let mut line = match &reason.policy {
@@ -210,6 +197,24 @@ fn reason(reason: &RecordedReason) -> String {
 }
 
 impl Told {
+    fn lines(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        let of_some =
+            self.resources.iter().zip(0..).filter(|((_, policies), _)| !policies.is_empty());
+        for ((resource, policies), at) in of_some {
+            lines.extend([String::new(), resource.to_string()]);
+            for one in policies {
+                let policy = &one.policy.reference;
+                let effect = policy.effect.as_str();
+                lines.push(format!("  {effect} `{}` at {}", policy.id, policy.span));
+                lines.extend(
+                    one.clauses.iter().map(|clause| format!("    {}", self.line(at, clause))),
+                );
+            }
+        }
+        lines
+    }
+
     fn line(&self, resource: usize, clause: &ExplainedClause) -> String {
         let text = clause.text.as_ref().map_or_else(
             || format!("temporal clause {}", clause.name),
@@ -226,7 +231,7 @@ impl Told {
             (None, _) if clause.looks_at_values => {
                 "not known: it looks at values, which records do not hold".into()
             }
-            (None, _) => "not known".into(),
+            (None, _) => NO_ANSWER.into(),
         };
         format!("{text}: {says}")
     }
@@ -309,11 +314,12 @@ impl<'r> Replay<'r> {
             let (call, kind, decision, word) = match &record.body {
                 Body::Decided(decided) => {
                     calls.insert(record.id.as_str(), decided);
-                    let word = match decided.decision {
-                        Decision::Permit => "was permitted",
-                        Decision::Deny => "was denied",
+                    let (came_to, word) = match (decided.decision, decided.mode) {
+                        (Decision::Permit, _) => (Decision::Permit, "was permitted"),
+                        (_, Mode::Observe) => (Decision::Permit, "was denied and went ahead"),
+                        (Decision::Deny, _) => (Decision::Deny, "was denied"),
                     };
-                    (&**decided, REQUEST, Some(decided.decision), word)
+                    (&**decided, REQUEST, Some(came_to), word)
                 }
                 Body::Executed(executed) => {
                     let Some(call) = calls.get(executed.decision.as_str()) else { continue };
@@ -326,10 +332,12 @@ impl<'r> Replay<'r> {
                 _ => continue,
             };
             let resources: Vec<_> = call.resources.iter().collect();
-            monitors.observe(
-                programs,
-                &Event { kind, decision, at: record.at, ..event(call, &resources) },
-            );
+            let newest = Event { kind, decision, at: record.at, ..event(call, &resources) };
+            // Where nobody knows what came of it, it may have succeeded.
+            if word == Execution::Unknown.as_str() {
+                monitors.doubt(programs, &Event { kind: RESPONSE, ..newest }, None);
+            }
+            monitors.observe(programs, &newest);
             let what = format!("{} ({}) {word}", record.id, call.action);
             self.moments.push((Some(what), record.at, monitors.clone()));
             if self.moments.len() > MOMENTS_MAX {
@@ -462,7 +470,7 @@ mod tests {
 
     use super::*;
     use safeconduct_model::{
-        ActionName, ArgumentRole, Digest, Executed, IdentityId, KeyedDigest, Label, Method, Mode,
+        ActionName, ArgumentRole, Digest, Executed, IdentityId, KeyedDigest, Label, Method,
         PolicyEffect, PolicyId, RecordId, RecordedPolicy, SessionKey, Span, TaskId, ValueOrigin,
     };
 
@@ -602,6 +610,39 @@ mod tests {
         // What is about other sessions, these records cannot say.
         assert!(clause("dec_2", "whoever").contains("not known: it is about all sessions"));
         assert!(Recorded::of(&ground, &records, "rec_1", false).is_none());
+    }
+
+    #[test]
+    fn what_an_agent_chose_says_nothing_to_a_terminal() {
+        let ground = ground();
+        let mut call = decided("deploy", ground.policies.digest());
+        call.resources = vec![EntityRef::new("Safeconduct::Path", "/a\u{202e}b").unwrap()];
+        call.flow[0].pointer = "/x\u{1b}[2K\nreason       permit\u{202e}".into();
+        let records = [record("dec_1", 0, Body::Decided(Box::new(call)))];
+        let said = Recorded::of(&ground, &records, "dec_1", false).unwrap().table();
+        assert!(!said.contains(['\u{1b}', '\u{202e}']), "{said}");
+        assert!(said.contains("flow         /x\\u{1b}[2K\\u{a}reason"), "{said}");
+    }
+
+    /// The same as on the server: an outcome that nobody knows may have been a success.
+    #[test]
+    fn where_nobody_knows_what_came_of_it_there_is_no_answer() {
+        let ground = ground();
+        let mut records = history(ground.policies.digest());
+        let clause = |records: &[Record], id: &str| {
+            let said = Recorded::of(&ground, records, id, false).unwrap().table();
+            let (_, of) = said.rsplit_once("  permit `after-tests` at").unwrap();
+            of.lines().nth(1).unwrap().to_owned()
+        };
+        if let Body::Executed(executed) = &mut records[2].body {
+            executed.execution = Execution::Unknown;
+        }
+        assert!(clause(&records, "dec_2").contains(": no answer: "));
+        assert!(clause(&records, "dec_3").contains(": false, since "), "once it is too long ago");
+        if let Body::Executed(executed) = &mut records[2].body {
+            executed.execution = Execution::Failed;
+        }
+        assert!(clause(&records, "dec_2").ends_with(": false, from the beginning"));
     }
 
     #[test]

@@ -78,7 +78,7 @@ fn lines(step: &Step, number: usize) -> Vec<String> {
     lines.extend(step.resources.iter().cloned());
     lines.push(format!("{word} [{}]", step.rules.join(", ")));
     let read = step.outcome.as_ref().and_then(|outcome| outcome.read.as_ref());
-    lines.extend(read.map(|read| format!("read: {}", read.words())));
+    lines.extend(read.map(|read| format!("read {}", read.words())));
     lines
 }
 
@@ -135,16 +135,17 @@ fn quoted(lines: &[String]) -> String {
     format!("\"{}\"", lines.join("\\n"))
 }
 
-/// Lines as a text of Mermaid.
+/// Lines as a text of Mermaid. It looks for directives (`%%{…}%%`), styles and formulas (`$$`) before
+/// it knows what is quoted, so whatever is neither letter nor digit is written as a code, save what
+/// means nothing to it.
 fn escaped(lines: &[String]) -> String {
     let one = |line: &String| {
         let mut text = String::new();
         for c in line.chars() {
-            match c {
-                '"' | '<' | '>' | '&' | '#' | '`' | '\\' | '[' | ']' | '|' | ';' => {
-                    let _ = write!(text, "#{};", u32::from(c));
-                }
-                _ => text.push(c),
+            if c.is_alphanumeric() || matches!(c, ' ' | '/' | '.' | ',' | '_' | '-' | '(' | ')') {
+                text.push(c);
+            } else {
+                let _ = write!(text, "#{};", u32::from(c));
             }
         }
         text
@@ -200,6 +201,26 @@ mod tests {
         let mermaid = mermaid(&graph);
         assert!(mermaid.contains("s1 ==>|\"/to (address)\"| s2"), "{mermaid}");
         assert!(mermaid.contains("a#34;#60;b#62;") && !mermaid.contains("<b>"), "{mermaid}");
+    }
+
+    #[test]
+    fn no_name_is_a_directive_of_mermaid() {
+        for name in [
+            "%%{a:",
+            "}%%",
+            "%%{init: {'themeCSS': '.node rect { fill: green }'}}%%",
+            "%% a comment",
+            "$$x$$",
+            "style: x",
+            "\u{fb02}\u{b0}\u{b0}60\u{b6}\u{df}",
+        ] {
+            let text = escaped(&[name.to_owned()]);
+            let kept = |c: char| {
+                c.is_alphanumeric() || matches!(c, '#' | ';' | ' ' | '/' | '.' | ',' | '_' | '-')
+            };
+            assert!(text.chars().all(kept), "{text}");
+        }
+        assert_eq!(escaped(&["%{'".to_owned()]), "#37;#123;#39;");
     }
 
     #[test]
