@@ -29,6 +29,9 @@ pub struct Outcome {
     pub requestable: Option<Requestable>,
     /// What it changes in the session.
     pub step: Step,
+    /// What may be handed on of the result before anybody reports it; `None` where whoever asked
+    /// reports it first, or nothing comes of it.
+    pub hands_on: Option<Label>,
     /// What is recorded.
     pub record: Record,
 }
@@ -66,6 +69,7 @@ pub(crate) fn conclude(
         Ok(()) => (Decision::Deny, evaluated.reasons, Vec::new(), evaluated.requestable),
         Err(obstacles) => (Decision::Deny, obstacles, Vec::new(), None),
     };
+    let hands_on = handed_on(request, facts, decision);
     let decided = Decided {
         session: request.session.key.clone(),
         session_name: request.session.name.clone(),
@@ -86,7 +90,7 @@ pub(crate) fn conclude(
         catalogue: facts.catalogue,
         task: facts.task.as_ref().map(|known| Box::new(task::decided(known, cost))),
         flow,
-        label: read_unreported(request, facts, decision),
+        label: hands_on.clone().filter(|label| !facts.session.label().covers(label)),
         risk: facts.risk.map_or(0, |risk| risk.score),
         network: None,
         approval: facts.approval.map(|approval| approval.id.clone()),
@@ -105,6 +109,7 @@ pub(crate) fn conclude(
             charge: facts.task.as_ref().filter(|_| !task::is_lease(request)).map(|_| cost),
             at: now.at,
         },
+        hands_on,
         record: Record {
             id: now.decision.clone(),
             at: now.at,
@@ -115,10 +120,10 @@ pub(crate) fn conclude(
     }
 }
 
-/// By what the session's label rises with a permit for an enforcement point elsewhere: unless it
+/// What a session is taken to have read with a permit for an enforcement point elsewhere: unless it
 /// reports each result before it hands it on, it is taken to have handed on the worst at once. An
 /// enforcement point of our own asks under a name of its own; one elsewhere is who asks.
-fn read_unreported(request: &Request, facts: &Facts<'_>, decision: Decision) -> Option<Label> {
+fn handed_on(request: &Request, facts: &Facts<'_>, decision: Decision) -> Option<Label> {
     let asker = match &request.subject {
         Subject::Caller(proof) | Subject::Asserted { by: proof, .. } => &proof.identity,
         Subject::Undertaker { .. } | Subject::Lessee(_) => return None,
@@ -131,8 +136,7 @@ fn read_unreported(request: &Request, facts: &Facts<'_>, decision: Decision) -> 
     if registration.is_some_and(|pep| pep.label_at == LabelAt::Report) {
         return None;
     }
-    let label = facts.entry?.returns.highest();
-    (!facts.session.label().covers(&label)).then_some(label)
+    Some(facts.entry?.returns.highest()).filter(|label| *label != Label::LEAST)
 }
 
 /// The principal of a request that did not get past its identification: as it was named.

@@ -1,16 +1,18 @@
 //! Where the arguments came from: what the session knows of each, in the words of policies and of
 //! the record.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::{Arc, LazyLock};
 
 use safeconduct_model::{
-    ActionEntry, ArgumentRole, Entity, Integrity, Label, RECORDED_FLOWS_MAX,
+    ActionEntry, ArgumentRole, Effect, Entity, Integrity, Label, RECORDED_FLOWS_MAX,
     RECORDED_POINTER_BYTES_MAX, RECORDED_SOURCES_MAX, RecordedFlow, Request, Value, ValueOrigin,
 };
 use safeconduct_policy::{Carried, FlowSituation, Policies, TracedArgument};
 use safeconduct_session::flow::{Flow, LeafOrigin, Origins, Provenance};
 
+use crate::answers::{self, ANSWERS, STATE, is_beside};
 use crate::envelope::Bounds;
 use crate::pins::Pins;
 use crate::{Facts, TaskFacts};
@@ -37,8 +39,8 @@ pub(crate) fn trace(
     if facts.session.flow().is_none() && !policies.looks_at_flow() {
         return Traced::default();
     }
-    let origins = origins(request, entry, task, facts);
-    let recorded = recorded(&origins);
+    let known = look_up(request, entry, task, facts);
+    let recorded = recorded(&known.origins);
     if !policies.looks_at_flow() {
         return Traced { situation: FlowSituation::default(), recorded };
     }
@@ -46,7 +48,23 @@ pub(crate) fn trace(
     let bounded = |leaf: &LeafOrigin| {
         bounds.as_ref().is_some_and(|bounds| bounds.hold(&leaf.pointer, leaf.role))
     };
-    Traced { situation: situation(&origins, bounded), recorded }
+    Traced { situation: situation(&known, bounded), recorded }
+}
+
+/// What is known of all that goes out.
+#[derive(Debug)]
+struct KnownOrigins {
+    origins: Origins,
+    /// How many of the leaves are the arguments'; the rest goes out beside them.
+    arguments: usize,
+}
+
+impl KnownOrigins {
+    /// Whether policies could take what stands at that place for something else: both an argument
+    /// and what goes out beside it may stand there. Neither vouches for the other.
+    fn is_ambiguous(&self, leaf: &LeafOrigin) -> bool {
+        self.arguments < self.origins.leaves.len() && is_beside(&leaf.pointer)
+    }
 }
 
 /// What a session knows that has read nothing.
@@ -59,28 +77,58 @@ pub(crate) fn origins(
     task: Option<&TaskFacts<'_>>,
     facts: &Facts<'_>,
 ) -> Origins {
-    let flow = facts.session.flow().unwrap_or(&NOTHING);
+    look_up(request, entry, task, facts).origins
+}
+
+fn look_up(
+    request: &Request,
+    entry: &ActionEntry,
+    task: Option<&TaskFacts<'_>>,
+    facts: &Facts<'_>,
+) -> KnownOrigins {
+    let flow = flow_of(facts);
     let pins = task.map(|known| Pins::of(known, request, entry)).filter(|pins| !pins.is_empty());
-    let mut origins = match pins {
+    let origins = match pins {
         None => flow.look_up(&request.input, &entry.arguments),
         Some(pins) => flow.look_up_where(&request.input, &entry.arguments, &|at| pins.name(at)),
     };
-    carry_beside(flow, request.asserted.as_ref(), &mut origins);
-    origins
+    let arguments = origins.leaves.len();
+    let mut known = KnownOrigins { origins, arguments };
+    add_beside(&flow, request.asserted.as_ref(), entry.effect, &mut known.origins);
+    known
 }
 
-/// What is given back beside the arguments goes out with them.
-fn carry_beside(flow: &Flow, asserted: Option<&Value>, origins: &mut Origins) {
-    for given in asserted.into_iter().flat_map(given_back) {
-        origins.carries.raise(&flow.look_up(given, &[]).carries);
+/// What the session has read, with what may have been handed on of results that nobody has
+/// reported yet: until they are, it is as good as forgotten.
+fn flow_of<'a>(facts: &Facts<'a>) -> Cow<'a, Flow> {
+    let flow = facts.session.flow().unwrap_or(&NOTHING);
+    let Some(handed_on) = facts.session.handed_on() else { return Cow::Borrowed(flow) };
+    let mut flow = flow.clone();
+    flow.forget(&handed_on);
+    Cow::Owned(flow)
+}
+
+/// What is given back beside the arguments goes out with them, and an answer may decide as much.
+fn add_beside(flow: &Flow, asserted: Option<&Value>, effect: Effect, origins: &mut Origins) {
+    let Some(asserted) = asserted else { return };
+    let answers = asserted.member(ANSWERS);
+    let answers = answers.map(|given| (ANSWERS, answers::look_up(flow, given, effect)));
+    let state = own_words(asserted).map(|given| (STATE, flow.look_up(given, &[])));
+    for (name, found) in answers.into_iter().chain(state) {
+        origins.carries.raise(&found.carries);
+        origins.leaves.extend(answers::placed(found, name).leaves);
     }
 }
 
 /// What goes to the server beside the arguments (MCP 2026-07-28), its own state aside: that comes
 /// back as it was given. `asserted` is what the enforcement point says beside them.
 pub fn given_back(asserted: &Value) -> impl Iterator<Item = &Value> {
-    let state = asserted.member(STATE).filter(|_| !asks_own_state(asserted));
-    asserted.member("inputResponses").into_iter().chain(state)
+    asserted.member(ANSWERS).into_iter().chain(own_words(asserted))
+}
+
+/// A server's state that it has not asked about: somebody else's words, perhaps.
+fn own_words(asserted: &Value) -> Option<&Value> {
+    asserted.member(STATE).filter(|_| !asks_own_state(asserted))
 }
 
 /// Whether a request gives a server's own state back to it, as it was given: it goes on with one
@@ -89,22 +137,22 @@ pub fn gives_own_state_back(asserted: &Value) -> bool {
     asserted.member(STATE).is_some() && asks_own_state(asserted)
 }
 
-const STATE: &str = "requestState";
-
 fn asks_own_state(asserted: &Value) -> bool {
     let asked = asserted.member("asked").and_then(Value::as_array).unwrap_or_default();
     asked.iter().any(|at| at.as_str().and_then(|at| at.strip_prefix('/')) == Some(STATE))
 }
 
-fn situation(origins: &Origins, bounded: impl Fn(&LeafOrigin) -> bool) -> FlowSituation {
+fn situation(known: &KnownOrigins, bounded: impl Fn(&LeafOrigin) -> bool) -> FlowSituation {
+    let origins = &known.origins;
     let decides = |leaf: &LeafOrigin| leaf.role != ArgumentRole::Content;
     let traced = |leaf: &LeafOrigin| TracedArgument {
         pointer: Arc::clone(&leaf.pointer),
         role: leaf.role,
-        from_task: leaf.is(Provenance::FromTask),
-        from_trusted: leaf.is(Provenance::FromTrusted),
+        from_task: leaf.is(Provenance::FromTask) && !known.is_ambiguous(leaf),
+        from_trusted: leaf.is(Provenance::FromTrusted) && !known.is_ambiguous(leaf),
         from_untrusted: leaf.is(Provenance::FromUntrusted),
-        bounded: decides(leaf) && bounded(leaf),
+        // What an intent says of arguments it says of nothing beside them.
+        bounded: decides(leaf) && !known.is_ambiguous(leaf) && bounded(leaf),
     };
     let mut leaves: Vec<TracedArgument> = Vec::with_capacity(origins.leaves.len());
     for leaf in &origins.leaves {
@@ -196,7 +244,9 @@ mod tests {
         for (name, text) in [(EVIL, NAMED), (NAMED, EVIL), ("x@elsewhere.example", NAMED)] {
             let to = Value::object([(name, Value::from(text))]);
             let arguments = Value::object([("to", to)]);
-            let situation = situation(&read().look_up(&arguments, &uses), |_| false);
+            let origins = read().look_up(&arguments, &uses);
+            let known = KnownOrigins { arguments: origins.leaves.len(), origins };
+            let situation = situation(&known, |_| false);
             let [leaf] = situation.leaves.as_slice() else { panic!("{situation:?}") };
             assert!(!leaf.from_task && leaf.from_untrusted == (name == EVIL || text == EVIL));
         }
@@ -209,7 +259,7 @@ mod tests {
             let asserted = Value::object([(name, Value::from(text)), ("asked", asked.into())]);
             let flow = read();
             let mut origins = flow.look_up(&Value::Object(Default::default()), &[]);
-            carry_beside(&flow, Some(&asserted), &mut origins);
+            add_beside(&flow, Some(&asserted), Effect::Write, &mut origins);
             origins.carries.confidentiality
         };
         let all = ["/inputResponses", "/requestState"];
@@ -221,5 +271,22 @@ mod tests {
             Confidentiality::Public
         );
         assert_eq!(asked("other", SECRET, &[]), Confidentiality::Public);
+    }
+
+    /// An argument may have the name under which answers go out: what the task names there does
+    /// not vouch for them.
+    #[test]
+    fn an_argument_vouches_for_no_answer_at_the_same_place() {
+        let uses =
+            [ArgumentUse { argument: "/inputResponses".into(), role: ArgumentRole::Address }];
+        let flow = read();
+        let origins = flow.look_up(&Value::object([(ANSWERS, Value::from(NAMED))]), &uses);
+        let mut known = KnownOrigins { arguments: origins.leaves.len(), origins };
+        assert!(situation(&known, |_| true).leaves.iter().any(|leaf| leaf.from_task));
+        let answers = Value::object([(ANSWERS, Value::object([("a", Value::from(EVIL))]))]);
+        add_beside(&flow, Some(&answers), Effect::Write, &mut known.origins);
+        let leaves = situation(&known, |_| true).leaves;
+        assert!(leaves.iter().all(|leaf| !leaf.from_task && !leaf.bounded), "{leaves:?}");
+        assert!(leaves.iter().any(|leaf| leaf.from_untrusted));
     }
 }

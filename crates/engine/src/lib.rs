@@ -6,6 +6,7 @@
 //! What this crate deliberately does not do: it gathers no facts, reads no clock, keeps no state
 //! and writes no record; crate `service` does all that around it.
 
+mod answers;
 mod aside;
 mod conclude;
 mod envelope;

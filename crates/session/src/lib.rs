@@ -29,6 +29,8 @@ mod used;
 
 pub use used::{Given, Used};
 
+use std::collections::BTreeMap;
+
 use safeconduct_model::{
     ActionName, Amount, DISTINCT_RESOURCES_MAX, Decision, EntityRef, Label, Timestamp,
 };
@@ -82,6 +84,9 @@ pub struct Session {
     used: Option<Box<Used>>,
     /// What it has read; nothing yet where there is none.
     flow: Option<Box<flow::Flow>>,
+    /// What results may carry that were perhaps handed on and that nobody has reported, and of how
+    /// many calls each.
+    handed: BTreeMap<Label, u64>,
 }
 
 impl Session {
@@ -111,6 +116,29 @@ impl Session {
     pub fn recall(&mut self, mut flow: flow::Flow) {
         flow.raise(self.label());
         self.flow = Some(Box::new(flow));
+    }
+
+    /// A result may be handed on before anybody reports it, and carries at most that.
+    pub fn hand_on(&mut self, label: &Label) {
+        *self.handed.entry(label.clone()).or_default() += 1;
+    }
+
+    /// One of those results was reported, or never will be, and has been taken in.
+    pub fn reported(&mut self, label: &Label) {
+        if let Some(count) = self.handed.get_mut(label) {
+            *count = count.saturating_sub(1);
+            self.handed.retain(|_, count| *count > 0);
+        }
+    }
+
+    /// The worst of what was perhaps handed on and is not reported; `None` where nothing is.
+    pub fn handed_on(&self) -> Option<Label> {
+        let mut labels = self.handed.keys();
+        let mut worst = labels.next()?.clone();
+        labels.for_each(|label| {
+            worst.raise(label);
+        });
+        Some(worst)
     }
 
     /// Decisions so far, and the version of this state.
