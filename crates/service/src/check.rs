@@ -409,6 +409,9 @@ impl Service {
                         let keys = home_keys.as_ref().unwrap_or(&keys);
                         home.session.flow_mut(|| Flow::keyed(flow_key(&**keys))).raise(label);
                     }
+                    if let Some(label) = &outcome.hands_on {
+                        history.as_deref_mut().unwrap_or(&mut slot).session.hand_on(label);
+                    }
                     let more = history.as_deref_mut().unwrap_or(&mut slot).flow_grown();
                     self.sessions.holds_flow(home, more);
                     if let Some(task) = in_task.filter(|_| !is_foreign(&outcome)) {

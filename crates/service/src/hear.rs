@@ -18,6 +18,7 @@ use safeconduct_wire::json;
 use thiserror::Error;
 
 use crate::bundle::{Bundle, Kind};
+use crate::echoed::Spoken;
 use crate::reading;
 use crate::recall::OUTCOME;
 use crate::sessions::{SESSIONS_MAX, lock};
@@ -169,7 +170,7 @@ impl Service {
             Hearing::New => Read::This(said.content.clone()),
             Hearing::TooMuch | Hearing::Known => Read::Unseen,
         };
-        let read = self.read((&id, &read, Some(&[&said.asked])), &returns, &home, now);
+        let read = self.read((&id, &read, Some(&Spoken::by(vec![&said.asked]))), &returns, &home, now);
         let Some(label) = read.label().cloned() else {
             return Ok(None);
         };

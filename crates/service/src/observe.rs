@@ -12,6 +12,7 @@ use thiserror::Error;
 
 use crate::answered::Begun;
 use crate::bundle::{Bundle, Kind};
+use crate::echoed::{Kept, Spoken};
 use crate::past::{self, Happened, lock_past};
 use crate::pending::{Held, Pending};
 use crate::reading::{self, Output, Reading};
@@ -163,7 +164,7 @@ impl Service {
         let home = self.home(&pending.session);
         let answered = self.answered_since(&pending);
         let said = pending.said(answered.as_deref());
-        let read = (decision, read, said.as_deref());
+        let read = (decision, read, said.as_ref());
         let read = self.read(read, &worth.returns, &home, self.clock.now());
         let _ = self.take_in(&pending.session, &home, &read);
     }
@@ -187,10 +188,10 @@ impl Service {
         );
         let answered = self.answered_since(pending);
         let said = pending.said(answered.as_deref());
-        let told = (&report.decision, &report.read, said.as_deref());
+        let told = (&report.decision, &report.read, said.as_ref());
         let declassified = worth.declassified.filter(|_| report.read != Read::Nothing);
         let whole = reading::worth(entry.map(|entry| &entry.returns), &[], &[], &world.catalogue);
-        let beside = (&report.decision, &report.beside, said.as_deref());
+        let beside = (&report.decision, &report.beside, said.as_ref());
         let beside = self.read(beside, &whole.returns, &home, now);
         let read = self.read(told, &worth.returns, &home, now).and_beside(beside);
         let read = self.with_said(read, (report, pending), entry, &home);
@@ -246,7 +247,18 @@ impl Service {
             lock(&slot).sealed_at.push(ticket.last);
         }
         self.has_said(pending, &home, &report.decision);
+        self.is_reported(pending, &home);
         Ok(ticket)
+    }
+
+    /// What may have been handed on of a result is known now, or nobody will ever say: its session
+    /// has taken it in.
+    fn is_reported(&self, pending: &Pending, home: &SessionKey) {
+        if let Some(label) = &pending.hands_on
+            && let Some(slot) = self.sessions.known(home)
+        {
+            lock(&slot).session.reported(label);
+        }
     }
 
     /// Queues the record of an outcome, and lets rules of order and count come to know of it: under
@@ -300,7 +312,7 @@ impl Service {
     /// What was read, as fingerprints under the key of the session where that is kept.
     pub(crate) fn read(
         &self,
-        (decision, read, said): (&RecordId, &Read, Option<&[&Value]>),
+        (decision, read, said): (&RecordId, &Read, Option<&Spoken<'_>>),
         returns: &Returns,
         home: &SessionKey,
         now: Timestamp,
@@ -351,13 +363,15 @@ impl Service {
     pub(crate) fn expect_nothing(&self, decision: &RecordId) {
         let pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner).remove(decision);
         if let Some(pending) = pending {
-            self.has_said(&pending, &self.home(&pending.session), decision);
+            let home = self.home(&pending.session);
+            self.has_said(&pending, &home, decision);
+            self.is_reported(&pending, &home);
         }
     }
 
     /// The call; with its arguments where what comes of it is read with them in view: by rules of
     /// order and count, or because its result may vouch for something.
-    fn remembers_call(&self, ruling: &Ruling) -> (Option<Box<Call>>, Held) {
+    fn remembers_call(&self, ruling: &Ruling) -> (Option<Arc<Call>>, Held) {
         let world = self.world();
         let (action, outcome) = (&ruling.request.action, &ruling.outcome);
         let wanted = past::looks_at_arguments(world.policies.monitors(), action)
@@ -367,7 +381,7 @@ impl Service {
             true => (Call::of(&ruling.request, outcome), Held::Whole),
             false => (Call::bare(outcome), Held::Bare),
         };
-        (call.map(Box::new), held)
+        (call.map(Arc::new), held)
     }
 
     /// Remembers that an outcome is to come. `read` is the worst that the session had read when it
@@ -383,7 +397,7 @@ impl Service {
         let says = matches!(word, Word::Said(_));
         let (call, held) = self.remembers_call(ruling);
         let given = || given_back_in(&ruling.request).cloned().collect::<Vec<_>>();
-        let beside = if held == Held::Whole { given() } else { Vec::new() };
+        let beside = if held == Held::Whole { given().into() } else { Arc::default() };
         self.answers(&ruling.request, at);
         let pending = Pending {
             session: ruling.request.session.key.clone(),
@@ -400,7 +414,9 @@ impl Service {
             call,
             held,
             beside,
+            echoed: Kept::default(),
             word,
+            hands_on: ruling.outcome.hands_on.clone(),
             begun: Begun::of(&ruling.request),
             since: at,
             deadline: at.plus_ms(self.settings.outcome_deadline_ms),

@@ -4,10 +4,11 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
-use safeconduct_model::{ActionName, IdentityId, RecordId, SessionKey, Timestamp, Value};
+use safeconduct_model::{ActionName, IdentityId, Label, RecordId, SessionKey, Timestamp, Value};
 
 use crate::SessionKeys;
 use crate::answered::Begun;
+use crate::echoed::{Kept, Spoken};
 use crate::refold::Call;
 use crate::saying::Word;
 
@@ -20,7 +21,10 @@ pub const PENDING_MAX: usize = 1_000_000;
 /// take it from the ledger.
 pub const PENDING_CALLS_BYTES_MAX: usize = 256 * 1024 * 1024;
 
-/// A permit that waits for its outcome.
+/// Bytes of the fingerprints of what a call said, of whatever length: no more than it said itself.
+const ECHO_BYTES_MAX: usize = 256 * 1024;
+
+/// A permit that waits for its outcome. A clone shares what is large.
 #[derive(Clone)]
 pub(crate) struct Pending {
     pub(crate) session: SessionKey,
@@ -31,13 +35,17 @@ pub(crate) struct Pending {
     /// What may lower the label of its result, where the permit says so.
     pub(crate) declassifiers: Vec<Arc<str>>,
     /// The call.
-    pub(crate) call: Option<Box<Call>>,
+    pub(crate) call: Option<Arc<Call>>,
     /// Whether its arguments are held too.
     pub(crate) held: Held,
     /// What goes to the server beside the arguments, where they are held.
-    pub(crate) beside: Vec<Value>,
+    pub(crate) beside: Arc<[Value]>,
+    /// The fingerprints of all that, once they were needed.
+    pub(crate) echoed: Kept,
     /// What the call says on its session's own account.
     pub(crate) word: Word,
+    /// What may have been handed on of its result already.
+    pub(crate) hands_on: Option<Label>,
     /// When the call began that it goes on with.
     pub(crate) begun: Begun,
     pub(crate) since: Timestamp,
@@ -56,9 +64,9 @@ pub(crate) enum Held {
 impl Pending {
     /// What the call itself said, with what was answered while it waited, where all of that is
     /// remembered.
-    pub(crate) fn said<'a>(&'a self, answered: Option<&'a [Value]>) -> Option<Vec<&'a Value>> {
-        Some(self.input().into_iter().chain(&self.beside).chain(answered?).collect())
-            .filter(|_| self.is_whole())
+    pub(crate) fn said<'a>(&'a self, answered: Option<&'a [Value]>) -> Option<Spoken<'a>> {
+        let call = self.input().into_iter().chain(&*self.beside).collect();
+        Some(Spoken::since(call, &self.echoed, answered?)).filter(|_| self.is_whole())
     }
 
     /// Whether all that the call said is remembered.
@@ -70,9 +78,11 @@ impl Pending {
         self.call.as_deref().and_then(|call| call.input.as_ref())
     }
 
-    /// Bytes of what the call said and of its word in memory, as they are estimated.
+    /// Bytes of what the call said, of its fingerprints and of its word in memory, as they are
+    /// estimated.
     fn bytes(&self) -> usize {
-        self.input().into_iter().chain(&self.beside).map(weight).sum::<usize>() + self.word.bytes()
+        let said: usize = self.input().into_iter().chain(&*self.beside).map(weight).sum();
+        said + said.min(ECHO_BYTES_MAX) + self.word.bytes()
     }
 
     /// Lets go of the arguments of its call, and of its word.
@@ -80,9 +90,11 @@ impl Pending {
         if matches!(self.word, Word::Said(_)) {
             self.word = Word::Lost;
         }
-        self.beside = Vec::new();
+        self.beside = Arc::default();
         if let Some(call) = &mut self.call {
-            call.input = None;
+            let Call { principal, resources, action, .. } = &**call;
+            let (principal, action) = (principal.clone(), action.clone());
+            *call = Arc::new(Call { principal, resources: resources.clone(), action, input: None });
             self.held = Held::Bare;
         }
     }
@@ -222,8 +234,10 @@ mod tests {
             declassifiers: Vec::new(),
             call: None,
             held: Held::Whole,
-            beside: Vec::new(),
+            beside: Arc::default(),
+            echoed: Kept::default(),
             word: Word::Nothing,
+            hands_on: None,
             begun: Begun::WithPermit,
             since: Timestamp::from_millis(n),
             deadline: Timestamp::from_millis(n + 1000),
@@ -233,7 +247,7 @@ mod tests {
     #[test]
     fn of_calls_that_find_no_room_only_whose_they_are_is_held() {
         let call = |n: usize| {
-            Box::new(Call {
+            Arc::new(Call {
                 principal: safeconduct_model::EntityRef::new("Agent", "agent").unwrap(),
                 resources: Vec::new(),
                 action: ActionName::new("read").unwrap(),
@@ -243,13 +257,13 @@ mod tests {
         let mut permits = PendingPermits::default();
         for (n, bytes, whole) in [(1, 900, true), (2, 100, false), (3, 10, true)] {
             let pending = Pending { call: Some(call(bytes)), ..pending(n) };
-            permits.insert_within(id(n), pending, 1010);
+            permits.insert_within(id(n), pending, 2020);
             let held = permits.get(&id(n)).unwrap();
             assert_eq!(held.said(Some(&[])).is_some(), whole, "{n}");
             assert!(held.call.is_some());
         }
         assert!(permits.remove(&id(1)).is_some());
-        permits.insert_within(id(4), Pending { call: Some(call(900)), ..pending(4) }, 1010);
+        permits.insert_within(id(4), Pending { call: Some(call(900)), ..pending(4) }, 2020);
         assert!(permits.get(&id(4)).unwrap().said(Some(&[])).is_some());
         // Nobody knows what was answered meanwhile.
         assert!(permits.get(&id(4)).unwrap().said(None).is_none());

@@ -5,11 +5,13 @@ use std::sync::Arc;
 use safeconduct_model::{
     Catalogue, Confidentiality, Edit, Integrity, Label, Obligation, RecordId, Returns, Value,
 };
-use safeconduct_session::flow::{Demand, Flow, FlowKey, Gleaned, Part, Source, digest_result};
+use safeconduct_session::flow::{Demand, Flow, FlowKey, Gleaned, Source, digest_result};
 
 use safeconduct_wire::json;
 
 use crate::bundle::{Bundle, Kind};
+use crate::echoed::Spoken;
+use crate::opaque::Opaque;
 use crate::saying::own_word;
 use crate::{Content, Read};
 
@@ -293,7 +295,7 @@ impl Output {
 /// Takes what was read apart. `said` is what the call said: an answer that repeats it vouches for
 /// none of it; where it is not known, it vouches for nothing.
 pub(crate) fn read(
-    (read, said): (&Read, Option<&[&Value]>),
+    (read, said): (&Read, Option<&Spoken<'_>>),
     returns: &Returns,
     demand: impl Into<Demand>,
     sequence: u64,
@@ -306,19 +308,11 @@ pub(crate) fn read(
         Read::Unseen => return Reading::Unseen(returns.highest()),
         Read::This(contents) => contents,
     };
-    let parts = contents.iter().map(|content| match content {
-        Content::Value(value) => Part::Value(value),
-        Content::Text(text) => Part::Text(text),
-        Content::Opaque(text) => Part::Bytes(text.as_bytes()),
-        Content::Around(value) => Part::Around(value),
-    });
-    let parts: Vec<_> = parts.collect();
+    let opaque = Opaque::of(contents);
+    let parts = opaque.parts(contents);
     let source = Source { sequence, record: decision.clone() };
     let gleaned = match said {
-        Some(said) => {
-            let gleaned = digest_result(demand, &parts, returns, source);
-            said.iter().fold(gleaned, |gleaned, said| gleaned.without_echo(key, said))
-        }
+        Some(said) => said.strip(digest_result(demand, &parts, returns, source), key),
         None if returns.vouches() => {
             digest_result(demand, &parts, &returns.clone().untrusted(), source)
         }
@@ -366,5 +360,27 @@ mod tests {
         assert!(gleaned(&sealed, &key).is_some_and(|gleaned| gleaned.prints() > 0));
         assert_eq!(gleaned(&sealed, &other), None);
         assert_eq!(gleaned(&[], &key), None);
+    }
+
+    /// An image that is sent on is carried out whole, in whatever letters.
+    #[test]
+    fn what_was_given_in_base64_is_carried_out_when_it_is_sent_on() {
+        let image = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAAB";
+        let secret =
+            Returns::uniform(Label { confidentiality: Confidentiality::Secret, ..Label::LEAST });
+        let mut flow = Flow::keyed([1; 16]);
+        let read = Read::This(vec![Content::Opaque(image.into())]);
+        let decision = RecordId::new("dec_1").unwrap();
+        super::read((&read, None), &secret, &flow, 1, &decision).fold_into(&mut flow);
+        for text in [image.to_owned(), format!("data:image/png;base64,{image}")] {
+            let sent = Value::object([("attachment", Value::from(text))]);
+            let carried = flow.look_up(&sent, &[]).carries;
+            assert_eq!(
+                (carried.confidentiality, carried.coverage),
+                (Confidentiality::Secret, 1000)
+            );
+        }
+        let other = Value::from(image.replace("iVBO", "iVBP"));
+        assert_eq!(flow.look_up(&other, &[]).carries.confidentiality, Confidentiality::Public);
     }
 }

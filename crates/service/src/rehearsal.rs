@@ -13,6 +13,7 @@ use safeconduct_session::flow::{Flow, Source, glean_task};
 use safeconduct_session::monitor::Monitors;
 use safeconduct_session::{Session, Used};
 
+use crate::echoed::Spoken;
 use crate::past::name_of;
 use crate::reading::{self, Output, Reading};
 use crate::refold::{Call, came_to};
@@ -160,8 +161,8 @@ impl RehearsedSessions {
         self.results += 1;
         let at = u64::try_from(happened.at.as_millis()).unwrap_or(0);
         let (sequence, key) = (at + self.results, Flow::keyed(REHEARSAL_KEY).key());
-        let spoken = spoken(request);
-        let told = (&happened.read, Some(spoken.as_slice()));
+        let spoken = Spoken::by(spoken(request));
+        let told = (&happened.read, Some(&spoken));
         let read = reading::read(told, &worth.returns, &key, sequence, &outcome.record.id);
         let flow = self.known(self.home(&request.session.key)).session.flow();
         if happened.execution == Execution::NotExecuted {

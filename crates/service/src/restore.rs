@@ -12,6 +12,7 @@ use safeconduct_session::flow::Flow;
 use safeconduct_session::{Charge, Step, fingerprint};
 
 use crate::access::is_of_requests;
+use crate::echoed::Kept;
 use crate::pending::{Held, Pending};
 use crate::recall::Recall;
 use crate::refold::Call;
@@ -381,8 +382,11 @@ impl Restore<'_> {
             declassifiers: Vec::new(),
             call: Some(Self::followed(decided)),
             held: Held::Bare,
-            beside: Vec::new(),
+            beside: Arc::default(),
+            echoed: Kept::default(),
             word: Word::Lost,
+            // It is recorded as unknown before anything is decided.
+            hands_on: None,
             begun: crate::answered::Begun::Earlier,
             since: at,
             deadline: at,
@@ -394,8 +398,8 @@ impl Restore<'_> {
     }
 
     /// Whose call it was: an outcome of it belongs to what its identity remembers.
-    fn followed(decided: &Decided) -> Box<Call> {
-        Box::new(Call {
+    fn followed(decided: &Decided) -> Arc<Call> {
+        Arc::new(Call {
             principal: decided.principal.clone(),
             resources: Vec::new(),
             action: decided.action.clone(),

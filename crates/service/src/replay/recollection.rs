@@ -109,7 +109,10 @@ impl Recollection {
         };
         let of_arguments = entry.zip(opened);
         let action = of_arguments.map(|(entry, input)| situation(entry, entry.tier_of(input)));
-        let flow = of_arguments.map(|(entry, input)| traced(decided, input, entry, then));
+        // Where a gateway said something beside the arguments, those are answers to a server.
+        let answers = !nothing_beside && decided.pep != decided.session.identity;
+        let traced = |(entry, input)| traced(decided, input, entry, then).filter(|_| !answers);
+        let flow = of_arguments.map(traced);
         let risk = (then.looks_at_risk() || decided.risk > 0)
             .then(|| (decided.risk, Level::of(decided.risk).as_str()));
         let (session, label, used) = self.stood(decided);

@@ -6,6 +6,7 @@ use futures_util::FutureExt as _;
 
 use super::*;
 
+mod handed;
 mod hear;
 mod said;
 
