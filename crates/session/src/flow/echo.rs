@@ -60,13 +60,6 @@ impl Gleaned {
         self.groups.iter().any(|group| !group.marks.is_untrusted())
     }
 
-    /// The same for one value that the call said.
-    #[must_use]
-    pub fn without_echo(self, key: &FlowKey, said: &Value) -> Self {
-        let source = self.source.clone();
-        self.without(&Echo::of(key, &[said], &source))
-    }
-
     /// Without trust in what the call itself said: an answer that repeats it ("nothing found for
     /// X") vouches for none of it. What stood in untrusted fields stays as it is. Of a call that
     /// said more than is looked at nothing is vouched for.
