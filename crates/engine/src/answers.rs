@@ -83,12 +83,10 @@ fn role(given: &Value, leaf: &LeafOrigin) -> ArgumentRole {
         Some(Value::String(text)) => looks_like_address(text),
         _ => true,
     };
-    match leaf.role {
-        ArgumentRole::Content => ArgumentRole::Content,
-        _ if leaf.is(Provenance::FromTask) => ArgumentRole::Content,
-        role if leaf.is(Provenance::FromUntrusted) => role,
-        role if leaf.is(Provenance::Unseen) && made_up() => role,
-        _ => ArgumentRole::Content,
+    let chosen = leaf.is(Provenance::FromUntrusted) || leaf.is(Provenance::Unseen) && made_up();
+    match chosen && !leaf.is(Provenance::FromTask) {
+        true => leaf.role,
+        false => ArgumentRole::Content,
     }
 }
 
