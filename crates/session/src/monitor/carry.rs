@@ -138,7 +138,8 @@ mod tests {
     #[test]
     fn programs_that_stay_go_on_beside_those_that_come() {
         let (stays, comes) = (compiled(1, formerly(HOUR_MS)), compiled(2, counted(HOUR_MS)));
-        let (before, after) = (set(&[stays.clone()]), set(&[stays.clone(), comes.clone()]));
+        let (before, after) =
+            (set(std::slice::from_ref(&stays)), set(&[stays.clone(), comes.clone()]));
         let mut known = Monitors::default();
         for (user, time) in [("early", 1_000), ("late", 2_000), ("last", 3_000)] {
             observe(&mut known, &before, "a", user, time);
@@ -170,7 +171,7 @@ mod tests {
     #[test]
     fn a_program_that_found_nothing_goes_on_too() {
         let stays = compiled(1, formerly(HOUR_MS));
-        let programs = set(&[stays.clone()]);
+        let programs = set(std::slice::from_ref(&stays));
         let mut folded = Monitors::default();
         folded.miss(&programs, None, at(2_000));
         folded.carry(&programs, (Monitors::default(), &names(&programs)), at(3_000));

@@ -263,6 +263,19 @@ mod tests {
     }
 
     #[test]
+    fn keys_weigh_and_so_does_what_tells_when_they_were_found() {
+        let mut table = Table::default();
+        for n in 0..1000_i64 {
+            let key = [Datum::text(&format!("{n:064}").into())];
+            table.note(&key, row(n), Stamp { at: n, index: n.unsigned_abs() }, KEPT);
+        }
+        let (key, row) = (16 + 24 + 64 + 16, 16 + 24 + 16);
+        assert!(table.bytes() >= 1000 * (size_of::<Group>() + key + row + 8 + 16 + 24));
+        table.forget(2000, KEPT);
+        assert_eq!(table.bytes(), 0);
+    }
+
+    #[test]
     fn what_comes_again_and_again_takes_no_more_room() {
         let mut table = Table::default();
         for event in 0..10_000 {
