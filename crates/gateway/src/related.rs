@@ -73,6 +73,9 @@ pub(crate) struct Related {
 /// read that nobody knows what it was.
 const SAID_BYTES_MAX: usize = 256 * 1024;
 
+/// Most messages of it; the same holds of more.
+const SAID_MESSAGES_MAX: usize = 4096;
+
 /// Is told at once of what a client reads, by the method of the message that holds it. Says
 /// whether it may go on.
 trait Hears: Send + Sync {
@@ -101,6 +104,7 @@ pub(crate) enum Heard {
 struct Said {
     read: Read,
     bytes: usize,
+    messages: usize,
     told: Option<Box<dyn Hears>>,
     /// Whether it is kept for the end.
     kept: bool,
@@ -124,13 +128,13 @@ impl Said {
                 false => Heard::NotTaken,
             };
         }
+        if self.read == Read::Unseen {
+            return Heard::Taken;
+        }
         self.bytes = self.bytes.saturating_add(json::to_bytes(&said).len());
+        self.messages += 1;
         let new = match std::mem::take(&mut self.read) {
-            Read::Unseen => {
-                self.read = Read::Unseen;
-                return Heard::Taken;
-            }
-            _ if self.bytes > SAID_BYTES_MAX => {
+            _ if self.bytes > SAID_BYTES_MAX || self.messages > SAID_MESSAGES_MAX => {
                 self.read = Read::Unseen;
                 Read::Unseen
             }
@@ -282,13 +286,15 @@ mod tests {
 
     #[test]
     fn of_too_much_nobody_knows_what_it_was() {
-        let related = Related::new(None, None);
-        related.tell(|_| {});
-        for _ in 0..3 {
-            let said = Value::from("x".repeat(SAID_BYTES_MAX / 2));
-            assert_eq!(related.says("notifications/message", said), Heard::Taken);
+        for (bytes, messages) in [(SAID_BYTES_MAX / 2, 3), (1, SAID_MESSAGES_MAX + 1)] {
+            let related = Related::new(None, None);
+            related.tell(|_| {});
+            for _ in 0..messages {
+                let said = Value::from("x".repeat(bytes));
+                assert_eq!(related.says("notifications/message", said), Heard::Taken);
+            }
+            assert_eq!(related.said(), Read::Unseen);
         }
-        assert_eq!(related.said(), Read::Unseen);
     }
 
     #[test]
