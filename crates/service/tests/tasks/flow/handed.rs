@@ -35,7 +35,7 @@ async fn what_was_given_in_base64_is_known_when_it_is_sent_on() {
     // head -c 24 of a PNG; printf 'name,iban\nMallory,GB29 NWBK 6016 1331 9268 19\n'
     let image = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAAB";
     let table = "bmFtZSxpYmFuCk1hbGxvcnksR0IyOSBOV0JLIDYwMTYgMTMzMSA5MjY4IDE5Cg==";
-    let spaced = format!("{}\n{}", &image[..16], &image[16..]);
+    let spaced = image.replace("Ggo", "Ggo\n");
     let bench = bench().await;
     let task = bench.begin("ada", "agent", "work", 1).await;
     let sent = bench.service.check(call(task.clone(), "records", READ)).await.unwrap();
@@ -48,9 +48,9 @@ async fn what_was_given_in_base64_is_known_when_it_is_sent_on() {
             let flow = bench.paid(call(task.clone(), "pay", &[("account", text)])).await.unwrap();
             assert_eq!(flow.origins, [ValueOrigin::Untrusted].into(), "{text}");
             assert_eq!(flow.label.confidentiality, Confidentiality::Internal, "{text}");
-            assert_eq!(flow.sources, [page.clone()], "{text}");
+            assert_eq!(flow.sources, std::slice::from_ref(&page), "{text}");
         }
-        let other = image.replace("IHDR", "").replace("iVBO", "iVBP");
+        let other = image.replace("iVBO", "iVBP");
         assert!(bench.paid(call(task.clone(), "pay", &[("account", &other)])).await.is_none());
     }
 }
@@ -81,7 +81,8 @@ async fn what_is_not_reported_yet_may_be_in_everything() {
     let held = Read::This(vec![Content::Text(format!("pay {IBAN}").into())]);
     bench.told_of(second.clone(), "agent", held).await;
     for bench in [&bench, &bench.again()] {
-        assert_eq!(bench.paid(pay()).await.unwrap().sources, [second.clone()]);
+        let sources = bench.paid(pay()).await.unwrap().sources;
+        assert_eq!(sources, std::slice::from_ref(&second));
         let other = call(task.clone(), "pay", &[("account", "FR14 2004 1010 0505 0001 3M02 606")]);
         assert_eq!(bench.paid(other).await, None);
     }
