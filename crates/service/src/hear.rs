@@ -170,7 +170,8 @@ impl Service {
             Hearing::New => Read::This(said.content.clone()),
             Hearing::TooMuch | Hearing::Known => Read::Unseen,
         };
-        let read = self.read((&id, &read, Some(&Spoken::by(vec![&said.asked]))), &returns, &home, now);
+        let read =
+            self.read((&id, &read, Some(&Spoken::by(vec![&said.asked]))), &returns, &home, now);
         let Some(label) = read.label().cloned() else {
             return Ok(None);
         };

@@ -27,7 +27,7 @@ pub(crate) fn is_of_values(class: u8) -> bool {
 const NOTHING: Wants = Wants {
     words: Want::No,
     repeats: Want::No,
-    components: Want::No,
+    components_min: usize::MAX,
     pieces: Density::None,
     bytes: Bytes::Left,
     ask: Ask::Find,
@@ -321,7 +321,8 @@ impl Sink for Basket {
     }
 
     #[inline]
-    fn word(&mut self, print: u64) {
+    fn word(&mut self, print: impl FnOnce() -> u64) {
+        let print = print();
         if self.wants.words == Want::Yes {
             self.put(Kind::Word, print);
         } else {

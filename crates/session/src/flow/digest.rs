@@ -276,8 +276,8 @@ impl Visitor for Digest<'_> {
             return self.basket.pass_over(0);
         }
         match self.reader.short_name(name) {
-            Some(name) => self.basket.word(name.print(&self.reader.key)),
-            None if is_plain_name(name) => self.basket.word(self.reader.name(name)),
+            Some(name) => self.basket.word(|| name.print(&self.reader.key)),
+            None if is_plain_name(name) => self.basket.word(|| self.reader.name(name)),
             None => self.pieces(name),
         }
     }

@@ -114,7 +114,8 @@ impl Sink for Heard {
         self.whole(prints);
     }
 
-    fn word(&mut self, print: u64) {
+    fn word(&mut self, print: impl FnOnce() -> u64) {
+        let print = print();
         self.put(std::iter::once(print));
     }
 
@@ -125,7 +126,7 @@ impl Sink for Heard {
         Wants {
             words: Want::Yes,
             repeats: Want::Yes,
-            components: Want::Yes,
+            components_min: 1,
             pieces: Density::None,
             bytes: Bytes::Wanted,
             ask: Ask::Look,
@@ -150,7 +151,7 @@ impl Saying {
         }
         if self.reader.text(text, &mut self.heard) == Kept::Altered {
             let exact = self.reader.key.print(Domain::Exact, text.trim().as_bytes());
-            self.heard.word(exact);
+            self.heard.word(|| exact);
         }
     }
 
@@ -190,7 +191,7 @@ impl Visitor for Saying {
 
     fn word(&mut self, word: &str) {
         if self.afford(word.len()) {
-            self.heard.word(self.reader.key.print(Domain::Value, word.as_bytes()));
+            self.heard.word(|| self.reader.key.print(Domain::Value, word.as_bytes()));
         }
     }
 

@@ -133,6 +133,11 @@ impl<'f> Finding<'f> {
         !matches!(self.role, ArgumentRole::Content)
     }
 
+    /// Whether it names something by what words it is made of.
+    const fn names(&self) -> bool {
+        matches!(self.role, ArgumentRole::Address | ArgumentRole::Command)
+    }
+
     fn found(&mut self, known: Known<'f>, extent: Extent) {
         self.label.raise(known.label);
         if known.marks.is_untrusted() {
@@ -201,8 +206,7 @@ impl<'f> Finding<'f> {
     /// A name of several words that all stood in untrusted results comes from there, where it
     /// decides something.
     fn count_words(&mut self) {
-        let names = matches!(self.role, ArgumentRole::Address | ArgumentRole::Command);
-        if names && self.words.untrusted > 0 && self.words.elsewhere == 0 {
+        if self.names() && self.words.untrusted > 0 && self.words.elsewhere == 0 {
             self.untrusted = self.untrusted.max(Some(Extent::Part));
             self.label.integrity = Integrity::Untrusted;
         }
@@ -300,7 +304,13 @@ impl Sink for Finding<'_> {
         }
     }
 
-    fn word(&mut self, print: u64) {
+    fn word(&mut self, print: impl FnOnce() -> u64) {
+        // Elsewhere it matters only that there are words.
+        if !self.names() {
+            self.words.elsewhere += 1;
+            return;
+        }
+        let print = print();
         let untrusted = self.index.find(print).is_some_and(|known| known.marks.is_untrusted());
         let count = match (self.named.has(print), untrusted) {
             (true, _) => &mut self.words.named,
@@ -328,7 +338,7 @@ impl Sink for Finding<'_> {
         Wants {
             words: Want::Yes,
             repeats: Want::Yes,
-            components: Want::Yes,
+            components_min: TELLING_BYTES_MIN,
             pieces: Density::Every,
             bytes: Bytes::Wanted,
             ask: Ask::Look,

@@ -20,8 +20,8 @@ pub(crate) trait Sink {
     fn whole(&mut self, prints: &[Print]);
     /// Something in it that looks like an address, an id, a number or a date, in each of its forms.
     fn token(&mut self, prints: &[Print], token: Token);
-    /// A word of it.
-    fn word(&mut self, print: u64);
+    /// A word of it; its fingerprint is made where it is asked for.
+    fn word(&mut self, print: impl FnOnce() -> u64);
     /// A piece of it.
     fn shingle(&mut self, print: u64);
     /// What it wants to be told.
@@ -50,8 +50,8 @@ pub(crate) struct Wants {
     pub(crate) words: Want,
     /// The only word or number of a text once more, or only as the whole.
     pub(crate) repeats: Want,
-    /// Parts of addresses, or none.
-    pub(crate) components: Want,
+    /// Parts of addresses of so many bytes or more.
+    pub(crate) components_min: usize,
     /// Which pieces.
     pub(crate) pieces: Density,
     /// Bytes that are no text.
@@ -179,7 +179,7 @@ impl Reader {
             normal
                 .split(|byte| *byte == b' ')
                 .filter(|word| token::is_word(word))
-                .for_each(|word| sink.word(self.key.print(Domain::Value, word)));
+                .for_each(|word| sink.word(|| self.key.print(Domain::Value, word)));
         }
         true
     }
@@ -239,7 +239,7 @@ impl<S: Sink> Sink for Within<'_, S> {
         self.sink.token(prints, token);
     }
 
-    fn word(&mut self, print: u64) {
+    fn word(&mut self, print: impl FnOnce() -> u64) {
         self.sink.word(print);
     }
 

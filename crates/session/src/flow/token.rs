@@ -227,9 +227,10 @@ impl<S: Sink> Finder<'_, S> {
             return;
         };
         if self.sink.wants().words == Want::Yes {
-            self.sink.word(match length {
-                ..WORD_READ => self.key.print_short(Domain::Value, *block, length),
-                _ => self.key.print(Domain::Value, self.normal.get(start..end).unwrap_or_default()),
+            let (key, normal) = (self.key, self.normal);
+            self.sink.word(|| match length {
+                ..WORD_READ => key.print_short(Domain::Value, *block, length),
+                _ => key.print(Domain::Value, normal.get(start..end).unwrap_or_default()),
             });
         }
     }
@@ -278,9 +279,10 @@ impl<S: Sink> Finder<'_, S> {
         {
             sink.token(&[Print::same(key.print(Domain::Value, host))], Token::Host);
         }
-        if sink.wants().components == Want::Yes {
+        let fewest = sink.wants().components_min;
+        if fewest < token.len() {
             for part in token.split(|byte| parts_address(*byte)) {
-                if !part.is_empty() && part.len() < token.len() {
+                if part.len() >= fewest && part.len() < token.len() {
                     let prints = Prints::of(key, part, Forms::of(part), sink.wants().ask);
                     sink.token(prints.as_slice(), Token::Component(part.len()));
                 }

@@ -150,7 +150,7 @@ impl Answering<'_> {
         parameters: impl IntoIterator<Item = Datum>,
     ) -> Option<bool> {
         let state = self.inner.and_then(|inner| inner.programs.get(&program.name));
-        if self.inner.is_some_and(|inner| self.now.at <= inner.blind_until(program)) {
+        if self.inner.is_some_and(|inner| self.now.at <= inner.blind_in(state, program)) {
             return None;
         }
         let Self { event, action, now, env, .. } = self;
@@ -177,8 +177,12 @@ impl Inner {
 
     /// Until when a program has no answer.
     pub(super) fn blind_until(&self, program: &Program) -> i64 {
+        self.blind_in(self.programs.get(&program.name), program)
+    }
+
+    fn blind_in(&self, state: Option<&State>, program: &Program) -> i64 {
         let missing = || self.gaps.blind_until(program);
-        match self.programs.get(&program.name) {
+        match state {
             Some(state) if state.spared => state.blind_until,
             Some(state) => state.blind_until.max(missing()),
             None => self.crowded_until.max(missing()),

@@ -12,8 +12,21 @@ use super::formula::{Comparison, Field, Formula, Matches, Parameter, Part, Symbo
 
 /// The name of a program: a digest of all that it says, so that equal names are equal programs,
 /// whatever policy set they come from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ProgramName(pub [u8; 16]);
+
+/// As its bytes, compared as one number.
+impl Ord for ProgramName {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        u128::from_be_bytes(self.0).cmp(&u128::from_be_bytes(other.0))
+    }
+}
+
+impl PartialOrd for ProgramName {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
 
 impl fmt::Display for ProgramName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
