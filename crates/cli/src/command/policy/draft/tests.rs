@@ -198,10 +198,12 @@ fn a_draft_is_compared_and_replayed() {
 
 #[test]
 fn a_reduction_is_proved_where_there_is_a_solver() {
-    let said = scene().said(&["reduce", "--all", "--prove"]).unwrap();
-    if said.contains("there is no solver to ask") {
+    // Some questions answer themselves, so that what is said does not tell whether it is there.
+    let solver = std::env::var_os("CVC5").unwrap_or_else(|| "cvc5".into());
+    if std::process::Command::new(solver).arg("--version").output().is_err() {
         return eprintln!("skipped: a proof of a reduction: no cvc5");
     }
+    let said = scene().said(&["reduce", "--all", "--prove"]).unwrap();
     let said = said.split_once("proof            ").unwrap().1;
     assert!(said.starts_with("proved never wider, by cvc5 "), "{said}");
     let nobody = scene().said(&["reduce", "--all"]).unwrap();
