@@ -8,6 +8,7 @@ use safeconduct_session::flow::{Flow, Gleaned, Named, Part, Source, digest_resul
 use safeconduct_session::monitor::Monitors;
 
 use crate::decide;
+use crate::report::say;
 use crate::rounds::{Contestant, Shuffle, compete};
 use crate::section::{Failure, Section, Target, short};
 use crate::startup::resident_bytes;
@@ -94,8 +95,7 @@ pub(crate) fn measure() -> Result<Section, Failure> {
     ];
     compete(&mut looking, ROUNDS, 200)?;
     let [look_up, in_task, refold] = looking.each_ref().map(Contestant::median);
-    let busy_bytes = weighed(64, || busy_session(&many))?;
-    let idle_bytes = weighed(20_000, idle_session)?;
+    let (busy_bytes, idle_bytes) = (weigh("busy", 200)?, weigh("idle", 100_000)?);
     section.targets();
     section.target("flow_fold_over_parse", fold_many / parse_many, Target::AtMost(2.0));
     section.target("flow_fold_at_once_over_parse", fold_one / parse_one, Target::AtMost(2.0));
@@ -113,8 +113,8 @@ pub(crate) fn measure() -> Result<Section, Failure> {
          full): parsed by serde_json to its values in {} ms, folded in results of 16 KB in {} ms, at \
          once in {} ms. Folding what was sealed of 16 KB into a full session takes {} µs under \
          its lock. 1 KB of arguments is looked up in that session, of a task with a prompt. A busy \
-         session is weighed in memory (resident, of 64 together) with what it has read, its fifty \
-         steps and what ten temporal policies remember of 200 results; an idle one (of 20,000) \
+         session is weighed in memory (resident, of 200 together) with what it has read, its fifty \
+         steps and what ten temporal policies remember of 200 results; an idle one (of 100,000) \
          with three steps and three small results. What the decision point keeps around one is \
          left out.",
         short(parse_many / 1e6),
@@ -134,20 +134,38 @@ fn task(of: &Flow) -> Named {
     glean_task(&of.key(), &parameters, Some(prompt), Integrity::Trusted)
 }
 
-/// Bytes of resident memory that one of so many takes.
-fn weighed<T>(count: usize, make: impl Fn() -> Result<T, Failure>) -> Result<f64, Failure> {
+/// Bytes of resident memory that one session of so many takes, in a process that has nothing else.
+fn weigh(sort: &str, count: u32) -> Result<f64, Failure> {
+    let output = std::process::Command::new(std::env::current_exe()?)
+        .args(["child-session", sort, &count.to_string()])
+        .output()?;
+    Ok(String::from_utf8(output.stdout)?.trim().parse()?)
+}
+
+/// Prints that.
+pub(crate) fn child(sort: &str, count: u32) -> Result<(), Failure> {
+    let many = many();
+    let steps = decide::busy_session()?;
+    let make = || match sort {
+        "busy" => busy_session(&many, &steps),
+        _ => idle_session(),
+    };
     // What making them needs meanwhile is there before.
     black_box(make()?);
     let before = resident_bytes()?;
     let all = (0..count).map(|_| make()).collect::<Result<Vec<_>, _>>()?;
     let grown = resident_bytes()?.saturating_sub(before);
     black_box(all);
-    Ok(grown as f64 / count as f64)
+    say(&format!("{}", grown as f64 / f64::from(count)));
+    Ok(())
 }
 
-fn busy_session(many: &[String]) -> Result<(Session, Monitors), Failure> {
+fn busy_session(
+    many: &[String],
+    steps: &(Session, Monitors),
+) -> Result<(Session, Monitors), Failure> {
     let read = folded(many.iter().map(String::as_str))?;
-    let (mut session, monitors) = decide::busy_session()?;
+    let (mut session, monitors) = steps.clone();
     session.flow_mut(|| read);
     Ok((session, monitors))
 }

@@ -59,6 +59,7 @@ fn run(words: &[&str]) -> Result<(), Failure> {
     match words {
         ["child-memory", policies] => startup::child(policies.parse()?),
         ["child-decide", what, times] => decide::child(what, times.parse()?),
+        ["child-session", sort, count] => flow::child(sort, count.parse()?),
         ["child-reviews", rights] => reviews::child(rights.parse()?),
         ["child-tasks", tasks, doing] => tasks::child(tasks.parse()?, doing),
         ["child-server", kind, folder] => http::server::child(kind, folder),
