@@ -195,8 +195,12 @@ fn split(mantissa: &[u8]) -> Option<(&[u8], &[u8])> {
     }
 }
 
-/// Whether these are up to three digits, then groups of three.
+/// Whether these are up to three digits, then groups of three, with a mark between them that parts
+/// groups of digits somewhere.
 fn groups(text: &[u8], mark: u8) -> bool {
+    if !b" .,'_".contains(&mark) {
+        return false;
+    }
     let mut parts = text.split(|byte| *byte == mark);
     let first = parts.next().unwrap_or_default();
     (1..=3).contains(&first.len())

@@ -2,6 +2,7 @@
 
 use safeconduct_model::{ArgumentRole, Confidentiality, Integrity, Label, RecordId};
 
+use super::canonical;
 use super::decode::Bytes;
 use super::digest::is_plain_name;
 use super::forms::{Ask, Forms, Print, Prints, Sense};
@@ -381,8 +382,8 @@ impl<'f> Finding<'f> {
 }
 
 impl Finding<'_> {
-    /// Whether it is a list of addresses each of which the task names. Digits with nothing but
-    /// spaces between them may as well be one number or address.
+    /// Whether it is a list of addresses each of which the task names. What may be read as a number
+    /// is none, and digits with nothing but spaces between them may as well be one address.
     fn is_list(&self, key: &FlowKey, normal: &[u8]) -> bool {
         if matches!(self.role, ArgumentRole::Command | ArgumentRole::Amount) {
             return false;
@@ -398,6 +399,7 @@ impl Finding<'_> {
         parts.clone().nth(1).is_some()
             && parts.clone().count() <= LIST_MAX
             && parts.clone().all(named)
+            && canonical::number(normal).is_none()
     }
 }
 

@@ -117,6 +117,10 @@ fn account(text: &str, marks: &[char]) -> Option<String> {
     known.then_some(bare)
 }
 
+pub(super) fn is_number(text: &str) -> bool {
+    canonical::number(text.as_bytes()).is_some()
+}
+
 fn number_or_date(text: &str) -> Option<String> {
     let form = canonical::number(text.as_bytes()).or_else(|| canonical::date(text.as_bytes()))?;
     Some(String::from_utf8(form.as_bytes().to_vec()).unwrap())

@@ -35,6 +35,7 @@ fn amounts_addresses_dates_and_ids_with_the_same_digits_are_others() {
         for (said, asked) in [
             ("10000.00", "1000000"),
             ("12345.67", "1234567"),
+            ("100x000.50", "100000.50"),
             ("203.0.113.25", "20.30.113.25"),
             ("2022-01-01", "20220101"),
             ("+10000000.00", "1000000000"),
@@ -113,6 +114,13 @@ fn an_equal_number_or_day_vouches_for_an_amount_and_not_for_an_address() {
             }
         }
     }
+    let mut flow = Flow::keyed([1; 16]);
+    task(&mut flow, "Pay 10,000 to Ann or (20,50) to Eve,Max,Tim", &[]);
+    for (value, from_task) in [("10", false), ("10000", true), ("20.5", true), ("20", false)] {
+        let found = leaf(&flow, ArgumentRole::Amount, value);
+        assert_eq!(found.is(Provenance::FromTask), from_task, "{value}");
+    }
+    assert!(leaf(&flow, ArgumentRole::Address, "Max").is(Provenance::FromTask));
     let mut flow = Flow::keyed([1; 16]);
     task(&mut flow, "Pay 100.00 to Bob, delete release 1.1", &[("limit", Value::from(250))]);
     for (role, value, from_task) in [
@@ -272,6 +280,43 @@ fn other(value: &str, marks: &[(usize, u8)]) -> String {
     digits.into_iter().collect::<String>().trim().to_owned()
 }
 
+/// Words of a text that stand together, with and without the marks around them.
+fn phrases(text: &str) -> Vec<String> {
+    let edge = |c: char| "()[]\"',.+*".contains(c);
+    let normal = reference::normal(text);
+    let words: Vec<&str> = normal.split(' ').collect();
+    let mut all = vec![];
+    for run in (1..=words.len()).flat_map(|length| words.windows(length)) {
+        let run = run.join(" ");
+        let before = run.chars().take_while(|c| edge(*c)).count();
+        for from in 0..=before {
+            let rest = run.get(from..).unwrap();
+            let most = rest.trim_end_matches(edge).len();
+            all.extend((most..=rest.len()).map(|to| rest.get(..to).unwrap().to_owned()));
+        }
+    }
+    all
+}
+
+/// What a text names: its phrases, and those of what stands between commas and brackets.
+fn named_by(text: &str) -> Vec<String> {
+    let all = phrases(text);
+    let parted = text.replace(['(', ')', '[', ']'], " ");
+    let parts = phrases(&parted).into_iter().flat_map(|phrase| {
+        let parts = phrase.split(',').map(str::to_owned).collect();
+        if reference::is_number(&phrase) { vec![phrase] } else { parts }
+    });
+    all.into_iter().chain(parts).collect()
+}
+
+/// Whether it is a list, and no number, of what is named one by one.
+fn is_list(named: &[String], asked: &str) -> bool {
+    let vouches = reference::vouches(ArgumentRole::Address);
+    asked.contains(',')
+        && !reference::is_number(asked)
+        && asked.split([',', ' ']).all(|p| p.is_empty() || named.iter().any(|n| vouches(n, p)))
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
@@ -284,21 +329,20 @@ proptest! {
     ) {
         let mut task_of = Flow::keyed([4; 16]);
         let mut trusted = Flow::keyed([4; 16]);
+        let sentence = format!("Take {}.", named.join(" or "));
         let list: Vec<Value> = named.iter().map(|value| Value::from(value.as_str())).collect();
         match parameter {
             true => task(&mut task_of, "Do it.", &[("all", Value::Array(list))]),
-            false => task(&mut task_of, &format!("Take {}.", named.join(" or ")), &[]),
+            false => task(&mut task_of, &sentence, &[]),
         }
         read(&mut trusted, 1, Label::LEAST, Part::Json(&serde_json::to_vec(&named).unwrap()));
         let asked = other(&named[which.index(named.len())], &marks);
         prop_assume!(!asked.is_empty());
         let same = |one: &dyn Fn(&str, &str) -> bool| named.iter().any(|value| one(value, &asked));
-        let words = |value: &str, asked: &str| value.split(' ').any(|word| {
-            let edge = |c: char| "()[]\"',.+*".contains(c);
-            word == asked || word.trim_matches(edge) == asked
-        });
+        let all: Vec<String> = named.iter().chain([&sentence]).flat_map(|t| named_by(t)).collect();
         for role in [ArgumentRole::Address, ArgumentRole::Amount] {
-            let written = same(&reference::vouches(role)) || same(&words);
+            let vouches = reference::vouches(role);
+            let written = is_list(&all, &asked) || all.iter().any(|phrase| vouches(phrase, &asked));
             for flow in [&task_of, &trusted] {
                 let found = leaf(flow, role, asked.as_str());
                 let vouched = found.is(Provenance::FromTask) || found.is(Provenance::FromTrusted);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use safeconduct_model::{Integrity, Value};
 
+use super::canonical;
 use super::forms::{Ask, Forms, Prints, Sense};
 use super::key::{Domain, FlowKey};
 use super::normal::{Kept, normalise};
@@ -207,20 +208,32 @@ impl Words {
     }
 }
 
-/// What stands between marks of a list or brackets in one word: `a@b.example,c@d.example`.
+/// What stands between marks of a list or brackets in one word: `a@b.example,c@d.example`. The
+/// groups of a number are no values.
 fn within(word: &[u8], tell: &mut dyn FnMut(&[u8])) {
-    let splits = |byte: &u8| b",;|<>()[]\"'`".contains(byte);
-    if !word.iter().any(splits) {
-        return;
-    }
-    for part in word.split(splits).filter(|part| !part.is_empty()) {
+    let brackets = |byte: &u8| b";|<>()[]\"'`".contains(byte);
+    let mut part = |part: &[u8]| {
         for cut in trailing(part) {
             let part = part.get(..part.len() - cut.min(part.len())).unwrap_or_default();
-            if !part.is_empty() {
+            if !part.is_empty() && part.len() < word.len() {
                 tell(part);
             }
         }
+    };
+    for piece in word.split(brackets) {
+        match has_number_in_groups(piece) {
+            true => part(piece),
+            false => piece.split(|byte| *byte == b',').for_each(&mut part),
+        }
     }
+}
+
+/// Whether a comma of it parts the groups of a number, or its decimals.
+fn has_number_in_groups(text: &[u8]) -> bool {
+    let digit = |byte: &u8| byte.is_ascii_digit();
+    let ends = text.iter().position(digit).zip(text.iter().rposition(digit));
+    let digits = ends.and_then(|(from, to)| text.get(from..=to)).unwrap_or_default();
+    digits.contains(&b',') && canonical::number(digits).is_some()
 }
 
 /// Marks that may stand before a word and are none of it.
