@@ -152,8 +152,11 @@ pub(crate) fn child(sort: &str, count: u32) -> Result<(), Failure> {
     };
     // What making them needs meanwhile is there before.
     black_box(make()?);
+    let mut all = Vec::with_capacity(count as usize);
     let before = resident_bytes()?;
-    let all = (0..count).map(|_| make()).collect::<Result<Vec<_>, _>>()?;
+    for _ in 0..count {
+        all.push(make()?);
+    }
     let grown = resident_bytes()?.saturating_sub(before);
     black_box(all);
     say(&format!("{}", grown as f64 / f64::from(count)));

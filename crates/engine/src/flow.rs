@@ -2,7 +2,6 @@
 //! the record.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
 use std::sync::{Arc, LazyLock};
 
 use safeconduct_model::{
@@ -40,15 +39,16 @@ pub(crate) fn trace(
         return Traced::default();
     }
     let known = look_up(request, entry, task, facts);
-    let recorded = recorded(&known.origins);
     if !policies.looks_at_flow() {
+        let recorded = recorded(known.origins);
         return Traced { situation: FlowSituation::default(), recorded };
     }
     let bounds = task.map(|known| Bounds::of(&known.mandate.authority, request, entry, resources));
     let bounded = |leaf: &LeafOrigin| {
         bounds.as_ref().is_some_and(|bounds| bounds.hold(&leaf.pointer, leaf.role))
     };
-    Traced { situation: situation(&known, bounded), recorded }
+    let situation = situation(&known, bounded);
+    Traced { situation, recorded: recorded(known.origins) }
 }
 
 /// What is known of all that goes out.
@@ -183,32 +183,27 @@ fn situation(known: &KnownOrigins, bounded: impl Fn(&LeafOrigin) -> bool) -> Flo
 }
 
 /// Arguments of which something is known, those first that decide something.
-fn recorded(origins: &Origins) -> Vec<RecordedFlow> {
-    // Roles stand in that order.
-    let known = origins.leaves.iter().filter(|leaf| {
+fn recorded(origins: Origins) -> Vec<RecordedFlow> {
+    let mut leaves = origins.leaves;
+    leaves.retain(|leaf| {
         leaf.pointer.len() <= RECORDED_POINTER_BYTES_MAX && !leaf.is(Provenance::Unseen)
     });
-    let of = |role| known.clone().filter(move |leaf| leaf.role == role);
-    ArgumentRole::ALL.iter().copied().flat_map(of).take(RECORDED_FLOWS_MAX).map(one).collect()
+    // Roles stand in that order.
+    leaves.sort_by_key(|leaf| leaf.role);
+    leaves.into_iter().take(RECORDED_FLOWS_MAX).map(one).collect()
 }
 
-fn one(leaf: &LeafOrigin) -> RecordedFlow {
-    let mut origins = BTreeSet::new();
-    for provenance in leaf.seen.iter() {
-        origins.extend(match provenance {
-            Provenance::FromTask => Some(ValueOrigin::Task),
-            Provenance::FromTrusted => Some(ValueOrigin::Trusted),
-            Provenance::FromUntrusted => Some(ValueOrigin::Untrusted),
-            Provenance::Unseen => None,
-        });
-    }
-    RecordedFlow {
-        pointer: Arc::clone(&leaf.pointer),
-        role: leaf.role,
-        origins,
-        label: leaf.label.clone(),
-        sources: leaf.evidence.iter().take(RECORDED_SOURCES_MAX).cloned().collect(),
-    }
+fn one(leaf: LeafOrigin) -> RecordedFlow {
+    let places = [
+        (Provenance::FromTask, ValueOrigin::Task),
+        (Provenance::FromTrusted, ValueOrigin::Trusted),
+        (Provenance::FromUntrusted, ValueOrigin::Untrusted),
+    ];
+    let seen = places.into_iter().filter(|(provenance, _)| leaf.is(*provenance));
+    let origins = seen.map(|(_, origin)| origin).collect();
+    let mut sources = leaf.evidence;
+    sources.truncate(RECORDED_SOURCES_MAX);
+    RecordedFlow { pointer: leaf.pointer, role: leaf.role, origins, label: leaf.label, sources }
 }
 
 #[cfg(test)]

@@ -82,6 +82,9 @@ impl Label {
         let mut changed = integrity != self.integrity || confidentiality != self.confidentiality;
         self.integrity = integrity;
         self.confidentiality = confidentiality;
+        if other.categories.is_empty() {
+            return changed;
+        }
         for category in &other.categories {
             if self.categories.contains(category) {
                 continue;

@@ -3,7 +3,7 @@
 //! Argument and result values are never in a record: keyed digests are. Crate `ledger` gives
 //! records their bytes.
 
-use std::collections::BTreeSet;
+use std::fmt;
 use std::sync::Arc;
 
 use crate::{
@@ -413,7 +413,7 @@ pub struct RecordedFlow {
     /// What it decides.
     pub role: ArgumentRole,
     /// Where it was seen; nowhere where this is empty.
-    pub origins: BTreeSet<ValueOrigin>,
+    pub origins: ValueOrigins,
     /// What it carries.
     pub label: Label,
     /// The decisions in whose results it was seen, the newest first. At most
@@ -444,6 +444,53 @@ impl ValueOrigin {
             Self::Trusted => "trusted",
             Self::Untrusted => "untrusted",
         }
+    }
+}
+
+/// Where a value was seen, each once.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+pub struct ValueOrigins(u8);
+
+impl ValueOrigins {
+    /// Whether it was seen nowhere.
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Whether it was seen there.
+    pub const fn contains(self, origin: ValueOrigin) -> bool {
+        self.0 & 1 << origin as u8 != 0
+    }
+
+    /// All of them, in the order of [`ValueOrigin::ALL`].
+    pub fn iter(self) -> impl Iterator<Item = ValueOrigin> {
+        ValueOrigin::ALL.into_iter().filter(move |origin| self.contains(*origin))
+    }
+
+    /// It was seen there too.
+    pub const fn insert(&mut self, origin: ValueOrigin) {
+        self.0 |= 1 << origin as u8;
+    }
+}
+
+impl FromIterator<ValueOrigin> for ValueOrigins {
+    fn from_iter<I: IntoIterator<Item = ValueOrigin>>(all: I) -> Self {
+        all.into_iter().fold(Self::default(), |mut origins, origin| {
+            origins.insert(origin);
+            origins
+        })
+    }
+}
+
+impl<const N: usize> From<[ValueOrigin; N]> for ValueOrigins {
+    fn from(all: [ValueOrigin; N]) -> Self {
+        all.into_iter().collect()
+    }
+}
+
+impl fmt::Debug for ValueOrigins {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.iter().map(ValueOrigin::as_str)).finish()
     }
 }
 

@@ -351,7 +351,7 @@ fn bounds(view: &AccessView) -> Result<Allowance<Value>, RequestError> {
 }
 
 fn origin(flow: &RecordedFlow) -> Origin {
-    let from = |origin| flow.origins.contains(&origin);
+    let from = |origin| flow.origins.contains(origin);
     let (trust, words) = if flow.origins.is_empty() {
         (Trust::Unseen, "the agent made it up, or wrote it anew".to_owned())
     } else if from(ValueOrigin::Untrusted) {

@@ -253,7 +253,9 @@ impl Evaluation {
     ) -> Self {
         let mut evaluation = Self { considered, ..Self::default() };
         let mut terms = Terms::None;
-        for (entry, satisfied) in answers {
+        // Most policies in scope say nothing.
+        let applied = answers.filter(|(_, satisfied)| !matches!(satisfied, Ok(false)));
+        for (entry, satisfied) in applied {
             evaluation.take(entry, satisfied, &mut terms);
         }
         if let Terms::Requestable(requestable) = terms

@@ -184,7 +184,21 @@ impl Plain {
     }
 
     /// Whether a condition holds; `None` where Cedar must say it, or what is wrong with it.
+    #[inline]
     pub(crate) fn holds(&self, moment: &Moment<'_>) -> Option<bool> {
+        match self {
+            // What most conditions are, or are made of.
+            Self::Clause(name) => Answer::find(moment.answers, *name),
+            Self::Bool(truth) => Some(*truth),
+            Self::And(parts) => {
+                let [left, right] = &**parts;
+                Some(left.held(moment)? && right.held(moment)?)
+            }
+            _ => self.held(moment),
+        }
+    }
+
+    fn held(&self, moment: &Moment<'_>) -> Option<bool> {
         match self.seen(moment)? {
             Seen::Bool(holds) => Some(holds),
             Seen::Long(_) | Seen::Text(_) => None,

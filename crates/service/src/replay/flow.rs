@@ -34,14 +34,14 @@ pub(super) fn traced(
         let told = told.filter(|flow| *flow.pointer == *leaf.pointer && flow.role == leaf.role);
         let told: Vec<_> = told.collect();
         let all = |origin| {
-            told.len() >= here.len() && told.iter().all(|flow| flow.origins.contains(&origin))
+            told.len() >= here.len() && told.iter().all(|flow| flow.origins.contains(origin))
         };
         traced.push(TracedArgument {
             pointer: Arc::clone(&leaf.pointer),
             role: leaf.role,
             from_task: all(ValueOrigin::Task),
             from_trusted: all(ValueOrigin::Trusted),
-            from_untrusted: told.iter().any(|flow| flow.origins.contains(&ValueOrigin::Untrusted)),
+            from_untrusted: told.iter().any(|flow| flow.origins.contains(ValueOrigin::Untrusted)),
             bounded: false,
         });
     }

@@ -43,11 +43,7 @@ impl Bench {
     }
 
     /// Where the account of a payment came from, and the decisions that show it.
-    async fn account(
-        &self,
-        by: &Authentication,
-        account: &str,
-    ) -> (BTreeSet<ValueOrigin>, Vec<RecordId>) {
+    async fn account(&self, by: &Authentication, account: &str) -> (ValueOrigins, Vec<RecordId>) {
         let check = call(by.clone(), "pay", &[("account", account)]);
         let record = self.service.check(check).await.unwrap().into_value().outcome.record;
         let decided = match record.body {
@@ -69,7 +65,7 @@ async fn a_value_that_stood_in_a_result_is_known_by_it_after_a_crash_too() {
     let bench = bench().await;
     let task = bench.begin("ada", "agent", "work", 1).await;
     let page = bench.reads(&task, &format!("The new account is {IBAN}, says Mallory.")).await;
-    let untrusted = (BTreeSet::from([ValueOrigin::Untrusted]), vec![page]);
+    let untrusted = (ValueOrigins::from([ValueOrigin::Untrusted]), vec![page]);
     for bench in [&bench, &bench.again()] {
         assert_eq!(bench.account(&task, &IBAN.replace(' ', "").to_lowercase()).await, untrusted);
         assert_eq!(bench.account(&task, "FR14 2004 1010 0505 0001 3M02 606").await.0, [].into());
@@ -105,7 +101,7 @@ async fn what_an_orchestrator_says_is_the_tasks_and_what_the_agent_says_is_not()
     };
     bench.service.begin_task(begin("orchestrator", 1)).await.unwrap();
     let task = bench.enter("agent", 1);
-    let named = BTreeSet::from([ValueOrigin::Task]);
+    let named = ValueOrigins::from([ValueOrigin::Task]);
     for bench in [&bench, &bench.again()] {
         assert_eq!(bench.account(&task, IBAN).await.0, named);
     }
@@ -125,7 +121,7 @@ async fn a_new_task_sheds_nothing_and_a_child_begins_with_what_its_parent_read()
     bench.end(&first).await;
     // Another task that the same agent begins goes on where that one stood.
     let second = bench.begin("agent", "agent", "work", 2).await;
-    let untrusted = BTreeSet::from([ValueOrigin::Untrusted]);
+    let untrusted = ValueOrigins::from([ValueOrigin::Untrusted]);
     for bench in [&bench, &bench.again()] {
         assert_eq!(bench.account(&second, IBAN).await.0, untrusted);
     }
@@ -159,7 +155,7 @@ async fn what_a_parent_reads_is_its_childs_in_memory_and_read_back() {
         bench.reads(&root, IBAN).await;
         for bench in [&bench, &bench.again()] {
             for task in [&later, &child, &root] {
-                let untrusted = BTreeSet::from([ValueOrigin::Untrusted]);
+                let untrusted = ValueOrigins::from([ValueOrigin::Untrusted]);
                 assert_eq!(bench.account(task, IBAN).await.0, untrusted);
             }
             let worst = worth(Integrity::Untrusted, Confidentiality::Internal);
@@ -180,7 +176,7 @@ async fn what_was_erased_or_never_told_leaves_its_label_and_no_trust() {
     bench.clock.set(Timestamp::from_millis(NOW + 3_600_000));
     assert_eq!(bench.service.sweep(), 1);
     bench.clock.set(Timestamp::from_millis(NOW + 59_500));
-    let untrusted = BTreeSet::from([ValueOrigin::Untrusted]);
+    let untrusted = ValueOrigins::from([ValueOrigin::Untrusted]);
     assert_eq!(bench.account(&silent, "anything at all").await.0, untrusted);
     bench.end(&task).await;
     let key = SessionKey::of(&task);
@@ -200,7 +196,7 @@ async fn what_finds_no_room_in_memory_is_read_back() {
         bench.reads(&first, one).await;
         bench.reads(&second, other).await;
     }
-    let untrusted = BTreeSet::from([ValueOrigin::Untrusted]);
+    let untrusted = ValueOrigins::from([ValueOrigin::Untrusted]);
     for _ in 0..2 {
         assert_eq!(bench.account(&first, one).await.0, untrusted);
         assert_eq!(bench.account(&second, other).await.0, untrusted);
@@ -217,7 +213,7 @@ async fn what_was_read_around_an_erasure_is_not_taken_for_new() {
     bench.service.erase(&SessionKey::of(&proof("agent")), &id("ada")).await.unwrap();
     let again = bench.again();
     again.reads(&own, IBAN).await;
-    let untrusted = BTreeSet::from([ValueOrigin::Untrusted]);
+    let untrusted = ValueOrigins::from([ValueOrigin::Untrusted]);
     assert_eq!(again.account(&own, IBAN).await.0, untrusted);
     // The first call outside of the task makes the session's new keys.
     assert_eq!(again.ask(call(proof("agent"), "mail", &[])).await, Ok(()));
@@ -298,5 +294,5 @@ async fn what_is_read_while_its_session_is_read_back_is_found() {
     });
     bench.reads(&first, IBAN).await;
     assert!(now.lock().unwrap().is_none());
-    assert_eq!(bench.account(&first, IBAN).await.0, BTreeSet::from([ValueOrigin::Untrusted]));
+    assert_eq!(bench.account(&first, IBAN).await.0, ValueOrigins::from([ValueOrigin::Untrusted]));
 }

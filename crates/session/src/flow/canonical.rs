@@ -82,7 +82,8 @@ pub(crate) fn number(text: &[u8]) -> Option<Short> {
         (b'+', rest) => (false, rest),
         _ => (false, text),
     };
-    if !unsigned.first()?.is_ascii_digit() || text.len() > CAPACITY {
+    let ends = unsigned.first()?.is_ascii_digit() && unsigned.last()?.is_ascii_digit();
+    if !ends || text.len() > CAPACITY {
         return None;
     }
     let (mantissa, exponent) = match unsigned.iter().position(|byte| *byte == b'e') {
@@ -215,7 +216,8 @@ fn groups(text: &[u8], mark: u8) -> bool {
 pub(crate) fn date(text: &[u8]) -> Option<Short> {
     // Eight bytes hold `2022-1-1`; thirty-five a date in words with a time.
     let begins = text.first().is_some_and(u8::is_ascii_digit);
-    if !(8..=40).contains(&text.len()) || !begins && !begins_with_month(text) {
+    if !(8..=40).contains(&text.len()) || !ends_as_date(text) || !begins && !begins_with_month(text)
+    {
         return None;
     }
     let Day { year, month, day, rest } =
@@ -231,6 +233,11 @@ pub(crate) fn date(text: &[u8]) -> Option<Short> {
     short.digits(day, 2);
     time(rest, &mut short)?;
     Some(short)
+}
+
+/// Whether a day or a time may end so: most names of files do not.
+fn ends_as_date(text: &[u8]) -> bool {
+    !matches!(text.last(), Some(b'a'..=b's' | b'u'..=b'y')) || text.ends_with(b"utc")
 }
 
 /// Whether a text of several words may begin with a month.

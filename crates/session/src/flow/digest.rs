@@ -123,9 +123,9 @@ impl Vouch {
     }
 }
 
-struct Digest<'p> {
+struct Digest<'w, 'p> {
     reader: Reader,
-    walk: Walk<'p, u8>,
+    walk: Walk<'w, 'p, u8>,
     basket: Basket,
     default: u8,
     highest: u8,
@@ -135,11 +135,11 @@ struct Digest<'p> {
     leaves_left: usize,
 }
 
-impl<'p> Digest<'p> {
+impl<'w, 'p> Digest<'w, 'p> {
     fn run(
         mut self,
         parts: &[Part<'_>],
-        patterns: &'p Patterns<'p, u8>,
+        patterns: &'w Patterns<'p, u8>,
         source: Source,
     ) -> Gleaned {
         let mirror = Mirror::of(self.reader.key, parts);
@@ -248,7 +248,7 @@ impl<'p> Digest<'p> {
     }
 }
 
-impl Visitor for Digest<'_> {
+impl Visitor for Digest<'_, '_> {
     fn open(&mut self) {
         if self.depth == Depth::Result {
             self.walk.open();
@@ -323,22 +323,28 @@ impl Visitor for Digest<'_> {
     }
 }
 
+/// Fewer bytes are looked at one by one sooner than side by side.
+const FEW: usize = 6;
+
 /// A name such as schemas have: it says nothing of where a value came from.
 pub(crate) fn is_plain_name(name: &str) -> bool {
-    if (1..16).contains(&name.len()) {
+    let is_plain = |byte: u8| byte.is_ascii_alphabetic() || matches!(byte, b'_' | b'-');
+    if (1..FEW).contains(&name.len()) {
+        return name.bytes().all(is_plain);
+    }
+    if (FEW..16).contains(&name.len()) {
         // Most are: they are looked at side by side.
         let bytes = padded(name.as_bytes());
         let all = u64::MAX / 255 * 0x80;
-        let is_plain = |half: u64, len: usize| {
+        let all_plain = |half: u64, len: usize| {
             let behind = swar::of(b'a').checked_shl(8 * len as u32).unwrap_or(0);
             swar::plain(half | behind) == all
         };
         let len = name.len();
-        return is_plain(bytes as u64, len)
-            && (len <= 8 || is_plain((bytes >> 64) as u64, len.saturating_sub(8)));
+        return all_plain(bytes as u64, len)
+            && (len <= 8 || all_plain((bytes >> 64) as u64, len.saturating_sub(8)));
     }
-    name.len() <= 40
-        && name.bytes().all(|byte| byte.is_ascii_alphabetic() || matches!(byte, b'_' | b'-'))
+    name.len() <= 40 && name.bytes().all(is_plain)
 }
 
 /// Whether a text may be a document of its own.

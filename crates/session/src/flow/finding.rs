@@ -4,7 +4,7 @@ use safeconduct_model::{ArgumentRole, Confidentiality, Integrity, Label, RecordI
 
 use super::canonical;
 use super::decode::Bytes;
-use super::digest::is_plain_name;
+use super::form::{LETTER, class};
 use super::forms::{Ask, Forms, Print, Prints, Sense};
 use super::index::{Index, Known};
 use super::key::{Domain, FlowKey};
@@ -48,7 +48,7 @@ pub(crate) struct Finding<'f> {
     label: Label,
     carries: Carried,
     pieces: Vec<(u16, u32)>,
-    piece_label: Label,
+    piece_label: Option<Label>,
     evidence: Vec<(bool, u64, &'f RecordId)>,
 }
 
@@ -57,12 +57,12 @@ pub(crate) struct Finding<'f> {
 struct Shape {
     /// Whether it says so little that it is not worth a provenance.
     common: bool,
-    /// Whether it is one address.
+    /// Whether it is one address that is long enough for pieces.
     address: bool,
     /// Whether it is long enough for pieces.
     long: bool,
-    /// Whether it is too short for a word, and may be a name of a member, which counts as one.
-    short_name: bool,
+    /// Whether a word may stand in it, or it may be a name of a member, which counts as one.
+    words: bool,
 }
 
 /// How many words of the value stood in untrusted results.
@@ -90,7 +90,7 @@ impl<'f> Finding<'f> {
             label: Label::LEAST,
             carries: Carried::NOTHING,
             pieces: Vec::new(),
-            piece_label: Label::LEAST,
+            piece_label: None,
             evidence: Vec::new(),
         }
     }
@@ -123,7 +123,7 @@ impl<'f> Finding<'f> {
     }
 
     /// What `true`, `false` and `null` come from: they are worth no provenance.
-    pub(crate) fn leaf_of_nothing(mut self, pointer: &str) -> LeafOrigin {
+    pub(crate) fn leaf_of_nothing(&mut self, pointer: &str) -> LeafOrigin {
         self.shape.common = true;
         self.role = ArgumentRole::Content;
         self.leaf(Place::Value, pointer)
@@ -165,7 +165,7 @@ impl<'f> Finding<'f> {
     }
 
     /// All that was found of what stands at that place.
-    pub(crate) fn leaf(mut self, place: Place, pointer: &str) -> LeafOrigin {
+    pub(crate) fn leaf(&mut self, place: Place, pointer: &str) -> LeafOrigin {
         self.from_task |= self.pinned;
         self.count_words();
         self.count_pieces();
@@ -179,29 +179,35 @@ impl<'f> Finding<'f> {
         if !self.from_task && !ignored {
             self.remember_the_forgotten();
         }
-        let mut seen = Seen::default();
-        let places = [
-            (self.from_task, Provenance::FromTask),
-            (self.from_trusted, Provenance::FromTrusted),
-            (self.untrusted.is_some(), Provenance::FromUntrusted),
-        ];
-        let all = places.iter().filter(|(is, _)| *is).map(|(_, provenance)| *provenance);
-        all.for_each(|provenance| seen.insert(provenance));
-        if seen == Seen::default() {
-            seen.insert(Provenance::Unseen);
-        }
         // What the task names was said by a person: to say it again lets nothing out.
-        let carries = if self.from_task { Carried::NOTHING } else { self.carries };
+        let carries = std::mem::replace(&mut self.carries, Carried::NOTHING);
         LeafOrigin {
             pointer: pointer.into(),
             place,
             role: self.role,
-            seen,
+            seen: self.seen(),
             untrusted: self.untrusted,
-            label: self.label,
-            carries,
+            label: std::mem::take(&mut self.label),
+            carries: if self.from_task { Carried::NOTHING } else { carries },
             evidence: self.evidence.iter().map(|(_, _, record)| (*record).clone()).collect(),
         }
+    }
+
+    fn seen(&self) -> Seen {
+        let mut seen = Seen::default();
+        if self.from_task {
+            seen.insert(Provenance::FromTask);
+        }
+        if self.from_trusted {
+            seen.insert(Provenance::FromTrusted);
+        }
+        if self.untrusted.is_some() {
+            seen.insert(Provenance::FromUntrusted);
+        }
+        if seen == Seen::default() {
+            seen.insert(Provenance::Unseen);
+        }
+        seen
     }
 
     /// A name of several words that all stood in untrusted results comes from there, where it
@@ -220,7 +226,7 @@ impl<'f> Finding<'f> {
             u16::try_from(share.clamp(1, 1000)).unwrap_or(1000)
         };
         if let Some(coverage) = self.pieces.iter().map(coverage).max() {
-            let label = std::mem::take(&mut self.piece_label);
+            let label = self.piece_label.take().unwrap_or_default();
             self.carry(&label, coverage);
         }
     }
@@ -228,11 +234,10 @@ impl<'f> Finding<'f> {
     /// Where something was forgotten that this value may have been, it counts as that.
     fn remember_the_forgotten(&mut self) {
         let forgotten: &Forgotten = self.index.forgotten();
-        let words = self.words.untrusted + self.words.elsewhere + self.words.named > 0
-            || self.shape.short_name;
+        let counted = self.words.untrusted + self.words.elsewhere + self.words.named > 0;
         let kinds = [
             (true, Kind::Value),
-            (words, Kind::Word),
+            (self.shape.words || counted, Kind::Word),
             (self.shape.long && !self.shape.address, Kind::Shingle),
         ];
         for (_, kind) in kinds.into_iter().filter(|(may, _)| *may) {
@@ -256,10 +261,12 @@ impl Sink for Finding<'_> {
         self.bytes = normal.len();
         self.shape = Shape {
             common: is_common(normal),
-            address: is_address(normal),
+            address: normal.len() >= PIECE && is_address(normal),
             long: normal.len() >= PIECE,
-            short_name: normal.len() < WORD_BYTES_MIN
-                && std::str::from_utf8(normal).is_ok_and(is_plain_name),
+            words: may_have_word(normal)
+                || !normal.is_empty()
+                    && normal.len() < WORD_BYTES_MIN
+                    && normal.iter().all(|byte| matches!(byte, b'a'..=b'z' | b'_' | b'-')),
         };
         if !self.named.is_empty() && (is_said(self.named, key, normal) || self.is_list(key, normal))
         {
@@ -306,11 +313,6 @@ impl Sink for Finding<'_> {
     }
 
     fn word(&mut self, print: impl FnOnce() -> u64) {
-        // Elsewhere it matters only that there are words.
-        if !self.names() {
-            self.words.elsewhere += 1;
-            return;
-        }
         let print = print();
         let untrusted = self.index.find(print).is_some_and(|known| known.marks.is_untrusted());
         let count = match (self.named.has(print), untrusted) {
@@ -327,7 +329,7 @@ impl Sink for Finding<'_> {
             return;
         }
         self.found(known, Extent::Part);
-        self.piece_label.raise(known.label);
+        self.piece_label.get_or_insert_default().raise(known.label);
         let id = known.source_id;
         match self.pieces.iter_mut().find(|(other, _)| *other == id) {
             Some((_, count)) => *count += 1,
@@ -337,7 +339,8 @@ impl Sink for Finding<'_> {
 
     fn wants(&self) -> Wants {
         Wants {
-            words: Want::Yes,
+            // Elsewhere it matters only that there are words.
+            words: if self.names() { Want::Yes } else { Want::No },
             repeats: Want::Yes,
             components_min: TELLING_BYTES_MIN,
             pieces: Density::Every,
@@ -405,7 +408,7 @@ impl Finding<'_> {
 
 /// Whether the task names a value with these fingerprints, where it decides that.
 fn is_named(named: &Named, role: ArgumentRole, prints: &[Print]) -> bool {
-    prints.iter().any(|form| form.sense.vouches(role) && named.has(form.print))
+    !named.is_empty() && prints.iter().any(|form| form.sense.vouches(role) && named.has(form.print))
 }
 
 /// Whether a text of more words than a phrase has stands in the task: each run of so many does.
@@ -438,6 +441,15 @@ fn is_common(normal: &[u8]) -> bool {
         [b'0'..=b'9', ..] | [_, _, _, _, _, _, _, _, ..] => false,
         _ => WORDS.contains(&normal),
     }
+}
+
+/// Whether so many letters stand together that they may be a word.
+fn may_have_word(normal: &[u8]) -> bool {
+    let mut letters = 0;
+    normal.iter().any(|byte| {
+        letters = if class(*byte) == LETTER { letters + 1 } else { 0 };
+        letters == WORD_BYTES_MIN
+    })
 }
 
 /// Whether a value in its normal form is one address: no space, and a mark or a digit in it.

@@ -1,5 +1,7 @@
 //! A text in its normal form, and what its bytes are, side by side.
 
+use smallvec::SmallVec;
+
 use super::normal::{Kept, normalise};
 use super::side::{self, BLOCK};
 
@@ -10,7 +12,7 @@ pub(crate) struct Form {
     /// any. Letters end nothing and are nothing else.
     padded: Vec<u8>,
     length: usize,
-    blocks: Vec<Block>,
+    blocks: SmallVec<[Block; BYTES_USUAL / BLOCK]>,
     /// All classes of its bytes but those of letters and spaces.
     classes: u16,
     /// Whether every byte is where it was in the text, in lower case.
@@ -25,6 +27,9 @@ pub(crate) struct Block {
     /// They are no letters.
     pub(crate) others: u64,
 }
+
+/// Room for the bytes of most arguments, with a block behind them.
+const BYTES_USUAL: usize = 4 * BLOCK;
 
 impl Form {
     /// Puts the normal form of a text in the place of what it is of.
@@ -47,7 +52,10 @@ impl Form {
     /// ASCII without controls and with single spaces only.
     fn read_simple(&mut self, text: &[u8]) -> bool {
         self.padded.clear();
-        self.padded.reserve(text.len() + BLOCK);
+        match self.padded.capacity() {
+            0 => self.padded = Vec::with_capacity(BYTES_USUAL.max(text.len() + BLOCK)),
+            _ => self.padded.reserve(text.len() + BLOCK),
+        }
         self.padded.extend_from_slice(text);
         self.pad();
         let (mut other, mut gaps, mut before) = (0, 0, 0);
@@ -162,6 +170,9 @@ pub(crate) const COLON: u16 = 128;
 /// Begins what may be an escape.
 pub(crate) const ESCAPE: u16 = 256;
 
+/// Stands between the parts of an address.
+pub(crate) const PART: u16 = 512;
+
 /// All classes in a token.
 pub(crate) fn classes(token: &[u8]) -> u16 {
     token.iter().fold(0, |classes, byte| classes | class(*byte))
@@ -182,11 +193,13 @@ const CLASSES: [u16; 256] = {
             b'a'..=b'z' | b'-' | b'_' | 0x80.. => LETTER,
             b'0'..=b'9' => DIGIT,
             b',' => COMMA | EDGE,
-            b':' => MARK | EDGE | COLON,
+            b':' => MARK | EDGE | COLON | PART,
             b'@' => MARK | AT,
             b'%' => MARK | EDGE | ESCAPE,
-            b'\\' => MARK | ESCAPE,
-            b'.' | b'!' | b'?' | b'*' | b'~' | b'#' | b'$' | b'=' | b'&' => MARK | EDGE,
+            b'\\' => MARK | ESCAPE | PART,
+            b'?' | b'#' | b'=' | b'&' => MARK | EDGE | PART,
+            b'.' | b'!' | b'*' | b'~' | b'$' => MARK | EDGE,
+            b'/' | b'+' => MARK | PART,
             _ => MARK,
         };
         set(&mut classes, byte, class);

@@ -94,29 +94,35 @@ pub(crate) struct Prints<'k> {
 
 impl<'k> Prints<'k> {
     /// Of a value in its normal form.
+    #[inline]
     pub(crate) fn of(key: &'k FlowKey, normal: &[u8], has: Forms, ask: Ask) -> Self {
         let mut prints = Self::none(key, ask);
-        if let Some(address) = web_address(normal) {
-            let bare = address.strip_suffix(b"/").unwrap_or(address);
-            prints.keep(Domain::Web, bare, Sense::Same);
-            prints.look(Domain::Value, bare, Sense::Like);
-            if bare.len() < address.len() {
-                prints.look(Domain::Value, address, Sense::Like);
-            }
-            return prints;
-        }
-        if has == Forms::Own || normal.len() > FORM_BYTES_MAX {
-            prints.keep(Domain::Value, normal, Sense::Same);
-        } else if prints.number_or_date(normal) {
-            return prints;
-        } else {
-            prints.grouped(normal);
-        }
-        prints.without_scheme(normal);
+        prints.fill(normal, has);
         prints
     }
 
+    fn fill(&mut self, normal: &[u8], has: Forms) {
+        if let Some(address) = web_address(normal) {
+            let bare = address.strip_suffix(b"/").unwrap_or(address);
+            self.keep(Domain::Web, bare, Sense::Same);
+            self.look(Domain::Value, bare, Sense::Like);
+            if bare.len() < address.len() {
+                self.look(Domain::Value, address, Sense::Like);
+            }
+            return;
+        }
+        if has == Forms::Own || normal.len() > FORM_BYTES_MAX {
+            self.keep(Domain::Value, normal, Sense::Same);
+        } else if self.number_or_date(normal) {
+            return;
+        } else {
+            self.grouped(normal);
+        }
+        self.without_scheme(normal);
+    }
+
     /// Of a number that is its own form.
+    #[inline]
     pub(crate) fn of_plain_number(key: &'k FlowKey, number: &[u8], ask: Ask) -> Self {
         let mut prints = Self::none(key, ask);
         prints.own_number(number);
@@ -138,6 +144,7 @@ impl<'k> Prints<'k> {
         prints
     }
 
+    #[inline]
     fn none(key: &'k FlowKey, ask: Ask) -> Self {
         Self { key, ask, all: [Print::same(0); PRINTS_MAX], len: 0, number: false }
     }
@@ -279,14 +286,16 @@ impl<'k> Prints<'k> {
 
     /// What has no scheme may have had one elsewhere.
     fn without_scheme(&mut self, normal: &[u8]) {
-        if self.ask == Ask::Look
-            && memchr::memchr2(b'.', b'/', normal).is_some()
-            && !normal.contains(&b' ')
-        {
+        if self.ask == Ask::Look && may_be_address(normal) {
             let bare = normal.strip_suffix(b"/").unwrap_or(normal);
             self.look(Domain::Web, bare, Sense::Like);
         }
     }
+}
+
+/// Whether it has a dot or a slash, and no space.
+fn may_be_address(normal: &[u8]) -> bool {
+    !normal.contains(&b' ') && normal.iter().any(|byte| matches!(byte, b'.' | b'/'))
 }
 
 /// An address of the web without its scheme, where it has one or needs none to be seen as one.

@@ -26,6 +26,9 @@ pub(crate) fn telephone(text: &[u8]) -> Option<Telephone> {
     if !(TELEPHONE_BYTES_MIN..=TELEPHONE_BYTES_MAX).contains(&text.len()) {
         return None;
     }
+    if text.last()?.is_ascii_lowercase() {
+        return None;
+    }
     let mut all = 0;
     for byte in text {
         match byte {
@@ -52,7 +55,8 @@ pub(crate) fn telephone(text: &[u8]) -> Option<Telephone> {
 /// The digits of what may be a telephone number, marks or not.
 pub(crate) fn dialled(text: &[u8]) -> Option<Short> {
     let digits = || text.iter().filter(|byte| byte.is_ascii_digit());
-    if text.len() > TELEPHONE_BYTES_MAX || !DIGITS.contains(&digits().count()) {
+    let lengths = *DIGITS.start()..=TELEPHONE_BYTES_MAX;
+    if !lengths.contains(&text.len()) || !DIGITS.contains(&digits().count()) {
         return None;
     }
     let mut short = Short::new();

@@ -80,14 +80,15 @@ fn number(at: usize) -> u8 {
     u8::try_from(at).unwrap_or(u8::MAX)
 }
 
-/// The joined labels of what found no room, by kind.
+/// The joined labels of what found no room, by kind: most sessions have forgotten nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct Forgotten([Label; 3]);
+pub(crate) struct Forgotten(Option<Box<[Label; 3]>>);
 
 impl Forgotten {
     /// What was forgotten of that kind.
     pub(crate) fn of(&self, kind: Kind) -> &Label {
-        let [value, word, shingle] = &self.0;
+        let Some(all) = &self.0 else { return Label::least() };
+        let [value, word, shingle] = &**all;
         match kind {
             Kind::Value => value,
             Kind::Word => word,
@@ -97,7 +98,10 @@ impl Forgotten {
 
     /// Something of that kind was forgotten.
     pub(crate) fn raise(&mut self, kind: Kind, label: &Label) {
-        let [value, word, shingle] = &mut self.0;
+        if self.0.is_none() && label == Label::least() {
+            return;
+        }
+        let [value, word, shingle] = &mut **self.0.get_or_insert_default();
         match kind {
             Kind::Value => value.raise(label),
             Kind::Word => word.raise(label),
@@ -118,7 +122,7 @@ impl Forgotten {
     /// All of it.
     pub(crate) fn label(&self) -> Label {
         let mut all = Label::LEAST;
-        self.0.iter().for_each(|label| {
+        self.0.iter().flat_map(|labels| labels.iter()).for_each(|label| {
             all.raise(label);
         });
         all

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::sync::LazyLock;
 
 use safeconduct_model::{ArgumentRole, ArgumentUse, Value};
+use smallvec::SmallVec;
 
 use super::Flow;
 use super::digest::{is_plain_name, looks_like_json};
@@ -52,7 +53,7 @@ impl Flow {
             reader: Reader::new(self.key),
             walk: Walk::new(&patterns, ArgumentRole::Content),
             pointer: String::with_capacity(POINTER_USUAL),
-            ends: Vec::with_capacity(DEPTH_USUAL),
+            ends: SmallVec::new(),
             pointers: 0,
             origins: Origins {
                 leaves: Vec::with_capacity(LEAVES_USUAL),
@@ -70,22 +71,22 @@ impl Flow {
     }
 }
 
-struct Looker<'f> {
+struct Looker<'w, 'f> {
     flow: &'f Flow,
     named: &'f dyn Fn(&str) -> bool,
     index: &'f Index,
     reader: Reader,
-    walk: Walk<'f, ArgumentRole>,
+    walk: Walk<'w, 'f, ArgumentRole>,
     pointer: String,
     /// Where the pointer of each container around ends, and how many elements it had.
-    ends: Vec<(usize, usize)>,
+    ends: SmallVec<[(usize, usize); DEPTH_USUAL]>,
     /// Bytes of the pointers that were told.
     pointers: usize,
     origins: Origins,
 }
 
-impl<'f> Looker<'f> {
-    fn finish(mut self) -> Origins {
+impl<'f> Looker<'_, 'f> {
+    fn finish(&mut self) -> Origins {
         if self.is_full() {
             // What was not looked at may be anything that the session has read.
             for role in [ArgumentRole::Amount, ArgumentRole::Command, ArgumentRole::Address] {
@@ -94,7 +95,8 @@ impl<'f> Looker<'f> {
                 self.origins.leaves.push(leaf);
             }
         }
-        self.origins
+        let nothing = Origins { leaves: Vec::new(), carries: Carried::NOTHING };
+        std::mem::replace(&mut self.origins, nothing)
     }
 
     fn finding(&self) -> Finding<'f> {
@@ -142,10 +144,21 @@ impl<'f> Looker<'f> {
 /// Whether a name may be one that the tool itself gives to an argument: whoever calls it has not
 /// chosen it then, and results are full of such words.
 fn is_usual(name: &str) -> bool {
-    name.len() < 16 && !name.contains('-')
+    name.len() < 16 && !name.bytes().any(|byte| byte == b'-')
 }
 
-impl Visitor for Looker<'_> {
+/// Adds a name to a pointer (RFC 6901, section 3).
+fn escape(name: &str, pointer: &mut String) {
+    for c in name.chars() {
+        match c {
+            '~' => pointer.push_str("~0"),
+            '/' => pointer.push_str("~1"),
+            c => pointer.push(c),
+        }
+    }
+}
+
+impl Visitor for Looker<'_, '_> {
     fn open(&mut self) {
         self.walk.open();
         self.ends.push((self.pointer.len(), 0));
@@ -163,19 +176,17 @@ impl Visitor for Looker<'_> {
         if let Some((end, _)) = self.ends.last() {
             self.pointer.truncate(*end);
         }
+        let plain = is_plain_name(name);
         self.pointer.push('/');
-        for c in name.chars() {
-            match c {
-                '~' => self.pointer.push_str("~0"),
-                '/' => self.pointer.push_str("~1"),
-                c => self.pointer.push(c),
-            }
+        if plain {
+            self.pointer.push_str(name);
+        } else {
+            escape(name, &mut self.pointer);
         }
-        if !is_plain_name(name)
-            || (self.ends.len() > 1 && self.walk.says() != ArgumentRole::Content)
-        {
+        let within = self.ends.len() > 1;
+        if !plain || within && self.walk.says() != ArgumentRole::Content {
             self.look(Place::Name, name);
-        } else if self.ends.len() > 1 || !is_usual(name) {
+        } else if within || !is_usual(name) {
             self.look_what_it_carries(name);
         }
     }

@@ -1,18 +1,51 @@
 //! JSON Pointer patterns, followed along while a document is walked.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::io::Write as _;
+
+use smallvec::SmallVec;
+
+use super::walk::DEPTH_USUAL;
 
 /// Patterns with what they say, as a tree of tokens.
 pub(crate) struct Patterns<'p, T> {
-    nodes: Vec<Node<'p, T>>,
+    nodes: SmallVec<[Node<'p, T>; NODES_USUAL]>,
 }
 
+/// How many nodes most patterns have together.
+const NODES_USUAL: usize = 4;
+
 struct Node<'p, T> {
-    members: BTreeMap<Cow<'p, str>, usize>,
+    /// By name.
+    members: SmallVec<[(Cow<'p, str>, usize); 1]>,
     any: Option<usize>,
     says: Option<T>,
+}
+
+impl<'p, T> Node<'p, T> {
+    /// The node of a member, `new` where it has none yet.
+    fn member(&mut self, name: Cow<'p, str>, new: usize) -> usize {
+        match self.place(&name) {
+            Ok(at) => self.members.get(at).map_or(new, |(_, node)| *node),
+            Err(at) => {
+                self.members.insert(at, (name, new));
+                new
+            }
+        }
+    }
+
+    /// The node of a member.
+    #[inline]
+    fn below(&self, name: &str) -> Option<usize> {
+        if let [(only, node)] = self.members.as_slice() {
+            return (**only == *name).then_some(*node);
+        }
+        self.place(name).ok().and_then(|at| self.members.get(at)).map(|(_, node)| *node)
+    }
+
+    fn place(&self, name: &str) -> Result<usize, usize> {
+        self.members.binary_search_by(|(known, _)| (**known).cmp(name))
+    }
 }
 
 impl<'p, T: Copy> Patterns<'p, T> {
@@ -23,9 +56,8 @@ impl<'p, T: Copy> Patterns<'p, T> {
         pointers: impl Iterator<Item = (&'p str, T)>,
         mut worse: impl FnMut(T, T) -> T,
     ) -> Self {
-        let root = Node { members: BTreeMap::new(), any: None, says: Some(default) };
-        let mut nodes = Vec::with_capacity(1 + pointers.size_hint().0);
-        nodes.push(root);
+        let mut nodes = SmallVec::new();
+        nodes.push(Node { members: SmallVec::new(), any: None, says: Some(default) });
         let mut patterns = Self { nodes };
         for (pointer, says) in pointers {
             let end = match pointer.strip_prefix('/') {
@@ -46,10 +78,10 @@ impl<'p, T: Copy> Patterns<'p, T> {
         let Some(node) = self.nodes.get_mut(at) else { return at };
         let next = match token {
             "*" => *node.any.get_or_insert(new),
-            _ => *node.members.entry(unescaped(token)).or_insert(new),
+            _ => node.member(unescaped(token), new),
         };
         if next == new {
-            self.nodes.push(Node { members: BTreeMap::new(), any: None, says: None });
+            self.nodes.push(Node { members: SmallVec::new(), any: None, says: None });
         }
         next
     }
@@ -69,12 +101,12 @@ fn unescaped(token: &str) -> Cow<'_, str> {
 }
 
 /// Where a walk stands in its document, and what the patterns say of that place.
-pub(crate) struct Walk<'p, T> {
-    patterns: &'p Patterns<'p, T>,
+pub(crate) struct Walk<'w, 'p, T> {
+    patterns: &'w Patterns<'p, T>,
     /// The containers around this place.
-    around: Vec<Around<T>>,
+    around: SmallVec<[Around<T>; DEPTH_USUAL]>,
     /// Nodes of the patterns that have been reached, for each container behind one another.
-    reached: Vec<usize>,
+    reached: SmallVec<[usize; REACHED_USUAL]>,
     here: Around<T>,
 }
 
@@ -86,17 +118,16 @@ struct Around<T> {
     elements: usize,
 }
 
-/// How many nodes at most are made room for before any is reached.
-const REACHED_USUAL: usize = 15;
+/// How many nodes are reached in most walks.
+const REACHED_USUAL: usize = 8;
 
-impl<'p, T: Copy> Walk<'p, T> {
+impl<'w, 'p, T: Copy> Walk<'w, 'p, T> {
     /// At the root.
-    pub(crate) fn new(patterns: &'p Patterns<'p, T>, none: T) -> Self {
+    pub(crate) fn new(patterns: &'w Patterns<'p, T>, none: T) -> Self {
         let says = patterns.default().unwrap_or(none);
         let here = Around { says, from: 0, to: 1, elements: 0 };
-        let mut reached = Vec::with_capacity(1 + patterns.nodes.len().min(REACHED_USUAL));
-        reached.push(0);
-        Self { patterns, around: Vec::new(), reached, here }
+        let reached = SmallVec::from_slice(&[0]);
+        Self { patterns, around: SmallVec::new(), reached, here }
     }
 
     /// What is said of this place.
@@ -117,7 +148,7 @@ impl<'p, T: Copy> Walk<'p, T> {
     }
 
     /// Whether the same is said of every place: then none needs to be known.
-    const fn is_uniform(&self) -> bool {
+    fn is_uniform(&self) -> bool {
         self.patterns.nodes.len() <= 1
     }
 
@@ -162,9 +193,9 @@ impl<'p, T: Copy> Walk<'p, T> {
             else {
                 continue;
             };
-            for next in node.members.get(token).into_iter().chain(&node.any) {
-                self.reached.push(*next);
-                if let Some(says) = self.patterns.nodes.get(*next).and_then(|node| node.says) {
+            for next in node.below(token).into_iter().chain(node.any) {
+                self.reached.push(next);
+                if let Some(says) = self.patterns.nodes.get(next).and_then(|node| node.says) {
                     said = Some(said.map_or(says, |known| worse(known, says)));
                 }
             }

@@ -101,8 +101,9 @@ impl Marks {
 /// Bytes of one slot.
 const SLOT_BYTES: usize = size_of::<u64>() + size_of::<Entry>();
 
-/// Slots of the first table.
-const SLOTS_MIN: usize = 8;
+/// So many entries are given little more room than they need: there are many sessions that have
+/// read little.
+const FEW: usize = 512;
 
 /// Slots behind the last home, for runs that reach over it.
 const SLACK: usize = 8;
@@ -171,9 +172,9 @@ impl Table {
         let most = self.len + count;
         if most * 8 > self.homes * 7 {
             // What is read on and on is given more room at once.
-            let homes = if most < SLOTS_MIN * 64 { most * 10 / 7 } else { most * 2 };
-            let homes = (homes + SLOTS_MIN).min(HOMES_MAX);
-            self.grow(homes.max(most * 8 / 7 + SLOTS_MIN / 8));
+            let homes = if most < FEW { most * 10 / 7 } else { most * 2 };
+            let homes = (homes + 2).min(HOMES_MAX);
+            self.grow(homes.max(most * 8 / 7 + 1));
         }
     }
 
@@ -288,8 +289,9 @@ impl Table {
     }
 }
 
-/// Bytes that a table with [`ENTRIES_MAX`] entries takes.
-pub(crate) const TABLE_BYTES_MAX: usize = 200 * 1024;
+/// Bytes that a table with [`ENTRIES_MAX`] entries takes: in two parts of 128 and 64 KiB, as
+/// allocators give them out without loss.
+pub(crate) const TABLE_BYTES_MAX: usize = 192 * 1024;
 
 /// Homes of the largest table.
 const HOMES_MAX: usize = TABLE_BYTES_MAX / SLOT_BYTES - SLACK;

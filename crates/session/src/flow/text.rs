@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use smallvec::SmallVec;
+
 use super::canonical;
 use super::decode::{self, Bytes, Escapes, Unwrapped};
 use super::form::Form;
@@ -83,6 +85,9 @@ impl ShortName {
     }
 }
 
+/// Places in a text.
+pub(crate) type Places = SmallVec<[Range<usize>; 4]>;
+
 /// What a text is taken apart with; kept from one text to the next.
 pub(crate) struct Reader {
     pub(crate) key: FlowKey,
@@ -91,7 +96,7 @@ pub(crate) struct Reader {
     /// What is short, in lower case.
     lower: Vec<u8>,
     /// Where the longer tokens of the text stand.
-    long: Vec<Range<usize>>,
+    long: Places,
 }
 
 impl Reader {
@@ -101,7 +106,7 @@ impl Reader {
             form: Form::default(),
             inner: Form::default(),
             lower: Vec::new(),
-            long: Vec::new(),
+            long: Places::new(),
         }
     }
 
@@ -131,7 +136,7 @@ impl Reader {
             Unwrapped::Text(text) => {
                 inner.read(text);
                 let within = &mut Within { sink: &mut *sink, bytes: 0 };
-                take_apart(key, inner, &mut Vec::new(), within);
+                take_apart(key, inner, &mut Places::new(), within);
             }
             Unwrapped::Bytes(bytes) => {
                 let print = Print::same(key.print(Domain::Bytes, bytes));
@@ -208,7 +213,7 @@ impl Reader {
     }
 }
 
-fn take_apart(key: &FlowKey, form: &Form, long: &mut Vec<Range<usize>>, sink: &mut impl Sink) {
+fn take_apart(key: &FlowKey, form: &Form, long: &mut Places, sink: &mut impl Sink) {
     let normal = form.as_bytes();
     if normal.is_empty() {
         return;

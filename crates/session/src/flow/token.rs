@@ -1,14 +1,12 @@
 //! Finds in a text what looks like an address, an id, a number or a date, and its words.
 
-use std::ops::Range;
-
 use super::canonical;
 use super::decode::WRAPPED_MIN;
-use super::form::{AT, Block, COLON, COMMA, DIGIT, EDGE, END, Form, LETTER, class, classes};
+use super::form::{AT, Block, COLON, COMMA, DIGIT, EDGE, END, Form, LETTER, PART, class, classes};
 use super::forms::{Forms, Print, Prints};
 use super::key::{Domain, FlowKey};
 use super::side::BLOCK;
-use super::text::{Sink, Token, Want};
+use super::text::{Places, Sink, Token, Want};
 
 /// Longest token that is taken as one, in bytes of its normal form; a longer one is known by its
 /// pieces only.
@@ -30,7 +28,7 @@ const GROUPS_MAX: usize = 9;
 
 /// Tells the tokens and words of a text in its normal form.
 /// Tokens that are long enough to wrap something are also said in `long`.
-pub(crate) fn each(key: &FlowKey, form: &Form, long: &mut Vec<Range<usize>>, sink: &mut impl Sink) {
+pub(crate) fn each(key: &FlowKey, form: &Form, long: &mut Places, sink: &mut impl Sink) {
     let (normal, padded) = (form.as_bytes(), form.padded());
     let length = normal.len();
     let mut finder = Finder { key, normal, padded, sink };
@@ -146,7 +144,7 @@ struct Finder<'a, S> {
 
 impl<S: Sink> Finder<'_, S> {
     #[inline]
-    fn found(&mut self, start: usize, end: usize, other: u64, long: &mut Vec<Range<usize>>) {
+    fn found(&mut self, start: usize, end: usize, other: u64, long: &mut Places) {
         if start >= end {
             return;
         }
@@ -193,13 +191,15 @@ impl<S: Sink> Finder<'_, S> {
             return self.address(token, classes);
         }
         let ask = self.sink.wants().ask;
+        let plain = canonical::is_plain_number(token);
         let repeats = token.len() == self.normal.len();
-        if repeats && self.sink.wants().repeats == Want::No {
-            // The whole text was told in each of these forms.
-            if !canonical::is_plain_number(token) && canonical::number(token).is_none() {
-                self.parts(token, classes);
-            }
-        } else if canonical::is_plain_number(token) {
+        let told = repeats && self.sink.wants().repeats == Want::No;
+        if repeats && !plain && canonical::number(token).is_none() {
+            // The whole text was told in each of its forms.
+            self.parts(token, classes);
+        } else if told {
+            // So was a number.
+        } else if plain {
             let prints = Prints::of_plain_number(self.key, token, ask);
             self.sink.token(prints.as_slice(), Token::Number(token.len()));
         } else {
@@ -207,10 +207,7 @@ impl<S: Sink> Finder<'_, S> {
             if prints.is_number() {
                 self.sink.token(prints.as_slice(), Token::Number(token.len()));
             } else {
-                // The whole text was told in each of its forms.
-                if !repeats {
-                    self.sink.token(prints.as_slice(), Token::Address(token.len()));
-                }
+                self.sink.token(prints.as_slice(), Token::Address(token.len()));
                 self.parts(token, classes);
             }
         }
@@ -281,7 +278,7 @@ impl<S: Sink> Finder<'_, S> {
         }
         let fewest = sink.wants().components_min;
         if fewest < token.len() {
-            for part in token.split(|byte| parts_address(*byte)) {
+            for part in token.split(|byte| class(*byte) & PART != 0) {
                 if part.len() >= fewest && part.len() < token.len() {
                     let prints = Prints::of(key, part, Forms::of(part), sink.wants().ask);
                     sink.token(prints.as_slice(), Token::Component(part.len()));
@@ -380,11 +377,6 @@ fn strip_currency(token: &[u8]) -> &[u8] {
         let token = token.strip_prefix(sign.as_bytes()).unwrap_or(token);
         token.strip_suffix(sign.as_bytes()).unwrap_or(token)
     })
-}
-
-/// Whether it stands between the parts of an address.
-const fn parts_address(byte: u8) -> bool {
-    matches!(byte, b'/' | b'\\' | b'?' | b'&' | b'=' | b'#' | b':' | b'+')
 }
 
 /// The host of a URL.

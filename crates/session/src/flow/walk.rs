@@ -4,6 +4,7 @@ use std::collections::btree_map;
 use std::sync::Arc;
 
 use safeconduct_model::Value;
+use smallvec::SmallVec;
 
 use super::canonical;
 use super::scan::{Content, End, Visitor};
@@ -19,7 +20,7 @@ pub(crate) const DEPTH_USUAL: usize = 4;
 
 /// Tells what a value holds.
 pub(crate) fn value(root: &Value, visitor: &mut impl Visitor) -> End {
-    let mut stack: Vec<Around<'_>> = Vec::with_capacity(DEPTH_USUAL);
+    let mut stack: SmallVec<[Around<'_>; DEPTH_USUAL]> = SmallVec::new();
     let mut next = Some(root);
     loop {
         match next.take() {

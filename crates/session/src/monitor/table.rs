@@ -162,6 +162,10 @@ impl Group {
         if let Some(found_at) = &mut self.found_at {
             found_at.insert(row.clone(), stamp.index);
         }
+        if self.rows.len() == self.rows.capacity() {
+            // Many keys have one row, and there are many sessions.
+            self.rows.reserve_exact(1 + self.rows.len() / 2);
+        }
         self.rows.push_back((row, stamp));
         if !kept.per_event && self.found_at.is_none() && self.rows.len() > MANY {
             let all = self.rows.iter().map(|(row, stamp)| (row.clone(), stamp.index));

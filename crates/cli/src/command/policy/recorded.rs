@@ -465,7 +465,6 @@ fn unknown(at: Timestamp) -> Situation<'static> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
     use std::fs;
 
     use super::*;
@@ -546,7 +545,7 @@ mod tests {
             flow: vec![RecordedFlow {
                 pointer: "/commit".into(),
                 role: ArgumentRole::Command,
-                origins: BTreeSet::from([ValueOrigin::Trusted]),
+                origins: [ValueOrigin::Trusted].into(),
                 label: Label::LEAST,
                 sources: vec![RecordId::new("dec_1").unwrap()],
             }],

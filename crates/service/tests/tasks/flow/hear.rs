@@ -29,8 +29,8 @@ impl Bench {
     }
 }
 
-fn untrusted() -> BTreeSet<ValueOrigin> {
-    BTreeSet::from([ValueOrigin::Untrusted])
+fn untrusted() -> ValueOrigins {
+    ValueOrigins::from([ValueOrigin::Untrusted])
 }
 
 #[tokio::test]

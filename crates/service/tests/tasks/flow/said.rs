@@ -7,8 +7,8 @@ const OTHER: &str = "FR14 2004 1010 0505 0001 3M02 606";
 const THIRD: &str = "GB33 BUKB 2020 1555 5555 55";
 
 /// What both a trusted result and the session itself said.
-fn both() -> BTreeSet<ValueOrigin> {
-    BTreeSet::from([ValueOrigin::Trusted, ValueOrigin::Untrusted])
+fn both() -> ValueOrigins {
+    ValueOrigins::from([ValueOrigin::Trusted, ValueOrigin::Untrusted])
 }
 
 impl Bench {
@@ -36,7 +36,7 @@ impl Bench {
     }
 
     /// Where an account came from, once it has stood in a trusted result.
-    async fn read_back(&self, by: &Authentication, account: &str) -> BTreeSet<ValueOrigin> {
+    async fn read_back(&self, by: &Authentication, account: &str) -> ValueOrigins {
         self.does(call(by.clone(), "book", &[]), account).await;
         self.account(by, account).await.0
     }
@@ -57,7 +57,7 @@ async fn it_is_its_own_word_where_nobody_says_what_came_back() {
         for bench in [&bench, &bench.again()] {
             assert_eq!(bench.read_back(&agent, IBAN).await, both(), "{execution:?}");
             // What came back is as trusted as the catalogue says: nothing else was forgotten.
-            let trusted = BTreeSet::from([ValueOrigin::Trusted]);
+            let trusted = ValueOrigins::from([ValueOrigin::Trusted]);
             assert_eq!(bench.read_back(&agent, OTHER).await, trusted, "{execution:?}");
         }
     }
@@ -78,7 +78,7 @@ async fn what_never_came_to_an_outcome_was_perhaps_said() {
     let other = super::bench().await;
     other.does(call(agent.clone(), "mail", &[]), "Save my account!").await;
     other.sends(call(agent.clone(), "book", &[("text", IBAN)])).await;
-    let trusted = BTreeSet::from([ValueOrigin::Trusted]);
+    let trusted = ValueOrigins::from([ValueOrigin::Trusted]);
     assert_eq!(other.again().read_back(&agent, IBAN).await, trusted);
 }
 
@@ -110,7 +110,7 @@ async fn what_was_permitted_before_anything_untrusted_was_read_is_as_it_was() {
     let sent = bench.sends(note(&agent, IBAN)).await;
     bench.does(call(agent.clone(), "mail", &[]), "Save my account!").await;
     bench.told(sent, Execution::Succeeded).await;
-    let trusted = BTreeSet::from([ValueOrigin::Trusted]);
+    let trusted = ValueOrigins::from([ValueOrigin::Trusted]);
     for bench in [&bench, &bench.again()] {
         assert_eq!(bench.read_back(&agent, IBAN).await, trusted);
     }
@@ -182,12 +182,12 @@ async fn an_answer_that_a_result_repeats_is_not_vouched_for() {
     for bench in [&bench, &bench.again()] {
         assert_eq!(bench.account(&agent, IBAN).await.0, [].into());
         assert_eq!(bench.account(&agent, OTHER).await.0, [].into());
-        let trusted = BTreeSet::from([ValueOrigin::Trusted]);
+        let trusted = ValueOrigins::from([ValueOrigin::Trusted]);
         assert_eq!(bench.account(&agent, THIRD).await.0, trusted);
     }
     // A call that began after it vouches for what it gives.
     bench.clock.set(Timestamp::from_millis(NOW + 2));
-    let trusted = BTreeSet::from([ValueOrigin::Trusted]);
+    let trusted = ValueOrigins::from([ValueOrigin::Trusted]);
     assert_eq!(bench.read_back(&agent, OTHER).await, trusted);
 }
 
@@ -212,7 +212,7 @@ async fn an_answer_of_an_earlier_round_is_not_vouched_for() {
     bench.does(answering(book(), IBAN), "Which branch?").await;
     bench.clock.set(Timestamp::from_millis(NOW + 1));
     bench.does(going_on(book(), "the main branch"), &format!("{IBAN} {THIRD}")).await;
-    let trusted = BTreeSet::from([ValueOrigin::Trusted]);
+    let trusted = ValueOrigins::from([ValueOrigin::Trusted]);
     for bench in [&bench, &bench.again()] {
         assert_eq!(bench.account(&agent, IBAN).await.0, [].into());
         assert_eq!(bench.account(&agent, THIRD).await.0, trusted);
