@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::hint::black_box;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use safeconduct_engine::{Facts, Known, MonitorFacts, TaskFacts, Understood, Vocabulary, decide};
 use safeconduct_model::{
@@ -468,14 +468,19 @@ fn fifty_steps(agent: usize, session: Session) -> Result<Session, Failure> {
     steps(agent, 50, session)
 }
 
+/// The names of a catalogue's actions.
+static TOOLS: LazyLock<Vec<ActionName>> = LazyLock::new(|| {
+    let tools = ["read_text_file", "list", "search", "stat", "write", "tree"];
+    tools.iter().filter_map(|tool| ActionName::new(format!("files.{tool}")).ok()).collect()
+});
+
 pub(crate) fn steps(agent: usize, count: usize, mut session: Session) -> Result<Session, Failure> {
     for step in 0..count {
-        let tool = ["read_text_file", "list", "search", "stat", "write", "tree"];
-        let tool = tool.get(step % tool.len()).ok_or("no tool")?;
+        let tool = TOOLS.get(step % TOOLS.len()).ok_or("no tool")?;
         let file = format!("/cases/{agent}/{}", step % 20);
         session.apply(&Step {
             decision: if step % 25 == 24 { Decision::Deny } else { Decision::Permit },
-            action: ActionName::new(format!("files.{tool}"))?,
+            action: tool.clone(),
             resources: vec![fingerprint(&EntityRef::new("Safeconduct::Path", file)?)],
             charge: session.used().map(|_| Charge::default()),
             at: AT.plus_ms(-1000 * (50 - step as i64)),

@@ -104,7 +104,8 @@ pub(crate) fn conclude(
         requestable,
         step: Step {
             decision,
-            action: request.action.clone(),
+            // The catalogue's own name is there once, however many sessions count it.
+            action: facts.entry.map_or(&request.action, |entry| &entry.name).clone(),
             resources: fingerprints,
             charge: facts.task.as_ref().filter(|_| !task::is_lease(request)).map(|_| cost),
             at: now.at,

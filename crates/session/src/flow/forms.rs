@@ -272,6 +272,7 @@ impl<'k> Prints<'k> {
     /// Digits alone may be those of a telephone number.
     fn dialled(&mut self, normal: &[u8]) {
         if self.ask == Ask::Look
+            && normal.len() >= grouped::TELEPHONE_BYTES_MIN - 1
             && normal.iter().all(u8::is_ascii_digit)
             && let Some(digits) = grouped::dialled(normal)
         {

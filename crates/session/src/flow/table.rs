@@ -105,6 +105,9 @@ const SLOT_BYTES: usize = size_of::<u64>() + size_of::<Entry>();
 /// read little.
 const FEW: usize = 512;
 
+/// So many are given no more than they need.
+const FEWEST: usize = 16;
+
 /// Slots behind the last home, for runs that reach over it.
 const SLACK: usize = 8;
 
@@ -173,8 +176,10 @@ impl Table {
         if most * 8 > self.homes * 7 {
             // What is read on and on is given more room at once.
             let homes = if most < FEW { most * 10 / 7 } else { most * 2 };
-            let homes = (homes + 2).min(HOMES_MAX);
-            self.grow(homes.max(most * 8 / 7 + 1));
+            // The least with which so many fill no more than seven parts of eight.
+            let least = most * 8 / 7 + 1;
+            let homes = if most < FEWEST { least } else { homes.min(HOMES_MAX).max(least) };
+            self.grow(homes);
         }
     }
 
@@ -260,7 +265,7 @@ impl Table {
     }
 
     fn empty(homes: usize) -> Self {
-        let slots = homes + SLACK;
+        let slots = homes + if homes < FEW { NEAR } else { SLACK };
         Self { prints: vec![0; slots], entries: vec![Entry::default(); slots], homes, len: 0 }
     }
 

@@ -279,9 +279,16 @@ impl<S: Sink> Finder<'_, S> {
         let fewest = sink.wants().components_min;
         if fewest < token.len() {
             for part in token.split(|byte| class(*byte) & PART != 0) {
-                if part.len() >= fewest && part.len() < token.len() {
-                    let prints = Prints::of(key, part, Forms::of(part), sink.wants().ask);
-                    sink.token(prints.as_slice(), Token::Component(part.len()));
+                if part.len() < fewest || part.len() == token.len() {
+                    continue;
+                }
+                let (has, is) = (Forms::of(part), Token::Component(part.len()));
+                if has == Forms::Own && !part.contains(&b'.') {
+                    // A word: it has no other form.
+                    sink.token(&[Print::same(key.print(Domain::Value, part))], is);
+                } else {
+                    let prints = Prints::of(key, part, has, sink.wants().ask);
+                    sink.token(prints.as_slice(), is);
                 }
             }
         }

@@ -28,6 +28,9 @@ impl Gaps {
 
     /// Until when a program has no answer because of it.
     pub(super) fn blind_until(&self, program: &Program) -> i64 {
+        if *self == Self::NONE {
+            return i64::MIN;
+        }
         let mut latest = self.any;
         for (kind, at) in [(RESPONSE, self.responses), (ERROR, self.errors)] {
             if at > latest && program.listens.hears_kind(kind) {

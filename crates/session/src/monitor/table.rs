@@ -32,9 +32,13 @@ pub(super) struct Table {
 pub(super) struct Group {
     rows: VecDeque<(Row, Stamp)>,
     /// Where each row stands, once there are many: by the event that it was found at.
-    found_at: Option<BTreeMap<Row, u64>>,
+    found_at: Option<Box<Places>>,
     sum: i128,
 }
+
+/// At which event each row was found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Places(BTreeMap<Row, u64>);
 
 /// From how many rows on a group knows where each stands.
 const MANY: usize = 16;
@@ -75,6 +79,9 @@ impl Table {
     /// Notes that a row was found, and says whether it is new.
     pub(super) fn note(&mut self, key: &[Datum], row: Row, stamp: Stamp, kept: Kept) -> bool {
         if let Err(at) = self.place(key) {
+            if self.groups.len() == self.groups.capacity() {
+                self.groups.reserve_exact(1 + self.groups.len() / 2);
+            }
             self.groups.insert(at, (key.into(), Group::default()));
         }
         let fresh = self.group_mut(key).is_some_and(|group| group.note(row, stamp, kept));
@@ -127,7 +134,7 @@ impl Table {
         let groups = self.groups.iter().map(|(key, group)| {
             let rows = group.rows.iter().map(|(row, _)| size_of::<Stamp>() + bytes_of(row));
             // The texts of these are those of the rows.
-            let places = group.found_at.iter().flat_map(BTreeMap::keys);
+            let places = group.found_at.iter().flat_map(|places| places.0.keys());
             let places = places.map(|row| size_of::<u64>() + bytes_shared(row));
             size_of::<Group>() + bytes_of(key) + rows.sum::<usize>() + places.sum::<usize>()
         });
@@ -160,7 +167,7 @@ impl Group {
             self.sum += value(&row, kept);
         }
         if let Some(found_at) = &mut self.found_at {
-            found_at.insert(row.clone(), stamp.index);
+            found_at.0.insert(row.clone(), stamp.index);
         }
         if self.rows.len() == self.rows.capacity() {
             // Many keys have one row, and there are many sessions.
@@ -169,7 +176,7 @@ impl Group {
         self.rows.push_back((row, stamp));
         if !kept.per_event && self.found_at.is_none() && self.rows.len() > MANY {
             let all = self.rows.iter().map(|(row, stamp)| (row.clone(), stamp.index));
-            self.found_at = Some(all.collect());
+            self.found_at = Some(Box::new(Places(all.collect())));
         }
         known.is_none()
     }
@@ -187,7 +194,7 @@ impl Group {
         }
         match &self.found_at {
             Some(found_at) => {
-                let index = *found_at.get(row)?;
+                let index = *found_at.0.get(row)?;
                 among(from(index), Some(index))
             }
             None => among(0, None),
@@ -200,7 +207,7 @@ impl Group {
             let Some((row, _)) = self.rows.pop_front() else { break };
             self.sum -= value(&row, kept);
             if let Some(found_at) = &mut self.found_at {
-                found_at.remove(&row);
+                found_at.0.remove(&row);
             }
             forgotten += 1;
         }
