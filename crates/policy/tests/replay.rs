@@ -603,6 +603,25 @@ mod tests {
         }
     }
 
+    #[test]
+    fn what_held_of_one_resource_is_not_said_of_another() {
+        let old = loaded(&sources(
+            "@id(\"all\") permit (principal, action, resource); @id(\"cases\") permit \
+             (principal, action, resource in Safeconduct::Path::\"/cases\");",
+        ));
+        let new = loaded(&sources(
+            "@id(\"cases\") permit (principal, action, resource in Safeconduct::Path::\"/cases\");",
+        ));
+        let both =
+            Asked { resources: vec![path("/cases/1"), path("/other")], ..reads("a", "/cases/1") };
+        let both = std::slice::from_ref(&both);
+        let replay = replayed(&old, &new, both, ALL);
+        assert_eq!((replay.newly_denied.count, replay.total()), (1, 1));
+        // Where nobody knows what lies within what, `cases` may have permitted either.
+        let replay = replayed(&old, &new, both, (true, false, true));
+        assert_eq!((replay.not_replayable.count, replay.total()), (1, 1));
+    }
+
     const SCOPES: [&str; 6] = [
         "principal, action, resource",
         "principal == Safeconduct::Agent::\"a\", action, resource",

@@ -316,7 +316,12 @@ impl Scales<'_, '_> {
         };
         let mut best = Truth::Unknown;
         for old in olds.iter().filter(|old| is(&old.class) && (old.surely || !surely)) {
-            match self.told.truth(old, (view.who, &view.resource.uid), self.alone(old)) {
+            let alone = self.alone(old);
+            match self.told.truth(old, (view.who, &view.resource.uid), alone) {
+                Truth::Not => return Truth::Not,
+                // What is named may have been in the scope of another question only.
+                Truth::Holds if !old.surely && alone == Alone::No => best = Truth::Either,
+                Truth::Failed if !old.surely && alone == Alone::No => {}
                 Truth::Unknown => {}
                 Truth::Either => best = Truth::Either,
                 known => return known,

@@ -22,7 +22,8 @@ pub(super) type Row = Box<[Datum]>;
 pub(super) struct Table {
     /// By key.
     groups: Vec<(Row, Group)>,
-    /// When something of a group was found, in that order.
+    /// When something of a group was found, in that order; nothing where there is one group alone,
+    /// of no key, whose rows stand in that order.
     ages: VecDeque<(i64, Row)>,
     rows: usize,
 }
@@ -86,16 +87,22 @@ impl Table {
         }
         let fresh = self.group_mut(key).is_some_and(|group| group.note(row, stamp, kept));
         self.rows += usize::from(fresh);
-        if self.ages.back().is_none_or(|(at, last)| *at != stamp.at || **last != *key) {
+        if !key.is_empty() {
+            self.note_age(key, stamp.at);
+        }
+        fresh
+    }
+
+    fn note_age(&mut self, key: &[Datum], found_at: i64) {
+        if self.ages.back().is_none_or(|(at, last)| *at != found_at || **last != *key) {
             // The group's own key, so that its texts are there once.
             let own = self.place(key).ok().and_then(|at| self.groups.get(at));
             let key = own.map_or_else(|| key.into(), |(own, _)| own.clone());
-            self.ages.push_back((stamp.at, key));
+            self.ages.push_back((found_at, key));
         }
         if self.ages.len() > 2 * self.rows + 64 {
             self.order_again();
         }
-        fresh
     }
 
     /// Whether that row is there.
@@ -106,6 +113,12 @@ impl Table {
     /// Forgets what was last found before that time.
     pub(super) fn forget(&mut self, before: i64, kept: Kept) {
         let mut empty = false;
+        if let Some((key, alone)) = self.groups.first_mut()
+            && key.is_empty()
+        {
+            self.rows -= alone.forget(before, kept);
+            empty = alone.rows.is_empty();
+        }
         while self.ages.front().is_some_and(|(at, _)| *at < before) {
             let Some((_, key)) = self.ages.pop_front() else { break };
             let Some(group) = self.group_mut(&key) else { continue };
@@ -288,10 +301,24 @@ mod tests {
 
     #[test]
     fn what_comes_again_and_again_takes_no_more_room() {
-        let mut table = Table::default();
+        let (mut table, key) = (Table::default(), [Datum::Long(1)]);
         for event in 0..10_000 {
-            table.note(&[], row(1), Stamp { at: event, index: event.unsigned_abs() }, KEPT);
+            table.note(&key, row(1), Stamp { at: event, index: event.unsigned_abs() }, KEPT);
         }
         assert!(table.rows() == 1 && table.ages.len() < 100);
+    }
+
+    #[test]
+    fn a_group_alone_tells_its_own_age() {
+        let mut table = Table::default();
+        for event in 0..100_i64 {
+            let stamp = Stamp { at: event, index: event.unsigned_abs() };
+            table.note(&[], row(event % 40), stamp, KEPT);
+        }
+        assert_eq!((table.rows(), table.ages.len()), (40, 0));
+        table.forget(90, KEPT);
+        assert_eq!((table.rows(), table.group(&[]).map(|group| group.count(0))), (10, Some(10)));
+        table.forget(1000, KEPT);
+        assert_eq!((table.rows(), table.groups.len()), (0, 0));
     }
 }
