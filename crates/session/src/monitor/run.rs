@@ -227,11 +227,10 @@ impl<'v> View<'v> {
             let mut rows = Vec::new();
             if node.listens.hears(event.kind, action) {
                 let mut take = |env: &mut Vec<Datum>| {
-                    let mut rest = row(&node.rest, env).into_vec();
-                    if let Some(own) = node.instant.filter(|own| *own < rest.len()) {
-                        rest.remove(own);
-                    }
-                    rows.push((row(&node.key, env), rest.into()));
+                    let stored = node.rest.iter().enumerate();
+                    let stored = stored.filter(|(place, _)| node.instant != Some(*place));
+                    let rest = stored.map(|(_, symbol)| value(env, *symbol).clone()).collect();
+                    rows.push((row(&node.key, env), rest));
                     ControlFlow::Continue(())
                 };
                 if view.run(&node.plan.steps, env, &mut take).is_break() {
@@ -666,7 +665,7 @@ fn row(symbols: &[Symbol], env: &[Datum]) -> Row {
 
 /// Whether one of these is not known.
 fn is_unknown(symbols: &[Symbol], env: &[Datum]) -> bool {
-    symbols.iter().any(|symbol| *value(env, *symbol) == Datum::Absent)
+    symbols.iter().any(|symbol| matches!(value(env, *symbol), Datum::Absent))
 }
 
 /// An operand's value, of which is there what had to be computed.

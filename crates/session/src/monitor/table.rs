@@ -241,6 +241,10 @@ impl Group {
 
     /// How many rows were found since a time.
     pub(super) fn count(&self, from: i64) -> usize {
+        // What is older is mostly forgotten already.
+        if self.rows.front().is_none_or(|(_, stamp)| stamp.at >= from) {
+            return self.rows.len();
+        }
         self.rows.len() - self.rows.partition_point(|(_, stamp)| stamp.at < from)
     }
 
