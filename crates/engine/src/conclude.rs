@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use safeconduct_model::{
-    Body, Decided, Decision, EntityRef, Label, LabelAt, Mode, Now, Obligation, Reason, Record,
-    RecordedPolicy, RecordedReason, Request, Requestable, Subject,
+    ActionName, Body, Decided, Decision, EntityRef, Label, LabelAt, Mode, Now, Obligation, Reason,
+    Record, RecordedPolicy, RecordedReason, Request, Requestable, Subject,
 };
 use safeconduct_policy::Policies;
 use safeconduct_session::Step;
@@ -104,8 +104,7 @@ pub(crate) fn conclude(
         requestable,
         step: Step {
             decision,
-            // The catalogue's own name is there once, however many sessions count it.
-            action: facts.entry.map_or(&request.action, |entry| &entry.name).clone(),
+            action: known_name(request, facts).clone(),
             resources: fingerprints,
             charge: facts.task.as_ref().filter(|_| !task::is_lease(request)).map(|_| cost),
             at: now.at,
@@ -119,6 +118,12 @@ pub(crate) fn conclude(
             body: Body::Decided(Box::new(decided)),
         },
     }
+}
+
+/// The action's name. The catalogue's own is there once, however many sessions count it.
+fn known_name<'a>(request: &'a Request, facts: &Facts<'a>) -> &'a ActionName {
+    let known = facts.entry.map(|entry| &entry.name);
+    known.filter(|name| **name == request.action).unwrap_or(&request.action)
 }
 
 /// What a session is taken to have read with a permit for an enforcement point elsewhere: unless it

@@ -177,7 +177,7 @@ impl Table {
             // What is read on and on is given more room at once.
             let homes = if most < FEW { most * 10 / 7 } else { most * 2 };
             // The least with which so many fill no more than seven parts of eight.
-            let least = most * 8 / 7 + 1;
+            let least = (most * 8).div_ceil(7);
             let homes = if most < FEWEST { least } else { homes.min(HOMES_MAX).max(least) };
             self.grow(homes);
         }
@@ -304,6 +304,8 @@ const HOMES_MAX: usize = TABLE_BYTES_MAX / SLOT_BYTES - SLACK;
 /// Most entries of a table.
 pub(crate) const ENTRIES_MAX: usize = HOMES_MAX * 7 / 8;
 
+const _: () = assert!((ENTRIES_MAX * 8).div_ceil(7) <= HOMES_MAX);
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -350,5 +352,12 @@ mod tests {
             prop_assert_eq!(all(&table), map.clone().into_iter().collect::<Vec<_>>());
             prop_assert!(table.bytes() <= bytes + 400 * SLOT_BYTES);
         }
+    }
+
+    #[test]
+    fn a_table_that_is_filled_at_once_takes_no_more_than_the_most() {
+        let mut table = Table::default();
+        table.reserve(ENTRIES_MAX);
+        assert!(table.bytes() <= TABLE_BYTES_MAX, "{}", table.bytes());
     }
 }
